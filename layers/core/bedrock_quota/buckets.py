@@ -1,0 +1,21 @@
+"""A bucket: what shares one quota."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class EndpointType(StrEnum):
+    """The half of a bucket that says how a model was reached; AWS: on-demand, cross-Region, global cross-Region."""
+
+    REGIONAL = "regional"
+    CROSS_REGION = "cross-region"
+    GLOBAL_CROSS_REGION = "global-cross-region"
+    LATENCY_OPTIMIZED = "latency-optimized"
+
+
+class Bucket(msgspec.Struct, frozen=True, order=True):
+    """What shares one quota in an account and Region: the metric dimensions `ModelId` and `EndpointType`."""
+
+    model_id: str
+    endpoint_type: EndpointType

@@ -1,0 +1,1 @@
+"""AWS on one machine: the emulator the template is deployed on, and what it lacks."""
