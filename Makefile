@@ -1,0 +1,52 @@
+# One command is the same here and in CI. `make setup` is what all others call first.
+SHELL := /bin/bash
+CANDIDATES := python3 python3.13 python3.12 python3.11
+PYTHON ?= $(firstword $(foreach each,$(CANDIDATES),$(shell $(each) -c 'import sys; print("$(each)") if (3, 11) <= sys.version_info[:2] <= (3, 13) else None' 2>/dev/null)))
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format lock events bench clean
+
+help: ## Show what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/ready ## Make .venv with everything that is needed
+
+.venv/ready: pyproject.toml uv.lock
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found ($(CANDIDATES))" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "setting up .venv with $$($(BIN)/python --version), a minute the first time"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@UV_PROJECT_ENVIRONMENT=.venv $(BIN)/uv sync --frozen --quiet
+	@touch $@
+
+demo: setup ## Deploy on this machine, play an hour of traffic, show the table
+	$(BIN)/quota-monitor demo
+
+test: setup check ## Run every check and test
+	$(BIN)/pytest
+
+check: setup ## Lint, types, template
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/sam validate --lint --region us-east-1
+
+format: setup ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: setup ## Lock the dependencies again, the functions' included
+	$(BIN)/uv lock
+	$(BIN)/uv export --frozen --only-group functions --no-emit-project --no-header --quiet -o layers/dependencies/requirements.txt
+	$(BIN)/uv export --frozen --only-group registry --no-emit-project --no-header --quiet -o layers/core/requirements-build.txt
+
+events: setup ## Rebuild events/ from the readable records
+	$(BIN)/quota-monitor events
+
+bench: setup ## Measure the processor
+	$(BIN)/python -m benchmarks
+
+clean: ## Remove what was made here
+	rm -rf .venv .aws-sam .localaws .pytest_cache .mypy_cache .ruff_cache .hypothesis

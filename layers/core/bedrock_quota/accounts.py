@@ -1,0 +1,208 @@
+"""An account: what one call reserved of its bucket's quota, and what it consumed.
+
+The arithmetic: https://docs.aws.amazon.com/bedrock/latest/userguide/quotas-token-burndown.html (read 2026-11-23).
+At the start Bedrock sets aside input + cache write + max_tokens, one for one; at the end it has taken
+input + cache write + output × burndown rate. Cache reads never count. An older version of that page counted
+cache reads at the start; this follows the newer one.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+
+import msgspec
+
+from bedrock_quota import callers, max_tokens, model_ids
+from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.errors import RecordError
+from bedrock_quota.max_tokens import Source
+from bedrock_quota.model_ids import ApplicationProfile, OutOfScope, Reference
+from bedrock_quota.records import Record
+from bedrock_quota.registry import Burndown, Kind, Model, Provider, Registry
+
+LONG_CONTEXT_SUFFIX = ":1m"
+"""Ends the `ModelId` of a model's 1M-context quota."""
+
+OLDEST_SECONDS = 14 * 24 * 3600
+"""CloudWatch drops metric data older than two weeks, without a word."""
+
+NEWEST_SECONDS = 2 * 3600
+"""… and data more than two hours ahead (EMF specification, `Timestamp`, read 2026-11-23)."""
+
+
+class Account(msgspec.Struct, frozen=True):
+    """One call: its bucket, its minute, and its tokens.
+
+    `minute` is seconds since the epoch at the start of the minute in which the call began. `max_tokens` and
+    `reserved_tokens` are None exactly when the source is `unknown`. A call that a guardrail blocked before the
+    model ran (`blocked`) is a request without tokens.
+    """
+
+    bucket: Bucket
+    minute: int
+    caller: str
+    application_profile: str | None
+    request_metadata: tuple[tuple[str, str], ...]
+    operation: str
+    source: Source
+    burndown: Burndown
+    input_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    max_tokens: int | None
+    listed: bool
+    blocked: bool
+
+    @property
+    def reserved_tokens(self) -> int | None:
+        """Tokens set aside when the call began: input + cache write + max_tokens."""
+        if self.max_tokens is None:
+            return None
+        return self.input_tokens + self.cache_write_tokens + self.max_tokens
+
+    @property
+    def consumed_tokens(self) -> float:
+        """Tokens taken when the call ended: input + cache write + output × burndown rate."""
+        rate = self.burndown.rate
+        whole = int(rate) if rate.is_integer() else rate
+        return self.input_tokens + self.cache_write_tokens + self.output_tokens * whole
+
+
+class FailedCall(msgspec.Struct, frozen=True):
+    """A call that Bedrock answered with an error: counted with its code; no tokens are invented."""
+
+    minute: int
+    model_id: str
+    endpoint_type: str
+    caller: str
+    operation: str
+    error_code: str
+
+
+Entry = Account | FailedCall | OutOfScope
+
+ResolveProfile = Callable[[ApplicationProfile], Reference | OutOfScope]
+"""Finds the bucket behind an application profile; never raises."""
+
+
+class _Rate(msgspec.Struct, frozen=True):
+    bucket: Bucket
+    model: Model | None
+    provider: Provider
+    burndown: Burndown
+    application_profile: str | None
+
+
+class Accounts:
+    """Turns records into accounts; remembers what it found out about each model id."""
+
+    def __init__(
+        self, registry: Registry, resolve_profile: ResolveProfile, metadata_keys: tuple[str, ...] = ()
+    ) -> None:
+        self._registry = registry
+        self._resolve_profile = resolve_profile
+        self._metadata_keys = metadata_keys
+        self._providers = frozenset(registry.provider_by_id)
+        self._rates: dict[tuple[str, bool, date], _Rate] = {}
+
+    def of(self, record: Record, now: datetime) -> Entry:
+        """Account for one record.
+
+        Raises `RecordError` with the reason `too_old` or `too_far_ahead` for a timestamp that CloudWatch would
+        drop without a word.
+        """
+        seconds = int(record.timestamp.timestamp())
+        age = now.timestamp() - seconds
+        if age > OLDEST_SECONDS:
+            raise RecordError("too_old", record.request_id)
+        if age < -NEWEST_SECONDS:
+            raise RecordError("too_far_ahead", record.request_id)
+        minute = seconds - seconds % 60
+        caller = callers.name_of(record.identity.arn if record.identity else None)
+        if record.error_code is not None:
+            return self._failed(record, minute, caller)
+        optimized = record.performance_config is not None and record.performance_config.latency == "optimized"
+        rate = self._rate(record.model_id, optimized, record.timestamp.astimezone(UTC).date())
+        return rate if isinstance(rate, OutOfScope) else self._open(record, rate, minute, caller)
+
+    def _open(self, record: Record, rate: _Rate, minute: int, caller: str) -> Account:
+        given = record.input
+        input_tokens = given.input_tokens or 0
+        cache_read, cache_write = given.cache_read_tokens or 0, given.cache_write_tokens or 0
+        output_tokens = record.output.output_tokens or 0
+        has_text = rate.model is None or rate.model.kind is Kind.TEXT
+        blocked = has_text and not (input_tokens or cache_read or cache_write or output_tokens)
+        limit = max_tokens.of(record, rate.model, rate.provider)
+        bucket = rate.bucket
+        threshold = rate.model.long_context_above if rate.model else None
+        if threshold is not None and input_tokens + cache_read + cache_write > threshold:
+            bucket = Bucket(bucket.model_id + LONG_CONTEXT_SUFFIX, bucket.endpoint_type)
+        return Account(
+            bucket=bucket,
+            minute=minute,
+            caller=caller,
+            application_profile=rate.application_profile,
+            request_metadata=self._tags(record.request_metadata),
+            operation=callers.label(record.operation),
+            source=Source.NONE if blocked else limit.source,
+            burndown=rate.burndown,
+            input_tokens=input_tokens,
+            cache_read_tokens=cache_read,
+            cache_write_tokens=cache_write,
+            output_tokens=output_tokens,
+            max_tokens=0 if blocked else limit.value,
+            listed=rate.model is not None,
+            blocked=blocked,
+        )
+
+    def _tags(self, metadata: dict[str, str] | None) -> tuple[tuple[str, str], ...]:
+        if not metadata or not self._metadata_keys:
+            return ()
+        return tuple((key, callers.label(metadata[key])) for key in self._metadata_keys if key in metadata)
+
+    def _rate(self, model_id: str, optimized: bool, day: date) -> _Rate | OutOfScope:
+        key = (model_id, optimized, day)
+        known = self._rates.get(key)
+        if known is not None:
+            return known
+        found = model_ids.parse(model_id, self._providers)
+        application_profile = None
+        if isinstance(found, ApplicationProfile):
+            application_profile = found.profile_id
+            found = self._resolve_profile(found)
+        if isinstance(found, OutOfScope):
+            return found
+        model = self._registry.find(found.model_id)
+        endpoint_type = EndpointType.LATENCY_OPTIMIZED if optimized else found.endpoint_type
+        rate = _Rate(
+            bucket=Bucket(model.id if model else found.model_id, endpoint_type),
+            model=model,
+            provider=self._registry.provider_of(found.model_id),
+            burndown=self._registry.burndown_of(found.model_id, day),
+            application_profile=application_profile,
+        )
+        if application_profile is None:  # profiles have a cache of their own, which forgets
+            self._remember(key, rate)
+        return rate
+
+    def _remember(self, key: tuple[str, bool, date], rate: _Rate) -> None:
+        if len(self._rates) >= MAX_REMEMBERED:
+            self._rates.clear()
+        self._rates[key] = rate
+
+    def _failed(self, record: Record, minute: int, caller: str) -> FailedCall:
+        found = model_ids.parse(record.model_id, self._providers)
+        reference = found if isinstance(found, Reference) else None
+        return FailedCall(
+            minute=minute,
+            model_id=reference.model_id if reference else callers.label(record.model_id),
+            endpoint_type=reference.endpoint_type if reference else "",
+            caller=caller,
+            operation=callers.label(record.operation),
+            error_code=callers.label(record.error_code or ""),
+        )
+
+
+MAX_REMEMBERED = 4096
+"""Model ids remembered by one container: far more than an account uses, few enough to stay small."""
+

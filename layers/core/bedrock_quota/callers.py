@@ -1,0 +1,37 @@
+"""A caller: the role or user behind `identity.arn`, without the session name."""
+
+import functools
+
+UNKNOWN_CALLER = "unknown"
+
+MAX_LABEL = 256
+"""Longest caller, tag value or operation that a metric line carries."""
+
+
+def label(text: str) -> str:
+    """Return a text that is safe as a property: printable ASCII, at most `MAX_LABEL` characters.
+
+    What is cut or replaced shows: `?` for a character, `…` written as three dots for an end.
+    """
+    if len(text) > MAX_LABEL:
+        text = text[: MAX_LABEL - 3] + "..."
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(character if character.isascii() and character.isprintable() else "?" for character in text)
+
+
+@functools.lru_cache(maxsize=4096)
+def name_of(arn: str | None) -> str:
+    """Return the caller's name from its ARN.
+
+    `…:assumed-role/Role/session` → `Role`; `…:user/path/name` → `name`; `…:root` → `root`;
+    `…:federated-user/name` → `name`; anything else → `unknown`.
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html (read 2026-11-23).
+    """
+    resource = (arn or "").split(":", 5)[-1]
+    kind, _, rest = resource.partition("/")
+    if kind == "assumed-role" and rest:
+        return label(rest.partition("/")[0])
+    if kind in {"user", "role", "federated-user"} and rest:
+        return label(rest.rpartition("/")[2])
+    return "root" if resource == "root" else UNKNOWN_CALLER

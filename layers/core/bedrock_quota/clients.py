@@ -1,0 +1,59 @@
+"""AWS clients, made in one place. boto3 is imported by the first call that needs one, for its import costs 150 ms."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mypy_boto3_bedrock import BedrockClient
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_service_quotas import ServiceQuotasClient
+
+
+def _client(service: str, *, seconds: float, attempts: int) -> Any:
+    import boto3  # noqa: PLC0415 - see the module's docstring
+    from botocore.config import Config  # noqa: PLC0415
+
+    retries = {"mode": "adaptive" if attempts > 3 else "standard", "total_max_attempts": attempts}
+    return boto3.client(
+        service,  # type: ignore[call-overload]
+        config=Config(connect_timeout=seconds, read_timeout=seconds, retries=retries),  # type: ignore[arg-type]
+    )
+
+
+@functools.cache
+def state() -> DynamoDBClient:
+    """DynamoDB for the state table: quick to give up, for metrics flow without it."""
+    client: DynamoDBClient = _client("dynamodb", seconds=1, attempts=2)
+    return client
+
+
+@functools.cache
+def bedrock() -> BedrockClient:
+    """Bedrock's control plane, for application profiles and the logging configuration."""
+    client: BedrockClient = _client("bedrock", seconds=2, attempts=2)
+    return client
+
+
+@functools.cache
+def service_quotas() -> ServiceQuotasClient:
+    """Service Quotas: patient, since List* is limited to 10 calls a second for the whole account."""
+    client: ServiceQuotasClient = _client("service-quotas", seconds=10, attempts=8)
+    return client
+
+
+@functools.cache
+def cloudwatch() -> CloudWatchClient:
+    """CloudWatch, for the list of metrics in use."""
+    client: CloudWatchClient = _client("cloudwatch", seconds=10, attempts=5)
+    return client
+
+
+@functools.cache
+def logs() -> CloudWatchLogsClient:
+    """CloudWatch Logs, for the invocation-log group."""
+    client: CloudWatchLogsClient = _client("logs", seconds=10, attempts=5)
+    return client

@@ -1,0 +1,81 @@
+"""The max_tokens of a call: how much output Bedrock reserved for it, and how we know."""
+
+from enum import StrEnum
+
+import msgspec
+
+from bedrock_quota.records import Record, RequestBody
+from bedrock_quota.registry import Kind, Model, Provider
+
+
+class Source(StrEnum):
+    """How a call's max_tokens is known."""
+
+    EXPLICIT = "explicit"
+    DEFAULT = "default"
+    UNKNOWN = "unknown"
+    NONE = "none"
+
+
+class MaxTokens(msgspec.Struct, frozen=True):
+    """The max_tokens of one call; `value` is None exactly when the source is `unknown`."""
+
+    value: int | None
+    source: Source
+
+
+NO_OUTPUT = MaxTokens(0, Source.NONE)
+UNKNOWN = MaxTokens(None, Source.UNKNOWN)
+
+
+def in_body(body: RequestBody) -> int | None:
+    """Return the output limit a request body sets, or None if it sets none.
+
+    A body has at most one of these fields in practice; where it has more, the one its model reads comes first:
+    Converse and Nova (`inferenceConfig.maxTokens`, `.max_new_tokens`), Titan (`textGenerationConfig.maxTokenCount`),
+    OpenAI (`max_completion_tokens`, `max_output_tokens`), Anthropic, Mistral, Cohere, DeepSeek, Qwen and others
+    (`max_tokens`), Anthropic text completion (`max_tokens_to_sample`), Llama (`max_gen_len`), Jurassic
+    (`maxTokens`), Pegasus (`maxOutputTokens`). Asking for `n` answers (Jamba) reserves `n` times the limit.
+    """
+    limit = _first_limit(body)
+    return limit * max(body.choices or 1, 1) if limit is not None else None
+
+
+def _first_limit(body: RequestBody) -> int | None:
+    inference, titan = body.inference_config, body.text_generation_config
+    candidates = (
+        inference.max_tokens if inference else None,
+        inference.max_new_tokens if inference else None,
+        titan.max_token_count if titan else None,
+        body.max_completion_tokens,
+        body.max_output_tokens,
+        body.max_tokens,
+        body.max_tokens_to_sample,
+        body.max_gen_len,
+        body.max_new_tokens,
+        body.max_tokens_camel,
+        body.max_output_tokens_camel,
+    )
+    return next((limit for limit in candidates if limit is not None), None)
+
+
+def of(record: Record, model: Model | None, provider: Provider) -> MaxTokens:
+    """Return what output a call reserved.
+
+    Without a limit in the request, Converse counts as the model's maximum ("The default value is the maximum
+    allowed value for the model", API reference of InferenceConfiguration, read 2026-11-23), InvokeModel as the
+    model's documented default. A model that is not in the registry counts as its provider's largest.
+    """
+    if model is not None and model.kind is not Kind.TEXT:
+        return NO_OUTPUT
+    body = record.input.body
+    if body is None:
+        return UNKNOWN
+    limit = in_body(body)
+    if limit is not None:
+        return MaxTokens(limit, Source.EXPLICIT)
+    if model is None or model.max_output_tokens is None:
+        return MaxTokens(provider.max_output_tokens, Source.DEFAULT)
+    if model.default_max_tokens is not None and not record.operation.startswith("Converse"):
+        return MaxTokens(model.default_max_tokens, Source.DEFAULT)
+    return MaxTokens(model.max_output_tokens, Source.DEFAULT)

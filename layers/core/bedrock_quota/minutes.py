@@ -1,0 +1,47 @@
+"""A minute: the calls of one bucket and one kind of caller that began in the same minute."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from bedrock_quota.accounts import Account
+from bedrock_quota.buckets import Bucket
+from bedrock_quota.max_tokens import Source
+
+
+class MinuteKey(msgspec.Struct, frozen=True, order=True):
+    """What calls must share to stand on one metric line: its dimensions, timestamp and properties."""
+
+    minute: int
+    bucket: Bucket
+    caller: str
+    application_profile: str
+    operation: str
+    source: Source
+    blocked: bool
+    request_metadata: tuple[tuple[str, str], ...]
+
+
+class Minute(msgspec.Struct, frozen=True):
+    """The accounts of one key, in order of arrival; never empty."""
+
+    key: MinuteKey
+    accounts: tuple[Account, ...]
+
+
+def group(accounts: Iterable[Account]) -> list[Minute]:
+    """Group accounts by all that a metric line says of them, sorted, so that equal input gives equal lines."""
+    groups: dict[MinuteKey, list[Account]] = {}
+    for account in accounts:
+        key = MinuteKey(
+            minute=account.minute,
+            bucket=account.bucket,
+            caller=account.caller,
+            application_profile=account.application_profile or "",
+            operation=account.operation,
+            source=account.source,
+            blocked=account.blocked,
+            request_metadata=account.request_metadata,
+        )
+        groups.setdefault(key, []).append(account)
+    return [Minute(key, tuple(groups[key])) for key in sorted(groups)]

@@ -1,0 +1,114 @@
+"""A model id: what a caller passed as `modelId`, and the bucket or the reason it has none.
+
+Forms: https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html and
+https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonbedrock.html (read 2026-11-23).
+"""
+
+import re
+from collections.abc import Container
+
+import msgspec
+
+from bedrock_quota.buckets import EndpointType
+
+GEO_PREFIXES = frozenset({"us", "eu", "apac", "jp", "au", "ca", "in", "us-gov"})
+"""Geographies seen so far. A new one is recognised by a known provider behind it."""
+
+GLOBAL_PREFIX = "global"
+
+_ARN = re.compile(
+    r"arn:aws[a-z-]*:(?P<service>[a-z-]+):(?P<region>[a-z0-9-]*):\d*:(?P<type>[a-z-]+)/(?P<id>[\w.:/-]+)", re.ASCII
+)
+_ID = re.compile(r"[a-zA-Z0-9][\w.:-]{1,255}", re.ASCII)
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """A foundation model and how it was reached."""
+
+    model_id: str
+    endpoint_type: EndpointType
+
+
+class ApplicationProfile(msgspec.Struct, frozen=True):
+    """An application inference profile: only Bedrock knows its model. `profile_id` is the ARN's last part."""
+
+    arn: str
+    profile_id: str
+
+
+class OutOfScope(msgspec.Struct, frozen=True):
+    """A call that belongs to no bucket, and why: a fixed word that is counted."""
+
+    reason: str
+
+
+ModelId = Reference | ApplicationProfile | OutOfScope
+
+
+def parse(model_id: str, providers: Container[str]) -> ModelId:
+    """Say what a caller's `modelId` names.
+
+    `providers` are the known first parts of foundation model ids; with them a geo prefix that AWS adds tomorrow
+    is told from a provider. Never raises: what cannot be read is out of scope as `unreadable_model_id`.
+    """
+    if model_id.startswith("arn:"):
+        return _parse_arn(model_id, providers)
+    if "." not in model_id or not _ID.fullmatch(model_id):
+        return OutOfScope("unreadable_model_id")
+    prefix, _, rest = model_id.partition(".")
+    if prefix == GLOBAL_PREFIX:
+        return Reference(rest, EndpointType.GLOBAL_CROSS_REGION)
+    if prefix not in providers and "." in rest and (prefix in GEO_PREFIXES or rest.partition(".")[0] in providers):
+        return Reference(rest, EndpointType.CROSS_REGION)
+    return Reference(model_id, EndpointType.REGIONAL)
+
+
+def _parse_arn(arn: str, providers: Container[str]) -> ModelId:
+    matched = _ARN.fullmatch(arn)
+    if matched is None:
+        return OutOfScope("unreadable_model_id")
+    resource_type, resource_id = matched["type"], matched["id"]
+    if matched["service"] != "bedrock":
+        return OutOfScope("marketplace_endpoint" if matched["service"] == "sagemaker" else "unreadable_model_id")
+    if resource_type == "foundation-model":
+        return Reference(resource_id, EndpointType.REGIONAL)
+    if resource_type == "inference-profile":
+        return parse(resource_id, providers)
+    if resource_type == "application-inference-profile":
+        return ApplicationProfile(arn, resource_id)
+    reason = _OUT_OF_SCOPE.get(resource_type)
+    return OutOfScope(reason or "unreadable_model_id")
+
+
+_OUT_OF_SCOPE = {
+    "provisioned-model": "provisioned_model",
+    "custom-model": "custom_model",
+    "custom-model-deployment": "custom_model",
+    "imported-model": "imported_model",
+    "prompt": "prompt",
+    "prompt-router": "prompt_router",
+    "default-prompt-router": "prompt_router",
+}
+
+
+def of_profile(model_arns: tuple[str, ...]) -> Reference | OutOfScope:
+    """Return the bucket of an application profile from the ARNs of the models behind it.
+
+    One ARN means in-Region, several mean cross-Region, one without a Region among them means global
+    (GetInferenceProfile, `models[].modelArn`, read 2026-11-23).
+    """
+    regions: set[str] = set()
+    model_ids: set[str] = set()
+    for arn in model_arns:
+        matched = _ARN.fullmatch(arn)
+        if matched is None or matched["type"] != "foundation-model":
+            return OutOfScope("unresolved_profile")
+        regions.add(matched["region"])
+        model_ids.add(matched["id"])
+    if len(model_ids) != 1:
+        return OutOfScope("unresolved_profile")
+    if "" in regions:
+        endpoint_type = EndpointType.GLOBAL_CROSS_REGION
+    else:
+        endpoint_type = EndpointType.CROSS_REGION if len(regions) > 1 else EndpointType.REGIONAL
+    return Reference(model_ids.pop(), endpoint_type)

@@ -1,0 +1,67 @@
+"""An application inference profile, and the bucket it stands for: only Bedrock can say."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from bedrock_quota import clients, model_ids, state
+from bedrock_quota.model_ids import ApplicationProfile, OutOfScope, Reference
+
+if TYPE_CHECKING:
+    from mypy_boto3_bedrock import BedrockClient
+
+_logger = logging.getLogger(__name__)
+
+UNRESOLVED_SECONDS = 300
+"""How long a profile that could not be resolved is left alone."""
+
+UNRESOLVED = OutOfScope("unresolved_profile")
+
+
+def ask_bedrock(arn: str, client: BedrockClient) -> Reference | OutOfScope:
+    """Ask GetInferenceProfile what a profile stands for. Raises what botocore raises."""
+    models = client.get_inference_profile(inferenceProfileIdentifier=arn)["models"]
+    return model_ids.of_profile(tuple(model.get("modelArn", "") for model in models))
+
+
+class Profiles:
+    """Resolves application profiles: from memory, then from the state table, then from Bedrock.
+
+    What cannot be resolved is out of scope, is named once in the log, and is asked for again after some minutes.
+    """
+
+    def __init__(self, table: str | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._table, self._clock = table, clock
+        self._known: dict[str, Reference] = {}
+        self._unresolved: dict[str, float] = {}
+
+    def resolve(self, profile: ApplicationProfile) -> Reference | OutOfScope:
+        """Return the bucket's model and endpoint type behind a profile. Never raises."""
+        known = self._known.get(profile.arn)
+        if known is not None:
+            return known
+        if self._clock() < self._unresolved.get(profile.arn, float("-inf")):
+            return UNRESOLVED
+        try:
+            found = self._find(profile.arn)
+        except Exception:
+            _logger.exception("application profile could not be resolved", extra={"profile_id": profile.profile_id})
+            found = UNRESOLVED
+        if isinstance(found, OutOfScope):
+            self._unresolved[profile.arn] = self._clock() + UNRESOLVED_SECONDS
+        else:
+            self._known[profile.arn] = found
+        return found
+
+    def _find(self, arn: str) -> Reference | OutOfScope:
+        if self._table is not None:
+            stored = state.read_profile(self._table, clients.state(), arn)
+            if stored is not None:
+                return stored
+        found = ask_bedrock(arn, clients.bedrock())
+        if self._table is not None and isinstance(found, Reference):
+            state.write_profile(self._table, clients.state(), arn, found)
+        return found

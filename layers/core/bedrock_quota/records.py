@@ -1,0 +1,275 @@
+"""A record: one entry of Bedrock's model-invocation log.
+
+Shape: https://docs.aws.amazon.com/bedrock/latest/userguide/model-invocation-logging.html (read 2026-11-23) and
+records seen in public repositories. Any key can be missing. Bodies are skipped but for the fields that limit the
+output; no text of theirs is ever built.
+"""
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+
+from bedrock_quota.errors import RecordError
+
+MAX_COUNT = 100_000_000
+"""More tokens than this in one call are absurd: ten times the largest context window there is."""
+
+Tokens = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
+_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+PERMISSIONS_LINE = "Permissions are correctly set for Amazon Bedrock logs"
+"""Begins the plain-text event that Bedrock writes first into a fresh log group."""
+
+SCHEMA_TYPE = "ModelInvocationLog"
+
+
+class InferenceConfig(msgspec.Struct, frozen=True):
+    """The `inferenceConfig` of Converse and of Amazon Nova's own request."""
+
+    max_tokens: Tokens | None = msgspec.field(default=None, name="maxTokens")
+    max_new_tokens: Tokens | None = None
+
+
+class TextGenerationConfig(msgspec.Struct, frozen=True):
+    """The `textGenerationConfig` of Amazon Titan Text."""
+
+    max_token_count: Tokens | None = msgspec.field(default=None, name="maxTokenCount")
+
+
+class RequestBody(msgspec.Struct, frozen=True):
+    """Of a request body, the fields that limit its output; everything else is skipped unread."""
+
+    inference_config: InferenceConfig | None = msgspec.field(default=None, name="inferenceConfig")
+    text_generation_config: TextGenerationConfig | None = msgspec.field(default=None, name="textGenerationConfig")
+    max_tokens: Tokens | None = None
+    max_completion_tokens: Tokens | None = None
+    max_output_tokens: Tokens | None = None
+    max_tokens_to_sample: Tokens | None = None
+    max_gen_len: Tokens | None = None
+    max_new_tokens: Tokens | None = None
+    max_tokens_camel: Tokens | None = msgspec.field(default=None, name="maxTokens")
+    max_output_tokens_camel: Tokens | None = msgspec.field(default=None, name="maxOutputTokens")
+    choices: Tokens | None = msgspec.field(default=None, name="n")
+
+
+class RecordInput(msgspec.Struct, frozen=True):
+    """The `input` of a record. `input_tokens` excludes cached ones."""
+
+    input_tokens: Tokens | None = msgspec.field(default=None, name="inputTokenCount")
+    cache_read_tokens: Tokens | None = msgspec.field(default=None, name="cacheReadInputTokenCount")
+    cache_write_tokens: Tokens | None = msgspec.field(default=None, name="cacheWriteInputTokenCount")
+    body: RequestBody | None = msgspec.field(default=None, name="inputBodyJson")
+    body_s3_path: str | None = msgspec.field(default=None, name="inputBodyS3Path")
+
+
+class RecordOutput(msgspec.Struct, frozen=True):
+    """The `output` of a record."""
+
+    output_tokens: Tokens | None = msgspec.field(default=None, name="outputTokenCount")
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Who called."""
+
+    arn: str | None = None
+
+
+class PerformanceConfig(msgspec.Struct, frozen=True):
+    """The latency mode asked for."""
+
+    latency: str | None = None
+
+
+class Record(msgspec.Struct, frozen=True, rename="camel"):
+    """One call of a model, as Bedrock logged it. `timestamp` is the request's start, cut to the second."""
+
+    timestamp: _Moment
+    model_id: str
+    operation: str = ""
+    request_id: str = ""
+    schema_type: str = SCHEMA_TYPE
+    error_code: str | None = None
+    identity: Identity | None = None
+    request_metadata: dict[str, str] | None = None
+    performance_config: PerformanceConfig | None = None
+    input: RecordInput = RecordInput()
+    output: RecordOutput = RecordOutput()
+
+
+_decoder = msgspec.json.Decoder(Record)
+
+
+def is_permissions_line(message: str) -> bool:
+    """Whether this log event is Bedrock's note to a fresh log group and not a record."""
+    return message.startswith(PERMISSIONS_LINE)
+
+
+def read(message: str) -> Record:
+    """Read one log event's message.
+
+    Raises `RecordError` with one of these reasons: `not_json`, `not_an_object`, `too_deep`, `wrong_schema`,
+    `missing_timestamp`, `missing_model_id`, `missing_output_count`, `wrong_type`, `bad_timestamp`,
+    `negative_count`, `absurd_count`.
+    """
+    try:
+        record = _decoder.decode(message)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return _read_tolerantly(message)
+    if record.schema_type != SCHEMA_TYPE:
+        raise RecordError("wrong_schema", request_id_of(record.request_id))
+    if record.input.input_tokens is not None and record.output.output_tokens is None:
+        return _read_tolerantly(message)
+    return record
+
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+
+
+def request_id_of(value: object) -> str | None:
+    """Return a request id if it looks like one: what is logged must not be a way out for a prompt."""
+    return value if isinstance(value, str) and _REQUEST_ID.fullmatch(value) else None
+
+
+def _read_tolerantly(message: str) -> Record:
+    """Read one record again, slowly: counts written `5.0` or `"5"`, odd bodies, NaN, lone surrogates."""
+    try:
+        record = json.loads(message)
+    except RecursionError as error:
+        raise RecordError("too_deep") from error
+    except ValueError as error:
+        raise RecordError("not_json") from error
+    if not isinstance(record, dict):
+        raise RecordError("not_an_object")
+    request_id = request_id_of(record.get("requestId"))
+    try:
+        return _record_of(record)
+    except RecordError as error:
+        raise RecordError(error.reason, request_id) from None
+
+
+def _record_of(record: dict[str, Any]) -> Record:
+    if record.get("schemaType", SCHEMA_TYPE) != SCHEMA_TYPE:
+        raise RecordError("wrong_schema")
+    model_id = record.get("modelId")
+    if model_id is None:
+        raise RecordError("missing_model_id")
+    entry_input, entry_output = _mapping(record, "input"), _mapping(record, "output")
+    input_tokens = _count(entry_input.get("inputTokenCount"))
+    output_tokens = _count(entry_output.get("outputTokenCount"))
+    if output_tokens is None:
+        output_tokens = _output_count_in_body(entry_output.get("outputBodyJson"))
+    metadata = _mapping(record, "requestMetadata")
+    return Record(
+        timestamp=_moment(record.get("timestamp")),
+        model_id=_text(model_id) or "",
+        operation=_text(record.get("operation")) or "",
+        request_id=request_id_of(record.get("requestId")) or "",
+        error_code=_text(record.get("errorCode")),
+        identity=Identity(_text(_mapping(record, "identity").get("arn"))),
+        request_metadata={key: value for key, value in metadata.items() if isinstance(value, str)},
+        performance_config=PerformanceConfig(_text(_mapping(record, "performanceConfig").get("latency"))),
+        input=RecordInput(
+            input_tokens=input_tokens,
+            cache_read_tokens=_count(entry_input.get("cacheReadInputTokenCount")),
+            cache_write_tokens=_count(entry_input.get("cacheWriteInputTokenCount")),
+            body=_body(entry_input.get("inputBodyJson")),
+            body_s3_path=_text(entry_input.get("inputBodyS3Path")),
+        ),
+        output=RecordOutput(output_tokens),
+    )
+
+
+def _mapping(record: dict[str, Any], key: str) -> dict[str, Any]:
+    value = record.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise RecordError("wrong_type")
+    return value
+
+
+def _text(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise RecordError("wrong_type")
+
+
+def _moment(value: object) -> datetime:
+    if value is None:
+        raise RecordError("missing_timestamp")
+    if not isinstance(value, str):
+        raise RecordError("bad_timestamp")
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise RecordError("bad_timestamp") from error
+    if moment.tzinfo is None:
+        raise RecordError("bad_timestamp")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise RecordError("bad_timestamp") from error
+
+
+def _count(value: object) -> int | None:
+    """Return a count of tokens; `5.0` and `"5"` are 5."""
+    if value is None:
+        return None
+    if isinstance(value, str) and value.isascii() and value.lstrip("-").isdigit() and len(value) < 32:
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise RecordError("wrong_type")
+    if value < 0:
+        raise RecordError("negative_count")
+    if value > MAX_COUNT:
+        raise RecordError("absurd_count")
+    return value
+
+
+_OUTPUT_LIMITS = {field.encode_name: field.name for field in msgspec.structs.fields(RequestBody)[2:]}
+
+
+def _body(value: object) -> RequestBody | None:
+    """Return the output limits of an odd body; a limit that is no count counts as not given."""
+    if not isinstance(value, dict):
+        return None
+
+    def limit(of: object, key: str) -> int | None:
+        try:
+            return _count(of.get(key)) if isinstance(of, dict) else None
+        except RecordError:
+            return None
+
+    inference, titan = value.get("inferenceConfig"), value.get("textGenerationConfig")
+    return RequestBody(
+        inference_config=InferenceConfig(limit(inference, "maxTokens"), limit(inference, "max_new_tokens")),
+        text_generation_config=TextGenerationConfig(limit(titan, "maxTokenCount")),
+        **{name: limit(value, key) for key, name in _OUTPUT_LIMITS.items()},
+    )
+
+
+def _output_count_in_body(body: object) -> int | None:
+    """Find the output count in a response whose record lacks `outputTokenCount` (seen with streams of Titan).
+
+    Looks where Bedrock puts it: `amazon-bedrock-invocationMetrics` of a stream's last chunk, `usage`, and
+    `totalOutputTextTokenCount`.
+    """
+    chunks = body if isinstance(body, list) else [body]
+    for chunk in reversed(chunks):
+        if not isinstance(chunk, dict):
+            continue
+        for holder, key in (
+            (chunk.get("amazon-bedrock-invocationMetrics"), "outputTokenCount"),
+            (chunk.get("usage"), "outputTokens"),
+            (chunk.get("usage"), "output_tokens"),
+            (chunk.get("usage"), "completion_tokens"),
+            (chunk, "totalOutputTextTokenCount"),
+        ):
+            if isinstance(holder, dict) and holder.get(key) is not None:
+                return _count(holder[key])
+    return None

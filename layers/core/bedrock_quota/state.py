@@ -1,0 +1,65 @@
+"""The state table: the quota snapshot the fetcher leaves for the processor, and application profiles found out.
+
+One DynamoDB table with the string key `id`; items that may go carry `expiration`, seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bedrock_quota.buckets import EndpointType
+from bedrock_quota.model_ids import Reference
+from bedrock_quota.quotas import Snapshot
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+SNAPSHOT_ID = "quotas"
+PROFILE_PREFIX = "profile#"
+PROFILE_SECONDS = 24 * 3600
+"""A profile's model never changes, but its id may come to nothing: forget it after a day."""
+
+
+def write_snapshot(table: str, client: DynamoDBClient, snapshot: Snapshot) -> None:
+    """Store the quota snapshot, whole or not at all. Raises what botocore raises."""
+    client.put_item(
+        TableName=table, Item={"id": {"S": SNAPSHOT_ID}, "data": {"B": msgspec.json.encode(snapshot)}}
+    )
+
+
+def read_snapshot(table: str, client: DynamoDBClient) -> Snapshot | None:
+    """Return the stored quota snapshot, or None before the first fetch.
+
+    Raises what botocore raises, and `msgspec.DecodeError` for an item that is no snapshot.
+    """
+    item = client.get_item(TableName=table, Key={"id": {"S": SNAPSHOT_ID}}).get("Item")
+    if item is None:
+        return None
+    return msgspec.json.decode(bytes(item["data"]["B"]), type=Snapshot)
+
+
+def write_profile(table: str, client: DynamoDBClient, arn: str, found: Reference) -> None:
+    """Store what an application profile stands for, for all containers. Raises what botocore raises."""
+    client.put_item(
+        TableName=table,
+        Item={
+            "id": {"S": PROFILE_PREFIX + arn},
+            "model_id": {"S": found.model_id},
+            "endpoint_type": {"S": found.endpoint_type},
+            "expiration": {"N": str(int(time.time()) + PROFILE_SECONDS)},
+        },
+    )
+
+
+def read_profile(table: str, client: DynamoDBClient, arn: str) -> Reference | None:
+    """Return what an application profile stands for, or None if nobody found out yet.
+
+    Raises what botocore raises.
+    """
+    item = client.get_item(TableName=table, Key={"id": {"S": PROFILE_PREFIX + arn}}).get("Item")
+    if item is None:
+        return None
+    return Reference(item["model_id"]["S"], EndpointType(item["endpoint_type"]["S"]))
