@@ -49,10 +49,10 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, int]:
     outcome = processing.process(
         delivery.decode(event),
         parts.accounts,
-        parts.snapshots.quotas(),
-        parts.settings.namespace,
-        now,
-        parts.snapshots.age_seconds(now),
+        quotas=parts.snapshots.quotas(),
+        namespace=parts.settings.namespace,
+        now=now,
+        quota_age_seconds=parts.snapshots.age_seconds(now),
     )
     for rejected in outcome.rejected[: processing.MAX_NAMED]:
         logger.warning("record rejected", reason=rejected.reason, request_id=rejected.request_id)

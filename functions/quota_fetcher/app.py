@@ -45,7 +45,7 @@ def _fetch() -> dict[str, int]:
     in_use = fetching.buckets_in_use(clients.cloudwatch(), given.namespace)
     published = {bucket: quota for bucket, quota in snapshot.quotas if bucket in in_use}
     counts = {"listed": len(listed), "buckets": len(snapshot.quotas), "published": len(published)}
-    logger.info("quotas fetched", **counts)
+    logger.info("quotas fetched", extra=counts)
     sys.stdout.write(
         b"".join(line + b"\n" for line in lines.of_quotas(given.namespace, now.timestamp(), published)).decode()
     )

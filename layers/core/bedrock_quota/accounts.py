@@ -32,13 +32,13 @@ NEWEST_SECONDS = 2 * 3600
 class Account(msgspec.Struct, frozen=True):
     """One call: its bucket, its minute, and its tokens.
 
-    `minute` is seconds since the epoch at the start of the minute in which the call began. `max_tokens` and
+    `started` is when the call began, in seconds since the epoch; `minute` is the start of that minute. `max_tokens` and
     `reserved_tokens` are None exactly when the source is `unknown`. A call that a guardrail blocked before the
     model ran (`blocked`) is a request without tokens.
     """
 
     bucket: Bucket
-    minute: int
+    started: int
     caller: str
     application_profile: str | None
     request_metadata: tuple[tuple[str, str], ...]
@@ -52,6 +52,11 @@ class Account(msgspec.Struct, frozen=True):
     max_tokens: int | None
     listed: bool
     blocked: bool
+
+    @property
+    def minute(self) -> int:
+        """Start of the minute in which the call began, in seconds since the epoch."""
+        return self.started - self.started % 60
 
     @property
     def reserved_tokens(self) -> int | None:
@@ -117,15 +122,14 @@ class Accounts:
             raise RecordError("too_old", record.request_id)
         if age < -NEWEST_SECONDS:
             raise RecordError("too_far_ahead", record.request_id)
-        minute = seconds - seconds % 60
         caller = callers.name_of(record.identity.arn if record.identity else None)
         if record.error_code is not None:
-            return self._failed(record, minute, caller)
+            return self._failed(record, seconds, caller)
         optimized = record.performance_config is not None and record.performance_config.latency == "optimized"
         rate = self._rate(record.model_id, optimized, record.timestamp.astimezone(UTC).date())
-        return rate if isinstance(rate, OutOfScope) else self._open(record, rate, minute, caller)
+        return rate if isinstance(rate, OutOfScope) else self._open(record, rate, seconds, caller)
 
-    def _open(self, record: Record, rate: _Rate, minute: int, caller: str) -> Account:
+    def _open(self, record: Record, rate: _Rate, started: int, caller: str) -> Account:
         given = record.input
         input_tokens = given.input_tokens or 0
         cache_read, cache_write = given.cache_read_tokens or 0, given.cache_write_tokens or 0
@@ -139,7 +143,7 @@ class Accounts:
             bucket = Bucket(bucket.model_id + LONG_CONTEXT_SUFFIX, bucket.endpoint_type)
         return Account(
             bucket=bucket,
-            minute=minute,
+            started=started,
             caller=caller,
             application_profile=rate.application_profile,
             request_metadata=self._tags(record.request_metadata),
@@ -190,11 +194,11 @@ class Accounts:
             self._rates.clear()
         self._rates[key] = rate
 
-    def _failed(self, record: Record, minute: int, caller: str) -> FailedCall:
+    def _failed(self, record: Record, started: int, caller: str) -> FailedCall:
         found = model_ids.parse(record.model_id, self._providers)
         reference = found if isinstance(found, Reference) else None
         return FailedCall(
-            minute=minute,
+            minute=started - started % 60,
             model_id=reference.model_id if reference else callers.label(record.model_id),
             endpoint_type=reference.endpoint_type if reference else "",
             caller=caller,
@@ -205,4 +209,3 @@ class Accounts:
 
 MAX_REMEMBERED = 4096
 """Model ids remembered by one container: far more than an account uses, few enough to stay small."""
-

@@ -14,9 +14,9 @@ import msgspec
 from bedrock_quota.errors import DeliveryError
 
 try:
-    from isal import isal_zlib as _zlib
+    from isal import isal_zlib as zlib
 except ImportError:  # a platform without a wheel: the same answer, slower
-    import zlib as _zlib
+    import zlib  # type: ignore[no-redef]
 
 MAX_INFLATED_BYTES = 32 * 1024 * 1024
 """CloudWatch Logs sends at most 1 MB compressed; honest JSON of that size inflates to some 10 MB. More is a bomb."""
@@ -72,9 +72,9 @@ def decode(event: Mapping[str, Any], max_inflated_bytes: int = MAX_INFLATED_BYTE
 
 def _inflate(compressed: bytes, bound: int) -> bytes:
     try:
-        inflater = _zlib.decompressobj(_GZIP_OR_ZLIB)
+        inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
         inflated: bytes = inflater.decompress(compressed, bound)
-    except _zlib.error as error:
+    except zlib.error as error:  # type: ignore[misc]  # isal types its error as an instance
         raise DeliveryError("awslogs.data is not gzip") from error
     if not inflater.eof:
         too_long = len(inflated) >= bound

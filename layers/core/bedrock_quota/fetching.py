@@ -26,7 +26,7 @@ def list_quotas(client: ServiceQuotasClient) -> list[ListedQuota]:
     found: dict[str, ListedQuota] = {}
     try:
         for operation in ("list_aws_default_service_quotas", "list_service_quotas"):
-            for page in client.get_paginator(operation).paginate(  # type: ignore[call-overload]
+            for page in client.get_paginator(operation).paginate(
                 ServiceCode=quotas.SERVICE_CODE, PaginationConfig={"PageSize": 100}
             ):
                 for quota in page["Quotas"]:

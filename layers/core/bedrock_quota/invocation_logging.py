@@ -66,8 +66,7 @@ def set_up(bedrock: BedrockClient, logs: CloudWatchLogsClient, wanted: Wanted) -
     """
     before = read(bedrock)
     group = log_group_of(before)
-    if group is not None:
-        assert before is not None
+    if before is not None and group is not None:
         if group in wanted.own_log_groups:
             raise InvocationLoggingError(
                 f"Bedrock logs to {group}, which is a log group of this stack: its metric lines would be read as "
@@ -78,8 +77,15 @@ def set_up(bedrock: BedrockClient, logs: CloudWatchLogsClient, wanted: Wanted) -
         return group, f"adopted the existing invocation logging{warning}", None
     _make_group(logs, wanted)
     after = {
-        **(before or {"textDataDeliveryEnabled": True, "imageDataDeliveryEnabled": False,
-                      "embeddingDataDeliveryEnabled": False, "videoDataDeliveryEnabled": False}),
+        **(
+            before
+            or {
+                "textDataDeliveryEnabled": True,
+                "imageDataDeliveryEnabled": False,
+                "embeddingDataDeliveryEnabled": False,
+                "videoDataDeliveryEnabled": False,
+            }
+        ),
         "cloudWatchConfig": {"logGroupName": wanted.log_group, "roleArn": wanted.role_arn},
     }
     bedrock.put_model_invocation_logging_configuration(loggingConfig=after)  # type: ignore[arg-type]

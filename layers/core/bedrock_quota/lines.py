@@ -37,9 +37,7 @@ def _directive(
     }
 
 
-def of_minutes(
-    minutes: Iterable[Minute], namespace: str, quotas: Mapping[Bucket, BucketQuota]
-) -> Iterator[bytes]:
+def of_minutes(minutes: Iterable[Minute], namespace: str, quotas: Mapping[Bucket, BucketQuota]) -> Iterator[bytes]:
     """Yield the metric lines of all minutes: one a minute and kind of caller, more where it has over 100 calls."""
     for minute in minutes:
         for start in range(0, len(minute.accounts), MAX_VALUES):
@@ -47,9 +45,7 @@ def of_minutes(
             yield _of_calls(minute, accounts, namespace, quotas.get(minute.key.bucket, BucketQuota()))
 
 
-def _of_calls(
-    minute: Minute, accounts: tuple[Account, ...], namespace: str, quota: BucketQuota
-) -> bytes:
+def _of_calls(minute: Minute, accounts: tuple[Account, ...], namespace: str, quota: BucketQuota) -> bytes:
     key, first = minute.key, accounts[0]
     consumed = [account.consumed_tokens for account in accounts]
     reserved = [tokens for account in accounts if (tokens := account.reserved_tokens) is not None]
@@ -118,16 +114,18 @@ def of_failed_calls(failed: Iterable[FailedCall]) -> Iterator[bytes]:
 
 
 def of_health(
-    namespace: str, seconds: float, metrics: Mapping[str, float], units: Mapping[str, str], properties: Mapping[str, Any]
+    namespace: str,
+    seconds: float,
+    metrics: Mapping[str, float],
+    units: Mapping[str, str],
+    properties: Mapping[str, Any],
 ) -> bytes:
     """Return the line of health metrics: no dimensions, and what else is worth knowing as properties."""
     directive = _directive(namespace, seconds, (), [(name, units.get(name, "Count")) for name in metrics])
     return _encode({"_aws": directive, **metrics, **properties})
 
 
-def of_quotas(
-    namespace: str, seconds: float, quotas: Mapping[Bucket, BucketQuota]
-) -> Iterator[bytes]:
+def of_quotas(namespace: str, seconds: float, quotas: Mapping[Bucket, BucketQuota]) -> Iterator[bytes]:
     """Yield a line a bucket with its quotas; a quota of 0 is published as 0."""
     for bucket, quota in quotas.items():
         values = {"TokenQuota": quota.tokens_per_minute, "RequestQuota": quota.requests_per_minute}
@@ -135,5 +133,10 @@ def of_quotas(
         if metrics:
             directive = _directive(namespace, seconds, BUCKET_DIMENSIONS, [(name, "Count") for name in metrics])
             yield _encode(
-                {"_aws": directive, "ModelId": bucket.model_id, "EndpointType": bucket.endpoint_type, **metrics}
+                {
+                    "_aws": directive,
+                    "ModelId": bucket.model_id,
+                    "EndpointType": bucket.endpoint_type,
+                    **metrics,
+                }
             )

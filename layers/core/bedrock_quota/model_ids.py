@@ -17,7 +17,8 @@ GEO_PREFIXES = frozenset({"us", "eu", "apac", "jp", "au", "ca", "in", "us-gov"})
 GLOBAL_PREFIX = "global"
 
 _ARN = re.compile(
-    r"arn:aws[a-z-]*:(?P<service>[a-z-]+):(?P<region>[a-z0-9-]*):\d*:(?P<type>[a-z-]+)/(?P<id>[\w.:/-]+)", re.ASCII
+    r"arn:aws[a-z-]*:(?P<service>[a-z-]+):(?P<region>[a-z0-9-]*):\d*:(?P<type>[a-z-]+)/(?P<id>[\w.:/-]+)",
+    re.ASCII,
 )
 _ID = re.compile(r"[a-zA-Z0-9][\w.:-]{1,255}", re.ASCII)
 

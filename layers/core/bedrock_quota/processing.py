@@ -12,7 +12,6 @@ from bedrock_quota.buckets import Bucket
 from bedrock_quota.delivery import Delivery
 from bedrock_quota.errors import RecordError
 from bedrock_quota.max_tokens import Source
-from bedrock_quota.model_ids import OutOfScope
 from bedrock_quota.quotas import BucketQuota
 
 MAX_NAMED = 20
@@ -45,6 +44,7 @@ class Outcome(msgspec.Struct, frozen=True):
 def process(
     delivery: Delivery,
     accounts: Accounts,
+    *,
     quotas: Mapping[Bucket, BucketQuota] | None,
     namespace: str,
     now: datetime,
@@ -74,7 +74,6 @@ def process(
         elif isinstance(entry, FailedCall):
             failed.append(entry)
         else:
-            assert isinstance(entry, OutOfScope)
             out_of_scope[entry.reason] += 1
     sources = Counter(account.source for account in opened)
     unlisted = Counter(account.bucket.model_id for account in opened if not account.listed)
@@ -87,7 +86,7 @@ def process(
         "UnlistedModels": unlisted.total(),
     }
     if opened:
-        health["RecordLagSeconds"] = max(0.0, now.timestamp() - min(account.minute for account in opened))
+        health["RecordLagSeconds"] = max(0.0, now.timestamp() - min(account.started for account in opened))
     properties: dict[str, object] = {
         "event": "delivery",
         "received": len(delivery.log_events),
@@ -105,9 +104,7 @@ def process(
         properties["out_of_scope_reasons"] = dict(out_of_scope)
     if failed:
         properties["error_codes"] = dict(Counter(call.error_code for call in failed).most_common(MAX_NAMED))
-    health_line = lines.of_health(
-        namespace, now.timestamp(), health, {"RecordLagSeconds": "Seconds"}, properties
-    )
+    health_line = lines.of_health(namespace, now.timestamp(), health, {"RecordLagSeconds": "Seconds"}, properties)
     return Outcome(
         lines=(
             *lines.of_minutes(minutes.group(opened), namespace, quotas or {}),

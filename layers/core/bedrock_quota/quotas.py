@@ -83,7 +83,8 @@ _INFERENCE = re.compile(
     re.IGNORECASE,
 )
 _DAILY = re.compile(
-    r"model invocation max tokens per day for (?P<model>.+?)( \(doubled for cross-region calls\))?", re.IGNORECASE
+    r"model invocation max tokens per day for (?P<model>.+?)( \(doubled for cross-region calls\))?",
+    re.IGNORECASE,
 )
 _LONG_CONTEXT = re.compile(r"(?P<model>.+?)[ ,]+1M context( length)?", re.IGNORECASE)
 

@@ -25,9 +25,7 @@ PROFILE_SECONDS = 24 * 3600
 
 def write_snapshot(table: str, client: DynamoDBClient, snapshot: Snapshot) -> None:
     """Store the quota snapshot, whole or not at all. Raises what botocore raises."""
-    client.put_item(
-        TableName=table, Item={"id": {"S": SNAPSHOT_ID}, "data": {"B": msgspec.json.encode(snapshot)}}
-    )
+    client.put_item(TableName=table, Item={"id": {"S": SNAPSHOT_ID}, "data": {"B": msgspec.json.encode(snapshot)}})
 
 
 def read_snapshot(table: str, client: DynamoDBClient) -> Snapshot | None:
