@@ -10,6 +10,7 @@ import msgspec
 from aws_lambda_powertools import Logger
 from bedrock_quota import clients, delivery, processing, registry, settings, state
 from bedrock_quota.accounts import Accounts
+from bedrock_quota.delivery import Delivery
 from bedrock_quota.profiles import Profiles
 from bedrock_quota.quotas import Snapshot
 from bedrock_quota.settings import Settings
@@ -42,12 +43,23 @@ def container() -> Container:
     )
 
 
+def _now(received: Delivery) -> datetime:
+    """Return the time that records are judged by: with `sam local invoke` that of the recorded delivery itself.
+
+    Else a ready event would be too old two weeks after it was made.
+    """
+    if os.environ.get("AWS_SAM_LOCAL") == "true" and received.log_events:
+        return datetime.fromtimestamp(received.log_events[-1].timestamp / 1000, UTC)
+    return datetime.now(UTC)
+
+
 def handler(event: dict[str, Any], _context: object) -> dict[str, int]:
     """Process one delivery: compute all of it, then write once. A delivery that cannot be read fails loudly."""
     parts = container()
-    now = datetime.now(UTC)
+    received = delivery.decode(event)
+    now = _now(received)
     outcome = processing.process(
-        delivery.decode(event),
+        received,
         parts.accounts,
         quotas=parts.snapshots.quotas(),
         namespace=parts.settings.namespace,

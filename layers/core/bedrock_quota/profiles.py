@@ -47,8 +47,11 @@ class Profiles:
             return UNRESOLVED
         try:
             found = self._find(profile.arn)
-        except Exception:
-            _logger.exception("application profile could not be resolved", extra={"profile_id": profile.profile_id})
+        except Exception as error:  # noqa: BLE001 - whatever it is, metrics must flow; logged, and counted as out of scope
+            _logger.warning(
+                "application profile could not be resolved",
+                extra={"profile_id": profile.profile_id, "error": f"{type(error).__name__}: {error}"},
+            )
             found = UNRESOLVED
         if isinstance(found, OutOfScope):
             self._unresolved[profile.arn] = self._clock() + UNRESOLVED_SECONDS

@@ -70,7 +70,7 @@ _ENDPOINT_TYPES = {
     "on-demand": EndpointType.REGIONAL,
     "cross-region": EndpointType.CROSS_REGION,
     "global cross-region": EndpointType.GLOBAL_CROSS_REGION,
-    "on-demand, latency-optimized": EndpointType.LATENCY_OPTIMIZED,
+    "on-demand latency-optimized": EndpointType.LATENCY_OPTIMIZED,
 }
 _UNITS = {
     "tokens per minute": Unit.TOKENS_PER_MINUTE,
@@ -78,7 +78,7 @@ _UNITS = {
     "tokens per day": Unit.TOKENS_PER_DAY,
 }
 _INFERENCE = re.compile(
-    r"(?P<scope>on-demand, latency-optimized|on-demand|global cross-region|cross-region) model inference "
+    r"(?P<scope>on-demand,? latency-optimized|on-demand|global cross-region|cross-region) model inference "
     r"(?P<unit>tokens per minute|requests per minute|tokens per day) for (?P<model>.+)",
     re.IGNORECASE,
 )
@@ -121,7 +121,7 @@ def match(name: str, models: Mapping[str, Model]) -> Matched | Refused:
     model = models.get((long_context["model"] if long_context else spelling).strip().casefold())
     if model is None:
         return Refused("unlisted_model")
-    scope = inference["scope"].casefold() if inference else "on-demand"
+    scope = inference["scope"].casefold().replace(",", "") if inference else "on-demand"
     unit = _UNITS[inference["unit"].casefold()] if inference else Unit.TOKENS_PER_DAY
     suffix = LONG_CONTEXT_SUFFIX if long_context else ""
     return Matched(Bucket(model.id + suffix, _ENDPOINT_TYPES[scope]), unit)

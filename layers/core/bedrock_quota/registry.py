@@ -123,8 +123,9 @@ class Registry(msgspec.Struct, frozen=True, dict=True):
     def find(self, model_id: str) -> Model | None:
         """Return the model with this id; a throughput suffix (`…:0:200k`) is the same model; None if unlisted."""
         found = self.by_id.get(model_id)
-        if found is None and model_id.count(":") >= 2:
-            found = self.by_id.get(model_id.rpartition(":")[0])
+        while found is None and ":" in model_id:
+            model_id = model_id.rpartition(":")[0]
+            found = self.by_id.get(model_id)
         return found
 
     def burndown_of(self, model_id: str, day: date) -> Burndown:
@@ -201,6 +202,10 @@ def _check(files: Mapping[str, RegistryFile]) -> None:
                 _check_burndown(model.burndown, where)
             if model.kind is Kind.TEXT and model.max_output_tokens is None:
                 raise RegistryError(f"{where}: a text model needs max_output_tokens")
+            if (model.default_max_tokens or 0) > (model.max_output_tokens or 0):
+                raise RegistryError(f"{where}: default_max_tokens is above max_output_tokens")
+            if (model.max_output_tokens or 0) > provider.max_output_tokens:
+                raise RegistryError(f"{where}: max_output_tokens is above the provider's, assumed for unlisted models")
             for name in model.quota_names:
                 claim(seen_names, name.casefold(), where, "quota name")
             for codes in model.quota_codes.values():
@@ -223,7 +228,7 @@ def load(compiled: bytes) -> Registry:
     """Decode a compiled registry; raises `RegistryError` if it is damaged."""
     try:
         return msgspec.json.decode(compiled, type=Registry)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RegistryError(f"compiled registry: {error}") from error
 
 

@@ -30,8 +30,11 @@ class Snapshots:
             self._next_read = now + REFRESH_SECONDS
             try:
                 snapshot = self._read()
-            except Exception:
-                _logger.exception("the quota snapshot could not be read; going on with the last one, if any")
+            except Exception as error:  # noqa: BLE001 - whatever it is, metrics must flow; logged, and shown by the age
+                _logger.warning(
+                    "the quota snapshot could not be read; going on with the last one, if any",
+                    extra={"error": f"{type(error).__name__}: {error}"},
+                )
             else:
                 if snapshot is not None:
                     self._fetched_at, self._quotas = snapshot.fetched_at, snapshot.by_bucket()

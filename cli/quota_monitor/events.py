@@ -1,0 +1,68 @@
+"""`quota-monitor events`: ready events for `sam local invoke`, made from readable records."""
+
+import base64
+import gzip
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from quota_monitor.checkout import ROOT
+
+RECORDS = ROOT / "events" / "records"
+DELIVERIES = ROOT / "events" / "metric_processor"
+
+RECORDED_AT = datetime(2026, 11, 20, 9, 16, 30, tzinfo=UTC)
+"""When the records of `events/records` reached CloudWatch Logs."""
+
+LOG_GROUP = "/aws/bedrock/modelinvocations"
+
+
+def delivery(messages: Sequence[str], message_type: str = "DATA_MESSAGE") -> dict[str, Any]:
+    """Return what CloudWatch Logs sends a subscribed function for these log events.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html (read 2026-11-23).
+    """
+    millis = int(RECORDED_AT.timestamp() * 1000)
+    payload = {
+        "messageType": message_type,
+        "owner": "111122223333",
+        "logGroup": LOG_GROUP,
+        "logStream": "aws/bedrock/modelinvocations",
+        "subscriptionFilters": ["bedrock-quota-monitor-metric-processor"],
+        "logEvents": [
+            {"id": f"{index:056d}", "timestamp": millis + index, "message": message}
+            for index, message in enumerate(messages)
+        ],
+    }
+    packed = gzip.compress(json.dumps(payload, separators=(",", ":")).encode(), mtime=0)
+    return {"awslogs": {"data": base64.b64encode(packed).decode()}}
+
+
+def messages_of(path: Path) -> list[str]:
+    """Return the messages a file of readable records stands for: texts as they are, records as JSON."""
+    return [
+        each if isinstance(each, str) else json.dumps(each, separators=(",", ":"))
+        for each in json.loads(path.read_text())
+    ]
+
+
+def deliveries() -> dict[Path, dict[str, Any]]:
+    """Return every event of `events/metric_processor` by the path it belongs at."""
+    made = {DELIVERIES / path.name: delivery(messages_of(path)) for path in sorted(RECORDS.glob("*.json"))}
+    made[DELIVERIES / "control-message.json"] = delivery(
+        ["CWL CONTROL MESSAGE: Checking health of destination Lambda."], "CONTROL_MESSAGE"
+    )
+    return made
+
+
+@click.command()
+def events() -> None:
+    """Rebuild events/metric_processor/ from events/records/."""
+    for path, event in deliveries().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(event, indent=2) + "\n")
+        click.echo(f"{path.relative_to(ROOT)}")
