@@ -21,9 +21,9 @@ UNRESOLVED_SECONDS = 300
 UNRESOLVED = OutOfScope("unresolved_profile")
 
 
-def ask_bedrock(arn: str, client: BedrockClient) -> Reference | OutOfScope:
-    """Ask GetInferenceProfile what a profile stands for. Raises what botocore raises."""
-    models = client.get_inference_profile(inferenceProfileIdentifier=arn)["models"]
+def ask_bedrock(profile: ApplicationProfile, client: BedrockClient) -> Reference | OutOfScope:
+    """Ask GetInferenceProfile, which takes "the ID or ARN", what a profile stands for. Raises what botocore raises."""
+    models = client.get_inference_profile(inferenceProfileIdentifier=profile.profile_id)["models"]
     return model_ids.of_profile(tuple(model.get("modelArn", "") for model in models))
 
 
@@ -46,7 +46,7 @@ class Profiles:
         if self._clock() < self._unresolved.get(profile.arn, float("-inf")):
             return UNRESOLVED
         try:
-            found = self._find(profile.arn)
+            found = self._find(profile)
         except Exception as error:  # noqa: BLE001 - whatever it is, metrics must flow; logged, and counted as out of scope
             _logger.warning(
                 "application profile could not be resolved",
@@ -59,12 +59,13 @@ class Profiles:
             self._known[profile.arn] = found
         return found
 
-    def _find(self, arn: str) -> Reference | OutOfScope:
-        if self._table is not None:
-            stored = state.read_profile(self._table, clients.state(), arn)
-            if stored is not None:
-                return stored
-        found = ask_bedrock(arn, clients.bedrock())
-        if self._table is not None and isinstance(found, Reference):
-            state.write_profile(self._table, clients.state(), arn, found)
+    def _find(self, profile: ApplicationProfile) -> Reference | OutOfScope:
+        if self._table is None:
+            return ask_bedrock(profile, clients.bedrock())
+        stored = state.read_profile(self._table, clients.state(), profile.arn)
+        if stored is not None:
+            return stored
+        found = ask_bedrock(profile, clients.bedrock())
+        if isinstance(found, Reference):
+            state.write_profile(self._table, clients.state(), profile.arn, found)
         return found

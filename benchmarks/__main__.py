@@ -1,0 +1,56 @@
+"""Prints a table: CPU per record of each contender on each mix, and its ratio to the floor of the same run."""
+
+import argparse
+import gc
+import platform
+import statistics
+import time
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.contenders import CONTENDERS, Event
+from benchmarks.mixes import MIXES
+
+
+def measure(event: Event, rounds: int) -> dict[str, list[float]]:
+    """Time every contender on one event, interleaved, and return CPU seconds a round for each."""
+    times: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    for run in CONTENDERS.values():
+        run(event)
+    for _ in range(rounds):
+        for name, run in CONTENDERS.items():
+            gc.collect()
+            start = time.process_time()
+            run(event)
+            times[name].append(time.process_time() - start)
+    return times
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
+    parser.add_argument("--rounds", type=int, default=30, help="measured rounds of each contender (30)")
+    rounds = parser.parse_args().rounds
+    console = Console()
+    table = Table(title=f"CPU per record, median of {rounds} interleaved rounds, Python {platform.python_version()}")
+    for heading in ("mix", "contender", "µs a record", "spread", "to the floor"):
+        table.add_column(heading, justify="left" if heading in {"mix", "contender"} else "right")
+    for mix, (count, event) in MIXES().items():
+        floor = 0.0
+        for name, seconds in measure(event, rounds).items():
+            low, middle, high = statistics.quantiles(seconds, n=4)
+            floor = floor or middle
+            table.add_row(
+                mix,
+                name,
+                f"{middle / count * 1e6:.1f}",
+                f"±{(high - low) / 2 / middle:.0%}",
+                f"{middle / floor:.2f}",
+            )
+        table.add_section()
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

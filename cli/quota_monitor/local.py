@@ -1,0 +1,150 @@
+"""`quota-monitor local`: AWS on this machine, with the checkout deployed on it."""
+
+import os
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from localaws import instance
+from localaws.errors import LocalAwsError
+from localaws.tally import Tally
+
+STAGES = {
+    "starting": "Starting the emulator",
+    "building": "Building functions and layers",
+    "deploying": "Deploying the stack",
+}
+
+console = Console(highlight=False)
+
+_state = click.option(
+    "--state",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=instance.DIRECTORY,
+    show_default=".localaws of the checkout",
+    help="Directory of this local AWS; another directory is another one, side by side.",
+)
+
+
+@click.group()
+def local() -> None:
+    """AWS on this machine: no account, no Docker, nothing to pay."""
+
+
+@local.command()
+@_state
+@click.option("--region", default=instance.REGION, show_default=True, help="The Region to pretend to be.")
+@click.option("--stack-name", default=instance.STACK_NAME, show_default=True, help="Name of the stack.")
+@click.option("--parameter", "parameters", metavar="NAME=VALUE", multiple=True, help="A parameter of the template.")
+def up(directory: Path, region: str, stack_name: str, parameters: tuple[str, ...]) -> None:
+    """Start it, and deploy this checkout on it; where it runs already, deploy again."""
+    given = dict(_name_and_value(parameter) for parameter in parameters)
+    with shown_progress() as progress, explained():
+        running = instance.up(
+            directory=directory, region=region, stack_name=stack_name, parameters=given, progress=progress
+        )
+    console.print("\nAWS runs on this machine until [bold]quota-monitor local down[/].\n")
+    show(running)
+
+
+@local.command()
+@_state
+def status(directory: Path) -> None:
+    """Tell what runs, and whether all is well with it."""
+    with explained():
+        found = instance.status(directory)
+    if found.instance is None:
+        for trouble in found.trouble or ("nothing runs; start it with `quota-monitor local up`",):
+            console.print(trouble, style="red" if found.trouble else "", markup=False)
+        raise SystemExit(1)
+    show(found.instance)
+    console.print(f"\nStack {found.instance.stack_name}: {found.stack_status}")
+    if found.tally is not None:
+        show_tally(found.tally)
+
+
+@local.command()
+@_state
+def down(directory: Path) -> None:
+    """End it, and forget all it held."""
+    with explained():
+        ran = instance.down(directory)
+    console.print("AWS on this machine is down." if ran else "Nothing ran.")
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Errors the user can do something about as a message instead of a traceback."""
+    try:
+        yield
+    except LocalAwsError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@contextmanager
+def shown_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each stage of `instance.up`."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def advance(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(STAGES.get(stage, stage), total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield advance
+
+
+def show(running: instance.Instance) -> None:
+    """Where everything is, and how to look at it."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_row("Endpoint", running.endpoint_url)
+    table.add_row("Region, account", f"{running.account.region}, {running.account.id}")
+    for name, value in sorted(running.outputs.items()):
+        table.add_row(name, value)
+    console.print(table)
+    for name, reason in running.left_out.items():
+        console.print(f"left out on this machine: {name} ({reason})", style="dim", markup=False)
+    config = shlex.quote(_short(running.cli_config))
+    console.print("\nWith the AWS CLI, or any SDK:\n", style="bold")
+    console.print(f"  export AWS_CONFIG_FILE={config} AWS_PROFILE=local", markup=False, soft_wrap=True)
+    group = running.outputs.get("InvocationLogGroupName")
+    if group is not None:
+        console.print(f"  aws logs tail {shlex.quote(group)}", markup=False, soft_wrap=True)
+    console.print("  aws cloudwatch list-metrics --namespace Bedrock/Quotas", markup=False, soft_wrap=True)
+
+
+def show_tally(tally: Tally) -> None:
+    """What the sidecar made of the functions' logs."""
+    console.print(f"{tally.metric_lines:,} metric lines became {tally.data:,} metric data.")
+    for reason, rejection in tally.rejected.items():
+        console.print(f"rejected {rejection.count:,}×: {reason} (last: {rejection.example})", style="red", markup=False)
+    for reason, rejection in tally.refused.items():
+        console.print(f"refused {rejection.count:,}×: {reason} (last: {rejection.example})", style="red", markup=False)
+    if tally.unreachable:
+        console.print(f"the sidecar cannot reach the emulator: {tally.unreachable}", style="red", markup=False)
+
+
+def _name_and_value(parameter: str) -> tuple[str, str]:
+    name, separator, value = parameter.partition("=")
+    if not separator:
+        raise click.BadParameter(f"{parameter!r} is not NAME=VALUE", param_hint="--parameter")
+    return name, value
+
+
+def _short(path: Path) -> str:
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith(os.pardir) else relative

@@ -1,0 +1,13 @@
+"""`quota-monitor`: one command, its subcommands each in a module of their own."""
+
+import click
+
+from quota_monitor import local
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Amazon Bedrock quotas against what is reserved and consumed, minute by minute."""
+
+
+main.add_command(local.local)

@@ -1,0 +1,58 @@
+"""MiniStack, the emulator, as a background process: reachable from this machine only, keeping nothing of its own.
+
+It runs Lambda code with the interpreter it was started with, which is this one, and hands them its environment.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from localaws import loopback, process
+from localaws.account import LOOPBACK, Account
+from localaws.process import Process
+
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH")
+
+
+def environment(account: Account, port: int, scratch: Path, inherited: Mapping[str, str]) -> dict[str, str]:
+    """What MiniStack, and the functions it runs, see: nothing of the user's AWS, Docker or proxy settings."""
+    return {
+        **{name: inherited[name] for name in _INHERITED if name in inherited},
+        **account.credentials(),
+        "AWS_ENDPOINT_URL_SERVICE_QUOTAS": account.service_quotas_url,  # the functions ask the sidecar
+        "GATEWAY_PORT": str(port),
+        "BIND_HOST": LOOPBACK,
+        "MINISTACK_HOST": LOOPBACK,
+        "MINISTACK_ACCOUNT_ID": account.id,
+        "MINISTACK_REGION": account.region,
+        "TMPDIR": str(scratch),
+        "STATE_DIR": str(scratch / "state"),
+        "S3_DATA_DIR": str(scratch / "s3"),
+        "DOCKER_HOST": f"unix://{scratch / 'no-docker'}",  # no container of the user's is looked at, or reaped
+        "SFTP_ENABLED": "0",  # these two would open ports of their own
+        "IOT_MTLS_ENABLED": "0",
+        "LAMBDA_EXECUTOR": "local",
+        "LAMBDA_WARM_TTL_SECONDS": "60",
+        "LOG_LEVEL": "WARNING",
+        "TZ": "UTC",
+    }
+
+
+def start(account: Account, port: int, *, scratch: Path, log: Path) -> Process:
+    """Start MiniStack; it answers some time later, see `wait_until_ready`."""
+    command = [sys.executable, "-m", "localaws.patient_ministack"]
+    checkout = str(Path(__file__).parents[1])  # the package may be run from there without being installed
+    return process.start(
+        command, {**environment(account, port, scratch, os.environ), "PYTHONPATH": checkout}, log
+    )
+
+
+def is_ready(account: Account) -> bool:
+    """Whether it answers."""
+    return loopback.answers(f"{account.endpoint_url}/_ministack/ready")
+
+
+def wait_until_ready(running: Process, account: Account, log: Path) -> None:
+    """Return as soon as it answers; raise if it has ended or takes too long."""
+    process.wait_until(running, lambda: is_ready(account), "the emulator", log)

@@ -1,0 +1,196 @@
+"""One local AWS: `up` starts it and deploys a checkout on it, `status` tells of it, `down` ends it.
+
+It outlives the process that started it. All it is lies in one directory; two directories are two of them.
+"""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
+
+from localaws import emulator, loopback, sidecar
+from localaws.account import Account, LocalSession
+from localaws.deployment import Deployment, Progress
+from localaws.errors import LocalAwsError
+from localaws.state import Ports, State, StateDirectory
+from localaws.tally import Tally
+
+CHECKOUT = Path(__file__).parents[1]
+DIRECTORY = CHECKOUT / ".localaws"
+STACK_NAME = "bedrock-quota-monitor"
+REGION = "us-east-1"
+
+_DRAIN_SECONDS = 60.0
+_POLL_SECONDS = 0.05
+
+
+class Instance(msgspec.Struct, frozen=True):
+    """A local AWS that is up, with its stack."""
+
+    directory: Path
+    account: Account
+    stack_name: str
+    outputs: dict[str, str]
+    left_out: dict[str, str] = {}
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where every service but Service Quotas answers."""
+        return self.account.endpoint_url
+
+    @property
+    def cli_config(self) -> Path:
+        """An AWS configuration file whose profile `local` is this account."""
+        return StateDirectory(self.directory).cli_config
+
+    def session(self) -> LocalSession:
+        """A boto3 session that makes clients for it."""
+        return self.account.session()
+
+    def tally(self) -> Tally:
+        """What the sidecar has done so far."""
+        return _tally(self.account, "GET", "/health")
+
+    def drain(self, invocations: Mapping[str, int] | None = None, *, timeout_seconds: float = _DRAIN_SECONDS) -> Tally:
+        """Return once every metric line logged so far is a metric.
+
+        `invocations` are runs to wait for: at least so many since the start, by log group. Deliveries run in the
+        background, so count them first: `before = instance.tally().invocations`.
+        """
+        wanted = invocations or {}
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            tally = _tally(self.account, "POST", "/drain", timeout_seconds=timeout_seconds)
+            missing = {group: n for group, n in wanted.items() if tally.invocations.get(group, 0) < n}
+            if not missing:
+                return tally
+            if time.monotonic() > deadline:
+                raise LocalAwsError(f"after {timeout_seconds:.0f} s still waiting for invocations: {missing}")
+            time.sleep(_POLL_SECONDS)
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What runs: `instance` is there if all of it answers, `trouble` says what does not."""
+
+    instance: Instance | None = None
+    stack_status: str = ""
+    tally: Tally | None = None
+    trouble: tuple[str, ...] = ()
+
+
+def up(
+    checkout: Path = CHECKOUT,
+    directory: Path = DIRECTORY,
+    *,
+    region: str = REGION,
+    stack_name: str = STACK_NAME,
+    parameters: Mapping[str, str] | None = None,
+    progress: Progress = lambda _stage, _done, _total: None,
+) -> Instance:
+    """Start a local AWS where none runs, deploy the checkout on it, or deploy it again."""
+    home = StateDirectory(directory.resolve())
+    with home.locked():
+        progress("starting", 0, 1)
+        state = _running(home, region, stack_name) or _start(home, region, stack_name)
+        account = state.account()
+        deployment = Deployment(checkout.resolve(), account, stack_name, home, parameters or {})
+        left_out = deployment.build(progress)  # while the emulator starts
+        _wait_until_ready(home, state)
+        progress("starting", 1, 1)
+        deployment.deploy(progress)
+        outputs, _ = _stack(account, stack_name)
+        return Instance(home.path, account, stack_name, outputs, left_out)
+
+
+def status(directory: Path = DIRECTORY) -> Status:
+    """Look, without changing anything."""
+    home = StateDirectory(directory.resolve())
+    state = home.find()
+    if state is None or not state.processes():
+        return Status()
+    trouble = tuple(
+        f"the {name} is not running; see {log}"
+        for name, running, log in (
+            ("emulator", state.emulator, home.emulator_log),
+            ("sidecar", state.sidecar, home.sidecar_log),
+        )
+        if running is None or not running.alive()
+    )
+    if trouble:
+        return Status(trouble=trouble)
+    account = state.account()
+    try:
+        outputs, stack_status = _stack(account, state.stack_name)
+        tally = _tally(account, "GET", "/health")
+    except (LocalAwsError, BotoCoreError, ClientError) as error:
+        return Status(trouble=(str(error),))
+    return Status(Instance(home.path, account, state.stack_name, outputs), stack_status, tally)
+
+
+def down(directory: Path = DIRECTORY) -> bool:
+    """End it and forget all it held; whether anything ran. What was built stays for the next time."""
+    home = StateDirectory(directory.resolve())
+    state = home.find()
+    if state is None:
+        return False
+    with home.locked():
+        ran = any(running.alive() for running in state.processes())
+        _stop(home, state)
+        return ran
+
+
+def _running(home: StateDirectory, region: str, stack_name: str) -> State | None:
+    """The local AWS of this directory, if all of it runs and it is the wanted one."""
+    state = home.find()
+    if state is None or len(state.processes()) < len(("emulator", "sidecar")):
+        return None
+    wanted = State(region=region, stack_name=stack_name, ports=state.ports)
+    same = (state.region, state.stack_name, state.python) == (wanted.region, wanted.stack_name, wanted.python)
+    if same and all(running.alive() for running in state.processes()) and emulator.is_ready(state.account()):
+        return state
+    _stop(home, state)
+    return None
+
+
+def _start(home: StateDirectory, region: str, stack_name: str) -> State:
+    before = home.find()
+    ports = before.ports if before is not None and before.ports.are_free() else Ports.free()
+    state = State(region=region, stack_name=stack_name, ports=ports)
+    account = state.account()
+    home.clear_scratch()
+    home.write(state)
+    home.cli_config.write_text(account.cli_config(), encoding="utf-8")
+    running = emulator.start(account, ports.emulator, scratch=home.scratch, log=home.emulator_log)
+    state = msgspec.structs.replace(state, emulator=running)
+    home.write(state)  # at once, so that `down` finds it whatever happens next
+    state = msgspec.structs.replace(state, sidecar=sidecar.start(account, home))
+    home.write(state)
+    return state
+
+
+def _wait_until_ready(home: StateDirectory, state: State) -> None:
+    if state.emulator is None or state.sidecar is None:
+        raise RuntimeError("nothing was started")
+    account = state.account()
+    emulator.wait_until_ready(state.emulator, account, home.emulator_log)
+    sidecar.wait_until_ready(state.sidecar, account, home.sidecar_log)
+
+
+def _stop(home: StateDirectory, state: State) -> None:
+    for running in state.processes():
+        running.stop()
+    home.clear_scratch()
+    home.write(msgspec.structs.replace(state, emulator=None, sidecar=None))
+
+
+def _tally(account: Account, method: str, path: str, *, timeout_seconds: float = 5.0) -> Tally:
+    body = loopback.request(method, account.service_quotas_url + path, timeout_seconds=timeout_seconds)
+    return msgspec.json.decode(body, type=Tally)
+
+
+def _stack(account: Account, stack_name: str) -> tuple[dict[str, str], str]:
+    stack = account.session().client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"][0]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+    return outputs, stack["StackStatus"]

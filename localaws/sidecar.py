@@ -1,0 +1,157 @@
+"""The process beside the emulator: Service Quotas for Bedrock, and metrics from the functions' logs.
+
+    python -m localaws.sidecar --state .localaws
+
+Besides the API itself it answers `GET /health` (a Tally) and `POST /drain` (the same, once nothing is left to read).
+"""
+
+import argparse
+import logging
+import os
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
+
+from localaws import loopback, process, service_quotas
+from localaws.account import LOOPBACK, Account
+from localaws.process import Process
+from localaws.state import StateDirectory
+from localaws.tail import Tail
+from localaws.tally import Tally
+
+logger = logging.getLogger("localaws.sidecar")
+
+_SHORTEST_WAIT_SECONDS = 0.1
+_WAIT_PER_PASS = 3.0  # times the length of the last pass: reading never takes more than a quarter of the emulator
+_GIVE_UP_SECONDS = 30.0
+_MAX_BODY_BYTES = 1024 * 1024
+
+
+class Follower:
+    """Runs the tail, by itself and on demand."""
+
+    def __init__(self, tail: Tail, tally: Tally) -> None:
+        self.tally = tally
+        self._tail = tail
+        self._turn = threading.Lock()
+
+    def follow(self) -> None:
+        """Run passes until the emulator has been away for long."""
+        answered = time.monotonic()
+        while True:
+            began = time.monotonic()
+            try:
+                with self._turn:
+                    self._tail.run_pass()
+            except (BotoCoreError, ClientError) as error:
+                self.tally.unreachable = str(error)
+                logger.warning("the emulator does not answer: %s", error)
+                if time.monotonic() - answered > _GIVE_UP_SECONDS:
+                    return
+            else:
+                self.tally.unreachable = ""
+                answered = time.monotonic()
+            time.sleep(max(_SHORTEST_WAIT_SECONDS, _WAIT_PER_PASS * (time.monotonic() - began)))
+
+    def drain(self) -> None:
+        """Run passes until one finds nothing new."""
+        with self._turn:
+            while self._tail.run_pass():
+                pass
+
+
+class Server(ThreadingHTTPServer):
+    """Answers on one port for all the sidecar does."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int, quotas: service_quotas.ServiceQuotas, follower: Follower | None = None) -> None:
+        super().__init__((LOOPBACK, port), _Handler)
+        self.quotas = quotas
+        self.follower = follower
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def do_GET(self) -> None:
+        if self.path == "/health" and self.server.follower is not None:
+            self._answer(200, self.server.follower.tally)
+        else:
+            self._answer(404, {"message": f"nothing at {self.path}"})
+
+    def do_POST(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        if length > _MAX_BODY_BYTES:
+            self.close_connection = True
+            self._answer(413, {"message": "too much"})
+            return
+        body = self.rfile.read(length)
+        if self.path == "/drain" and self.server.follower is not None:
+            self._drain(self.server.follower)
+        else:
+            status, document = self.server.quotas.answer(self.headers.get("X-Amz-Target", ""), body)
+            self._answer(status, document)
+
+    def _drain(self, follower: Follower) -> None:
+        try:
+            follower.drain()
+        except (BotoCoreError, ClientError) as error:
+            self._answer(503, {"message": f"the emulator does not answer: {error}"})
+        else:
+            self._answer(200, follower.tally)
+
+    def _answer(self, status: int, document: Any) -> None:
+        body = msgspec.json.encode(document)
+        self.send_response(status)
+        self.send_header("Content-Type", "application/x-amz-json-1.1")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        logger.debug(format, *args)
+
+
+def start(account: Account, directory: StateDirectory) -> Process:
+    """Start it for the local AWS that `directory` describes."""
+    checkout = str(Path(__file__).parents[1])  # the package may be run from there without being installed
+    return process.start(
+        [sys.executable, "-m", "localaws.sidecar", "--state", str(directory.path)],
+        {**account.environment(os.environ), "PYTHONPATH": checkout},
+        directory.sidecar_log,
+    )
+
+
+def wait_until_ready(running: Process, account: Account, log: Path) -> None:
+    """Return as soon as it answers; raise if it has ended or takes too long."""
+    process.wait_until(running, lambda: loopback.answers(f"{account.service_quotas_url}/health"), "the sidecar", log)
+
+
+def main() -> None:
+    """Serve until the emulator is gone for good."""
+    parser = argparse.ArgumentParser(description="Service Quotas and metrics beside a running emulator")
+    parser.add_argument("--state", type=Path, required=True, help="the directory that holds state.json")
+    state = StateDirectory(parser.parse_args().state).read()
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    account = state.account()
+    tally = Tally()
+    follower = Follower(Tail(account.session(), tally), tally)
+    quotas = service_quotas.ServiceQuotas(service_quotas.load(), region=account.region, account=account.id)
+    with Server(state.ports.sidecar, quotas, follower) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        logger.info("serving on %s", state.ports.sidecar)
+        follower.follow()
+        logger.error("the emulator has been away for %s s: giving up", _GIVE_UP_SECONDS)
+        server.shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""The stack of this checkout, deployed once on an emulator of the tests' own."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from localaws import instance
+from localaws.instance import Instance
+
+LOG_STREAM = "aws/bedrock/modelinvocations"
+PROCESSOR_LOG = "/aws/lambda/quota-e2e-metric-processor"
+
+
+@pytest.fixture(scope="session")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    directory: Path = tmp_path_factory.mktemp("localaws")
+    try:
+        yield instance.up(
+            directory=directory, stack_name="quota-e2e", parameters={"RequestMetadataKeys": "team,environment"}
+        )
+    finally:
+        instance.down(directory)
+
+
+@pytest.fixture(scope="session")
+def resource(local: Instance) -> Callable[[str], str]:
+    def physical_id(logical_id: str) -> str:
+        found = (
+            local.session()
+            .client("cloudformation")
+            .describe_stack_resource(StackName=local.stack_name, LogicalResourceId=logical_id)
+        )
+        return str(found["StackResourceDetail"]["PhysicalResourceId"])
+
+    return physical_id
+
+
+@pytest.fixture(scope="session")
+def deliver(local: Instance) -> Callable[[Sequence[dict[str, Any] | str]], None]:
+    """Write records into the invocation log as Bedrock does, and wait until their metrics are there."""
+    logs = local.session().client("logs")
+    group = local.outputs["InvocationLogGroupName"]
+    if not logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=LOG_STREAM)["logStreams"]:
+        logs.create_log_stream(logGroupName=group, logStreamName=LOG_STREAM)
+
+    def put(records: Sequence[dict[str, Any] | str]) -> None:
+        before = local.tally().invocations.get(PROCESSOR_LOG, 0)
+        now = int(datetime.now(UTC).timestamp() * 1000)
+        logs.put_log_events(
+            logGroupName=group,
+            logStreamName=LOG_STREAM,
+            logEvents=[
+                {"timestamp": now, "message": each if isinstance(each, str) else json.dumps(each)} for each in records
+            ],
+        )
+        local.drain({PROCESSOR_LOG: before + 1})
+
+    return put
+
+
+@pytest.fixture(scope="session")
+def minute() -> datetime:
+    """A whole minute some time ago, the same for all tests."""
+    return datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=20)
+
+
+@pytest.fixture(scope="session")
+def metric(local: Instance) -> Callable[..., dict[datetime, float]]:
+    """Read a metric back through CloudWatch: one statistic by minute."""
+    cloudwatch = local.session().client("cloudwatch")
+
+    def read(name: str, model_id: str = "", endpoint_type: str = "", stat: str = "Sum") -> dict[datetime, float]:
+        dimensions = [("ModelId", model_id), ("EndpointType", endpoint_type)] if model_id else []
+        now = datetime.now(UTC)
+        answer = cloudwatch.get_metric_data(
+            StartTime=now - timedelta(hours=3),
+            EndTime=now + timedelta(minutes=5),
+            MetricDataQueries=[
+                {
+                    "Id": "wanted",
+                    "MetricStat": {
+                        "Metric": {
+                            "Namespace": "Bedrock/Quotas",
+                            "MetricName": name,
+                            "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions],
+                        },
+                        "Period": 60,
+                        "Stat": stat,
+                    },
+                }
+            ],
+        )
+        (found,) = answer["MetricDataResults"]
+        return dict(zip(found["Timestamps"], found["Values"], strict=True))
+
+    return read
