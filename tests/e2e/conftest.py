@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from localaws import instance
 from localaws.instance import Instance
 
@@ -47,7 +48,7 @@ def deliver(local: Instance) -> Callable[[Sequence[dict[str, Any] | str]], None]
         logs.create_log_stream(logGroupName=group, logStreamName=LOG_STREAM)
 
     def put(records: Sequence[dict[str, Any] | str]) -> None:
-        before = local.tally().invocations.get(PROCESSOR_LOG, 0)
+        before = local.drain().invocations.get(PROCESSOR_LOG, 0)
         now = int(datetime.now(UTC).timestamp() * 1000)
         logs.put_log_events(
             logGroupName=group,

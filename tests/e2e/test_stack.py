@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+
 from localaws.instance import Instance
 
 Deliver = Callable[[Sequence[dict[str, Any] | str]], None]

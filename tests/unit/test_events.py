@@ -1,0 +1,37 @@
+"""The ready events of `events/`: made from the readable records beside them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bedrock_quota import delivery
+from quota_monitor import events
+from quota_monitor.checkout import ROOT
+
+FOLDERS = ("metric_processor", "quota_fetcher", "logging_setup")
+
+
+def test_every_function_has_a_ready_event() -> None:
+    functions = {path.parent.name for path in ROOT.glob("functions/*/app.py")}
+    assert functions == set(FOLDERS)
+    assert all(any((ROOT / "events" / folder).glob("*.json")) for folder in FOLDERS)
+
+
+@pytest.mark.parametrize("path", sorted(events.RECORDS.glob("*.json")), ids=lambda path: path.stem)
+def test_a_delivery_holds_just_the_records_it_is_made_from(path: Path) -> None:
+    # given the committed event; compressed bytes differ between machines, what they hold does not
+    committed = json.loads((events.DELIVERIES / path.name).read_text())
+    # when
+    held = [event.message for event in delivery.decode(committed).log_events]
+    # then
+    assert held == events.messages_of(path)
+
+
+def test_no_delivery_is_left_over_from_records_that_are_gone() -> None:
+    assert {path.name for path in events.DELIVERIES.glob("*.json")} == {path.name for path in events.deliveries()}
+
+
+def test_the_control_message_is_one() -> None:
+    committed = json.loads((events.DELIVERIES / "control-message.json").read_text())
+    assert delivery.decode(committed).is_control
