@@ -1,5 +1,6 @@
 """`sam build` and `sam deploy` of a checkout's own template on the emulator, as a user would do it in an account."""
 
+import contextlib
 import json
 import os
 import platform
@@ -23,6 +24,7 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 TEMPLATE_NAME = "template.yaml"
 _LOCAL_TEMPLATE_NAME = "template.local.json"  # JSON is YAML
 _ARTIFACTS_BUCKET = "localaws-artifacts"
+_REGION_WITHOUT_CONSTRAINT = "us-east-1"  # S3 knows it from before there were others
 _CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 _POLL_SECONDS = "0.1"
 _BUILT_TYPES = {"AWS::Serverless::Function", "AWS::Serverless::LayerVersion"}
@@ -31,33 +33,13 @@ _ARM = {"arm64", "aarch64"}
 _OF_MAKE = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}  # of the `make` that may have started this
 
 
-class Machine(msgspec.Struct, frozen=True):
-    """What Lambda code must be built for, to run here."""
-
-    python_version: str
-    processor: str
-
-    @classmethod
-    def this(cls) -> "Machine":
-        """The one this runs on."""
-        return cls(f"{sys.version_info.major}.{sys.version_info.minor}", platform.machine().lower())
-
-    @property
-    def architecture(self) -> str:
-        """Its processor, in Lambda's words."""
-        return self._either("x86_64", "arm64")
-
-    @property
-    def wheel_platform(self) -> str:
-        """Its processor, in the words of wheels."""
-        return self._either("x86_64", "aarch64")
-
-    def _either(self, x86: str, arm: str) -> str:
-        if self.processor in _X86:
-            return x86
-        if self.processor in _ARM:
-            return arm
-        raise LocalAwsError(f"Lambda has no processor like this machine's, {self.processor}")
+def architecture_of(processor: str) -> str:
+    """Return Lambda's word for a machine's processor; raises `LocalAwsError` if Lambda has none like it."""
+    if processor.lower() in _X86:
+        return "x86_64"
+    if processor.lower() in _ARM:
+        return "arm64"
+    raise LocalAwsError(f"Lambda has no processor like this machine's, {processor}")
 
 
 class Deployment(msgspec.Struct, frozen=True):
@@ -68,7 +50,7 @@ class Deployment(msgspec.Struct, frozen=True):
     stack_name: str
     directory: StateDirectory
     parameters: Mapping[str, str] = {}
-    machine: Machine = msgspec.field(default_factory=Machine.this)
+    processor: str = platform.machine()
 
     def build(self, progress: Progress) -> dict[str, str]:
         """Build, and leave out what the emulator cannot take: reasons by logical id."""
@@ -91,7 +73,7 @@ class Deployment(msgspec.Struct, frozen=True):
 
     def deploy(self, progress: Progress) -> None:
         """Deploy what was built; the stack is complete when this returns."""
-        self.account.session().client("s3").create_bucket(Bucket=_ARTIFACTS_BUCKET)
+        self._make_bucket()
         changes: set[str] = set()
         complete: set[str] = set()
         progress("deploying", 0, 1)
@@ -116,8 +98,7 @@ class Deployment(msgspec.Struct, frozen=True):
             **self.account.environment(kept),
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)]),
             "PYTHON": sys.executable,
-            "LAMBDA_PYTHON_VERSION": self.machine.python_version,
-            "LAMBDA_PLATFORM": self.machine.wheel_platform,
+            "LAMBDA_PLATFORM": "native",  # the emulator runs functions with this very interpreter
             "SAM_CLI_TELEMETRY": "0",
             "SAM_CLI_POLL_DELAY": _POLL_SECONDS,
             "__SAM_CLI_APP_DIR": str(self.directory.path / "sam"),  # the user's ~/.aws-sam stays as it is
@@ -125,8 +106,19 @@ class Deployment(msgspec.Struct, frozen=True):
 
     def overrides(self) -> list[str]:
         """The stack's parameters: the given ones over those of this machine."""
-        parameters = {"Architecture": self.machine.architecture, **self.parameters}
+        parameters = {"Architecture": architecture_of(self.processor), **self.parameters}
         return [f"{name}={_quoted(value)}" for name, value in parameters.items()]
+
+    def _make_bucket(self) -> None:
+        """A bucket for what is deployed: `--resolve-s3` would deploy a stack for it first, and take 8 s more."""
+        s3 = self.account.session().client("s3")
+        if self.account.region == _REGION_WITHOUT_CONSTRAINT:
+            s3.create_bucket(Bucket=_ARTIFACTS_BUCKET)
+            return
+        with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+            # a Region is any string here, and one of a list to the type checker
+            constraint: Any = {"LocationConstraint": self.account.region}
+            s3.create_bucket(Bucket=_ARTIFACTS_BUCKET, CreateBucketConfiguration=constraint)
 
     def _sam(self, command: str, *options: str) -> Iterator[str]:
         """Run the SAM CLI and give what it prints, line by line; raise with the end of it if it fails."""

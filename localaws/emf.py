@@ -52,7 +52,7 @@ def metric_data(line: str, ingestion_ms: int) -> list[tuple[str, Datum]]:
     """(namespace, datum) of every metric in one log line; none for a line that is not in the format."""
     if not line.lstrip().startswith("{") or '"_aws"' not in line:
         return []
-    if len(line.encode()) > MAX_LINE_BYTES:
+    if len(line.encode(errors="surrogatepass")) > MAX_LINE_BYTES:
         raise Rejected("line over 1 MB")
     root = _root(line)
     if "_aws" not in root:
@@ -155,13 +155,13 @@ def _metrics(directive: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _metric(root: Mapping[str, Any], definition: Mapping[str, Any]) -> Datum:
     name = definition.get("Name")
-    if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME or name.isspace():
+    if not isinstance(name, str) or not _is_label(name, MAX_NAME):
         raise Rejected("invalid metric name", repr(name)[:100])
     unit = definition.get("Unit", "None")
-    if unit not in UNITS:
+    if not isinstance(unit, str) or unit not in UNITS:
         raise Rejected("invalid Unit", f"{name}: {unit!r}"[:100])
     resolution = definition.get("StorageResolution", max(RESOLUTIONS))
-    if resolution not in RESOLUTIONS or isinstance(resolution, bool):
+    if type(resolution) is not int or resolution not in RESOLUTIONS:
         raise Rejected("invalid StorageResolution", f"{name}: {resolution!r}"[:100])
     if name not in root:
         raise Rejected("metric without a value at the root", name)

@@ -4,7 +4,6 @@ It runs Lambda code with the interpreter it was started with, which is this one,
 """
 
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -41,10 +40,8 @@ def environment(account: Account, port: int, scratch: Path, inherited: Mapping[s
 
 def start(account: Account, port: int, *, scratch: Path, log: Path) -> Process:
     """Start MiniStack; it answers some time later, see `wait_until_ready`."""
-    command = [sys.executable, "-m", "localaws.patient_ministack"]
-    checkout = str(Path(__file__).parents[1])  # the package may be run from there without being installed
-    return process.start(
-        command, {**environment(account, port, scratch, os.environ), "PYTHONPATH": checkout}, log
+    return process.start_module(
+        "localaws.patient_ministack", environment=environment(account, port, scratch, os.environ), log=log
     )
 
 

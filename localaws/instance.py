@@ -89,7 +89,10 @@ def up(
     parameters: Mapping[str, str] | None = None,
     progress: Progress = lambda _stage, _done, _total: None,
 ) -> Instance:
-    """Start a local AWS where none runs, deploy the checkout on it, or deploy it again."""
+    """Start a local AWS where none runs, and deploy the checkout on it; where one runs, deploy again.
+
+    Another Region, stack name or interpreter than the running one's is another local AWS: the old one is ended.
+    """
     home = StateDirectory(directory.resolve())
     with home.locked():
         progress("starting", 0, 1)
@@ -97,6 +100,7 @@ def up(
         account = state.account()
         deployment = Deployment(checkout.resolve(), account, stack_name, home, parameters or {})
         left_out = deployment.build(progress)  # while the emulator starts
+        home.write(msgspec.structs.replace(state, left_out=left_out))
         _wait_until_ready(home, state)
         progress("starting", 1, 1)
         deployment.deploy(progress)
@@ -126,7 +130,7 @@ def status(directory: Path = DIRECTORY) -> Status:
         tally = _tally(account, "GET", "/health")
     except (LocalAwsError, BotoCoreError, ClientError) as error:
         return Status(trouble=(str(error),))
-    return Status(Instance(home.path, account, state.stack_name, outputs), stack_status, tally)
+    return Status(Instance(home.path, account, state.stack_name, outputs, state.left_out), stack_status, tally)
 
 
 def down(directory: Path = DIRECTORY) -> bool:

@@ -7,19 +7,16 @@ machine lines are still under way then: they come with the function's next invoc
 import functools
 import inspect
 import os
-import sys
 
-from ministack import app
-from ministack.core.lambda_runtime import Worker
+from ministack import app  # type: ignore[import-untyped]
+from ministack.core.lambda_runtime import Worker  # type: ignore[import-untyped]
 
-_WAITS = {"idle_confirm": 0.05, "hard_cap": 10.0}
-_THREAD_SWITCH_SECONDS = 0.0005  # the pipe's reader gets its turn many times within the shorter wait
+_WAITS = {"idle_confirm": 0.1, "hard_cap": 10.0}  # seconds
 
 
 def main() -> None:
     """Run MiniStack as its own command would."""
     os.environ.pop("PYTHONPATH", None)  # it led here; the functions it runs must not inherit it
-    sys.setswitchinterval(_THREAD_SWITCH_SECONDS)
     drain = Worker._drain_stderr_bounded
     unknown = _WAITS.keys() - inspect.signature(drain).parameters.keys()
     if unknown:

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -64,6 +65,12 @@ def start(command: Sequence[str], environment: Mapping[str, str], log: Path) -> 
     if started is None:
         raise LocalAwsError(f"{command[0]} ended at once; its output is in {log}")
     return Process(pid, started)
+
+
+def start_module(module: str, *arguments: str, environment: Mapping[str, str], log: Path) -> Process:
+    """Start a module of this package with this interpreter, whether or not the package is installed."""
+    checkout = str(Path(__file__).parents[1])
+    return start([sys.executable, "-m", module, *arguments], {**environment, "PYTHONPATH": checkout}, log)
 
 
 def wait_until(running: Process, ready: Callable[[], bool], name: str, log: Path) -> None:

@@ -2,13 +2,13 @@
 
     python -m localaws.sidecar --state .localaws
 
-Besides the API itself it answers `GET /health` (a Tally) and `POST /drain` (the same, once nothing is left to read).
+Besides the API itself it answers `GET /health` (a Tally) and `POST /drain` (the same, once all that was logged before
+the request is read).
 """
 
 import argparse
 import logging
 import os
-import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,7 +27,7 @@ from localaws.tally import Tally
 
 logger = logging.getLogger("localaws.sidecar")
 
-_SHORTEST_WAIT_SECONDS = 0.1
+_SHORTEST_WAIT_SECONDS = 0.2
 _WAIT_PER_PASS = 3.0  # times the length of the last pass: reading never takes more than a quarter of the emulator
 _GIVE_UP_SECONDS = 30.0
 _MAX_BODY_BYTES = 1024 * 1024
@@ -60,10 +60,9 @@ class Follower:
             time.sleep(max(_SHORTEST_WAIT_SECONDS, _WAIT_PER_PASS * (time.monotonic() - began)))
 
     def drain(self) -> None:
-        """Run passes until one finds nothing new."""
+        """Run one pass from its beginning: it reads all that was logged before."""
         with self._turn:
-            while self._tail.run_pass():
-                pass
+            self._tail.run_pass()
 
 
 class Server(ThreadingHTTPServer):
@@ -79,6 +78,7 @@ class Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer is one packet: two, on a kept connection, cost 40 ms of delayed acknowledgement
     server: Server
 
     def do_GET(self) -> None:
@@ -122,11 +122,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 def start(account: Account, directory: StateDirectory) -> Process:
     """Start it for the local AWS that `directory` describes."""
-    checkout = str(Path(__file__).parents[1])  # the package may be run from there without being installed
-    return process.start(
-        [sys.executable, "-m", "localaws.sidecar", "--state", str(directory.path)],
-        {**account.environment(os.environ), "PYTHONPATH": checkout},
-        directory.sidecar_log,
+    return process.start_module(
+        "localaws.sidecar",
+        *("--state", str(directory.path)),
+        environment=account.environment(os.environ),
+        log=directory.sidecar_log,
     )
 
 

@@ -51,6 +51,7 @@ class State(msgspec.Struct, frozen=True):
     python: str = platform.python_version()
     emulator: Process | None = None
     sidecar: Process | None = None
+    left_out: dict[str, str] = {}
 
     def account(self) -> Account:
         """The account that it pretends to be."""

@@ -50,14 +50,12 @@ class Tail:
         return fresh
 
     def _groups(self) -> list[str]:
-        """Log groups that functions write to; Bedrock's own group is none of them."""
+        """Log groups of all functions, named or implied; Bedrock's own group is none of them."""
         groups = {
             function.get("LoggingConfig", {}).get("LogGroup", FUNCTION_GROUPS + function["FunctionName"])
             for page in self._functions.get_paginator("list_functions").paginate()
             for function in page["Functions"]
         }
-        for page in self._logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=FUNCTION_GROUPS):
-            groups.update(group["logGroupName"] for group in page["logGroups"])
         return sorted(groups)
 
     def _new_events(self, group: str) -> Iterator[Any]:

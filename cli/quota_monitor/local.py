@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from localaws import instance
 from localaws.errors import LocalAwsError
@@ -110,12 +109,14 @@ def shown_progress() -> Iterator[Callable[[str, int, int], None]]:
 
 def show(running: instance.Instance) -> None:
     """Where everything is, and how to look at it."""
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_row("Endpoint", running.endpoint_url)
-    table.add_row("Region, account", f"{running.account.region}, {running.account.id}")
-    for name, value in sorted(running.outputs.items()):
-        table.add_row(name, value)
-    console.print(table)
+    facts = {
+        "Endpoint": running.endpoint_url,
+        "Region, account": f"{running.account.region}, {running.account.id}",
+        **dict(sorted(running.outputs.items())),
+    }
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        console.print(f"{name:<{width}}  {value}", markup=False, soft_wrap=True)
     for name, reason in running.left_out.items():
         console.print(f"left out on this machine: {name} ({reason})", style="dim", markup=False)
     config = shlex.quote(_short(running.cli_config))

@@ -2,7 +2,7 @@
 
 import click
 
-from quota_monitor import local
+from quota_monitor import demo, local
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -11,3 +11,4 @@ def main() -> None:
 
 
 main.add_command(local.local)
+main.add_command(demo.demo)
