@@ -14,6 +14,7 @@ import isal.isal_zlib
 import msgspec
 from aws_lambda_powertools.metrics import single_metric
 from aws_lambda_powertools.utilities.data_classes import CloudWatchLogsEvent
+
 from bedrock_quota import delivery, processing
 from bedrock_quota.accounts import Accounts
 from bedrock_quota.profiles import UNRESOLVED

@@ -1,6 +1,6 @@
 """Traffic: what Bedrock would have logged of one hour in a busy account, the same for the same seed and hour.
 
-Fifteen applications share the account. Fourteen mind their own business; one, the month-end report, asks for
+Sixteen applications share the account. Fifteen mind their own business; one, the month-end report, asks for
 64,000 tokens of output, uses some 300 of them, and by that reserves the quota of everyone on its bucket.
 """
 

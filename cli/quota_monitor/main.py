@@ -2,7 +2,7 @@
 
 import click
 
-from quota_monitor import demo, local
+from quota_monitor import demo, events, local, registry
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -12,3 +12,5 @@ def main() -> None:
 
 main.add_command(local.local)
 main.add_command(demo.demo)
+main.add_command(events.events)
+main.add_command(registry.registry)

@@ -3,9 +3,9 @@
 from collections import Counter
 
 import click
+
 from bedrock_quota.errors import RegistryError
 from bedrock_quota.registry import Burndown, Model, Registry, read_sources
-
 from quota_monitor.checkout import ROOT
 
 SOURCES = ROOT / "registry" / "models"

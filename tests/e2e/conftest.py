@@ -64,21 +64,21 @@ def deliver(local: Instance) -> Callable[[Sequence[dict[str, Any] | str]], None]
 
 @pytest.fixture(scope="session")
 def minute() -> datetime:
-    """A whole minute some time ago, the same for all tests."""
-    return datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=20)
+    """A whole minute, the same for all tests, before any hour that the demo's traffic takes."""
+    return datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=150)
 
 
 @pytest.fixture(scope="session")
-def metric(local: Instance) -> Callable[..., dict[datetime, float]]:
-    """Read a metric back through CloudWatch: one statistic by minute."""
+def metric(local: Instance, minute: datetime) -> Callable[..., dict[datetime, float]]:
+    """Read a metric back through CloudWatch: by minute, around `minute` or, where it is stamped so, now."""
     cloudwatch = local.session().client("cloudwatch")
 
     def read(name: str, model_id: str = "", endpoint_type: str = "", stat: str = "Sum") -> dict[datetime, float]:
         dimensions = [("ModelId", model_id), ("EndpointType", endpoint_type)] if model_id else []
-        now = datetime.now(UTC)
+        start = minute if model_id and not name.endswith("TokenQuota") else datetime.now(UTC) - timedelta(hours=1)
         answer = cloudwatch.get_metric_data(
-            StartTime=now - timedelta(hours=3),
-            EndTime=now + timedelta(minutes=5),
+            StartTime=start,
+            EndTime=start + timedelta(minutes=65),
             MetricDataQueries=[
                 {
                     "Id": "wanted",

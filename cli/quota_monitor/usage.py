@@ -1,0 +1,320 @@
+"""The usage of every bucket in a window of time, read back from CloudWatch as anyone with an account could."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bedrock_quota import fetching
+from bedrock_quota.buckets import Bucket, EndpointType
+
+if TYPE_CHECKING:
+    import boto3
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef
+    from mypy_boto3_logs import CloudWatchLogsClient
+
+MAX_QUERIES = 500
+"""GetMetricData takes so many at a time."""
+
+QUOTA_PUBLISHED_WITHIN = timedelta(hours=3)
+"""The fetcher runs every 174 minutes, so each quota has a value in any three hours."""
+
+THROTTLED = "ThrottlingException"
+
+
+class Window(msgspec.Struct, frozen=True):
+    """From `start` to just before `end`, both whole minutes."""
+
+    start: datetime
+    end: datetime
+
+    def __contains__(self, moment: datetime) -> bool:
+        return self.start <= moment < self.end
+
+
+class MinuteUse(msgspec.Struct, frozen=True):
+    """One minute of a bucket: tokens, requests, and of these the ones whose max_tokens is known."""
+
+    minute: datetime
+    reserved_tokens: float
+    consumed_tokens: float
+    requests: int
+    known_requests: int
+
+
+class CallerMinute(msgspec.Struct, frozen=True):
+    """One minute of one caller on a bucket, of the calls whose max_tokens is known; `max_tokens` is their sum."""
+
+    minute: datetime
+    reserved_tokens: float
+    max_tokens: int
+    requests: int
+
+
+class CallerUse(msgspec.Struct, frozen=True):
+    """What one caller did to a bucket. The largest max_tokens and output are those of single calls."""
+
+    caller: str
+    requests: int
+    output_tokens: int
+    largest_output: int
+    largest_max_tokens: int
+    minutes: tuple[CallerMinute, ...]
+
+    @property
+    def reserved_tokens(self) -> float:
+        """Tokens it reserved in the window."""
+        return sum(minute.reserved_tokens for minute in self.minutes)
+
+    @property
+    def mean_output(self) -> float:
+        """Output tokens of one call on average."""
+        return self.output_tokens / self.requests
+
+
+class BucketUse(msgspec.Struct, frozen=True):
+    """What happened to one bucket; a quota is None where none is known. `callers` begins with who reserves most."""
+
+    bucket: Bucket
+    token_quota: float | None
+    request_quota: float | None
+    minutes: tuple[MinuteUse, ...]
+    callers: tuple[CallerUse, ...]
+    throttled_requests: int
+
+    @property
+    def requests(self) -> int:
+        """Requests that a model or a guardrail answered."""
+        return sum(minute.requests for minute in self.minutes)
+
+    @property
+    def coverage(self) -> float:
+        """Share of these requests whose max_tokens is known, from 0 to 1."""
+        return sum(minute.known_requests for minute in self.minutes) / self.requests if self.requests else 0.0
+
+    @property
+    def peak_reserved(self) -> float | None:
+        """Most tokens reserved in one minute; None where no request's max_tokens is known."""
+        return max((minute.reserved_tokens for minute in self.minutes if minute.known_requests), default=None)
+
+    @property
+    def peak_consumed(self) -> float:
+        """Most tokens consumed in one minute."""
+        return max((minute.consumed_tokens for minute in self.minutes), default=0.0)
+
+    @property
+    def peak_requests(self) -> int:
+        """Most requests in one minute."""
+        return max((minute.requests for minute in self.minutes), default=0)
+
+
+def collect(
+    session: boto3.Session, *, namespace: str, log_group: str, window: Window, since: datetime
+) -> list[BucketUse]:
+    """Return the use of every bucket that had a call in the window, by model and endpoint type.
+
+    CloudWatch has the sums; who called stands in the metric lines of the processor's `log_group`, written after
+    `since`. Raises what botocore raises.
+    """
+    cloudwatch = session.client("cloudwatch")
+    buckets = sorted(fetching.buckets_in_use(cloudwatch, namespace))
+    minutes = _minutes(cloudwatch, namespace, buckets, window)
+    quotas = _quotas(cloudwatch, namespace, buckets)
+    metric_lines = list(_metric_lines(session.client("logs"), log_group, window, since))
+    callers, throttled = _callers(metric_lines), _throttled(metric_lines)
+    return [
+        BucketUse(
+            bucket=bucket,
+            token_quota=quotas.get((bucket, "TokenQuota")),
+            request_quota=quotas.get((bucket, "RequestQuota")),
+            minutes=minutes[bucket],
+            callers=callers.get(bucket, ()),
+            throttled_requests=throttled.get(bucket, 0),
+        )
+        for bucket in buckets
+        if minutes[bucket]
+    ]
+
+
+def sums(cloudwatch: CloudWatchClient, namespace: str, names: Iterable[str], window: Window) -> dict[str, float]:
+    """Return the sum over the window of each metric without dimensions."""
+    series = {Series(name, "Sum"): name for name in names}
+    found = read(cloudwatch, namespace, series, window)
+    return {name: sum(found[each].values()) for each, name in series.items()}
+
+
+def has_calls(cloudwatch: CloudWatchClient, namespace: str, window: Window) -> bool:
+    """Whether any bucket had a call in the window."""
+    series = [Series("ConsumedTokens", "SampleCount", each) for each in fetching.buckets_in_use(cloudwatch, namespace)]
+    return any(read(cloudwatch, namespace, series, window).values())
+
+
+class Series(msgspec.Struct, frozen=True):
+    """A metric and a statistic of it, by the minute; `bucket` is None for a metric without dimensions."""
+
+    metric: str
+    statistic: str
+    bucket: Bucket | None = None
+
+
+def read(
+    cloudwatch: CloudWatchClient, namespace: str, series: Iterable[Series], window: Window
+) -> dict[Series, dict[datetime, float]]:
+    """Return every series' values by minute, those without any as empty."""
+    wanted = list(series)
+    found: dict[Series, dict[datetime, float]] = {each: {} for each in wanted}
+    for first in range(0, len(wanted), MAX_QUERIES):
+        part = wanted[first : first + MAX_QUERIES]
+        pages = cloudwatch.get_paginator("get_metric_data").paginate(
+            MetricDataQueries=[_query(f"q{index}", namespace, each) for index, each in enumerate(part)],
+            StartTime=window.start,
+            EndTime=window.end,
+        )
+        for page in pages:
+            for result in page["MetricDataResults"]:
+                values = found[part[int(result["Id"][1:])]]
+                for moment, value in zip(result["Timestamps"], result["Values"], strict=True):
+                    values[moment.astimezone(UTC)] = value
+    return found
+
+
+def _query(query_id: str, namespace: str, series: Series) -> MetricDataQueryTypeDef:
+    bucket = series.bucket
+    dimensions = {"ModelId": bucket.model_id, "EndpointType": str(bucket.endpoint_type)} if bucket else {}
+    return {
+        "Id": query_id,
+        "MetricStat": {
+            "Metric": {
+                "Namespace": namespace,
+                "MetricName": series.metric,
+                "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions.items()],
+            },
+            "Period": 60,
+            "Stat": series.statistic,
+        },
+    }
+
+
+def _minutes(
+    cloudwatch: CloudWatchClient, namespace: str, buckets: Iterable[Bucket], window: Window
+) -> dict[Bucket, tuple[MinuteUse, ...]]:
+    of_bucket = {
+        bucket: tuple(
+            Series(metric, statistic, bucket)
+            for metric, statistic in (
+                ("ReservedTokens", "Sum"),
+                ("ConsumedTokens", "Sum"),
+                ("ConsumedTokens", "SampleCount"),
+                ("ReservedTokens", "SampleCount"),
+            )
+        )
+        for bucket in buckets
+    }
+    values = read(cloudwatch, namespace, [each for series in of_bucket.values() for each in series], window)
+    minutes = {}
+    for bucket, (reserved, consumed, requests, known) in of_bucket.items():
+        minutes[bucket] = tuple(
+            MinuteUse(
+                minute=minute,
+                reserved_tokens=values[reserved].get(minute, 0.0),
+                consumed_tokens=values[consumed].get(minute, 0.0),
+                requests=round(count),
+                known_requests=round(values[known].get(minute, 0.0)),
+            )
+            for minute, count in sorted(values[requests].items())
+        )
+    return minutes
+
+
+def _quotas(cloudwatch: CloudWatchClient, namespace: str, buckets: Iterable[Bucket]) -> dict[tuple[Bucket, str], float]:
+    """Return the newest value of each bucket's quotas, as far as any was published."""
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
+    series = {
+        Series(name, "Maximum", bucket): (bucket, name) for bucket in buckets for name in ("TokenQuota", "RequestQuota")
+    }
+    values = read(cloudwatch, namespace, series, Window(now - QUOTA_PUBLISHED_WITHIN, now + timedelta(minutes=1)))
+    return {key: values[each][max(values[each])] for each, key in series.items() if values[each]}
+
+
+# ---------------------------------------------------------------- who called: the metric lines
+
+
+class MetricLine(msgspec.Struct, frozen=True):
+    """One line of the processor about calls of a bucket in a minute, answered or failed, with all it says."""
+
+    minute: datetime
+    bucket: Bucket
+    said: Mapping[str, Any]
+
+
+def _metric_lines(logs: CloudWatchLogsClient, log_group: str, window: Window, since: datetime) -> Iterator[MetricLine]:
+    """Yield the lines about the window's calls."""
+    pages = logs.get_paginator("filter_log_events").paginate(
+        logGroupName=log_group,
+        startTime=int(since.timestamp() * 1000),
+        filterPattern="{ $.caller = * }",
+    )
+    for page in pages:
+        for event in page["events"]:
+            if not event["message"].startswith("{"):
+                continue  # MiniStack applies no such pattern: Lambda's own lines come, too
+            said = json.loads(event["message"])
+            if "caller" not in said or not said.get("EndpointType"):
+                continue
+            milliseconds = said["_aws"]["Timestamp"] if "_aws" in said else said["minute"]
+            minute = datetime.fromtimestamp(milliseconds / 1000, UTC)
+            if minute in window:
+                yield MetricLine(minute, Bucket(said["ModelId"], EndpointType(said["EndpointType"])), said)
+
+
+def _callers(metric_lines: Iterable[MetricLine]) -> dict[Bucket, tuple[CallerUse, ...]]:
+    by_caller: defaultdict[Bucket, defaultdict[str, list[MetricLine]]] = defaultdict(lambda: defaultdict(list))
+    for line in metric_lines:
+        if "consumed_tokens" in line.said:
+            by_caller[line.bucket][line.said["caller"]].append(line)
+    return {
+        bucket: tuple(
+            sorted(
+                (_caller(name, lines) for name, lines in callers.items()),
+                key=lambda use: (-use.reserved_tokens, use.caller),
+            )
+        )
+        for bucket, callers in by_caller.items()
+    }
+
+
+def _caller(name: str, lines: list[MetricLine]) -> CallerUse:
+    by_minute: defaultdict[datetime, list[Mapping[str, Any]]] = defaultdict(list)
+    for line in lines:
+        if "reserved_tokens" in line.said:
+            by_minute[line.minute].append(line.said)
+    return CallerUse(
+        caller=name,
+        requests=sum(line.said["requests"] for line in lines),
+        output_tokens=sum(line.said["output_tokens"] for line in lines),
+        largest_output=max((value for line in lines for value in line.said.get("OutputTokens", ())), default=0),
+        largest_max_tokens=max((value for line in lines for value in line.said.get("MaxTokens", ())), default=0),
+        minutes=tuple(
+            CallerMinute(
+                minute=minute,
+                reserved_tokens=sum(said["reserved_tokens"] for said in by_minute[minute]),
+                max_tokens=sum(sum(said.get("MaxTokens", ())) for said in by_minute[minute]),
+                requests=sum(said["requests"] for said in by_minute[minute]),
+            )
+            for minute in sorted(by_minute)
+        ),
+    )
+
+
+def _throttled(metric_lines: Iterable[MetricLine]) -> dict[Bucket, int]:
+    counts: Counter[Bucket] = Counter()
+    for line in metric_lines:
+        if line.said.get("error_code") == THROTTLED:
+            counts[line.bucket] += line.said["requests_failed"]
+    return counts
