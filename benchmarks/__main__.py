@@ -11,7 +11,6 @@ from rich.table import Table
 from benchmarks.contenders import CONTENDERS, Event
 from benchmarks.mixes import all_mixes
 
-
 RECORDS_A_TIMING = 300
 """Small deliveries are run so often that one timing covers about so many records."""
 
