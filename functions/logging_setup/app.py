@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aws_lambda_powertools import Logger
+
 from bedrock_quota import clients, custom_resources, invocation_logging
 from bedrock_quota.invocation_logging import Wanted
 

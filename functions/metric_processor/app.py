@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from aws_lambda_powertools import Logger
+
 from bedrock_quota import clients, delivery, processing, registry, settings, state
 from bedrock_quota.accounts import Accounts
 from bedrock_quota.delivery import Delivery

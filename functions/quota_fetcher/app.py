@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aws_lambda_powertools import Logger
+
 from bedrock_quota import clients, custom_resources, fetching, lines, registry, settings, state
 from bedrock_quota.errors import QuotaFetchError
 

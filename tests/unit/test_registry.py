@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+
 from bedrock_quota.buckets import EndpointType
 from bedrock_quota.errors import RegistryError
 from bedrock_quota.registry import (

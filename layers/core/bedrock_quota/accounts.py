@@ -118,7 +118,7 @@ class Accounts:
         """
         seconds = int(record.timestamp.timestamp())
         age = now.timestamp() - seconds
-        if age > OLDEST_SECONDS:
+        if age + seconds % 60 > OLDEST_SECONDS:  # metrics are stamped with the start of the minute
             raise RecordError("too_old", record.request_id)
         if age < -NEWEST_SECONDS:
             raise RecordError("too_far_ahead", record.request_id)

@@ -19,3 +19,7 @@ class Bucket(msgspec.Struct, frozen=True, order=True):
 
     model_id: str
     endpoint_type: EndpointType
+
+    def __str__(self) -> str:
+        """Say it as the dashboards do: `amazon.nova-pro-v1:0 (cross-region)`."""
+        return f"{self.model_id} ({self.endpoint_type})"

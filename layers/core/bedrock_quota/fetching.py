@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from mypy_boto3_service_quotas import ServiceQuotasClient
 
 
+_ENDPOINT_TYPES = frozenset(EndpointType)
+
+
 def list_quotas(client: ServiceQuotasClient) -> list[ListedQuota]:
     """List Bedrock's quotas in this Region: AWS's defaults, overlaid with the values applied to this account.
 
@@ -57,6 +60,6 @@ def buckets_in_use(client: CloudWatchClient, namespace: str) -> set[Bucket]:
     for page in pages:
         for metric in page["Metrics"]:
             dimensions = {dimension["Name"]: dimension["Value"] for dimension in metric["Dimensions"]}
-            if dimensions.keys() == {"ModelId", "EndpointType"}:
+            if dimensions.keys() == {"ModelId", "EndpointType"} and dimensions["EndpointType"] in _ENDPOINT_TYPES:
                 found.add(Bucket(dimensions["ModelId"], EndpointType(dimensions["EndpointType"])))
     return found

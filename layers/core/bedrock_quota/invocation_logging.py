@@ -66,12 +66,12 @@ def set_up(bedrock: BedrockClient, logs: CloudWatchLogsClient, wanted: Wanted) -
     """
     before = read(bedrock)
     group = log_group_of(before)
+    if (group or wanted.log_group) in wanted.own_log_groups:
+        raise InvocationLoggingError(
+            f"{group or wanted.log_group} is a log group of this stack: its metric lines would be read as records for "
+            "ever. Have Bedrock's invocation logs delivered to a group of their own and deploy again."
+        )
     if before is not None and group is not None:
-        if group in wanted.own_log_groups:
-            raise InvocationLoggingError(
-                f"Bedrock logs to {group}, which is a log group of this stack: its metric lines would be read as "
-                "records for ever. Point Bedrock's invocation logging at a group of its own and deploy again."
-            )
         text = before.get("textDataDeliveryEnabled", True)
         warning = "" if text else "; text delivery is off, so max_tokens stays unknown"
         return group, f"adopted the existing invocation logging{warning}", None

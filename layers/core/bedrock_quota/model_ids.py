@@ -54,8 +54,15 @@ def parse(model_id: str, providers: Container[str]) -> ModelId:
     """
     if model_id.startswith("arn:"):
         return _parse_arn(model_id, providers)
+    return _parse_id(model_id, providers)
+
+
+def _parse_id(model_id: str, providers: Container[str] | None) -> ModelId:
+    """Read an id; without `providers` it has no prefix, for it comes from a foundation model's ARN."""
     if "." not in model_id or not _ID.fullmatch(model_id):
         return OutOfScope("unreadable_model_id")
+    if providers is None:
+        return Reference(model_id, EndpointType.REGIONAL)
     prefix, _, rest = model_id.partition(".")
     if prefix == GLOBAL_PREFIX:
         return Reference(rest, EndpointType.GLOBAL_CROSS_REGION)
@@ -71,10 +78,8 @@ def _parse_arn(arn: str, providers: Container[str]) -> ModelId:
     resource_type, resource_id = matched["type"], matched["id"]
     if matched["service"] != "bedrock":
         return OutOfScope("marketplace_endpoint" if matched["service"] == "sagemaker" else "unreadable_model_id")
-    if resource_type == "foundation-model":
-        return Reference(resource_id, EndpointType.REGIONAL)
-    if resource_type == "inference-profile":
-        return parse(resource_id, providers)
+    if resource_type in {"foundation-model", "inference-profile"}:
+        return _parse_id(resource_id, providers if resource_type == "inference-profile" else None)
     if resource_type == "application-inference-profile":
         return ApplicationProfile(arn, resource_id)
     reason = _OUT_OF_SCOPE.get(resource_type)

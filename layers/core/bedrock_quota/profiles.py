@@ -45,27 +45,39 @@ class Profiles:
             return known
         if self._clock() < self._unresolved.get(profile.arn, float("-inf")):
             return UNRESOLVED
-        try:
-            found = self._find(profile)
-        except Exception as error:  # noqa: BLE001 - whatever it is, metrics must flow; logged, and counted as out of scope
-            _logger.warning(
-                "application profile could not be resolved",
-                extra={"profile_id": profile.profile_id, "error": f"{type(error).__name__}: {error}"},
-            )
-            found = UNRESOLVED
+        found = self._stored(profile) or self._asked(profile)
         if isinstance(found, OutOfScope):
             self._unresolved[profile.arn] = self._clock() + UNRESOLVED_SECONDS
         else:
             self._known[profile.arn] = found
         return found
 
-    def _find(self, profile: ApplicationProfile) -> Reference | OutOfScope:
+    def _stored(self, profile: ApplicationProfile) -> Reference | None:
         if self._table is None:
-            return ask_bedrock(profile, clients.bedrock())
-        stored = state.read_profile(self._table, clients.state(), profile.arn)
-        if stored is not None:
-            return stored
-        found = ask_bedrock(profile, clients.bedrock())
-        if isinstance(found, Reference):
-            state.write_profile(self._table, clients.state(), profile.arn, found)
+            return None
+        try:
+            return state.read_profile(self._table, clients.state(), profile.arn)
+        except Exception as error:  # noqa: BLE001 - whatever it is, Bedrock can still be asked
+            _warn("the state table could not be asked for an application profile", profile, error)
+            return None
+
+    def _asked(self, profile: ApplicationProfile) -> Reference | OutOfScope:
+        try:
+            found = ask_bedrock(profile, clients.bedrock())
+        except Exception as error:  # noqa: BLE001 - whatever it is, metrics must flow; counted as out of scope
+            _warn("application profile could not be resolved", profile, error)
+            return UNRESOLVED
+        if isinstance(found, OutOfScope):
+            _warn("application profile could not be resolved: it does not stand for one model", profile)
+            return found
+        if self._table is not None:
+            try:
+                state.write_profile(self._table, clients.state(), profile.arn, found)
+            except Exception as error:  # noqa: BLE001 - the next container asks Bedrock again
+                _warn("the state table could not keep an application profile", profile, error)
         return found
+
+
+def _warn(message: str, profile: ApplicationProfile, error: Exception | None = None) -> None:
+    reason = {} if error is None else {"error": f"{type(error).__name__}: {error}"}
+    _logger.warning(message, extra={"profile_id": profile.profile_id, **reason})

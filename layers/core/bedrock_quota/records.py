@@ -125,6 +125,7 @@ def read(message: str) -> Record:
     return record
 
 
+_WRITTEN_COUNT = re.compile(r"-?[0-9]{1,31}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
@@ -218,7 +219,7 @@ def _count(value: object) -> int | None:
     """Return a count of tokens; `5.0` and `"5"` are 5."""
     if value is None:
         return None
-    if isinstance(value, str) and value.isascii() and value.lstrip("-").isdigit() and len(value) < 32:
+    if isinstance(value, str) and _WRITTEN_COUNT.fullmatch(value):
         value = int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)

@@ -159,7 +159,7 @@ def read_sources(directory: Path) -> Registry:
             raise RegistryError(f"{path.name}: {_name_table(path, str(error))}") from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise RegistryError(f"{path.name}: not TOML: {error}") from error
-    _check(files)
+    check(files)
     return Registry(
         providers=tuple(file.provider for file in files.values()),
         models=tuple(model for file in files.values() for model in file.models),
@@ -176,8 +176,11 @@ def _name_table(path: Path, message: str) -> str:
     return message
 
 
-def _check(files: Mapping[str, RegistryFile]) -> None:
-    """Check what types cannot: order, uniqueness and completeness across files."""
+def check(files: Mapping[str, RegistryFile]) -> None:
+    """Check what types cannot: order, uniqueness and completeness across files, by their names.
+
+    Raises `RegistryError` naming file, table and reason for the first thing that is wrong.
+    """
     seen_providers: dict[str, str] = {}
     seen_models: dict[str, str] = {}
     seen_names: dict[str, str] = {}
@@ -196,7 +199,7 @@ def _check(files: Mapping[str, RegistryFile]) -> None:
         for model in file.models:
             where = f"{file_name}: models[{model.id}]"
             claim(seen_models, model.id, where, "model id")
-            if model.id.partition(".")[0] != provider.id:
+            if provider.id not in {model.id.partition(".")[0], ANY_PROVIDER}:
                 raise RegistryError(f"{where}: id does not begin with the provider {provider.id!r}")
             if model.burndown:
                 _check_burndown(model.burndown, where)

@@ -1,0 +1,41 @@
+"""A change: a quota that is not what it was at the last fetch."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from bedrock_quota.buckets import Bucket
+from bedrock_quota.quotas import BucketQuota, Unit
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One quota of one bucket before and after; None where there was or is no such quota."""
+
+    bucket: Bucket
+    unit: Unit
+    before: float | None
+    after: float | None
+
+    def __str__(self) -> str:
+        """Say it as a person would: `quota changed from 200,000 to 400,000: tokens per minute of …`."""
+        what = f"{self.unit.replace('_', ' ')} of {self.bucket}"
+        return f"quota changed from {_amount(self.before)} to {_amount(self.after)}: {what}"
+
+
+def _amount(value: float | None) -> str:
+    return "none" if value is None else f"{value:,.10g}"
+
+
+def between(before: Mapping[Bucket, BucketQuota], after: Mapping[Bucket, BucketQuota]) -> list[Change]:
+    """Return what changed, in order of buckets and units. Nothing has changed where nothing was known before."""
+    if not before:
+        return []
+    found = []
+    for bucket in sorted(before.keys() | after.keys()):
+        old, new = before.get(bucket, BucketQuota()), after.get(bucket, BucketQuota())
+        found += [
+            Change(bucket, unit, was, now)
+            for unit in Unit
+            if (was := getattr(old, unit)) != (now := getattr(new, unit))
+        ]
+    return found

@@ -1,0 +1,124 @@
+"""Burndown drift: the rate AWS really applies, worked out from its own metrics, where it is not the registry's.
+
+`EstimatedTPMQuotaUsage` is what AWS counts as consumed, so (estimated - input - cache write) / output is the rate
+(https://docs.aws.amazon.com/bedrock/latest/userguide/monitoring-runtime-metrics.html, read 2026-11-23).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bedrock_quota import model_ids
+from bedrock_quota.model_ids import Reference
+from bedrock_quota.registry import RateStatus, Registry
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef
+
+NAMESPACE = "AWS/Bedrock"
+LOOK_BACK = timedelta(hours=3)
+"""A little more than the time between two fetches."""
+
+MIN_OUTPUT_TOKENS = 1_000
+"""With less output, a call that falls between two metrics would already look like another rate."""
+
+TOLERANCE = 0.05
+"""Difference of rates that is rounding."""
+
+ESTIMATED, INPUT, OUTPUT = "EstimatedTPMQuotaUsage", "InputTokenCount", "OutputTokenCount"
+CACHE_WRITE = ("CacheWriteInputTokenCount", "CacheWriteInputTokens")
+"""Older pages name the metric without `Count`; a model has one of the two."""
+
+_METRICS = (ESTIMATED, INPUT, OUTPUT, *CACHE_WRITE)
+_MAX_QUERIES = 500
+"""Of one GetMetricData call (API reference, read 2026-11-23)."""
+
+
+class Drift(msgspec.Struct, frozen=True, order=True):
+    """A model whose applied rate is not the registry's."""
+
+    model_id: str
+    registry_rate: float
+    registry_status: RateStatus
+    applied_rate: float
+
+    def __str__(self) -> str:
+        """Say it as a person would."""
+        return (
+            f"burndown rate of {self.model_id}: AWS applies {self.applied_rate:g}, "
+            f"the registry has {self.registry_rate:g} ({self.registry_status})"
+        )
+
+
+def measured(client: CloudWatchClient, providers: Iterable[str], now: datetime) -> dict[str, dict[str, float]]:
+    """Return the sums of AWS's token metrics over the last hours, by foundation model id and metric.
+
+    The dimension `ModelId` is what callers passed, so several series may be one model's. Raises what botocore raises.
+    """
+    known = frozenset(providers)
+    by_model: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    names = list(_model_ids_in_use(client))
+    per_call = _MAX_QUERIES // len(_METRICS)
+    for start in range(0, len(names), per_call):
+        for name, metric, value in _sums(client, names[start : start + per_call], now):
+            found = model_ids.parse(name, known)
+            if isinstance(found, Reference):
+                by_model[found.model_id][metric] += value
+    return {model_id: dict(sums) for model_id, sums in by_model.items()}
+
+
+def _model_ids_in_use(client: CloudWatchClient) -> Iterator[str]:
+    pages = client.get_paginator("list_metrics").paginate(
+        Namespace=NAMESPACE, MetricName=ESTIMATED, RecentlyActive="PT3H"
+    )
+    for page in pages:
+        for metric in page["Metrics"]:
+            if [dimension["Name"] for dimension in metric["Dimensions"]] == ["ModelId"]:
+                yield metric["Dimensions"][0]["Value"]
+
+
+def _sums(client: CloudWatchClient, names: list[str], now: datetime) -> Iterator[tuple[str, str, float]]:
+    wanted = {f"m{number}": pair for number, pair in enumerate((name, metric) for name in names for metric in _METRICS)}
+    queries: list[MetricDataQueryTypeDef] = [
+        {
+            "Id": query_id,
+            "MetricStat": {
+                "Metric": {
+                    "Namespace": NAMESPACE,
+                    "MetricName": metric,
+                    "Dimensions": [{"Name": "ModelId", "Value": name}],
+                },
+                "Period": 3600,
+                "Stat": "Sum",
+            },
+        }
+        for query_id, (name, metric) in wanted.items()
+    ]
+    pages = client.get_paginator("get_metric_data").paginate(
+        MetricDataQueries=queries, StartTime=now - LOOK_BACK, EndTime=now
+    )
+    for page in pages:
+        for result in page["MetricDataResults"]:
+            name, metric = wanted[result["Id"]]
+            yield name, metric, sum(result["Values"])
+
+
+def of(sums: Mapping[str, Mapping[str, float]], registry: Registry, now: datetime) -> list[Drift]:
+    """Return the models whose applied rate differs from the registry's by more than a rounding."""
+    found = []
+    for model_id, metrics in sums.items():
+        output = metrics.get(OUTPUT, 0)
+        if output < MIN_OUTPUT_TOKENS or not metrics.get(ESTIMATED):
+            continue
+        written = sum(metrics.get(name, 0) for name in CACHE_WRITE)
+        applied = (metrics[ESTIMATED] - metrics.get(INPUT, 0) - written) / output
+        burndown = registry.burndown_of(model_id, now.date())
+        if abs(applied - burndown.rate) > TOLERANCE:
+            found.append(Drift(model_id, burndown.rate, burndown.status, round(applied, 2)))
+    return sorted(found)

@@ -1,0 +1,127 @@
+"""What tests share: the real registry, a way to run records through the core, a strict reader of metric lines."""
+
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import HealthCheck, settings
+from records import NOW, Process, ReadLine, message
+
+from bedrock_quota import clients, processing
+from bedrock_quota.accounts import Accounts
+from bedrock_quota.buckets import Bucket
+from bedrock_quota.delivery import Delivery, LogEvent
+from bedrock_quota.model_ids import OutOfScope
+from bedrock_quota.processing import Outcome
+from bedrock_quota.quotas import BucketQuota
+from bedrock_quota.registry import Registry, read_sources
+
+ROOT = Path(__file__).parents[1]
+
+settings.register_profile(
+    "quick",
+    deadline=None,
+    max_examples=100,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.register_profile("thorough", settings.get_profile("quick"), max_examples=5_000)
+settings.load_profile("quick")
+
+EMF_SCHEMA = jsonschema.Draft7Validator(json.loads((ROOT / "tests" / "data" / "emf_schema.json").read_bytes()))
+MAX_LINE_BYTES = 256 * 1024
+"""The smallest limit on a log event that AWS ever documented; the newest text says 1 MB."""
+CACHED_CLIENTS = (clients.state, clients.bedrock, clients.service_quotas, clients.cloudwatch, clients.logs)
+
+
+@pytest.fixture(scope="session")
+def registry() -> Registry:
+    return read_sources(ROOT / "registry" / "models")
+
+
+@pytest.fixture
+def accounts(registry: Registry) -> Accounts:
+    """Accounts that can resolve no application profile and carry no tags."""
+    return Accounts(registry, lambda _profile: OutOfScope("unresolved_profile"))
+
+
+@pytest.fixture
+def process(accounts: Accounts) -> Process:
+    """Run records, as dictionaries or as raw messages, through the core as one delivery at `NOW`."""
+
+    def run(
+        entries: Iterable[Mapping[str, Any] | str],
+        *,
+        quotas: Mapping[Bucket, BucketQuota] | None = None,
+        message_type: str = "DATA_MESSAGE",
+        by: Accounts = accounts,
+        **options: Any,
+    ) -> Outcome:
+        events = tuple(LogEvent(entry if isinstance(entry, str) else message(entry)) for entry in entries)
+        return processing.process(
+            Delivery(message_type, events),
+            by,
+            **{"quotas": quotas, "namespace": "Bedrock/Quotas", "now": NOW} | options,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def read_line() -> ReadLine:
+    """Parse a line and check it as CloudWatch would, and more strictly where CloudWatch drops without a word."""
+    return strictly_read
+
+
+def strictly_read(line: bytes) -> dict[str, Any]:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    assert b"\n" not in line
+    assert len(line) < MAX_LINE_BYTES
+    root: dict[str, Any] = json.loads(line, parse_constant=refuse)
+    if "_aws" not in root:  # a plain line, not a metric
+        return root
+    EMF_SCHEMA.validate(root)
+    timestamp = root["_aws"]["Timestamp"]
+    assert type(timestamp) is int
+    # Milliseconds, not seconds: between 2020-01-01 and 2100-01-01.
+    assert 1_577_836_800_000 <= timestamp < 4_102_444_800_000
+    assert root["_aws"].keys() == {"Timestamp", "CloudWatchMetrics"}
+    for directive in root["_aws"]["CloudWatchMetrics"]:
+        assert directive.keys() == {"Namespace", "Dimensions", "Metrics"}
+        assert 1 <= len(directive["Metrics"]) <= 100
+        for dimension in (name for names in directive["Dimensions"] for name in names):
+            value = root[dimension]
+            assert isinstance(value, str)
+            assert value.strip()
+            assert value.isascii()
+            assert value.isprintable()
+            assert len(value) <= 1024
+        names = [metric["Name"] for metric in directive["Metrics"]]
+        assert len(names) == len(set(names))
+        for name in names:
+            values = root[name] if isinstance(root[name], list) else [root[name]]
+            assert 1 <= len(values) <= 100
+            assert all(type(value) in (int, float) and math.isfinite(value) and value >= 0 for value in values)
+    return root
+
+
+@pytest.fixture
+def no_aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Reach no account: made-up credentials, no user's settings, and no client left from another test."""
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    yield
+    for client in CACHED_CLIENTS:
+        client.cache_clear()

@@ -1,0 +1,291 @@
+"""Whatever arrives: what is no delivery or no record is refused by the one error meant for it, and never otherwise."""
+
+import base64
+import gzip
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from records import ACCOUNT, NOW, Process, ReadLine, converse, event_around, failed, message, metadata_only
+
+from bedrock_quota import callers, delivery, max_tokens, model_ids, records
+from bedrock_quota.accounts import Account, Accounts, FailedCall
+from bedrock_quota.errors import DeliveryError, RecordError
+from bedrock_quota.max_tokens import Source
+from bedrock_quota.model_ids import OutOfScope
+from bedrock_quota.records import Record
+from bedrock_quota.registry import Model, Provider, Registry
+
+texts = st.text(st.characters(codec=None), max_size=12)  # lone surrogates, too
+numbers = (
+    st.integers(-(10**30), 10**30)
+    | st.integers(-3, 10**9)
+    | st.floats()
+    | st.from_regex(r"[-+]{0,2}[0-9]{0,3}(\.0|e3|_0)?", fullmatch=True)
+    | st.sampled_from([" 5", "\u0665", "9" * 40, 10**400])
+)
+values = st.recursive(
+    st.none() | st.booleans() | numbers | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def keyed(**parts: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Objects with any of these keys, each of them mostly as it should be."""
+    return st.fixed_dictionaries({}, optional={key: part | values for key, part in parts.items()})
+
+
+LIMITS = (
+    "max_tokens max_completion_tokens max_output_tokens max_tokens_to_sample max_gen_len max_new_tokens maxTokens "
+    "maxOutputTokens n"
+)
+bodies = keyed(
+    inferenceConfig=keyed(maxTokens=numbers, max_new_tokens=numbers),
+    textGenerationConfig=keyed(maxTokenCount=numbers),
+    messages=values,
+    **dict.fromkeys(LIMITS.split(), numbers),
+)
+answers = st.lists(
+    keyed(
+        usage=keyed(outputTokens=numbers, output_tokens=numbers),
+        totalOutputTextTokenCount=numbers,
+        **{"amazon-bedrock-invocationMetrics": keyed(outputTokenCount=numbers)},
+    ),
+    max_size=2,
+)
+model_texts = st.sampled_from(
+    [
+        "anthropic.claude-sonnet-4-20250514-v1:0",
+        "us.anthropic.claude-opus-5",
+        "global.amazon.nova-lite-v1:0",
+        "amazon.titan-embed-text-v2:0",
+        "newcomer.model-1",
+        f"arn:aws:bedrock:us-east-1:{ACCOUNT}:application-inference-profile/abc",
+        f"arn:aws:bedrock:us-east-1:{ACCOUNT}:imported-model/abc",
+    ]
+) | st.from_regex(r"(arn:aws[a-z-]*:bedrock:[a-z0-9-]*:\d*:[a-z-]+/)?([a-z]{2,4}\.)?[a-z]+\.[\w.:/-]+", fullmatch=True)
+moments = st.sampled_from(
+    ["2026-11-23T12:00:05Z", "2026-11-20T00:00:00.5Z", "2020-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00"]
+) | st.datetimes().map(str)
+entries = (
+    keyed(
+        schemaType=st.just("ModelInvocationLog"),
+        timestamp=moments,
+        modelId=model_texts,
+        operation=st.sampled_from(["Converse", "InvokeModel"]),
+        requestId=texts,
+        errorCode=texts,
+        identity=keyed(arn=texts | st.just("arn:aws:iam::111122223333:user/jane")),
+        requestMetadata=st.dictionaries(st.just("team"), texts),
+        performanceConfig=keyed(latency=texts | st.just("optimized")),
+        input=keyed(
+            inputTokenCount=numbers,
+            cacheReadInputTokenCount=numbers,
+            cacheWriteInputTokenCount=numbers,
+            inputBodyJson=bodies,
+            inputBodyS3Path=texts,
+        ),
+        output=keyed(outputTokenCount=numbers, outputBodyJson=answers),
+    )
+    | values
+)
+
+
+@st.composite
+def nearly_right(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw a good record with one member of it, however deep, replaced."""
+    entry: Any = draw(st.sampled_from([converse, metadata_only, failed]))()
+    holder, key = entry, draw(st.sampled_from(sorted(entry)))
+    while isinstance(holder[key], dict) and holder[key] and draw(st.booleans()):
+        holder = holder[key]
+        key = draw(st.sampled_from(sorted(holder)))
+    holder[key] = draw(values | numbers | model_texts | moments)
+    if draw(st.booleans()):
+        entry["input"] = {} if not isinstance(entry["input"], dict) else entry["input"]
+        entry["input"]["inputTokenCount"] = draw(numbers)  # sends the whole record the slow way
+    return entry
+
+
+entries |= nearly_right()
+messages = (entries.map(json.dumps) | entries.map(lambda entry: json.dumps(entry, ensure_ascii=False))) | texts
+
+
+LookUp = Callable[[str], tuple[Model | None, Provider]]
+
+
+@pytest.fixture(scope="session")
+def look_up(registry: Registry) -> LookUp:
+    """The registry as a function, for Hypothesis writes out every argument and a registry is long."""
+    return lambda model_id: (registry.find(model_id), registry.provider_of(model_id))
+
+
+def decoded(event: Any, bound: int = 1_000_000) -> None:
+    try:
+        found = delivery.decode(event, bound)
+    except DeliveryError:
+        return
+    assert all(isinstance(each.message, str) for each in found.log_events)
+
+
+@given(st.binary())
+def test_any_bytes_as_a_delivery(data: bytes) -> None:
+    decoded({"awslogs": {"data": data}})
+    decoded({"awslogs": {"data": base64.b64encode(data).decode()}})
+    decoded(event_around(data))
+
+
+@given(values | keyed(awslogs=keyed(data=texts)))
+def test_any_json_as_an_event(event: Any) -> None:
+    decoded(event)
+
+
+@given(
+    keyed(
+        messageType=texts,
+        logGroup=texts,
+        logEvents=st.lists(keyed(id=texts, timestamp=numbers, message=texts), max_size=3),
+    ),
+    st.booleans(),
+)
+def test_any_json_as_a_delivery(payload: Any, ascii_only: bool) -> None:
+    text = json.dumps(payload, ensure_ascii=ascii_only)
+    decoded(event_around(text.encode(errors="surrogatepass")))
+
+
+@given(st.data())
+def test_any_damage_to_a_delivery(data: st.DataObject) -> None:
+    whole = gzip.compress(json.dumps({"messageType": "DATA_MESSAGE", "logEvents": []}).encode(), mtime=0)
+    place = data.draw(st.integers(0, len(whole) - 1))
+    damaged = whole[:place] + data.draw(st.binary(max_size=3)) + whole[place + data.draw(st.integers(0, 3)) :]
+
+    decoded({"awslogs": {"data": base64.b64encode(damaged).decode()}})
+
+
+@given(st.integers(0, 5_000), st.integers(1, 5_000))
+def test_nothing_over_the_bound_is_ever_decoded(size: int, bound: int) -> None:
+    payload = json.dumps({"messageType": "x" * size}).encode()
+
+    if len(payload) <= bound:
+        assert delivery.decode(event_around(payload), bound).message_type == "x" * size
+    else:
+        with pytest.raises(DeliveryError, match="more than"):
+            delivery.decode(event_around(payload), bound)
+
+
+def read(text: str) -> Record | None:
+    try:
+        return records.read(text)
+    except RecordError as error:
+        refused(error)
+        return None
+
+
+def refused(error: RecordError) -> None:
+    assert error.reason.isidentifier()
+    assert error.request_id is None or isinstance(error.request_id, str)
+
+
+@given(messages)
+@example("[" * 20_000)
+@example('{"timestamp": ' + "9" * 5_000 + "}")
+def test_any_message_is_a_record_or_refused(text: str) -> None:
+    found = read(text)
+
+    if found is not None:
+        for count in (
+            found.input.input_tokens,
+            found.input.cache_read_tokens,
+            found.input.cache_write_tokens,
+            found.output.output_tokens,
+        ):
+            assert count is None or 0 <= count <= records.MAX_COUNT
+
+
+@given(messages)
+def test_any_record_is_an_account_a_failed_call_out_of_scope_or_refused(accounts: Accounts, text: str) -> None:
+    found = read(text)
+    if found is None:
+        return
+    try:
+        entry = accounts.of(found, NOW)
+    except RecordError as error:
+        refused(error)
+        return
+    if isinstance(entry, Account):
+        assert entry.consumed_tokens >= 0
+        assert (entry.reserved_tokens is None) is (entry.source is Source.UNKNOWN)
+        assert entry.reserved_tokens is None or entry.reserved_tokens >= 0
+    else:
+        assert isinstance(entry, FailedCall | OutOfScope)
+
+
+@given(st.lists(messages, max_size=8), st.sampled_from(["DATA_MESSAGE", "CONTROL_MESSAGE"]))
+def test_counts_always_add_up_to_what_was_received(
+    process: Process, read_line: ReadLine, texts: list[str], message_type: str
+) -> None:
+    outcome = process([message(converse()), *texts], message_type=message_type)
+
+    out_of_scope = sum(outcome.out_of_scope.values())
+    parts = outcome.processed + len(outcome.rejected) + out_of_scope + outcome.failed + outcome.ignored
+    assert parts == outcome.received == len(texts) + 1
+    assert outcome.ignored == outcome.received if message_type == "CONTROL_MESSAGE" else outcome.processed >= 1
+    health = [read_line(line) for line in outcome.lines][-1]
+    assert health["RecordsProcessed"] == outcome.processed
+    assert health["RecordsRejected"] == len(outcome.rejected)
+    assert health["RecordsOutOfScope"] == out_of_scope
+    assert health["RequestsFailed"] == outcome.failed
+
+
+@given(bodies, st.sampled_from(["Converse", "InvokeModel"]), model_texts)
+def test_max_tokens_is_never_negative_and_unknown_only_without_a_value(
+    look_up: LookUp, body: dict[str, Any], operation: str, model_id: str
+) -> None:
+    text = json.dumps(
+        {
+            "timestamp": "2026-11-23T12:00:05Z",
+            "modelId": model_id,
+            "operation": operation,
+            "input": {"inputBodyJson": body},
+        }
+    )
+
+    found = max_tokens.of(records.read(text), *look_up(model_id))
+
+    assert found.source in {Source.EXPLICIT, Source.DEFAULT, Source.NONE}
+    assert found.value is not None
+    assert found.value >= 0
+
+
+@given(texts | model_texts | st.text(max_size=400))
+def test_any_model_id_is_parsed(model_id: str) -> None:
+    found = model_ids.parse(model_id, {"anthropic", "amazon", "*"})
+
+    if isinstance(found, model_ids.Reference):
+        assert found.model_id.isascii()
+        assert found.model_id.isprintable()
+
+
+@given(st.text(st.characters(codec=None)) | st.text(max_size=2_000).map(lambda text: text * 3))
+def test_label_is_always_printable_ascii_and_short(text: str) -> None:
+    label = callers.label(text)
+
+    assert label.isascii()
+    assert label.isprintable()
+    assert len(label) <= callers.MAX_LABEL
+    if text.isascii() and text.isprintable() and len(text) <= callers.MAX_LABEL:
+        assert label == text
+
+
+@given(
+    texts | st.from_regex(r"arn:aws:(iam|sts)::\d{12}:(user|role|assumed-role|federated-user)/[^\n]*", fullmatch=True)
+)
+def test_any_arn_has_a_name_that_can_be_printed(arn: str) -> None:
+    name = callers.name_of(arn)
+
+    assert name.isascii()
+    assert name.isprintable()
+    assert len(name) <= callers.MAX_LABEL

@@ -1,0 +1,487 @@
+"""The stack as CloudFormation gets it: template.yaml after SAM's own transform."""
+
+import copy
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samcli.yamlhelper import yaml_parse
+from samtranslator.translator.transform import transform
+
+from bedrock_quota import settings
+
+TEMPLATE = Path(__file__).parents[2] / "template.yaml"
+Tree = dict[str, Any]
+
+
+class NoManagedPolicies:
+    def load(self) -> dict[str, str]:
+        return {}
+
+
+@pytest.fixture(scope="module")
+def source() -> Tree:
+    found: Tree = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def stack(source: Tree) -> Iterator[Tree]:
+    """Every resource and output as transformed, with references written as text: `${Name}` and `${Name.Attribute}`."""
+    given = copy.deepcopy(source)
+    given["Transform"].remove("AWS::LanguageExtensions")  # leaves Fn::ToJsonString, which is read below
+    for resource in given["Resources"].values():
+        for key in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys():
+            resource["Properties"][key] = "s3://bucket/key"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        yield as_text(transform(given, {}, NoManagedPolicies()))
+
+
+def as_text(node: Any) -> Any:
+    if isinstance(node, list):
+        return [as_text(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    if len(node) == 1:
+        ((function, argument),) = node.items()
+        if function in WRITTEN:
+            return WRITTEN[function](argument)
+    return {key: as_text(value) for key, value in node.items()}
+
+
+WRITTEN: dict[str, Callable[[Any], Any]] = {
+    "Ref": lambda name: f"${{{name}}}",
+    "Fn::GetAtt": lambda path: f"${{{'.'.join(listed(path))}}}",
+    "Fn::Sub": lambda given: given if isinstance(given, str) else f"{given[0]} with {as_text(given[1])}",
+    "Fn::FindInMap": lambda path: f"map {as_text(path)}",
+    "Fn::ToJsonString": as_text,
+}
+
+
+def properties(stack: Tree, logical_id: str) -> Tree:
+    found: Tree = stack["Resources"][logical_id]["Properties"]
+    return found
+
+
+def of_type(stack: Tree, resource_type: str) -> dict[str, Tree]:
+    return {
+        logical_id: resource.get("Properties", {})
+        for logical_id, resource in stack["Resources"].items()
+        if resource["Type"] == resource_type
+    }
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+# The contract
+
+
+def test_logical_ids_and_outputs_that_others_rely_on(stack: Tree) -> None:
+    types = {
+        "MetricProcessorFunction": "AWS::Lambda::Function",
+        "QuotaFetcherFunction": "AWS::Lambda::Function",
+        "LoggingSetupFunction": "AWS::Lambda::Function",
+        "QuotaDashboard": "AWS::CloudWatch::Dashboard",
+        "StateTable": "AWS::DynamoDB::Table",
+        "FailedDeliveriesBucket": "AWS::S3::Bucket",
+        "AlarmTopic": "AWS::SNS::Topic",
+    }
+    assert {logical_id: stack["Resources"][logical_id]["Type"] for logical_id in types} == types
+    outputs = {name: output["Value"] for name, output in stack["Outputs"].items()}
+    assert outputs["DashboardName"] == "${QuotaDashboard}"
+    assert outputs["InvocationLogGroupName"] == "${InvocationLogging.LogGroupName}"
+    assert outputs["AlarmTopicArn"] == "${AlarmTopic}"
+    assert "#dashboards/dashboard/${QuotaDashboard}" in outputs["DashboardURL"]
+    assert all(output["Description"] for output in stack["Outputs"].values())
+
+
+def test_every_parameter_is_described_has_a_default_and_is_bounded(source: Tree) -> None:
+    assert source["Parameters"]
+    for name, parameter in source["Parameters"].items():
+        assert parameter["Description"].strip(), name
+        assert "Default" in parameter, name
+        if "AllowedValues" in parameter:
+            assert parameter["Default"] in parameter["AllowedValues"], name
+        else:
+            assert re.fullmatch(parameter["AllowedPattern"], str(parameter["Default"])), name
+
+
+def test_every_parameter_has_its_place_in_the_console(source: Tree) -> None:
+    groups = source["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+
+    assert sorted(name for group in groups for name in group["Parameters"]) == sorted(source["Parameters"])
+
+
+@pytest.mark.parametrize(
+    ("parameter", "accepted", "refused"),
+    [
+        ("MetricsNamespace", ["Bedrock/Quotas", "a", "x" * 255], ["", "AWS/Bedrock", "a b", "x" * 256, "é"]),
+        (
+            "RequestMetadataKeys",
+            ["", "team", "team,application", ",".join(["k"] * 16)],
+            ["team,", ",".join(["k"] * 17), "k" * 257, "tëam", "a\nb"],
+        ),
+        ("InvocationLogGroupName", ["/aws/bedrock/modelinvocations", "x"], ["", "a b", "a:*", "x" * 513]),
+    ],
+)
+def test_pattern_takes_what_the_code_takes(
+    source: Tree, parameter: str, accepted: list[str], refused: list[str]
+) -> None:
+    pattern = source["Parameters"][parameter]["AllowedPattern"]
+
+    assert [text for text in accepted if not re.fullmatch(pattern, text)] == []
+    assert [text for text in refused if re.fullmatch(pattern, text)] == []
+
+
+def test_defaults_are_those_of_the_code(source: Tree) -> None:
+    assert source["Parameters"]["MetricsNamespace"]["Default"] == settings.DEFAULT_NAMESPACE
+
+
+# Functions
+
+
+FUNCTIONS = ["LoggingSetupFunction", "MetricProcessorFunction", "QuotaFetcherFunction"]
+
+
+def test_functions_run_on_python_3_13_and_arm64(source: Tree, stack: Tree) -> None:
+    functions = of_type(stack, "AWS::Lambda::Function")
+    assert sorted(functions) == FUNCTIONS
+    for function in functions.values():
+        assert (function["Runtime"], function["Handler"]) == ("python3.13", "app.handler")
+        assert function["Architectures"] == ["${Architecture}"]
+        assert len(function["Layers"]) == 2
+        assert 1 <= function["Timeout"] <= 300
+        assert 128 <= function["MemorySize"] <= 512
+    assert source["Parameters"]["Architecture"]["Default"] == "arm64"
+    for layer in of_type(stack, "AWS::Lambda::LayerVersion").values():
+        assert layer["CompatibleRuntimes"] == ["python3.13"]
+
+
+def test_functions_get_the_settings_they_read(stack: Tree) -> None:
+    everywhere = {"METRICS_NAMESPACE": "${MetricsNamespace}", "STATE_TABLE": "${StateTable}"}
+    for name in FUNCTIONS:
+        variables = properties(stack, name)["Environment"]["Variables"]
+        assert everywhere.items() <= variables.items()
+        assert variables["POWERTOOLS_LOG_LEVEL"] == "INFO"
+    tags = properties(stack, "MetricProcessorFunction")["Environment"]["Variables"]["REQUEST_METADATA_KEYS"]
+    assert tags == "${RequestMetadataKeys}"
+
+
+def test_function_has_its_code(source: Tree) -> None:
+    for name in FUNCTIONS:
+        code = TEMPLATE.parent / source["Resources"][name]["Properties"]["CodeUri"]
+        assert (code / "app.py").is_file()
+
+
+def test_no_resource_has_a_fixed_name_that_a_second_stack_would_want_too(stack: Tree) -> None:
+    naming = ("Name", "FunctionName", "RoleName", "TableName", "BucketName", "TopicName", "AlarmName", "LayerName")
+    named = {
+        (logical_id, key): value
+        for logical_id, resource in stack["Resources"].items()
+        for key in (*naming, "DashboardName", "LogGroupName", "FilterName")
+        if isinstance(value := resource.get("Properties", {}).get(key), str)
+        if resource["Type"]
+        not in {"AWS::Lambda::LayerVersion", "AWS::Lambda::Permission", "AWS::Lambda::EventInvokeConfig"}
+        if not resource["Type"].startswith("Custom::")
+    }
+
+    assert named  # log groups and the dashboard at least
+    assert {where: name for where, name in named.items() if "${" not in name} == {}
+
+
+# Who may do what
+
+ACCOUNT = "${AWS::Region}:${AWS::AccountId}"
+OWN_STREAMS = {"logs:CreateLogStream", "logs:PutLogEvents"}
+STATE = ["${StateTable.Arn}"]
+Grants = dict[str, tuple[set[str], list[str]]]
+
+GRANTED: dict[str, Grants] = {
+    "MetricProcessorRole": {
+        "State": ({"dynamodb:GetItem", "dynamodb:PutItem"}, STATE),
+        "ResolveApplicationProfiles": (
+            {"bedrock:GetInferenceProfile"},
+            [f"arn:${{AWS::Partition}}:bedrock:{ACCOUNT}:application-inference-profile/*"],
+        ),
+        "KeepFailedDeliveries": (
+            {"s3:PutObject", "s3:ListBucket"},
+            ["${FailedDeliveriesBucket.Arn}", "${FailedDeliveriesBucket.Arn}/*"],
+        ),
+        "OwnLog": (OWN_STREAMS, ["${MetricProcessorLogGroup.Arn}"]),
+    },
+    "QuotaFetcherRole": {
+        "ListQuotas": ({"servicequotas:ListServiceQuotas", "servicequotas:ListAWSDefaultServiceQuotas"}, ["*"]),
+        "SeeBucketsInUse": ({"cloudwatch:ListMetrics"}, ["*"]),
+        "StoreSnapshot": ({"dynamodb:PutItem"}, STATE),
+        "OwnLog": (OWN_STREAMS, ["${QuotaFetcherLogGroup.Arn}"]),
+    },
+    "LoggingSetupRole": {
+        "InvocationLogging": (
+            {
+                "bedrock:GetModelInvocationLoggingConfiguration",
+                "bedrock:PutModelInvocationLoggingConfiguration",
+                "bedrock:DeleteModelInvocationLoggingConfiguration",
+            },
+            ["*"],
+        ),
+        "HandBedrockItsRole": ({"iam:PassRole"}, ["${InvocationLoggingRole.Arn}"]),
+        "MakeTheLogGroup": (
+            {"logs:CreateLogGroup", "logs:PutRetentionPolicy"},
+            [f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:${{InvocationLogGroupName}}:*"],
+        ),
+        "RememberWhatWasChanged": ({"dynamodb:GetItem", "dynamodb:PutItem"}, STATE),
+        "OwnLog": (OWN_STREAMS, ["${LoggingSetupLogGroup.Arn}"]),
+    },
+    "InvocationLoggingRole": {
+        "": (
+            OWN_STREAMS,
+            [
+                f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:${{InvocationLogGroupName}}"
+                ":log-stream:aws/bedrock/modelinvocations"
+            ],
+        )
+    },
+    "QuotaFetcherFunctionScheduleRole": {"": ({"lambda:InvokeFunction"}, ["${QuotaFetcherFunction.Arn}"])},
+}
+
+WILDCARDS = {
+    # The account's one logging configuration in a Region is no resource that a policy could name.
+    ("LoggingSetupRole", "InvocationLogging"),
+    # ListServiceQuotas and ListAWSDefaultServiceQuotas take no resource.
+    ("QuotaFetcherRole", "ListQuotas"),
+    # Nor does ListMetrics.
+    ("QuotaFetcherRole", "SeeBucketsInUse"),
+}
+
+
+def granted(role: Tree) -> Grants:
+    found: Grants = {}
+    for policy in role["Policies"]:
+        for statement in policy["PolicyDocument"]["Statement"]:
+            assert statement["Effect"] == "Allow"
+            sid = statement.get("Sid", "")
+            assert sid not in found
+            found[sid] = (set(listed(statement["Action"])), listed(statement["Resource"]))
+    return found
+
+
+def test_every_role_may_do_exactly_this(stack: Tree) -> None:
+    roles = of_type(stack, "AWS::IAM::Role")
+
+    assert {name: granted(role) for name, role in roles.items()} == GRANTED
+    assert all("ManagedPolicyArns" not in role and "PermissionsBoundary" not in role for role in roles.values())
+    assert not of_type(stack, "AWS::IAM::Policy")
+    assert not of_type(stack, "AWS::IAM::ManagedPolicy")
+
+
+def test_no_action_is_a_wildcard_and_no_resource_but_the_argued_ones(stack: Tree) -> None:
+    statements = [
+        (name, sid, actions, resources)
+        for name, role in of_type(stack, "AWS::IAM::Role").items()
+        for sid, (actions, resources) in granted(role).items()
+    ]
+
+    assert {(name, sid) for name, sid, _, resources in statements if "*" in resources} == WILDCARDS
+    assert [actions for _, _, actions, _ in statements if any("*" in action for action in actions)] == []
+
+
+def test_roles_are_for_one_service_each(stack: Tree) -> None:
+    services = {
+        "MetricProcessorRole": "lambda.amazonaws.com",
+        "QuotaFetcherRole": "lambda.amazonaws.com",
+        "LoggingSetupRole": "lambda.amazonaws.com",
+        "InvocationLoggingRole": "bedrock.amazonaws.com",
+        "QuotaFetcherFunctionScheduleRole": "scheduler.amazonaws.com",
+    }
+    for name, role in of_type(stack, "AWS::IAM::Role").items():
+        (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
+        assert listed(statement["Principal"]["Service"]) == [services[name]]
+        assert listed(statement["Action"]) == ["sts:AssumeRole"]
+
+
+def test_bedrock_may_take_its_role_for_this_account_only(stack: Tree) -> None:
+    (statement,) = properties(stack, "InvocationLoggingRole")["AssumeRolePolicyDocument"]["Statement"]
+
+    assert statement["Condition"] == {
+        "StringEquals": {"aws:SourceAccount": "${AWS::AccountId}"},
+        "ArnLike": {"aws:SourceArn": f"arn:${{AWS::Partition}}:bedrock:{ACCOUNT}:*"},
+    }
+
+
+def test_only_bedrock_is_handed_the_role(stack: Tree) -> None:
+    (policy,) = properties(stack, "LoggingSetupRole")["Policies"]
+    (statement,) = [each for each in policy["PolicyDocument"]["Statement"] if each["Sid"] == "HandBedrockItsRole"]
+
+    assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "bedrock.amazonaws.com"}}
+
+
+def test_functions_use_their_own_role_and_log_group(stack: Tree) -> None:
+    for name in FUNCTIONS:
+        stem = name.removesuffix("Function")
+        assert properties(stack, name)["Role"] == f"${{{stem}Role.Arn}}"
+        assert properties(stack, name)["LoggingConfig"] == {"LogGroup": f"${{{stem}LogGroup}}"}
+
+
+# Invocation logs to the processor
+
+
+def test_subscription_waits_for_the_permission(stack: Tree) -> None:
+    subscription = stack["Resources"]["InvocationLogSubscription"]
+
+    assert listed(subscription["DependsOn"]) == ["InvocationLogPermission"]
+    assert subscription["Properties"] == {
+        "LogGroupName": "${InvocationLogging.LogGroupName}",
+        "FilterName": "${AWS::StackName}-metric-processor",
+        "FilterPattern": "",
+        "DestinationArn": "${MetricProcessorFunction.Arn}",
+    }
+
+
+def test_only_that_log_group_of_this_account_may_invoke_the_processor(stack: Tree) -> None:
+    assert of_type(stack, "AWS::Lambda::Permission") == {
+        "InvocationLogPermission": {
+            "Action": "lambda:InvokeFunction",
+            "FunctionName": "${MetricProcessorFunction.Arn}",
+            "Principal": "logs.amazonaws.com",
+            "SourceAccount": "${AWS::AccountId}",
+            "SourceArn": f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:${{InvocationLogging.LogGroupName}}:*",
+        }
+    }
+
+
+def test_setup_is_told_every_log_group_of_this_stack(stack: Tree) -> None:
+    groups = sorted(f"${{{name}}}" for name in of_type(stack, "AWS::Logs::LogGroup"))
+
+    assert sorted(properties(stack, "InvocationLogging")["OwnLogGroups"]) == groups
+
+
+def test_no_functions_log_group_is_the_one_for_invocation_logs(source: Tree, stack: Tree) -> None:
+    default = source["Parameters"]["InvocationLogGroupName"]["Default"]
+    names = [group["LogGroupName"] for group in of_type(stack, "AWS::Logs::LogGroup").values()]
+
+    assert len(names) == len(set(names)) == 3
+    assert default not in names
+    assert all(name.startswith("/aws/lambda/${AWS::StackName}-") for name in names)
+
+
+def test_every_log_group_has_a_retention_and_goes_with_the_stack(stack: Tree) -> None:
+    for name in of_type(stack, "AWS::Logs::LogGroup"):
+        resource = stack["Resources"][name]
+        assert resource["Properties"]["RetentionInDays"] == "${LogRetentionDays}"
+        assert resource["DeletionPolicy"] == "Delete"
+        # EMF needs a Standard-class group, which is what one without a class is.
+        assert resource["Properties"].get("LogGroupClass", "STANDARD") == "STANDARD"
+
+
+# Failure
+
+
+def test_failed_deliveries_are_kept(stack: Tree) -> None:
+    config = properties(stack, "MetricProcessorFunctionEventInvokeConfig")
+
+    assert config["DestinationConfig"] == {"OnFailure": {"Destination": "${FailedDeliveriesBucket.Arn}"}}
+    assert config["FunctionName"] == "${MetricProcessorFunction}"
+
+
+def test_retries_are_few(stack: Tree) -> None:
+    configs = of_type(stack, "AWS::Lambda::EventInvokeConfig")
+    assert len(configs) == 2
+    for config in configs.values():
+        assert 0 <= config["MaximumRetryAttempts"] <= 2
+        assert 60 <= config["MaximumEventAgeInSeconds"] <= 21_600
+
+
+def test_bucket_is_encrypted_private_and_forgets(stack: Tree) -> None:
+    bucket = properties(stack, "FailedDeliveriesBucket")
+
+    (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] in {"AES256", "aws:kms"}
+    assert bucket["PublicAccessBlockConfiguration"] == dict.fromkeys(
+        ["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"], True
+    )
+    assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    expiring = [each for each in bucket["LifecycleConfiguration"]["Rules"] if "ExpirationInDays" in each]
+    assert [(each["Status"], each["ExpirationInDays"]) for each in expiring] == [("Enabled", 14)]
+    assert not {"Prefix", "Filter", "TagFilters"} & expiring[0].keys()  # all of it
+    assert stack["Resources"]["FailedDeliveriesBucket"]["DeletionPolicy"] == "Retain"
+
+
+def test_bucket_is_reached_over_tls_alone(stack: Tree) -> None:
+    policy = properties(stack, "FailedDeliveriesBucketPolicy")
+
+    assert policy["Bucket"] == "${FailedDeliveriesBucket}"
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
+    assert statement["Resource"] == ["${FailedDeliveriesBucket.Arn}", "${FailedDeliveriesBucket.Arn}/*"]
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_state_table_has_the_key_and_expiry_the_code_uses(stack: Tree) -> None:
+    table = properties(stack, "StateTable")
+
+    assert table["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
+    assert table["AttributeDefinitions"] == [{"AttributeName": "id", "AttributeType": "S"}]
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expiration", "Enabled": True}
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+
+
+def test_failures_of_both_functions_raise_an_alarm(stack: Tree) -> None:
+    watched = set()
+    for alarm in of_type(stack, "AWS::CloudWatch::Alarm").values():
+        assert alarm["AlarmDescription"]
+        assert alarm["AlarmActions"] == ["${AlarmTopic}"]
+        assert alarm["TreatMissingData"] == "notBreaching"
+        assert alarm.get("DatapointsToAlarm", 1) <= alarm["EvaluationPeriods"]
+        (dimension,) = alarm["Dimensions"]
+        watched.add((alarm["Namespace"], alarm["MetricName"], dimension["Value"]))
+
+    assert watched >= {
+        ("AWS/Lambda", "Errors", "${MetricProcessorFunction}"),
+        ("AWS/Lambda", "Errors", "${QuotaFetcherFunction}"),
+    }
+
+
+def test_only_cloudwatch_of_this_account_publishes_to_the_topic(stack: Tree) -> None:
+    policy = properties(stack, "AlarmTopicPolicy")
+
+    assert policy["Topics"] == ["${AlarmTopic}"]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert statement["Action"] == "sns:Publish"
+    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": "${AWS::AccountId}"}}
+
+
+# Quotas
+
+
+def test_quotas_are_fetched_every_174_minutes_and_once_at_deployment(stack: Tree) -> None:
+    schedule = properties(stack, "QuotaFetcherFunctionSchedule")
+
+    assert schedule["ScheduleExpression"] == "rate(174 minutes)"
+    assert schedule.get("State", "ENABLED") == "ENABLED"
+    assert schedule["Target"]["Arn"] == "${QuotaFetcherFunction.Arn}"
+    assert schedule["Target"]["RetryPolicy"]["MaximumRetryAttempts"] <= 2
+    first = properties(stack, "FirstQuotaFetch")
+    assert first["ServiceToken"] == "${QuotaFetcherFunction.Arn}"
+    assert re.fullmatch(r"\$\{CoreLayer[0-9a-f]+\}", first["Code"])  # a new layer means a new fetch
+
+
+def test_every_reference_is_to_something_there_is(stack: Tree) -> None:
+    text = json.dumps({"Resources": stack["Resources"], "Outputs": stack["Outputs"]})
+    names = set(re.findall(r"\$\{([A-Za-z0-9:]+)", text))
+
+    known = stack["Resources"].keys() | stack["Parameters"].keys() | {"Console"}
+    assert {name for name in names if not name.startswith("AWS::")} <= known
+    assert names & {"StateTable", "MetricsNamespace"}
+
+
+def test_console_is_known_in_every_partition(source: Tree) -> None:
+    hosts: Mapping[str, Mapping[str, str]] = source["Mappings"]["Consoles"]
+
+    assert hosts.keys() == {"aws", "aws-cn", "aws-us-gov"}

@@ -1,0 +1,343 @@
+"""The arithmetic of one call, its bucket and its minute, worked out by hand."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from records import (
+    EMBEDDING,
+    MINUTE,
+    NOVA,
+    NOW,
+    OPUS,
+    PROFILE_ARN,
+    SONNET,
+    TITAN,
+    Entry,
+    converse,
+    failed,
+    invoke,
+    message,
+    metadata_only,
+)
+
+from bedrock_quota import records
+from bedrock_quota.accounts import Account, Accounts, FailedCall
+from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.errors import RecordError
+from bedrock_quota.max_tokens import Source
+from bedrock_quota.model_ids import ApplicationProfile, OutOfScope, Reference
+from bedrock_quota.registry import Burndown, RateStatus, Registry
+
+REGIONAL, CROSS, GLOBAL = EndpointType.REGIONAL, EndpointType.CROSS_REGION, EndpointType.GLOBAL_CROSS_REGION
+
+
+def opened(accounts: Accounts, entry: Entry, now: datetime = NOW) -> Account:
+    found = accounts.of(records.read(message(entry)), now)
+    assert isinstance(found, Account), found
+    return found
+
+
+# The arithmetic
+
+
+def test_worked_example_of_aws(accounts: Accounts) -> None:
+    given = converse(
+        SONNET, input_tokens=3_000, cache_read=4_000, cache_write=1_000, max_tokens=32_000, output_tokens=1_000
+    )
+
+    account = opened(accounts, given)
+
+    assert account.reserved_tokens == 36_000  # 3,000 + 1,000 + 32,000: not the 4,000 read from the cache
+    assert account.consumed_tokens == 9_000  # 3,000 + 1,000 + 5 × 1,000
+
+
+@pytest.mark.parametrize(
+    ("model_id", "consumed"),
+    [
+        (NOVA, 110),  # 10 + 100
+        (SONNET, 510),  # 10 + 5 × 100
+        ("anthropic.claude-opus-5", 1_010),  # 10 + 10 × 100
+        (OPUS, 1_510),  # 10 + 15 × 100
+        ("openai.gpt-5.6-sol", 1_010),
+        ("openai.gpt-oss-120b-1:0", 110),
+    ],
+)
+def test_output_burns_down_at_its_rate_and_the_reservation_one_for_one(
+    accounts: Accounts, model_id: str, consumed: int
+) -> None:
+    account = opened(accounts, converse(model_id, input_tokens=10, output_tokens=100, max_tokens=200))
+
+    assert account.reserved_tokens == 210
+    assert account.consumed_tokens == consumed
+
+
+def test_consumption_can_exceed_the_reservation(accounts: Accounts) -> None:
+    account = opened(accounts, converse(OPUS, input_tokens=10, output_tokens=200, max_tokens=200))
+
+    assert (account.reserved_tokens, account.consumed_tokens) == (210, 3_010)  # 10 + 15 × 200
+
+
+def test_unknown_max_tokens_reserves_nothing_that_is_known(accounts: Accounts) -> None:
+    account = opened(accounts, metadata_only(NOVA, input_tokens=7, output_tokens=11))
+
+    assert account.source is Source.UNKNOWN
+    assert (account.max_tokens, account.reserved_tokens) == (None, None)
+    assert account.consumed_tokens == 18
+
+
+def test_embedding_reserves_its_input(accounts: Accounts) -> None:
+    account = opened(accounts, invoke(EMBEDDING, {"inputText": "…"}, input_tokens=40, output_tokens=None))
+
+    assert (account.source, account.reserved_tokens, account.consumed_tokens) == (Source.NONE, 40, 40)
+    assert not account.blocked
+
+
+def test_embedding_without_counts_is_not_taken_for_blocked(accounts: Accounts) -> None:
+    assert not opened(accounts, invoke(EMBEDDING, {}, input_tokens=None, output_tokens=None)).blocked
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        # Converse logs counts of 0, InvokeModel none at all
+        converse(SONNET, input_tokens=0, output_tokens=0, max_tokens=4_000),
+        invoke(SONNET, {"max_tokens": 4_000}, input_tokens=None, output_tokens=None),
+        invoke("newcomer.model-1", {"max_tokens": 4_000}, input_tokens=None, output_tokens=None),
+    ],
+)
+def test_call_blocked_by_a_guardrail_is_a_request_without_tokens(accounts: Accounts, entry: Entry) -> None:
+    account = opened(accounts, entry)
+
+    assert account.blocked
+    assert (account.source, account.max_tokens) == (Source.NONE, 0)
+    assert (account.reserved_tokens, account.consumed_tokens) == (0, 0)
+
+
+def test_call_wholly_from_the_cache_is_not_blocked(accounts: Accounts) -> None:
+    account = opened(accounts, converse(input_tokens=0, output_tokens=0, cache_read=900, max_tokens=50))
+
+    assert not account.blocked
+    assert (account.reserved_tokens, account.consumed_tokens) == (50, 0)
+
+
+def test_rate_that_is_no_whole_number(accounts: Accounts) -> None:
+    account = opened(accounts, converse(input_tokens=10, output_tokens=3))
+    burndown = Burndown(rate=2.5, since=account.burndown.since, status=RateStatus.LISTED, source="invented")
+
+    assert msgspec.structs.replace(account, burndown=burndown).consumed_tokens == 17.5  # 10 + 2.5 × 3
+
+
+# The bucket
+
+
+@pytest.mark.parametrize(
+    ("model_id", "bucket"),
+    [
+        (SONNET, Bucket(SONNET, REGIONAL)),
+        (f"us.{SONNET}", Bucket(SONNET, CROSS)),
+        (f"global.{SONNET}", Bucket(SONNET, GLOBAL)),
+        (f"arn:aws:bedrock:us-east-1::foundation-model/{SONNET}", Bucket(SONNET, REGIONAL)),
+        (f"arn:aws:bedrock:us-east-1:111122223333:inference-profile/eu.{SONNET}", Bucket(SONNET, CROSS)),
+        (f"{NOVA}:24k", Bucket(NOVA, REGIONAL)),  # a throughput suffix is the same model
+    ],
+)
+def test_bucket(accounts: Accounts, model_id: str, bucket: Bucket) -> None:
+    assert opened(accounts, converse(model_id)).bucket == bucket
+
+
+@pytest.mark.parametrize(
+    ("input_tokens", "cache_read", "cache_write", "suffix"),
+    [
+        (200_000, 0, 0, ""),
+        (200_001, 0, 0, ":1m"),
+        (100_000, 50_000, 50_000, ""),
+        (100_000, 100_000, 1, ":1m"),  # cached input fills the window, too
+    ],
+)
+def test_more_than_200_000_input_tokens_use_the_1m_context_quota(
+    accounts: Accounts, input_tokens: int, cache_read: int, cache_write: int, suffix: str
+) -> None:
+    given = converse(f"us.{SONNET}", input_tokens=input_tokens, cache_read=cache_read, cache_write=cache_write)
+
+    assert opened(accounts, given).bucket == Bucket(SONNET + suffix, CROSS)
+
+
+def test_model_without_a_1m_context_quota_keeps_its_bucket(accounts: Accounts) -> None:
+    assert opened(accounts, converse(OPUS, input_tokens=900_000)).bucket == Bucket(OPUS, REGIONAL)
+
+
+@pytest.mark.parametrize(
+    ("latency", "expected"), [("optimized", EndpointType.LATENCY_OPTIMIZED), ("standard", CROSS), (None, CROSS)]
+)
+def test_latency_optimized_calls_have_a_bucket_of_their_own(
+    accounts: Accounts, latency: str | None, expected: EndpointType
+) -> None:
+    model_id = "us.anthropic.claude-3-5-haiku-20241022-v1:0"
+    # Twice: what is remembered of one mode must not answer for the other.
+    opened(accounts, converse(model_id, performanceConfig={"latency": "optimized" if latency is None else "standard"}))
+
+    account = opened(accounts, converse(model_id, performanceConfig={"latency": latency}))
+
+    assert account.bucket == Bucket("anthropic.claude-3-5-haiku-20241022-v1:0", expected)
+
+
+@pytest.mark.parametrize(
+    ("model_id", "provider"), [("anthropic.claude-of-tomorrow", "anthropic"), ("newcomer.model-1", "*")]
+)
+def test_unlisted_model_keeps_its_bucket_and_gets_its_providers_rate(
+    accounts: Accounts, registry: Registry, model_id: str, provider: str
+) -> None:
+    account = opened(accounts, converse(f"us.{model_id}", input_tokens=10, output_tokens=100, max_tokens=None))
+
+    known = registry.provider_by_id[provider]
+    assert account.bucket == Bucket(model_id, CROSS)
+    assert not account.listed
+    assert account.burndown.status is RateStatus.UNLISTED
+    assert account.consumed_tokens == 10 + known.burndown[-1].rate * 100
+    assert (account.source, account.max_tokens) == (Source.DEFAULT, known.max_output_tokens)
+
+
+# Application profiles
+
+
+class Resolver:
+    def __init__(self, answer: Reference | OutOfScope) -> None:
+        self.answer, self.asked = answer, list[ApplicationProfile]()
+
+    def __call__(self, profile: ApplicationProfile) -> Reference | OutOfScope:
+        self.asked.append(profile)
+        return self.answer
+
+
+def test_application_profile_shares_the_bucket_of_its_model(registry: Registry) -> None:
+    resolver = Resolver(Reference(SONNET, CROSS))
+
+    account = opened(Accounts(registry, resolver), converse(PROFILE_ARN, max_tokens=None))
+
+    assert resolver.asked == [ApplicationProfile(PROFILE_ARN, "a1b2c3d4e5f6")]
+    assert account.bucket == Bucket(SONNET, CROSS)
+    assert account.application_profile == "a1b2c3d4e5f6"
+    assert account.max_tokens == 64_000  # the maximum of the model behind it
+    assert account.listed
+
+
+def test_application_profile_is_asked_for_again_since_its_cache_may_forget(registry: Registry) -> None:
+    resolver = Resolver(OutOfScope("unresolved_profile"))
+    accounts = Accounts(registry, resolver)
+    record = records.read(message(converse(PROFILE_ARN)))
+    assert accounts.of(record, NOW) == OutOfScope("unresolved_profile")
+
+    resolver.answer = Reference(NOVA, REGIONAL)
+
+    assert opened(accounts, converse(PROFILE_ARN)).bucket == Bucket(NOVA, REGIONAL)
+
+
+def test_out_of_scope_call_is_no_account(accounts: Accounts) -> None:
+    arn = "arn:aws:bedrock:us-east-1:111122223333:provisioned-model/abc123"
+
+    assert accounts.of(records.read(message(converse(arn))), NOW) == OutOfScope("provisioned_model")
+
+
+# Who, what and when
+
+
+def test_account_says_who_called_and_how(registry: Registry) -> None:
+    accounts = Accounts(registry, Resolver(OutOfScope("unresolved_profile")), ("team", "cost-center"))
+    metadata = {"team": "zwölf", "prompt": "a secret", "cost-center": "42"}
+
+    account = opened(accounts, converse(operation="ConverseStream", requestMetadata=metadata))
+
+    assert account.caller == "ReportWriter"
+    assert account.operation == "ConverseStream"
+    # Only the keys that are allowed, in the order of the setting, safe to print
+    assert account.request_metadata == (("team", "zw?lf"), ("cost-center", "42"))
+
+
+def test_without_an_allow_list_no_tag_is_carried(accounts: Accounts) -> None:
+    assert opened(accounts, converse(requestMetadata={"team": "search"})).request_metadata == ()
+
+
+def test_missing_identity_is_unknown(accounts: Accounts) -> None:
+    assert opened(accounts, converse(identity=None)).caller == "unknown"
+
+
+def test_minute_is_that_of_the_calls_start(accounts: Accounts) -> None:
+    early = opened(accounts, converse(timestamp="2026-11-23T12:00:00Z"))
+    late = opened(accounts, converse(timestamp="2026-11-23T12:00:59.999Z"))
+    before = opened(accounts, converse(timestamp="2026-11-23T11:59:59Z"))
+
+    assert (early.minute, late.minute, before.minute) == (MINUTE, MINUTE, MINUTE - 60)
+    assert (early.started, late.started) == (MINUTE, MINUTE + 59)
+
+
+def at(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("moment", [NOON - timedelta(days=14), NOON + timedelta(hours=2), NOON])
+def test_timestamp_at_the_limit_is_taken(accounts: Accounts, moment: datetime) -> None:
+    assert opened(accounts, converse(timestamp=at(moment)), now=NOON).started == int(moment.timestamp())
+
+
+@pytest.mark.parametrize(
+    ("moment", "reason"),
+    [
+        (NOON - timedelta(days=14, seconds=1), "too_old"),
+        (NOON + timedelta(hours=2, seconds=1), "too_far_ahead"),
+        (datetime(1, 1, 1, tzinfo=UTC), "too_old"),
+        (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC), "too_far_ahead"),
+    ],
+)
+@pytest.mark.parametrize("make", [converse, failed])
+def test_timestamp_beyond_the_limit_is_refused(accounts: Accounts, moment: datetime, reason: str, make: Any) -> None:
+    text = moment.isoformat().replace("+00:00", "Z")
+    record = records.read(message(make(timestamp=text)))
+
+    with pytest.raises(RecordError) as caught:
+        accounts.of(record, NOON)
+
+    assert (caught.value.reason, caught.value.request_id) == (reason, record.request_id)
+
+
+def test_minute_that_cloudwatch_would_drop_is_refused(accounts: Accounts) -> None:
+    # 13 d 23 h 59 min 45 s old, but the metric is stamped with its minute, 12:00:00, 14 d and 15 s ago.
+    now = datetime(2026, 11, 23, 12, 0, 15, tzinfo=UTC)
+    given = converse(timestamp=at(now - timedelta(days=14) + timedelta(seconds=15)))
+
+    with pytest.raises(RecordError, match="too_old"):
+        accounts.of(records.read(message(given)), now)
+
+
+def test_failed_call_keeps_its_code_and_invents_no_tokens(accounts: Accounts) -> None:
+    found = accounts.of(records.read(message(failed(f"us.{SONNET}", "ThrottlingException"))), NOW)
+
+    assert found == FailedCall(
+        minute=MINUTE,
+        model_id=SONNET,
+        endpoint_type="cross-region",
+        caller="ReportWriter",
+        operation="Converse",
+        error_code="ThrottlingException",
+    )
+
+
+def test_failed_call_without_a_bucket_is_still_a_failed_call(registry: Registry) -> None:
+    resolver = Resolver(Reference(SONNET, CROSS))
+
+    found = Accounts(registry, resolver).of(records.read(message(failed(PROFILE_ARN))), NOW)
+
+    assert isinstance(found, FailedCall)
+    assert (found.model_id, found.endpoint_type) == (PROFILE_ARN, "")
+    assert resolver.asked == []
+
+
+def test_titan_default_differs_by_operation(accounts: Accounts) -> None:
+    invoked = opened(accounts, invoke(TITAN, {"inputText": "…"}, input_tokens=10))
+    conversed = opened(accounts, converse(TITAN, input_tokens=10, max_tokens=None))
+
+    assert (invoked.reserved_tokens, conversed.reserved_tokens) == (522, 8_010)  # 10 + 512, 10 + 8,000

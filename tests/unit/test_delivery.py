@@ -1,0 +1,163 @@
+"""Decoding a delivery: what CloudWatch Logs sends, and everything else that may arrive."""
+
+import base64
+import gzip
+import json
+import re
+import zlib
+from typing import Any
+
+import pytest
+from records import MINUTE, converse, envelope, event_around, event_of, message
+
+from bedrock_quota import delivery
+from bedrock_quota.errors import DeliveryError
+
+
+def event_with(data: object) -> dict[str, Any]:
+    return {"awslogs": {"data": data}}
+
+
+def test_delivery_gives_its_log_events() -> None:
+    entries = [converse(text="first"), converse(text="second")]
+
+    decoded = delivery.decode(event_of(entries))
+
+    assert [event.message for event in decoded.log_events] == [message(entry) for entry in entries]
+    assert [event.id for event in decoded.log_events] == ["0" * 55 + "0", "0" * 55 + "1"]
+    assert decoded.log_events[0].timestamp == MINUTE * 1000
+    assert decoded.log_group == "/aws/bedrock/modelinvocations"
+    assert decoded.owner == "111122223333"
+    assert not decoded.is_control
+
+
+def test_control_message_is_told() -> None:
+    decoded = delivery.decode(
+        event_of(["CWL CONTROL MESSAGE: Checking health of destination Lambda."], "CONTROL_MESSAGE")
+    )
+
+    assert decoded.is_control
+
+
+def test_unknown_keys_and_missing_ones_do_not_matter() -> None:
+    payload = {"messageType": "DATA_MESSAGE", "policyLevel": "new", "logEvents": [{"message": "m", "extra": 1}]}
+
+    decoded = delivery.decode(event_around(json.dumps(payload).encode()))
+
+    assert [(event.message, event.id) for event in decoded.log_events] == [("m", "")]
+
+
+def test_no_log_events_is_an_empty_delivery() -> None:
+    assert delivery.decode(event_of([])).log_events == ()
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {},
+        None,
+        [],
+        "text",
+        {"awslogs": None},
+        {"awslogs": {}},
+        {"awslogs": []},
+        {"awslogs": "data"},
+        event_with(None),
+        event_with(5),
+        event_with({}),
+        {"Records": [{"s3": {}}]},
+    ],
+)
+def test_event_of_something_else_is_no_delivery(event: Any) -> None:
+    with pytest.raises(DeliveryError, match="not a CloudWatch Logs delivery"):
+        delivery.decode(event)
+
+
+@pytest.mark.parametrize("data", ["abc", "é", "A"])
+def test_not_base64(data: str) -> None:
+    with pytest.raises(DeliveryError, match="not base64"):
+        delivery.decode(event_with(data))
+
+
+def test_not_gzip() -> None:
+    with pytest.raises(DeliveryError, match="not gzip"):
+        delivery.decode(event_with(base64.b64encode(b'{"plain": "json"}').decode()))
+
+
+def test_corrupted_gzip() -> None:
+    data = bytearray(gzip.compress(json.dumps(envelope([message(converse())])).encode(), mtime=0))
+    data[len(data) // 2] ^= 0xFF
+
+    with pytest.raises(DeliveryError):
+        delivery.decode(event_with(base64.b64encode(bytes(data)).decode()))
+
+
+@pytest.mark.parametrize("kept", [0, 1, 20, -9])
+def test_cut_short(kept: int) -> None:
+    whole = gzip.compress(json.dumps(envelope([message(converse())])).encode(), mtime=0)
+
+    with pytest.raises(DeliveryError, match="cut short"):
+        delivery.decode(event_with(base64.b64encode(whole[:kept]).decode()))
+
+
+def test_zlib_stream_is_read_too() -> None:
+    data = zlib.compress(json.dumps(envelope(["m"])).encode())
+
+    assert delivery.decode(event_with(base64.b64encode(data).decode())).log_events[0].message == "m"
+
+
+def test_bomb_is_refused_without_being_inflated() -> None:
+    bomb = event_around(b" " * (delivery.MAX_INFLATED_BYTES + 1))
+    assert len(bomb["awslogs"]["data"]) < 100_000  # small enough for Lambda to deliver
+
+    with pytest.raises(DeliveryError, match=f"more than {delivery.MAX_INFLATED_BYTES} bytes"):
+        delivery.decode(bomb)
+
+
+def test_bound_is_exact() -> None:
+    payload = json.dumps(envelope(["m" * 1000])).encode()
+
+    assert delivery.decode(event_around(payload), len(payload)).log_events[0].message == "m" * 1000
+    with pytest.raises(DeliveryError, match=re.escape(f"more than {len(payload) - 1} bytes")):
+        delivery.decode(event_around(payload), len(payload) - 1)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"not json",
+        b"[]",
+        b"null",
+        b"5",
+        b"{}",
+        b'{"messageType": 5}',
+        b'{"messageType": "DATA_MESSAGE", "logEvents": {}}',
+        b'{"messageType": "DATA_MESSAGE", "logEvents": [5]}',
+        b'{"messageType": "DATA_MESSAGE", "logEvents": [{"id": "1"}]}',
+        b'{"messageType": "DATA_MESSAGE"} trailing',
+        b"\xff\xfe\x00",
+        b"[" * 100_000,
+        b'{"messageType": "DATA_MESSAGE", "x": ' + b"[" * 100_000,
+    ],
+)
+def test_inflated_data_that_is_no_delivery(payload: bytes) -> None:
+    with pytest.raises(DeliveryError, match="not a delivery in JSON"):
+        delivery.decode(event_around(payload))
+
+
+def test_lone_surrogate_does_not_spoil_the_delivery() -> None:
+    payload = b'{"messageType": "DATA_MESSAGE", "logEvents": [{"message": "a \\ud800 b"}, {"message": "fine"}]}'
+
+    decoded = delivery.decode(event_around(payload))
+
+    assert [event.message for event in decoded.log_events] == ["a \ud800 b", "fine"]
+
+
+def test_error_never_holds_the_text() -> None:
+    payload = b'{"messageType": "DATA_MESSAGE", "logEvents": [{"message": "the secret"'
+
+    with pytest.raises(DeliveryError) as caught:
+        delivery.decode(event_around(payload))
+
+    assert "secret" not in f"{caught.value} {caught.value.__cause__}"

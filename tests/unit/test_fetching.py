@@ -1,0 +1,150 @@
+"""Fetching quotas, with botocore's own paginators over answers that botocore checks against the service models."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+from records import NOVA, NOW
+
+from bedrock_quota import fetching
+from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.errors import QuotaFetchError
+from bedrock_quota.quotas import BucketQuota, ListedQuota
+from bedrock_quota.registry import Registry
+
+pytestmark = pytest.mark.usefixtures("no_aws")
+
+NOVA_TOKENS = "On-demand model inference tokens per minute for Amazon Nova Lite"
+NOVA_REQUESTS = "On-demand model inference requests per minute for Amazon Nova Lite"
+
+
+@pytest.fixture
+def service_quotas() -> Iterator[tuple[Any, Stubber]]:
+    client = boto3.client("service-quotas")
+    with Stubber(client) as stubber:
+        yield client, stubber
+
+
+@pytest.fixture
+def cloudwatch() -> Iterator[tuple[Any, Stubber]]:
+    client = boto3.client("cloudwatch")
+    with Stubber(client) as stubber:
+        yield client, stubber
+
+
+def quota(code: str, name: str, value: float) -> dict[str, Any]:
+    return {"ServiceCode": "bedrock", "QuotaCode": code, "QuotaName": name, "Value": value}
+
+
+def page(*listed: dict[str, Any], token: str | None = None) -> dict[str, Any]:
+    return {"Quotas": list(listed)} | ({"NextToken": token} if token else {})
+
+
+def asked(token: str | None = None) -> dict[str, Any]:
+    return {"ServiceCode": "bedrock", "MaxResults": 100} | ({"NextToken": token} if token else {})
+
+
+DEFAULTS, APPLIED = "list_aws_default_service_quotas", "list_service_quotas"
+
+
+def test_all_pages_of_both_listings_are_merged_and_the_applied_value_wins(service_quotas: tuple[Any, Stubber]) -> None:
+    client, stubber = service_quotas
+    stubber.add_response(DEFAULTS, page(quota("L-1", "one", 100), token="more"), asked())
+    stubber.add_response(DEFAULTS, page(quota("L-2", "two", 200), quota("L-3", "three", 300)), asked("more"))
+    stubber.add_response(APPLIED, page(quota("L-2", "two", 0), token="rest"), asked())
+    stubber.add_response(APPLIED, page(quota("L-4", "four", 400)), asked("rest"))
+
+    found = fetching.list_quotas(client)
+
+    stubber.assert_no_pending_responses()
+    assert sorted(found, key=lambda each: each.code) == [
+        ListedQuota("L-1", "one", 100),  # no applied value: the default
+        ListedQuota("L-2", "two", 0),  # applied, and 0 at that
+        ListedQuota("L-3", "three", 300),
+        ListedQuota("L-4", "four", 400),
+    ]
+
+
+@pytest.mark.parametrize("failing", ["defaults", "applied", "second page"])
+def test_failure_of_any_page_is_raised(service_quotas: tuple[Any, Stubber], failing: str) -> None:
+    client, stubber = service_quotas
+    if failing == "defaults":
+        stubber.add_client_error(DEFAULTS, "AccessDeniedException", "not allowed")
+    else:
+        stubber.add_response(DEFAULTS, page(quota("L-1", "one", 100)), asked())
+        if failing == "second page":
+            stubber.add_response(APPLIED, page(quota("L-1", "one", 100), token="more"), asked())
+        stubber.add_client_error(APPLIED, "AccessDeniedException", "not allowed")
+
+    with pytest.raises(QuotaFetchError, match="AccessDeniedException"):
+        fetching.list_quotas(client)
+
+
+def test_nothing_listed_is_raised(service_quotas: tuple[Any, Stubber]) -> None:
+    client, stubber = service_quotas
+    stubber.add_response(DEFAULTS, page(), asked())
+    stubber.add_response(APPLIED, page(), asked())
+
+    with pytest.raises(QuotaFetchError, match="no quota for Bedrock"):
+        fetching.list_quotas(client)
+
+
+def test_snapshot_has_every_bucket_of_the_listing(registry: Registry) -> None:
+    listed = [ListedQuota("L-1", NOVA_TOKENS, 0), ListedQuota("L-2", NOVA_REQUESTS, 5), ListedQuota("L-3", "else", 1)]
+
+    found = fetching.snapshot(listed, registry, NOW)
+
+    assert found.fetched_at == NOW
+    assert found.by_bucket() == {
+        Bucket(NOVA, EndpointType.REGIONAL): BucketQuota(tokens_per_minute=0, requests_per_minute=5)
+    }
+
+
+def test_no_name_that_is_known_is_raised(registry: Registry) -> None:
+    with pytest.raises(QuotaFetchError, match="none of the listed quotas' names"):
+        fetching.snapshot([ListedQuota("L-1", "Renamed", 1)], registry, NOW)
+
+
+def metric(**dimensions: str) -> dict[str, Any]:
+    return {
+        "Namespace": "Mine",
+        "MetricName": "ConsumedTokens",
+        "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions.items()],
+    }
+
+
+def test_buckets_in_use_are_those_with_the_pair_of_dimensions(cloudwatch: tuple[Any, Stubber]) -> None:
+    client, stubber = cloudwatch
+    wanted = {"Namespace": "Mine", "MetricName": "ConsumedTokens"}
+    first = [metric(ModelId=NOVA, EndpointType="regional"), metric(ModelId=NOVA)]
+    second = [
+        metric(EndpointType="global-cross-region", ModelId=NOVA),
+        metric(ModelId=NOVA, EndpointType="regional", Stage="x"),
+        metric(),
+    ]
+    stubber.add_response("list_metrics", {"Metrics": first, "NextToken": "more"}, wanted)
+    stubber.add_response("list_metrics", {"Metrics": second}, wanted | {"NextToken": "more"})
+
+    assert fetching.buckets_in_use(client, "Mine") == {
+        Bucket(NOVA, EndpointType.REGIONAL),
+        Bucket(NOVA, EndpointType.GLOBAL_CROSS_REGION),
+    }
+    stubber.assert_no_pending_responses()
+
+
+def test_metric_of_another_tool_in_the_namespace_does_not_stop_the_fetch(cloudwatch: tuple[Any, Stubber]) -> None:
+    client, stubber = cloudwatch
+    found = [metric(ModelId=NOVA, EndpointType="on-demand"), metric(ModelId=NOVA, EndpointType="regional")]
+    stubber.add_response("list_metrics", {"Metrics": found})
+
+    assert fetching.buckets_in_use(client, "Mine") == {Bucket(NOVA, EndpointType.REGIONAL)}
+
+
+def test_failure_to_list_metrics_is_raised(cloudwatch: tuple[Any, Stubber]) -> None:
+    client, stubber = cloudwatch
+    stubber.add_client_error("list_metrics", "AccessDenied", "not allowed")
+
+    with pytest.raises(Exception, match="AccessDenied"):
+        fetching.buckets_in_use(client, "Mine")

@@ -1,0 +1,500 @@
+"""The functions themselves, imported as Lambda would, with what they print caught."""
+
+import importlib.util
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+import pytest
+from records import (
+    NOVA,
+    PROFILE_ARN,
+    SONNET,
+    TITAN,
+    ReadLine,
+    converse,
+    event_around,
+    event_of,
+    failed,
+    invoke,
+    record,
+)
+
+from bedrock_quota import clients, custom_resources, fetching, invocation_logging, registry, settings, state
+from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.errors import DeliveryError, QuotaFetchError
+from bedrock_quota.invocation_logging import Change
+from bedrock_quota.quotas import BucketQuota, ListedQuota, Snapshot
+from bedrock_quota.registry import Registry
+
+pytestmark = pytest.mark.usefixtures("no_aws")
+
+FUNCTIONS = Path(__file__).parents[2] / "functions"
+SECRET = "the treasure lies under the oak"
+Load = Callable[[str], ModuleType]
+Printed = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory, registry: Registry) -> Path:
+    path: Path = tmp_path_factory.mktemp("layer") / "registry.json"
+    path.write_bytes(msgspec.json.encode(registry))
+    return path
+
+
+@pytest.fixture
+def load(compiled: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
+    """Import a function anew, as a cold start does; its logger prints where this test catches it."""
+    for name in ("STATE_TABLE", "METRICS_NAMESPACE", "REQUEST_METADATA_KEYS", "AWS_SAM_LOCAL", "POWERTOOLS_LOG_LEVEL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(registry, "COMPILED", compiled)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # the logger sets one of its own
+    made = logging.getLogger("bedrock_quota")
+
+    def forget() -> None:
+        for handler in list(made.handlers):
+            made.removeHandler(handler)
+        for name in {"init", "powertools_handler"} & made.__dict__.keys():
+            delattr(made, name)
+        made.setLevel(logging.NOTSET)
+
+    def importing(name: str) -> ModuleType:
+        forget()
+        spec = importlib.util.spec_from_file_location(f"function_{name}", FUNCTIONS / name / "app.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    yield importing
+    forget()
+
+
+@pytest.fixture
+def printed(capsys: pytest.CaptureFixture[str]) -> Printed:
+    """Return what was printed so far, line by line; nothing may be there that is not a line of JSON."""
+
+    def lines() -> list[dict[str, Any]]:
+        caught = capsys.readouterr()
+        assert caught.err == ""
+        return [json.loads(line) for line in caught.out.splitlines()]
+
+    return lines
+
+
+def just_now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def metrics(lines: list[dict[str, Any]], read_line: ReadLine) -> list[dict[str, Any]]:
+    return [read_line(json.dumps(line).encode()) for line in lines if "_aws" in line]
+
+
+# MetricProcessorFunction
+
+
+def test_processor_prints_metric_lines_and_counts(load: Load, printed: Printed, read_line: ReadLine) -> None:
+    refused = converse(timestamp=just_now(), input_tokens=-1, requestId="req-refused")
+    entries = [converse(timestamp=just_now()), converse(timestamp=just_now()), refused]
+
+    answer = load("metric_processor").handler(event_of(entries), None)
+
+    assert answer == {"received": 3, "processed": 2}
+    lines = printed()
+    *calls, health = metrics(lines, read_line)
+    assert sum(sum(line["ConsumedTokens"]) for line in calls) == 400  # twice 100 + 5 × 20
+    assert {line["ModelId"] for line in calls} == {SONNET}
+    assert (health["RecordsProcessed"], health["RecordsRejected"]) == (2, 1)
+    assert 0 <= health["RecordLagSeconds"] < 60
+    (warning,) = [line for line in lines if line.get("message") == "record rejected"]
+    assert (warning["level"], warning["reason"], warning["request_id"]) == ("WARNING", "negative_count", "req-refused")
+
+
+def test_processor_works_again_in_the_same_container(load: Load, printed: Printed) -> None:
+    function = load("metric_processor")
+
+    for _ in range(2):
+        function.handler(event_of([converse(timestamp=just_now())]), None)
+        assert len([line for line in printed() if "_aws" in line]) == 2
+
+
+def test_processor_takes_namespace_and_tags_from_its_environment(
+    load: Load, printed: Printed, read_line: ReadLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function = load("metric_processor")
+    monkeypatch.setenv("METRICS_NAMESPACE", "Mine")
+    monkeypatch.setenv("REQUEST_METADATA_KEYS", "team")
+
+    function.handler(event_of([converse(timestamp=just_now(), requestMetadata={"team": "search", "x": "y"})]), None)
+
+    call, health = metrics(printed(), read_line)
+    assert call["request_metadata"] == {"team": "search"}
+    assert {line["_aws"]["CloudWatchMetrics"][0]["Namespace"] for line in (call, health)} == {"Mine"}
+
+
+def test_processor_reads_the_snapshot_for_its_percents(
+    load: Load, printed: Printed, read_line: ReadLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quotas = ((Bucket(SONNET, EndpointType.REGIONAL), BucketQuota(tokens_per_minute=1_000)),)
+    snapshot = Snapshot(datetime.now(UTC), quotas)
+    monkeypatch.setenv("STATE_TABLE", "state")
+    monkeypatch.setattr(clients, "state", lambda: "client")
+    monkeypatch.setattr(state, "read_snapshot", lambda table, client: {("state", "client"): snapshot}[table, client])
+
+    load("metric_processor").handler(event_of([converse(timestamp=just_now())]), None)
+
+    call, health = metrics(printed(), read_line)
+    assert (call["ConsumedQuotaPercent"], call["ReservedQuotaPercent"]) == (20, 60)  # 200 and 600 of 1,000
+    assert 0 <= health["quota_age_seconds"] < 60
+
+
+def test_processor_goes_on_without_its_state_and_says_so(
+    load: Load, printed: Printed, read_line: ReadLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_reach() -> Any:
+        raise ConnectionError("no table today")
+
+    monkeypatch.setenv("STATE_TABLE", "state")
+    monkeypatch.setattr(clients, "state", out_of_reach)
+    function = load("metric_processor")
+
+    answer = function.handler(event_of([converse(timestamp=just_now())]), None)
+
+    assert answer == {"received": 1, "processed": 1}
+    lines = printed()
+    call, health = metrics(lines, read_line)
+    assert call["ConsumedTokens"] == [200]
+    assert "quota_age_seconds" not in health
+    (warning,) = [line for line in lines if "snapshot could not be read" in str(line.get("message"))]
+    assert "no table today" in json.dumps(warning)
+
+
+def test_processor_goes_on_without_bedrock(
+    load: Load, printed: Printed, read_line: ReadLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_allowed() -> Any:
+        raise PermissionError("not allowed")
+
+    monkeypatch.setattr(clients, "bedrock", not_allowed)
+
+    answer = load("metric_processor").handler(
+        event_of([converse(PROFILE_ARN, timestamp=just_now()), converse(timestamp=just_now())]), None
+    )
+
+    assert answer == {"received": 2, "processed": 1}
+    lines = printed()
+    assert metrics(lines, read_line)[-1]["RecordsOutOfScope"] == 1
+    assert [line["profile_id"] for line in lines if "profile_id" in line] == ["a1b2c3d4e5f6"]
+
+
+def test_processor_names_a_model_that_is_not_in_the_registry_once(load: Load, printed: Printed) -> None:
+    load("metric_processor").handler(event_of([converse("newcomer.model-1", timestamp=just_now())] * 3), None)
+
+    (warning,) = [line for line in printed() if "model_id" in line]
+    assert warning["model_id"] == "newcomer.model-1"
+    assert "docs/adding-models.md" in warning["message"]
+
+
+def test_processor_does_not_name_rejected_records_without_end(load: Load, printed: Printed) -> None:
+    load("metric_processor").handler(event_of(["not json"] * 500), None)
+
+    lines = printed()
+    assert len([line for line in lines if line.get("message") == "record rejected"]) == 20
+    assert [line["RecordsRejected"] for line in lines if "_aws" in line] == [500]
+
+
+@pytest.mark.parametrize("event", [{}, {"awslogs": {"data": "abc"}}, event_around(b"not json")])
+def test_processor_fails_loudly_for_what_is_no_delivery(load: Load, printed: Printed, event: Any) -> None:
+    with pytest.raises(DeliveryError):
+        load("metric_processor").handler(event, None)
+
+    assert not [line for line in printed() if "_aws" in line]  # nothing is published for a part
+
+
+def test_processor_without_a_registry_fails_loudly(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "COMPILED", tmp_path / "missing.json")
+
+    with pytest.raises(FileNotFoundError):
+        load("metric_processor").handler(event_of([converse()]), None)
+
+
+def test_processor_takes_the_time_of_a_recorded_delivery_on_one_machine_only(
+    load: Load, printed: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A delivery of 2026-11-23, with a record of the same minute, invoked years later
+    function = load("metric_processor")
+    monkeypatch.setattr(function, "datetime", LaterDatetime)
+    event = event_of([converse()])
+
+    assert function.handler(event, None) == {"received": 1, "processed": 0}
+    monkeypatch.setenv("AWS_SAM_LOCAL", "true")
+    assert function.handler(event, None) == {"received": 1, "processed": 1}
+    assert [line["reason"] for line in printed() if "reason" in line] == ["too_old"]
+
+
+class LaterDatetime(datetime):
+    @classmethod
+    def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+        return datetime(2031, 1, 1, tzinfo=tz)
+
+
+def test_no_prompt_answer_or_session_is_printed(
+    load: Load, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def speaking() -> Any:
+        raise RuntimeError("no bedrock")
+
+    monkeypatch.setattr(clients, "bedrock", speaking)
+    monkeypatch.setenv("REQUEST_METADATA_KEYS", "team")
+    now = just_now()
+    slowly_read, negative = converse(text=SECRET, timestamp=now), converse(text=SECRET, timestamp=now, requestId=SECRET)
+    slowly_read["input"]["inputTokenCount"] = "100"
+    negative["input"]["inputTokenCount"] = -1
+    entries: list[Any] = [
+        converse(text=SECRET, timestamp=now),
+        slowly_read,
+        negative,
+        invoke(TITAN, {"inputText": SECRET}, answer=[{"outputText": SECRET}], output_tokens=None, timestamp=now),
+        invoke(NOVA, [SECRET], answer=SECRET, timestamp=now),
+        converse("newcomer.model-1", text=SECRET, timestamp=now),
+        converse(PROFILE_ARN, text=SECRET, timestamp=now),
+        converse(SECRET, timestamp=now),
+        converse(identity={"arn": f"arn:aws:sts::111122223333:assumed-role/Role/{SECRET}"}, timestamp=now),
+        converse(requestMetadata={"team": "search", "prompt": SECRET}, timestamp=now),
+        converse(text=SECRET, timestamp=SECRET),
+        converse(text=SECRET, timestamp="2020-01-01T00:00:00Z", requestId=SECRET),
+        converse(text=SECRET, schemaType=SECRET),
+        failed(input={"inputBodyJson": {"inputText": SECRET}}, timestamp=now),
+        record(input=SECRET, output=[SECRET], timestamp=now),
+        SECRET,
+        f'"{SECRET}"',
+        f'{{"input": "{SECRET}',
+    ]
+    function = load("metric_processor")
+
+    answer = function.handler(event_of(entries), None)
+    for broken in (event_around(SECRET.encode()), {"awslogs": {"data": SECRET + "é"}}, {SECRET: SECRET}):
+        with pytest.raises(DeliveryError) as raised:
+            function.handler(broken, None)
+        assert SECRET not in f"{raised.value} {raised.value.__cause__}"
+
+    caught = capsys.readouterr()
+    assert answer["received"] == len(entries)
+    assert answer["processed"] >= 7
+    assert "record rejected" in caught.out
+    assert SECRET not in caught.out + caught.err
+
+
+# QuotaFetcherFunction
+
+LISTED = [
+    ListedQuota("L-1", "On-demand model inference tokens per minute for Amazon Nova Lite", 4_000_000),
+    ListedQuota("L-2", "On-demand model inference requests per minute for Amazon Nova Lite", 0),
+    ListedQuota("L-3", "Cross-region model inference tokens per minute for Anthropic Claude Sonnet 4 V1", 200_000),
+    ListedQuota("L-4", "Guardrails per account", 100),
+]
+
+
+class Stored:
+    def __init__(self) -> None:
+        self.items: list[dict[str, Any]] = []
+
+    def put_item(self, *, TableName: str, Item: dict[str, Any]) -> None:  # noqa: N803 - botocore's names
+        assert TableName == "state"
+        self.items.append(Item)
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Stored:
+    """An account with some quotas and one bucket in use."""
+    stored = Stored()
+    monkeypatch.setenv("STATE_TABLE", "state")
+    monkeypatch.setattr(clients, "service_quotas", lambda: "service quotas")
+    monkeypatch.setattr(clients, "cloudwatch", lambda: "cloudwatch")
+    monkeypatch.setattr(clients, "state", lambda: stored)
+    monkeypatch.setattr(fetching, "list_quotas", lambda client: {"service quotas": LISTED}[client])
+    monkeypatch.setattr(
+        fetching,
+        "buckets_in_use",
+        lambda client, namespace: {("cloudwatch", settings.DEFAULT_NAMESPACE): {Bucket(NOVA, EndpointType.REGIONAL)}}[
+            client, namespace
+        ],
+    )
+    return stored
+
+
+def test_fetcher_stores_all_quotas_and_publishes_those_in_use(
+    load: Load, printed: Printed, read_line: ReadLine, account: Stored
+) -> None:
+    answer = load("quota_fetcher").handler({"source": "aws.scheduler"}, None)
+
+    assert answer == {"listed": 4, "buckets": 2, "published": 1}
+    (line,) = metrics(printed(), read_line)
+    assert (line["ModelId"], line["EndpointType"]) == (NOVA, "regional")
+    assert (line["TokenQuota"], line["RequestQuota"]) == (4_000_000, 0)
+    (item,) = account.items
+    assert msgspec.json.decode(item["data"]["B"], type=Snapshot).by_bucket() == {
+        Bucket(NOVA, EndpointType.REGIONAL): BucketQuota(tokens_per_minute=4_000_000, requests_per_minute=0),
+        Bucket(SONNET, EndpointType.CROSS_REGION): BucketQuota(tokens_per_minute=200_000),
+    }
+
+
+@pytest.mark.parametrize("broken", ["list_quotas", "snapshot", "buckets_in_use"])
+def test_fetcher_on_schedule_raises_what_it_could_not_do(
+    load: Load, printed: Printed, account: Stored, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise QuotaFetchError("not today")
+
+    monkeypatch.setattr(fetching, broken, fail)
+
+    with pytest.raises(QuotaFetchError, match="not today"):
+        load("quota_fetcher").handler({}, None)
+
+    assert not [line for line in printed() if "_aws" in line]
+    assert bool(account.items) is (broken == "buckets_in_use")
+
+
+def request(request_type: str, **properties: Any) -> dict[str, Any]:
+    return {"RequestType": request_type, "ResponseURL": "https://example.com", "ResourceProperties": properties}
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
+    """Answers to CloudFormation: physical id, and the attributes or the error."""
+    given: list[tuple[str, Any]] = []
+
+    def serve(event: Any, physical_id: str, act: Any) -> None:
+        try:
+            given.append((physical_id, act(event)))
+        except Exception as error:  # noqa: BLE001 - as the real one does
+            given.append((physical_id, error))
+
+    monkeypatch.setattr(custom_resources, "serve", serve)
+    return given
+
+
+@pytest.mark.usefixtures("account")
+def test_first_fetch_says_what_it_found(load: Load, answers: list[tuple[str, Any]]) -> None:
+    assert load("quota_fetcher").handler(request("Create"), None) is None
+
+    assert answers == [("first-quota-fetch", {"Result": "4 quotas listed, 2 buckets have one"})]
+
+
+@pytest.mark.usefixtures("account")
+def test_first_fetch_that_fails_does_not_stop_the_deployment(
+    load: Load, printed: Printed, answers: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_client: object) -> None:
+        raise QuotaFetchError("not today")
+
+    monkeypatch.setattr(fetching, "list_quotas", fail)
+
+    load("quota_fetcher").handler(request("Update"), None)
+
+    assert answers == [("first-quota-fetch", {"Result": "failed, will be tried again on schedule: not today"})]
+    assert "first quota fetch failed" in [line["message"] for line in printed()]
+
+
+def test_deleting_the_first_fetch_fetches_nothing(
+    load: Load, printed: Printed, account: Stored, answers: list[tuple[str, Any]]
+) -> None:
+    load("quota_fetcher").handler(request("Delete"), None)
+
+    assert answers == [("first-quota-fetch", {})]
+    assert (account.items, printed()) == ([], [])
+
+
+# LoggingSetupFunction
+
+PROPERTIES = {
+    "LogGroupName": "/aws/bedrock/modelinvocations",
+    "RoleArn": "arn:aws:iam::111122223333:role/r",
+    "RetentionDays": "30",  # CloudFormation hands every property over as text
+    "OwnLogGroups": ["/aws/lambda/own"],
+}
+CHANGE = Change(None, {"textDataDeliveryEnabled": True})
+
+
+@pytest.fixture
+def setup(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
+    """What the function asked of its library, step by step."""
+    steps: list[tuple[str, Any]] = []
+    monkeypatch.setenv("STATE_TABLE", "state")
+    for name in ("bedrock", "logs", "state"):
+        monkeypatch.setattr(clients, name, lambda: None)
+    monkeypatch.setattr(invocation_logging, "recall", lambda _table, _client: CHANGE)
+    monkeypatch.setattr(invocation_logging, "undo", lambda _client, change: steps.append(("undo", change)) or "undone")
+    monkeypatch.setattr(
+        invocation_logging, "remember", lambda table, _client, change: steps.append((f"remember in {table}", change))
+    )
+    return steps
+
+
+@pytest.mark.parametrize("change", [None, CHANGE])
+@pytest.mark.parametrize("request_type", ["Create", "Update"])
+def test_setup_returns_the_group_and_remembers_what_it_changed(
+    *,
+    load: Load,
+    printed: Printed,
+    answers: list[tuple[str, Any]],
+    setup: list[tuple[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    change: Change | None,
+    request_type: str,
+) -> None:
+    wanted: list[Any] = []
+
+    def set_up(_bedrock: object, _logs: object, given: Any) -> tuple[str, str, Change | None]:
+        wanted.append(given)
+        return "/group", "done so", change
+
+    monkeypatch.setattr(invocation_logging, "set_up", set_up)
+
+    load("logging_setup").handler(request(request_type, **PROPERTIES), None)
+
+    assert answers == [("invocation-logging", {"LogGroupName": "/group", "Done": "done so"})]
+    assert wanted == [
+        invocation_logging.Wanted(
+            "/aws/bedrock/modelinvocations", "arn:aws:iam::111122223333:role/r", 30, ("/aws/lambda/own",)
+        )
+    ]
+    assert setup == ([("remember in state", CHANGE)] if change else [])
+    assert [(line["done"], line["log_group"]) for line in printed()] == [("done so", "/group")]
+
+
+def test_setup_undoes_on_delete_just_what_it_remembers(
+    load: Load, answers: list[tuple[str, Any]], setup: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function = load("logging_setup")
+    function.handler(request("Delete", **PROPERTIES), None)
+    assert setup == [("undo", CHANGE)]
+
+    monkeypatch.setattr(invocation_logging, "recall", lambda _table, _client: None)
+    function.handler(request("Delete", **PROPERTIES), None)
+
+    assert setup == [("undo", CHANGE)]
+    assert answers == [("invocation-logging", {})] * 2
+
+
+def test_setup_that_fails_is_answered_as_failed(
+    load: Load, answers: list[tuple[str, Any]], setup: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = invocation_logging.InvocationLoggingError("point it elsewhere")
+
+    def refuse(*_arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(invocation_logging, "set_up", refuse)
+
+    load("logging_setup").handler(request("Create", **PROPERTIES), None)
+
+    assert answers == [("invocation-logging", error)]
+    assert setup == []

@@ -1,0 +1,301 @@
+"""Metric lines, checked against AWS's published schema and with numbers worked out by hand."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import jsonschema
+import pytest
+from records import (
+    EMBEDDING,
+    MINUTE,
+    NOVA,
+    NOW,
+    PROFILE_ARN,
+    SONNET,
+    Entry,
+    ReadLine,
+    converse,
+    invoke,
+    message,
+    metadata_only,
+)
+
+from bedrock_quota import lines, minutes, records
+from bedrock_quota.accounts import Account, Accounts
+from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.model_ids import OutOfScope, Reference
+from bedrock_quota.quotas import BucketQuota
+from bedrock_quota.registry import Registry
+
+BUCKET = Bucket(SONNET, EndpointType.CROSS_REGION)
+
+
+def lines_of(accounts: Accounts, *entries: Entry, quotas: Mapping[Bucket, BucketQuota] | None = None) -> list[bytes]:
+    opened = [accounts.of(records.read(message(entry)), NOW) for entry in entries]
+    calls = [account for account in opened if isinstance(account, Account)]
+    assert len(calls) == len(entries)
+    return list(lines.of_minutes(minutes.group(calls), "Bedrock/Quotas", quotas or {}))
+
+
+def metric_names(line: Mapping[str, Any]) -> set[str]:
+    return {metric["Name"] for directive in line["_aws"]["CloudWatchMetrics"] for metric in directive["Metrics"]}
+
+
+def test_one_line_to_the_last_member(registry: Registry, read_line: ReadLine) -> None:
+    accounts = Accounts(registry, lambda _profile: Reference(SONNET, EndpointType.CROSS_REGION), ("team",))
+    who = {"requestMetadata": {"team": "search", "secret": "x"}}
+    (line,) = lines_of(
+        accounts,
+        # reserved 3,000 + 1,000 + 32,000 = 36,000; consumed 3,000 + 1,000 + 5 × 1,000 = 9,000
+        converse(
+            PROFILE_ARN,
+            input_tokens=3_000,
+            cache_read=4_000,
+            cache_write=1_000,
+            max_tokens=32_000,
+            output_tokens=1_000,
+            **who,
+        ),
+        # reserved 100 + 500 = 600; consumed 100 + 5 × 20 = 200
+        converse(PROFILE_ARN, input_tokens=100, max_tokens=500, output_tokens=20, **who),
+        quotas={BUCKET: BucketQuota(tokens_per_minute=200_000, requests_per_minute=50)},
+    )
+
+    assert read_line(line) == {
+        "_aws": {
+            "Timestamp": 1_795_435_200_000,
+            "CloudWatchMetrics": [
+                {
+                    "Namespace": "Bedrock/Quotas",
+                    "Dimensions": [["ModelId", "EndpointType"]],
+                    "Metrics": [
+                        {"Name": "ConsumedTokens", "Unit": "Count"},
+                        {"Name": "ReservedTokens", "Unit": "Count"},
+                        {"Name": "OutputTokens", "Unit": "Count"},
+                        {"Name": "MaxTokens", "Unit": "Count"},
+                        {"Name": "ConsumedQuotaPercent", "Unit": "Percent"},
+                        {"Name": "ReservedQuotaPercent", "Unit": "Percent"},
+                        {"Name": "RequestQuotaPercent", "Unit": "Percent"},
+                    ],
+                }
+            ],
+        },
+        "ModelId": "anthropic.claude-sonnet-4-20250514-v1:0",
+        "EndpointType": "cross-region",
+        "ConsumedTokens": [9_000, 200],
+        "ReservedTokens": [36_000, 600],
+        "OutputTokens": [1_000, 20],
+        "MaxTokens": [32_000, 500],
+        "ConsumedQuotaPercent": 4.6,  # 9,200 of 200,000
+        "ReservedQuotaPercent": 18.3,  # 36,600 of 200,000
+        "RequestQuotaPercent": 4.0,  # 2 of 50
+        "caller": "ReportWriter",
+        "operation": "Converse",
+        "max_tokens_source": "explicit",
+        "burndown_rate": 5.0,
+        "burndown_status": "listed",
+        "requests": 2,
+        "input_tokens": 3_100,
+        "cache_read_tokens": 4_000,
+        "cache_write_tokens": 1_000,
+        "output_tokens": 1_020,
+        "consumed_tokens": 9_200,
+        "reserved_tokens": 36_600,
+        "application_profile": "a1b2c3d4e5f6",
+        "request_metadata": {"team": "search"},
+    }
+
+
+@pytest.mark.parametrize(("calls", "sizes"), [(1, [1]), (100, [100]), (101, [100, 1]), (250, [100, 100, 50])])
+def test_no_metric_has_more_than_100_values(
+    accounts: Accounts, read_line: ReadLine, calls: int, sizes: list[int]
+) -> None:
+    given = [converse(input_tokens=number + 1, max_tokens=None) for number in range(calls)]
+    quotas = {Bucket(SONNET, EndpointType.REGIONAL): BucketQuota(tokens_per_minute=1_000)}
+
+    found = [read_line(line) for line in lines_of(accounts, *given, quotas=quotas)]
+
+    assert [len(line["ConsumedTokens"]) for line in found] == sizes
+    assert [line["requests"] for line in found] == sizes
+    # Every call once: 1 + 2 + … + n input tokens, and 5 × 20 for the output of each.
+    consumed = calls * (calls + 1) // 2 + 100 * calls
+    assert sum(sum(line["ConsumedTokens"]) for line in found) == consumed
+    assert sum(line["ConsumedQuotaPercent"] for line in found) == pytest.approx(consumed / 10)  # 100 % of 1,000
+
+
+def test_lines_stay_small_at_their_largest(registry: Registry, read_line: ReadLine) -> None:
+    keys = tuple(f"key{number}" for number in range(16))
+    accounts = Accounts(registry, lambda _profile: OutOfScope("unresolved_profile"), keys)
+    entry = converse(
+        input_tokens=99_999_999,
+        output_tokens=99_999_999,
+        max_tokens=99_999_999,
+        requestMetadata=dict.fromkeys(keys, "v" * 256),
+        identity={"arn": "arn:aws:iam::111122223333:user/" + "u" * 5_000},
+    )
+
+    (line,) = lines_of(accounts, *[entry] * 100)
+
+    assert len(read_line(line)["caller"]) == 256
+    assert len(line) < 16_384
+
+
+@pytest.mark.parametrize(
+    ("quota", "percents"),
+    [
+        (BucketQuota(), set()),
+        (BucketQuota(tokens_per_minute=0, requests_per_minute=0), set()),
+        (BucketQuota(tokens_per_day=5), set()),
+        (BucketQuota(tokens_per_minute=10), {"ConsumedQuotaPercent", "ReservedQuotaPercent"}),
+        (BucketQuota(requests_per_minute=10), {"RequestQuotaPercent"}),
+        (BucketQuota(tokens_per_minute=0, requests_per_minute=10), {"RequestQuotaPercent"}),
+    ],
+)
+def test_percents_only_where_the_quota_is_known_and_not_0(
+    accounts: Accounts, read_line: ReadLine, quota: BucketQuota, percents: set[str]
+) -> None:
+    (line,) = lines_of(accounts, converse(), quotas={Bucket(SONNET, EndpointType.REGIONAL): quota})
+
+    assert {name for name in metric_names(read_line(line)) if name.endswith("Percent")} == percents
+    assert {name for name in read_line(line) if name.endswith("Percent")} == percents
+
+
+def test_quota_of_another_bucket_does_not_count(accounts: Accounts, read_line: ReadLine) -> None:
+    (line,) = lines_of(accounts, converse(), quotas={BUCKET: BucketQuota(tokens_per_minute=10)})
+
+    assert "ConsumedQuotaPercent" not in read_line(line)
+
+
+def test_unknown_max_tokens_publishes_no_reservation(accounts: Accounts, read_line: ReadLine) -> None:
+    quotas = {Bucket(NOVA, EndpointType.REGIONAL): BucketQuota(tokens_per_minute=1_000)}
+
+    (line,) = lines_of(accounts, metadata_only(NOVA, input_tokens=7, output_tokens=11), quotas=quotas)
+
+    found = read_line(line)
+    assert metric_names(found) == {"ConsumedTokens", "OutputTokens", "ConsumedQuotaPercent"}
+    assert found.keys().isdisjoint({"ReservedTokens", "MaxTokens", "ReservedQuotaPercent", "reserved_tokens"})
+    assert found["max_tokens_source"] == "unknown"
+    assert found["ConsumedQuotaPercent"] == pytest.approx(1.8)  # 18 of 1,000
+
+
+def test_blocked_call_is_a_request_without_tokens(accounts: Accounts, read_line: ReadLine) -> None:
+    quotas = {Bucket(SONNET, EndpointType.REGIONAL): BucketQuota(tokens_per_minute=100, requests_per_minute=4)}
+
+    (line,) = lines_of(accounts, converse(input_tokens=0, output_tokens=0, max_tokens=900), quotas=quotas)
+
+    found = read_line(line)
+    assert (found["ConsumedTokens"], found["ReservedTokens"], found["blocked"]) == ([0], [0], True)
+    assert (found["ConsumedQuotaPercent"], found["RequestQuotaPercent"]) == (0, 25)
+    assert found.keys().isdisjoint({"OutputTokens", "MaxTokens"})  # would pull their averages down
+
+
+def test_plain_line_says_nothing_of_what_is_absent(accounts: Accounts, read_line: ReadLine) -> None:
+    (line,) = lines_of(accounts, converse())
+
+    assert read_line(line).keys().isdisjoint({"application_profile", "request_metadata", "blocked"})
+
+
+def test_embedding_line(accounts: Accounts, read_line: ReadLine) -> None:
+    (line,) = lines_of(accounts, invoke(EMBEDDING, {"inputText": "…"}, input_tokens=40, output_tokens=None))
+
+    found = read_line(line)
+    assert (found["ReservedTokens"], found["ConsumedTokens"], found["MaxTokens"]) == ([40], [40], [0])
+    assert found["max_tokens_source"] == "none"
+
+
+def test_quota_lines_publish_0_as_0_and_leave_out_what_is_not_there(read_line: ReadLine) -> None:
+    quotas = {
+        Bucket("a.both", EndpointType.REGIONAL): BucketQuota(tokens_per_minute=400_000, requests_per_minute=100),
+        Bucket("a.zero", EndpointType.REGIONAL): BucketQuota(tokens_per_minute=0),
+        Bucket("a.requests", EndpointType.GLOBAL_CROSS_REGION): BucketQuota(requests_per_minute=7),
+        Bucket("a.none", EndpointType.REGIONAL): BucketQuota(tokens_per_day=5),
+    }
+
+    found = [read_line(line) for line in lines.of_quotas("Mine", MINUTE + 0.25, quotas)]
+
+    assert [(line["ModelId"], line["EndpointType"]) for line in found] == [
+        ("a.both", "regional"),
+        ("a.zero", "regional"),
+        ("a.requests", "global-cross-region"),
+    ]
+    assert found[0]["_aws"] == {
+        "Timestamp": 1_795_435_200_250,
+        "CloudWatchMetrics": [
+            {
+                "Namespace": "Mine",
+                "Dimensions": [["ModelId", "EndpointType"]],
+                "Metrics": [{"Name": "TokenQuota", "Unit": "Count"}, {"Name": "RequestQuota", "Unit": "Count"}],
+            }
+        ],
+    }
+    assert (found[0]["TokenQuota"], found[0]["RequestQuota"]) == (400_000, 100)
+    assert found[1]["TokenQuota"] == 0
+    assert metric_names(found[1]) == {"TokenQuota"}
+    assert found[2]["RequestQuota"] == 7
+    assert metric_names(found[2]) == {"RequestQuota"}
+
+
+def test_health_line(read_line: ReadLine) -> None:
+    line = lines.of_health(
+        "Mine",
+        MINUTE + 30.5,
+        {"RecordsProcessed": 3, "RecordLagSeconds": 2.5},
+        {"RecordLagSeconds": "Seconds"},
+        {"x": 1},
+    )
+
+    assert read_line(line) == {
+        "_aws": {
+            "Timestamp": 1_795_435_230_500,
+            "CloudWatchMetrics": [
+                {
+                    "Namespace": "Mine",
+                    "Dimensions": [[]],
+                    "Metrics": [
+                        {"Name": "RecordsProcessed", "Unit": "Count"},
+                        {"Name": "RecordLagSeconds", "Unit": "Seconds"},
+                    ],
+                }
+            ],
+        },
+        "RecordsProcessed": 3,
+        "RecordLagSeconds": 2.5,
+        "x": 1,
+    }
+
+
+# The reader itself: a check that cannot fail checks nothing.
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda line: line["_aws"].pop("Timestamp"),
+        lambda line: line["_aws"].update(Timestamp=1_795_435_200_000.5),
+        lambda line: line["_aws"].update(Timestamp=1_795_435_200),
+        lambda line: line["_aws"]["CloudWatchMetrics"][0].pop("Namespace"),
+        lambda line: line["_aws"]["CloudWatchMetrics"][0]["Metrics"][0].update(Unit="Tokens"),
+        lambda line: line["_aws"]["CloudWatchMetrics"][0].update(Dimensions=[]),
+        lambda line: line["_aws"]["CloudWatchMetrics"][0].update(Metrics=[]),
+        lambda line: line.pop("ModelId"),
+        lambda line: line.update(ModelId=""),
+        lambda line: line.update(ModelId="é"),
+        lambda line: line.update(ModelId="x" * 1025),
+        lambda line: line.pop("ConsumedTokens"),
+        lambda line: line.update(ConsumedTokens=[1] * 101),
+        lambda line: line.update(ConsumedTokens=[]),
+        lambda line: line.update(ConsumedTokens=["1"]),
+        lambda line: line.update(ConsumedTokens=[None]),
+        lambda line: line.update(ConsumedTokens=[float("nan")]),
+        lambda line: line.update(ConsumedTokens=[-1]),
+        lambda line: line.update(padding="x" * 256 * 1024),
+    ],
+)
+def test_reader_refuses_a_spoilt_line(accounts: Accounts, read_line: ReadLine, spoil: Any) -> None:
+    (line,) = lines_of(accounts, converse())
+    spoilt = json.loads(line)
+    spoil(spoilt)
+
+    with pytest.raises((AssertionError, KeyError, jsonschema.ValidationError)):
+        read_line(json.dumps(spoilt).encode())

@@ -1,0 +1,183 @@
+"""The max_tokens of a call: every request shape, and how its value is known."""
+
+import pytest
+from records import EMBEDDING, NOVA, SONNET, TITAN, Entry, converse, invoke, message, metadata_only
+
+from bedrock_quota import max_tokens, records
+from bedrock_quota.max_tokens import MaxTokens, Source
+from bedrock_quota.registry import Registry
+
+LLAMA = "meta.llama3-1-8b-instruct-v1:0"
+MISTRAL_7B = "mistral.mistral-7b-instruct-v0:2"
+MIXTRAL = "mistral.mixtral-8x7b-instruct-v0:1"
+MISTRAL_LARGE = "mistral.mistral-large-2402-v1:0"
+JAMBA = "ai21.jamba-1-5-large-v1:0"
+JURASSIC = "ai21.j2-mid-v1"
+GPT_OSS = "openai.gpt-oss-120b-1:0"
+TEXT = {"messages": [{"role": "user", "content": "Say something invented."}]}
+
+
+def of(entry: Entry, registry: Registry) -> MaxTokens:
+    model_id = entry["modelId"]
+    return max_tokens.of(records.read(message(entry)), registry.find(model_id), registry.provider_of(model_id))
+
+
+@pytest.mark.parametrize(
+    ("model_id", "body", "limit"),
+    [
+        (SONNET, {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 2000, **TEXT}, 2000),
+        ("anthropic.claude-v2:1", {"prompt": "…", "max_tokens_to_sample": 300}, 300),
+        (NOVA, {"inferenceConfig": {"maxTokens": 700}, **TEXT}, 700),
+        (NOVA, {"inferenceConfig": {"max_new_tokens": 800}, **TEXT}, 800),
+        ("amazon.nova-2-lite-v1:0", {"inferenceConfig": {"max_new_tokens": 900}, **TEXT}, 900),
+        (TITAN, {"inputText": "…", "textGenerationConfig": {"maxTokenCount": 2048}}, 2048),
+        (LLAMA, {"prompt": "…", "max_gen_len": 256}, 256),
+        (MISTRAL_7B, {"prompt": "…", "max_tokens": 400}, 400),
+        ("mistral.pixtral-large-2502-v1:0", {"max_tokens": 401, **TEXT}, 401),
+        ("mistral.magistral-small-2509", {"max_tokens": 402, **TEXT}, 402),
+        ("mistral.ministral-3-8b-instruct", {"max_tokens": 403, **TEXT}, 403),
+        ("mistral.devstral-2-123b", {"max_tokens": 404, **TEXT}, 404),
+        ("mistral.voxtral-mini-3b-2507", {"max_tokens": 405, **TEXT}, 405),
+        ("cohere.command-r-v1:0", {"message": "…", "max_tokens": 350}, 350),
+        (JAMBA, {"max_tokens": 300, **TEXT}, 300),
+        (JAMBA, {"max_tokens": 300, "n": 4, **TEXT}, 1200),  # 4 answers of up to 300 tokens each
+        (JAMBA, {"max_tokens": 300, "n": 0, **TEXT}, 300),  # there is always one
+        (JURASSIC, {"prompt": "…", "maxTokens": 120}, 120),
+        ("deepseek.r1-v1:0", {"prompt": "…", "max_tokens": 32768}, 32768),
+        (GPT_OSS, {"max_completion_tokens": 1500, **TEXT}, 1500),
+        (GPT_OSS, {"max_tokens": 1501, **TEXT}, 1501),
+        (GPT_OSS, {"max_completion_tokens": 1500, "max_tokens": 9, **TEXT}, 1500),  # the newer name decides
+        ("twelvelabs.pegasus-1-2-v1:0", {"inputPrompt": "…", "maxOutputTokens": 512}, 512),
+        (SONNET, {"max_tokens": 0, **TEXT}, 0),  # a limit of nothing is a limit
+    ],
+)
+def test_invoke_model_sets_its_limit_where_its_provider_puts_it(
+    registry: Registry, model_id: str, body: Entry, limit: int
+) -> None:
+    assert of(invoke(model_id, body), registry) == MaxTokens(limit, Source.EXPLICIT)
+    streamed = invoke(model_id, body, operation="InvokeModelWithResponseStream", answer=[{"chunk": 1}])
+    assert of(streamed, registry) == MaxTokens(limit, Source.EXPLICIT)
+
+
+@pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
+@pytest.mark.parametrize(
+    "model_id",
+    [
+        "qwen.qwen3-32b-v1:0",
+        "google.gemma-3-12b-it",
+        "nvidia.nemotron-nano-9b-v2",
+        "minimax.minimax-m2",
+        "moonshotai.kimi-k2.5",
+        "zai.glm-5",
+        "xai.grok-4.7",
+        "writer.palmyra-x5-v1:0",
+    ],
+)
+def test_openai_style_models_take_either_name(registry: Registry, model_id: str, field: str) -> None:
+    assert of(invoke(model_id, {field: 777, **TEXT}), registry) == MaxTokens(777, Source.EXPLICIT)
+
+
+@pytest.mark.parametrize(
+    ("operation", "body", "limit"),
+    [
+        ("ChatCompletions", {"max_completion_tokens": 640, **TEXT}, 640),
+        ("ChatCompletions", {"max_tokens": 641, **TEXT}, 641),
+        ("Responses", {"input": "…", "max_output_tokens": 642}, 642),
+    ],
+)
+def test_openai_operations(registry: Registry, operation: str, body: Entry, limit: int) -> None:
+    assert of(invoke(GPT_OSS, body, operation=operation), registry) == MaxTokens(limit, Source.EXPLICIT)
+
+
+@pytest.mark.parametrize("operation", ["Converse", "ConverseStream"])
+@pytest.mark.parametrize("model_id", [SONNET, NOVA, TITAN, LLAMA, JAMBA, MISTRAL_LARGE, GPT_OSS])
+def test_converse_sets_its_limit_in_one_place_for_all_models(registry: Registry, model_id: str, operation: str) -> None:
+    assert of(converse(model_id, max_tokens=333, operation=operation), registry) == MaxTokens(333, Source.EXPLICIT)
+
+
+@pytest.mark.parametrize(
+    ("model_id", "invoke_model", "on_converse"),
+    [
+        # InvokeModel: the default that the model's own page documents. Converse: the model's maximum.
+        (TITAN, 512, 8_000),
+        (LLAMA, 512, 4_096),
+        (MISTRAL_7B, 512, 8_192),
+        (MIXTRAL, 512, 4_096),
+        (JURASSIC, 200, 8_191),
+        # no default documented apart from the maximum
+        (MISTRAL_LARGE, 8_192, 8_192),
+        (JAMBA, 4_096, 4_096),
+        (NOVA, 10_000, 10_000),
+    ],
+)
+def test_without_a_limit_the_default_depends_on_the_operation(
+    registry: Registry, model_id: str, invoke_model: int, on_converse: int
+) -> None:
+    assert of(invoke(model_id, {"prompt": "…"}), registry) == MaxTokens(invoke_model, Source.DEFAULT)
+    assert of(converse(model_id, max_tokens=None), registry) == MaxTokens(on_converse, Source.DEFAULT)
+    streamed = converse(model_id, max_tokens=None, operation="ConverseStream")
+    assert of(streamed, registry) == MaxTokens(on_converse, Source.DEFAULT)
+
+
+def test_empty_body_has_no_limit(registry: Registry) -> None:
+    assert of(invoke(TITAN, {}), registry) == MaxTokens(512, Source.DEFAULT)
+
+
+def test_null_limit_is_no_limit(registry: Registry) -> None:
+    body = {"inputText": "…", "textGenerationConfig": {"maxTokenCount": None}, "max_tokens": None}
+
+    assert of(invoke(TITAN, body), registry) == MaxTokens(512, Source.DEFAULT)
+
+
+@pytest.mark.parametrize("written", ["256", 256.0])
+def test_limit_written_oddly_is_still_explicit(registry: Registry, written: object) -> None:
+    body = {"textGenerationConfig": {"maxTokenCount": written}}
+
+    assert of(invoke(TITAN, body), registry) == MaxTokens(256, Source.EXPLICIT)
+
+
+@pytest.mark.parametrize("written", [-1, "many", 2.5, True, [5], {"a": 5}, 10**12])
+def test_limit_that_is_no_count_is_no_limit(registry: Registry, written: object) -> None:
+    body = {"textGenerationConfig": {"maxTokenCount": written}}
+
+    assert of(invoke(TITAN, body), registry) == MaxTokens(512, Source.DEFAULT)
+
+
+@pytest.mark.parametrize("written", [None, [], [1, 2], "text", 5])
+def test_without_a_body_that_can_be_read_the_limit_is_unknown(registry: Registry, written: object) -> None:
+    entry = invoke(SONNET, written)
+
+    assert of(entry, registry) == MaxTokens(None, Source.UNKNOWN)
+
+
+def test_metadata_only_record_has_no_body(registry: Registry) -> None:
+    assert of(metadata_only(), registry) == MaxTokens(None, Source.UNKNOWN)
+
+
+def test_body_in_s3_is_unknown(registry: Registry) -> None:
+    entry = invoke(SONNET, {})
+    del entry["input"]["inputBodyJson"]
+    entry["input"]["inputBodyS3Path"] = "s3://invented-bucket/data/0f0e_input.json.gz"
+
+    assert of(entry, registry) == MaxTokens(None, Source.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    "model_id",
+    [EMBEDDING, "cohere.embed-english-v3", "cohere.rerank-v3-5:0", "amazon.nova-canvas-v1:0", "luma.ray-v2:0"],
+)
+@pytest.mark.parametrize("body", [None, {}, {"max_tokens": 99}])
+def test_model_without_output_tokens_reserves_none(registry: Registry, model_id: str, body: object) -> None:
+    assert of(invoke(model_id, body, output_tokens=None), registry) == MaxTokens(0, Source.NONE)
+
+
+def test_unlisted_model_counts_as_the_largest_of_its_provider(registry: Registry) -> None:
+    given = invoke("anthropic.claude-of-tomorrow", {"messages": []})
+    stranger = invoke("newcomer.model-1", {"messages": []})
+
+    largest = max(
+        model.max_output_tokens or 0 for model in registry.models if registry.provider_of(model.id).id == "anthropic"
+    )
+    assert of(given, registry) == MaxTokens(largest, Source.DEFAULT)
+    assert of(stranger, registry) == MaxTokens(registry.provider_by_id["*"].max_output_tokens, Source.DEFAULT)
+    assert of(invoke("newcomer.model-1", {"max_tokens": 5}), registry) == MaxTokens(5, Source.EXPLICIT)

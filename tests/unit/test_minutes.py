@@ -1,0 +1,78 @@
+"""Grouping accounts into minutes."""
+
+import random
+from typing import Any
+
+import pytest
+from records import MINUTE, NOVA, NOW, SONNET, converse, invoke, message
+
+from bedrock_quota import minutes, records
+from bedrock_quota.accounts import Account, Accounts
+from bedrock_quota.model_ids import OutOfScope
+from bedrock_quota.registry import Registry
+
+
+@pytest.fixture
+def tagged(registry: Registry) -> Accounts:
+    return Accounts(registry, lambda _profile: OutOfScope("unresolved_profile"), ("team",))
+
+
+def opened(accounts: Accounts, *entries: dict[str, Any]) -> list[Account]:
+    found = [accounts.of(records.read(message(entry)), NOW) for entry in entries]
+    assert all(isinstance(account, Account) for account in found)
+    return found  # type: ignore[return-value]
+
+
+def test_nothing_gives_nothing() -> None:
+    assert minutes.group([]) == []
+
+
+def test_calls_that_share_all_a_line_says_share_a_minute(tagged: Accounts) -> None:
+    first, second = opened(
+        tagged,
+        converse(timestamp="2026-11-23T12:00:00Z", input_tokens=1),
+        converse(timestamp="2026-11-23T12:00:59Z", input_tokens=2),
+    )
+
+    (minute,) = minutes.group([first, second])
+
+    assert minute.key.minute == MINUTE
+    assert minute.accounts == (first, second)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        converse(timestamp="2026-11-23T12:01:00Z"),  # the next minute
+        converse(NOVA),
+        converse(f"us.{SONNET}"),
+        converse(operation="ConverseStream"),
+        converse(max_tokens=None),
+        converse(input_tokens=0, output_tokens=0),
+        converse(identity={"arn": "arn:aws:iam::111122223333:user/jane"}),
+        converse(requestMetadata={"team": "search"}),
+        invoke(SONNET, {"max_tokens": 500}),
+    ],
+)
+def test_calls_that_differ_in_something_a_line_says_do_not(tagged: Accounts, other: dict[str, Any]) -> None:
+    given = opened(tagged, converse(), other)
+
+    assert sorted(len(minute.accounts) for minute in minutes.group(given)) == [1, 1]
+
+
+def test_order_of_arrival_does_not_change_the_groups(tagged: Accounts) -> None:
+    given = opened(
+        tagged,
+        *(
+            converse(model_id, timestamp=f"2026-11-23T12:0{minute}:30Z", requestMetadata=tags)
+            for model_id in (SONNET, NOVA)
+            for minute in (2, 0, 1)
+            for tags in ({"team": "search"}, None)
+        ),
+    )
+    shuffled = random.Random(7).sample(given, len(given))
+
+    keys = [minute.key for minute in minutes.group(given)]
+
+    assert keys == sorted(keys)
+    assert [minute.key for minute in minutes.group(shuffled)] == keys

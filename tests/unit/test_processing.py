@@ -1,0 +1,350 @@
+"""One delivery from end to end inside the core: good records, and everything bad input can be."""
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+from records import (
+    EMBEDDING,
+    MINUTE,
+    NOVA,
+    PROFILE_ARN,
+    SONNET,
+    TITAN,
+    Process,
+    ReadLine,
+    converse,
+    failed,
+    invoke,
+    message,
+    metadata_only,
+)
+
+from bedrock_quota import processing
+from bedrock_quota.accounts import Accounts
+from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.model_ids import Reference
+from bedrock_quota.processing import Outcome
+from bedrock_quota.quotas import BucketQuota
+from bedrock_quota.registry import Registry
+
+PERMISSIONS = "Permissions are correctly set for Amazon Bedrock logs."
+HEALTH = {
+    "RecordsProcessed",
+    "RecordsRejected",
+    "RecordsOutOfScope",
+    "RequestsFailed",
+    "MaxTokensUnknown",
+    "UnlistedModels",
+}
+
+
+def adds_up(outcome: Outcome) -> bool:
+    parts = outcome.processed + len(outcome.rejected) + sum(outcome.out_of_scope.values())
+    return parts + outcome.failed + outcome.ignored == outcome.received
+
+
+def health_of(outcome: Outcome, read_line: ReadLine) -> dict[str, Any]:
+    line = read_line(outcome.lines[-1])
+    assert line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [[]]
+    return line
+
+
+def metric_lines(outcome: Outcome, read_line: ReadLine) -> list[dict[str, Any]]:
+    return [line for line in map(read_line, outcome.lines[:-1]) if "_aws" in line]
+
+
+def test_all_of_the_bad_input_table_in_one_delivery(process: Process, read_line: ReadLine) -> None:
+    wrong_type, no_model = converse(requestId="req-wrong-type"), converse(requestId="req-no-model")
+    wrong_type["input"]["inputTokenCount"] = "many"
+    del no_model["modelId"]
+    no_time = converse(timestamp=None, requestId="req-no-time")
+
+    outcome = process(
+        [
+            converse(input_tokens=10, output_tokens=2, max_tokens=100),  # good: reserves 110, consumes 20
+            PERMISSIONS,
+            "not json, with a secret",
+            "[]",
+            "[" * 100_000,
+            wrong_type,
+            no_model,
+            no_time,
+            converse(timestamp="noon", requestId="req-bad-time"),
+            converse(schemaType="Other", requestId="req-schema"),
+            converse(input_tokens=-1, requestId="req-negative"),
+            converse(output_tokens=10**9, requestId="req-absurd"),
+            converse(timestamp="2026-11-01T12:00:00Z", requestId="req-old"),
+            converse(timestamp="2026-11-23T14:30:00Z", requestId="req-ahead"),
+            failed(code="ThrottlingException"),
+            failed(code="ThrottlingException"),
+            failed(code="ValidationException"),
+            converse("arn:aws:bedrock:us-east-1:111122223333:provisioned-model/abc"),
+            converse(PROFILE_ARN),
+            converse("gibberish"),
+            converse(input_tokens=0, output_tokens=0),  # blocked by a guardrail, with counts
+            invoke(SONNET, {"max_tokens": 10}, input_tokens=None, output_tokens=None),  # … and without
+            metadata_only(SONNET, input_tokens=30, output_tokens=1),  # consumes 35
+            converse("newcomer.model-1", input_tokens=5, output_tokens=1, max_tokens=50),
+            converse(input_tokens=40, output_tokens=0, max_tokens=60),  # good: reserves 100, consumes 40
+        ]
+    )
+
+    assert outcome.received == 25
+    assert Counter(rejected.reason for rejected in outcome.rejected) == {
+        "not_json": 1,
+        "not_an_object": 1,
+        "too_deep": 1,
+        "wrong_type": 1,
+        "missing_model_id": 1,
+        "missing_timestamp": 1,
+        "bad_timestamp": 1,
+        "wrong_schema": 1,
+        "negative_count": 1,
+        "absurd_count": 1,
+        "too_old": 1,
+        "too_far_ahead": 1,
+    }
+    assert [rejected.request_id for rejected in outcome.rejected] == [
+        None,
+        None,
+        None,
+        "req-wrong-type",
+        "req-no-model",
+        "req-no-time",
+        "req-bad-time",
+        "req-schema",
+        "req-negative",
+        "req-absurd",
+        "req-old",
+        "req-ahead",
+    ]
+    assert outcome.out_of_scope == {"provisioned_model": 1, "unresolved_profile": 1, "unreadable_model_id": 1}
+    assert (outcome.processed, outcome.failed, outcome.ignored) == (6, 3, 1)
+    assert adds_up(outcome)
+    assert outcome.unlisted == ("newcomer.model-1",)
+    assert "secret" not in repr(outcome)
+
+    sonnet = [line for line in metric_lines(outcome, read_line) if line["ModelId"] == SONNET]
+    assert sum(sum(line["ConsumedTokens"]) for line in sonnet) == 20 + 40 + 35
+    assert sum(sum(line.get("ReservedTokens", [])) for line in sonnet) == 110 + 100
+    assert sum(line["requests"] for line in sonnet) == 5
+    health = health_of(outcome, read_line)
+    assert {name: health[name] for name in HEALTH} == {
+        "RecordsProcessed": 6,
+        "RecordsRejected": 12,
+        "RecordsOutOfScope": 3,
+        "RequestsFailed": 3,
+        "MaxTokensUnknown": 1,
+        "UnlistedModels": 1,
+    }
+    assert health["error_codes"] == {"ThrottlingException": 2, "ValidationException": 1}
+    assert health["rejected_reasons"]["not_json"] == 1
+    assert health["out_of_scope_reasons"] == outcome.out_of_scope
+    assert (health["received"], health["ignored"]) == (25, 1)
+    assert (health["max_tokens_explicit"], health["max_tokens_default"], health["max_tokens_none"]) == (3, 0, 2)
+
+
+def test_record_with_a_count_of_two_signs_does_not_stop_the_others(process: Process) -> None:
+    odd = converse()
+    odd["input"]["inputTokenCount"] = "--5"
+
+    outcome = process([converse(), odd, converse()])
+
+    assert (outcome.processed, len(outcome.rejected)) == (2, 1)
+
+
+def test_endlessly_nested_model_id_does_not_stop_the_others(process: Process) -> None:
+    nested = "arn:aws:bedrock:us-east-1:1:inference-profile/" * 2000 + SONNET
+
+    outcome = process([converse(), converse(nested), converse()])
+
+    assert (outcome.processed, outcome.out_of_scope) == (2, {"unreadable_model_id": 1})
+
+
+def test_empty_delivery_has_a_health_line_only(process: Process, read_line: ReadLine) -> None:
+    outcome = process([])
+
+    assert len(outcome.lines) == 1
+    health = health_of(outcome, read_line)
+    assert health["received"] == 0
+    assert "RecordLagSeconds" not in health
+
+
+def test_control_message_is_ignored_and_counted(process: Process, read_line: ReadLine) -> None:
+    outcome = process(["CWL CONTROL MESSAGE: Checking health of destination Lambda."], message_type="CONTROL_MESSAGE")
+
+    assert (outcome.received, outcome.ignored, len(outcome.rejected)) == (1, 1, 0)
+    health = health_of(outcome, read_line)
+    assert health["control"] is True
+    assert adds_up(outcome)
+
+
+def test_permissions_line_is_ignored_and_counted(process: Process) -> None:
+    outcome = process([PERMISSIONS, converse()])
+
+    assert (outcome.ignored, outcome.processed, len(outcome.rejected)) == (1, 1, 0)
+
+
+def test_health_line_to_the_last_member(process: Process, read_line: ReadLine) -> None:
+    # 12:00:30 now: the calls began 25 and 90 seconds ago; the lag is that of the one that waited longest.
+    outcome = process(
+        [
+            converse(),
+            converse(NOVA, max_tokens=None, timestamp="2026-11-23T11:59:00Z"),
+            invoke(EMBEDDING, {}, output_tokens=None),
+            metadata_only(),
+        ],
+        quotas={},
+        quota_age_seconds=61.4,
+    )
+
+    assert health_of(outcome, read_line) == {
+        "_aws": {
+            "Timestamp": (MINUTE + 30) * 1000,
+            "CloudWatchMetrics": [
+                {
+                    "Namespace": "Bedrock/Quotas",
+                    "Dimensions": [[]],
+                    "Metrics": [
+                        {"Name": "RecordsProcessed", "Unit": "Count"},
+                        {"Name": "RecordsRejected", "Unit": "Count"},
+                        {"Name": "RecordsOutOfScope", "Unit": "Count"},
+                        {"Name": "RequestsFailed", "Unit": "Count"},
+                        {"Name": "MaxTokensUnknown", "Unit": "Count"},
+                        {"Name": "UnlistedModels", "Unit": "Count"},
+                        {"Name": "RecordLagSeconds", "Unit": "Seconds"},
+                    ],
+                }
+            ],
+        },
+        "RecordsProcessed": 4,
+        "RecordsRejected": 0,
+        "RecordsOutOfScope": 0,
+        "RequestsFailed": 0,
+        "MaxTokensUnknown": 1,
+        "UnlistedModels": 0,
+        "RecordLagSeconds": 90,
+        "event": "delivery",
+        "received": 4,
+        "ignored": 0,
+        "control": False,
+        "max_tokens_explicit": 1,
+        "max_tokens_default": 1,
+        "max_tokens_none": 1,
+        "quota_age_seconds": 61,
+    }
+
+
+def test_without_quotas_the_metrics_flow_and_the_health_line_says_so(process: Process, read_line: ReadLine) -> None:
+    outcome = process([converse()], quotas=None, quota_age_seconds=None)
+
+    (line,) = metric_lines(outcome, read_line)
+    assert line["ConsumedTokens"] == [200]  # 100 + 5 × 20
+    assert not [name for name in line if name.endswith("Percent")]
+    assert "quota_age_seconds" not in health_of(outcome, read_line)
+
+
+def test_with_quotas_the_percent_metrics_are_published(process: Process, read_line: ReadLine) -> None:
+    quotas = {Bucket(SONNET, EndpointType.REGIONAL): BucketQuota(tokens_per_minute=1_000)}
+
+    outcome = process([converse()], quotas=quotas, quota_age_seconds=5)
+
+    (line,) = metric_lines(outcome, read_line)
+    assert (line["ConsumedQuotaPercent"], line["ReservedQuotaPercent"]) == (20, 60)  # 200 and 600 of 1,000
+
+
+def test_clock_of_the_account_ahead_of_ours_is_no_negative_lag(process: Process, read_line: ReadLine) -> None:
+    outcome = process([converse(timestamp="2026-11-23T12:00:35Z")])
+
+    assert health_of(outcome, read_line)["RecordLagSeconds"] == 0
+
+
+def test_failed_calls_are_counted_by_kind_and_are_no_metric(process: Process, read_line: ReadLine) -> None:
+    outcome = process([failed(), failed(), failed(code="AccessDeniedException"), failed(f"us.{TITAN}")])
+
+    found = [read_line(line) for line in outcome.lines[:-1]]
+    assert found[0] == {
+        "event": "failed_calls",
+        "minute": MINUTE * 1000,
+        "ModelId": SONNET,
+        "EndpointType": "regional",
+        "caller": "ReportWriter",
+        "operation": "Converse",
+        "error_code": "ThrottlingException",
+        "requests_failed": 2,
+    }
+    assert [(line["ModelId"], line["error_code"], line["requests_failed"]) for line in found[1:]] == [
+        (SONNET, "AccessDeniedException", 1),
+        (TITAN, "ThrottlingException", 1),
+    ]
+
+
+def test_namespace_is_the_one_given(process: Process, read_line: ReadLine) -> None:
+    outcome = process([converse()], namespace="Mine")
+
+    namespaces = {read_line(line)["_aws"]["CloudWatchMetrics"][0]["Namespace"] for line in outcome.lines}
+    assert namespaces == {"Mine"}
+
+
+def test_unlisted_models_are_named_once_and_not_without_end(process: Process, read_line: ReadLine) -> None:
+    outcome = process([converse(f"newcomer.model-{number % 30}") for number in range(60)])
+
+    assert len(outcome.unlisted) == processing.MAX_NAMED == 20
+    assert len(set(outcome.unlisted)) == 20
+    assert health_of(outcome, read_line)["UnlistedModels"] == 60
+
+
+def test_error_codes_without_end_do_not_make_the_health_line_long(process: Process, read_line: ReadLine) -> None:
+    outcome = process([failed(code=f"{number}" + "x" * 10_000) for number in range(100)])
+
+    health = health_of(outcome, read_line)
+    assert len(health["error_codes"]) == 20
+    assert len(outcome.lines[-1]) < 8_192
+
+
+def test_calls_through_an_application_profile_share_the_lines_of_its_model_alone(
+    registry: Registry, process: Process, read_line: ReadLine
+) -> None:
+    resolving = Accounts(registry, lambda _profile: Reference(SONNET, EndpointType.CROSS_REGION))
+
+    outcome = process([converse(PROFILE_ARN), converse(PROFILE_ARN), converse(f"us.{SONNET}")], by=resolving)
+
+    found = metric_lines(outcome, read_line)
+    assert {(line["ModelId"], line["EndpointType"]) for line in found} == {(SONNET, "cross-region")}
+    assert [(line.get("application_profile"), line["requests"]) for line in found] == [(None, 1), ("a1b2c3d4e5f6", 2)]
+    assert adds_up(outcome)
+
+
+def test_no_text_of_a_body_reaches_any_line(process: Process) -> None:
+    secret = "the treasure lies under the oak"
+    odd = converse(text=secret)
+    odd["input"]["inputTokenCount"] = "100"
+
+    outcome = process(
+        [
+            converse(text=secret),
+            odd,
+            invoke(TITAN, {"inputText": secret}, answer=[{"outputText": secret}], output_tokens=None),
+            invoke(TITAN, {"inputText": secret}, input_tokens=-1, requestId=secret),
+            converse(requestMetadata={"prompt": secret}),
+            secret,
+            json.dumps(secret),
+            message(converse(text=secret))[:-10],
+            converse(identity={"arn": f"arn:aws:sts::111122223333:assumed-role/Role/{secret}"}),
+            failed(input={"inputBodyJson": {"inputText": secret}}),
+        ]
+    )
+
+    assert outcome.received == 10
+    assert secret not in repr(outcome)
+    assert not [line for line in outcome.lines if secret.encode() in line]
+
+
+@pytest.mark.parametrize("entry", [PERMISSIONS, "{", failed(), converse(), converse("gibberish")])
+def test_every_kind_of_record_adds_up_alone(process: Process, entry: Any) -> None:
+    outcome = process([entry])
+
+    assert outcome.received == 1
+    assert adds_up(outcome)

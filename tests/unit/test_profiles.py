@@ -1,0 +1,150 @@
+"""Resolving application profiles: memory, then the state table, then Bedrock."""
+
+import logging
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+from records import NOVA, PROFILE_ARN, SONNET
+
+from bedrock_quota import clients, profiles, state
+from bedrock_quota.buckets import EndpointType
+from bedrock_quota.model_ids import ApplicationProfile, OutOfScope, Reference
+from bedrock_quota.profiles import UNRESOLVED, UNRESOLVED_SECONDS, Profiles
+
+pytestmark = pytest.mark.usefixtures("no_aws")
+
+PROFILE = ApplicationProfile(PROFILE_ARN, "a1b2c3d4e5f6")
+
+
+def arn(region: str, model_id: str = SONNET) -> str:
+    return f"arn:aws:bedrock:{region}::foundation-model/{model_id}"
+
+
+class World:
+    """Bedrock, the state table and a clock, as far as a resolver sees them."""
+
+    def __init__(self) -> None:
+        self.arns: list[str] | Exception = [arn("us-east-1")]
+        self.stored: dict[str, Reference] = {}
+        self.table_fails: Exception | None = None
+        self.asked, self.looked_up, self.seconds = 0, 0, 1_000.0
+
+    def get_inference_profile(self, *, inferenceProfileIdentifier: str) -> dict[str, Any]:  # noqa: N803
+        assert inferenceProfileIdentifier == "a1b2c3d4e5f6"
+        self.asked += 1
+        if isinstance(self.arns, Exception):
+            raise self.arns
+        return {"models": [{"modelArn": each} for each in self.arns]}
+
+    def read_profile(self, table: str, _client: object, key: str) -> Reference | None:
+        assert table == "state"
+        self.looked_up += 1
+        if self.table_fails:
+            raise self.table_fails
+        return self.stored.get(key)
+
+    def write_profile(self, table: str, _client: object, key: str, found: Reference) -> None:
+        assert table == "state"
+        if self.table_fails:
+            raise self.table_fails
+        self.stored[key] = found
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    made = World()
+    monkeypatch.setattr(clients, "bedrock", lambda: made)
+    monkeypatch.setattr(clients, "state", lambda: made)
+    monkeypatch.setattr(state, "read_profile", made.read_profile)
+    monkeypatch.setattr(state, "write_profile", made.write_profile)
+    return made
+
+
+def resolver(world: World, table: str | None = "state") -> Profiles:
+    return Profiles(table, lambda: world.seconds)
+
+
+@pytest.mark.parametrize(
+    ("regions", "endpoint_type"),
+    [
+        (["us-east-1"], EndpointType.REGIONAL),
+        (["us-east-1", "us-west-2"], EndpointType.CROSS_REGION),
+        (["us-east-1", ""], EndpointType.GLOBAL_CROSS_REGION),
+    ],
+)
+def test_bedrock_says_what_a_profile_stands_for(regions: list[str], endpoint_type: EndpointType) -> None:
+    client: Any = boto3.client("bedrock")
+    answer = {
+        "inferenceProfileName": "reports",
+        "inferenceProfileArn": PROFILE_ARN,
+        "inferenceProfileId": "a1b2c3d4e5f6",
+        "status": "ACTIVE",
+        "type": "APPLICATION",
+        "models": [{"modelArn": arn(region)} for region in regions],
+    }
+    with Stubber(client) as stubber:
+        stubber.add_response("get_inference_profile", answer, {"inferenceProfileIdentifier": "a1b2c3d4e5f6"})
+
+        assert profiles.ask_bedrock(PROFILE, client) == Reference(SONNET, endpoint_type)
+
+
+def test_what_is_found_is_remembered_and_shared(world: World) -> None:
+    first = resolver(world)
+    expected = Reference(SONNET, EndpointType.REGIONAL)
+
+    assert [first.resolve(PROFILE) for _ in range(3)] == [expected] * 3
+
+    assert (world.asked, world.looked_up) == (1, 1)
+    assert world.stored == {PROFILE_ARN: expected}
+
+
+def test_state_table_is_asked_before_bedrock(world: World) -> None:
+    world.stored[PROFILE_ARN] = Reference(NOVA, EndpointType.CROSS_REGION)
+
+    assert resolver(world).resolve(PROFILE) == Reference(NOVA, EndpointType.CROSS_REGION)
+
+    assert (world.asked, world.looked_up) == (0, 1)
+
+
+def test_without_a_state_table_bedrock_alone_is_asked(world: World) -> None:
+    assert resolver(world, table=None).resolve(PROFILE) == Reference(SONNET, EndpointType.REGIONAL)
+
+    assert (world.asked, world.looked_up, world.stored) == (1, 0, {})
+
+
+@pytest.mark.parametrize("answer", [RuntimeError("AccessDenied"), [], [arn("us-east-1"), arn("us-east-1", NOVA)]])
+def test_what_cannot_be_resolved_is_left_alone_for_some_minutes(world: World, answer: Any) -> None:
+    world.arns = answer
+    made = resolver(world)
+    assert [made.resolve(PROFILE) for _ in range(3)] == [OutOfScope("unresolved_profile")] * 3
+    world.seconds += UNRESOLVED_SECONDS - 1
+    assert made.resolve(PROFILE) == UNRESOLVED
+    assert world.asked == 1
+    assert world.stored == {}
+
+    world.arns, world.seconds = [arn("us-east-1")], world.seconds + 1
+
+    assert made.resolve(PROFILE) == Reference(SONNET, EndpointType.REGIONAL)
+
+
+@pytest.mark.parametrize("answer", [RuntimeError("AccessDenied"), []])
+def test_what_cannot_be_resolved_is_named_once(world: World, caplog: pytest.LogCaptureFixture, answer: Any) -> None:
+    world.arns = answer
+    made = resolver(world)
+
+    with caplog.at_level(logging.WARNING):
+        made.resolve(PROFILE)
+        made.resolve(PROFILE)
+
+    assert [record.__dict__["profile_id"] for record in caplog.records] == ["a1b2c3d4e5f6"]
+
+
+def test_state_table_out_of_reach_does_not_hide_what_bedrock_knows(world: World) -> None:
+    world.table_fails = RuntimeError("no table")
+    made = resolver(world)
+
+    assert made.resolve(PROFILE) == Reference(SONNET, EndpointType.REGIONAL)
+    assert made.resolve(PROFILE) == Reference(SONNET, EndpointType.REGIONAL)
+    assert world.asked == 1

@@ -1,0 +1,168 @@
+"""Quotas found by their names, with the traps other tools fell into."""
+
+import pytest
+from records import NOW
+
+from bedrock_quota import quotas
+from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.quotas import BucketQuota, ListedQuota, Matched, Refused, Snapshot, Unit
+from bedrock_quota.registry import Model, Registry
+
+REGIONAL, CROSS, GLOBAL = EndpointType.REGIONAL, EndpointType.CROSS_REGION, EndpointType.GLOBAL_CROSS_REGION
+OPTIMIZED = EndpointType.LATENCY_OPTIMIZED
+TPM, RPM, TPD = Unit.TOKENS_PER_MINUTE, Unit.REQUESTS_PER_MINUTE, Unit.TOKENS_PER_DAY
+
+SONNET_4 = "anthropic.claude-sonnet-4-20250514-v1:0"
+SONNET_45 = "anthropic.claude-sonnet-4-5-20250929-v1:0"
+SONNET_35 = "anthropic.claude-3-5-sonnet-20240620-v1:0"
+SONNET_35_V2 = "anthropic.claude-3-5-sonnet-20241022-v2:0"
+HAIKU_35 = "anthropic.claude-3-5-haiku-20241022-v1:0"
+NOVA_LITE, NOVA_2_LITE = "amazon.nova-lite-v1:0", "amazon.nova-2-lite-v1:0"
+
+
+@pytest.fixture(scope="module")
+def models(registry: Registry) -> dict[str, Model]:
+    return quotas.models_by_quota_name(registry)
+
+
+@pytest.mark.parametrize(
+    ("name", "model_id", "endpoint_type", "unit"),
+    [
+        ("On-demand model inference tokens per minute for Amazon Nova Lite", NOVA_LITE, REGIONAL, TPM),
+        ("On-demand model inference requests per minute for Amazon Nova Lite", NOVA_LITE, REGIONAL, RPM),
+        ("Cross-region model inference tokens per minute for Amazon Nova Lite", NOVA_LITE, CROSS, TPM),
+        ("Cross-region model inference tokens per minute for Amazon Nova 2 Lite", NOVA_2_LITE, CROSS, TPM),
+        ("Global cross-region model inference tokens per minute for Amazon Nova 2 Lite", NOVA_2_LITE, GLOBAL, TPM),
+        ("Global cross-region model inference tokens per day for Amazon Nova 2 Lite", NOVA_2_LITE, GLOBAL, TPD),
+        ("On-demand model inference tokens per minute for Anthropic Claude 3.5 Sonnet", SONNET_35, REGIONAL, TPM),
+        ("On-demand model inference tokens per minute for Anthropic Claude 3.5 Sonnet V2", SONNET_35_V2, REGIONAL, TPM),
+        ("Cross-region model inference tokens per minute for Anthropic Claude Sonnet 4 V1", SONNET_4, CROSS, TPM),
+        ("Cross-Region model inference requests per minute for Anthropic Claude Sonnet 4 V1", SONNET_4, CROSS, RPM),
+        (
+            "Cross-region model inference tokens per minute for Anthropic Claude Sonnet 4 V1 1M Context Length",
+            f"{SONNET_4}:1m",
+            CROSS,
+            TPM,
+        ),
+        (
+            "Global cross-region model inference requests per minute for "
+            "Anthropic Claude Sonnet 4.5 V1 1M Context Length",
+            f"{SONNET_45}:1m",
+            GLOBAL,
+            RPM,
+        ),
+        (
+            "Cross-region model inference tokens per minute for Anthropic Claude Sonnet 4.5 V1, 1M Context",
+            f"{SONNET_45}:1m",
+            CROSS,
+            TPM,
+        ),
+        (
+            "On-demand, latency-optimized model inference tokens per minute for Anthropic Claude 3.5 Haiku",
+            HAIKU_35,
+            OPTIMIZED,
+            TPM,
+        ),
+        (
+            "On-demand, latency-optimized model inference requests per minute for Amazon Nova Pro V1",
+            "amazon.nova-pro-v1:0",
+            OPTIMIZED,
+            RPM,
+        ),
+        (
+            "Model invocation max tokens per day for Anthropic Claude Sonnet 4 V1 (doubled for cross-region calls)",
+            SONNET_4,
+            REGIONAL,
+            TPD,
+        ),
+        ("Model invocation max tokens per day for Amazon Nova Lite", NOVA_LITE, REGIONAL, TPD),
+        (
+            "On-demand model inference tokens per minute for Amazon Titan Text Embeddings V2",
+            "amazon.titan-embed-text-v2:0",
+            REGIONAL,
+            TPM,
+        ),
+        (
+            "ON-DEMAND MODEL INFERENCE TOKENS PER MINUTE FOR AMAZON NOVA LITE",
+            NOVA_LITE,
+            REGIONAL,
+            TPM,
+        ),
+    ],
+)
+def test_name_of_a_buckets_quota(
+    models: dict[str, Model], name: str, model_id: str, endpoint_type: EndpointType, unit: Unit
+) -> None:
+    assert quotas.match(name, models) == Matched(Bucket(model_id, endpoint_type), unit)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("[bedrock-mantle endpoint] Model inference input tokens per minute for Amazon Nova Lite", "mantle_endpoint"),
+        ("On-demand model inference tokens per minute for Amazon Nova Lite custom model deployments", "custom_model"),
+        (
+            "(Custom model deployments) On-demand model inference requests per minute for Amazon Nova Lite",
+            "custom_model",
+        ),
+        ("Number of custom models per account", "custom_model"),
+        ("On-demand model inference concurrent requests for Amazon Nova 2 Sonic", "concurrency"),
+        ("Records per batch inference job for Amazon Nova Lite", "batch"),
+        ("On-demand model inference tokens per minute for Anthropic Claude Sonnet 99", "unlisted_model"),
+        ("On-demand model inference tokens per minute for Amazon Nova", "unlisted_model"),  # a part of a name
+        ("On-demand model inference tokens per minute for Nova Lite", "unlisted_model"),
+        ("On-demand model inference tokens per minute for Amazon Nova Lite and more", "unlisted_model"),
+        ("On-demand model inference tokens per minute for 1M Context Length", "unlisted_model"),
+        ("Model units per provisioned model for Amazon Nova Lite", "other_quota"),
+        ("On-demand model inference tokens per hour for Amazon Nova Lite", "other_quota"),
+        ("Galactic cross-region model inference tokens per minute for Amazon Nova Lite", "other_quota"),
+        ("Guardrails per account", "other_quota"),
+        ("", "other_quota"),
+    ],
+)
+def test_name_of_another_quota_is_refused(models: dict[str, Model], name: str, reason: str) -> None:
+    assert quotas.match(name, models) == Refused(reason)
+
+
+def test_units_of_one_bucket_are_merged_and_buckets_kept_apart(registry: Registry) -> None:
+    listed = [
+        ListedQuota("L-1", "Cross-region model inference tokens per minute for Anthropic Claude Sonnet 4 V1", 200_000),
+        ListedQuota("L-2", "Cross-Region model inference requests per minute for Anthropic Claude Sonnet 4 V1", 200),
+        ListedQuota(
+            "L-3",
+            "Cross-region model inference tokens per minute for Anthropic Claude Sonnet 4 V1 1M Context Length",
+            1_000_000,
+        ),
+        ListedQuota("L-4", "Model invocation max tokens per day for Amazon Nova Lite", 5_000_000),
+        ListedQuota("L-5", "On-demand model inference tokens per minute for Amazon Nova Lite", 0),
+        ListedQuota("L-6", "Guardrails per account", 100),
+    ]
+
+    assert quotas.by_bucket(listed, registry) == {
+        Bucket(SONNET_4, CROSS): BucketQuota(tokens_per_minute=200_000, requests_per_minute=200),
+        Bucket(f"{SONNET_4}:1m", CROSS): BucketQuota(tokens_per_minute=1_000_000),
+        Bucket(NOVA_LITE, REGIONAL): BucketQuota(tokens_per_minute=0, tokens_per_day=5_000_000),  # 0 is not None
+    }
+
+
+def test_order_of_the_listing_does_not_matter(registry: Registry) -> None:
+    listed = [
+        ListedQuota("L-1", "On-demand model inference tokens per minute for Amazon Nova Lite", 1),
+        ListedQuota("L-2", "On-demand model inference requests per minute for Amazon Nova Lite", 2),
+        ListedQuota("L-3", "On-demand model inference tokens per minute for Amazon Nova Micro", 3),
+    ]
+
+    assert quotas.by_bucket(listed, registry) == quotas.by_bucket(reversed(listed), registry)
+
+
+def test_every_spelling_of_the_registry_is_found(registry: Registry, models: dict[str, Model]) -> None:
+    for model in registry.models:
+        for spelling in model.quota_names:
+            name = f"On-demand model inference tokens per minute for {spelling}"
+            assert quotas.match(name, models) == Matched(Bucket(model.id, REGIONAL), TPM)
+
+
+def test_snapshot_by_bucket() -> None:
+    bucket, quota = Bucket(NOVA_LITE, REGIONAL), BucketQuota(tokens_per_minute=0)
+
+    assert Snapshot(NOW, ((bucket, quota),)).by_bucket() == {bucket: quota}

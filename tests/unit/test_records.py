@@ -1,0 +1,338 @@
+"""Reading one record: the shapes Bedrock writes, odd ones that still can be read, and the reason for each refusal."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from records import STARTED, TITAN, Entry, converse, failed, invoke, message, metadata_only, record
+
+from bedrock_quota import max_tokens, records
+from bedrock_quota.errors import RecordError
+from bedrock_quota.records import MAX_COUNT, Record
+
+
+def read(entry: Entry) -> Record:
+    return records.read(message(entry))
+
+
+def reason_for(text: str) -> str:
+    with pytest.raises(RecordError) as caught:
+        records.read(text)
+    return caught.value.reason
+
+
+# What Bedrock writes
+
+
+def test_converse_record() -> None:
+    found = read(converse(input_tokens=3, output_tokens=4, cache_read=5, cache_write=6, max_tokens=7))
+
+    assert found.timestamp == datetime(2026, 11, 23, 12, 0, 5, tzinfo=UTC)
+    assert found.operation == "Converse"
+    assert found.identity is not None
+    assert (found.input.input_tokens, found.output.output_tokens) == (3, 4)
+    assert (found.input.cache_read_tokens, found.input.cache_write_tokens) == (5, 6)
+    assert found.input.body is not None
+    assert found.input.body.inference_config is not None
+    assert found.input.body.inference_config.max_tokens == 7
+    assert found.error_code is None
+
+
+def test_streamed_answer_is_a_list() -> None:
+    chunks = [{"type": "message_start"}, {"type": "message_stop", "amazon-bedrock-invocationMetrics": {"x": 1}}]
+
+    found = read(invoke(TITAN, {}, answer=chunks, output_tokens=9))
+
+    assert found.output.output_tokens == 9
+
+
+def test_only_timestamp_and_model_id_are_needed() -> None:
+    found = records.read(json.dumps({"timestamp": STARTED, "modelId": "a.b"}))
+
+    assert (found.input.input_tokens, found.output.output_tokens, found.operation) == (None, None, "")
+
+
+def test_order_of_keys_does_not_matter() -> None:
+    entry = converse()
+
+    assert read(dict(reversed(entry.items()))) == read(entry)
+
+
+def test_failed_call() -> None:
+    found = read(failed(code="ValidationException"))
+
+    assert (found.error_code, found.input.input_tokens) == ("ValidationException", None)
+
+
+def test_metadata_only_record_has_no_body() -> None:
+    assert read(metadata_only()).input.body is None
+
+
+def test_no_text_of_a_body_is_kept() -> None:
+    for entry in (
+        converse(text="a secret"),
+        invoke(TITAN, {"inputText": "a secret"}, answer={"results": [{"outputText": "a secret"}]}),
+        # … nor by the slow way, which a count written as text needs
+        converse(text="a secret", input={"inputTokenCount": "5", "inputBodyJson": {"messages": ["a secret"]}}),
+    ):
+        assert "secret" not in repr(read(entry))
+
+
+@pytest.mark.parametrize(
+    ("line", "is_one"),
+    [
+        ("Permissions are correctly set for Amazon Bedrock logs.", True),
+        ("Permissions are correctly set for Amazon Bedrock logs", True),
+        ("Permissions are wrong", False),
+        (message(converse(text="Permissions are correctly set for Amazon Bedrock logs.")), False),
+    ],
+)
+def test_permissions_line(line: str, is_one: bool) -> None:
+    assert records.is_permissions_line(line) is is_one
+
+
+# What is odd and read all the same: a count written 5.0 or "5" sends the whole record the slow way
+
+
+@pytest.mark.parametrize("count", [5.0, "5", "005"])
+def test_count_written_oddly(count: object) -> None:
+    entry = converse()
+    entry["input"]["inputTokenCount"] = count
+
+    assert read(entry).input.input_tokens == 5
+
+
+@pytest.mark.parametrize(
+    ("body", "limit"),
+    [
+        ({"max_tokens": 1}, 1),
+        ({"max_completion_tokens": 2}, 2),
+        ({"max_output_tokens": 3}, 3),
+        ({"max_tokens_to_sample": 4}, 4),
+        ({"max_gen_len": 5}, 5),
+        ({"max_new_tokens": 6}, 6),
+        ({"maxTokens": 7}, 7),
+        ({"maxOutputTokens": 8}, 8),
+        ({"max_tokens": 9, "n": 3}, 27),
+        ({"inferenceConfig": {"maxTokens": 10}}, 10),
+        ({"inferenceConfig": {"max_new_tokens": 11}}, 11),
+        ({"textGenerationConfig": {"maxTokenCount": 12}}, 12),
+        ({"textGenerationConfig": 5, "max_tokens": 13}, 13),
+        ({"messages": []}, None),
+    ],
+)
+def test_slow_way_finds_what_the_fast_way_finds(body: Entry, limit: int | None) -> None:
+    entry = invoke(TITAN, body, requestMetadata={"team": "search"}, performanceConfig={"latency": "optimized"})
+    entry["input"] |= {"cacheReadInputTokenCount": 6, "cacheWriteInputTokenCount": 7}
+    fast = read(entry)
+
+    entry["input"]["inputTokenCount"] = "100"
+    slow = read(entry)
+
+    for found in (fast, slow):
+        assert found.input.body is not None
+        assert max_tokens.in_body(found.input.body) == limit
+    no_body = msgspec.structs.replace(fast.input, body=None)
+    assert msgspec.structs.replace(slow.input, body=None) == no_body
+    assert msgspec.structs.replace(slow, input=no_body) == msgspec.structs.replace(fast, input=no_body)
+
+
+@pytest.mark.parametrize("body", [[], [{"a": 1}], "text", 5, None, True])
+def test_body_of_another_type_is_no_body(body: object) -> None:
+    found = read(invoke(TITAN, body))
+
+    assert (found.input.body, found.input.input_tokens) == (None, 100)
+
+
+@pytest.mark.parametrize("key", ["input", "output", "identity", "requestMetadata", "performanceConfig"])
+def test_null_in_place_of_an_object_is_as_if_it_were_missing(key: str) -> None:
+    entry = converse() | {key: None}
+
+    assert read(entry).model_id == entry["modelId"]
+
+
+def test_tag_that_is_no_text_is_left_out() -> None:
+    found = read(converse(requestMetadata={"team": "search", "cost": 5, "none": None}))
+
+    assert found.request_metadata == {"team": "search"}
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+def test_constant_that_is_no_json_may_stand_in_a_body(constant: str) -> None:
+    text = message(converse(input_tokens=5)).replace('"temperature": 0.5', f'"temperature": {constant}')
+    assert constant in text
+
+    assert records.read(text).input.input_tokens == 5
+
+
+def test_lone_surrogates_in_a_body() -> None:
+    escaped = message(converse(text="a \ud800 b"))
+    assert r"\ud800" in escaped
+    raw = json.dumps(converse(text="a \ud800 b"), ensure_ascii=False)
+
+    assert records.read(escaped).input.input_tokens == 100
+    assert records.read(raw).input.input_tokens == 100
+
+
+def test_last_of_two_equal_keys_counts() -> None:
+    text = message(converse(input_tokens=5)).replace(
+        '"inputTokenCount": 5', '"inputTokenCount": 5, "inputTokenCount": 6'
+    )
+
+    assert records.read(text).input.input_tokens == 6
+
+
+def test_long_number_in_a_body_is_skipped() -> None:
+    text = message(converse(input_tokens=5)).replace('"temperature": 0.5', '"temperature": ' + "9" * 5000)
+
+    assert records.read(text).input.input_tokens == 5
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["2026-11-23T12:00:05.250Z", "2026-11-23T12:00:05+00:00", "2026-11-23T13:00:05+01:00", "2026-11-23t12:00:05z"],
+)
+def test_moment_in_other_spellings(moment: str) -> None:
+    found = read(converse(timestamp=moment))
+
+    assert found.timestamp - datetime(2026, 11, 23, 12, 0, 5, tzinfo=UTC) < timedelta(seconds=1)
+
+
+# outputTokenCount missing
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [{"outputText": " Hello", "index": 0, "totalOutputTextTokenCount": 11}],
+        [
+            {"type": "message_start", "message": {"usage": {"output_tokens": 1}}},
+            {"type": "message_delta", "usage": {"output_tokens": 4}},
+            {"type": "message_stop", "amazon-bedrock-invocationMetrics": {"outputTokenCount": 11}},
+        ],
+        [{"usage": {"output_tokens": 11}}, {"type": "message_stop"}],
+        {"usage": {"outputTokens": 11}},
+        {"usage": {"completion_tokens": 11}},
+        {"amazon-bedrock-invocationMetrics": {"outputTokenCount": "11"}},
+        [None, "odd", {"usage": None}, {"usage": {"output_tokens": 11}}, 5],
+    ],
+)
+def test_output_count_is_found_in_the_answer(answer: object) -> None:
+    assert read(invoke(TITAN, {}, answer=answer, output_tokens=None)).output.output_tokens == 11
+
+
+def test_output_count_of_the_record_comes_before_the_answer() -> None:
+    answer = {"usage": {"outputTokens": 99}}
+
+    assert read(invoke(TITAN, {}, answer=answer, output_tokens=11)).output.output_tokens == 11
+
+
+@pytest.mark.parametrize("answer", [{}, [], "text", [{"usage": {"output_tokens": None}}]])
+def test_answer_without_a_count(answer: object) -> None:
+    assert read(invoke(TITAN, {}, answer=answer, output_tokens=None)).output.output_tokens is None
+
+
+# What is refused
+
+
+def changed(path: str, value: object) -> str:
+    entry: Any = converse()
+    *parents, last = path.split(".")
+    holder = entry
+    for parent in parents:
+        holder = holder[parent]
+    holder[last] = value
+    return message(entry)
+
+
+def without(key: str) -> str:
+    return message({name: value for name, value in converse().items() if name != key})
+
+
+BAD = [
+    ("", "not_json"),
+    ("plain text", "not_json"),
+    ('{"timestamp": "2026', "not_json"),
+    (message(converse()) + " and more", "not_json"),
+    ("[]", "not_an_object"),
+    ("5", "not_an_object"),
+    ("null", "not_an_object"),
+    ('"text"', "not_an_object"),
+    ("NaN", "not_an_object"),
+    ("[" * 100_000, "too_deep"),
+    (message(converse()).replace('"temperature": 0.5', '"temperature": ' + "[" * 100_000), "too_deep"),
+    (changed("schemaType", "SomethingElse"), "wrong_schema"),
+    (changed("schemaType", None), "wrong_schema"),
+    (without("timestamp"), "missing_timestamp"),
+    (changed("timestamp", None), "missing_timestamp"),
+    (changed("timestamp", 1795435205), "bad_timestamp"),
+    (changed("timestamp", "yesterday"), "bad_timestamp"),
+    (changed("timestamp", "2026-11-23T12:00:05"), "bad_timestamp"),  # of no zone: could be any hour
+    (changed("timestamp", "2026-13-45T12:00:05Z"), "bad_timestamp"),
+    (without("modelId"), "missing_model_id"),
+    (changed("modelId", None), "missing_model_id"),
+    (changed("modelId", 5), "wrong_type"),
+    (changed("operation", ["Converse"]), "wrong_type"),
+    (changed("errorCode", 500), "wrong_type"),
+    (changed("identity", "arn"), "wrong_type"),
+    (changed("identity", {"arn": 5}), "wrong_type"),
+    (changed("requestMetadata", ["team"]), "wrong_type"),
+    (changed("performanceConfig", "optimized"), "wrong_type"),
+    (changed("input", []), "wrong_type"),
+    (changed("output", "text"), "wrong_type"),
+    (changed("input.inputTokenCount", "five"), "wrong_type"),
+    (changed("input.inputTokenCount", ""), "wrong_type"),
+    (changed("input.inputTokenCount", "-"), "wrong_type"),
+    (changed("input.inputTokenCount", "\u0665"), "wrong_type"),
+    (changed("input.inputTokenCount", 5.5), "wrong_type"),
+    (changed("input.inputTokenCount", True), "wrong_type"),
+    (changed("input.inputTokenCount", [5]), "wrong_type"),
+    (changed("input.inputTokenCount", float("nan")), "wrong_type"),
+    (changed("input.inputTokenCount", float("inf")), "wrong_type"),
+    (changed("input.inputTokenCount", -1), "negative_count"),
+    (changed("input.inputTokenCount", "-1"), "negative_count"),
+    (changed("input.cacheReadInputTokenCount", -1), "negative_count"),
+    (changed("input.cacheWriteInputTokenCount", -1), "negative_count"),
+    (changed("output.outputTokenCount", -1), "negative_count"),
+    (changed("input.inputTokenCount", MAX_COUNT + 1), "absurd_count"),
+    (changed("output.outputTokenCount", 10**400), "absurd_count"),
+    (message(converse()).replace('"inputTokenCount": 100', '"inputTokenCount": ' + "9" * 5000), "not_json"),
+    (message(invoke(TITAN, {}, answer={"usage": {"outputTokens": -3}}, output_tokens=None)), "negative_count"),
+]
+
+
+@pytest.mark.parametrize(("text", "reason"), BAD, ids=[f"{reason}-{text[-40:]!r}" for text, reason in BAD])
+def test_refusal_has_a_reason(text: str, reason: str) -> None:
+    assert reason_for(text) == reason
+
+
+def test_count_with_two_signs_is_refused() -> None:
+    assert reason_for(changed("input.inputTokenCount", "--5")) == "wrong_type"
+
+
+def test_largest_count_is_taken() -> None:
+    assert read(converse(input_tokens=MAX_COUNT)).input.input_tokens == MAX_COUNT
+
+
+def test_refusal_names_the_request() -> None:
+    with pytest.raises(RecordError) as caught:
+        read(converse(output_tokens=-1, requestId="req-1"))
+
+    assert caught.value.request_id == "req-1"
+
+
+@pytest.mark.parametrize("request_id", ["a prompt in disguise", "", "x" * 129, "zwölf", "a\nb", 5, None, ["x"]])
+def test_request_id_that_does_not_look_like_one_is_not_named(request_id: object) -> None:
+    assert records.request_id_of(request_id) is None
+    with pytest.raises(RecordError) as caught:
+        read(record(requestId=request_id, input=[]))
+    assert caught.value.request_id is None
+
+
+def test_refusal_holds_no_text() -> None:
+    with pytest.raises(RecordError) as caught:
+        read(converse(text="a secret", output_tokens=-1))
+
+    assert "secret" not in f"{caught.value!r} {caught.value.__cause__!r}"

@@ -1,0 +1,103 @@
+"""The quota snapshot of one container: how often it is read, and what is left when it cannot be."""
+
+import logging
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.quotas import BucketQuota, Snapshot
+from bedrock_quota.snapshots import REFRESH_SECONDS, Snapshots
+
+BUCKET = Bucket("a.model", EndpointType.REGIONAL)
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+class Source:
+    """A state table and a clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.answer: Snapshot | Exception | None = None
+        self.reads, self.seconds = 0, 1_000.0
+
+    def read(self) -> Snapshot | None:
+        self.reads += 1
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def clock(self) -> float:
+        return self.seconds
+
+
+def snapshot(tokens: float, fetched_at: datetime = NOON) -> Snapshot:
+    return Snapshot(fetched_at, ((BUCKET, BucketQuota(tokens_per_minute=tokens)),))
+
+
+@pytest.fixture
+def source() -> Source:
+    return Source()
+
+
+@pytest.fixture
+def snapshots(source: Source) -> Snapshots:
+    return Snapshots(source.read, source.clock)
+
+
+def test_snapshot_is_read_once_and_again_when_it_is_time(source: Source, snapshots: Snapshots) -> None:
+    source.answer = snapshot(1)
+    assert snapshots.quotas() == {BUCKET: BucketQuota(tokens_per_minute=1)}
+    source.answer = snapshot(2)
+    source.seconds += REFRESH_SECONDS - 1
+    assert snapshots.quotas() == {BUCKET: BucketQuota(tokens_per_minute=1)}
+    assert source.reads == 1
+
+    source.seconds += 1
+
+    assert snapshots.quotas() == {BUCKET: BucketQuota(tokens_per_minute=2)}
+    assert source.reads == 2
+
+
+def test_container_keeps_a_snapshot_for_minutes_at_most() -> None:
+    assert REFRESH_SECONDS <= 300
+
+
+def test_failed_read_is_logged_and_the_last_snapshot_stays(
+    source: Source, snapshots: Snapshots, caplog: pytest.LogCaptureFixture
+) -> None:
+    source.answer = snapshot(1)
+    snapshots.quotas()
+    source.answer, source.seconds = RuntimeError("no table"), source.seconds + REFRESH_SECONDS
+
+    with caplog.at_level(logging.WARNING):
+        found = snapshots.quotas()
+
+    assert found == {BUCKET: BucketQuota(tokens_per_minute=1)}
+    assert [record.message for record in caplog.records] == [
+        "the quota snapshot could not be read; going on with the last one, if any"
+    ]
+    assert snapshots.age_seconds(NOON + timedelta(seconds=90)) == 90
+
+
+def test_failed_read_is_not_tried_again_with_every_delivery(source: Source, snapshots: Snapshots) -> None:
+    source.answer = RuntimeError("no table")
+    assert [snapshots.quotas() for _ in range(5)] == [None] * 5
+    assert source.reads == 1
+
+    source.answer, source.seconds = snapshot(1), source.seconds + REFRESH_SECONDS
+
+    assert snapshots.quotas() == {BUCKET: BucketQuota(tokens_per_minute=1)}
+
+
+def test_before_the_first_fetch_there_is_none(source: Source, snapshots: Snapshots) -> None:
+    assert snapshots.quotas() is None
+    assert snapshots.age_seconds(NOON) is None
+    assert source.reads == 1
+
+
+def test_snapshot_that_goes_missing_leaves_the_last_one(source: Source, snapshots: Snapshots) -> None:
+    source.answer = snapshot(1)
+    snapshots.quotas()
+    source.answer, source.seconds = None, source.seconds + REFRESH_SECONDS
+
+    assert snapshots.quotas() == {BUCKET: BucketQuota(tokens_per_minute=1)}
