@@ -25,7 +25,7 @@ demo: setup ## Deploy on this machine, play an hour of traffic, show the table
 	$(BIN)/quota-monitor demo
 
 test: setup check ## Run every check and test
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadgroup
 
 check: setup ## Lint, types, template
 	$(BIN)/ruff check .

@@ -15,6 +15,13 @@ LOG_STREAM = "aws/bedrock/modelinvocations"
 PROCESSOR_LOG = "/aws/lambda/quota-e2e-metric-processor"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run all end-to-end tests in one process: they share one emulator."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("e2e"))
+
+
 @pytest.fixture(scope="session")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     directory: Path = tmp_path_factory.mktemp("localaws")
