@@ -223,11 +223,11 @@ def test_application_profile_shares_the_bucket_of_its_model(registry: Registry) 
     assert account.listed
 
 
-def test_application_profile_is_asked_for_again_since_its_cache_may_forget(registry: Registry) -> None:
-    resolver = Resolver(OutOfScope("unresolved_profile"))
+@pytest.mark.parametrize("before", [OutOfScope("unresolved_profile"), Reference(SONNET, CROSS)])
+def test_application_profile_is_left_to_the_resolvers_cache(registry: Registry, before: Reference | OutOfScope) -> None:
+    resolver = Resolver(before)
     accounts = Accounts(registry, resolver)
-    record = records.read(message(converse(PROFILE_ARN)))
-    assert accounts.of(record, NOW) == OutOfScope("unresolved_profile")
+    accounts.of(records.read(message(converse(PROFILE_ARN))), NOW)
 
     resolver.answer = Reference(NOVA, REGIONAL)
 

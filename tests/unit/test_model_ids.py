@@ -21,6 +21,7 @@ HAIKU = "anthropic.claude-haiku-4-5-20251001-v1:0"
         ("deepseek.v3.2", "deepseek.v3.2"),  # a second dot is not a prefix
         ("acme.rocket.v2", "acme.rocket.v2"),  # nor where the provider is unknown
         ("newcomer.model-1", "newcomer.model-1"),
+        ("amazon.meta.mixed-v1:0", "amazon.meta.mixed-v1:0"),  # a provider is never taken for a geography
     ],
 )
 def test_bare_id_is_regional(model_id: str, bare: str) -> None:

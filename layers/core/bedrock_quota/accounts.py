@@ -114,7 +114,7 @@ class Accounts:
         """Account for one record.
 
         Raises `RecordError` with the reason `too_old` or `too_far_ahead` for a timestamp that CloudWatch would
-        drop without a word.
+        drop without a word, `missing_output_count` for text that was made but not counted, or `absurd_count`.
         """
         seconds = int(record.timestamp.timestamp())
         age = now.timestamp() - seconds
@@ -135,6 +135,8 @@ class Accounts:
         cache_read, cache_write = given.cache_read_tokens or 0, given.cache_write_tokens or 0
         output_tokens = record.output.output_tokens or 0
         has_text = rate.model is None or rate.model.kind is Kind.TEXT
+        if has_text and input_tokens and record.output.output_tokens is None:
+            raise RecordError("missing_output_count", record.request_id)
         blocked = has_text and not (input_tokens or cache_read or cache_write or output_tokens)
         limit = max_tokens.of(record, rate.model, rate.provider)
         bucket = rate.bucket
@@ -185,7 +187,7 @@ class Accounts:
             burndown=self._registry.burndown_of(found.model_id, day),
             application_profile=application_profile,
         )
-        if application_profile is None:  # profiles have a cache of their own, which forgets
+        if application_profile is None:  # profiles have a memory of their own
             self._remember(key, rate)
         return rate
 

@@ -30,8 +30,9 @@ def name_of(arn: str | None) -> str:
     """
     resource = (arn or "").split(":", 5)[-1]
     kind, _, rest = resource.partition("/")
-    if kind == "assumed-role" and rest:
-        return label(rest.partition("/")[0])
-    if kind in {"user", "role", "federated-user"} and rest:
-        return label(rest.rpartition("/")[2])
-    return "root" if resource == "root" else UNKNOWN_CALLER
+    name = "root" if resource == "root" else ""
+    if kind == "assumed-role":
+        name = rest.partition("/")[0]
+    elif kind in {"user", "role", "federated-user"}:
+        name = rest.rpartition("/")[2]
+    return label(name) or UNKNOWN_CALLER

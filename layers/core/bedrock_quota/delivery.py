@@ -76,6 +76,8 @@ def _inflate(compressed: bytes, bound: int) -> bytes:
         inflated: bytes = inflater.decompress(compressed, bound)
     except zlib.error as error:  # type: ignore[misc]  # isal types its error as an instance
         raise DeliveryError("awslogs.data is not gzip") from error
+    if inflater.unused_data:
+        raise DeliveryError("awslogs.data goes on after its end")
     if not inflater.eof:
         too_long = len(inflated) >= bound
         raise DeliveryError(f"inflates to more than {bound} bytes" if too_long else "awslogs.data is cut short")

@@ -106,13 +106,19 @@ def undo(bedrock: BedrockClient, change: Change) -> str:
 
     Returns a sentence that says what was done. Raises what botocore raises.
     """
-    if read(bedrock) != change.after:
+    if not _is(change.after, read(bedrock) or {}):
         return "left invocation logging as it is: somebody has changed it since"
     if change.before is None:
         bedrock.delete_model_invocation_logging_configuration()
         return "switched invocation logging off again"
     bedrock.put_model_invocation_logging_configuration(loggingConfig=change.before)  # type: ignore[arg-type]
     return "restored the invocation logging that was there before"
+
+
+def _is(put: Configuration, found: Configuration) -> bool:
+    """Whether what is there is what was put; a flag that Bedrock has added by itself is no change of anybody's."""
+    added = {key: value for key, value in found.items() if key not in put and not isinstance(value, bool)}
+    return not added and all(found.get(key) == value for key, value in put.items())
 
 
 def remember(table: str, client: DynamoDBClient, change: Change) -> None:

@@ -4,7 +4,8 @@ from enum import StrEnum
 
 import msgspec
 
-from bedrock_quota.records import Record, RequestBody
+from bedrock_quota.errors import RecordError
+from bedrock_quota.records import MAX_COUNT, Record, RequestBody
 from bedrock_quota.registry import Kind, Model, Provider
 
 
@@ -38,7 +39,11 @@ def in_body(body: RequestBody) -> int | None:
     (`maxTokens`), Pegasus (`maxOutputTokens`). Asking for `n` answers (Jamba) reserves `n` times the limit.
     """
     limit = _first_limit(body)
-    return limit * max(body.choices or 1, 1) if limit is not None else None
+    return None if limit is None else limit * _answers(body)
+
+
+def _answers(body: RequestBody) -> int:
+    return max(body.choices or 1, 1)
 
 
 def _first_limit(body: RequestBody) -> int | None:
@@ -64,7 +69,8 @@ def of(record: Record, model: Model | None, provider: Provider) -> MaxTokens:
 
     Without a limit in the request, Converse counts as the model's maximum ("The default value is the maximum
     allowed value for the model", API reference of InferenceConfiguration, read 2026-11-23), InvokeModel as the
-    model's documented default. A model that is not in the registry counts as its provider's largest.
+    model's documented default. A model that is not in the registry counts as its provider's largest. Raises `RecordError` (`absurd_count`) where `n`
+    answers of that length are more than any model gives.
     """
     if model is not None and model.kind is not Kind.TEXT:
         return NO_OUTPUT
@@ -72,10 +78,18 @@ def of(record: Record, model: Model | None, provider: Provider) -> MaxTokens:
     if body is None:
         return UNKNOWN
     limit = in_body(body)
-    if limit is not None:
-        return MaxTokens(limit, Source.EXPLICIT)
+    if limit is None:
+        found = MaxTokens(_default(record.operation, model, provider) * _answers(body), Source.DEFAULT)
+    else:
+        found = MaxTokens(limit, Source.EXPLICIT)
+    if (found.value or 0) > MAX_COUNT:
+        raise RecordError("absurd_count", record.request_id)
+    return found
+
+
+def _default(operation: str, model: Model | None, provider: Provider) -> int:
     if model is None or model.max_output_tokens is None:
-        return MaxTokens(provider.max_output_tokens, Source.DEFAULT)
-    if model.default_max_tokens is not None and not record.operation.startswith("Converse"):
-        return MaxTokens(model.default_max_tokens, Source.DEFAULT)
-    return MaxTokens(model.max_output_tokens, Source.DEFAULT)
+        return provider.max_output_tokens
+    if model.default_max_tokens is not None and not operation.startswith("Converse"):
+        return model.default_max_tokens
+    return model.max_output_tokens

@@ -18,6 +18,9 @@ _logger = logging.getLogger(__name__)
 UNRESOLVED_SECONDS = 300
 """How long a profile that could not be resolved is left alone."""
 
+MAX_REMEMBERED = 10_000
+"""Profiles one container remembers before it starts anew."""
+
 UNRESOLVED = OutOfScope("unresolved_profile")
 
 
@@ -46,6 +49,9 @@ class Profiles:
         if self._clock() < self._unresolved.get(profile.arn, float("-inf")):
             return UNRESOLVED
         found = self._stored(profile) or self._asked(profile)
+        if len(self._known) + len(self._unresolved) >= MAX_REMEMBERED:
+            self._known.clear()
+            self._unresolved.clear()
         if isinstance(found, OutOfScope):
             self._unresolved[profile.arn] = self._clock() + UNRESOLVED_SECONDS
         else:

@@ -111,8 +111,7 @@ def read(message: str) -> Record:
     """Read one log event's message.
 
     Raises `RecordError` with one of these reasons: `not_json`, `not_an_object`, `too_deep`, `wrong_schema`,
-    `missing_timestamp`, `missing_model_id`, `missing_output_count`, `wrong_type`, `bad_timestamp`,
-    `negative_count`, `absurd_count`.
+    `missing_timestamp`, `missing_model_id`, `wrong_type`, `bad_timestamp`, `negative_count`, `absurd_count`.
     """
     try:
         record = _decoder.decode(message)

@@ -1,0 +1,264 @@
+"""What is written from the registry: the schema for editors and the page of models; and what `registry check` adds."""
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from bedrock_quota.buckets import EndpointType
+from bedrock_quota.quotas import Unit
+from bedrock_quota.registry import (
+    Burndown,
+    Kind,
+    Model,
+    Provider,
+    QuotaCodes,
+    RateStatus,
+    Registry,
+    RegistryFile,
+)  # fmt: skip
+from quota_monitor import completeness, models_page, registry_schema
+from quota_monitor import registry as commands
+
+SOURCES = sorted(commands.SOURCES.glob("*.toml"))
+
+ACME = Provider("acme", "Acme", (Burndown(7.0, date(2026, 1, 1), RateStatus.LISTED, "page A"),), 9_000)
+OTHER = Provider("*", "Any other provider", (Burndown(1.0, date(2026, 1, 1), RateStatus.LISTED, "page B"),), 1_000)
+
+
+def model(**fields: Any) -> Model:
+    return msgspec.convert(
+        {"id": "acme.rocket-v1:0", "name": "Rocket", "kind": "text", "max_output_tokens": 4_000, "source": "page C"}
+        | fields,
+        Model,
+    )
+
+
+def acme(*models: Model) -> Registry:
+    return Registry((ACME, OTHER), models)
+
+
+# What is in the repository is current
+
+
+def test_schema_is_current() -> None:
+    assert commands.SCHEMA.read_text(encoding="utf-8") == registry_schema.render(), "quota-monitor registry write"
+
+
+def test_page_is_current(registry: Registry) -> None:
+    assert commands.PAGE.read_text(encoding="utf-8") == models_page.render(registry), "quota-monitor registry write"
+
+
+def test_check_of_the_real_registry_passes() -> None:
+    result = CliRunner().invoke(commands.registry, ["check"])
+
+    assert result.exit_code == 0, result.output
+    assert "in order" in result.output
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A registry of its own, with nothing written from it yet."""
+    (tmp_path / "models").mkdir()
+    for path in SOURCES:
+        (tmp_path / "models" / path.name).write_bytes(path.read_bytes())
+    for name, path in (("SOURCES", "models"), ("SCHEMA", "schema.json"), ("PAGE", "models.md")):
+        monkeypatch.setattr(commands, name, tmp_path / path)
+    return tmp_path
+
+
+def test_check_names_what_is_not_current_and_write_makes_it_so(checkout: Path) -> None:
+    (checkout / "schema.json").write_text("{}")
+
+    before = CliRunner().invoke(commands.registry, ["check"])
+    wrote = CliRunner().invoke(commands.registry, ["write"])
+    after = CliRunner().invoke(commands.registry, ["check"])
+
+    assert before.exit_code == 1
+    assert "schema.json is not current; write it with `quota-monitor registry write`" in before.output
+    assert "models.md is not current" in before.output
+    assert wrote.exit_code == after.exit_code == 0
+
+
+def test_a_model_added_to_a_file_makes_the_page_stale(checkout: Path) -> None:
+    CliRunner().invoke(commands.registry, ["write"])
+    file = checkout / "models" / "deepseek.toml"
+    file.write_text(
+        file.read_text() + '\n[[models]]\nid = "deepseek.v9"\nname = "V9"\nkind = "embedding"\nsource = "a page"\n'
+    )
+
+    result = CliRunner().invoke(commands.registry, ["check"])
+
+    assert result.exit_code == 1
+    assert "models.md is not current" in result.output
+    assert "schema.json" not in result.output
+
+
+def test_a_wrong_file_is_named(checkout: Path) -> None:
+    (checkout / "models" / "deepseek.toml").write_text("[provider]\nid = 1\n")
+
+    result = CliRunner().invoke(commands.registry, ["check"])
+
+    assert result.exit_code == 1
+    assert "Error: deepseek.toml: Expected `str`, got `int` - at `$.provider.id`" in result.output
+
+
+# The schema says what the reader says
+
+
+def as_an_editor_sees_it(text: str) -> Any:
+    return json.loads(msgspec.json.encode(msgspec.toml.decode(text)))
+
+
+@pytest.fixture(scope="module")
+def validator() -> jsonschema.Draft7Validator:
+    schema = json.loads(registry_schema.render())
+    jsonschema.Draft7Validator.check_schema(schema)
+    return jsonschema.Draft7Validator(schema)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_every_real_file_fits_the_schema_and_names_it(path: Path, validator: jsonschema.Draft7Validator) -> None:
+    text = path.read_text(encoding="utf-8")
+
+    validator.validate(as_an_editor_sees_it(text))
+
+    assert text.startswith("#:schema ../schema.json\n")
+    assert (path.parent / "../schema.json").resolve() == commands.SCHEMA
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        'id = "acme.rocket"\nname = "Rocket"\nkind = "poem"\nsource = "a page"',
+        'id = "us.Acme"\nname = "Rocket"\nkind = "text"\nsource = "a page"',
+        'id = "acme.rocket"\nname = "Rocket"\nkind = "text"\nsource = "a page"\nburn = 1',
+        'id = "acme.rocket"\nname = "Rocket"\nkind = "text"',
+        'id = "acme.rocket"\nname = "Rocket"\nkind = "text"\nsource = "a page"\nquota_codes.moon = {}',
+        'id = "acme.rocket"\nname = "Rocket"\nkind = "text"\nsource = "a"\nquota_codes.regional.tokens_per_day = "L-1"',
+    ],
+    ids=["kind", "id", "field", "missing", "endpoint type", "code"],
+)
+def test_schema_refuses_what_the_reader_refuses(wrong: str, validator: jsonschema.Draft7Validator) -> None:
+    text = f"{SOURCES[0].read_text(encoding='utf-8')}\n[[models]]\n{wrong}\n"
+
+    with pytest.raises(jsonschema.ValidationError):
+        validator.validate(as_an_editor_sees_it(text))
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.toml.decode(text, type=RegistryFile)
+
+
+def test_schema_explains_types_and_fields() -> None:
+    definitions = json.loads(registry_schema.render())["definitions"]
+
+    assert definitions["Model"]["description"].startswith("One foundation model")
+    assert definitions["Model"]["properties"]["quota_names"]["description"].startswith("How Service Quotas spells")
+    assert definitions["Model"]["properties"]["max_output_tokens"]["type"] == "integer"  # TOML has no null
+
+
+# The page
+
+
+def test_page_has_a_row_for_every_model_once(registry: Registry) -> None:
+    page = models_page.render(registry)
+
+    for each in registry.models:
+        assert page.count(f"| `{each.id}` |") == 1, each.id
+
+
+def test_row_of_a_model_with_a_history_of_rates() -> None:
+    history = [
+        {"rate": 5.0, "since": "2025-03-01", "status": "listed", "source": "page D"},
+        {"rate": 10.5, "since": "2026-06-01", "status": "ambiguous", "source": "page E"},
+    ]
+    rocket = model(burndown=history, default_max_tokens=512, quota_names=["Acme Rocket", "Acme Rocket | V1"])
+
+    page = models_page.render(acme(rocket))
+
+    assert (
+        "| Rocket | `acme.rocket-v1:0` | text | 4,000 | 512 | 5× from 2025-03-01, 10.5× from 2026-06-01 | ambiguous "
+        "| Acme Rocket<br>Acme Rocket \\| V1 | limit 1, rate 2, rate 3 |"
+    ) in page
+    assert "\n1. page C\n2. page D\n3. page E\n" in page
+    assert "(0 models)" in page  # listed: the current rate is ambiguous
+
+
+def test_row_of_a_model_without_a_rate_limit_or_quota_of_its_own() -> None:
+    page = models_page.render(acme(model(kind="image", max_output_tokens=None)))
+
+    assert "| Rocket | `acme.rocket-v1:0` | image | – | – | 7× | listed | – | id 1, rate 2 |" in page
+    assert (
+        "A model of Acme that is not on this page counts at 7× and, where a request gives no limit, with 9,000" in page
+    )
+    assert "A provider that is not on this page counts at 1×" in page
+
+
+def test_page_shows_models_of_a_provider_without_a_file() -> None:
+    page = models_page.render(acme(model(id="zenith.lens")))
+
+    assert page.index("## Any other provider") < page.index("`zenith.lens`")
+
+
+# Completeness
+
+
+def test_real_registry_has_no_gaps(registry: Registry) -> None:
+    assert completeness.gaps(registry) == []
+
+
+def test_quota_names_as_service_quotas_has_them() -> None:
+    assert completeness.quota_name("Acme X", EndpointType.REGIONAL, Unit.TOKENS_PER_DAY) == (
+        "Model invocation max tokens per day for Acme X (doubled for cross-region calls)"
+    )
+    assert completeness.quota_name("Acme X", EndpointType.GLOBAL_CROSS_REGION, Unit.REQUESTS_PER_MINUTE) == (
+        "Global cross-region model inference requests per minute for Acme X"
+    )
+
+
+def test_codes_without_a_name_are_a_gap() -> None:
+    codes = {EndpointType.REGIONAL: QuotaCodes(tokens_per_minute="L-00000001")}
+    rocket = msgspec.structs.replace(model(), quota_codes=codes)
+
+    assert completeness.gaps(acme(rocket)) == [
+        "acme.rocket-v1:0: has quota_codes, but no quota_names by which to find its quotas"
+    ]
+
+
+def test_codes_of_nothing_are_a_gap() -> None:
+    rocket = msgspec.structs.replace(
+        model(quota_names=["Acme Rocket"]), quota_codes={EndpointType.REGIONAL: QuotaCodes()}
+    )
+
+    assert completeness.gaps(acme(rocket)) == ["acme.rocket-v1:0: quota_codes.regional is empty"]
+
+
+def test_a_name_that_a_rule_takes_for_another_quota_is_a_gap() -> None:
+    codes = {EndpointType.REGIONAL: QuotaCodes(tokens_per_minute="L-00000001")}
+    rocket = msgspec.structs.replace(model(quota_names=["Acme Custom Model"]), quota_codes=codes)
+
+    assert completeness.gaps(acme(rocket)) == [
+        "acme.rocket-v1:0: the quota 'On-demand model inference tokens per minute for Acme Custom Model' "
+        "does not lead to it (refused as custom_model)"
+    ]
+
+
+def test_a_name_that_ends_in_long_context_words_is_a_gap_of_all_its_quotas() -> None:
+    rocket = model(quota_names=["Acme Rocket 1M Context Length"])
+
+    found = completeness.gaps(acme(rocket))
+
+    assert len(found) == 12  # 4 endpoint types × 3 units
+    assert all(gap.endswith("does not lead to it (refused as unlisted_model)") for gap in found)
+
+
+def test_a_model_with_a_long_context_quota_is_found_by_that_name_too() -> None:
+    assert completeness.gaps(acme(model(quota_names=["Acme Rocket V1"], long_context_above=200_000))) == []
+
+
+def test_kinds_are_all_in_the_schema() -> None:
+    assert set(json.loads(registry_schema.render())["definitions"]["Kind"]["enum"]) == set(Kind)
