@@ -1,7 +1,7 @@
 # One command is the same here and in CI. `make setup` is what all others call first.
 SHELL := /bin/bash
-CANDIDATES := python3 python3.13 python3.12 python3.11
-PYTHON ?= $(firstword $(foreach each,$(CANDIDATES),$(shell $(each) -c 'import sys; print("$(each)") if (3, 11) <= sys.version_info[:2] <= (3, 13) else None' 2>/dev/null)))
+CANDIDATES := python3 python3.13 python3.12 python3.11 python3.14
+PYTHON ?= $(firstword $(foreach each,$(CANDIDATES),$(shell $(each) -c 'import sys; sys.version_info >= (3, 11) and print("$(each)")' 2>/dev/null)))
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 
@@ -14,7 +14,7 @@ help: ## Show what there is
 setup: .venv/ready ## Make .venv with everything that is needed
 
 .venv/ready: pyproject.toml uv.lock
-	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found ($(CANDIDATES))" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and none was found ($(CANDIDATES))" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "setting up .venv with $$($(BIN)/python --version), a minute the first time"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)

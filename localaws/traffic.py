@@ -285,7 +285,7 @@ CAST = (
         served_by=US,
     ),
     Application(
-        name="old drafts: a model whose quota was taken back to 0 in this hour",
+        name="old drafts: a model whose quota is 0 in this account",
         caller="assumed-role/OldDrafts/cron",
         model="us.anthropic.claude-opus-4-1-20250805-v1:0",
         operation=calls.CONVERSE,
@@ -294,7 +294,7 @@ CAST = (
         input_tokens=Spread(260, 0.4),
         output_tokens=Spread(300, 0.4, most=1500),
         max_tokens=1500,
-        failures=(Failures(THROTTLED, every=1, during=(range(20, MINUTES),)),),
+        failures=(Failures(THROTTLED, every=1),),
         served_by=US,
     ),
     Application(

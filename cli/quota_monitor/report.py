@@ -83,13 +83,13 @@ def _urgency(use: BucketUse) -> tuple[float, int]:
 def _row(use: BucketUse) -> Iterator[RenderableType]:
     yield Text(f"{use.bucket.model_id}\n") + Text(f"  {use.bucket.endpoint_type}", style="dim")
     yield _quota(use.token_quota)
-    yield _peak(use.peak_reserved, use.token_quota)
+    yield _peak(use.peak_reserved if use.requests else 0, use.token_quota)
     yield _peak(use.peak_consumed, use.token_quota)
     throttled = f"\n({use.throttled_requests:,})" if use.throttled_requests else ""
     yield Text(f"{use.requests:,}") + Text(throttled, style="red")
     yield _peak(use.peak_requests, use.request_quota)
-    yield Text(f"{use.coverage:.0%}", style="" if use.coverage == 1 else "yellow")
-    yield _most(use)
+    yield Text(f"{use.coverage:.0%}", style="" if use.coverage == 1 else "yellow") if use.requests else Text()
+    yield _most(use) if use.requests else Text()
 
 
 def _quota(quota: float | None) -> Text:
@@ -141,8 +141,8 @@ def _findings(uses: Iterable[BucketUse]) -> Iterator[tuple[_Part, ...]]:
             found = True
             yield (
                 ("A quota of 0: ", "bold red"),
-                f"{bucket} may take no call at all, {use.requests:,} went through and {use.throttled_requests:,} were "
-                "throttled. Ask for an increase in Service Quotas, or move to a model that the account may use.",
+                f"{bucket} may take no call at all, and {use.throttled_requests:,} were throttled. "
+                "Ask for an increase in Service Quotas, or move to a model that the account may use.",
             )
         elif use.token_quota and max(use.peak_reserved or 0, use.peak_consumed) >= use.token_quota:
             found = True
@@ -162,8 +162,8 @@ def _over_quota(use: BucketUse, bucket: str, quota: float) -> tuple[_Part, ...]:
     reserved, consumed = use.peak_reserved or 0.0, use.peak_consumed
     parts: list[_Part] = [
         (f"{bucket} throttles: ", "bold red"),
-        f"in {_minutes_over(use, quota)} its callers reserved more than its quota, {_percent(reserved, quota)} at the "
-        f"peak; what they consumed was at most {_percent(consumed, quota)}. "
+        f"its callers reserved up to {_percent(reserved, quota)} of its quota in a minute, more than all of it in "
+        f"{_minutes_over(use, quota)}; what they consumed was at most {_percent(consumed, quota)}. "
         f"{use.throttled_requests:,} requests were throttled.",
     ]
     better = relief(use)

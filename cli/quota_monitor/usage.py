@@ -96,7 +96,7 @@ class BucketUse(msgspec.Struct, frozen=True):
     @property
     def coverage(self) -> float:
         """Share of these requests whose max_tokens is known, from 0 to 1."""
-        return sum(minute.known_requests for minute in self.minutes) / self.requests if self.requests else 0.0
+        return sum(minute.known_requests for minute in self.minutes) / self.requests if self.requests else 1.0
 
     @property
     def peak_reserved(self) -> float | None:
@@ -117,17 +117,17 @@ class BucketUse(msgspec.Struct, frozen=True):
 def collect(
     session: boto3.Session, *, namespace: str, log_group: str, window: Window, since: datetime
 ) -> list[BucketUse]:
-    """Return the use of every bucket that had a call in the window, by model and endpoint type.
+    """Return the use of every bucket that had a call in the window, or would have had but for its quota.
 
     CloudWatch has the sums; who called stands in the metric lines of the processor's `log_group`, written after
     `since`. Raises what botocore raises.
     """
     cloudwatch = session.client("cloudwatch")
-    buckets = sorted(fetching.buckets_in_use(cloudwatch, namespace))
-    minutes = _minutes(cloudwatch, namespace, buckets, window)
-    quotas = _quotas(cloudwatch, namespace, buckets)
     metric_lines = list(_metric_lines(session.client("logs"), log_group, window, since))
     callers, throttled = _callers(metric_lines), _throttled(metric_lines)
+    buckets = sorted(fetching.buckets_in_use(cloudwatch, namespace) | throttled.keys())
+    minutes = _minutes(cloudwatch, namespace, buckets, window)
+    quotas = _quotas(cloudwatch, namespace, buckets)
     return [
         BucketUse(
             bucket=bucket,
@@ -138,7 +138,7 @@ def collect(
             throttled_requests=throttled.get(bucket, 0),
         )
         for bucket in buckets
-        if minutes[bucket]
+        if minutes[bucket] or bucket in throttled
     ]
 
 

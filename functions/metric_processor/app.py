@@ -17,7 +17,7 @@ from bedrock_quota.quotas import Snapshot
 from bedrock_quota.settings import Settings
 from bedrock_quota.snapshots import Snapshots
 
-logger = Logger(service="bedrock_quota", log_uncaught_exceptions=True)
+logger = Logger(service="bedrock_quota")
 
 
 class Container(msgspec.Struct, frozen=True):
@@ -26,6 +26,8 @@ class Container(msgspec.Struct, frozen=True):
     settings: Settings
     accounts: Accounts
     snapshots: Snapshots
+    warned_of: set[str]
+    """Unlisted models that this container has named in its log."""
 
 
 @functools.cache
@@ -41,6 +43,7 @@ def container() -> Container:
         settings=given,
         accounts=Accounts(known, Profiles(given.state_table).resolve, given.metadata_keys),
         snapshots=Snapshots(read_snapshot),
+        warned_of=set(),
     )
 
 
@@ -69,7 +72,8 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, int]:
     )
     for rejected in outcome.rejected[: processing.MAX_NAMED]:
         logger.warning("record rejected", reason=rejected.reason, request_id=rejected.request_id)
-    for model_id in outcome.unlisted:
+    for model_id in sorted(set(outcome.unlisted) - parts.warned_of):
+        parts.warned_of.add(model_id)
         logger.warning(
             "model is not in the registry: its burndown rate and default max_tokens are its provider's; "
             "add it as docs/adding-models.md says",

@@ -11,7 +11,7 @@ from aws_lambda_powertools import Logger
 from bedrock_quota import clients, custom_resources, fetching, lines, registry, settings, state
 from bedrock_quota.errors import QuotaFetchError
 
-logger = Logger(service="bedrock_quota", log_uncaught_exceptions=True)
+logger = Logger(service="bedrock_quota")
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, int] | None:

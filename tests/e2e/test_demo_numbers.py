@@ -29,9 +29,13 @@ def test_the_demos_numbers_are_those_of_an_independent_sum(local: Instance) -> N
         if profile.name == summary["inferenceProfileName"]
     }
     expected = sum_up(records, facts_of(ROOT / "registry" / "models", datetime.now(UTC)), profiles)
-    assert {(use.bucket.model_id, use.bucket.endpoint_type.value) for use in shown.uses} == set(expected.buckets)
+    called = [use for use in shown.uses if use.requests]
+    assert {(use.bucket.model_id, use.bucket.endpoint_type.value) for use in called} == set(expected.buckets)
     assert len(expected.buckets) >= 8
-    for use in shown.uses:
+    # and the bucket with a quota of 0, where every call fails, is shown all the same
+    (refused,) = [use for use in shown.uses if not use.requests]
+    assert (refused.token_quota, refused.throttled_requests > 0) == (0, True)
+    for use in called:
         sums = expected.buckets[use.bucket.model_id, use.bucket.endpoint_type.value]
         found = {
             each.minute: (each.reserved_tokens, each.consumed_tokens, each.requests, each.known_requests)

@@ -301,6 +301,19 @@ def test_command_names_a_profile_that_is_not_there(sync: Any) -> None:
     assert "(nobody) could not be found" in result.output
 
 
+@pytest.mark.usefixtures("no_aws")
+def test_command_names_an_aws_configuration_that_cannot_be_read(
+    sync: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config").write_text("not a section\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+
+    result = sync("--region", "us-east-1")
+
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: Unable to parse config file")
+
+
 # Listing an account
 
 

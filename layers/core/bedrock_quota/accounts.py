@@ -11,13 +11,13 @@ from datetime import UTC, date, datetime
 
 import msgspec
 
-from bedrock_quota import callers, max_tokens, model_ids
+from bedrock_quota import callers, max_tokens, model_ids, records
 from bedrock_quota.buckets import Bucket, EndpointType
 from bedrock_quota.errors import RecordError
 from bedrock_quota.max_tokens import Source
 from bedrock_quota.model_ids import ApplicationProfile, OutOfScope, Reference
 from bedrock_quota.records import Record
-from bedrock_quota.registry import Burndown, Kind, Model, Provider, Registry
+from bedrock_quota.registry import Burndown, Model, Provider, Registry
 
 LONG_CONTEXT_SUFFIX = ":1m"
 """Ends the `ModelId` of a model's 1M-context quota."""
@@ -74,11 +74,13 @@ class Account(msgspec.Struct, frozen=True):
 
 
 class FailedCall(msgspec.Struct, frozen=True):
-    """A call that Bedrock answered with an error: counted with its code; no tokens are invented."""
+    """A call that Bedrock answered with an error: counted with its code; no tokens are invented.
 
+    `bucket` is None where the call has none.
+    """
+
+    bucket: Bucket | None
     minute: int
-    model_id: str
-    endpoint_type: str
     caller: str
     operation: str
     error_code: str
@@ -114,7 +116,8 @@ class Accounts:
         """Account for one record.
 
         Raises `RecordError` with the reason `too_old` or `too_far_ahead` for a timestamp that CloudWatch would
-        drop without a word, `missing_output_count` for text that was made but not counted, or `absurd_count`.
+        drop without a word, `missing_input_count` or `missing_output_count` for text that was made but not counted,
+        or `absurd_count`.
         """
         seconds = int(record.timestamp.timestamp())
         age = now.timestamp() - seconds
@@ -125,8 +128,7 @@ class Accounts:
         caller = callers.name_of(record.identity.arn if record.identity else None)
         if record.error_code is not None:
             return self._failed(record, seconds, caller)
-        optimized = record.performance_config is not None and record.performance_config.latency == "optimized"
-        rate = self._rate(record.model_id, optimized, record.timestamp.astimezone(UTC).date())
+        rate = self._rate(record.model_id, _is_optimized(record), record.timestamp.astimezone(UTC).date())
         return rate if isinstance(rate, OutOfScope) else self._open(record, rate, seconds, caller)
 
     def _open(self, record: Record, rate: _Rate, started: int, caller: str) -> Account:
@@ -134,11 +136,11 @@ class Accounts:
         input_tokens = given.input_tokens or 0
         cache_read, cache_write = given.cache_read_tokens or 0, given.cache_write_tokens or 0
         output_tokens = record.output.output_tokens or 0
-        has_text = rate.model is None or rate.model.kind is Kind.TEXT
-        if has_text and input_tokens and record.output.output_tokens is None:
-            raise RecordError("missing_output_count", record.request_id)
-        blocked = has_text and not (input_tokens or cache_read or cache_write or output_tokens)
         limit = max_tokens.of(record, rate.model, rate.provider)
+        made_text = limit.source is not Source.NONE
+        blocked = made_text and (record.guardrail_blocked or _counts_nothing(record))
+        if made_text and not blocked:
+            _check_counts(record)
         bucket = rate.bucket
         threshold = rate.model.long_context_above if rate.model else None
         if threshold is not None and input_tokens + cache_read + cache_write > threshold:
@@ -149,7 +151,7 @@ class Accounts:
             caller=caller,
             application_profile=rate.application_profile,
             request_metadata=self._tags(record.request_metadata),
-            operation=callers.label(record.operation),
+            operation=records.word_of(record.operation),
             source=Source.NONE if blocked else limit.source,
             burndown=rate.burndown,
             input_tokens=input_tokens,
@@ -179,7 +181,8 @@ class Accounts:
         if isinstance(found, OutOfScope):
             return found
         model = self._registry.find(found.model_id)
-        endpoint_type = EndpointType.LATENCY_OPTIMIZED if optimized else found.endpoint_type
+        served_fast = optimized and model is not None and model.latency_optimized
+        endpoint_type = EndpointType.LATENCY_OPTIMIZED if served_fast else found.endpoint_type
         rate = _Rate(
             bucket=Bucket(model.id if model else found.model_id, endpoint_type),
             model=model,
@@ -197,16 +200,33 @@ class Accounts:
         self._rates[key] = rate
 
     def _failed(self, record: Record, started: int, caller: str) -> FailedCall:
-        found = model_ids.parse(record.model_id, self._providers)
-        reference = found if isinstance(found, Reference) else None
+        rate = self._rate(record.model_id, _is_optimized(record), record.timestamp.astimezone(UTC).date())
         return FailedCall(
+            bucket=None if isinstance(rate, OutOfScope) else rate.bucket,
             minute=started - started % 60,
-            model_id=reference.model_id if reference else callers.label(record.model_id),
-            endpoint_type=reference.endpoint_type if reference else "",
             caller=caller,
-            operation=callers.label(record.operation),
-            error_code=callers.label(record.error_code or ""),
+            operation=records.word_of(record.operation),
+            error_code=records.word_of(record.error_code),
         )
+
+
+def _is_optimized(record: Record) -> bool:
+    return record.performance_config is not None and record.performance_config.latency == "optimized"
+
+
+def _counts_nothing(record: Record) -> bool:
+    """Whether the model never ran, as in a Converse call that a guardrail blocked: 0 tokens in and out."""
+    given = record.input
+    cached = given.cache_read_tokens or given.cache_write_tokens
+    return given.input_tokens == 0 and record.output.output_tokens == 0 and not cached
+
+
+def _check_counts(record: Record) -> None:
+    """Refuse a call that made text and does not say how much: 0 would be invented."""
+    if record.input.input_tokens is None:
+        raise RecordError("missing_input_count", record.request_id)
+    if record.output.output_tokens is None:
+        raise RecordError("missing_output_count", record.request_id)
 
 
 MAX_REMEMBERED = 4096

@@ -33,8 +33,15 @@ def state() -> DynamoDBClient:
 
 @functools.cache
 def bedrock() -> BedrockClient:
-    """Bedrock's control plane, for application profiles and the logging configuration."""
+    """Bedrock's control plane, for application profiles: quick to give up, for metrics flow without them."""
     client: BedrockClient = _client("bedrock", seconds=2, attempts=2)
+    return client
+
+
+@functools.cache
+def bedrock_settings() -> BedrockClient:
+    """Bedrock's control plane, for the logging configuration: patient, since Put tries role and log group."""
+    client: BedrockClient = _client("bedrock", seconds=20, attempts=3)
     return client
 
 

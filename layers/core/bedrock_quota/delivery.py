@@ -18,7 +18,7 @@ try:
 except ImportError:  # a platform without a wheel: the same answer, slower
     import zlib  # type: ignore[no-redef]
 
-MAX_INFLATED_BYTES = 32 * 1024 * 1024
+MAX_INFLATED_BYTES = 16 * 1024 * 1024
 """CloudWatch Logs sends at most 1 MB compressed; honest JSON of that size inflates to some 10 MB. More is a bomb."""
 
 _GZIP_OR_ZLIB = 47

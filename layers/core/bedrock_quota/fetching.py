@@ -33,6 +33,8 @@ def list_quotas(client: ServiceQuotasClient) -> list[ListedQuota]:
                 ServiceCode=quotas.SERVICE_CODE, PaginationConfig={"PageSize": 100}
             ):
                 for quota in page["Quotas"]:
+                    if "Value" not in quota:  # listed with an ErrorReason instead: its default, if any, stands
+                        continue
                     found[quota["QuotaCode"]] = ListedQuota(quota["QuotaCode"], quota["QuotaName"], quota["Value"])
     except Exception as error:
         raise QuotaFetchError(f"Service Quotas could not be listed: {error}") from error

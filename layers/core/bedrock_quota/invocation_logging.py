@@ -1,30 +1,31 @@
 """The account's invocation-logging configuration: adopted where there is one, extended or made where there is none.
 
 One configuration per account and Region; `PutModelInvocationLoggingConfiguration` replaces all of it, so what is
-there is read first and kept (API reference, read 2026-11-23).
+there is read first and kept (API reference, read 2026-11-23). What this stack put there bears the ARN of its role:
+that is how it is known again, changed with the stack and taken out with it, without anything to remember.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from botocore.exceptions import ClientError
 
 from bedrock_quota.errors import QuotaMonitorError
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock import BedrockClient
-    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_logs import CloudWatchLogsClient
 
-_logger = logging.getLogger(__name__)
-
-CHANGE_ID = "invocation-logging"
-"""The state table's item that remembers what was changed, so that just that can be undone."""
-
 Configuration = Mapping[str, Any]
+
+PROPAGATION_SECONDS = 90
+"""How long a new role may take until Bedrock can use it: until then Put answers `Failed to validate permissions`."""
+
+_RETRY_SECONDS = 5
 
 
 class InvocationLoggingError(QuotaMonitorError):
@@ -37,19 +38,24 @@ class Wanted(msgspec.Struct, frozen=True):
     log_group: str
     role_arn: str
     retention_days: int
-    own_log_groups: tuple[str, ...]
+    own_log_groups: tuple[str, ...] = ()
 
 
-class Change(msgspec.Struct, frozen=True):
-    """A change made to the configuration: what was there before (None: nothing) and what was put."""
+class SetUp(msgspec.Struct, frozen=True):
+    """The log group to read, and a sentence that says what was done to have it."""
 
-    before: dict[str, Any] | None
-    after: dict[str, Any]
+    log_group: str
+    done: str
 
 
 def log_group_of(configuration: Configuration | None) -> str | None:
     """Return the log group a configuration delivers to, or None."""
     return (configuration or {}).get("cloudWatchConfig", {}).get("logGroupName") or None
+
+
+def is_ours(configuration: Configuration | None, role_arn: str) -> bool:
+    """Whether it is this stack that has Bedrock deliver to CloudWatch: with the stack's own role."""
+    return bool((configuration or {}).get("cloudWatchConfig", {}).get("roleArn") == role_arn)
 
 
 def read(client: BedrockClient) -> dict[str, Any] | None:
@@ -58,39 +64,47 @@ def read(client: BedrockClient) -> dict[str, Any] | None:
     return found.get("loggingConfig") or None
 
 
-def set_up(bedrock: BedrockClient, logs: CloudWatchLogsClient, wanted: Wanted) -> tuple[str, str, Change | None]:
-    """See to it that invocation logs reach a CloudWatch log group.
+def set_up(
+    bedrock: BedrockClient, logs: CloudWatchLogsClient, wanted: Wanted, sleep: Callable[[float], None] = time.sleep
+) -> SetUp:
+    """See to it that invocation logs reach a CloudWatch log group, on creation and on every update of the stack.
 
-    Returns the group, a sentence that says what was done, and the change, if any. Raises
-    `InvocationLoggingError` where the group is one of this stack's own (it would feed itself).
+    Raises `InvocationLoggingError` where the group is one of this stack's own (it would feed itself), and what
+    botocore raises.
     """
     before = read(bedrock)
-    group = log_group_of(before)
-    if (group or wanted.log_group) in wanted.own_log_groups:
+    ours = is_ours(before, wanted.role_arn)
+    group = wanted.log_group if ours else log_group_of(before) or wanted.log_group
+    if group in wanted.own_log_groups:
         raise InvocationLoggingError(
-            f"{group or wanted.log_group} is a log group of this stack: its metric lines would be read as records for "
-            "ever. Have Bedrock's invocation logs delivered to a group of their own and deploy again."
+            f"{group} is a log group of this stack: its metric lines would be read as records for ever. "
+            "Have Bedrock's invocation logs delivered to a group of their own and deploy again."
         )
-    if before is not None and group is not None:
+    if before is not None and log_group_of(before) == group:
+        if ours:
+            return SetUp(group, "kept the invocation logging that this stack set up")
         text = before.get("textDataDeliveryEnabled", True)
         warning = "" if text else "; text delivery is off, so max_tokens stays unknown"
-        return group, f"adopted the existing invocation logging{warning}", None
+        return SetUp(group, f"adopted the existing invocation logging{warning}")
     _make_group(logs, wanted)
-    after = {
-        **(
-            before
-            or {
-                "textDataDeliveryEnabled": True,
-                "imageDataDeliveryEnabled": False,
-                "embeddingDataDeliveryEnabled": False,
-                "videoDataDeliveryEnabled": False,
-            }
-        ),
-        "cloudWatchConfig": {"logGroupName": wanted.log_group, "roleArn": wanted.role_arn},
-    }
-    bedrock.put_model_invocation_logging_configuration(loggingConfig=after)  # type: ignore[arg-type]
-    done = "added CloudWatch to the existing invocation logging" if before else "switched invocation logging on"
-    return wanted.log_group, done, Change(before, after)
+    _put(bedrock, _with_cloudwatch(before, wanted), sleep)
+    if ours:
+        return SetUp(group, f"moved the invocation logging that this stack set up to {group}")
+    return SetUp(group, "added CloudWatch to the existing invocation logging" if before else "switched it on")
+
+
+TEXT_ONLY: Configuration = {
+    "textDataDeliveryEnabled": True,
+    "imageDataDeliveryEnabled": False,
+    "embeddingDataDeliveryEnabled": False,
+    "videoDataDeliveryEnabled": False,
+}
+"""What is delivered where nothing was: request and response texts, for `max_tokens` stands in the request."""
+
+
+def _with_cloudwatch(before: Configuration | None, wanted: Wanted) -> dict[str, Any]:
+    delivery = {"logGroupName": wanted.log_group, "roleArn": wanted.role_arn}
+    return {**(before or TEXT_ONLY), "cloudWatchConfig": delivery}
 
 
 def _make_group(logs: CloudWatchLogsClient, wanted: Wanted) -> None:
@@ -101,32 +115,35 @@ def _make_group(logs: CloudWatchLogsClient, wanted: Wanted) -> None:
     logs.put_retention_policy(logGroupName=wanted.log_group, retentionInDays=wanted.retention_days)
 
 
-def undo(bedrock: BedrockClient, change: Change) -> str:
-    """Take a change back, if nobody has changed the configuration since. The log group and its logs stay.
+def _put(bedrock: BedrockClient, configuration: Mapping[str, Any], sleep: Callable[[float], None]) -> None:
+    """Put a configuration; Bedrock tries the role at once, and a new role's policy takes a while to be known."""
+    attempts = PROPAGATION_SECONDS // _RETRY_SECONDS
+    for attempt in range(attempts + 1):
+        try:
+            bedrock.put_model_invocation_logging_configuration(loggingConfig=configuration)  # type: ignore[arg-type]
+        except ClientError as error:
+            refused = error.response["Error"]
+            not_yet = (
+                refused.get("Code") == "ValidationException" and "permission" in refused.get("Message", "").lower()
+            )
+            if not not_yet or attempt == attempts:
+                raise
+            sleep(_RETRY_SECONDS)
+        else:
+            return
+
+
+def take_out(bedrock: BedrockClient, role_arn: str) -> str:
+    """Take out what this stack put into the configuration, and nothing else. The log group and its logs stay.
 
     Returns a sentence that says what was done. Raises what botocore raises.
     """
-    if not _is(change.after, read(bedrock) or {}):
-        return "left invocation logging as it is: somebody has changed it since"
-    if change.before is None:
-        bedrock.delete_model_invocation_logging_configuration()
-        return "switched invocation logging off again"
-    bedrock.put_model_invocation_logging_configuration(loggingConfig=change.before)  # type: ignore[arg-type]
-    return "restored the invocation logging that was there before"
-
-
-def _is(put: Configuration, found: Configuration) -> bool:
-    """Whether what is there is what was put; a flag that Bedrock has added by itself is no change of anybody's."""
-    added = {key: value for key, value in found.items() if key not in put and not isinstance(value, bool)}
-    return not added and all(found.get(key) == value for key, value in put.items())
-
-
-def remember(table: str, client: DynamoDBClient, change: Change) -> None:
-    """Store a change for the day it is undone. Raises what botocore raises."""
-    client.put_item(TableName=table, Item={"id": {"S": CHANGE_ID}, "data": {"B": msgspec.json.encode(change)}})
-
-
-def recall(table: str, client: DynamoDBClient) -> Change | None:
-    """Return the stored change, or None. Raises what botocore raises."""
-    item = client.get_item(TableName=table, Key={"id": {"S": CHANGE_ID}}).get("Item")
-    return None if item is None else msgspec.json.decode(bytes(item["data"]["B"]), type=Change)
+    present = read(bedrock)
+    if present is None or not is_ours(present, role_arn):
+        return "left invocation logging as it is: none of it is this stack's"
+    rest = {key: value for key, value in present.items() if key != "cloudWatchConfig"}
+    if "s3Config" in rest:
+        bedrock.put_model_invocation_logging_configuration(loggingConfig=rest)  # type: ignore[arg-type]
+        return "took CloudWatch out of the invocation logging again"
+    bedrock.delete_model_invocation_logging_configuration()
+    return "switched invocation logging off again"

@@ -4,6 +4,7 @@ Rules: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch
 (read 2026-11-23): at most 100 values a metric, dimension targets at the root, `Timestamp` in milliseconds.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -63,6 +64,8 @@ def _of_calls(minute: Minute, accounts: tuple[Account, ...], namespace: str, quo
             metrics["ReservedQuotaPercent"] = ("Percent", 100 * sum(reserved) / quota.tokens_per_minute)
     if quota.requests_per_minute:
         metrics["RequestQuotaPercent"] = ("Percent", 100 * len(accounts) / quota.requests_per_minute)
+    # The quota stands at every minute with a call, not just where the fetcher ran: a graph needs no gap filled.
+    metrics |= {name: ("Count", value) for name, value in _quota_metrics(quota).items()}
     line: dict[str, Any] = {
         "_aws": _directive(
             namespace, key.minute, BUCKET_DIMENSIONS, [(name, unit) for name, (unit, _) in metrics.items()]
@@ -93,18 +96,30 @@ def _of_calls(minute: Minute, accounts: tuple[Account, ...], namespace: str, quo
     return _encode(line)
 
 
-def of_failed_calls(failed: Iterable[FailedCall]) -> Iterator[bytes]:
-    """Yield one plain line, not a metric, for each kind of failed call, for queries in Logs Insights."""
-    counts: dict[FailedCall, int] = {}
-    for call in failed:
-        counts[call] = counts.get(call, 0) + 1
-    for call, count in counts.items():
+def _quota_metrics(quota: BucketQuota) -> dict[str, float]:
+    """Return the quota metrics of a bucket: none where there is no such quota, 0 where it is 0."""
+    values = {"TokenQuota": quota.tokens_per_minute, "RequestQuota": quota.requests_per_minute}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def of_failed_calls(
+    failed: Iterable[FailedCall], namespace: str, quotas: Mapping[Bucket, BucketQuota]
+) -> Iterator[bytes]:
+    """Yield one line for each kind of failed call, for queries in Logs Insights.
+
+    It is a metric line only for the quota of the bucket: a quota of 0, where every call fails, shows nowhere else.
+    """
+    for call, count in Counter(failed).items():
+        line: dict[str, Any] = {"event": "failed_calls", "minute": call.minute * 1000}
+        if call.bucket is not None:
+            line |= {"ModelId": call.bucket.model_id, "EndpointType": call.bucket.endpoint_type}
+            metrics = _quota_metrics(quotas.get(call.bucket, BucketQuota()))
+            if metrics:
+                named = [(name, "Count") for name in metrics]
+                line |= {"_aws": _directive(namespace, call.minute, BUCKET_DIMENSIONS, named), **metrics}
         yield _encode(
             {
-                "event": "failed_calls",
-                "minute": call.minute * 1000,
-                "ModelId": call.model_id,
-                "EndpointType": call.endpoint_type,
+                **line,
                 "caller": call.caller,
                 "operation": call.operation,
                 "error_code": call.error_code,
@@ -128,8 +143,7 @@ def of_health(
 def of_quotas(namespace: str, seconds: float, quotas: Mapping[Bucket, BucketQuota]) -> Iterator[bytes]:
     """Yield a line a bucket with its quotas; a quota of 0 is published as 0."""
     for bucket, quota in quotas.items():
-        values = {"TokenQuota": quota.tokens_per_minute, "RequestQuota": quota.requests_per_minute}
-        metrics = {name: value for name, value in values.items() if value is not None}
+        metrics = _quota_metrics(quota)
         if metrics:
             directive = _directive(namespace, seconds, BUCKET_DIMENSIONS, [(name, "Count") for name in metrics])
             yield _encode(

@@ -69,8 +69,10 @@ def of(record: Record, model: Model | None, provider: Provider) -> MaxTokens:
 
     Without a limit in the request, Converse counts as the model's maximum ("The default value is the maximum
     allowed value for the model", API reference of InferenceConfiguration, read 2026-11-23), InvokeModel as the
-    model's documented default. A model that is not in the registry counts as its provider's largest. Raises `RecordError` (`absurd_count`) where `n`
-    answers of that length are more than any model gives.
+    model's documented default. A model that is not in the registry counts as its provider's largest, or as one
+    without output where its call asked for none and got none.
+
+    Raises `RecordError` (`absurd_count`) where `n` answers of that length are more than any model gives.
     """
     if model is not None and model.kind is not Kind.TEXT:
         return NO_OUTPUT
@@ -78,6 +80,8 @@ def of(record: Record, model: Model | None, provider: Provider) -> MaxTokens:
     if body is None:
         return UNKNOWN
     limit = in_body(body)
+    if limit is None and model is None and not record.output.output_tokens:
+        return NO_OUTPUT  # an embedding model, say, that nobody has listed yet
     if limit is None:
         found = MaxTokens(_default(record.operation, model, provider) * _answers(body), Source.DEFAULT)
     else:

@@ -108,7 +108,7 @@ def process(
     return Outcome(
         lines=(
             *lines.of_minutes(minutes.group(opened), namespace, quotas or {}),
-            *lines.of_failed_calls(failed),
+            *lines.of_failed_calls(failed, namespace, quotas or {}),
             health_line,
         ),
         received=len(delivery.log_events),

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
+UNREACHABLE_SECONDS = 60
+"""How long nobody is asked after an answer did not come: a delivery of many profiles must not wait for each."""
+
 UNRESOLVED_SECONDS = 300
 """How long a profile that could not be resolved is left alone."""
 
@@ -30,6 +33,21 @@ def ask_bedrock(profile: ApplicationProfile, client: BedrockClient) -> Reference
     return model_ids.of_profile(tuple(model.get("modelArn", "") for model in models))
 
 
+class Reachable:
+    """Whether a service answers: false for a while after it did not, so that nothing waits for it again and again."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock, self._not_until = clock, float("-inf")
+
+    def __bool__(self) -> bool:
+        return self._clock() >= self._not_until
+
+    def failed(self, error: Exception) -> None:
+        """Note a failed call. An error that the service answered with (botocore's have a `response`) is an answer."""
+        if not hasattr(error, "response"):
+            self._not_until = self._clock() + UNREACHABLE_SECONDS
+
+
 class Profiles:
     """Resolves application profiles: from memory, then from the state table, then from Bedrock.
 
@@ -40,6 +58,7 @@ class Profiles:
         self._table, self._clock = table, clock
         self._known: dict[str, Reference] = {}
         self._unresolved: dict[str, float] = {}
+        self._bedrock, self._state = Reachable(clock), Reachable(clock)
 
     def resolve(self, profile: ApplicationProfile) -> Reference | OutOfScope:
         """Return the bucket's model and endpoint type behind a profile. Never raises."""
@@ -59,28 +78,33 @@ class Profiles:
         return found
 
     def _stored(self, profile: ApplicationProfile) -> Reference | None:
-        if self._table is None:
+        if self._table is None or not self._state:
             return None
         try:
             return state.read_profile(self._table, clients.state(), profile.arn)
         except Exception as error:  # noqa: BLE001 - whatever it is, Bedrock can still be asked
             _warn("the state table could not be asked for an application profile", profile, error)
+            self._state.failed(error)
             return None
 
     def _asked(self, profile: ApplicationProfile) -> Reference | OutOfScope:
+        if not self._bedrock:
+            return UNRESOLVED
         try:
             found = ask_bedrock(profile, clients.bedrock())
         except Exception as error:  # noqa: BLE001 - whatever it is, metrics must flow; counted as out of scope
             _warn("application profile could not be resolved", profile, error)
+            self._bedrock.failed(error)
             return UNRESOLVED
         if isinstance(found, OutOfScope):
             _warn("application profile could not be resolved: it does not stand for one model", profile)
             return found
-        if self._table is not None:
+        if self._table is not None and self._state:
             try:
                 state.write_profile(self._table, clients.state(), profile.arn, found)
             except Exception as error:  # noqa: BLE001 - the next container asks Bedrock again
                 _warn("the state table could not keep an application profile", profile, error)
+                self._state.failed(error)
         return found
 
 

@@ -97,6 +97,8 @@ class Record(msgspec.Struct, frozen=True, rename="camel"):
     performance_config: PerformanceConfig | None = None
     input: RecordInput = RecordInput()
     output: RecordOutput = RecordOutput()
+    guardrail_blocked: bool = False
+    """Not of the log: whether a guardrail answered in place of the model; looked for where a count is missing."""
 
 
 _decoder = msgspec.json.Decoder(Record)
@@ -119,13 +121,19 @@ def read(message: str) -> Record:
         return _read_tolerantly(message)
     if record.schema_type != SCHEMA_TYPE:
         raise RecordError("wrong_schema", request_id_of(record.request_id))
-    if record.input.input_tokens is not None and record.output.output_tokens is None:
+    if record.error_code is None and (record.input.input_tokens is None or record.output.output_tokens is None):
         return _read_tolerantly(message)
     return record
 
 
 _WRITTEN_COUNT = re.compile(r"-?[0-9]{1,31}")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+_REQUEST_ID = re.compile(r"[0-9a-z]{8}(-[0-9a-z]{4}){3}-[0-9a-z]{12}")
+_WORD = re.compile(r"[A-Za-z]{1,64}")
+
+
+def word_of(value: str | None) -> str:
+    """Return an operation or an error code, or `other`: what is logged must not be a way out for a prompt."""
+    return value if value is not None and _WORD.fullmatch(value) else "other"
 
 
 def request_id_of(value: object) -> str | None:
@@ -157,17 +165,16 @@ def _record_of(record: dict[str, Any]) -> Record:
     if model_id is None:
         raise RecordError("missing_model_id")
     entry_input, entry_output = _mapping(record, "input"), _mapping(record, "output")
-    input_tokens = _count(entry_input.get("inputTokenCount"))
-    output_tokens = _count(entry_output.get("outputTokenCount"))
-    if output_tokens is None:
-        output_tokens = _output_count_in_body(entry_output.get("outputBodyJson"))
+    answer = entry_output.get("outputBodyJson")
+    input_tokens = _count(entry_input.get("inputTokenCount"), _INPUT_COUNTS, answer)
+    output_tokens = _count(entry_output.get("outputTokenCount"), _OUTPUT_COUNTS, answer)
     metadata = _mapping(record, "requestMetadata")
     return Record(
         timestamp=_moment(record.get("timestamp")),
         model_id=_text(model_id) or "",
         operation=_text(record.get("operation")) or "",
         request_id=request_id_of(record.get("requestId")) or "",
-        error_code=_text(record.get("errorCode")),
+        error_code=_text(record.get("errorCode")) or None,
         identity=Identity(_text(_mapping(record, "identity").get("arn"))),
         request_metadata={key: value for key, value in metadata.items() if isinstance(value, str)},
         performance_config=PerformanceConfig(_text(_mapping(record, "performanceConfig").get("latency"))),
@@ -179,6 +186,7 @@ def _record_of(record: dict[str, Any]) -> Record:
             body_s3_path=_text(entry_input.get("inputBodyS3Path")),
         ),
         output=RecordOutput(output_tokens),
+        guardrail_blocked=input_tokens is None and output_tokens is None and _is_blocked(answer),
     )
 
 
@@ -214,9 +222,14 @@ def _moment(value: object) -> datetime:
         raise RecordError("bad_timestamp") from error
 
 
-def _count(value: object) -> int | None:
-    """Return a count of tokens; `5.0` and `"5"` are 5."""
+def _count(value: object, in_answer: tuple[tuple[str | None, str], ...] = (), answer: object = None) -> int | None:
+    """Return a count of tokens, from the answer where the record has none; `5.0` and `"5"` are 5."""
     if value is None:
+        for chunk in _chunks(answer):
+            for holder_name, key in in_answer:
+                holder = chunk if holder_name is None else chunk.get(holder_name)
+                if isinstance(holder, dict) and holder.get(key) is not None:
+                    return _count(holder[key])
         return None
     if isinstance(value, str) and _WRITTEN_COUNT.fullmatch(value):
         value = int(value)
@@ -253,23 +266,35 @@ def _body(value: object) -> RequestBody | None:
     )
 
 
-def _output_count_in_body(body: object) -> int | None:
-    """Find the output count in a response whose record lacks `outputTokenCount` (seen with streams of Titan).
+_INPUT_COUNTS = (
+    ("amazon-bedrock-invocationMetrics", "inputTokenCount"),
+    ("usage", "inputTokens"),
+    ("usage", "input_tokens"),
+    ("usage", "prompt_tokens"),
+)
+_OUTPUT_COUNTS = (
+    ("amazon-bedrock-invocationMetrics", "outputTokenCount"),
+    ("usage", "outputTokens"),
+    ("usage", "output_tokens"),
+    ("usage", "completion_tokens"),
+    (None, "totalOutputTextTokenCount"),
+)
+"""Where an answer says what its record may not (seen with streams of Titan): the holder, if any, and the key."""
 
-    Looks where Bedrock puts it: `amazon-bedrock-invocationMetrics` of a stream's last chunk, `usage`, and
-    `totalOutputTextTokenCount`.
+
+def _chunks(answer: object) -> list[dict[str, Any]]:
+    """Return an answer's chunks, the last first; an answer that is no stream is one chunk."""
+    chunks = answer if isinstance(answer, list) else [answer]
+    return [chunk for chunk in reversed(chunks) if isinstance(chunk, dict)]
+
+
+def _is_blocked(answer: object) -> bool:
+    """Whether a guardrail blocked the call: the answer says so, or there is none to say otherwise.
+
+    "The record of a blocked InvokeModel has no token counts"; `amazon-bedrock-guardrailAction` and `stopReason` are
+    documented in https://docs.aws.amazon.com/bedrock/latest/userguide/guardrails-use.html (read 2026-11-23).
     """
-    chunks = body if isinstance(body, list) else [body]
-    for chunk in reversed(chunks):
-        if not isinstance(chunk, dict):
-            continue
-        for holder, key in (
-            (chunk.get("amazon-bedrock-invocationMetrics"), "outputTokenCount"),
-            (chunk.get("usage"), "outputTokens"),
-            (chunk.get("usage"), "output_tokens"),
-            (chunk.get("usage"), "completion_tokens"),
-            (chunk, "totalOutputTextTokenCount"),
-        ):
-            if isinstance(holder, dict) and holder.get(key) is not None:
-                return _count(holder[key])
-    return None
+    return answer is None or any(
+        chunk.get("amazon-bedrock-guardrailAction") == "INTERVENED" or chunk.get("stopReason") == "guardrail_intervened"
+        for chunk in _chunks(answer)
+    )

@@ -88,6 +88,8 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quota_names: tuple[Text, ...] = ()
     """How Service Quotas spells this model after `… for `."""
     quota_codes: Mapping[EndpointType, QuotaCodes] = {}
+    latency_optimized: bool = False
+    """Whether the model has latency-optimized inference, which has quotas of its own."""
     long_context_above: Tokens | None = None
     """Input tokens (cached ones included) above which a call uses the model's 1M-context quota."""
 
