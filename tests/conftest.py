@@ -35,7 +35,14 @@ settings.load_profile("quick")
 EMF_SCHEMA = jsonschema.Draft7Validator(json.loads((ROOT / "tests" / "data" / "emf_schema.json").read_bytes()))
 MAX_LINE_BYTES = 256 * 1024
 """The smallest limit on a log event that AWS ever documented; the newest text says 1 MB."""
-CACHED_CLIENTS = (clients.state, clients.bedrock, clients.service_quotas, clients.cloudwatch, clients.logs)
+CACHED_CLIENTS = (
+    clients.state,
+    clients.bedrock,
+    clients.bedrock_settings,
+    clients.service_quotas,
+    clients.cloudwatch,
+    clients.logs,
+)
 
 
 @pytest.fixture(scope="session")

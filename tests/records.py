@@ -116,6 +116,24 @@ def invoke(
     return record(model_id, operation, **{"input": given, "output": answered} | changes)
 
 
+def blocked(model_id: str = SONNET, body: object = None, *, answer: object = None, **changes: Any) -> Entry:
+    """Make the record of an InvokeModel call that a guardrail blocked: no counts, and the guardrail's answer."""
+    return invoke(
+        model_id,
+        {"max_tokens": 4_000} if body is None else body,
+        answer={"amazon-bedrock-guardrailAction": "INTERVENED", "completion": "No."} if answer is None else answer,
+        input_tokens=None,
+        output_tokens=None,
+        **changes,
+    )
+
+
+def without_answer(entry: Entry) -> Entry:
+    """Take the body of the answer away, as in an account that delivers no text."""
+    kept = {key: value for key, value in entry["output"].items() if key != "outputBodyJson"}
+    return entry | {"output": kept}
+
+
 def metadata_only(model_id: str = NOVA, input_tokens: int = 7, output_tokens: int = 11, **changes: Any) -> Entry:
     """Make a record of an account that delivers no text: counts and no bodies."""
     given = {"inputContentType": "application/json", "inputTokenCount": input_tokens}

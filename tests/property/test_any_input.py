@@ -51,9 +51,13 @@ bodies = keyed(
 )
 answers = st.lists(
     keyed(
-        usage=keyed(outputTokens=numbers, output_tokens=numbers),
+        usage=keyed(inputTokens=numbers, prompt_tokens=numbers, outputTokens=numbers, output_tokens=numbers),
         totalOutputTextTokenCount=numbers,
-        **{"amazon-bedrock-invocationMetrics": keyed(outputTokenCount=numbers)},
+        stopReason=st.sampled_from(["end_turn", "guardrail_intervened"]),
+        **{
+            "amazon-bedrock-invocationMetrics": keyed(inputTokenCount=numbers, outputTokenCount=numbers),
+            "amazon-bedrock-guardrailAction": st.sampled_from(["NONE", "INTERVENED"]),
+        },
     ),
     max_size=2,
 )
@@ -76,7 +80,7 @@ entries = (
         schemaType=st.just("ModelInvocationLog"),
         timestamp=moments,
         modelId=model_texts,
-        operation=st.sampled_from(["Converse", "InvokeModel"]),
+        operation=st.sampled_from(["Converse", "InvokeModel"]) | texts,
         requestId=texts,
         errorCode=texts,
         identity=keyed(arn=texts | st.just("arn:aws:iam::111122223333:user/jane")),
@@ -219,6 +223,7 @@ def test_any_record_is_an_account_a_failed_call_out_of_scope_or_refused(accounts
         assert entry.consumed_tokens >= 0
         assert (entry.reserved_tokens is None) is (entry.source is Source.UNKNOWN)
         assert entry.reserved_tokens is None or entry.reserved_tokens >= 0
+        assert not entry.blocked or entry.consumed_tokens == entry.reserved_tokens == 0
     else:
         assert isinstance(entry, FailedCall | OutOfScope)
 
@@ -241,7 +246,7 @@ def test_counts_always_add_up_to_what_was_received(
 
 
 @given(bodies, st.sampled_from(["Converse", "InvokeModel"]), model_texts)
-def test_max_tokens_is_never_negative_and_unknown_only_without_a_value(
+def test_max_tokens_of_a_body_is_known_and_neither_negative_nor_absurd(
     look_up: LookUp, body: dict[str, Any], operation: str, model_id: str
 ) -> None:
     text = json.dumps(
@@ -253,11 +258,19 @@ def test_max_tokens_is_never_negative_and_unknown_only_without_a_value(
         }
     )
 
-    found = max_tokens.of(records.read(text), *look_up(model_id))
-
+    record = records.read(text)
+    assert record.input.body is not None
+    if (record.input.body.choices or 1) > 1:  # n answers can be more than any model gives
+        try:
+            found = max_tokens.of(record, *look_up(model_id))
+        except RecordError as error:
+            refused(error)
+            return
+    else:
+        found = max_tokens.of(record, *look_up(model_id))
     assert found.source in {Source.EXPLICIT, Source.DEFAULT, Source.NONE}
     assert found.value is not None
-    assert found.value >= 0
+    assert 0 <= found.value <= records.MAX_COUNT
 
 
 @given(texts | model_texts | st.text(max_size=400))

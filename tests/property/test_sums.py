@@ -80,6 +80,8 @@ def totals_by_hand(given_calls: Iterable[dict[str, Any]]) -> Totals:
         if (model_id, endpoint_type) == ("anthropic.claude-opus-5", "cross-region"):
             totals[*where, "ConsumedQuotaPercent"] += (paid_input + rate * call["output_tokens"]) / 20_000
             totals[*where, "RequestQuotaPercent"] += 2
+            # The same on every line of the bucket, and not for adding up
+            totals[*where, "TokenQuota"], totals[*where, "RequestQuota"] = 2_000_000, 50
             if known:
                 totals[*where, "ReservedQuotaPercent"] += (paid_input + call["max_tokens"]) / 20_000
     return rounded(totals)
@@ -94,6 +96,9 @@ def totals_of(outcomes: Iterable[Outcome], read_line: ReadLine) -> Totals:
         totals[*where, "requests"] += line["requests"]
         for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]:
             values = line[metric["Name"]]
+            if metric["Name"] in {"TokenQuota", "RequestQuota"}:
+                assert totals.setdefault((*where, metric["Name"]), values) == values
+                continue
             totals[*where, metric["Name"]] += sum(values) if isinstance(values, list) else values
             if metric["Name"] == "ConsumedTokens":  # its SampleCount is the number of requests
                 assert len(values) == line["requests"]

@@ -94,7 +94,8 @@ def test_searches_look_for_metrics_that_are_published(body: Tree, published: set
     texts += [variable["search"]["Fn::Sub"] for variable in body["variables"] if "search" in variable]
     assert len(texts) >= 3
     for text in texts:
-        found = re.search(r"\{\$\{MetricsNamespace\},(?P<dimensions>[\w,]+)\} MetricName=\"(?P<name>\w+)\"", text)
+        # In quotes, for a namespace may have characters that mean something in a search
+        found = re.search(r'\{"\$\{MetricsNamespace\}",(?P<dimensions>[\w,]+)\} MetricName="(?P<name>\w+)"', text)
         assert found, text
         assert (found["name"], tuple(found["dimensions"].split(","))) in published
 
@@ -118,6 +119,14 @@ def test_tokens_per_minute_are_summed_over_a_minute(body: Tree) -> None:
         for row in graph["metrics"]:
             if row[0] == NAMESPACE and row[1] in {"ReservedTokens", "ConsumedTokens"}:
                 assert row[-1]["stat"] in {"Sum", "SampleCount"}
+
+
+def test_quotas_are_drawn_as_they_are_and_not_added_up(body: Tree) -> None:
+    # Every line of a minute carries the quota, so only its maximum (or minimum, or average) is the quota.
+    drawn = [row for row in rows(body) if row[0] == NAMESPACE and row[1] in {"TokenQuota", "RequestQuota"}]
+
+    assert sorted(row[1] for row in drawn) == ["RequestQuota", "TokenQuota"]
+    assert {row[-1]["stat"] for row in drawn} == {"Maximum"}
 
 
 def test_endpoint_types_to_choose_from_are_those_there_are(body: Tree) -> None:

@@ -27,6 +27,12 @@ def test_profile_can_deploy_without_a_question(config: dict[str, Any], profile: 
     assert deploy["confirm_changeset"] is (profile == "prod")
 
 
+def test_every_profile_deploys_a_stack_of_its_own(config: dict[str, Any]) -> None:
+    names = [config[profile]["global"]["parameters"]["stack_name"] for profile in PROFILES]
+
+    assert names == ["bedrock-quota-monitor", "bedrock-quota-monitor-dev", "bedrock-quota-monitor-prod"]
+
+
 def test_two_stacks_in_one_region_publish_to_two_namespaces(config: dict[str, Any]) -> None:
     assert config["dev"]["global"] != config["default"]["global"]
     overrides = config["dev"]["deploy"]["parameters"]["parameter_overrides"]

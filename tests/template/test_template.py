@@ -11,7 +11,7 @@ import pytest
 from samcli.yamlhelper import yaml_parse
 from samtranslator.translator.transform import transform
 
-from bedrock_quota import settings
+from bedrock_quota import invocation_logging, settings
 
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
 Tree = dict[str, Any]
@@ -235,7 +235,6 @@ GRANTED: dict[str, Grants] = {
             {"logs:CreateLogGroup", "logs:PutRetentionPolicy"},
             [f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:${{InvocationLogGroupName}}:*"],
         ),
-        "RememberWhatWasChanged": ({"dynamodb:GetItem", "dynamodb:PutItem"}, STATE),
         "OwnLog": (OWN_STREAMS, ["${LoggingSetupLogGroup.Arn}"]),
     },
     "InvocationLoggingRole": {
@@ -379,6 +378,25 @@ def test_every_log_group_has_a_retention_and_goes_with_the_stack(stack: Tree) ->
         assert resource["Properties"].get("LogGroupClass", "STANDARD") == "STANDARD"
 
 
+def test_deployment_waits_for_a_custom_resource_a_little_longer_than_its_function_runs(stack: Tree) -> None:
+    custom = {
+        logical_id: resource["Properties"]
+        for logical_id, resource in stack["Resources"].items()
+        if resource["Type"].startswith("Custom::")
+    }
+
+    assert custom.keys() == {"InvocationLogging", "FirstQuotaFetch"}
+    for given in custom.values():
+        function = given["ServiceToken"].removeprefix("${").removesuffix(".Arn}")
+        timeout = properties(stack, function)["Timeout"]
+        assert timeout < int(given["ServiceTimeout"]) <= 600  # CloudFormation's own is an hour
+
+
+def test_setup_outlasts_the_time_a_new_role_needs(stack: Tree) -> None:
+    # 90 s of waiting, and 19 times the second or two that Bedrock takes to answer
+    assert properties(stack, "LoggingSetupFunction")["Timeout"] >= invocation_logging.PROPAGATION_SECONDS + 19 * 2
+
+
 # Failure
 
 
@@ -431,18 +449,22 @@ def test_state_table_has_the_key_and_expiry_the_code_uses(stack: Tree) -> None:
     assert table["BillingMode"] == "PAY_PER_REQUEST"
 
 
-def test_failures_of_both_functions_raise_an_alarm(stack: Tree) -> None:
+def test_failures_of_both_functions_and_a_lost_delivery_raise_an_alarm(stack: Tree) -> None:
     watched = set()
     for alarm in of_type(stack, "AWS::CloudWatch::Alarm").values():
         assert alarm["AlarmDescription"]
         assert alarm["AlarmActions"] == ["${AlarmTopic}"]
         assert alarm["TreatMissingData"] == "notBreaching"
-        assert alarm.get("DatapointsToAlarm", 1) <= alarm["EvaluationPeriods"]
+        # One failure in five minutes is enough: three attempts at one delivery can all fall into them.
+        assert (alarm["EvaluationPeriods"], alarm.get("DatapointsToAlarm", 1)) == (1, 1)
+        assert (alarm["Statistic"], alarm["Period"]) == ("Sum", 300)
+        assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
         (dimension,) = alarm["Dimensions"]
         watched.add((alarm["Namespace"], alarm["MetricName"], dimension["Value"]))
 
     assert watched >= {
         ("AWS/Lambda", "Errors", "${MetricProcessorFunction}"),
+        ("AWS/Lambda", "DestinationDeliveryFailures", "${MetricProcessorFunction}"),
         ("AWS/Lambda", "Errors", "${QuotaFetcherFunction}"),
     }
 
@@ -470,6 +492,14 @@ def test_quotas_are_fetched_every_174_minutes_and_once_at_deployment(stack: Tree
     first = properties(stack, "FirstQuotaFetch")
     assert first["ServiceToken"] == "${QuotaFetcherFunction.Arn}"
     assert re.fullmatch(r"\$\{CoreLayer[0-9a-f]+\}", first["Code"])  # a new layer means a new fetch
+    assert first["Namespace"] == "${MetricsNamespace}"  # and so does another namespace
+
+
+def test_schedule_gets_a_name_of_its_own_from_cloudformation(source: Tree, stack: Tree) -> None:
+    event = source["Resources"]["QuotaFetcherFunction"]["Properties"]["Events"]["Schedule"]
+
+    assert event["Properties"]["OmitName"] is True
+    assert "Name" not in properties(stack, "QuotaFetcherFunctionSchedule")
 
 
 def test_every_reference_is_to_something_there_is(stack: Tree) -> None:

@@ -15,11 +15,13 @@ from records import (
     SONNET,
     TITAN,
     Entry,
+    blocked,
     converse,
     failed,
     invoke,
     message,
     metadata_only,
+    without_answer,
 )
 
 from bedrock_quota import records
@@ -103,8 +105,15 @@ def test_embedding_without_counts_is_not_taken_for_blocked(accounts: Accounts) -
     [
         # Converse logs counts of 0, InvokeModel none at all
         converse(SONNET, input_tokens=0, output_tokens=0, max_tokens=4_000),
-        invoke(SONNET, {"max_tokens": 4_000}, input_tokens=None, output_tokens=None),
-        invoke("newcomer.model-1", {"max_tokens": 4_000}, input_tokens=None, output_tokens=None),
+        converse(SONNET, input_tokens=0, output_tokens=0, cache_read=0, cache_write=0, max_tokens=None),
+        metadata_only(SONNET, input_tokens=0, output_tokens=0),
+        blocked(SONNET),
+        blocked(SONNET, answer=[{"stopReason": "guardrail_intervened"}]),
+        blocked(SONNET, answer={"usage": {"inputTokens": 0, "outputTokens": 0}}),
+        blocked("newcomer.model-1"),
+        # … and where no text is delivered, nothing says otherwise
+        without_answer(blocked(SONNET)),
+        blocked(SONNET, input={}, output={}),
     ],
 )
 def test_call_blocked_by_a_guardrail_is_a_request_without_tokens(accounts: Accounts, entry: Entry) -> None:
@@ -113,6 +122,56 @@ def test_call_blocked_by_a_guardrail_is_a_request_without_tokens(accounts: Accou
     assert account.blocked
     assert (account.source, account.max_tokens) == (Source.NONE, 0)
     assert (account.reserved_tokens, account.consumed_tokens) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        (invoke(SONNET, {}, input_tokens=None), "missing_input_count"),
+        (invoke(SONNET, {}, output_tokens=None), "missing_output_count"),
+        (invoke(SONNET, {}, input_tokens=None, output_tokens=None), "missing_input_count"),  # answered, and by nobody
+        (blocked(SONNET, answer={"usage": {"inputTokens": 3}}), "missing_output_count"),
+        (invoke(SONNET, {}, input_tokens=0, output_tokens=None), "missing_output_count"),
+        (invoke(SONNET, {}, input_tokens=None, output_tokens=0), "missing_input_count"),
+        (without_answer(invoke(SONNET, {}, output_tokens=None)), "missing_output_count"),
+        (invoke(SONNET, None, input_tokens=None), "missing_input_count"),  # max_tokens is unknown, too
+        (invoke("newcomer.model-1", {"max_tokens": 9}, output_tokens=None), "missing_output_count"),
+        (invoke("newcomer.model-1", {}, input_tokens=None), "missing_input_count"),
+    ],
+)
+def test_text_that_was_made_and_not_counted_is_refused(accounts: Accounts, entry: Entry, reason: str) -> None:
+    with pytest.raises(RecordError) as caught:
+        opened(accounts, entry)
+
+    assert (caught.value.reason, caught.value.request_id) == (reason, entry["requestId"])
+
+
+def test_counts_that_stand_in_the_answer_alone_are_taken(accounts: Accounts) -> None:
+    answer = [
+        {"type": "content_block_delta"},
+        {"type": "message_stop", "amazon-bedrock-invocationMetrics": {"inputTokenCount": 30, "outputTokenCount": 4}},
+    ]
+
+    account = opened(accounts, invoke(SONNET, {"max_tokens": 70}, answer=answer, input_tokens=None, output_tokens=None))
+
+    assert not account.blocked
+    assert (account.reserved_tokens, account.consumed_tokens) == (100, 50)  # 30 + 70, 30 + 5 × 4
+
+
+def test_answer_that_a_guardrail_changed_is_a_call_like_any_other(accounts: Accounts) -> None:
+    answer = {"amazon-bedrock-guardrailAction": "INTERVENED", "stopReason": "guardrail_intervened"}
+
+    account = opened(accounts, invoke(SONNET, {"max_tokens": 70}, answer=answer, input_tokens=30, output_tokens=4))
+
+    assert not account.blocked
+    assert (account.reserved_tokens, account.consumed_tokens) == (100, 50)
+
+
+def test_unlisted_embedding_is_a_call_without_output(accounts: Accounts) -> None:
+    account = opened(accounts, invoke("newcomer.embed-1", {"inputText": "…"}, input_tokens=40, output_tokens=None))
+
+    assert (account.source, account.listed, account.blocked) == (Source.NONE, False, False)
+    assert (account.reserved_tokens, account.consumed_tokens) == (40, 40)
 
 
 def test_call_wholly_from_the_cache_is_not_blocked(accounts: Accounts) -> None:
@@ -181,6 +240,13 @@ def test_latency_optimized_calls_have_a_bucket_of_their_own(
     account = opened(accounts, converse(model_id, performanceConfig={"latency": latency}))
 
     assert account.bucket == Bucket("anthropic.claude-3-5-haiku-20241022-v1:0", expected)
+
+
+@pytest.mark.parametrize("model_id", [SONNET, NOVA, "anthropic.claude-of-tomorrow", "newcomer.model-1"])
+def test_model_without_latency_optimized_inference_keeps_its_bucket(accounts: Accounts, model_id: str) -> None:
+    account = opened(accounts, converse(f"us.{model_id}", performanceConfig={"latency": "optimized"}))
+
+    assert account.bucket == Bucket(model_id, CROSS)
 
 
 @pytest.mark.parametrize(
@@ -279,6 +345,7 @@ def at(moment: datetime) -> str:
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
+# The limit of 14 days is that of the minute: at 12:00:00 both are the same
 @pytest.mark.parametrize("moment", [NOON - timedelta(days=14), NOON + timedelta(hours=2), NOON])
 def test_timestamp_at_the_limit_is_taken(accounts: Accounts, moment: datetime) -> None:
     assert opened(accounts, converse(timestamp=at(moment)), now=NOON).started == int(moment.timestamp())
@@ -312,28 +379,67 @@ def test_minute_that_cloudwatch_would_drop_is_refused(accounts: Accounts) -> Non
     with pytest.raises(RecordError, match="too_old"):
         accounts.of(records.read(message(given)), now)
 
+    # One second into the next minute, it is 13 d 23 h 59 min 15 s old, and so is its metric.
+    given = converse(timestamp=at(now - timedelta(days=14) + timedelta(seconds=45)))
+    assert opened(accounts, given, now=now).minute == MINUTE - 14 * 86_400 + 60
+
 
 def test_failed_call_keeps_its_code_and_invents_no_tokens(accounts: Accounts) -> None:
     found = accounts.of(records.read(message(failed(f"us.{SONNET}", "ThrottlingException"))), NOW)
 
     assert found == FailedCall(
+        bucket=Bucket(SONNET, CROSS),
         minute=MINUTE,
-        model_id=SONNET,
-        endpoint_type="cross-region",
         caller="ReportWriter",
         operation="Converse",
         error_code="ThrottlingException",
     )
 
 
-def test_failed_call_without_a_bucket_is_still_a_failed_call(registry: Registry) -> None:
-    resolver = Resolver(Reference(SONNET, CROSS))
+def failed_bucket(accounts: Accounts, entry: Entry) -> Bucket | None:
+    found = accounts.of(records.read(message(entry)), NOW)
+    assert isinstance(found, FailedCall), found
+    return found.bucket
 
-    found = Accounts(registry, resolver).of(records.read(message(failed(PROFILE_ARN))), NOW)
+
+@pytest.mark.parametrize(
+    ("entry", "bucket"),
+    [
+        (failed(SONNET), Bucket(SONNET, REGIONAL)),
+        (failed(f"{NOVA}:24k"), Bucket(NOVA, REGIONAL)),
+        (failed("us.newcomer.model-1"), Bucket("newcomer.model-1", CROSS)),
+        (
+            failed("us.amazon.nova-pro-v1:0", performanceConfig={"latency": "optimized"}),
+            Bucket("amazon.nova-pro-v1:0", EndpointType.LATENCY_OPTIMIZED),
+        ),
+        (failed(f"us.{SONNET}", performanceConfig={"latency": "optimized"}), Bucket(SONNET, CROSS)),
+        # A failed call without a bucket is still a failed call
+        (failed("arn:aws:bedrock:us-east-1:111122223333:provisioned-model/abc123"), None),
+        (failed("gibberish"), None),
+        (failed(PROFILE_ARN), None),  # these accounts can resolve none
+    ],
+)
+def test_failed_call_has_the_bucket_it_was_meant_for(accounts: Accounts, entry: Entry, bucket: Bucket | None) -> None:
+    assert failed_bucket(accounts, entry) == bucket
+
+
+def test_failed_call_through_an_application_profile_has_the_bucket_of_its_model(registry: Registry) -> None:
+    assert failed_bucket(Accounts(registry, Resolver(Reference(SONNET, CROSS))), failed(PROFILE_ARN)) == Bucket(
+        SONNET, CROSS
+    )
+
+
+def test_failed_call_needs_no_counts_and_names_no_text(accounts: Accounts) -> None:
+    given = failed(code="a prompt in disguise", operation="so is this", input=None, output=None)
+
+    found = accounts.of(records.read(message(given)), NOW)
 
     assert isinstance(found, FailedCall)
-    assert (found.model_id, found.endpoint_type) == (PROFILE_ARN, "")
-    assert resolver.asked == []
+    assert (found.error_code, found.operation) == ("other", "other")
+
+
+def test_operation_that_is_no_word_is_not_named(accounts: Accounts) -> None:
+    assert opened(accounts, converse(operation="a prompt in disguise")).operation == "other"
 
 
 def test_titan_default_differs_by_operation(accounts: Accounts) -> None:

@@ -100,6 +100,16 @@ def test_cut_short(kept: int) -> None:
         delivery.decode(event_with(base64.b64encode(whole[:kept]).decode()))
 
 
+@pytest.mark.parametrize("more", [b"\x00", b"more", gzip.compress(b"{}", mtime=0)])
+@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress])
+def test_data_after_the_end_is_refused(compress: Any, more: bytes) -> None:
+    whole = compress(json.dumps(envelope([message(converse())])).encode())
+
+    assert len(delivery.decode(event_with(base64.b64encode(whole).decode())).log_events) == 1
+    with pytest.raises(DeliveryError, match="goes on after its end"):
+        delivery.decode(event_with(base64.b64encode(whole + more).decode()))
+
+
 def test_zlib_stream_is_read_too() -> None:
     data = zlib.compress(json.dumps(envelope(["m"])).encode())
 
@@ -107,6 +117,7 @@ def test_zlib_stream_is_read_too() -> None:
 
 
 def test_bomb_is_refused_without_being_inflated() -> None:
+    assert delivery.MAX_INFLATED_BYTES == 16_777_216  # 16 MiB
     bomb = event_around(b" " * (delivery.MAX_INFLATED_BYTES + 1))
     assert len(bomb["awslogs"]["data"]) < 100_000  # small enough for Lambda to deliver
 

@@ -115,6 +115,31 @@ def test_leaves_out_buckets_without_a_call_in_the_window(session):
     assert collect(session) == {}
 
 
+def test_shows_a_bucket_where_every_call_was_throttled(session):
+    publish(session, BLIND, START, TokenQuota=[0], RequestQuota=[0])
+    failed = {
+        "event": "failed_calls",
+        "ModelId": BLIND.model_id,
+        "EndpointType": BLIND.endpoint_type,
+        "caller": "Small",
+        "error_code": "ThrottlingException",
+        "requests_failed": 4,
+    }
+    other = failed | {"ModelId": BUSY.model_id, "error_code": "ValidationException"}
+    minute = int(START.timestamp() * 1000)
+    log(
+        session,
+        failed | {"minute": minute, "_aws": {"Timestamp": minute, "CloudWatchMetrics": []}, "TokenQuota": 0},
+        failed | {"minute": int(END.timestamp() * 1000)},  # after the window
+        other | {"minute": minute},  # not for want of a quota
+    )
+    found = collect(session)
+    assert found.keys() == {BLIND}
+    use = found[BLIND]
+    assert (use.requests, use.throttled_requests, use.minutes, use.callers) == (0, 4, (), ())
+    assert (use.token_quota, use.request_quota, use.coverage) == (0, 0, 1)
+
+
 def test_adds_up_callers_and_throttled_requests_of_the_window(session):
     publish(session, BUSY, START, ReservedTokens=[100], ConsumedTokens=[10])
     failed = {

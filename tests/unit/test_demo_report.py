@@ -53,8 +53,10 @@ def printed(*uses: BucketUse, width: int = 132) -> str:
 
 def test_names_the_bucket_that_throttles_the_cause_and_the_cure():
     text = printed(bucket_use(callers=(caller_use(),), throttled=190))
-    assert "vendor.model-1 (cross-region) throttles: in 1 minute of the hour" in text
-    assert "110 % at the peak" in text
+    assert (
+        "vendor.model-1 (cross-region) throttles: its callers reserved up to 110 % of its quota in a minute, "
+        "more than all of it in 1 minute of the hour; what they consumed was at most 1 %."
+    ) in text
     assert "190 requests were throttled" in text
     assert "Hungry asks for max_tokens 64,000 and uses 310 on average, 642 at most." in text
     assert "Let it ask for 1,024" in text
@@ -90,8 +92,20 @@ def test_peaks_have_their_share_of_the_quota():
 def test_a_quota_of_0_is_said_in_words():
     text = printed(bucket_use(token_quota=0, throttled=25))
     assert "0: no call" in text
-    assert "A quota of 0: vendor.model-1 (cross-region) may take no call at all" in text
+    assert "A quota of 0: vendor.model-1 (cross-region) may take no call at all, and 25 were throttled." in text
     assert "%" not in text.replace("100%", "")
+
+
+def test_a_bucket_where_every_call_fails_has_a_row_without_coverage():
+    use = bucket_use(token_quota=0, reserved=(), throttled=25)
+    assert (use.requests, use.coverage, use.peak_reserved) == (0, 1, None)
+    text = printed(use)
+    assert "0: no call" in text
+    assert "(25)" in text
+    assert "and 25 were throttled." in text
+    assert "%" not in text
+    assert "unknown" not in text
+    assert "the log lacks the body" not in text
 
 
 def test_an_unknown_quota_is_said_in_words():

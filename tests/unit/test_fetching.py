@@ -82,6 +82,29 @@ def test_failure_of_any_page_is_raised(service_quotas: tuple[Any, Stubber], fail
         fetching.list_quotas(client)
 
 
+def test_quota_listed_without_a_value_keeps_its_default_if_it_has_one(service_quotas: tuple[Any, Stubber]) -> None:
+    client, stubber = service_quotas
+    broken = {"ErrorReason": {"ErrorCode": "DEPENDENCY_ACCESS_DENIED_ERROR", "ErrorMessage": "not today"}}
+    one = {"ServiceCode": "bedrock", "QuotaCode": "L-1", "QuotaName": "one"} | broken
+    two = {"ServiceCode": "bedrock", "QuotaCode": "L-2", "QuotaName": "two"} | broken
+    stubber.add_response(DEFAULTS, page(quota("L-1", "one", 100)), asked())
+    stubber.add_response(APPLIED, page(one, two, quota("L-3", "three", 0)), asked())
+
+    found = fetching.list_quotas(client)
+
+    assert sorted(found, key=lambda each: each.code) == [ListedQuota("L-1", "one", 100), ListedQuota("L-3", "three", 0)]
+
+
+def test_quotas_without_any_value_are_nothing_listed(service_quotas: tuple[Any, Stubber]) -> None:
+    client, stubber = service_quotas
+    nothing = {"ServiceCode": "bedrock", "QuotaCode": "L-1", "QuotaName": "one"}
+    stubber.add_response(DEFAULTS, page(nothing), asked())
+    stubber.add_response(APPLIED, page(nothing), asked())
+
+    with pytest.raises(QuotaFetchError, match="no quota for Bedrock"):
+        fetching.list_quotas(client)
+
+
 def test_nothing_listed_is_raised(service_quotas: tuple[Any, Stubber]) -> None:
     client, stubber = service_quotas
     stubber.add_response(DEFAULTS, page(), asked())

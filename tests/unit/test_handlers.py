@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import logging
-import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +28,7 @@ from records import (
 from bedrock_quota import clients, custom_resources, fetching, invocation_logging, registry, settings, state
 from bedrock_quota.buckets import Bucket, EndpointType
 from bedrock_quota.errors import DeliveryError, QuotaFetchError
-from bedrock_quota.invocation_logging import Change
+from bedrock_quota.invocation_logging import InvocationLoggingError, SetUp, Wanted
 from bedrock_quota.quotas import BucketQuota, ListedQuota, Snapshot
 from bedrock_quota.registry import Registry
 
@@ -37,6 +36,7 @@ pytestmark = pytest.mark.usefixtures("no_aws")
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
 SECRET = "the treasure lies under the oak"
+REQUEST_ID = "0f0e0d0c-0b0a-4908-8706-05040302ffff"
 Load = Callable[[str], ModuleType]
 Printed = Callable[[], list[dict[str, Any]]]
 
@@ -54,7 +54,6 @@ def load(compiled: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     for name in ("STATE_TABLE", "METRICS_NAMESPACE", "REQUEST_METADATA_KEYS", "AWS_SAM_LOCAL", "POWERTOOLS_LOG_LEVEL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(registry, "COMPILED", compiled)
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # the logger sets one of its own
     made = logging.getLogger("bedrock_quota")
 
     def forget() -> None:
@@ -101,7 +100,7 @@ def metrics(lines: list[dict[str, Any]], read_line: ReadLine) -> list[dict[str, 
 
 
 def test_processor_prints_metric_lines_and_counts(load: Load, printed: Printed, read_line: ReadLine) -> None:
-    refused = converse(timestamp=just_now(), input_tokens=-1, requestId="req-refused")
+    refused = converse(timestamp=just_now(), input_tokens=-1, requestId=REQUEST_ID)
     entries = [converse(timestamp=just_now()), converse(timestamp=just_now()), refused]
 
     answer = load("metric_processor").handler(event_of(entries), None)
@@ -114,7 +113,7 @@ def test_processor_prints_metric_lines_and_counts(load: Load, printed: Printed, 
     assert (health["RecordsProcessed"], health["RecordsRejected"]) == (2, 1)
     assert 0 <= health["RecordLagSeconds"] < 60
     (warning,) = [line for line in lines if line.get("message") == "record rejected"]
-    assert (warning["level"], warning["reason"], warning["request_id"]) == ("WARNING", "negative_count", "req-refused")
+    assert (warning["level"], warning["reason"], warning["request_id"]) == ("WARNING", "negative_count", REQUEST_ID)
 
 
 def test_processor_works_again_in_the_same_container(load: Load, printed: Printed) -> None:
@@ -202,6 +201,25 @@ def test_processor_names_a_model_that_is_not_in_the_registry_once(load: Load, pr
     assert "docs/adding-models.md" in warning["message"]
 
 
+def test_processor_names_an_unlisted_model_once_in_a_container(load: Load, printed: Printed) -> None:
+    function = load("metric_processor")
+
+    for model_ids in (["newcomer.b"], ["newcomer.b", "newcomer.c", "newcomer.a"], ["newcomer.a"]):
+        function.handler(event_of([converse(each, timestamp=just_now()) for each in model_ids]), None)
+
+    lines = printed()
+    assert [line["model_id"] for line in lines if "model_id" in line] == ["newcomer.b", "newcomer.a", "newcomer.c"]
+    # … and counted each time: a warning is for people, a metric for alarms
+    assert [line["UnlistedModels"] for line in lines if "UnlistedModels" in line] == [1, 3, 1]
+
+
+def test_processor_names_an_unlisted_model_again_in_a_new_container(load: Load, printed: Printed) -> None:
+    for _ in range(2):
+        load("metric_processor").handler(event_of([converse("newcomer.a", timestamp=just_now())]), None)
+
+    assert [line["model_id"] for line in printed() if "model_id" in line] == ["newcomer.a", "newcomer.a"]
+
+
 def test_processor_does_not_name_rejected_records_without_end(load: Load, printed: Printed) -> None:
     load("metric_processor").handler(event_of(["not json"] * 500), None)
 
@@ -272,6 +290,9 @@ def test_no_prompt_answer_or_session_is_printed(
         converse(text=SECRET, timestamp="2020-01-01T00:00:00Z", requestId=SECRET),
         converse(text=SECRET, schemaType=SECRET),
         failed(input={"inputBodyJson": {"inputText": SECRET}}, timestamp=now),
+        failed(code=SECRET, timestamp=now),
+        failed(SECRET, timestamp=now),
+        converse(text=SECRET, operation=SECRET, timestamp=now),
         record(input=SECRET, output=[SECRET], timestamp=now),
         SECRET,
         f'"{SECRET}"',
@@ -420,81 +441,79 @@ PROPERTIES = {
     "RetentionDays": "30",  # CloudFormation hands every property over as text
     "OwnLogGroups": ["/aws/lambda/own"],
 }
-CHANGE = Change(None, {"textDataDeliveryEnabled": True})
+ROLE = PROPERTIES["RoleArn"]
 
 
 @pytest.fixture
-def setup(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
-    """What the function asked of its library, step by step."""
-    steps: list[tuple[str, Any]] = []
-    monkeypatch.setenv("STATE_TABLE", "state")
-    for name in ("bedrock", "logs", "state"):
-        monkeypatch.setattr(clients, name, lambda: None)
-    monkeypatch.setattr(invocation_logging, "recall", lambda _table, _client: CHANGE)
-    monkeypatch.setattr(invocation_logging, "undo", lambda _client, change: steps.append(("undo", change)) or "undone")
-    monkeypatch.setattr(
-        invocation_logging, "remember", lambda table, _client, change: steps.append((f"remember in {table}", change))
-    )
-    return steps
+def setup(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What the function asked of its library, call by call, and with which clients."""
+    calls: list[tuple[Any, ...]] = []
 
+    def set_up(*given: object) -> SetUp:
+        calls.append(("set up", *given))
+        return SetUp("/group", "done so")
 
-@pytest.mark.parametrize("change", [None, CHANGE])
-@pytest.mark.parametrize("request_type", ["Create", "Update"])
-def test_setup_returns_the_group_and_remembers_what_it_changed(
-    *,
-    load: Load,
-    printed: Printed,
-    answers: list[tuple[str, Any]],
-    setup: list[tuple[str, Any]],
-    monkeypatch: pytest.MonkeyPatch,
-    change: Change | None,
-    request_type: str,
-) -> None:
-    wanted: list[Any] = []
+    def take_out(*given: object) -> str:
+        calls.append(("take out", *given))
+        return "taken out"
 
-    def set_up(_bedrock: object, _logs: object, given: Any) -> tuple[str, str, Change | None]:
-        wanted.append(given)
-        return "/group", "done so", change
-
+    monkeypatch.setattr(clients, "bedrock_settings", lambda: "bedrock settings")
+    monkeypatch.setattr(clients, "logs", lambda: "logs")
     monkeypatch.setattr(invocation_logging, "set_up", set_up)
+    monkeypatch.setattr(invocation_logging, "take_out", take_out)
+    return calls
 
+
+@pytest.mark.parametrize("request_type", ["Create", "Update"])
+def test_setup_returns_the_group_and_what_was_done(
+    load: Load, printed: Printed, answers: list[tuple[str, Any]], setup: list[tuple[Any, ...]], request_type: str
+) -> None:
     load("logging_setup").handler(request(request_type, **PROPERTIES), None)
 
     assert answers == [("invocation-logging", {"LogGroupName": "/group", "Done": "done so"})]
-    assert wanted == [
-        invocation_logging.Wanted(
-            "/aws/bedrock/modelinvocations", "arn:aws:iam::111122223333:role/r", 30, ("/aws/lambda/own",)
-        )
-    ]
-    assert setup == ([("remember in state", CHANGE)] if change else [])
+    wanted = Wanted("/aws/bedrock/modelinvocations", "arn:aws:iam::111122223333:role/r", 30, ("/aws/lambda/own",))
+    assert setup == [("set up", "bedrock settings", "logs", wanted)]
     assert [(line["done"], line["log_group"]) for line in printed()] == [("done so", "/group")]
 
 
-def test_setup_undoes_on_delete_just_what_it_remembers(
-    load: Load, answers: list[tuple[str, Any]], setup: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
+def test_setup_takes_out_on_delete_what_bears_its_role(
+    load: Load, printed: Printed, answers: list[tuple[str, Any]], setup: list[tuple[Any, ...]]
 ) -> None:
-    function = load("logging_setup")
-    function.handler(request("Delete", **PROPERTIES), None)
-    assert setup == [("undo", CHANGE)]
+    load("logging_setup").handler(request("Delete", **PROPERTIES), None)
 
-    monkeypatch.setattr(invocation_logging, "recall", lambda _table, _client: None)
-    function.handler(request("Delete", **PROPERTIES), None)
-
-    assert setup == [("undo", CHANGE)]
-    assert answers == [("invocation-logging", {})] * 2
+    assert setup == [("take out", "bedrock settings", ROLE)]
+    assert answers == [("invocation-logging", {})]
+    assert [line["done"] for line in printed()] == ["taken out"]
 
 
-def test_setup_that_fails_is_answered_as_failed(
-    load: Load, answers: list[tuple[str, Any]], setup: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
+def test_setup_that_fails_is_answered_as_failed_and_can_be_deleted(
+    load: Load, answers: list[tuple[str, Any]], setup: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    error = invocation_logging.InvocationLoggingError("point it elsewhere")
+    error = InvocationLoggingError("point it elsewhere")
 
     def refuse(*_arguments: object) -> None:
         raise error
 
     monkeypatch.setattr(invocation_logging, "set_up", refuse)
+    function = load("logging_setup")
 
-    load("logging_setup").handler(request("Create", **PROPERTIES), None)
+    function.handler(request("Create", **PROPERTIES), None)
+    function.handler(request("Delete", **PROPERTIES), None)  # as CloudFormation's rollback does
 
-    assert answers == [("invocation-logging", error)]
-    assert setup == []
+    assert answers == [("invocation-logging", error), ("invocation-logging", {})]
+    assert setup == [("take out", "bedrock settings", ROLE)]
+
+
+def test_setup_needs_no_state_table(
+    load: Load, answers: list[tuple[str, Any]], setup: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden() -> None:
+        raise AssertionError("the function's role may not ask DynamoDB")
+
+    monkeypatch.setattr(clients, "state", forbidden)
+
+    for request_type in ("Create", "Update", "Delete"):
+        load("logging_setup").handler(request(request_type, **PROPERTIES), None)
+
+    assert [answer for _, answer in answers if isinstance(answer, Exception)] == []
+    assert len(setup) == 3

@@ -1,4 +1,4 @@
-"""Setting up an account's invocation logging, and taking just that back, checked against the service models."""
+"""Setting up an account's invocation logging, and taking just that out, checked against the service models."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from bedrock_quota import invocation_logging
-from bedrock_quota.invocation_logging import Change, InvocationLoggingError, Wanted
+from bedrock_quota.invocation_logging import InvocationLoggingError, SetUp, Wanted
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 
@@ -30,6 +30,15 @@ THEIRS = {
     "cloudWatchConfig": {"logGroupName": "/theirs", "roleArn": "arn:aws:iam::111122223333:role/theirs"},
     "textDataDeliveryEnabled": True,
 }
+OURS = {
+    "cloudWatchConfig": CLOUDWATCH,
+    "textDataDeliveryEnabled": True,
+    "imageDataDeliveryEnabled": False,
+    "embeddingDataDeliveryEnabled": False,
+    "videoDataDeliveryEnabled": False,
+}
+"""What this stack makes where there was nothing."""
+OURS_AND_S3 = S3_ONLY | {"cloudWatchConfig": CLOUDWATCH}
 GET, PUT = "get_model_invocation_logging_configuration", "put_model_invocation_logging_configuration"
 DELETE = "delete_model_invocation_logging_configuration"
 
@@ -39,17 +48,27 @@ class Services:
         self.bedrock: Any = boto3.client("bedrock")
         self.logs: Any = boto3.client("logs")
         self.to_bedrock, self.to_logs = Stubber(self.bedrock), Stubber(self.logs)
+        self.slept: list[float] = []
 
     def configured(self, configuration: dict[str, Any] | None) -> None:
         answer = {} if configuration is None else {"loggingConfig": configuration}
         self.to_bedrock.add_response(GET, answer, {})
 
-    def group_can_be_made(self) -> None:
-        self.to_logs.add_response("create_log_group", {}, {"logGroupName": WANTED.log_group})
-        self.to_logs.add_response("put_retention_policy", {}, {"logGroupName": WANTED.log_group, "retentionInDays": 30})
+    def group_can_be_made(self, name: str = WANTED.log_group) -> None:
+        self.to_logs.add_response("create_log_group", {}, {"logGroupName": name})
+        self.to_logs.add_response("put_retention_policy", {}, {"logGroupName": name, "retentionInDays": 30})
 
-    def set_up(self, wanted: Wanted = WANTED) -> tuple[str, str, Change | None]:
-        return invocation_logging.set_up(self.bedrock, self.logs, wanted)
+    def put(self, configuration: dict[str, Any]) -> None:
+        self.to_bedrock.add_response(PUT, {}, {"loggingConfig": configuration})
+
+    def put_is_refused(self, message: str, code: str = "ValidationException") -> None:
+        self.to_bedrock.add_client_error(PUT, code, message)
+
+    def set_up(self, wanted: Wanted = WANTED) -> SetUp:
+        return invocation_logging.set_up(self.bedrock, self.logs, wanted, self.slept.append)
+
+    def take_out(self) -> str:
+        return invocation_logging.take_out(self.bedrock, ROLE)
 
 
 @pytest.fixture
@@ -61,62 +80,90 @@ def services() -> Iterator[Services]:
         made.to_logs.assert_no_pending_responses()
 
 
+def moved(configuration: dict[str, Any], group: str) -> dict[str, Any]:
+    return configuration | {"cloudWatchConfig": {"logGroupName": group, "roleArn": ROLE}}
+
+
 # Setting up. What the stubs were not told of, they refuse.
 
 
 def test_existing_logs_in_cloudwatch_are_adopted_untouched(services: Services) -> None:
     services.configured(THEIRS)
 
-    assert services.set_up() == ("/theirs", "adopted the existing invocation logging", None)
+    assert services.set_up() == SetUp("/theirs", "adopted the existing invocation logging")
+
+
+def test_somebody_elses_logs_in_the_wanted_group_are_adopted_too(services: Services) -> None:
+    services.configured({"cloudWatchConfig": CLOUDWATCH | {"roleArn": "arn:aws:iam::111122223333:role/theirs"}})
+
+    assert services.set_up() == SetUp(WANTED.log_group, "adopted the existing invocation logging")
 
 
 def test_adopting_logs_without_text_warns(services: Services) -> None:
     services.configured(THEIRS | {"textDataDeliveryEnabled": False})
 
-    group, done, change = services.set_up()
+    found = services.set_up()
 
-    assert (group, change) == ("/theirs", None)
-    assert "max_tokens stays unknown" in done
+    assert found.log_group == "/theirs"
+    assert found.done.startswith("adopted")
+    assert "max_tokens stays unknown" in found.done
 
 
 def test_cloudwatch_is_added_to_logs_that_go_to_s3_and_nothing_of_theirs_is_lost(services: Services) -> None:
-    after = S3_ONLY | {"cloudWatchConfig": CLOUDWATCH}
     services.configured(S3_ONLY)
     services.group_can_be_made()
-    services.to_bedrock.add_response(PUT, {}, {"loggingConfig": after})
+    services.put(OURS_AND_S3)
 
-    assert services.set_up() == (
-        "/aws/bedrock/modelinvocations",
-        "added CloudWatch to the existing invocation logging",
-        Change(S3_ONLY, after),
-    )
+    assert services.set_up() == SetUp(WANTED.log_group, "added CloudWatch to the existing invocation logging")
 
 
 def test_without_any_configuration_text_alone_is_switched_on(services: Services) -> None:
-    after = {
-        "textDataDeliveryEnabled": True,
-        "imageDataDeliveryEnabled": False,
-        "embeddingDataDeliveryEnabled": False,
-        "videoDataDeliveryEnabled": False,
-        "cloudWatchConfig": CLOUDWATCH,
-    }
     services.configured(None)
     services.group_can_be_made()
-    services.to_bedrock.add_response(PUT, {}, {"loggingConfig": after})
+    services.put(OURS)
 
-    assert services.set_up() == (
-        "/aws/bedrock/modelinvocations",
-        "switched invocation logging on",
-        Change(None, after),
+    assert services.set_up() == SetUp(WANTED.log_group, "switched invocation logging on")
+
+
+@pytest.mark.parametrize("before", [OURS, OURS_AND_S3])
+def test_what_this_stack_set_up_is_kept_on_an_update(services: Services, before: dict[str, Any]) -> None:
+    services.configured(before)
+
+    assert services.set_up() == SetUp(WANTED.log_group, "kept the invocation logging that this stack set up")
+
+
+@pytest.mark.parametrize("before", [OURS, OURS_AND_S3])
+def test_what_this_stack_set_up_moves_with_the_groups_name_and_back_on_rollback(
+    services: Services, before: dict[str, Any]
+) -> None:
+    renamed = Wanted("/elsewhere", ROLE, 30, WANTED.own_log_groups)
+    services.configured(before)
+    services.group_can_be_made("/elsewhere")
+    services.put(moved(before, "/elsewhere"))
+    assert services.set_up(renamed) == SetUp(
+        "/elsewhere", "moved the invocation logging that this stack set up to /elsewhere"
     )
+
+    services.configured(moved(before, "/elsewhere"))
+    services.to_logs.add_client_error("create_log_group", "ResourceAlreadyExistsException")
+    services.put(before)
+    assert services.set_up() == SetUp(
+        WANTED.log_group, f"moved the invocation logging that this stack set up to {WANTED.log_group}"
+    )
+
+
+def test_adopted_logs_stay_where_they_are_when_the_groups_name_changes(services: Services) -> None:
+    services.configured(THEIRS)
+
+    assert services.set_up(Wanted("/elsewhere", ROLE, 30)).log_group == "/theirs"
 
 
 def test_log_group_that_is_there_keeps_its_retention(services: Services) -> None:
     services.configured(S3_ONLY)
     services.to_logs.add_client_error("create_log_group", "ResourceAlreadyExistsException")
-    services.to_bedrock.add_response(PUT, {}, {"loggingConfig": S3_ONLY | {"cloudWatchConfig": CLOUDWATCH}})
+    services.put(OURS_AND_S3)
 
-    assert services.set_up()[0] == "/aws/bedrock/modelinvocations"
+    assert services.set_up().log_group == WANTED.log_group
 
 
 def test_log_group_that_cannot_be_made_changes_nothing(services: Services) -> None:
@@ -129,14 +176,14 @@ def test_log_group_that_cannot_be_made_changes_nothing(services: Services) -> No
 
 @pytest.mark.parametrize("own", WANTED.own_log_groups)
 def test_logs_that_go_to_a_group_of_this_stack_are_refused(services: Services, own: str) -> None:
-    services.configured(THEIRS | {"cloudWatchConfig": {"logGroupName": own, "roleArn": ROLE}})
+    services.configured({"cloudWatchConfig": THEIRS["cloudWatchConfig"] | {"logGroupName": own}})  # type: ignore[operator]
 
     with pytest.raises(InvocationLoggingError, match="log group of this stack") as caught:
         services.set_up()
     assert own in str(caught.value)
 
 
-@pytest.mark.parametrize("before", [None, S3_ONLY])
+@pytest.mark.parametrize("before", [None, S3_ONLY, OURS])
 def test_group_of_this_stack_is_refused_as_one_to_make(services: Services, before: dict[str, Any] | None) -> None:
     services.configured(before)
     own = WANTED.own_log_groups[0]
@@ -145,64 +192,118 @@ def test_group_of_this_stack_is_refused_as_one_to_make(services: Services, befor
         services.set_up(Wanted(own, ROLE, 30, WANTED.own_log_groups))
 
 
-# Undoing
+# A new role takes a while to be known
 
 
-AFTER_S3 = S3_ONLY | {"cloudWatchConfig": CLOUDWATCH}
-AFTER_NOTHING = {"textDataDeliveryEnabled": True, "cloudWatchConfig": CLOUDWATCH}
+NOT_YET = "Failed to validate permissions for log group: /aws/bedrock/modelinvocations"
 
 
-def test_undo_restores_what_was_there(services: Services) -> None:
-    services.configured(AFTER_S3)
-    services.to_bedrock.add_response(PUT, {}, {"loggingConfig": S3_ONLY})
+def test_put_is_tried_again_until_bedrock_knows_the_role(services: Services) -> None:
+    services.configured(None)
+    services.group_can_be_made()
+    services.put_is_refused(NOT_YET)
+    services.put_is_refused("The role lacks PERMISSION to write")
+    services.put(OURS)
 
-    assert invocation_logging.undo(services.bedrock, Change(S3_ONLY, AFTER_S3)).startswith("restored")
+    assert services.set_up() == SetUp(WANTED.log_group, "switched invocation logging on")
+    assert services.slept == [5, 5]
 
 
-def test_undo_switches_off_what_was_off(services: Services) -> None:
-    services.configured(AFTER_NOTHING)
+def test_put_that_is_refused_for_a_minute_and_a_half_is_raised(services: Services) -> None:
+    services.configured(None)
+    services.group_can_be_made()
+    for _ in range(19):  # at 0, 5, 10 … 90 seconds
+        services.put_is_refused(NOT_YET)
+
+    with pytest.raises(ClientError, match="Failed to validate permissions"):
+        services.set_up()
+    assert services.slept == [5] * 18
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("ValidationException", "The log group does not exist"),
+        ("AccessDeniedException", "no permission to PutModelInvocationLoggingConfiguration"),
+    ],
+)
+def test_put_that_is_refused_for_another_reason_is_raised_at_once(services: Services, code: str, message: str) -> None:
+    services.configured(None)
+    services.group_can_be_made()
+    services.put_is_refused(message, code)
+
+    with pytest.raises(ClientError, match=code):
+        services.set_up()
+    assert services.slept == []
+
+
+# Taking out
+
+
+def test_taking_out_leaves_what_goes_to_s3(services: Services) -> None:
+    services.configured(OURS_AND_S3)
+    services.put(S3_ONLY)
+
+    assert services.take_out() == "took CloudWatch out of the invocation logging again"
+
+
+def test_taking_out_leaves_what_somebody_added_to_s3_since(services: Services) -> None:
+    services.configured(OURS | {"s3Config": {"bucketName": "new-bucket"}, "imageDataDeliveryEnabled": True})
+    services.put(
+        {
+            "s3Config": {"bucketName": "new-bucket"},
+            "textDataDeliveryEnabled": True,
+            "imageDataDeliveryEnabled": True,
+            "embeddingDataDeliveryEnabled": False,
+            "videoDataDeliveryEnabled": False,
+        }
+    )
+
+    assert services.take_out().startswith("took CloudWatch out")
+
+
+@pytest.mark.parametrize("present", [OURS, OURS | {"textDataDeliveryEnabled": False}, moved(OURS, "/elsewhere")])
+def test_taking_out_all_there_is_switches_it_off(services: Services, present: dict[str, Any]) -> None:
+    services.configured(present)
     services.to_bedrock.add_response(DELETE, {}, {})
 
-    assert invocation_logging.undo(services.bedrock, Change(None, AFTER_NOTHING)).startswith("switched")
+    assert services.take_out() == "switched invocation logging off again"
 
 
-@pytest.mark.parametrize("now", [None, THEIRS, AFTER_S3 | {"imageDataDeliveryEnabled": False}])
-def test_undo_leaves_what_somebody_changed_since(services: Services, now: dict[str, Any] | None) -> None:
-    services.configured(now)
+@pytest.mark.parametrize("present", [None, THEIRS, S3_ONLY, THEIRS | S3_ONLY])
+def test_taking_out_leaves_what_is_not_of_this_stack(services: Services, present: dict[str, Any] | None) -> None:
+    services.configured(present)
 
-    assert invocation_logging.undo(services.bedrock, Change(S3_ONLY, AFTER_S3)).startswith("left")
-
-
-# Remembering
+    assert services.take_out() == "left invocation logging as it is: none of it is this stack's"
 
 
-@pytest.mark.parametrize("change", [Change(None, AFTER_NOTHING), Change(S3_ONLY, AFTER_S3)])
-def test_change_is_remembered(change: Change) -> None:
-    client: Any = boto3.client("dynamodb")
-    kept: list[dict[str, Any]] = []
+def test_taking_out_after_a_failed_set_up_leaves_what_was_there(services: Services) -> None:
+    services.configured(S3_ONLY)
+    services.group_can_be_made()
+    services.put_is_refused("The log group does not exist")
+    with pytest.raises(ClientError):
+        services.set_up()
 
-    class Table:
-        def put_item(self, *, TableName: str, Item: dict[str, Any]) -> None:  # noqa: N803
-            assert TableName == "state"
-            kept.append(Item)
-
-    invocation_logging.remember("state", Table(), change)  # type: ignore[arg-type]
-    with Stubber(client) as stubber:
-        stubber.add_response("put_item", {}, {"TableName": "state", "Item": kept[0]})
-        stubber.add_response(
-            "get_item", {"Item": kept[0]}, {"TableName": "state", "Key": {"id": {"S": "invocation-logging"}}}
-        )
-        invocation_logging.remember("state", client, change)
-
-        assert invocation_logging.recall("state", client) == change
+    services.configured(S3_ONLY)
+    assert services.take_out().startswith("left")
 
 
-def test_nothing_remembered_is_none() -> None:
-    client: Any = boto3.client("dynamodb")
-    with Stubber(client) as stubber:
-        stubber.add_response("get_item", {})
+def test_taking_out_that_fails_is_raised(services: Services) -> None:
+    services.to_bedrock.add_client_error(GET, "AccessDeniedException")
 
-        assert invocation_logging.recall("state", client) is None
+    with pytest.raises(ClientError, match="AccessDenied"):
+        services.take_out()
+
+
+# Reading a configuration
+
+
+@pytest.mark.parametrize(
+    ("configuration", "ours"),
+    [(None, False), ({}, False), (S3_ONLY, False), (THEIRS, False), (OURS, True), (moved(S3_ONLY, "/any"), True)],
+)
+def test_what_bears_the_stacks_role_is_the_stacks(configuration: dict[str, Any] | None, ours: bool) -> None:
+    assert invocation_logging.is_ours(configuration, ROLE) is ours
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Metric lines, checked against AWS's published schema and with numbers worked out by hand."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jsonschema
@@ -16,18 +16,20 @@ from records import (
     Entry,
     ReadLine,
     converse,
+    failed,
     invoke,
     message,
     metadata_only,
 )
 
 from bedrock_quota import lines, minutes, records
-from bedrock_quota.accounts import Account, Accounts
+from bedrock_quota.accounts import Account, Accounts, FailedCall
 from bedrock_quota.buckets import Bucket, EndpointType
 from bedrock_quota.model_ids import OutOfScope, Reference
 from bedrock_quota.quotas import BucketQuota
 from bedrock_quota.registry import Registry
 
+REGIONAL = EndpointType.REGIONAL
 BUCKET = Bucket(SONNET, EndpointType.CROSS_REGION)
 
 
@@ -77,6 +79,8 @@ def test_one_line_to_the_last_member(registry: Registry, read_line: ReadLine) ->
                         {"Name": "ConsumedQuotaPercent", "Unit": "Percent"},
                         {"Name": "ReservedQuotaPercent", "Unit": "Percent"},
                         {"Name": "RequestQuotaPercent", "Unit": "Percent"},
+                        {"Name": "TokenQuota", "Unit": "Count"},
+                        {"Name": "RequestQuota", "Unit": "Count"},
                     ],
                 }
             ],
@@ -90,6 +94,8 @@ def test_one_line_to_the_last_member(registry: Registry, read_line: ReadLine) ->
         "ConsumedQuotaPercent": 4.6,  # 9,200 of 200,000
         "ReservedQuotaPercent": 18.3,  # 36,600 of 200,000
         "RequestQuotaPercent": 4.0,  # 2 of 50
+        "TokenQuota": 200_000,
+        "RequestQuota": 50,
         "caller": "ReportWriter",
         "operation": "Converse",
         "max_tokens_source": "explicit",
@@ -161,10 +167,33 @@ def test_percents_only_where_the_quota_is_known_and_not_0(
     assert {name for name in read_line(line) if name.endswith("Percent")} == percents
 
 
+@pytest.mark.parametrize(
+    ("quota", "expected"),
+    [
+        (BucketQuota(), {}),
+        (BucketQuota(tokens_per_day=5), {}),
+        (BucketQuota(tokens_per_minute=0, requests_per_minute=0), {"TokenQuota": 0, "RequestQuota": 0}),
+        (BucketQuota(tokens_per_minute=2.5), {"TokenQuota": 2.5}),
+        (BucketQuota(requests_per_minute=7), {"RequestQuota": 7}),
+    ],
+)
+def test_quota_stands_on_every_line_of_calls_where_it_is_known_0_too(
+    accounts: Accounts, read_line: ReadLine, quota: BucketQuota, expected: dict[str, float]
+) -> None:
+    given = [converse(identity={"arn": f"arn:aws:iam::111122223333:user/u{number % 2}"}) for number in range(202)]
+
+    found = [read_line(line) for line in lines_of(accounts, *given, quotas={Bucket(SONNET, REGIONAL): quota})]
+
+    assert [line["requests"] for line in found] == [100, 1, 100, 1]
+    for line in found:
+        assert {name: line[name] for name in ("TokenQuota", "RequestQuota") if name in line} == expected
+        assert metric_names(line) & {"TokenQuota", "RequestQuota"} == expected.keys()
+
+
 def test_quota_of_another_bucket_does_not_count(accounts: Accounts, read_line: ReadLine) -> None:
     (line,) = lines_of(accounts, converse(), quotas={BUCKET: BucketQuota(tokens_per_minute=10)})
 
-    assert "ConsumedQuotaPercent" not in read_line(line)
+    assert read_line(line).keys().isdisjoint({"ConsumedQuotaPercent", "TokenQuota"})
 
 
 def test_unknown_max_tokens_publishes_no_reservation(accounts: Accounts, read_line: ReadLine) -> None:
@@ -173,7 +202,7 @@ def test_unknown_max_tokens_publishes_no_reservation(accounts: Accounts, read_li
     (line,) = lines_of(accounts, metadata_only(NOVA, input_tokens=7, output_tokens=11), quotas=quotas)
 
     found = read_line(line)
-    assert metric_names(found) == {"ConsumedTokens", "OutputTokens", "ConsumedQuotaPercent"}
+    assert metric_names(found) == {"ConsumedTokens", "OutputTokens", "ConsumedQuotaPercent", "TokenQuota"}
     assert found.keys().isdisjoint({"ReservedTokens", "MaxTokens", "ReservedQuotaPercent", "reserved_tokens"})
     assert found["max_tokens_source"] == "unknown"
     assert found["ConsumedQuotaPercent"] == pytest.approx(1.8)  # 18 of 1,000
@@ -202,6 +231,78 @@ def test_embedding_line(accounts: Accounts, read_line: ReadLine) -> None:
     found = read_line(line)
     assert (found["ReservedTokens"], found["ConsumedTokens"], found["MaxTokens"]) == ([40], [40], [0])
     assert found["max_tokens_source"] == "none"
+
+
+# Failed calls
+
+
+def failed_lines(
+    accounts: Accounts, *entries: Entry, quotas: Mapping[Bucket, BucketQuota] | None = None
+) -> Iterator[bytes]:
+    calls = [accounts.of(records.read(message(entry)), NOW) for entry in entries]
+    return lines.of_failed_calls([call for call in calls if isinstance(call, FailedCall)], "Mine", quotas or {})
+
+
+def test_failed_calls_to_the_last_member(accounts: Accounts, read_line: ReadLine) -> None:
+    quotas = {BUCKET: BucketQuota(tokens_per_minute=0, requests_per_minute=50)}
+
+    (line,) = failed_lines(accounts, *[failed(f"us.{SONNET}")] * 3, quotas=quotas)
+
+    assert read_line(line) == {
+        "_aws": {
+            "Timestamp": 1_795_435_200_000,
+            "CloudWatchMetrics": [
+                {
+                    "Namespace": "Mine",
+                    "Dimensions": [["ModelId", "EndpointType"]],
+                    "Metrics": [{"Name": "TokenQuota", "Unit": "Count"}, {"Name": "RequestQuota", "Unit": "Count"}],
+                }
+            ],
+        },
+        "event": "failed_calls",
+        "minute": 1_795_435_200_000,
+        "ModelId": "anthropic.claude-sonnet-4-20250514-v1:0",
+        "EndpointType": "cross-region",
+        "TokenQuota": 0,
+        "RequestQuota": 50,
+        "caller": "ReportWriter",
+        "operation": "Converse",
+        "error_code": "ThrottlingException",
+        "requests_failed": 3,
+    }
+
+
+@pytest.mark.parametrize(
+    ("quota", "expected"),
+    [
+        (BucketQuota(tokens_per_minute=5), {"TokenQuota": 5}),
+        (BucketQuota(requests_per_minute=0), {"RequestQuota": 0}),
+        (BucketQuota(tokens_per_day=5), None),
+        (BucketQuota(), None),
+    ],
+)
+def test_failed_calls_carry_the_quotas_there_are(
+    accounts: Accounts, read_line: ReadLine, quota: BucketQuota, expected: dict[str, float] | None
+) -> None:
+    (line,) = failed_lines(accounts, failed(f"us.{SONNET}"), quotas={BUCKET: quota})
+
+    found = read_line(line)
+    assert ("_aws" in found) is (expected is not None)
+    assert {name: found[name] for name in ("TokenQuota", "RequestQuota") if name in found} == (expected or {})
+    if expected:
+        assert metric_names(found) == expected.keys()
+
+
+def test_failed_calls_of_another_bucket_or_none_carry_no_quota(accounts: Accounts, read_line: ReadLine) -> None:
+    found = [
+        read_line(line)
+        for line in failed_lines(
+            accounts, failed(SONNET), failed("gibberish"), quotas={BUCKET: BucketQuota(tokens_per_minute=5)}
+        )
+    ]
+
+    assert [(line.get("ModelId"), line.get("EndpointType")) for line in found] == [(SONNET, "regional"), (None, None)]
+    assert all(line.keys().isdisjoint({"_aws", "TokenQuota"}) for line in found)
 
 
 def test_quota_lines_publish_0_as_0_and_leave_out_what_is_not_there(read_line: ReadLine) -> None:

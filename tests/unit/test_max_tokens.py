@@ -4,6 +4,7 @@ import pytest
 from records import EMBEDDING, NOVA, SONNET, TITAN, Entry, converse, invoke, message, metadata_only
 
 from bedrock_quota import max_tokens, records
+from bedrock_quota.errors import RecordError
 from bedrock_quota.max_tokens import MaxTokens, Source
 from bedrock_quota.registry import Registry
 
@@ -119,6 +120,42 @@ def test_without_a_limit_the_default_depends_on_the_operation(
     assert of(streamed, registry) == MaxTokens(on_converse, Source.DEFAULT)
 
 
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [
+        (invoke(JAMBA, {"n": 4, **TEXT}), 16_384),  # 4 answers of up to 4,096 tokens each
+        (invoke(JAMBA, {"n": 1, **TEXT}), 4_096),
+        (invoke(JAMBA, {"n": 0, **TEXT}), 4_096),
+        (invoke(LLAMA, {"n": 3, "prompt": "…"}), 1_536),  # 3 × the 512 of InvokeModel
+        (invoke("newcomer.model-1", {"n": 2, **TEXT}), 262_144),  # 2 × 131,072
+    ],
+)
+def test_n_answers_reserve_n_times_the_default(registry: Registry, entry: Entry, value: int) -> None:
+    assert registry.provider_by_id["*"].max_output_tokens == 131_072
+    assert of(entry, registry) == MaxTokens(value, Source.DEFAULT)
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ({"max_tokens": 50_000_000, "n": 2}, MaxTokens(100_000_000, Source.EXPLICIT)),
+        ({"max_tokens": 100_000_000}, MaxTokens(100_000_000, Source.EXPLICIT)),
+        ({"n": 24_414}, MaxTokens(99_999_744, Source.DEFAULT)),  # × 4,096
+        ({"max_tokens": 33_333_334, "n": 3}, None),  # 100,000,002
+        ({"max_tokens": 100_000_000, "n": 100_000_000}, None),
+        ({"n": 24_415}, None),  # 100,003,840
+    ],
+)
+def test_more_answers_than_any_model_gives_are_absurd(registry: Registry, body: Entry, found: MaxTokens | None) -> None:
+    entry = invoke(JAMBA, body)
+    if found is not None:
+        assert of(entry, registry) == found
+        return
+    with pytest.raises(RecordError) as caught:
+        of(entry, registry)
+    assert (caught.value.reason, caught.value.request_id) == ("absurd_count", entry["requestId"])
+
+
 def test_empty_body_has_no_limit(registry: Registry) -> None:
     assert of(invoke(TITAN, {}), registry) == MaxTokens(512, Source.DEFAULT)
 
@@ -181,3 +218,28 @@ def test_unlisted_model_counts_as_the_largest_of_its_provider(registry: Registry
     assert of(given, registry) == MaxTokens(largest, Source.DEFAULT)
     assert of(stranger, registry) == MaxTokens(registry.provider_by_id["*"].max_output_tokens, Source.DEFAULT)
     assert of(invoke("newcomer.model-1", {"max_tokens": 5}), registry) == MaxTokens(5, Source.EXPLICIT)
+
+
+@pytest.mark.parametrize(
+    ("body", "output_tokens", "found"),
+    [
+        ({"inputText": "…"}, None, MaxTokens(0, Source.NONE)),
+        ({"inputText": "…"}, 0, MaxTokens(0, Source.NONE)),
+        ({"texts": ["…"], "n": 3}, None, MaxTokens(0, Source.NONE)),
+        ({"inputText": "…"}, 1, MaxTokens(131_072, Source.DEFAULT)),  # it did write
+        ({"max_tokens": 300}, None, MaxTokens(300, Source.EXPLICIT)),  # it might have
+        ({"max_tokens": 300}, 0, MaxTokens(300, Source.EXPLICIT)),
+        (None, None, MaxTokens(None, Source.UNKNOWN)),  # nobody knows what it asked for
+    ],
+)
+def test_unlisted_model_that_asked_for_no_output_and_got_none_has_none(
+    registry: Registry, body: object, output_tokens: int | None, found: MaxTokens
+) -> None:
+    assert of(invoke("newcomer.embedding-1", body, output_tokens=output_tokens), registry) == found
+
+
+@pytest.mark.parametrize("output_tokens", [None, 0])
+def test_listed_model_reserved_its_default_even_if_it_wrote_nothing(
+    registry: Registry, output_tokens: int | None
+) -> None:
+    assert of(invoke(TITAN, {}, output_tokens=output_tokens), registry) == MaxTokens(512, Source.DEFAULT)

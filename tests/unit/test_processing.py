@@ -14,6 +14,7 @@ from records import (
     TITAN,
     Process,
     ReadLine,
+    blocked,
     converse,
     failed,
     invoke,
@@ -40,6 +41,11 @@ HEALTH = {
 }
 
 
+def request_id(name: str) -> str:
+    """Make an id in the shape of Bedrock's that says what it is for."""
+    return f"00000000-0000-4000-8000-{name.replace('-', ''):0>12}"
+
+
 def adds_up(outcome: Outcome) -> bool:
     parts = outcome.processed + len(outcome.rejected) + sum(outcome.out_of_scope.values())
     return parts + outcome.failed + outcome.ignored == outcome.received
@@ -56,10 +62,10 @@ def metric_lines(outcome: Outcome, read_line: ReadLine) -> list[dict[str, Any]]:
 
 
 def test_all_of_the_bad_input_table_in_one_delivery(process: Process, read_line: ReadLine) -> None:
-    wrong_type, no_model = converse(requestId="req-wrong-type"), converse(requestId="req-no-model")
+    wrong_type, no_model = converse(requestId=request_id("wrong-type")), converse(requestId=request_id("no-model"))
     wrong_type["input"]["inputTokenCount"] = "many"
     del no_model["modelId"]
-    no_time = converse(timestamp=None, requestId="req-no-time")
+    no_time = converse(timestamp=None, requestId=request_id("no-time"))
 
     outcome = process(
         [
@@ -71,12 +77,12 @@ def test_all_of_the_bad_input_table_in_one_delivery(process: Process, read_line:
             wrong_type,
             no_model,
             no_time,
-            converse(timestamp="noon", requestId="req-bad-time"),
-            converse(schemaType="Other", requestId="req-schema"),
-            converse(input_tokens=-1, requestId="req-negative"),
-            converse(output_tokens=10**9, requestId="req-absurd"),
-            converse(timestamp="2026-11-01T12:00:00Z", requestId="req-old"),
-            converse(timestamp="2026-11-23T14:30:00Z", requestId="req-ahead"),
+            converse(timestamp="noon", requestId=request_id("bad-time")),
+            converse(schemaType="Other", requestId=request_id("schema")),
+            converse(input_tokens=-1, requestId=request_id("negative")),
+            converse(output_tokens=10**9, requestId=request_id("absurd")),
+            converse(timestamp="2026-11-01T12:00:00Z", requestId=request_id("old")),
+            converse(timestamp="2026-11-23T14:30:00Z", requestId=request_id("ahead")),
             failed(code="ThrottlingException"),
             failed(code="ThrottlingException"),
             failed(code="ValidationException"),
@@ -84,14 +90,17 @@ def test_all_of_the_bad_input_table_in_one_delivery(process: Process, read_line:
             converse(PROFILE_ARN),
             converse("gibberish"),
             converse(input_tokens=0, output_tokens=0),  # blocked by a guardrail, with counts
-            invoke(SONNET, {"max_tokens": 10}, input_tokens=None, output_tokens=None),  # … and without
+            blocked(),  # … and without
+            invoke(SONNET, {}, input_tokens=None, output_tokens=None, requestId=request_id("no-input")),
+            invoke(SONNET, {}, output_tokens=None, requestId=request_id("no-output")),
+            invoke(SONNET, {"max_tokens": 10**8, "n": 2}, requestId=request_id("many")),
             metadata_only(SONNET, input_tokens=30, output_tokens=1),  # consumes 35
             converse("newcomer.model-1", input_tokens=5, output_tokens=1, max_tokens=50),
             converse(input_tokens=40, output_tokens=0, max_tokens=60),  # good: reserves 100, consumes 40
         ]
     )
 
-    assert outcome.received == 25
+    assert outcome.received == 28
     assert Counter(rejected.reason for rejected in outcome.rejected) == {
         "not_json": 1,
         "not_an_object": 1,
@@ -102,23 +111,28 @@ def test_all_of_the_bad_input_table_in_one_delivery(process: Process, read_line:
         "bad_timestamp": 1,
         "wrong_schema": 1,
         "negative_count": 1,
-        "absurd_count": 1,
+        "absurd_count": 2,
         "too_old": 1,
         "too_far_ahead": 1,
+        "missing_input_count": 1,
+        "missing_output_count": 1,
     }
     assert [rejected.request_id for rejected in outcome.rejected] == [
         None,
         None,
         None,
-        "req-wrong-type",
-        "req-no-model",
-        "req-no-time",
-        "req-bad-time",
-        "req-schema",
-        "req-negative",
-        "req-absurd",
-        "req-old",
-        "req-ahead",
+        request_id("wrong-type"),
+        request_id("no-model"),
+        request_id("no-time"),
+        request_id("bad-time"),
+        request_id("schema"),
+        request_id("negative"),
+        request_id("absurd"),
+        request_id("old"),
+        request_id("ahead"),
+        request_id("no-input"),
+        request_id("no-output"),
+        request_id("many"),
     ]
     assert outcome.out_of_scope == {"provisioned_model": 1, "unresolved_profile": 1, "unreadable_model_id": 1}
     assert (outcome.processed, outcome.failed, outcome.ignored) == (6, 3, 1)
@@ -133,7 +147,7 @@ def test_all_of_the_bad_input_table_in_one_delivery(process: Process, read_line:
     health = health_of(outcome, read_line)
     assert {name: health[name] for name in HEALTH} == {
         "RecordsProcessed": 6,
-        "RecordsRejected": 12,
+        "RecordsRejected": 15,
         "RecordsOutOfScope": 3,
         "RequestsFailed": 3,
         "MaxTokensUnknown": 1,
@@ -142,7 +156,7 @@ def test_all_of_the_bad_input_table_in_one_delivery(process: Process, read_line:
     assert health["error_codes"] == {"ThrottlingException": 2, "ValidationException": 1}
     assert health["rejected_reasons"]["not_json"] == 1
     assert health["out_of_scope_reasons"] == outcome.out_of_scope
-    assert (health["received"], health["ignored"]) == (25, 1)
+    assert (health["received"], health["ignored"]) == (28, 1)
     assert (health["max_tokens_explicit"], health["max_tokens_default"], health["max_tokens_none"]) == (3, 0, 2)
 
 
@@ -261,6 +275,22 @@ def test_clock_of_the_account_ahead_of_ours_is_no_negative_lag(process: Process,
     assert health_of(outcome, read_line)["RecordLagSeconds"] == 0
 
 
+def test_error_codes_that_are_no_words_are_counted_as_one(process: Process, read_line: ReadLine) -> None:
+    outcome = process([failed(code=f"secret {number}") for number in range(30)] + [failed()])
+
+    assert health_of(outcome, read_line)["error_codes"] == {"other": 30, "ThrottlingException": 1}
+
+
+def test_quota_of_0_shows_though_every_call_fails(process: Process, read_line: ReadLine) -> None:
+    quotas = {Bucket(SONNET, EndpointType.REGIONAL): BucketQuota(tokens_per_minute=0, requests_per_minute=0)}
+
+    (line,) = metric_lines(process([failed(), failed()], quotas=quotas, namespace="Mine"), read_line)
+
+    assert (line["ModelId"], line["TokenQuota"], line["RequestQuota"]) == (SONNET, 0, 0)
+    assert line["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Mine"
+    assert (line["requests_failed"], line.get("requests")) == (2, None)
+
+
 def test_failed_calls_are_counted_by_kind_and_are_no_metric(process: Process, read_line: ReadLine) -> None:
     outcome = process([failed(), failed(), failed(code="AccessDeniedException"), failed(f"us.{TITAN}")])
 
@@ -297,7 +327,8 @@ def test_unlisted_models_are_named_once_and_not_without_end(process: Process, re
 
 
 def test_error_codes_without_end_do_not_make_the_health_line_long(process: Process, read_line: ReadLine) -> None:
-    outcome = process([failed(code=f"{number}" + "x" * 10_000) for number in range(100)])
+    letters = [first + second for first in "ABCDEFGHIJ" for second in "ABCDEFGHIJ"]
+    outcome = process([failed(code=each * 32) for each in letters])  # as long as an error code may be
 
     health = health_of(outcome, read_line)
     assert len(health["error_codes"]) == 20

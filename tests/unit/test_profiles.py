@@ -5,17 +5,27 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 from botocore.stub import Stubber
 from records import NOVA, PROFILE_ARN, SONNET
 
 from bedrock_quota import clients, profiles, state
 from bedrock_quota.buckets import EndpointType
 from bedrock_quota.model_ids import ApplicationProfile, OutOfScope, Reference
-from bedrock_quota.profiles import UNRESOLVED, UNRESOLVED_SECONDS, Profiles
+from bedrock_quota.profiles import UNREACHABLE_SECONDS, UNRESOLVED, UNRESOLVED_SECONDS, Profiles
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 
 PROFILE = ApplicationProfile(PROFILE_ARN, "a1b2c3d4e5f6")
+OTHER = ApplicationProfile(PROFILE_ARN.replace("a1b2c3d4e5f6", "other"), "other")
+REFUSAL = ClientError({"Error": {"Code": "ThrottlingException", "Message": "slower"}}, "GetInferenceProfile")
+NO_ANSWER = [
+    ConnectionError("no route"),
+    ConnectTimeoutError(endpoint_url="https://bedrock"),
+    EndpointConnectionError(endpoint_url="https://bedrock"),
+    ReadTimeoutError(endpoint_url="https://bedrock"),
+]
+"""What is raised where no answer comes: the next call would wait just as long."""
 
 
 def arn(region: str, model_id: str = SONNET) -> str:
@@ -32,7 +42,7 @@ class World:
         self.asked, self.looked_up, self.seconds = 0, 0, 1_000.0
 
     def get_inference_profile(self, *, inferenceProfileIdentifier: str) -> dict[str, Any]:  # noqa: N803
-        assert inferenceProfileIdentifier == "a1b2c3d4e5f6"
+        assert inferenceProfileIdentifier in {"a1b2c3d4e5f6", "other"}
         self.asked += 1
         if isinstance(self.arns, Exception):
             raise self.arns
@@ -148,3 +158,70 @@ def test_state_table_out_of_reach_does_not_hide_what_bedrock_knows(world: World)
     assert made.resolve(PROFILE) == Reference(SONNET, EndpointType.REGIONAL)
     assert made.resolve(PROFILE) == Reference(SONNET, EndpointType.REGIONAL)
     assert world.asked == 1
+
+
+# A service that does not answer
+
+
+@pytest.mark.parametrize("error", NO_ANSWER, ids=lambda error: type(error).__name__)
+def test_bedrock_that_does_not_answer_is_not_asked_for_a_minute(world: World, error: Exception) -> None:
+    world.arns = error
+    made = resolver(world)
+    assert made.resolve(PROFILE) == UNRESOLVED
+    world.arns, world.seconds = [arn("us-east-1")], world.seconds + UNREACHABLE_SECONDS - 1
+
+    assert made.resolve(OTHER) == UNRESOLVED
+    assert world.asked == 1
+
+    world.seconds += 1
+    third = ApplicationProfile(PROFILE_ARN + "x", "a1b2c3d4e5f6")
+    assert made.resolve(third) == Reference(SONNET, EndpointType.REGIONAL)
+    assert world.asked == 2
+
+
+def test_bedrock_that_answers_with_an_error_is_asked_for_the_next_profile(world: World) -> None:
+    world.arns = REFUSAL
+    made = resolver(world)
+
+    assert [made.resolve(PROFILE), made.resolve(OTHER)] == [UNRESOLVED] * 2
+    assert world.asked == 2
+
+
+def test_bedrock_that_does_not_answer_does_not_hide_what_the_state_table_knows(world: World) -> None:
+    world.arns = NO_ANSWER[0]  # type: ignore[assignment]
+    world.stored[OTHER.arn] = Reference(NOVA, EndpointType.REGIONAL)
+    made = resolver(world)
+    assert made.resolve(PROFILE) == UNRESOLVED
+
+    assert made.resolve(OTHER) == Reference(NOVA, EndpointType.REGIONAL)
+
+
+@pytest.mark.parametrize("error", NO_ANSWER, ids=lambda error: type(error).__name__)
+def test_state_table_that_does_not_answer_is_left_alone_for_a_minute(world: World, error: Exception) -> None:
+    world.table_fails = error
+    made = resolver(world)
+    assert made.resolve(PROFILE) == Reference(SONNET, EndpointType.REGIONAL)
+    assert world.looked_up == 1
+    world.table_fails, world.seconds = None, world.seconds + UNREACHABLE_SECONDS - 1
+
+    assert made.resolve(OTHER) == Reference(SONNET, EndpointType.REGIONAL)
+    assert (world.looked_up, world.asked, world.stored) == (1, 2, {})  # neither read nor written
+
+    world.seconds += 1
+    made.resolve(ApplicationProfile(PROFILE_ARN + "x", "a1b2c3d4e5f6"))
+    assert (world.looked_up, len(world.stored)) == (2, 1)
+
+
+def test_state_table_that_answers_with_an_error_is_asked_for_the_next_profile(world: World) -> None:
+    world.table_fails = REFUSAL
+    made = resolver(world)
+
+    made.resolve(PROFILE)
+    made.resolve(OTHER)
+
+    assert (world.looked_up, world.asked) == (2, 2)
+
+
+def test_breaker_holds_for_a_minute() -> None:
+    assert UNREACHABLE_SECONDS == 60
+    assert UNRESOLVED_SECONDS == 300

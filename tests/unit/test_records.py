@@ -6,7 +6,19 @@ from typing import Any
 
 import msgspec
 import pytest
-from records import STARTED, TITAN, Entry, converse, failed, invoke, message, metadata_only, record
+from records import (
+    STARTED,
+    TITAN,
+    Entry,
+    blocked,
+    converse,
+    failed,
+    invoke,
+    message,
+    metadata_only,
+    record,
+    without_answer,
+)
 
 from bedrock_quota import max_tokens, records
 from bedrock_quota.errors import RecordError
@@ -51,7 +63,7 @@ def test_streamed_answer_is_a_list() -> None:
 def test_only_timestamp_and_model_id_are_needed() -> None:
     found = records.read(json.dumps({"timestamp": STARTED, "modelId": "a.b"}))
 
-    assert (found.input.input_tokens, found.output.output_tokens, found.operation) == (None, None, "")
+    assert (found.input.input_tokens, found.output.output_tokens, found.operation) == (0, 0, "")  # no answer: blocked
 
 
 def test_order_of_keys_does_not_matter() -> None:
@@ -64,6 +76,14 @@ def test_failed_call() -> None:
     found = read(failed(code="ValidationException"))
 
     assert (found.error_code, found.input.input_tokens) == ("ValidationException", None)
+
+
+@pytest.mark.parametrize("count", [100, "100", None])
+def test_empty_error_code_is_none(count: object) -> None:
+    entry = converse(errorCode="")
+    entry["input"]["inputTokenCount"] = count  # 100 is read fast; the others are not
+
+    assert read(entry).error_code is None
 
 
 def test_metadata_only_record_has_no_body() -> None:
@@ -200,7 +220,55 @@ def test_moment_in_other_spellings(moment: str) -> None:
     assert found.timestamp - datetime(2026, 11, 23, 12, 0, 5, tzinfo=UTC) < timedelta(seconds=1)
 
 
-# outputTokenCount missing
+# A count is missing
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"usage": {"inputTokens": 11}},
+        {"usage": {"input_tokens": 11}},
+        {"usage": {"prompt_tokens": 11}},
+        {"usage": {"prompt_tokens": 99, "input_tokens": 98, "inputTokens": 11}},
+        {"usage": {"inputTokens": 99}, "amazon-bedrock-invocationMetrics": {"inputTokenCount": 11}},
+        [
+            {"usage": {"input_tokens": 99}},
+            {"type": "message_stop", "amazon-bedrock-invocationMetrics": {"inputTokenCount": "11"}},
+            {"type": "later", "usage": {"output_tokens": 5}},
+        ],
+    ],
+)
+@pytest.mark.parametrize("output_tokens", [3, None])
+def test_input_count_is_found_in_the_answer(answer: object, output_tokens: int | None) -> None:
+    found = read(invoke(TITAN, {}, answer=answer, input_tokens=None, output_tokens=output_tokens))
+
+    assert found.input.input_tokens == 11
+    assert found.output.output_tokens != 0
+
+
+def test_both_counts_are_found_in_the_answer() -> None:
+    answer = [
+        {"outputText": "…"},
+        {"amazon-bedrock-invocationMetrics": {"inputTokenCount": 7, "outputTokenCount": 8}},
+    ]
+
+    found = read(invoke(TITAN, {}, answer=answer, input_tokens=None, output_tokens=None))
+
+    assert (found.input.input_tokens, found.output.output_tokens) == (7, 8)
+
+
+def test_input_count_of_the_record_comes_before_the_answer() -> None:
+    answer = {"usage": {"inputTokens": 99, "outputTokens": 5}}
+
+    found = read(invoke(TITAN, {}, answer=answer, input_tokens=11, output_tokens=None))
+
+    assert (found.input.input_tokens, found.output.output_tokens) == (11, 5)
+
+
+def test_count_of_output_is_not_one_of_input() -> None:
+    found = read(invoke(TITAN, {}, answer={"totalOutputTextTokenCount": 9}, input_tokens=None, output_tokens=None))
+
+    assert (found.input.input_tokens, found.output.output_tokens) == (None, 9)
 
 
 @pytest.mark.parametrize(
@@ -232,6 +300,61 @@ def test_output_count_of_the_record_comes_before_the_answer() -> None:
 @pytest.mark.parametrize("answer", [{}, [], "text", [{"usage": {"output_tokens": None}}]])
 def test_answer_without_a_count(answer: object) -> None:
     assert read(invoke(TITAN, {}, answer=answer, output_tokens=None)).output.output_tokens is None
+
+
+# A guardrail's answer
+
+
+def counts_of(found: Record) -> tuple[int | None, int | None]:
+    return found.input.input_tokens, found.output.output_tokens
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        blocked(),
+        blocked(answer={"stopReason": "guardrail_intervened"}),
+        blocked(answer=[{"chunk": 1}, {"amazon-bedrock-guardrailAction": "INTERVENED"}, {"chunk": 2}]),
+        without_answer(blocked()),
+        blocked(output={}),
+        blocked(output=None),
+    ],
+)
+def test_without_counts_a_guardrails_answer_or_none_is_a_blocked_call(entry: Entry) -> None:
+    found = read(entry)
+
+    assert counts_of(found) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        [],
+        "text",
+        5,
+        {"amazon-bedrock-guardrailAction": "NONE", "stopReason": "end_turn"},
+        [{"amazon-bedrock-guardrailAction": ["INTERVENED"]}],
+        {"outputText": "guardrail_intervened", "message": {"stopReason": "guardrail_intervened"}},
+    ],
+)
+def test_without_counts_another_answer_is_no_blocked_call(answer: object) -> None:
+    assert counts_of(read(blocked(answer=answer))) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        invoke(TITAN, {}, answer={"stopReason": "guardrail_intervened"}),
+        invoke(TITAN, {}, answer={"stopReason": "guardrail_intervened"}, input_tokens=None),
+        invoke(TITAN, {}, answer={"stopReason": "guardrail_intervened"}, output_tokens=None),
+        blocked(answer={"stopReason": "guardrail_intervened", "usage": {"inputTokens": 0}}),
+        without_answer(invoke(TITAN, {}, output_tokens=None)),
+        metadata_only(),
+    ],
+)
+def test_call_with_a_count_is_not_told_to_be_blocked(entry: Entry) -> None:
+    assert counts_of(read(entry)) != (0, 0)
 
 
 # What is refused
@@ -300,6 +423,9 @@ BAD = [
     (changed("output.outputTokenCount", 10**400), "absurd_count"),
     (message(converse()).replace('"inputTokenCount": 100', '"inputTokenCount": ' + "9" * 5000), "not_json"),
     (message(invoke(TITAN, {}, answer={"usage": {"outputTokens": -3}}, output_tokens=None)), "negative_count"),
+    (message(invoke(TITAN, {}, answer={"usage": {"inputTokens": -3}}, input_tokens=None)), "negative_count"),
+    (message(invoke(TITAN, {}, answer={"usage": {"inputTokens": "few"}}, input_tokens=None)), "wrong_type"),
+    (message(blocked(schemaType="SomethingElse")), "wrong_schema"),
 ]
 
 
@@ -318,17 +444,65 @@ def test_largest_count_is_taken() -> None:
 
 def test_refusal_names_the_request() -> None:
     with pytest.raises(RecordError) as caught:
-        read(converse(output_tokens=-1, requestId="req-1"))
+        read(converse(output_tokens=-1, requestId="0f0e0d0c-0b0a-4908-8706-05040302ffff"))
 
-    assert caught.value.request_id == "req-1"
+    assert caught.value.request_id == "0f0e0d0c-0b0a-4908-8706-05040302ffff"
 
 
-@pytest.mark.parametrize("request_id", ["a prompt in disguise", "", "x" * 129, "zwölf", "a\nb", 5, None, ["x"]])
+def test_refusal_by_its_schema_alone_names_the_request() -> None:
+    with pytest.raises(RecordError) as caught:
+        read(converse(schemaType="SomethingElse"))
+
+    assert caught.value.request_id == "0f0e0d0c-0b0a-4908-8706-050403020100"
+
+
+@pytest.mark.parametrize(
+    "request_id",
+    [
+        "a prompt in disguise",
+        "",
+        "req-1",
+        "my-secret-is-short",
+        "0f0e0d0c0b0a49088706050403020100",
+        "0F0E0D0C-0B0A-4908-8706-050403020100",
+        "0f0e0d0c-0b0a-4908-8706-0504030201000",
+        "0f0e0d0c-0b0a-4908-8706-05040302010",
+        "0f0e0d0c-0b0a-4908-8706-050403020100\n",
+        " 0f0e0d0c-0b0a-4908-8706-050403020100",
+        "x" * 129,
+        "zwölf",
+        "a\nb",
+        5,
+        None,
+        ["x"],
+    ],
+)
 def test_request_id_that_does_not_look_like_one_is_not_named(request_id: object) -> None:
     assert records.request_id_of(request_id) is None
     with pytest.raises(RecordError) as caught:
         read(record(requestId=request_id, input=[]))
     assert caught.value.request_id is None
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [
+        ("Converse", "Converse"),
+        ("InvokeModelWithBidirectionalStream", "InvokeModelWithBidirectionalStream"),
+        ("ThrottlingException", "ThrottlingException"),
+        ("x" * 64, "x" * 64),
+        ("x" * 65, "other"),
+        ("a prompt in disguise", "other"),
+        ("Throttling-Exception", "other"),
+        ("Converse\n", "other"),
+        ("zwölf", "other"),
+        ("500", "other"),
+        ("", "other"),
+        (None, "other"),
+    ],
+)
+def test_operation_or_error_code_that_is_no_word_is_not_named(value: str | None, word: str) -> None:
+    assert records.word_of(value) == word
 
 
 def test_refusal_holds_no_text() -> None:

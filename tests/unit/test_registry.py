@@ -125,6 +125,15 @@ def test_real_ids_carry_no_throughput_suffix(real: Registry) -> None:
         assert listed.id.count(":") <= 1, listed.id
 
 
+def test_real_latency_optimized_inference_is_on_these_models_alone(real: Registry) -> None:
+    assert sorted(model.id for model in real.models if model.latency_optimized) == [
+        "amazon.nova-pro-v1:0",
+        "anthropic.claude-3-5-haiku-20241022-v1:0",
+        "meta.llama3-1-405b-instruct-v1:0",
+        "meta.llama3-1-70b-instruct-v1:0",
+    ]
+
+
 def test_real_long_context_quota_is_on_sonnet_4_and_4_5_alone(real: Registry) -> None:
     above = {listed.id: listed.long_context_above for listed in real.models if listed.long_context_above}
 

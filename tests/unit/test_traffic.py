@@ -295,9 +295,19 @@ def test_no_other_bucket_passes_its_quota(registry, seed):
     assert [bucket for bucket, peak in peaks.items() if 0.8 <= peak < 1] == [("cohere.embed-v4:0", "cross-region")]
     without = [bucket for bucket in totals.buckets if quota.get(bucket) is None]
     assert without, "a bucket without a known quota is a case, too"
-    assert [bucket for bucket in totals.buckets if quota.get(bucket) == 0] == [
-        ("anthropic.claude-opus-4-1-20250805-v1:0", "cross-region")
-    ]
+    assert [bucket for bucket in totals.buckets if quota.get(bucket) == 0] == [], "it takes no call"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_model_with_a_quota_of_0_takes_no_call(registry, seed):
+    calls = [record for record in records_of(seed) if "claude-opus-4-1" in record["modelId"]]
+    assert len(calls) > 10
+    assert {record["modelId"] for record in calls} == {"us.anthropic.claude-opus-4-1-20250805-v1:0"}
+    assert {(caller(record), record.get("errorCode")) for record in calls} == {("OldDrafts", "ThrottlingException")}
+    assert token_quotas(registry)["anthropic.claude-opus-4-1-20250805-v1:0", "cross-region"] == 0
+    minutes = {datetime.fromisoformat(record["timestamp"]).minute for record in calls}
+    assert min(minutes) < 20, "from the beginning"
+    assert max(minutes) > 40, "to the end"
 
 
 def token_quotas(registry: Registry) -> dict[oracle.Bucket, float | None]:

@@ -138,7 +138,7 @@ class Accounts:
         output_tokens = record.output.output_tokens or 0
         limit = max_tokens.of(record, rate.model, rate.provider)
         made_text = limit.source is not Source.NONE
-        blocked = made_text and (record.guardrail_blocked or _counts_nothing(record))
+        blocked = made_text and (_counts_nothing(record))
         if made_text and not blocked:
             _check_counts(record)
         bucket = rate.bucket
@@ -215,7 +215,7 @@ def _is_optimized(record: Record) -> bool:
 
 
 def _counts_nothing(record: Record) -> bool:
-    """Whether the model never ran, as in a Converse call that a guardrail blocked: 0 tokens in and out."""
+    """Whether the model never ran, as in a call that a guardrail blocked: 0 tokens in and out."""
     given = record.input
     cached = given.cache_read_tokens or given.cache_write_tokens
     return given.input_tokens == 0 and record.output.output_tokens == 0 and not cached

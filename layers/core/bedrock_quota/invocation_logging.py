@@ -90,7 +90,9 @@ def set_up(
     _put(bedrock, _with_cloudwatch(before, wanted), sleep)
     if ours:
         return SetUp(group, f"moved the invocation logging that this stack set up to {group}")
-    return SetUp(group, "added CloudWatch to the existing invocation logging" if before else "switched it on")
+    return SetUp(
+        group, "added CloudWatch to the existing invocation logging" if before else "switched invocation logging on"
+    )
 
 
 TEXT_ONLY: Configuration = {

@@ -43,8 +43,8 @@ class Reachable:
         return self._clock() >= self._not_until
 
     def failed(self, error: Exception) -> None:
-        """Note a failed call. An error that the service answered with (botocore's have a `response`) is an answer."""
-        if not hasattr(error, "response"):
+        """Note a failed call. An error that the service answered with (it has a `response`) is an answer."""
+        if not getattr(error, "response", None):
             self._not_until = self._clock() + UNREACHABLE_SECONDS
 
 

@@ -97,8 +97,6 @@ class Record(msgspec.Struct, frozen=True, rename="camel"):
     performance_config: PerformanceConfig | None = None
     input: RecordInput = RecordInput()
     output: RecordOutput = RecordOutput()
-    guardrail_blocked: bool = False
-    """Not of the log: whether a guardrail answered in place of the model; looked for where a count is missing."""
 
 
 _decoder = msgspec.json.Decoder(Record)
@@ -121,9 +119,10 @@ def read(message: str) -> Record:
         return _read_tolerantly(message)
     if record.schema_type != SCHEMA_TYPE:
         raise RecordError("wrong_schema", request_id_of(record.request_id))
-    if record.error_code is None and (record.input.input_tokens is None or record.output.output_tokens is None):
-        return _read_tolerantly(message)
-    return record
+    counted = record.input.input_tokens is not None and record.output.output_tokens is not None
+    if record.error_code or (counted and record.error_code is None):
+        return record
+    return _read_tolerantly(message)
 
 
 _WRITTEN_COUNT = re.compile(r"-?[0-9]{1,31}")
@@ -168,6 +167,8 @@ def _record_of(record: dict[str, Any]) -> Record:
     answer = entry_output.get("outputBodyJson")
     input_tokens = _count(entry_input.get("inputTokenCount"), _INPUT_COUNTS, answer)
     output_tokens = _count(entry_output.get("outputTokenCount"), _OUTPUT_COUNTS, answer)
+    if input_tokens is None and output_tokens is None and _is_blocked(answer):
+        input_tokens = output_tokens = 0
     metadata = _mapping(record, "requestMetadata")
     return Record(
         timestamp=_moment(record.get("timestamp")),
@@ -186,7 +187,6 @@ def _record_of(record: dict[str, Any]) -> Record:
             body_s3_path=_text(entry_input.get("inputBodyS3Path")),
         ),
         output=RecordOutput(output_tokens),
-        guardrail_blocked=input_tokens is None and output_tokens is None and _is_blocked(answer),
     )
 
 
