@@ -42,6 +42,8 @@ CACHED_CLIENTS = (
     clients.service_quotas,
     clients.cloudwatch,
     clients.logs,
+    clients.notifications,
+    clients.parameters,
 )
 
 

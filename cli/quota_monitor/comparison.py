@@ -98,7 +98,7 @@ def compare(known: Registry, listing: Listing) -> Comparison:
             UnknownSpelling(spelled, tuple(sorted(names)), tuple(exactly[spelled]))
             for spelled, names in sorted(names_of_unknown.items())
         ),
-        unread=tuple(sorted(quota.name for quota, found in read if _is_unread(quota.name, found))),
+        unread=tuple(sorted(quota.name for quota, found in read if found == Refused("unread_name"))),
         matched=sum(isinstance(found, Matched) for _, found in read),
         refused=Counter(found.reason for _, found in read if isinstance(found, Refused)),
     )
@@ -150,16 +150,6 @@ def _names_by_unknown_spelling(read: Iterable[tuple[ListedQuota, Matched | Refus
         if spelled is not None:
             names[first.setdefault(spelled.casefold(), spelled)].append(quota.name)
     return names
-
-
-def _is_unread(name: str, found: Matched | Refused) -> bool:
-    """Whether a name no rule reads is of the kind that limits a model's use: tokens or requests a minute or day.
-
-    Names of other features begin with these in brackets: `(Guardrails) …`.
-    """
-    folded = name.casefold()
-    limits = any(f"{what} per {time}" in folded for what in ("tokens", "requests") for time in ("minute", "day"))
-    return found == Refused("other_quota") and limits and not name.startswith(("(", "["))
 
 
 def _as_listed(model: Model, known: Registry) -> ListedModel:

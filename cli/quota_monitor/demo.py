@@ -87,7 +87,8 @@ def run(running: Instance, seed: int, progress: Progress = lambda _stage, _done,
     events = tuple(traffic.hour(window.end, seed, _profiles(session)))
     health = Window(_minute(since), _minute(since) + HOUR)
     before = usage.sums(cloudwatch, DEFAULT_NAMESPACE, OUTCOMES, health)
-    _write(session, running.outputs["InvocationLogGroupName"], events, progress)
+    log_group = _physical_id(session, running.stack_name, "MetricProcessorLogGroup")
+    _write(running, events, log_group, progress)
     sent = sum(event.message != traffic.PERMISSIONS_LINE for event in events)
     _wait_until_accounted(running, before, health, sent, progress)
     progress(_READING, 0, 3)
@@ -95,7 +96,6 @@ def run(running: Instance, seed: int, progress: Progress = lambda _stage, _done,
     progress(_READING, 1, 3)
     running.drain()
     progress(_READING, 2, 3)
-    log_group = _physical_id(session, running.stack_name, "MetricProcessorLogGroup")
     uses = usage.collect(session, namespace=DEFAULT_NAMESPACE, log_group=log_group, window=window, since=since)
     progress(_READING, 3, 3)
     return Shown(window, events, tuple(uses))
@@ -134,12 +134,14 @@ def _profiles(session: boto3.Session) -> dict[Profile, str]:
     }
 
 
-def _write(session: boto3.Session, log_group: str, events: Sequence[LogEvent], progress: Progress) -> None:
-    logs = session.client("logs")
+def _write(running: Instance, events: Sequence[LogEvent], processor_log: str, progress: Progress) -> None:
+    """Write the events, a batch when the one before is processed: many deliveries at once overwhelm MiniStack."""
+    logs, log_group = running.session().client("logs"), running.outputs["InvocationLogGroupName"]
     with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):  # an earlier demo's
         logs.create_log_stream(logGroupName=log_group, logStreamName=traffic.LOG_STREAM)
     written = 0
     progress(_WRITING, 0, len(events))
+    deliveries = running.drain().invocations.get(processor_log, 0)
     for batch in traffic.batches(events):
         answer = logs.put_log_events(
             logGroupName=log_group,
@@ -148,6 +150,8 @@ def _write(session: boto3.Session, log_group: str, events: Sequence[LogEvent], p
         )
         if answer.get("rejectedLogEventsInfo"):
             raise LocalAwsError(f"CloudWatch Logs did not take all records: {answer['rejectedLogEventsInfo']}")
+        deliveries += 1
+        running.drain({processor_log: deliveries})
         written += len(batch)
         progress(_WRITING, written, len(events))
 

@@ -5,13 +5,9 @@ from collections.abc import Iterable
 
 from bedrock_quota import quotas
 from bedrock_quota.buckets import EndpointType
-from bedrock_quota.quotas import Matched, Unit
+from bedrock_quota.quotas import Matched, QuotaName, Unit
 from bedrock_quota.registry import Kind, Model
 
-_NAME = re.compile(
-    r".*? per (?:minute|day) for (?P<spelling>.+?)([ ,]+1M context( length)?)?( \(doubled for cross-region calls\))?",
-    re.IGNORECASE,
-)
 _VERSION_1 = re.compile(r"-v1(?::\d+)?")
 _PROBE = Model(id="probe.probe", name="probe", kind=Kind.TEXT, source="probe")
 
@@ -20,8 +16,8 @@ MAX_SIMILAR = 5
 
 def of(name: str) -> str | None:
     """Return how the name of a bucket's quota spells its model; None where the name has no place for one."""
-    found = _NAME.fullmatch(name)
-    return None if found is None else found["spelling"]
+    said = quotas.read(name)
+    return said.spelling if isinstance(said, QuotaName) else None
 
 
 def place(name: str, spelling: str) -> tuple[EndpointType, Unit] | None:

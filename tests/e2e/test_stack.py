@@ -184,7 +184,11 @@ def test_metric_lines_say_who_called_and_how(local: Instance, deliver: Deliver, 
         .filter_log_events(logGroupName="/aws/lambda/quota-e2e-metric-processor")["events"]
     )
     # then
-    (line,) = [json.loads(event["message"]) for event in found if "cohere.embed-v4:0" in event["message"]]
+    (line,) = [
+        json.loads(event["message"])
+        for event in found
+        if '"caller":"e2e-app"' in event["message"] and "cohere.embed-v4:0" in event["message"]
+    ]
     assert line["caller"] == "e2e-app"
     assert line["operation"] == "Converse"
     assert line["max_tokens_source"] == "none"

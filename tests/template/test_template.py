@@ -217,8 +217,14 @@ GRANTED: dict[str, Grants] = {
     },
     "QuotaFetcherRole": {
         "ListQuotas": ({"servicequotas:ListServiceQuotas", "servicequotas:ListAWSDefaultServiceQuotas"}, ["*"]),
-        "SeeBucketsInUse": ({"cloudwatch:ListMetrics"}, ["*"]),
-        "StoreSnapshot": ({"dynamodb:PutItem"}, STATE),
+        "SeeBucketsInUseAndAppliedRates": ({"cloudwatch:ListMetrics", "cloudwatch:GetMetricData"}, ["*"]),
+        "ListApplicationProfiles": ({"bedrock:ListInferenceProfiles"}, ["*"]),
+        "ReadOverrides": (
+            {"ssm:GetParameter"},
+            [f"arn:${{AWS::Partition}}:ssm:{ACCOUNT}:parameter/${{AWS::StackName}}/registry-overrides"],
+        ),
+        "ReadAndStoreSnapshot": ({"dynamodb:GetItem", "dynamodb:PutItem"}, STATE),
+        "TellPeople": ({"sns:Publish"}, ["${AlarmTopic}"]),
         "OwnLog": (OWN_STREAMS, ["${QuotaFetcherLogGroup.Arn}"]),
     },
     "LoggingSetupRole": {
@@ -254,8 +260,10 @@ WILDCARDS = {
     ("LoggingSetupRole", "InvocationLogging"),
     # ListServiceQuotas and ListAWSDefaultServiceQuotas take no resource.
     ("QuotaFetcherRole", "ListQuotas"),
-    # Nor does ListMetrics.
-    ("QuotaFetcherRole", "SeeBucketsInUse"),
+    # Nor do ListMetrics and GetMetricData.
+    ("QuotaFetcherRole", "SeeBucketsInUseAndAppliedRates"),
+    # A listing of profiles is of no single one.
+    ("QuotaFetcherRole", "ListApplicationProfiles"),
 }
 
 
@@ -343,7 +351,11 @@ def test_subscription_waits_for_the_permission(stack: Tree) -> None:
 
 
 def test_only_that_log_group_of_this_account_may_invoke_the_processor(stack: Tree) -> None:
-    assert of_type(stack, "AWS::Lambda::Permission") == {
+    assert {
+        name: permission
+        for name, permission in of_type(stack, "AWS::Lambda::Permission").items()
+        if permission["FunctionName"] != "${QuotaFetcherFunction}"
+    } == {
         "InvocationLogPermission": {
             "Action": "lambda:InvokeFunction",
             "FunctionName": "${MetricProcessorFunction.Arn}",
@@ -515,3 +527,36 @@ def test_console_is_known_in_every_partition(source: Tree) -> None:
     hosts: Mapping[str, Mapping[str, str]] = source["Mappings"]["Consoles"]
 
     assert hosts.keys() == {"aws", "aws-cn", "aws-us-gov"}
+
+
+# A change of the overrides starts the fetcher
+
+
+def test_only_that_rule_may_invoke_the_fetcher(stack: Tree) -> None:
+    (rule,) = of_type(stack, "AWS::Events::Rule")
+    (permission,) = [
+        each
+        for each in of_type(stack, "AWS::Lambda::Permission").values()
+        if each["FunctionName"] == "${QuotaFetcherFunction}"
+    ]
+    assert permission == {
+        "Action": "lambda:InvokeFunction",
+        "FunctionName": "${QuotaFetcherFunction}",
+        "Principal": "events.amazonaws.com",
+        "SourceArn": f"${{{rule}.Arn}}",
+    }
+
+
+def test_the_rule_is_about_this_stacks_overrides_alone(stack: Tree) -> None:
+    (rule,) = of_type(stack, "AWS::Events::Rule").values()
+    assert rule["EventPattern"] == {
+        "source": ["aws.ssm"],
+        "detail-type": ["Parameter Store Change"],
+        "detail": {"name": ["${RegistryOverrides}"], "operation": ["Update"]},
+    }
+    assert properties(stack, "RegistryOverrides")["Name"] == "/${AWS::StackName}/registry-overrides"
+
+
+def test_a_new_stack_overrides_nothing(stack: Tree) -> None:
+    value = properties(stack, "RegistryOverrides")["Value"]
+    assert json.loads(value) == {"models": []}

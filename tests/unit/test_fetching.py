@@ -6,18 +6,15 @@ from typing import Any
 import boto3
 import pytest
 from botocore.stub import Stubber
-from records import NOVA, NOW
+from records import NOVA, PROFILE_ARN, SONNET
 
 from bedrock_quota import fetching
 from bedrock_quota.buckets import Bucket, EndpointType
 from bedrock_quota.errors import QuotaFetchError
-from bedrock_quota.quotas import BucketQuota, ListedQuota
-from bedrock_quota.registry import Registry
+from bedrock_quota.model_ids import Reference
+from bedrock_quota.quotas import ListedQuota
 
 pytestmark = pytest.mark.usefixtures("no_aws")
-
-NOVA_TOKENS = "On-demand model inference tokens per minute for Amazon Nova Lite"
-NOVA_REQUESTS = "On-demand model inference requests per minute for Amazon Nova Lite"
 
 
 @pytest.fixture
@@ -114,22 +111,6 @@ def test_nothing_listed_is_raised(service_quotas: tuple[Any, Stubber]) -> None:
         fetching.list_quotas(client)
 
 
-def test_snapshot_has_every_bucket_of_the_listing(registry: Registry) -> None:
-    listed = [ListedQuota("L-1", NOVA_TOKENS, 0), ListedQuota("L-2", NOVA_REQUESTS, 5), ListedQuota("L-3", "else", 1)]
-
-    found = fetching.snapshot(listed, registry, NOW)
-
-    assert found.fetched_at == NOW
-    assert found.by_bucket() == {
-        Bucket(NOVA, EndpointType.REGIONAL): BucketQuota(tokens_per_minute=0, requests_per_minute=5)
-    }
-
-
-def test_no_name_that_is_known_is_raised(registry: Registry) -> None:
-    with pytest.raises(QuotaFetchError, match="none of the listed quotas' names"):
-        fetching.snapshot([ListedQuota("L-1", "Renamed", 1)], registry, NOW)
-
-
 def metric(**dimensions: str) -> dict[str, Any]:
     return {
         "Namespace": "Mine",
@@ -171,3 +152,55 @@ def test_failure_to_list_metrics_is_raised(cloudwatch: tuple[Any, Stubber]) -> N
 
     with pytest.raises(Exception, match="AccessDenied"):
         fetching.buckets_in_use(client, "Mine")
+
+
+# Application profiles
+
+
+@pytest.fixture
+def bedrock() -> Iterator[tuple[Any, Stubber]]:
+    client = boto3.client("bedrock")
+    with Stubber(client) as stubber:
+        yield client, stubber
+
+
+def profile(number: int, *model_arns: str) -> dict[str, Any]:
+    return {
+        "inferenceProfileName": f"profile {number}",
+        "inferenceProfileArn": f"{PROFILE_ARN[:-12]}{number:012x}",
+        "inferenceProfileId": f"{number:012x}",
+        "models": [{"modelArn": arn} for arn in model_arns],
+        "status": "ACTIVE",
+        "type": "APPLICATION",
+    }
+
+
+def foundation(region: str, model_id: str = NOVA) -> str:
+    return f"arn:aws:bedrock:{region}::foundation-model/{model_id}"
+
+
+def test_all_pages_of_application_profiles_are_read_by_their_models(bedrock: tuple[Any, Stubber]) -> None:
+    client, stubber = bedrock
+    first = [profile(1, foundation("us-east-1")), profile(2, foundation("us-east-1"), foundation("us-east-1", SONNET))]
+    second = [profile(3, foundation("us-east-1"), foundation("us-west-2")), profile(4, foundation(""))]
+    asked = {"typeEquals": "APPLICATION"}
+    stubber.add_response("list_inference_profiles", {"inferenceProfileSummaries": first, "nextToken": "more"}, asked)
+    stubber.add_response(
+        "list_inference_profiles", {"inferenceProfileSummaries": second}, asked | {"nextToken": "more"}
+    )
+
+    assert fetching.application_profiles(client) == {
+        first[0]["inferenceProfileArn"]: Reference(NOVA, EndpointType.REGIONAL),
+        # the second stands for two models, and so for no bucket
+        second[0]["inferenceProfileArn"]: Reference(NOVA, EndpointType.CROSS_REGION),
+        second[1]["inferenceProfileArn"]: Reference(NOVA, EndpointType.GLOBAL_CROSS_REGION),
+    }
+    stubber.assert_no_pending_responses()
+
+
+def test_failure_to_list_profiles_is_raised(bedrock: tuple[Any, Stubber]) -> None:
+    client, stubber = bedrock
+    stubber.add_client_error("list_inference_profiles", "AccessDeniedException", "not allowed")
+
+    with pytest.raises(Exception, match="AccessDenied"):
+        fetching.application_profiles(client)

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import logging
+import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,12 +26,13 @@ from records import (
     record,
 )
 
-from bedrock_quota import clients, custom_resources, fetching, invocation_logging, registry, settings, state
+from bedrock_quota import clients, custom_resources, drift, fetching, invocation_logging, registry, settings, state
 from bedrock_quota.buckets import Bucket, EndpointType
 from bedrock_quota.errors import DeliveryError, QuotaFetchError
 from bedrock_quota.invocation_logging import InvocationLoggingError, SetUp, Wanted
-from bedrock_quota.quotas import BucketQuota, ListedQuota, Snapshot
+from bedrock_quota.quotas import BucketQuota, ListedQuota
 from bedrock_quota.registry import Registry
+from bedrock_quota.snapshots import Snapshot
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 
@@ -324,8 +326,18 @@ LISTED = [
 
 
 class Stored:
+    """A state table, and a topic."""
+
     def __init__(self) -> None:
         self.items: list[dict[str, Any]] = []
+        self.messages: list[dict[str, str]] = []
+
+    def get_item(self, *, TableName: str, Key: dict[str, Any]) -> dict[str, Any]:  # noqa: N803 - botocore's names
+        assert (TableName, Key) == ("state", {"id": {"S": "quotas"}})
+        return {"Item": self.items[-1]} if self.items else {}
+
+    def publish(self, **message: str) -> None:
+        self.messages.append(message)
 
     def put_item(self, *, TableName: str, Item: dict[str, Any]) -> None:  # noqa: N803 - botocore's names
         assert TableName == "state"
@@ -337,6 +349,11 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Stored:
     """An account with some quotas and one bucket in use."""
     stored = Stored()
     monkeypatch.setenv("STATE_TABLE", "state")
+    monkeypatch.setenv("TOPIC_ARN", "arn:topic")
+    monkeypatch.setattr(clients, "notifications", lambda: stored)
+    monkeypatch.setattr(clients, "bedrock_settings", lambda: "bedrock")
+    monkeypatch.setattr(fetching, "application_profiles", lambda client: {"bedrock": {}}[client])
+    monkeypatch.setattr(drift, "measured", lambda client, _providers, _now: {"cloudwatch": {}}[client])
     monkeypatch.setattr(clients, "service_quotas", lambda: "service quotas")
     monkeypatch.setattr(clients, "cloudwatch", lambda: "cloudwatch")
     monkeypatch.setattr(clients, "state", lambda: stored)
@@ -356,19 +373,31 @@ def test_fetcher_stores_all_quotas_and_publishes_those_in_use(
 ) -> None:
     answer = load("quota_fetcher").handler({"source": "aws.scheduler"}, None)
 
-    assert answer == {"listed": 4, "buckets": 2, "published": 1}
+    assert answer == {"listed": 4, "buckets": 2, "published": 1, "problems": 0}
     (line,) = metrics(printed(), read_line)
     assert (line["ModelId"], line["EndpointType"]) == (NOVA, "regional")
     assert (line["TokenQuota"], line["RequestQuota"]) == (4_000_000, 0)
     (item,) = account.items
-    assert msgspec.json.decode(item["data"]["B"], type=Snapshot).by_bucket() == {
+    assert msgspec.json.decode(zlib.decompress(item["data"]["B"]), type=Snapshot).by_bucket() == {
         Bucket(NOVA, EndpointType.REGIONAL): BucketQuota(tokens_per_minute=4_000_000, requests_per_minute=0),
         Bucket(SONNET, EndpointType.CROSS_REGION): BucketQuota(tokens_per_minute=200_000),
     }
 
 
-@pytest.mark.parametrize("broken", ["list_quotas", "snapshot", "buckets_in_use"])
-def test_fetcher_on_schedule_raises_what_it_could_not_do(
+def test_fetcher_tells_people_what_is_new_once(load: Load, printed: Printed, account: Stored) -> None:
+    # given a bucket in use whose request quota is 0
+    function = load("quota_fetcher")
+    # when the fetcher runs twice
+    function.handler({}, None)
+    function.handler({}, None)
+    # then it says so once, in the log and to the topic
+    said = f"quota is 0: {NOVA} (regional) may not be called by this account in this Region"
+    assert [line["message"] for line in printed() if line.get("message", "").startswith("quota is 0")] == [said]
+    assert account.messages == [{"TopicArn": "arn:topic", "Subject": "Bedrock quotas: 1 change", "Message": said}]
+
+
+@pytest.mark.parametrize("broken", ["list_quotas", "buckets_in_use", "application_profiles"])
+def test_fetcher_on_schedule_does_the_rest_and_raises_what_it_could_not_do(
     load: Load, printed: Printed, account: Stored, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     def fail(*_arguments: object) -> None:
@@ -379,8 +408,27 @@ def test_fetcher_on_schedule_raises_what_it_could_not_do(
     with pytest.raises(QuotaFetchError, match="not today"):
         load("quota_fetcher").handler({}, None)
 
-    assert not [line for line in printed() if "_aws" in line]
-    assert bool(account.items) is (broken == "buckets_in_use")
+    # the snapshot is stored all the same; nothing is published of quotas or buckets that are unknown
+    assert len(account.items) == 1
+    assert bool([line for line in printed() if "_aws" in line]) is (broken == "application_profiles")
+
+
+def test_fetcher_reads_the_overrides_named_in_its_environment(
+    load: Load, account: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given an override that is not one
+    class Parameters:
+        def get_parameter(self, **given: object) -> dict[str, Any]:
+            assert given["Name"] == "/stack/registry-overrides"
+            return {"Parameter": {"Value": "not json"}}
+
+    monkeypatch.setenv("REGISTRY_OVERRIDES", "/stack/registry-overrides")
+    monkeypatch.setattr(clients, "parameters", Parameters)
+
+    with pytest.raises(QuotaFetchError, match="overrides are refused, the last good ones stay"):
+        load("quota_fetcher").handler({}, None)
+
+    assert len(account.items) == 1
 
 
 def request(request_type: str, **properties: Any) -> dict[str, Any]:
@@ -420,7 +468,12 @@ def test_first_fetch_that_fails_does_not_stop_the_deployment(
 
     load("quota_fetcher").handler(request("Update"), None)
 
-    assert answers == [("first-quota-fetch", {"Result": "failed, will be tried again on schedule: not today"})]
+    assert answers == [
+        (
+            "first-quota-fetch",
+            {"Result": "failed, will be tried again on schedule: quotas were not fetched: QuotaFetchError: not today"},
+        )
+    ]
     assert "first quota fetch failed" in [line["message"] for line in printed()]
 
 

@@ -25,8 +25,9 @@ from records import (
 from bedrock_quota import lines, minutes, records
 from bedrock_quota.accounts import Account, Accounts, FailedCall
 from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.changes import Change
 from bedrock_quota.model_ids import OutOfScope, Reference
-from bedrock_quota.quotas import BucketQuota
+from bedrock_quota.quotas import BucketQuota, Unit
 from bedrock_quota.registry import Registry
 
 REGIONAL = EndpointType.REGIONAL
@@ -335,6 +336,33 @@ def test_quota_lines_publish_0_as_0_and_leave_out_what_is_not_there(read_line: R
     assert metric_names(found[1]) == {"TokenQuota"}
     assert found[2]["RequestQuota"] == 7
     assert metric_names(found[2]) == {"RequestQuota"}
+
+
+def test_quota_lines_carry_the_daily_quota_and_what_a_changed_quota_was_before(read_line: ReadLine) -> None:
+    changed, risen, zero = (Bucket(name, EndpointType.REGIONAL) for name in ("a.changed", "a.risen", "a.zero"))
+    quotas = {
+        changed: BucketQuota(tokens_per_minute=400, requests_per_minute=5, tokens_per_day=9_000),
+        risen: BucketQuota(tokens_per_minute=8),
+        zero: BucketQuota(requests_per_minute=3, tokens_per_day=0),
+    }
+    changes = [
+        Change(changed, Unit.TOKENS_PER_MINUTE, 200, 400),
+        Change(changed, Unit.TOKENS_PER_DAY, 0, 9_000),
+        Change(risen, Unit.TOKENS_PER_MINUTE, None, 8),
+        Change(Bucket("a.gone", EndpointType.REGIONAL), Unit.TOKENS_PER_MINUTE, 5, None),
+    ]
+
+    first, second, third = (read_line(line) for line in lines.of_quotas("Mine", MINUTE, quotas, changes))
+
+    assert {key: first[key] for key in first if "_per_" in key} == {
+        "tokens_per_day": 9_000,
+        "previous_tokens_per_minute": 200,
+        "previous_tokens_per_day": 0,
+    }
+    assert {key: second[key] for key in second if "_per_" in key} == {"previous_tokens_per_minute": None}
+    assert {key: third[key] for key in third if "_per_" in key} == {"tokens_per_day": 0}
+    # properties are no metrics: each metric of a bucket is paid for
+    assert metric_names(first) == {"TokenQuota", "RequestQuota"}
 
 
 def test_health_line(read_line: ReadLine) -> None:

@@ -1,11 +1,10 @@
 """Quotas found by their names, with the traps other tools fell into."""
 
 import pytest
-from records import NOW
 
 from bedrock_quota import quotas
 from bedrock_quota.buckets import Bucket, EndpointType
-from bedrock_quota.quotas import BucketQuota, ListedQuota, Matched, Refused, Snapshot, Unit
+from bedrock_quota.quotas import BucketQuota, ListedQuota, Matched, QuotaName, Refused, Unit
 from bedrock_quota.registry import Model, Registry
 
 REGIONAL, CROSS, GLOBAL = EndpointType.REGIONAL, EndpointType.CROSS_REGION, EndpointType.GLOBAL_CROSS_REGION
@@ -82,6 +81,8 @@ def models(registry: Registry) -> dict[str, Model]:
             REGIONAL,
             TPM,
         ),
+        ("On-demand InvokeModel requests per minute for Amazon Nova Lite", NOVA_LITE, REGIONAL, RPM),
+        ("Cross-region InvokeModel tokens per minute for Amazon Nova 2 Lite", NOVA_2_LITE, CROSS, TPM),
         (
             "ON-DEMAND MODEL INFERENCE TOKENS PER MINUTE FOR AMAZON NOVA LITE",
             NOVA_LITE,
@@ -115,8 +116,15 @@ def test_name_of_a_buckets_quota(
         ("On-demand model inference tokens per minute for 1M Context Length", "unlisted_model"),
         ("Model units per provisioned model for Amazon Nova Lite", "other_quota"),
         ("On-demand model inference tokens per hour for Amazon Nova Lite", "other_quota"),
-        ("Galactic cross-region model inference tokens per minute for Amazon Nova Lite", "other_quota"),
         ("Guardrails per account", "other_quota"),
+        ("(Guardrails) On-demand ApplyGuardrail requests per minute", "other_quota"),
+        ("[Agents] Tokens per minute", "other_quota"),
+        ("Cross-Model Account-Level Tokens Per Day", "account_wide"),
+        ("Cross-Model Account-Level Requests Per Minute", "account_wide"),
+        # Limits on tokens or requests that no rule reads: somebody should look at them.
+        ("Galactic cross-region model inference tokens per minute for Amazon Nova Lite", "unread_name"),
+        ("Model invocation max requests per day for Amazon Nova Lite", "unread_name"),
+        ("On-demand InvokeModelFast tokens per minute for Amazon Nova Lite", "unread_name"),
         ("", "other_quota"),
     ],
 )
@@ -162,7 +170,93 @@ def test_every_spelling_of_the_registry_is_found(registry: Registry, models: dic
             assert quotas.match(name, models) == Matched(Bucket(model.id, REGIONAL), TPM)
 
 
-def test_snapshot_by_bucket() -> None:
-    bucket, quota = Bucket(NOVA_LITE, REGIONAL), BucketQuota(tokens_per_minute=0)
+# What a name says, without any model
 
-    assert Snapshot(NOW, ((bucket, quota),)).by_bucket() == {bucket: quota}
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "Global cross-region model inference tokens per day for Nobody 7",
+            QuotaName(GLOBAL, TPD, "Nobody 7", long_context=False),
+        ),
+        (
+            "Cross-Region InvokeModel requests per minute for Nobody 7, 1M Context",
+            QuotaName(CROSS, RPM, "Nobody 7", long_context=True),
+        ),
+        (
+            "On-demand, latency-optimized model inference tokens per minute for Nobody 7 V2",
+            QuotaName(OPTIMIZED, TPM, "Nobody 7 V2", long_context=False),
+        ),
+        (
+            "Model invocation max tokens per day for Nobody 7 (doubled for cross-region calls)",
+            QuotaName(REGIONAL, TPD, "Nobody 7", long_context=False),
+        ),
+        (
+            "Model invocation max tokens per day for Nobody 7 1M Context Length (doubled for cross-region calls)",
+            QuotaName(REGIONAL, TPD, "Nobody 7", long_context=True),
+        ),
+        ("Cross-Model Account-Level Tokens Per Day", Refused("account_wide")),
+    ],
+)
+def test_name_is_read_without_knowing_the_model(name: str, said: QuotaName | Refused) -> None:
+    assert quotas.read(name) == said
+
+
+# Tokens per day, and two values for one quota
+
+DAILY = "Model invocation max tokens per day for Anthropic Claude Sonnet 4 V1 (doubled for cross-region calls)"
+CROSS_MINUTE = "Cross-region model inference tokens per minute for Anthropic Claude Sonnet 4 V1"
+
+
+def test_doubled_daily_quota_is_the_cross_region_buckets_too(registry: Registry) -> None:
+    listed = [ListedQuota("L-1", DAILY, 144_000_000), ListedQuota("L-2", CROSS_MINUTE, 200_000)]
+
+    expected = {
+        Bucket(SONNET_4, REGIONAL): BucketQuota(tokens_per_day=144_000_000),
+        Bucket(SONNET_4, CROSS): BucketQuota(tokens_per_minute=200_000, tokens_per_day=288_000_000),
+    }
+    assert quotas.by_bucket(listed, registry) == expected
+    assert quotas.by_bucket(reversed(listed), registry) == expected
+
+
+def test_daily_quota_that_is_not_doubled_says_nothing_of_the_cross_region_bucket(registry: Registry) -> None:
+    single = DAILY.removesuffix(" (doubled for cross-region calls)")
+    listed = [ListedQuota("L-1", single, 144_000_000), ListedQuota("L-2", CROSS_MINUTE, 200_000)]
+
+    assert quotas.by_bucket(listed, registry)[Bucket(SONNET_4, CROSS)] == BucketQuota(tokens_per_minute=200_000)
+
+
+def test_doubled_daily_quota_makes_no_bucket_that_the_model_has_not(registry: Registry) -> None:
+    assert quotas.by_bucket([ListedQuota("L-1", DAILY, 5)], registry).keys() == {Bucket(SONNET_4, REGIONAL)}
+
+
+def test_doubled_daily_quota_gives_way_to_one_of_the_cross_region_buckets_own(registry: Registry) -> None:
+    own = "Cross-region model inference tokens per day for Anthropic Claude Sonnet 4 V1"
+    listed = [ListedQuota("L-1", DAILY, 100), ListedQuota("L-2", own, 70)]
+
+    for order in (listed, listed[::-1]):
+        assert quotas.by_bucket(order, registry)[Bucket(SONNET_4, CROSS)] == BucketQuota(tokens_per_day=70)
+
+
+def test_smaller_of_two_values_for_one_quota_wins(registry: Registry) -> None:
+    again = CROSS_MINUTE.replace("Cross-region", "Cross-Region")
+    listed = [ListedQuota("L-1", CROSS_MINUTE, 200_000), ListedQuota("L-2", again, 0)]
+
+    for order in (listed, listed[::-1]):
+        assert quotas.by_bucket(order, registry) == {Bucket(SONNET_4, CROSS): BucketQuota(tokens_per_minute=0)}
+
+
+def test_smaller_of_two_daily_values_is_doubled(registry: Registry) -> None:
+    listed = [
+        ListedQuota("L-1", DAILY, 100),
+        ListedQuota("L-2", DAILY.upper(), 300),
+        ListedQuota("L-3", CROSS_MINUTE, 7),
+    ]
+
+    for order in (listed, listed[::-1]):
+        assert quotas.by_bucket(order, registry)[Bucket(SONNET_4, CROSS)].tokens_per_day == 200
+
+
+def test_limit_that_begins_with_what_it_counts_is_unread(models: dict[str, Model]) -> None:
+    assert quotas.match("Tokens per minute for Amazon Nova Lite", models) == Refused("unread_name")

@@ -3,12 +3,13 @@
 import pytest
 
 from bedrock_quota import settings
+from bedrock_quota.buckets import Bucket, EndpointType
 from bedrock_quota.errors import SettingsError
 from bedrock_quota.settings import Settings
 
 
 def test_nothing_set_gives_the_defaults() -> None:
-    assert settings.from_environment({}) == Settings("Bedrock/Quotas", None, ())
+    assert settings.from_environment({}) == Settings("Bedrock/Quotas", None, (), None, None, ())
 
 
 def test_everything_set() -> None:
@@ -16,13 +17,43 @@ def test_everything_set() -> None:
         "METRICS_NAMESPACE": "Mine",
         "STATE_TABLE": "state",
         "REQUEST_METADATA_KEYS": " team , application,,",
+        "REGISTRY_OVERRIDES": "/stack/registry-overrides",
+        "TOPIC_ARN": "arn:aws:sns:us-east-1:111122223333:topic",
+        "QUOTA_BUCKETS": "anthropic.claude-opus-5/global-cross-region, amazon.nova-lite-v1:0/regional,",
     }
 
-    assert settings.from_environment(environment) == Settings("Mine", "state", ("team", "application"))
+    assert settings.from_environment(environment) == Settings(
+        namespace="Mine",
+        state_table="state",
+        metadata_keys=("team", "application"),
+        overrides_parameter="/stack/registry-overrides",
+        topic_arn="arn:aws:sns:us-east-1:111122223333:topic",
+        always=(
+            Bucket("anthropic.claude-opus-5", EndpointType.GLOBAL_CROSS_REGION),
+            Bucket("amazon.nova-lite-v1:0", EndpointType.REGIONAL),
+        ),
+    )
 
 
-def test_empty_state_table_is_none() -> None:
-    assert settings.from_environment({"STATE_TABLE": ""}).state_table is None
+def test_empty_names_are_none() -> None:
+    names = ("STATE_TABLE", "REGISTRY_OVERRIDES", "TOPIC_ARN", "QUOTA_BUCKETS", "REQUEST_METADATA_KEYS")
+
+    assert settings.from_environment(dict.fromkeys(names, "")) == Settings()
+
+
+@pytest.mark.parametrize(
+    "item",
+    ["anthropic.claude-opus-5", "anthropic.claude-opus-5/", "a.model/on-demand", "a.model/Regional", "/", "a/b/c"],
+)
+def test_bucket_that_cannot_be_read_is_refused_by_name(item: str) -> None:
+    with pytest.raises(SettingsError, match=f"QUOTA_BUCKETS: '{item}'"):
+        settings.from_environment({"QUOTA_BUCKETS": f"amazon.nova-lite-v1:0/regional,{item}"})
+
+
+@pytest.mark.parametrize("item", ["regional", "/regional"])
+def test_bucket_without_a_model_is_refused(item: str) -> None:
+    with pytest.raises(SettingsError, match="QUOTA_BUCKETS"):
+        settings.from_environment({"QUOTA_BUCKETS": item})
 
 
 @pytest.mark.parametrize("namespace", ["", "AWS/Bedrock", "x" * 256])

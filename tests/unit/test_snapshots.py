@@ -1,13 +1,13 @@
 """The quota snapshot of one container: how often it is read, and what is left when it cannot be."""
 
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
 from bedrock_quota.buckets import Bucket, EndpointType
-from bedrock_quota.quotas import BucketQuota, Snapshot
-from bedrock_quota.snapshots import REFRESH_SECONDS, Snapshots
+from bedrock_quota.quotas import BucketQuota
+from bedrock_quota.snapshots import REFRESH_SECONDS, Snapshot, Snapshots
 
 BUCKET = Bucket("a.model", EndpointType.REGIONAL)
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -30,8 +30,8 @@ class Source:
         return self.seconds
 
 
-def snapshot(tokens: float, fetched_at: datetime = NOON) -> Snapshot:
-    return Snapshot(fetched_at, ((BUCKET, BucketQuota(tokens_per_minute=tokens)),))
+def snapshot(tokens: float) -> Snapshot:
+    return Snapshot(NOON, ((BUCKET, BucketQuota(tokens_per_minute=tokens)),))
 
 
 @pytest.fixture
@@ -46,15 +46,15 @@ def snapshots(source: Source) -> Snapshots:
 
 def test_snapshot_is_read_once_and_again_when_it_is_time(source: Source, snapshots: Snapshots) -> None:
     source.answer = snapshot(1)
-    assert snapshots.quotas() == {BUCKET: BucketQuota(tokens_per_minute=1)}
+    assert snapshots.latest() == snapshot(1)
     source.answer = snapshot(2)
     source.seconds += REFRESH_SECONDS - 1
-    assert snapshots.quotas() == {BUCKET: BucketQuota(tokens_per_minute=1)}
+    assert snapshots.latest() == snapshot(1)
     assert source.reads == 1
 
     source.seconds += 1
 
-    assert snapshots.quotas() == {BUCKET: BucketQuota(tokens_per_minute=2)}
+    assert snapshots.latest() == snapshot(2)
     assert source.reads == 2
 
 
@@ -66,38 +66,50 @@ def test_failed_read_is_logged_and_the_last_snapshot_stays(
     source: Source, snapshots: Snapshots, caplog: pytest.LogCaptureFixture
 ) -> None:
     source.answer = snapshot(1)
-    snapshots.quotas()
+    snapshots.latest()
     source.answer, source.seconds = RuntimeError("no table"), source.seconds + REFRESH_SECONDS
 
     with caplog.at_level(logging.WARNING):
-        found = snapshots.quotas()
+        found = snapshots.latest()
 
-    assert found == {BUCKET: BucketQuota(tokens_per_minute=1)}
+    assert found == snapshot(1)
     assert [record.message for record in caplog.records] == [
         "the quota snapshot could not be read; going on with the last one, if any"
     ]
-    assert snapshots.age_seconds(NOON + timedelta(seconds=90)) == 90
 
 
 def test_failed_read_is_not_tried_again_with_every_delivery(source: Source, snapshots: Snapshots) -> None:
     source.answer = RuntimeError("no table")
-    assert [snapshots.quotas() for _ in range(5)] == [None] * 5
+    assert [snapshots.latest() for _ in range(5)] == [None] * 5
     assert source.reads == 1
 
     source.answer, source.seconds = snapshot(1), source.seconds + REFRESH_SECONDS
 
-    assert snapshots.quotas() == {BUCKET: BucketQuota(tokens_per_minute=1)}
+    assert snapshots.latest() == snapshot(1)
 
 
 def test_before_the_first_fetch_there_is_none(source: Source, snapshots: Snapshots) -> None:
-    assert snapshots.quotas() is None
-    assert snapshots.age_seconds(NOON) is None
+    assert snapshots.latest() is None
     assert source.reads == 1
 
 
 def test_snapshot_that_goes_missing_leaves_the_last_one(source: Source, snapshots: Snapshots) -> None:
     source.answer = snapshot(1)
-    snapshots.quotas()
+    snapshots.latest()
     source.answer, source.seconds = None, source.seconds + REFRESH_SECONDS
 
-    assert snapshots.quotas() == {BUCKET: BucketQuota(tokens_per_minute=1)}
+    assert snapshots.latest() == snapshot(1)
+
+
+def test_same_snapshot_is_handed_out_between_two_reads(source: Source, snapshots: Snapshots) -> None:
+    source.answer = snapshot(1)
+
+    assert snapshots.latest() is snapshots.latest()
+
+
+def test_quotas_by_bucket() -> None:
+    other = Bucket("a.model", EndpointType.CROSS_REGION)
+    quotas = ((BUCKET, BucketQuota(tokens_per_minute=0)), (other, BucketQuota(requests_per_minute=5)))
+
+    assert Snapshot(NOON, quotas).by_bucket() == dict(quotas)
+    assert Snapshot(NOON).by_bucket() == {}

@@ -1,7 +1,8 @@
 """The state table, with every request and answer checked against DynamoDB's service model."""
 
+import zlib
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import boto3
@@ -14,16 +15,32 @@ from records import NOVA, PROFILE_ARN, SONNET
 from bedrock_quota import state
 from bedrock_quota.buckets import Bucket, EndpointType
 from bedrock_quota.model_ids import Reference
-from bedrock_quota.quotas import BucketQuota, Snapshot
+from bedrock_quota.quotas import BucketQuota
+from bedrock_quota.registry import Burndown, Kind, Model, QuotaCodes, RateStatus
+from bedrock_quota.snapshots import Snapshot
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 
 SNAPSHOT = Snapshot(
     datetime(2026, 11, 23, 12, 0, tzinfo=UTC),
-    (
+    quotas=(
         (Bucket(NOVA, EndpointType.REGIONAL), BucketQuota(tokens_per_minute=0)),
         (Bucket(SONNET, EndpointType.CROSS_REGION), BucketQuota(200_000, 200, 7e9)),
     ),
+    models=(
+        Model(
+            "acme.rocket-v1:0",
+            "Rocket",
+            Kind.TEXT,
+            "a page",
+            max_output_tokens=4_096,
+            burndown=(Burndown(7.5, date(2026, 11, 1), RateStatus.LISTED, "another page"),),
+            quota_names=("Acme Rocket", "ACME Rocket"),
+            quota_codes={EndpointType.REGIONAL: QuotaCodes(requests_per_minute="L-0000000A")},
+        ),
+    ),
+    profiles=((PROFILE_ARN, Reference(SONNET, EndpointType.GLOBAL_CROSS_REGION)),),
+    standing={"zero": ("quota is 0: …",), "drift": ()},
 )
 
 
@@ -64,25 +81,48 @@ def test_no_snapshot_yet_is_none(table: tuple[Any, Stubber]) -> None:
     assert state.read_snapshot("state", client) is None
 
 
-def test_damaged_snapshot_is_raised(table: tuple[Any, Stubber]) -> None:
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (b'{"fetched_at": "2026-11-23T12:00:00Z"}', zlib.error),
+        (zlib.compress(b'{"fetched_at": 5}'), msgspec.DecodeError),
+        (zlib.compress(b'{"fetched_at": "2026-11-23T12:00:00Z"}')[:-5], zlib.error),
+    ],
+    ids=["not compressed", "no snapshot", "cut off"],
+)
+def test_damaged_snapshot_is_raised(table: tuple[Any, Stubber], data: bytes, error: type[Exception]) -> None:
     client, stubber = table
-    stubber.add_response("get_item", {"Item": {"id": {"S": "quotas"}, "data": {"B": b'{"fetched_at": 5}'}}})
+    stubber.add_response("get_item", {"Item": {"id": {"S": "quotas"}, "data": {"B": data}}})
 
-    with pytest.raises(msgspec.DecodeError):
+    with pytest.raises(error):
         state.read_snapshot("state", client)
 
 
-def test_snapshot_of_every_quota_fits_an_item() -> None:
+def test_snapshot_of_two_thousand_buckets_fits_an_item() -> None:
+    # given 2,000 buckets, no two quotas alike, 500 profiles and a sentence on each of 500 models
+    count = 2_000
+    types = tuple(EndpointType)
+    models = [f"provider{number % 40}.model-{number * 7919 % 100_003}-of-usual-length-v1:0" for number in range(count)]
     quotas = tuple(
-        (Bucket(f"provider{number}.some-model-of-usual-length-v1:0", endpoint_type), BucketQuota(1e7, 1e4, 1e10))
-        for number in range(300)
-        for endpoint_type in EndpointType
+        (
+            Bucket(model_id, types[number % len(types)]),
+            BucketQuota(1_000 * number + 7, number * 31 % 9_973, 1_440_000 * number + 11),
+        )
+        for number, model_id in enumerate(models)
     )
+    profiles = tuple(
+        (f"{PROFILE_ARN[:-12]}{number * 104_729:012x}", Reference(models[number], EndpointType.CROSS_REGION))
+        for number in range(500)
+    )
+    standing = {"zero": tuple(f"quota is 0: {bucket} may not be called by this account" for bucket, _ in quotas[:500])}
+    whole = Snapshot(SNAPSHOT.fetched_at, quotas, SNAPSHOT.models, profiles, standing)
     kept = Kept()
 
-    state.write_snapshot("state", kept, Snapshot(SNAPSHOT.fetched_at, quotas))  # type: ignore[arg-type]
+    state.write_snapshot("state", kept, whole)  # type: ignore[arg-type]
 
-    assert len(kept.items[0]["data"]["B"]) < 400 * 1024  # DynamoDB's limit on an item
+    data = kept.items[0]["data"]["B"]
+    assert len(data) < 400 * 1024 < len(msgspec.json.encode(whole))  # DynamoDB's limit on an item
+    assert msgspec.json.decode(zlib.decompress(data), type=Snapshot) == whole
 
 
 def test_profile_comes_back_as_it_was_and_expires_in_a_day(

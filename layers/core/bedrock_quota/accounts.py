@@ -68,9 +68,8 @@ class Account(msgspec.Struct, frozen=True):
     @property
     def consumed_tokens(self) -> float:
         """Tokens taken when the call ended: input + cache write + output × burndown rate."""
-        rate = self.burndown.rate
-        whole = int(rate) if rate.is_integer() else rate
-        return self.input_tokens + self.cache_write_tokens + self.output_tokens * whole
+        total = self.input_tokens + self.cache_write_tokens + self.output_tokens * self.burndown.rate
+        return int(total) if total == int(total) else total
 
 
 class FailedCall(msgspec.Struct, frozen=True):

@@ -23,7 +23,9 @@ class Change(msgspec.Struct, frozen=True):
 
 
 def _amount(value: float | None) -> str:
-    return "none" if value is None else f"{value:,.10g}"
+    if value is None:
+        return "none"
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,}"
 
 
 def between(before: Mapping[Bucket, BucketQuota], after: Mapping[Bucket, BucketQuota]) -> list[Change]:

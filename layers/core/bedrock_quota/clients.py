@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_service_quotas import ServiceQuotasClient
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_ssm import SSMClient
 
 
 def _client(service: str, *, seconds: float, attempts: int) -> Any:
@@ -63,4 +65,18 @@ def cloudwatch() -> CloudWatchClient:
 def logs() -> CloudWatchLogsClient:
     """CloudWatch Logs, for the invocation-log group."""
     client: CloudWatchLogsClient = _client("logs", seconds=10, attempts=5)
+    return client
+
+
+@functools.cache
+def notifications() -> SNSClient:
+    """SNS, for what people should hear."""
+    client: SNSClient = _client("sns", seconds=10, attempts=5)
+    return client
+
+
+@functools.cache
+def parameters() -> SSMClient:
+    """SSM, for the registry's overrides."""
+    client: SSMClient = _client("ssm", seconds=10, attempts=5)
     return client

@@ -40,6 +40,11 @@ _MAX_QUERIES = 500
 """Of one GetMetricData call (API reference, read 2026-11-23)."""
 
 
+def subject(model_id: str) -> str:
+    """Return the beginning of a sentence about a model's rate."""
+    return f"burndown rate of {model_id}:"
+
+
 class Drift(msgspec.Struct, frozen=True, order=True):
     """A model whose applied rate is not the registry's."""
 
@@ -49,9 +54,9 @@ class Drift(msgspec.Struct, frozen=True, order=True):
     applied_rate: float
 
     def __str__(self) -> str:
-        """Say it as a person would."""
+        """Say it as a person would, to one decimal: it is measured, and must not differ every time."""
         return (
-            f"burndown rate of {self.model_id}: AWS applies {self.applied_rate:g}, "
+            f"{subject(self.model_id)} AWS applies {round(self.applied_rate, 1):g}, "
             f"the registry has {self.registry_rate:g} ({self.registry_status})"
         )
 
@@ -109,16 +114,22 @@ def _sums(client: CloudWatchClient, names: list[str], now: datetime) -> Iterator
             yield name, metric, sum(result["Values"])
 
 
+def rates(sums: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Return the rate that AWS applied, by model id, for the models that were used enough to tell."""
+    found = {}
+    for model_id, metrics in sums.items():
+        output = metrics.get(OUTPUT, 0)
+        if output >= MIN_OUTPUT_TOKENS and metrics.get(ESTIMATED):
+            written = sum(metrics.get(name, 0) for name in CACHE_WRITE)
+            found[model_id] = (metrics[ESTIMATED] - metrics.get(INPUT, 0) - written) / output
+    return found
+
+
 def of(sums: Mapping[str, Mapping[str, float]], registry: Registry, now: datetime) -> list[Drift]:
     """Return the models whose applied rate differs from the registry's by more than a rounding."""
     found = []
-    for model_id, metrics in sums.items():
-        output = metrics.get(OUTPUT, 0)
-        if output < MIN_OUTPUT_TOKENS or not metrics.get(ESTIMATED):
-            continue
-        written = sum(metrics.get(name, 0) for name in CACHE_WRITE)
-        applied = (metrics[ESTIMATED] - metrics.get(INPUT, 0) - written) / output
+    for model_id, rate in rates(sums).items():
         burndown = registry.burndown_of(model_id, now.date())
-        if abs(applied - burndown.rate) > TOLERANCE:
-            found.append(Drift(model_id, burndown.rate, burndown.status, round(applied, 2)))
+        if abs(rate - burndown.rate) > TOLERANCE:
+            found.append(Drift(model_id, burndown.rate, burndown.status, round(rate, 2)))
     return sorted(found)

@@ -1,23 +1,30 @@
-"""The fetching of quotas: list what is live, resolve names to buckets, and see which buckets are in use."""
+"""The fetching of quotas: list what is live, find each one's bucket, see what is in use and what has changed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from bedrock_quota import quotas
+import msgspec
+
+from bedrock_quota import changes, drift, model_ids, overrides, quotas
 from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.changes import Change
 from bedrock_quota.errors import QuotaFetchError
-from bedrock_quota.quotas import ListedQuota, Snapshot
+from bedrock_quota.model_ids import Reference
+from bedrock_quota.quotas import BucketQuota, ListedQuota, Refused
 from bedrock_quota.registry import Registry
+from bedrock_quota.snapshots import Snapshot
 
 if TYPE_CHECKING:
+    from mypy_boto3_bedrock import BedrockClient
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_service_quotas import ServiceQuotasClient
 
-
 _ENDPOINT_TYPES = frozenset(EndpointType)
+
+Value = TypeVar("Value")
 
 
 def list_quotas(client: ServiceQuotasClient) -> list[ListedQuota]:
@@ -43,14 +50,6 @@ def list_quotas(client: ServiceQuotasClient) -> list[ListedQuota]:
     return list(found.values())
 
 
-def snapshot(listed: Iterable[ListedQuota], registry: Registry, now: datetime) -> Snapshot:
-    """Return all buckets' quotas from a listing; raises `QuotaFetchError` if no name matched any bucket."""
-    by_bucket = quotas.by_bucket(listed, registry)
-    if not by_bucket:
-        raise QuotaFetchError("none of the listed quotas' names is known; has Service Quotas renamed them?")
-    return Snapshot(now, tuple(by_bucket.items()))
-
-
 def buckets_in_use(client: CloudWatchClient, namespace: str) -> set[Bucket]:
     """Return the buckets that had a call in the last two weeks.
 
@@ -65,3 +64,148 @@ def buckets_in_use(client: CloudWatchClient, namespace: str) -> set[Bucket]:
             if dimensions.keys() == {"ModelId", "EndpointType"} and dimensions["EndpointType"] in _ENDPOINT_TYPES:
                 found.add(Bucket(dimensions["ModelId"], EndpointType(dimensions["EndpointType"])))
     return found
+
+
+def application_profiles(client: BedrockClient) -> dict[str, Reference]:
+    """Return what each application inference profile of this Region stands for, by its ARN.
+
+    Those that stand for no single model are left out: their calls are out of scope. Raises what botocore raises.
+    """
+    pages = client.get_paginator("list_inference_profiles").paginate(typeEquals="APPLICATION")
+    found = {}
+    for page in pages:
+        for profile in page["inferenceProfileSummaries"]:
+            reference = model_ids.of_profile(tuple(model.get("modelArn", "") for model in profile["models"]))
+            if isinstance(reference, Reference):
+                found[profile["inferenceProfileArn"]] = reference
+    return found
+
+
+class Sources(msgspec.Struct, frozen=True):
+    """Where a fetch reads: each a call that raises if it cannot answer."""
+
+    overrides: Callable[[], str]
+    quotas: Callable[[], list[ListedQuota]]
+    in_use: Callable[[], set[Bucket]]
+    profiles: Callable[[], dict[str, Reference]]
+    applied: Callable[[], dict[str, dict[str, float]]]
+    """Sums of AWS's own token metrics, as `drift.measured` returns them."""
+
+
+class Fetch(msgspec.Struct, frozen=True):
+    """All that one fetch came to.
+
+    `quotas` are those to publish, empty where they could not be listed: old values are not passed off as new ones.
+    `notices` are new sentences that somebody may have to act on, `remarks` new ones for who looks after the registry;
+    `problems` are what could not be done this time.
+    """
+
+    snapshot: Snapshot
+    listed: int
+    quotas: Mapping[Bucket, BucketQuota]
+    changes: tuple[Change, ...]
+    notices: tuple[str, ...]
+    remarks: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+ZERO, DRIFT, UNREAD, MISFIT = "zero", "drift", "unread", "misfit"
+"""Topics of standing sentences."""
+
+
+def fetch(
+    sources: Sources, registry: Registry, before: Snapshot | None, always: Iterable[Bucket], now: datetime
+) -> Fetch:
+    """Fetch everything once. A call that fails costs what depends on it and is named in `problems`, not the rest.
+
+    `before` is the last snapshot; what could not be read stays as it was there. `always` are buckets to publish even
+    if nobody uses them.
+    """
+    before = before or Snapshot(now)
+    problems: list[str] = []
+
+    def attempt(what: str, read: Callable[[], Value], otherwise: Value) -> Value:
+        try:
+            return read()
+        except Exception as error:  # noqa: BLE001 - one failing call does not cost the rest; the fetch fails in the end
+            problems.append(f"{what}: {type(error).__name__}: {error}")
+            return otherwise
+
+    models = attempt(
+        "the registry's overrides are refused, the last good ones stay",
+        lambda: overrides.read(sources.overrides(), registry),
+        before.models,
+    )
+    known = overrides.apply(registry, models)
+    nothing: list[ListedQuota] = []
+    listed = attempt("quotas were not fetched", sources.quotas, nothing)
+    by_bucket = quotas.by_bucket(listed, known)
+    if listed and not by_bucket:
+        problems.append("none of the listed quotas' names is known; has Service Quotas renamed them?")
+    # Where nobody can say what is in use, every change is told, and the named buckets alone are published.
+    seen = attempt("buckets in use are unknown", lambda: frozenset(sources.in_use()), None)
+    in_use = frozenset(always) | (seen or frozenset())
+    profiles = attempt("application profiles were not listed", sources.profiles, dict(before.profiles))
+    applied = attempt("applied burndown rates are unknown", sources.applied, None)
+    standing = dict(before.standing)
+    if by_bucket:
+        standing |= _standing(listed, known, {bucket: by_bucket[bucket] for bucket in in_use & by_bucket.keys()})
+    if seen is None:
+        standing[ZERO] = before.standing.get(ZERO, ())
+    if applied is not None:
+        standing[DRIFT] = _drifts(before.standing.get(DRIFT, ()), applied, known, now)
+    changed = changes.between(before.by_bucket(), by_bucket) if by_bucket else []
+    return Fetch(
+        snapshot=Snapshot(
+            fetched_at=now if by_bucket else before.fetched_at,
+            quotas=tuple(by_bucket.items()) or before.quotas,
+            models=models,
+            profiles=tuple(profiles.items()),
+            standing=standing,
+        ),
+        listed=len(listed),
+        quotas={bucket: quota for bucket, quota in by_bucket.items() if bucket in in_use},
+        changes=(told := tuple(change for change in changed if seen is None or change.bucket in in_use)),
+        notices=(*(str(change) for change in told), *_new(before, standing, ZERO), *_new(before, standing, DRIFT)),
+        remarks=(*_new(before, standing, UNREAD), *_new(before, standing, MISFIT)),
+        problems=tuple(problems),
+    )
+
+
+def _drifts(
+    before: tuple[str, ...], applied: Mapping[str, Mapping[str, float]], known: Registry, now: datetime
+) -> tuple[str, ...]:
+    """Return the sentences on drift; a model that was not used enough to tell keeps the one it had."""
+    subjects = tuple(drift.subject(model_id) for model_id in drift.rates(applied))
+    kept = [sentence for sentence in before if not sentence.startswith(subjects)]
+    return tuple(sorted((*kept, *(str(each) for each in drift.of(applied, known, now)))))
+
+
+def _new(before: Snapshot, standing: Mapping[str, tuple[str, ...]], topic: str) -> list[str]:
+    said = before.standing.get(topic, ())
+    return [sentence for sentence in standing.get(topic, ()) if sentence not in said]
+
+
+def _standing(
+    listed: Iterable[ListedQuota], known: Registry, in_use: Mapping[Bucket, BucketQuota]
+) -> dict[str, tuple[str, ...]]:
+    """Return what a listing shows that somebody should know, by topic."""
+    models = quotas.models_by_quota_name(known)
+    unread, misfit = [], []
+    for quota in listed:
+        matched = quotas.match(quota.name, models)
+        if isinstance(matched, Refused):
+            if matched.reason in quotas.NOT_READ:
+                unread.append(f"quota name is not known, so its quota is not shown: {quota.name!r}")
+            continue
+        model = known.by_id.get(matched.bucket.model_id)
+        codes = model.quota_codes.get(matched.bucket.endpoint_type) if model else None
+        code = getattr(codes, matched.unit) if codes else None
+        if code is not None and code != quota.code:
+            misfit.append(f"code {quota.code} of {quota.name!r} is not the {code} that the registry has")
+    zero = [
+        f"quota is 0: {bucket} may not be called by this account in this Region"
+        for bucket, quota_of in in_use.items()
+        if 0 in (quota_of.tokens_per_minute, quota_of.requests_per_minute)
+    ]
+    return {ZERO: tuple(sorted(zero)), UNREAD: tuple(sorted(unread)), MISFIT: tuple(sorted(misfit))}

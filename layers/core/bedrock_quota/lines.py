@@ -12,6 +12,7 @@ import msgspec
 
 from bedrock_quota.accounts import Account, FailedCall
 from bedrock_quota.buckets import Bucket
+from bedrock_quota.changes import Change
 from bedrock_quota.minutes import Minute
 from bedrock_quota.quotas import BucketQuota
 
@@ -140,17 +141,25 @@ def of_health(
     return _encode({"_aws": directive, **metrics, **properties})
 
 
-def of_quotas(namespace: str, seconds: float, quotas: Mapping[Bucket, BucketQuota]) -> Iterator[bytes]:
-    """Yield a line a bucket with its quotas; a quota of 0 is published as 0."""
+def of_quotas(
+    namespace: str, seconds: float, quotas: Mapping[Bucket, BucketQuota], changes: Iterable[Change] = ()
+) -> Iterator[bytes]:
+    """Yield a line a bucket with its quotas; a quota of 0 is published as 0.
+
+    As properties: the daily quota, and for a quota that changed what it was before.
+    """
+    before: dict[Bucket, dict[str, float | None]] = {}
+    for change in changes:
+        before.setdefault(change.bucket, {})[f"previous_{change.unit}"] = change.before
     for bucket, quota in quotas.items():
         metrics = _quota_metrics(quota)
         if metrics:
-            directive = _directive(namespace, seconds, BUCKET_DIMENSIONS, [(name, "Count") for name in metrics])
-            yield _encode(
-                {
-                    "_aws": directive,
-                    "ModelId": bucket.model_id,
-                    "EndpointType": bucket.endpoint_type,
-                    **metrics,
-                }
-            )
+            line: dict[str, Any] = {
+                "_aws": _directive(namespace, seconds, BUCKET_DIMENSIONS, [(name, "Count") for name in metrics]),
+                "ModelId": bucket.model_id,
+                "EndpointType": bucket.endpoint_type,
+                **metrics,
+            }
+            if quota.tokens_per_day is not None:
+                line["tokens_per_day"] = quota.tokens_per_day
+            yield _encode(line | before.get(bucket, {}))

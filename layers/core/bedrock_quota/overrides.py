@@ -4,6 +4,7 @@ The shape is that of `registry/models/*.toml`: `{"models": [{"id": …, …}]}`.
 may give just the fields that differ; one for a new model is complete.
 """
 
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -28,6 +29,9 @@ def read(text: str, known: Registry) -> tuple[Model, ...]:
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise RegistryError(f"override: {error}") from error
     models = tuple(_model(table, known) for table in given.models)
+    for model_id, count in Counter(model.id for model in models).items():
+        if count > 1:
+            raise RegistryError(f"override: models[{model_id}]: is there {count} times")
     registry.check(by_file(apply(known, models)))
     return models
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from bedrock_quota import clients, model_ids, state
@@ -59,6 +59,10 @@ class Profiles:
         self._known: dict[str, Reference] = {}
         self._unresolved: dict[str, float] = {}
         self._bedrock, self._state = Reachable(clock), Reachable(clock)
+
+    def learn(self, found: Mapping[str, Reference]) -> None:
+        """Take in what the fetcher found out, by ARN."""
+        self._known.update(found)
 
     def resolve(self, profile: ApplicationProfile) -> Reference | OutOfScope:
         """Return the bucket's model and endpoint type behind a profile. Never raises."""

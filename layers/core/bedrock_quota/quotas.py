@@ -6,7 +6,6 @@ and, in free text, the model; the registry knows the spellings. Codes are only a
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from enum import StrEnum
 
 import msgspec
@@ -48,22 +47,20 @@ class Refused(msgspec.Struct, frozen=True):
     reason: str
 
 
+class QuotaName(msgspec.Struct, frozen=True):
+    """What a quota's name says: `spelling` is the model in free text."""
+
+    endpoint_type: EndpointType
+    unit: Unit
+    spelling: str
+    long_context: bool
+
+
 class Matched(msgspec.Struct, frozen=True):
     """A quota's bucket and unit."""
 
     bucket: Bucket
     unit: Unit
-
-
-class Snapshot(msgspec.Struct, frozen=True):
-    """All buckets' quotas at one moment, as the fetcher stores and the processor reads them."""
-
-    fetched_at: datetime
-    quotas: tuple[tuple[Bucket, BucketQuota], ...]
-
-    def by_bucket(self) -> dict[Bucket, BucketQuota]:
-        """Quotas by bucket."""
-        return dict(self.quotas)
 
 
 _ENDPOINT_TYPES = {
@@ -72,14 +69,17 @@ _ENDPOINT_TYPES = {
     "global cross-region": EndpointType.GLOBAL_CROSS_REGION,
     "on-demand latency-optimized": EndpointType.LATENCY_OPTIMIZED,
 }
+DOUBLED = "(doubled for cross-region calls)"
+"""Ends the name of a daily quota that also says what the cross-Region bucket may use a day."""
+
 _UNITS = {
     "tokens per minute": Unit.TOKENS_PER_MINUTE,
     "requests per minute": Unit.REQUESTS_PER_MINUTE,
     "tokens per day": Unit.TOKENS_PER_DAY,
 }
 _INFERENCE = re.compile(
-    r"(?P<scope>on-demand,? latency-optimized|on-demand|global cross-region|cross-region) model inference "
-    r"(?P<unit>tokens per minute|requests per minute|tokens per day) for (?P<model>.+)",
+    r"(?P<scope>on-demand,? latency-optimized|on-demand|global cross-region|cross-region) "
+    r"(model inference|invokemodel) (?P<unit>tokens per minute|requests per minute|tokens per day) for (?P<model>.+)",
     re.IGNORECASE,
 )
 _DAILY = re.compile(
@@ -88,7 +88,14 @@ _DAILY = re.compile(
 )
 _LONG_CONTEXT = re.compile(r"(?P<model>.+?)[ ,]+1M context( length)?", re.IGNORECASE)
 
+_OTHER_WORK = re.compile(r"(?![(\[]).*(tokens|requests) per (minute|day).*", re.IGNORECASE)
+"""A name on tokens or requests that is not marked as another feature's."""
+
+NOT_READ = frozenset({"unread_name", "unlisted_model"})
+"""Reasons of refusal that somebody should look at: the quota may well be of a bucket."""
+
 _VETOES = (
+    ("account-level", "account_wide"),
     ("[bedrock-mantle endpoint]", "mantle_endpoint"),
     ("custom model", "custom_model"),
     ("concurrent requests", "concurrency"),
@@ -101,38 +108,57 @@ def models_by_quota_name(registry: Registry) -> dict[str, Model]:
     return {name.casefold(): model for model in registry.models for name in model.quota_names}
 
 
+def read(name: str) -> QuotaName | Refused:
+    """Say what a quota's name says, without knowing any model, or why it is no bucket's."""
+    folded = name.casefold()
+    for words, reason in _VETOES:
+        if words in folded:
+            return Refused(reason)
+    inference = _INFERENCE.fullmatch(name)
+    found = inference or _DAILY.fullmatch(name)
+    if found is None:
+        return Refused("unread_name" if _OTHER_WORK.fullmatch(name) else "other_quota")
+    long_context = _LONG_CONTEXT.fullmatch(found["model"])
+    scope = inference["scope"].casefold().replace(",", "") if inference else "on-demand"
+    return QuotaName(
+        endpoint_type=_ENDPOINT_TYPES[scope],
+        unit=_UNITS[inference["unit"].casefold()] if inference else Unit.TOKENS_PER_DAY,
+        spelling=(long_context["model"] if long_context else found["model"]).strip(),
+        long_context=long_context is not None,
+    )
+
+
 def match(name: str, models: Mapping[str, Model]) -> Matched | Refused:
     """Find the bucket and unit of a quota from its name, or refuse it with a reason.
 
     `models` is what `models_by_quota_name` returns. A name is never matched in part: "Nova 2 Lite" is not
     "Nova Lite", "Claude 3.5 Sonnet V2" is not "Claude 3.5 Sonnet".
     """
-    folded = name.casefold()
-    for words, reason in _VETOES:
-        if words in folded:
-            return Refused(reason)
-    inference = _INFERENCE.fullmatch(name)
-    daily = None if inference else _DAILY.fullmatch(name)
-    found = inference or daily
-    if found is None:
-        return Refused("other_quota")
-    spelling = found["model"]
-    long_context = _LONG_CONTEXT.fullmatch(spelling)
-    model = models.get((long_context["model"] if long_context else spelling).strip().casefold())
+    said = read(name)
+    if isinstance(said, Refused):
+        return said
+    model = models.get(said.spelling.casefold())
     if model is None:
         return Refused("unlisted_model")
-    scope = inference["scope"].casefold().replace(",", "") if inference else "on-demand"
-    unit = _UNITS[inference["unit"].casefold()] if inference else Unit.TOKENS_PER_DAY
-    suffix = LONG_CONTEXT_SUFFIX if long_context else ""
-    return Matched(Bucket(model.id + suffix, _ENDPOINT_TYPES[scope]), unit)
+    suffix = LONG_CONTEXT_SUFFIX if said.long_context else ""
+    return Matched(Bucket(model.id + suffix, said.endpoint_type), said.unit)
 
 
 def by_bucket(listed: Iterable[ListedQuota], registry: Registry) -> dict[Bucket, BucketQuota]:
     """Return every bucket's quotas from a listing. What no rule knows is left out; `match` says why."""
     models = models_by_quota_name(registry)
     values: dict[Bucket, dict[str, float]] = {}
+    doubled: dict[Bucket, float] = {}
     for quota in listed:
         matched = match(quota.name, models)
         if isinstance(matched, Matched):
-            values.setdefault(matched.bucket, {})[matched.unit] = quota.value
+            found = values.setdefault(matched.bucket, {})
+            # Two spellings of one quota: the smaller never shows room that is not there.
+            found[matched.unit] = min(quota.value, found.get(matched.unit, quota.value))
+            if DOUBLED in quota.name.casefold():
+                cross_region = Bucket(matched.bucket.model_id, EndpointType.CROSS_REGION)
+                doubled[cross_region] = 2 * found[matched.unit]
+    for bucket, value in doubled.items():
+        if bucket in values:
+            values[bucket].setdefault(Unit.TOKENS_PER_DAY, value)
     return {bucket: BucketQuota(**found) for bucket, found in sorted(values.items())}

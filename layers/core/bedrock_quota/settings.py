@@ -4,31 +4,52 @@ from collections.abc import Mapping
 
 import msgspec
 
+from bedrock_quota.buckets import Bucket, EndpointType
 from bedrock_quota.errors import SettingsError
 
 DEFAULT_NAMESPACE = "Bedrock/Quotas"
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """What the template tells the functions."""
+    """What the template tells the functions. Without a state table there are no quotas and no shared memory."""
 
     namespace: str = DEFAULT_NAMESPACE
     state_table: str | None = None
     metadata_keys: tuple[str, ...] = ()
+    overrides_parameter: str | None = None
+    topic_arn: str | None = None
+    always: tuple[Bucket, ...] = ()
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
-    """Read `METRICS_NAMESPACE`, `STATE_TABLE` and `REQUEST_METADATA_KEYS` (comma separated, at most 16).
+    """Read a function's environment variables.
 
-    Raises `SettingsError` for a value out of its range. Without `STATE_TABLE` there are no quotas and no shared
-    cache, as in a trial run on one machine.
+    `METRICS_NAMESPACE`; `STATE_TABLE`; `REQUEST_METADATA_KEYS`, comma separated, at most 16; `REGISTRY_OVERRIDES`, the
+    name of an SSM parameter; `TOPIC_ARN`; `QUOTA_BUCKETS`, comma separated `model id/endpoint type`. Raises
+    `SettingsError` for a value out of its range.
     """
     namespace = environment.get("METRICS_NAMESPACE", DEFAULT_NAMESPACE)
     if not 0 < len(namespace) <= 255 or namespace.startswith("AWS/"):
         raise SettingsError(f"METRICS_NAMESPACE is not a custom namespace: {namespace!r}")
-    keys = tuple(
-        stripped for key in environment.get("REQUEST_METADATA_KEYS", "").split(",") if (stripped := key.strip())
-    )
+    keys = _items(environment, "REQUEST_METADATA_KEYS")
     if len(keys) > 16:  # Converse takes at most 16 entries of requestMetadata
         raise SettingsError("REQUEST_METADATA_KEYS names more than 16 keys")
-    return Settings(namespace, environment.get("STATE_TABLE") or None, keys)
+    return Settings(
+        namespace=namespace,
+        state_table=environment.get("STATE_TABLE") or None,
+        metadata_keys=keys,
+        overrides_parameter=environment.get("REGISTRY_OVERRIDES") or None,
+        topic_arn=environment.get("TOPIC_ARN") or None,
+        always=tuple(_bucket(item) for item in _items(environment, "QUOTA_BUCKETS")),
+    )
+
+
+def _items(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(stripped for item in environment.get(name, "").split(",") if (stripped := item.strip()))
+
+
+def _bucket(item: str) -> Bucket:
+    model_id, _, endpoint_type = item.rpartition("/")
+    if not model_id or endpoint_type not in frozenset(EndpointType):
+        raise SettingsError(f"QUOTA_BUCKETS: {item!r} is not a model id, a slash and an endpoint type")
+    return Bucket(model_id, EndpointType(endpoint_type))

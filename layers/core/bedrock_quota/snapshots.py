@@ -1,17 +1,39 @@
-"""The quota snapshot as one container sees it: read again every few minutes, kept when reading fails."""
+"""The snapshot: what the fetcher found out, and how one container of the processor keeps it at hand."""
 
 import logging
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
+import msgspec
+
 from bedrock_quota.buckets import Bucket
-from bedrock_quota.quotas import BucketQuota, Snapshot
+from bedrock_quota.model_ids import Reference
+from bedrock_quota.quotas import BucketQuota
+from bedrock_quota.registry import Model
 
 _logger = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 180
 """How long a container goes on with the snapshot it has."""
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """What was known at one fetch. `fetched_at` is when the quotas were last listed whole.
+
+    `models` are the registry's overrides, `profiles` say what application profiles stand for by their ARN, and
+    `standing` are sentences that hold, by topic: each is told to people when it is new, and not again.
+    """
+
+    fetched_at: datetime
+    quotas: tuple[tuple[Bucket, BucketQuota], ...] = ()
+    models: tuple[Model, ...] = ()
+    profiles: tuple[tuple[str, Reference], ...] = ()
+    standing: Mapping[str, tuple[str, ...]] = {}
+
+    def by_bucket(self) -> dict[Bucket, BucketQuota]:
+        """Quotas by bucket."""
+        return dict(self.quotas)
 
 
 class Snapshots:
@@ -20,26 +42,18 @@ class Snapshots:
     def __init__(self, read: Callable[[], Snapshot | None], clock: Callable[[], float] = time.monotonic) -> None:
         self._read, self._clock = read, clock
         self._next_read = float("-inf")
-        self._fetched_at: datetime | None = None
-        self._quotas: Mapping[Bucket, BucketQuota] | None = None
+        self._latest: Snapshot | None = None
 
-    def quotas(self) -> Mapping[Bucket, BucketQuota] | None:
-        """Return quotas by bucket, or None if no snapshot could be read so far. Never raises: metrics go on."""
+    def latest(self) -> Snapshot | None:
+        """Return the snapshot, or None if none could be read so far. Never raises: metrics go on."""
         now = self._clock()
         if now >= self._next_read:
             self._next_read = now + REFRESH_SECONDS
             try:
-                snapshot = self._read()
+                self._latest = self._read() or self._latest
             except Exception as error:  # noqa: BLE001 - whatever it is, metrics must flow; logged, and shown by the age
                 _logger.warning(
                     "the quota snapshot could not be read; going on with the last one, if any",
                     extra={"error": f"{type(error).__name__}: {error}"},
                 )
-            else:
-                if snapshot is not None:
-                    self._fetched_at, self._quotas = snapshot.fetched_at, snapshot.by_bucket()
-        return self._quotas
-
-    def age_seconds(self, now: datetime) -> float | None:
-        """Return how old the quotas are, or None where there are none."""
-        return None if self._fetched_at is None else (now - self._fetched_at).total_seconds()
+        return self._latest

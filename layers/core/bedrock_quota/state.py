@@ -6,13 +6,14 @@ One DynamoDB table with the string key `id`; items that may go carry `expiration
 from __future__ import annotations
 
 import time
+import zlib
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from bedrock_quota.buckets import EndpointType
 from bedrock_quota.model_ids import Reference
-from bedrock_quota.quotas import Snapshot
+from bedrock_quota.snapshots import Snapshot
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -24,19 +25,20 @@ PROFILE_SECONDS = 24 * 3600
 
 
 def write_snapshot(table: str, client: DynamoDBClient, snapshot: Snapshot) -> None:
-    """Store the quota snapshot, whole or not at all. Raises what botocore raises."""
-    client.put_item(TableName=table, Item={"id": {"S": SNAPSHOT_ID}, "data": {"B": msgspec.json.encode(snapshot)}})
+    """Store the quota snapshot, whole or not at all: an item takes 400 KB. Raises what botocore raises."""
+    data = zlib.compress(msgspec.json.encode(snapshot))
+    client.put_item(TableName=table, Item={"id": {"S": SNAPSHOT_ID}, "data": {"B": data}})
 
 
 def read_snapshot(table: str, client: DynamoDBClient) -> Snapshot | None:
     """Return the stored quota snapshot, or None before the first fetch.
 
-    Raises what botocore raises, and `msgspec.DecodeError` for an item that is no snapshot.
+    Raises what botocore raises, and `zlib.error` or `msgspec.DecodeError` for an item that is no snapshot.
     """
     item = client.get_item(TableName=table, Key={"id": {"S": SNAPSHOT_ID}}).get("Item")
     if item is None:
         return None
-    return msgspec.json.decode(bytes(item["data"]["B"]), type=Snapshot)
+    return msgspec.json.decode(zlib.decompress(item["data"]["B"]), type=Snapshot)
 
 
 def write_profile(table: str, client: DynamoDBClient, arn: str, found: Reference) -> None:

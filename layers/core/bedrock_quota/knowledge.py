@@ -1,0 +1,67 @@
+"""The knowledge of one container: registry, overrides, profiles and quotas, as of the latest snapshot."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+
+import msgspec
+
+from bedrock_quota import overrides
+from bedrock_quota.accounts import Accounts
+from bedrock_quota.buckets import Bucket
+from bedrock_quota.profiles import Profiles
+from bedrock_quota.quotas import BucketQuota
+from bedrock_quota.registry import Registry
+from bedrock_quota.settings import Settings
+from bedrock_quota.snapshots import Snapshot, Snapshots
+
+
+class Knowledge(msgspec.Struct, frozen=True):
+    """What a delivery is processed with. `quotas` and `fetched_at` are None before the first fetch."""
+
+    accounts: Accounts
+    quotas: Mapping[Bucket, BucketQuota] | None = None
+    fetched_at: datetime | None = None
+
+    def age_seconds(self, now: datetime) -> float | None:
+        """Return how old the quotas are, or None where there are none."""
+        return None if self.fetched_at is None else (now - self.fetched_at).total_seconds()
+
+
+class Container:
+    """What one container of the processor makes at its cold start and keeps."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        read_snapshot: Callable[[], Snapshot | None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.settings = settings
+        self._registry = registry
+        self._profiles = Profiles(settings.state_table, clock)
+        self._snapshots = Snapshots(read_snapshot, clock)
+        self._snapshot: Snapshot | None = None
+        self._knowledge = Knowledge(self._accounts(registry))
+        self._warned_of: set[str] = set()
+
+    def knowledge(self) -> Knowledge:
+        """Return what is known now; made anew only when there is a new snapshot."""
+        latest = self._snapshots.latest()
+        if latest is not None and latest is not self._snapshot:
+            self._snapshot = latest
+            self._profiles.learn(dict(latest.profiles))
+            accounts = self._accounts(overrides.apply(self._registry, latest.models))
+            quotas = latest.by_bucket()
+            self._knowledge = Knowledge(accounts, quotas or None, latest.fetched_at if quotas else None)
+        return self._knowledge
+
+    def first_seen(self, model_ids: Iterable[str]) -> list[str]:
+        """Return those model ids that this container has not been asked about before: each is named once."""
+        new = sorted(set(model_ids) - self._warned_of)
+        self._warned_of.update(new)
+        return new
+
+    def _accounts(self, registry: Registry) -> Accounts:
+        return Accounts(registry, self._profiles.resolve, self.settings.metadata_keys)

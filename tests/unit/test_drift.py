@@ -1,0 +1,261 @@
+"""The burndown rate AWS applies, worked out of its own metrics."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+from records import ACCOUNT, NOVA, NOW, OPUS, PROFILE_ARN, SONNET
+
+from bedrock_quota import drift
+from bedrock_quota.drift import CACHE_WRITE, ESTIMATED, INPUT, OUTPUT, Drift
+from bedrock_quota.registry import Burndown, Kind, Model, Provider, RateStatus, Registry
+
+PROVIDERS = ("amazon", "anthropic", "*")
+
+
+def sums(estimated: float, *, output: float, given: float = 0, written: Mapping[str, float] = {}) -> dict[str, float]:
+    return {ESTIMATED: estimated, INPUT: given, OUTPUT: output, **written}
+
+
+def applied(found: Iterable[Drift]) -> dict[str, float]:
+    return {each.model_id: each.applied_rate for each in found}
+
+
+# The formula
+
+
+def test_rate_that_fits_is_no_drift(registry: Registry) -> None:
+    # 3,000 input + 1,000 cache write + 5 × 1,000 output; without the cache write it would look like 6
+    written = {CACHE_WRITE[0]: 1_000.0}
+
+    assert drift.of({SONNET: sums(9_000, given=3_000, output=1_000, written=written)}, registry, NOW) == []
+
+
+@pytest.mark.parametrize("name", ["CacheWriteInputTokenCount", "CacheWriteInputTokens"])
+def test_cache_write_counts_under_either_name(registry: Registry, name: str) -> None:
+    # (40,000 - 3,000 - 7,000) / 2,000 = 15, where the registry has 5 for Sonnet
+    found = drift.of({SONNET: sums(40_000, given=3_000, output=2_000, written={name: 7_000})}, registry, NOW)
+
+    assert found == [Drift(SONNET, 5, registry.burndown_of(SONNET, NOW.date()).status, 15)]
+
+
+@pytest.mark.parametrize(
+    ("estimated", "expected"),
+    [
+        # Sonnet's 5 × 100,000 output and 1,000 input
+        (501_000, None),
+        (505_900, None),  # 5.049
+        (496_100, None),  # 4.951
+        (506_100, 5.05),  # 5.051, said as 5.05
+        (495_900, 4.95),  # 4.949
+        (101_000, 1),
+        (1_501_000, 15),
+    ],
+)
+def test_difference_of_a_twentieth_is_rounding(registry: Registry, estimated: float, expected: float | None) -> None:
+    found = drift.of({SONNET: sums(estimated, given=1_000, output=100_000)}, registry, NOW)
+
+    assert applied(found) == ({} if expected is None else {SONNET: expected})
+
+
+@pytest.mark.parametrize(("output", "told"), [(999, False), (1_000, True)])
+def test_too_little_output_says_nothing(registry: Registry, output: int, told: bool) -> None:
+    found = drift.of({SONNET: sums(10 * output, output=output)}, registry, NOW)
+
+    assert applied(found) == ({SONNET: 10} if told else {})
+
+
+@pytest.mark.parametrize("metrics", [{}, {OUTPUT: 5_000.0, INPUT: 3.0}, {OUTPUT: 5_000.0, ESTIMATED: 0.0}])
+def test_without_awss_estimate_nothing_is_said(registry: Registry, metrics: dict[str, float]) -> None:
+    assert drift.of({SONNET: metrics}, registry, NOW) == []
+
+
+def test_registrys_rate_is_that_of_the_day() -> None:
+    rates = tuple(Burndown(rate, day, RateStatus.LISTED, "a page") for rate, day in (
+        (5, date(2026, 1, 1)), (10, date(2026, 11, 23))
+    ))  # fmt: skip
+    model = Model("acme.rocket", "Rocket", Kind.TEXT, "a page", max_output_tokens=10, burndown=rates)
+    known = Registry((Provider("*", "Others", rates, 10),), (model,))
+    at_10 = {"acme.rocket": sums(10_000, output=1_000)}
+
+    assert drift.of(at_10, known, NOW) == []
+    assert applied(drift.of(at_10, known, NOW - timedelta(days=1))) == {"acme.rocket": 10}
+
+
+def test_drifts_are_in_order_and_said_in_words(registry: Registry) -> None:
+    found = drift.of(
+        {
+            OPUS: sums(5_000, output=1_000),
+            NOVA: sums(2_500, output=1_000),
+            "newcomer.model-1": sums(97_500, output=1_000),
+        },
+        registry,
+        NOW,
+    )
+
+    unlisted = registry.burndown_of("newcomer.model-1", NOW.date())
+    assert (registry.burndown_of(NOVA, NOW.date()).rate, registry.burndown_of(OPUS, NOW.date()).rate) == (1, 15)
+    assert [str(each) for each in found] == [
+        f"burndown rate of {NOVA}: AWS applies 2.5, the registry has 1 "
+        f"({registry.burndown_of(NOVA, NOW.date()).status})",
+        f"burndown rate of {OPUS}: AWS applies 5, the registry has 15 "
+        f"({registry.burndown_of(OPUS, NOW.date()).status})",
+        f"burndown rate of newcomer.model-1: AWS applies 97.5, the registry has {unlisted.rate:g} (unlisted)",
+    ]
+
+
+# What AWS's metrics hold
+
+
+class CloudWatch:
+    """CloudWatch as far as this reads it: one value a metric, given by model id and metric."""
+
+    def __init__(self, values: Mapping[str, Mapping[str, float]], other: Iterable[dict[str, str]] = ()) -> None:
+        self.values, self.other = values, other
+        self.asked: list[dict[str, Any]] = []
+        self.operation = ""
+
+    def get_paginator(self, operation: str) -> "CloudWatch":
+        self.operation = operation
+        return self
+
+    def paginate(self, **asked: Any) -> Iterator[dict[str, Any]]:
+        if self.operation == "list_metrics":
+            assert asked == {
+                "Namespace": "AWS/Bedrock", "MetricName": "EstimatedTPMQuotaUsage", "RecentlyActive": "PT3H"
+            }  # fmt: skip
+            dimensions = [{"ModelId": name} for name in self.values] + list(self.other)
+            pairs = [[{"Name": key, "Value": value} for key, value in each.items()] for each in dimensions]
+            half = len(pairs) // 2
+            for page in (pairs[:half], pairs[half:]):
+                yield {"Metrics": [{"Namespace": "AWS/Bedrock", "Dimensions": each} for each in page]}
+            return
+        self.asked.append(asked)
+        results = []
+        for query in asked["MetricDataQueries"]:
+            metric = query["MetricStat"]["Metric"]
+            (dimension,) = metric["Dimensions"]
+            value = self.values[dimension["Value"]].get(metric["MetricName"])
+            results.append({"Id": query["Id"], "Values": [] if value is None else [value]})
+        yield {"MetricDataResults": results}
+
+
+def measured(client: CloudWatch) -> dict[str, dict[str, float]]:
+    found = drift.measured(client, PROVIDERS, NOW)  # type: ignore[arg-type]
+    return {model_id: {name: value for name, value in each.items() if value} for model_id, each in found.items()}
+
+
+def test_several_ids_of_one_model_are_summed() -> None:
+    client = CloudWatch(
+        {
+            SONNET: {ESTIMATED: 1, INPUT: 2, OUTPUT: 3, CACHE_WRITE[0]: 4},
+            f"us.{SONNET}": {ESTIMATED: 10, INPUT: 20, OUTPUT: 30, CACHE_WRITE[1]: 40},
+            f"global.{SONNET}": {ESTIMATED: 100, OUTPUT: 300},
+            f"arn:aws:bedrock:us-east-1:{ACCOUNT}:inference-profile/eu.{SONNET}": {ESTIMATED: 1_000},
+            NOVA: {ESTIMATED: 7},
+        }
+    )
+
+    assert measured(client) == {
+        SONNET: {ESTIMATED: 1_111, INPUT: 22, OUTPUT: 333, CACHE_WRITE[0]: 4, CACHE_WRITE[1]: 40},
+        NOVA: {ESTIMATED: 7},
+    }
+
+
+def test_ids_without_a_bucket_are_ignored() -> None:
+    client = CloudWatch(
+        {
+            PROFILE_ARN: {ESTIMATED: 1},
+            f"arn:aws:bedrock:us-east-1:{ACCOUNT}:provisioned-model/abc": {ESTIMATED: 2},
+            "gibberish": {ESTIMATED: 3},
+            NOVA: {ESTIMATED: 4},
+        }
+    )
+
+    assert measured(client) == {NOVA: {ESTIMATED: 4}}
+
+
+def test_only_series_of_the_plain_model_id_are_read() -> None:
+    # given series that count the same calls again
+    again = [
+        {"ModelId": SONNET, "ContextWindow": "1m"},
+        {"ServiceTier": "flex", "ModelId": SONNET},
+        {"Tier": SONNET},
+        {},
+    ]
+    client = CloudWatch({NOVA: {ESTIMATED: 4}}, other=again)
+
+    assert measured(client) == {NOVA: {ESTIMATED: 4}}
+
+
+@pytest.mark.parametrize(
+    ("models", "queries"), [(0, []), (1, [5]), (100, [500]), (101, [500, 5]), (250, [500, 500, 250])]
+)
+def test_no_call_asks_for_more_than_500_queries(models: int, queries: list[int]) -> None:
+    client = CloudWatch({f"amazon.model-{number}": {ESTIMATED: number + 1} for number in range(models)})
+
+    found = measured(client)
+
+    assert [len(asked["MetricDataQueries"]) for asked in client.asked] == queries
+    assert all(
+        len({query["Id"] for query in asked["MetricDataQueries"]}) == len(asked["MetricDataQueries"])
+        for asked in client.asked
+    )
+    assert found == {f"amazon.model-{number}": {ESTIMATED: number + 1} for number in range(models)}
+
+
+def test_time_asked_for_is_a_little_longer_than_between_two_fetches() -> None:
+    client = CloudWatch({NOVA: {ESTIMATED: 4}})
+
+    measured(client)
+
+    (asked,) = client.asked
+    assert asked["EndTime"] == NOW
+    assert timedelta(minutes=174) < NOW - asked["StartTime"] <= timedelta(hours=3, minutes=30)
+
+
+@pytest.mark.usefixtures("no_aws")
+def test_requests_are_those_cloudwatch_takes_and_pages_are_added_up() -> None:
+    client = boto3.client("cloudwatch")
+    now = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+    series = {"Namespace": "AWS/Bedrock", "Dimensions": [{"Name": "ModelId", "Value": NOVA}]}
+    asked = {
+        "MetricDataQueries": [
+            {
+                "Id": f"m{number}",
+                "MetricStat": {"Metric": {**series, "MetricName": name}, "Period": 3600, "Stat": "Sum"},
+            }
+            for number, name in enumerate((ESTIMATED, INPUT, OUTPUT, *CACHE_WRITE))
+        ],
+        "StartTime": now - timedelta(hours=3),
+        "EndTime": now,
+    }
+    with Stubber(client) as stubber:
+        stubber.add_response("list_metrics", {"Metrics": [{**series, "MetricName": ESTIMATED}]})
+        stubber.add_response(
+            "get_metric_data",
+            {
+                "MetricDataResults": [{"Id": "m0", "Values": [1.0, 20.0]}, {"Id": "m2", "Values": [5.0]}],
+                "NextToken": "x",
+            },
+            asked,
+        )
+        stubber.add_response(
+            "get_metric_data", {"MetricDataResults": [{"Id": "m0", "Values": [300.0]}]}, asked | {"NextToken": "x"}
+        )
+
+        assert drift.measured(client, PROVIDERS, now) == {NOVA: {ESTIMATED: 321, OUTPUT: 5}}
+        stubber.assert_no_pending_responses()
+
+
+@pytest.mark.usefixtures("no_aws")
+def test_failure_of_cloudwatch_is_raised() -> None:
+    client = boto3.client("cloudwatch")
+    with Stubber(client) as stubber:
+        stubber.add_client_error("list_metrics", "AccessDenied", "not allowed")
+
+        with pytest.raises(Exception, match="AccessDenied"):
+            drift.measured(client, PROVIDERS, NOW)

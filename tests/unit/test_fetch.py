@@ -1,0 +1,453 @@
+"""One whole fetch: what it comes to, what it says and says again, and what a failing call costs."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from records import NOVA, PROFILE_ARN, SONNET
+
+from bedrock_quota import drift, fetching
+from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.changes import Change
+from bedrock_quota.fetching import DRIFT, MISFIT, UNREAD, ZERO, Fetch, Sources
+from bedrock_quota.model_ids import Reference
+from bedrock_quota.quotas import BucketQuota, ListedQuota, Unit
+from bedrock_quota.registry import Registry
+from bedrock_quota.snapshots import Snapshot
+
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+LATER = NOON + timedelta(minutes=174)
+
+NOVA_LITE = Bucket(NOVA, EndpointType.REGIONAL)
+SONNET_4 = Bucket(SONNET, EndpointType.CROSS_REGION)
+ROCKET = Bucket("acme.rocket-v1:0", EndpointType.REGIONAL)
+NOVA_TOKENS = "On-demand model inference tokens per minute for Amazon Nova Lite"
+NOVA_REQUESTS = "On-demand model inference requests per minute for Amazon Nova Lite"
+SONNET_TOKENS = "Cross-region model inference tokens per minute for Anthropic Claude Sonnet 4 V1"
+ROCKET_TOKENS = "On-demand model inference tokens per minute for Acme Rocket"
+ADDED = {
+    "id": ROCKET.model_id,
+    "name": "Acme Rocket",
+    "kind": "text",
+    "max_output_tokens": 4_096,
+    "burndown": [{"rate": 7, "since": "2026-01-01", "status": "listed", "source": "a page"}],
+    "quota_names": ["Acme Rocket"],
+    "source": "a page",
+}
+APPLIED_15 = {SONNET: {drift.ESTIMATED: 15_000.0, drift.OUTPUT: 1_000.0}}
+"""AWS applies 15 to Sonnet 4, where the registry has 5."""
+
+Run = Callable[..., Fetch]
+
+
+class World:
+    """What AWS answers, as a test sets it: a value, or the error of that call."""
+
+    def __init__(self) -> None:
+        self.overrides: Any = "{}"
+        self.quotas: Any = [
+            ListedQuota("L-1", NOVA_TOKENS, 200_000),
+            ListedQuota("L-2", NOVA_REQUESTS, 100),
+            ListedQuota("L-3", SONNET_TOKENS, 400_000),
+            ListedQuota("L-4", "Guardrails per account", 7),
+        ]
+        self.in_use: Any = {NOVA_LITE}
+        self.profiles: Any = {PROFILE_ARN: Reference(NOVA, EndpointType.REGIONAL)}
+        self.applied: Any = {}
+
+    def value(self, name: str, value: float) -> None:
+        """Give one quota another value."""
+        self.quotas = [
+            msgspec.structs.replace(each, value=value) if each.name == name else each for each in self.quotas
+        ]
+
+    def sources(self) -> Sources:
+        def reading(name: str) -> Callable[[], Any]:
+            def read() -> Any:
+                answer = getattr(self, name)
+                if isinstance(answer, Exception):
+                    raise answer
+                return answer
+
+            return read
+
+        return Sources(**{name: reading(name) for name in Sources.__struct_fields__})
+
+
+@pytest.fixture
+def world(registry: Registry) -> World:
+    made = World()
+    # The registry has codes of its own for these; a listing with others would be told as misfits.
+    codes = registry.by_id[NOVA].quota_codes[EndpointType.REGIONAL]
+    sonnet = registry.by_id[SONNET].quota_codes[EndpointType.CROSS_REGION]
+    code_of = {
+        NOVA_TOKENS: codes.tokens_per_minute,
+        NOVA_REQUESTS: codes.requests_per_minute,
+        SONNET_TOKENS: sonnet.tokens_per_minute,
+    }
+    made.quotas = [msgspec.structs.replace(each, code=code_of.get(each.name) or each.code) for each in made.quotas]
+    return made
+
+
+@pytest.fixture
+def run(world: World, registry: Registry) -> Run:
+    def fetch(before: Snapshot | None = None, *, always: tuple[Bucket, ...] = (), now: datetime = NOON) -> Fetch:
+        return fetching.fetch(world.sources(), registry, before, always, now)
+
+    return fetch
+
+
+def misfits(found: Fetch) -> list[str]:
+    return [sentence for sentence in found.remarks if sentence.startswith("code ")]
+
+
+# The whole of it
+
+
+def test_first_fetch_keeps_all_quotas_and_publishes_those_in_use(run: Run) -> None:
+    found = run()
+
+    nova = BucketQuota(tokens_per_minute=200_000, requests_per_minute=100)
+    assert found.snapshot == Snapshot(
+        fetched_at=NOON,
+        quotas=((NOVA_LITE, nova), (SONNET_4, BucketQuota(tokens_per_minute=400_000))),
+        profiles=((PROFILE_ARN, Reference(NOVA, EndpointType.REGIONAL)),),
+        standing={ZERO: (), UNREAD: (), MISFIT: (), DRIFT: ()},
+    )
+    assert found.listed == 4
+    assert found.quotas == {NOVA_LITE: nova}
+    assert (found.changes, found.notices, found.remarks, found.problems) == ((), (), (), ())
+
+
+def test_named_buckets_are_published_even_if_nobody_uses_them(run: Run) -> None:
+    nobodys = Bucket("nobody.model", EndpointType.REGIONAL)
+
+    assert run(always=(SONNET_4, nobodys)).quotas.keys() == {NOVA_LITE, SONNET_4}
+
+
+def test_overrides_lead_quotas_to_buckets_and_are_kept(world: World, run: Run) -> None:
+    world.quotas.append(ListedQuota("L-9", ROCKET_TOKENS, 9_000))
+    before = run()
+    assert before.remarks == (f"quota name is not known, so its quota is not shown: {ROCKET_TOKENS!r}",)
+    world.overrides, world.in_use = json.dumps({"models": [ADDED]}), {NOVA_LITE, ROCKET}
+
+    found = run(before.snapshot)
+
+    assert found.quotas[ROCKET] == BucketQuota(tokens_per_minute=9_000)
+    assert [model.id for model in found.snapshot.models] == [ROCKET.model_id]
+    assert found.remarks == ()
+    assert found.snapshot.standing[UNREAD] == ()
+
+
+def test_corrected_rate_is_what_drift_is_measured_against(world: World, run: Run) -> None:
+    world.applied = APPLIED_15
+    assert len(run().notices) == 1
+    rates = [{"rate": 15, "since": "2026-01-01", "status": "listed", "source": "measured"}]
+    world.overrides = json.dumps({"models": [{"id": SONNET, "burndown": rates}]})
+
+    assert run().notices == ()
+
+
+# Changes
+
+
+def test_change_is_told_once(world: World, run: Run) -> None:
+    first = run()
+    world.value(NOVA_TOKENS, 300_000)
+
+    second = run(first.snapshot, now=LATER)
+    third = run(second.snapshot, now=LATER)
+
+    assert second.changes == (Change(NOVA_LITE, Unit.TOKENS_PER_MINUTE, 200_000, 300_000),)
+    assert second.notices == (f"quota changed from 200,000 to 300,000: tokens per minute of {NOVA_LITE}",)
+    assert second.snapshot.fetched_at == LATER
+    assert (third.changes, third.notices) == ((), ())
+
+
+def test_change_is_told_for_buckets_in_use_alone(world: World, run: Run) -> None:
+    first = run()
+    world.value(SONNET_TOKENS, 1)
+
+    assert run(first.snapshot).notices == ()
+    assert len(run(first.snapshot, always=(SONNET_4,)).notices) == 1
+    world.in_use = {SONNET_4}
+    assert len(run(first.snapshot).notices) == 1
+
+
+def test_quota_that_is_no_longer_listed_is_a_change(world: World, run: Run) -> None:
+    first = run()
+    world.quotas = [each for each in world.quotas if each.name != NOVA_REQUESTS]
+
+    assert run(first.snapshot).notices == (f"quota changed from 100 to none: requests per minute of {NOVA_LITE}",)
+
+
+# Sentences that stand
+
+
+def test_quota_of_0_in_use_is_noticed_once(world: World, run: Run) -> None:
+    world.value(NOVA_TOKENS, 0)
+    world.value(SONNET_TOKENS, 0)  # … which nobody uses
+
+    first = run()
+    second = run(first.snapshot)
+
+    assert first.notices == (f"quota is 0: {NOVA_LITE} may not be called by this account in this Region",)
+    assert first.quotas[NOVA_LITE] == BucketQuota(tokens_per_minute=0, requests_per_minute=100)
+    assert second.notices == ()
+    # and again if it comes back
+    world.value(NOVA_TOKENS, 5)
+    third = run(second.snapshot)
+    world.value(NOVA_TOKENS, 0)
+    assert [sentence[:10] for sentence in run(third.snapshot).notices] == ["quota chan", "quota is 0"]
+
+
+def test_0_requests_a_minute_are_noticed_too(world: World, run: Run) -> None:
+    world.value(NOVA_REQUESTS, 0)
+
+    assert run().notices == (f"quota is 0: {NOVA_LITE} may not be called by this account in this Region",)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("Cross-region model inference tokens per minute for Nobody 7", True),  # no such model
+        ("Galactic model inference tokens per minute for Amazon Nova Lite", True),  # no such rule
+        ("Guardrails per account", False),
+        ("(Guardrails) On-demand ApplyGuardrail requests per minute", False),
+        ("Cross-Model Account-Level Tokens Per Day", False),
+        ("[bedrock-mantle endpoint] Input tokens per minute for Claude Opus 5", False),
+    ],
+)
+def test_unknown_quota_name_is_remarked_once(world: World, run: Run, name: str, told: bool) -> None:
+    world.quotas.append(ListedQuota("L-9", name, 5))
+
+    first = run()
+
+    assert first.remarks == ((f"quota name is not known, so its quota is not shown: {name!r}",) if told else ())
+    assert first.notices == ()
+    assert run(first.snapshot).remarks == ()
+
+
+def test_code_that_no_longer_fits_is_remarked_once(world: World, run: Run, registry: Registry) -> None:
+    code = registry.by_id[NOVA].quota_codes[EndpointType.REGIONAL].tokens_per_minute
+    world.quotas[0] = ListedQuota("L-FFFFFFFF", NOVA_TOKENS, 200_000)
+
+    first = run()
+
+    assert misfits(first) == [f"code L-FFFFFFFF of {NOVA_TOKENS!r} is not the {code} that the registry has"]
+    assert first.quotas[NOVA_LITE].tokens_per_minute == 200_000  # the name counts
+    assert run(first.snapshot).remarks == ()
+
+
+def test_drift_is_noticed_once(world: World, run: Run) -> None:
+    world.applied = APPLIED_15
+
+    first = run()
+    second = run(first.snapshot)
+
+    (notice,) = first.notices
+    assert notice.startswith(f"burndown rate of {SONNET}: AWS applies 15, the registry has 5 (")
+    assert first.snapshot.standing[DRIFT] == (notice,)
+    assert second.notices == ()
+
+
+def test_drift_measured_a_little_differently_is_not_told_again(world: World, run: Run) -> None:
+    world.applied = APPLIED_15
+    first = run()
+    world.applied = {SONNET: {drift.ESTIMATED: 15_020.0, drift.OUTPUT: 1_000.0}}  # 15.02
+
+    assert run(first.snapshot).notices == ()
+
+
+def test_drift_is_not_told_again_after_a_quiet_night(world: World, run: Run) -> None:
+    world.applied = APPLIED_15
+    first = run()
+    world.applied = {}
+    night = run(first.snapshot)
+    world.applied = APPLIED_15
+
+    assert run(night.snapshot).notices == ()
+
+
+def test_quota_of_0_is_not_told_again_after_a_fetch_that_did_not_know_what_is_in_use(world: World, run: Run) -> None:
+    world.value(NOVA_TOKENS, 0)
+    first = run()
+    world.in_use = RuntimeError("not today")
+    second = run(first.snapshot)
+    world.in_use = {NOVA_LITE}
+
+    assert run(second.snapshot).notices == ()
+
+
+# One failing call does not cost the rest
+
+
+@pytest.fixture
+def before(world: World, run: Run) -> Snapshot:
+    """A snapshot that has something of everything, and a world in which all of that is different by now."""
+    world.overrides = json.dumps({"models": [ADDED]})
+    world.value(SONNET_TOKENS, 0)
+    world.in_use = {SONNET_4}
+    world.quotas.append(ListedQuota("L-9", "Galactic tokens per minute", 5))
+    world.applied = {NOVA: {drift.ESTIMATED: 2_000.0, drift.OUTPUT: 1_000.0}}
+    kept = run().snapshot
+    assert all(kept.standing[topic] for topic in (ZERO, UNREAD, DRIFT))
+    fresh = World()
+    world.overrides, world.in_use, world.quotas = "{}", fresh.in_use, [*world.quotas[:4]]
+    world.value(SONNET_TOKENS, 400_000)
+    world.value(NOVA_TOKENS, 300_000)
+    world.profiles = {PROFILE_ARN: Reference(SONNET, EndpointType.GLOBAL_CROSS_REGION)}
+    world.applied = APPLIED_15
+    return kept
+
+
+def test_whole_fetch_renews_everything(run: Run, before: Snapshot) -> None:
+    found = run(before, now=LATER)
+
+    assert found.problems == ()
+    assert found.snapshot.fetched_at == LATER
+    assert found.snapshot.models == ()
+    assert dict(found.snapshot.profiles) == {PROFILE_ARN: Reference(SONNET, EndpointType.GLOBAL_CROSS_REGION)}
+    assert found.snapshot.by_bucket()[NOVA_LITE].tokens_per_minute == 300_000
+    assert [found.snapshot.standing[topic] for topic in (ZERO, UNREAD)] == [(), ()]
+    assert len(found.notices) == 2  # Nova Lite's change, Sonnet's drift
+
+
+def test_without_overrides_the_last_good_ones_stay(world: World, run: Run, before: Snapshot) -> None:
+    whole = run(before, now=LATER)
+    world.overrides = PermissionError("no parameter")
+
+    found = run(before, now=LATER)
+
+    (problem,) = found.problems
+    assert "overrides" in problem
+    assert "PermissionError: no parameter" in problem
+    assert found.snapshot.models == before.models
+    assert_alike_but_for(found, whole, {"models"})
+
+
+@pytest.mark.parametrize("wrong", ["not json", '{"models": [{"id": "acme.rocket-v1:0"}]}', '{"model": []}'])
+def test_wrong_overrides_are_refused_and_the_last_good_ones_stay(
+    world: World, run: Run, before: Snapshot, wrong: str
+) -> None:
+    whole = run(before, now=LATER)
+    world.overrides = wrong
+
+    found = run(before, now=LATER)
+
+    (problem,) = found.problems
+    assert problem.startswith(
+        "the registry's overrides are refused, the last good ones stay: RegistryError: override: "
+    )
+    assert [model.id for model in found.snapshot.models] == [ROCKET.model_id]
+    assert_alike_but_for(found, whole, {"models"})
+
+
+def test_without_quotas_nothing_is_published_and_the_old_ones_keep_their_age(
+    world: World, run: Run, before: Snapshot
+) -> None:
+    whole = run(before, now=LATER)
+    world.quotas = RuntimeError("not today")
+
+    found = run(before, always=(SONNET_4,), now=LATER)
+
+    assert found.problems == ("quotas were not fetched: RuntimeError: not today",)
+    assert (found.listed, found.quotas, found.changes) == (0, {}, ())
+    assert (found.snapshot.fetched_at, found.snapshot.quotas) == (NOON, before.quotas)
+    assert [found.snapshot.standing[topic] for topic in (ZERO, UNREAD, MISFIT)] == [
+        before.standing[topic] for topic in (ZERO, UNREAD, MISFIT)
+    ]
+    # the rest is new
+    assert (found.snapshot.models, found.snapshot.profiles) == (whole.snapshot.models, whole.snapshot.profiles)
+    assert found.snapshot.standing[DRIFT] == whole.snapshot.standing[DRIFT]
+    assert found.notices == whole.notices[-1:]  # the drift
+
+
+def test_quotas_that_were_never_fetched_stay_unknown(world: World, run: Run) -> None:
+    world.quotas = RuntimeError("not today")
+
+    found = run()
+
+    assert (found.snapshot.quotas, found.quotas, found.notices) == ((), {}, ())
+    world.quotas = World().quotas
+    assert run(found.snapshot).notices == ()  # nothing was known that could have changed
+
+
+def test_names_that_are_all_unknown_are_a_problem_and_cost_no_quota(world: World, run: Run, before: Snapshot) -> None:
+    world.quotas = [ListedQuota("L-1", "Renamed", 1), ListedQuota("L-2", "Renamed, too", 2)]
+
+    found = run(before, now=LATER)
+
+    assert found.problems == ("none of the listed quotas' names is known; has Service Quotas renamed them?",)
+    assert (found.listed, found.quotas, found.changes) == (2, {}, ())
+    assert (found.snapshot.fetched_at, found.snapshot.quotas) == (NOON, before.quotas)
+
+
+def test_without_the_buckets_in_use_named_ones_are_published_and_every_change_is_told(
+    world: World, run: Run, before: Snapshot
+) -> None:
+    world.in_use = RuntimeError("not today")
+
+    found = run(before, always=(SONNET_4,), now=LATER)
+
+    assert found.problems == ("buckets in use are unknown: RuntimeError: not today",)
+    assert found.quotas == {SONNET_4: BucketQuota(tokens_per_minute=400_000)}
+    assert [(change.bucket, change.after) for change in found.changes] == [(NOVA_LITE, 300_000), (SONNET_4, 400_000)]
+    assert found.snapshot.fetched_at == LATER
+    assert found.snapshot.by_bucket()[NOVA_LITE].tokens_per_minute == 300_000
+
+
+def test_nobody_using_anything_is_not_unknown_use(world: World, run: Run, before: Snapshot) -> None:
+    world.in_use = set()
+
+    found = run(before)
+
+    assert (found.quotas, found.changes, found.problems) == ({}, (), ())
+
+
+def test_without_profiles_the_last_ones_stay(world: World, run: Run, before: Snapshot) -> None:
+    whole = run(before, now=LATER)
+    world.profiles = RuntimeError("not today")
+
+    found = run(before, now=LATER)
+
+    assert found.problems == ("application profiles were not listed: RuntimeError: not today",)
+    assert found.snapshot.profiles == before.profiles
+    assert_alike_but_for(found, whole, {"profiles"})
+
+
+def test_without_applied_rates_the_last_drifts_stand(world: World, run: Run, before: Snapshot) -> None:
+    whole = run(before, now=LATER)
+    world.applied = RuntimeError("not today")
+
+    found = run(before, now=LATER)
+
+    assert found.problems == ("applied burndown rates are unknown: RuntimeError: not today",)
+    assert found.snapshot.standing == whole.snapshot.standing | {DRIFT: before.standing[DRIFT]}
+    assert found.notices == whole.notices[:1]  # the change alone
+    assert (found.quotas, found.changes) == (whole.quotas, whole.changes)
+
+
+def test_every_failure_is_named(world: World, run: Run, before: Snapshot) -> None:
+    for name in Sources.__struct_fields__:
+        setattr(world, name, RuntimeError(name))
+
+    found = run(before, now=LATER)
+
+    assert [problem.rpartition(" ")[2] for problem in found.problems] == [
+        "overrides", "quotas", "in_use", "profiles", "applied",
+    ]  # fmt: skip
+    assert found.snapshot == before
+    assert (found.quotas, found.changes, found.notices, found.remarks) == ({}, (), (), ())
+
+
+def assert_alike_but_for(found: Fetch, whole: Fetch, fields: set[str]) -> None:
+    """All that does not depend on a failed call is as if it had not failed."""
+    assert (found.quotas, found.changes, found.notices, found.remarks) == (
+        whole.quotas, whole.changes, whole.notices, whole.remarks,
+    )  # fmt: skip
+    for field in {*Snapshot.__struct_fields__} - fields:
+        assert getattr(found.snapshot, field) == getattr(whole.snapshot, field), field

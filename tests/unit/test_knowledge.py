@@ -1,0 +1,169 @@
+"""What one container knows: the compiled registry, and all that the latest snapshot adds to it."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from records import NOVA, NOW, PROFILE_ARN, SONNET, Entry, converse, message
+
+from bedrock_quota import clients, records
+from bedrock_quota.accounts import Account
+from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.knowledge import Container, Knowledge
+from bedrock_quota.model_ids import OutOfScope, Reference
+from bedrock_quota.quotas import BucketQuota
+from bedrock_quota.records import Record
+from bedrock_quota.registry import Burndown, Kind, Model, RateStatus, Registry
+from bedrock_quota.settings import Settings
+from bedrock_quota.snapshots import REFRESH_SECONDS, Snapshot
+
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+ROCKET = Model(
+    id="acme.rocket-v1:0",
+    name="Acme Rocket",
+    kind=Kind.TEXT,
+    source="a page",
+    max_output_tokens=4_096,
+    burndown=(Burndown(7, date(2026, 1, 1), RateStatus.LISTED, "a page"),),
+)
+QUOTAS = ((Bucket(NOVA, EndpointType.REGIONAL), BucketQuota(tokens_per_minute=0)),)
+
+
+class World:
+    """A state table and a clock that a test sets, and Bedrock out of reach."""
+
+    def __init__(self) -> None:
+        self.answer: Snapshot | Exception | None = None
+        self.seconds, self.asked = 1_000.0, 0
+
+    def read(self) -> Snapshot | None:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def later(self, answer: Snapshot | Exception | None) -> None:
+        self.answer, self.seconds = answer, self.seconds + REFRESH_SECONDS
+
+    def bedrock(self) -> None:
+        self.asked += 1
+        raise ConnectionError("no bedrock")
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    made = World()
+    monkeypatch.setattr(clients, "bedrock", made.bedrock)
+    return made
+
+
+@pytest.fixture
+def container(world: World, registry: Registry) -> Container:
+    return Container(Settings(metadata_keys=("team",)), registry, world.read, clock=lambda: world.seconds)
+
+
+def record(entry: Entry) -> Record:
+    found = records.read(message(entry))
+    assert isinstance(found, Record)
+    return found
+
+
+def account(known: Knowledge, model_id: str, **changes: object) -> Account:
+    found = known.accounts.of(record(converse(model_id, **changes)), NOW)  # type: ignore[arg-type]
+    assert isinstance(found, Account)
+    return found
+
+
+def test_before_the_first_fetch_there_are_no_quotas_and_the_registry_holds(container: Container) -> None:
+    known = container.knowledge()
+
+    assert (known.quotas, known.fetched_at, known.age_seconds(NOON)) == (None, None, None)
+    assert account(known, SONNET).burndown.rate == 5
+    assert account(known, SONNET, requestMetadata={"team": "search", "x": "y"}).request_metadata == (
+        ("team", "search"),
+    )
+
+
+def test_new_snapshot_brings_quotas_overrides_and_profiles(world: World, container: Container) -> None:
+    # given a container that has processed a call of a model it does not know
+    before = container.knowledge()
+    assert not account(before, ROCKET.id).listed
+    # when the fetcher has stored a snapshot
+    profiles = ((PROFILE_ARN, Reference(ROCKET.id, EndpointType.CROSS_REGION)),)
+    world.later(Snapshot(NOON, QUOTAS, (ROCKET,), profiles))
+    known = container.knowledge()
+    # then all three take effect
+    assert known.quotas == dict(QUOTAS)
+    assert known.age_seconds(NOON + timedelta(seconds=90)) == 90
+    found = account(known, f"us.{ROCKET.id}", input_tokens=100, output_tokens=20)
+    assert (found.listed, found.burndown.rate, found.consumed_tokens) == (True, 7, 240)  # 100 + 7 × 20
+    through = account(known, PROFILE_ARN)
+    assert (through.bucket, through.application_profile) == (
+        Bucket(ROCKET.id, EndpointType.CROSS_REGION), PROFILE_ARN.rpartition("/")[2],
+    )  # fmt: skip
+    assert world.asked == 0
+    # and tags are carried as before
+    assert account(known, SONNET, requestMetadata={"team": "search"}).request_metadata == (("team", "search"),)
+
+
+def test_override_that_is_gone_takes_effect_as_well(world: World, container: Container) -> None:
+    world.answer = Snapshot(NOON, QUOTAS, (ROCKET,))
+    assert account(container.knowledge(), ROCKET.id).listed
+
+    world.later(Snapshot(NOON, QUOTAS))
+
+    assert not account(container.knowledge(), ROCKET.id).listed
+
+
+@pytest.mark.parametrize("answer", [RuntimeError("no table"), None])
+def test_failed_read_keeps_the_last(world: World, container: Container, answer: Exception | None) -> None:
+    world.answer = Snapshot(NOON, QUOTAS, (ROCKET,), ((PROFILE_ARN, Reference(NOVA, EndpointType.REGIONAL)),))
+    before = container.knowledge()
+
+    world.later(answer)
+    known = container.knowledge()
+
+    assert known is before
+    assert known.quotas == dict(QUOTAS)
+    assert account(known, ROCKET.id).burndown.rate == 7
+    assert account(known, PROFILE_ARN).bucket == Bucket(NOVA, EndpointType.REGIONAL)
+
+
+def test_knowledge_is_made_once_a_snapshot(world: World, container: Container) -> None:
+    world.answer = Snapshot(NOON, QUOTAS)
+
+    assert container.knowledge() is container.knowledge()
+
+
+def test_snapshot_without_quotas_has_no_age_but_overrides(world: World, container: Container) -> None:
+    # As after a first fetch to which Service Quotas did not answer.
+    world.answer = Snapshot(NOON, (), (ROCKET,))
+
+    known = container.knowledge()
+
+    assert (known.quotas, known.fetched_at, known.age_seconds(NOON)) == (None, None, None)
+    assert account(known, ROCKET.id).listed
+
+
+def test_profile_that_no_snapshot_names_is_asked_for(world: World, container: Container) -> None:
+    other = PROFILE_ARN.replace("a1b2c3d4e5f6", "other")
+    world.answer = Snapshot(NOON, QUOTAS, (), ((other, Reference(NOVA, EndpointType.REGIONAL)),))
+    known = container.knowledge()
+
+    found = known.accounts.of(record(converse(PROFILE_ARN)), NOW)
+
+    assert found == OutOfScope("unresolved_profile")
+    assert world.asked == 1
+
+
+def test_profile_out_of_reach_is_known_with_the_snapshot_that_names_it(world: World, container: Container) -> None:
+    assert isinstance(container.knowledge().accounts.of(record(converse(PROFILE_ARN)), NOW), OutOfScope)
+
+    world.later(Snapshot(NOON, QUOTAS, (), ((PROFILE_ARN, Reference(NOVA, EndpointType.REGIONAL)),)))
+
+    assert account(container.knowledge(), PROFILE_ARN).bucket == Bucket(NOVA, EndpointType.REGIONAL)
+
+
+def test_model_is_first_seen_once(container: Container) -> None:
+    assert container.first_seen(["b", "a", "b"]) == ["a", "b"]
+    assert container.first_seen(["c", "a"]) == ["c"]
+    assert container.first_seen(["a", "b", "c"]) == []

@@ -1,0 +1,151 @@
+"""Overrides: models added or corrected by one JSON value, and what is refused."""
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from records import NOVA, NOW, SONNET
+
+from bedrock_quota import overrides
+from bedrock_quota.errors import RegistryError
+from bedrock_quota.registry import Burndown, Kind, Model, RateStatus, Registry
+
+ROCKET: dict[str, Any] = {
+    "id": "acme.rocket-v1:0",
+    "name": "Acme Rocket",
+    "kind": "text",
+    "max_output_tokens": 4_096,
+    "burndown": [{"rate": 7.5, "since": "2026-11-01", "status": "listed", "source": "a page"}],
+    "quota_names": ["Acme Rocket"],
+    "source": "another page",
+}
+
+
+def text(*tables: dict[str, Any]) -> str:
+    return json.dumps({"models": tables})
+
+
+def test_new_model_is_read_whole(registry: Registry) -> None:
+    assert overrides.read(text(ROCKET), registry) == (
+        Model(
+            id="acme.rocket-v1:0",
+            name="Acme Rocket",
+            kind=Kind.TEXT,
+            source="another page",
+            max_output_tokens=4_096,
+            burndown=(Burndown(7.5, date(2026, 11, 1), RateStatus.LISTED, "a page"),),
+            quota_names=("Acme Rocket",),
+        ),
+    )
+
+
+@pytest.mark.parametrize("nothing", ["{}", '{"models": []}', ' {"models":\n[]} '])
+def test_nothing_is_overridden_by_nothing(registry: Registry, nothing: str) -> None:
+    models = overrides.read(nothing, registry)
+
+    assert models == ()
+    assert overrides.apply(registry, models) is registry
+
+
+def test_fields_given_for_a_known_model_replace_its_own_and_the_rest_stays(registry: Registry) -> None:
+    rates = [{"rate": 12, "since": "2026-12-01", "status": "ambiguous", "source": "mine"}]
+
+    (found,) = overrides.read(text({"id": SONNET, "burndown": rates}), registry)
+
+    before = registry.by_id[SONNET]
+    assert found == msgspec.structs.replace(
+        before, burndown=(Burndown(12, date(2026, 12, 1), RateStatus.AMBIGUOUS, "mine"),)
+    )
+    assert before.long_context_above  # … which is one of the fields that stay
+    assert before.quota_codes
+
+
+def test_registry_with_overrides_has_them_in_place_of_its_own(registry: Registry) -> None:
+    was = msgspec.json.encode(registry)
+    rates = [{"rate": 12, "since": "2026-11-23", "status": "listed", "source": "mine"}]
+
+    merged = overrides.apply(registry, overrides.read(text(ROCKET, {"id": SONNET, "burndown": rates}), registry))
+
+    assert merged.burndown_of("acme.rocket-v1:0", NOW.date()).rate == 7.5
+    assert merged.burndown_of(SONNET, NOW.date()).rate == 12
+    assert merged.by_id.keys() == registry.by_id.keys() | {"acme.rocket-v1:0"}
+    assert merged.by_id[NOVA] == registry.by_id[NOVA]
+    assert len(merged.models) == len(registry.models) + 1
+    # and the compiled registry is as it was
+    assert msgspec.json.encode(registry) == was
+    assert registry.burndown_of(SONNET, NOW.date()).rate == 5
+    assert registry.find("acme.rocket-v1:0") is None
+
+
+def test_empty_history_falls_back_to_the_provider(registry: Registry) -> None:
+    (found,) = overrides.read(text({"id": SONNET, "burndown": []}), registry)
+
+    merged = overrides.apply(registry, (found,))
+    assert merged.burndown_of(SONNET, NOW.date()) == registry.provider_by_id["anthropic"].burndown[-1]
+
+
+REFUSED = [
+    ("not json", "override: JSON"),
+    ("", "override: "),
+    ('"models"', "Expected `object`"),
+    ("[]", "Expected `object`"),
+    ('{"models": {}}', "models"),
+    ('{"models": ["acme.rocket"]}', "models"),
+    ('{"model": []}', "unknown field `model`"),
+    ("[" * 5_000, "override: "),
+    (text({key: value for key, value in ROCKET.items() if key != "id"}), "missing required field `id`"),
+    (text({key: value for key, value in ROCKET.items() if key != "name"}), r"models\[acme.rocket-v1:0\].*`name`"),
+    (text(ROCKET | {"max_output_tokens": "many"}), r"models\[acme.rocket-v1:0\].*max_output_tokens"),
+    (text(ROCKET | {"max_output_tokens": -1}), "max_output_tokens"),
+    (text(ROCKET | {"kind": "poem"}), "kind"),
+    (text(ROCKET | {"rate": 5}), "unknown field `rate`"),
+    (text(ROCKET | {"id": "nodot"}), "id"),
+    (text(ROCKET | {"id": 5}), "id"),
+    (text(ROCKET | {"id": ["acme.rocket"]}), "id"),
+    (text(ROCKET | {"burndown": [{"rate": 0.5} | {**ROCKET["burndown"][0], "rate": 0.5}]}), "rate"),
+    (text(ROCKET | {"burndown": [ROCKET["burndown"][0]] * 2}), "oldest first"),
+    (text(ROCKET | {"quota_codes": {"regional": {"tokens_per_minute": "L-1"}}}), "tokens_per_minute"),
+    (text({"id": SONNET, "max_output_tokens": None}), "a text model needs max_output_tokens"),
+    (text({"id": SONNET, "nonsense": 1}), rf"models\[{SONNET}\].*`nonsense`"),
+    (text({"id": SONNET, "max_output_tokens": 90_000_000}), "max_output_tokens is above the provider's"),
+    (text(ROCKET | {"max_output_tokens": 90_000_000}), "max_output_tokens is above the provider's"),
+    (text(ROCKET | {"quota_names": ["amazon NOVA lite"]}), "quota name 'amazon nova lite' is already taken"),
+    (text(ROCKET, ROCKET | {"id": "acme.other"}), "quota name 'acme rocket' is already taken"),
+]
+
+
+@pytest.mark.parametrize(("given", "reason"), REFUSED)
+def test_wrong_override_is_refused_with_its_reason(registry: Registry, given: str, reason: str) -> None:
+    with pytest.raises(RegistryError, match=reason):
+        overrides.read(given, registry)
+
+
+def test_one_wrong_table_refuses_all_of_them(registry: Registry) -> None:
+    with pytest.raises(RegistryError, match="kind"):
+        overrides.read(text(ROCKET, {"id": SONNET, "kind": "poem"}), registry)
+
+
+def test_model_given_twice_is_refused(registry: Registry) -> None:
+    with pytest.raises(RegistryError, match=SONNET):
+        overrides.read(text({"id": SONNET, "default_max_tokens": 5}, {"id": SONNET, "name": "Mine"}), registry)
+
+
+def test_registry_as_files_is_one_that_the_check_takes(registry: Registry) -> None:
+    files = overrides.by_file(registry)
+
+    assert [model for file in files.values() for model in file.models if model.id == NOVA] == [registry.by_id[NOVA]]
+    assert sum(len(file.models) for file in files.values()) == len(registry.models)
+
+
+def test_example_of_the_page_is_taken(registry: Registry) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "adding-models.md").read_text(encoding="utf-8")
+    example = page.split("--value '")[1].split("'")[0]
+
+    (model,) = overrides.read(example, registry)
+
+    merged = overrides.apply(registry, (model,))
+    assert merged.burndown_of(model.id, NOW.date()).rate == 10
+    assert registry.find(model.id) is None
