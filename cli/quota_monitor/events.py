@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -34,12 +35,17 @@ def delivery(messages: Sequence[str], message_type: str = "DATA_MESSAGE") -> dic
         "logStream": "aws/bedrock/modelinvocations",
         "subscriptionFilters": ["bedrock-quota-monitor-metric-processor"],
         "logEvents": [
-            {"id": f"{index:056d}", "timestamp": millis + index, "message": message}
+            {"id": _id_of(index, message), "timestamp": millis + index, "message": message}
             for index, message in enumerate(messages)
         ],
     }
     packed = gzip.compress(json.dumps(payload, separators=(",", ":")).encode(), mtime=0)
     return {"awslogs": {"data": base64.b64encode(packed).decode()}}
+
+
+def _id_of(index: int, message: str) -> str:
+    """Return an id of 56 digits, as CloudWatch Logs gives each log event one of its own."""
+    return str(int(hashlib.sha256(f"{index} {message}".encode()).hexdigest(), 16))[:56].zfill(56)
 
 
 def messages_of(path: Path) -> list[str]:

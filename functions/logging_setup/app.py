@@ -8,6 +8,9 @@ from aws_lambda_powertools import Logger
 from bedrock_quota import clients, custom_resources, invocation_logging
 from bedrock_quota.invocation_logging import Wanted
 
+NOWHERE = "NO-LARGE-BODIES/"
+"""No bucket can have this name: a policy on it allows nothing."""
+
 logger = Logger(service="bedrock_quota")
 
 
@@ -31,4 +34,10 @@ def _act(event: Mapping[str, Any]) -> Mapping[str, str]:
     )
     found = invocation_logging.set_up(bedrock, clients.logs(), wanted)
     logger.info("invocation logging", done=found.done, log_group=found.log_group)
-    return {"LogGroupName": found.log_group, "Done": found.done}
+    large = found.large_bodies
+    return {
+        "LogGroupName": found.log_group,
+        "Done": found.done,
+        "LargeBodiesBucket": large.bucket if large else "",
+        "LargeBodies": f"{large.bucket}/{large.prefix}" if large else NOWHERE,
+    }

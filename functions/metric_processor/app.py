@@ -3,10 +3,12 @@
 import functools
 import os
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from bedrock_quota import clients, delivery, processing, registry, settings, state
 from bedrock_quota.delivery import Delivery
@@ -37,12 +39,22 @@ def _now(received: Delivery) -> datetime:
     return datetime.now(UTC)
 
 
-def handler(event: dict[str, Any], _context: object) -> dict[str, int]:
-    """Process one delivery: compute all of it, then write once. A delivery that cannot be read fails loudly."""
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
+    """Process one delivery, once. A delivery that cannot be read, or that another container works on, fails loudly."""
     kept = container()
-    known = kept.knowledge()
     received = delivery.decode(event)
     now = _now(received)
+    if kept.deliveries is None:
+        return _process(kept, received, now, checked=True)
+    once = kept.deliveries.once(received, context, lambda checked: _process(kept, received, now, checked=checked))
+    if once.duplicate:
+        _write([processing.duplicate(received, kept.settings.namespace, now)])
+    return once.result
+
+
+def _process(kept: Container, received: Delivery, now: datetime, *, checked: bool) -> dict[str, int]:
+    """Compute all of a delivery, then write once."""
+    known = kept.knowledge()
     outcome = processing.process(
         received,
         known.accounts,
@@ -50,6 +62,9 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, int]:
         namespace=kept.settings.namespace,
         now=now,
         quota_age_seconds=known.age_seconds(now),
+        seen=kept.seen,
+        checked=checked,
+        fetch_bodies=kept.fetch_bodies,
     )
     for rejected in outcome.rejected[: processing.MAX_NAMED]:
         logger.warning("record rejected", reason=rejected.reason, request_id=rejected.request_id)
@@ -59,6 +74,11 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, int]:
             "add it to registry/models or to the SSM parameter of overrides, as docs/adding-models.md says",
             model_id=model_id,
         )
-    sys.stdout.write(b"".join(line + b"\n" for line in outcome.lines).decode())
-    sys.stdout.flush()
+    _write(outcome.lines)
+    kept.seen.remember(received)
     return {"received": outcome.received, "processed": outcome.processed}
+
+
+def _write(lines: Iterable[bytes]) -> None:
+    sys.stdout.write(b"".join(line + b"\n" for line in lines).decode())
+    sys.stdout.flush()

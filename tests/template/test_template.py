@@ -204,7 +204,11 @@ Grants = dict[str, tuple[set[str], list[str]]]
 
 GRANTED: dict[str, Grants] = {
     "MetricProcessorRole": {
-        "State": ({"dynamodb:GetItem", "dynamodb:PutItem"}, STATE),
+        "State": ({"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}, STATE),
+        "ReadLargeBodies": (
+            {"s3:GetObject"},
+            ["arn:${AWS::Partition}:s3:::${InvocationLogging.LargeBodies}*"],
+        ),
         "ResolveApplicationProfiles": (
             {"bedrock:GetInferenceProfile"},
             [f"arn:${{AWS::Partition}}:bedrock:{ACCOUNT}:application-inference-profile/*"],

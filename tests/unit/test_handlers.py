@@ -1,10 +1,11 @@
 """The functions themselves, imported as Lambda would, with what they print caught."""
 
 import importlib.util
+import itertools
 import json
 import logging
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -19,10 +20,11 @@ from records import (
     TITAN,
     ReadLine,
     converse,
+    envelope,
     event_around,
-    event_of,
     failed,
     invoke,
+    message,
     record,
 )
 
@@ -116,6 +118,29 @@ def test_processor_prints_metric_lines_and_counts(load: Load, printed: Printed, 
     assert 0 <= health["RecordLagSeconds"] < 60
     (warning,) = [line for line in lines if line.get("message") == "record rejected"]
     assert (warning["level"], warning["reason"], warning["request_id"]) == ("WARNING", "negative_count", REQUEST_ID)
+
+
+IDS = itertools.count()
+
+
+def event_of(entries: Iterable[Any]) -> Any:
+    """Wrap records as CloudWatch Logs does: every log event has an id of its own."""
+    payload = envelope([entry if isinstance(entry, str) else message(entry) for entry in entries])
+    for each in payload["logEvents"]:
+        each["id"] = f"{next(IDS):056d}"
+    return event_around(json.dumps(payload).encode())
+
+
+def test_processor_counts_a_log_event_once_that_comes_in_two_deliveries(
+    load: Load, printed: Printed, read_line: ReadLine
+) -> None:
+    # given a delivery, and the same log event again in the same container
+    function, event = load("metric_processor"), event_of([converse(timestamp=just_now())])
+    # when
+    answers = [function.handler(event, None) for _ in range(2)]
+    # then
+    assert [answer["processed"] for answer in answers] == [1, 0]
+    assert [line.get("duplicate_records") for line in metrics(printed(), read_line) if "received" in line] == [None, 1]
 
 
 def test_processor_works_again_in_the_same_container(load: Load, printed: Printed) -> None:
@@ -251,11 +276,10 @@ def test_processor_takes_the_time_of_a_recorded_delivery_on_one_machine_only(
     # A delivery of 2026-11-23, with a record of the same minute, invoked years later
     function = load("metric_processor")
     monkeypatch.setattr(function, "datetime", LaterDatetime)
-    event = event_of([converse()])
 
-    assert function.handler(event, None) == {"received": 1, "processed": 0}
+    assert function.handler(event_of([converse()]), None) == {"received": 1, "processed": 0}
     monkeypatch.setenv("AWS_SAM_LOCAL", "true")
-    assert function.handler(event, None) == {"received": 1, "processed": 1}
+    assert function.handler(event_of([converse()]), None) == {"received": 1, "processed": 1}
     assert [line["reason"] for line in printed() if "reason" in line] == ["too_old"]
 
 
@@ -523,7 +547,8 @@ def test_setup_returns_the_group_and_what_was_done(
 ) -> None:
     load("logging_setup").handler(request(request_type, **PROPERTIES), None)
 
-    assert answers == [("invocation-logging", {"LogGroupName": "/group", "Done": "done so"})]
+    nowhere = {"LargeBodiesBucket": "", "LargeBodies": "NO-LARGE-BODIES/"}
+    assert answers == [("invocation-logging", {"LogGroupName": "/group", "Done": "done so"} | nowhere)]
     wanted = Wanted("/aws/bedrock/modelinvocations", "arn:aws:iam::111122223333:role/r", 30, ("/aws/lambda/own",))
     assert setup == [("set up", "bedrock settings", "logs", wanted)]
     assert [(line["done"], line["log_group"]) for line in printed()] == [("done so", "/group")]

@@ -137,7 +137,7 @@ class Accounts:
         output_tokens = record.output.output_tokens or 0
         limit = max_tokens.of(record, rate.model, rate.provider)
         made_text = limit.source is not Source.NONE
-        blocked = made_text and (_counts_nothing(record))
+        blocked = made_text and _counts_nothing(record)
         if made_text and not blocked:
             _check_counts(record)
         bucket = rate.bucket

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_service_quotas import ServiceQuotasClient
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_ssm import SSMClient
@@ -79,4 +80,11 @@ def notifications() -> SNSClient:
 def parameters() -> SSMClient:
     """SSM, for the registry's overrides."""
     client: SSMClient = _client("ssm", seconds=10, attempts=5)
+    return client
+
+
+@functools.cache
+def large_bodies() -> S3Client:
+    """S3, for request bodies that are too large for the log: quick to give up, for metrics flow without them."""
+    client: S3Client = _client("s3", seconds=2, attempts=2)
     return client

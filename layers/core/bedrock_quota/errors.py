@@ -18,6 +18,14 @@ class RecordError(QuotaMonitorError):
         self.request_id = request_id
 
 
+class BodyError(QuotaMonitorError):
+    """A request body in S3 cannot be used. `reason` is a fixed word; it never holds the body's text."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class RegistryError(QuotaMonitorError):
     """A registry file, an override or the compiled registry is wrong; the message names file, table and reason."""
 

@@ -41,16 +41,30 @@ class Wanted(msgspec.Struct, frozen=True):
     own_log_groups: tuple[str, ...] = ()
 
 
+class LargeBodies(msgspec.Struct, frozen=True):
+    """Where bodies over 100 KB go: a bucket and the beginning of their keys."""
+
+    bucket: str
+    prefix: str = ""
+
+
 class SetUp(msgspec.Struct, frozen=True):
-    """The log group to read, and a sentence that says what was done to have it."""
+    """The log group to read, a sentence that says what was done to have it, and where large bodies go, if anywhere."""
 
     log_group: str
     done: str
+    large_bodies: LargeBodies | None = None
 
 
 def log_group_of(configuration: Configuration | None) -> str | None:
     """Return the log group a configuration delivers to, or None."""
     return (configuration or {}).get("cloudWatchConfig", {}).get("logGroupName") or None
+
+
+def large_bodies_of(configuration: Configuration | None) -> LargeBodies | None:
+    """Return where a configuration has bodies delivered that are too large for the log, or None."""
+    found = (configuration or {}).get("cloudWatchConfig", {}).get("largeDataDeliveryS3Config") or {}
+    return LargeBodies(found["bucketName"], found.get("keyPrefix", "")) if found.get("bucketName") else None
 
 
 def is_ours(configuration: Configuration | None, role_arn: str) -> bool:
@@ -82,10 +96,10 @@ def set_up(
         )
     if before is not None and log_group_of(before) == group:
         if ours:
-            return SetUp(group, "kept the invocation logging that this stack set up")
+            return SetUp(group, "kept the invocation logging that this stack set up", large_bodies_of(before))
         text = before.get("textDataDeliveryEnabled", True)
         warning = "" if text else "; text delivery is off, so max_tokens stays unknown"
-        return SetUp(group, f"adopted the existing invocation logging{warning}")
+        return SetUp(group, f"adopted the existing invocation logging{warning}", large_bodies_of(before))
     _make_group(logs, wanted)
     _put(bedrock, _with_cloudwatch(before, wanted), sleep)
     if ours:

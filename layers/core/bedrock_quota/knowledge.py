@@ -1,19 +1,25 @@
 """The knowledge of one container: registry, overrides, profiles and quotas, as of the latest snapshot."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from bedrock_quota import overrides
+from bedrock_quota import bodies, clients, overrides
 from bedrock_quota.accounts import Accounts
 from bedrock_quota.buckets import Bucket
 from bedrock_quota.profiles import Profiles
 from bedrock_quota.quotas import BucketQuota
+from bedrock_quota.records import RequestBody
 from bedrock_quota.registry import Registry
+from bedrock_quota.seen_events import SeenEvents
 from bedrock_quota.settings import Settings
 from bedrock_quota.snapshots import Snapshot, Snapshots
+
+if TYPE_CHECKING:
+    from bedrock_quota.duplicates import ProcessedDeliveries
 
 
 class Knowledge(msgspec.Struct, frozen=True):
@@ -26,6 +32,15 @@ class Knowledge(msgspec.Struct, frozen=True):
     def age_seconds(self, now: datetime) -> float | None:
         """Return how old the quotas are, or None where there are none."""
         return None if self.fetched_at is None else (now - self.fetched_at).total_seconds()
+
+
+def _processed_deliveries(settings: Settings) -> "ProcessedDeliveries | None":
+    """Return the memory of processed deliveries, if there is to be one."""
+    if not settings.detect_duplicates or settings.state_table is None:
+        return None
+    from bedrock_quota.duplicates import ProcessedDeliveries  # noqa: PLC0415 - see that module's docstring
+
+    return ProcessedDeliveries(settings.state_table, clients.state())
 
 
 class Container:
@@ -45,6 +60,8 @@ class Container:
         self._snapshot: Snapshot | None = None
         self._knowledge = Knowledge(self._accounts(registry))
         self._warned_of: set[str] = set()
+        self.seen = SeenEvents()
+        self.deliveries = _processed_deliveries(settings)
 
     def knowledge(self) -> Knowledge:
         """Return what is known now; made anew only when there is a new snapshot."""
@@ -56,6 +73,11 @@ class Container:
             quotas = latest.by_bucket()
             self._knowledge = Knowledge(accounts, quotas or None, latest.fetched_at if quotas else None)
         return self._knowledge
+
+    def fetch_bodies(self, paths: Collection[str]) -> Mapping[str, RequestBody]:
+        """Return the request bodies at these paths, where the stack may read them; never raises."""
+        bucket = self.settings.large_bodies_bucket
+        return bodies.fetch(paths, bucket) if bucket else {}
 
     def first_seen(self, model_ids: Iterable[str]) -> list[str]:
         """Return those model ids that this container has not been asked about before: each is named once."""

@@ -1,21 +1,26 @@
 """The processing of one delivery: `delivery → records → accounts → minutes → metric lines`, written by the caller."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from datetime import datetime
 
 import msgspec
 
 from bedrock_quota import lines, minutes, records
-from bedrock_quota.accounts import Account, Accounts, FailedCall
+from bedrock_quota.accounts import Account, Accounts, Entry, FailedCall
 from bedrock_quota.buckets import Bucket
 from bedrock_quota.delivery import Delivery
 from bedrock_quota.errors import RecordError
 from bedrock_quota.max_tokens import Source
 from bedrock_quota.quotas import BucketQuota
+from bedrock_quota.records import Record, RequestBody
 
 MAX_NAMED = 20
 """Request ids and model ids named by one delivery; the rest is only counted."""
+
+
+FetchBodies = Callable[[Collection[str]], Mapping[str, RequestBody]]
+"""Returns the request bodies at these paths, as far as they could be read; never raises."""
 
 
 class Rejected(msgspec.Struct, frozen=True):
@@ -49,73 +54,134 @@ def process(
     namespace: str,
     now: datetime,
     quota_age_seconds: float | None = None,
+    seen: Container[str] = (),
+    checked: bool = True,
+    fetch_bodies: FetchBodies = lambda _paths: {},
 ) -> Outcome:
     """Turn one delivery into metric lines.
+
+    Log events whose id is in `seen` have been processed before and are ignored; `checked` says whether anybody could
+    look if the whole delivery had been. `fetch_bodies` reads request bodies that lie in S3.
 
     A bad record is counted with its reason and the others go on. `quotas` is None where they could not be read:
     the percent metrics are then left out, and the health line says so by its missing `quota_age_seconds`.
     """
+    entries = _read(delivery, accounts, now, seen, fetch_bodies)
+    properties = _properties(delivery, entries)
+    if quotas is not None and quota_age_seconds is not None:
+        properties["quota_age_seconds"] = round(quota_age_seconds)
+    if not checked:
+        properties["duplicates_unchecked"] = 1
+    health = _health(entries, now)
+    return Outcome(
+        lines=(
+            *lines.of_minutes(minutes.group(entries.opened), namespace, quotas or {}),
+            *lines.of_failed_calls(entries.failed, namespace, quotas or {}),
+            lines.of_health(namespace, now.timestamp(), health, {"RecordLagSeconds": "Seconds"}, properties),
+        ),
+        received=len(delivery.log_events),
+        processed=len(entries.opened),
+        failed=len(entries.failed),
+        ignored=entries.ignored,
+        rejected=tuple(entries.rejected),
+        out_of_scope=dict(entries.out_of_scope),
+        unlisted=tuple({account.bucket.model_id: None for account in entries.opened if not account.listed})[:MAX_NAMED],
+    )
+
+
+class _Entries(msgspec.Struct):
+    """What the records of a delivery turned out to be."""
+
     opened: list[Account] = []
     failed: list[FailedCall] = []
     rejected: list[Rejected] = []
-    out_of_scope: Counter[str] = Counter()
-    ignored = 0
-    for event in delivery.log_events:
-        if delivery.is_control or records.is_permissions_line(event.message):
-            ignored += 1
-            continue
-        try:
-            entry = accounts.of(records.read(event.message), now)
-        except RecordError as error:
-            rejected.append(Rejected(error.reason, records.request_id_of(error.request_id)))
-            continue
+    out_of_scope: Counter[str] = msgspec.field(default_factory=Counter)
+    ignored: int = 0
+    duplicates: int = 0
+    """Of those ignored, the records that were processed before."""
+
+    def add(self, entry: Entry) -> None:
         if isinstance(entry, Account):
-            opened.append(entry)
+            self.opened.append(entry)
         elif isinstance(entry, FailedCall):
-            failed.append(entry)
+            self.failed.append(entry)
         else:
-            out_of_scope[entry.reason] += 1
-    sources = Counter(account.source for account in opened)
-    unlisted = Counter(account.bucket.model_id for account in opened if not account.listed)
+            self.out_of_scope[entry.reason] += 1
+
+    def reject(self, error: RecordError) -> None:
+        self.rejected.append(Rejected(error.reason, records.request_id_of(error.request_id)))
+
+
+def _read(
+    delivery: Delivery, accounts: Accounts, now: datetime, seen: Container[str], fetch_bodies: FetchBodies
+) -> _Entries:
+    entries = _Entries()
+    found: list[Record] = []
+    for event in delivery.log_events:
+        if event.id in seen:
+            entries.duplicates += 1
+            entries.ignored += 1
+        elif delivery.is_control or records.is_permissions_line(event.message):
+            entries.ignored += 1
+        else:
+            try:
+                found.append(records.read(event.message))
+            except RecordError as error:
+                entries.reject(error)
+    bodies = fetch_bodies({path for record in found if (path := _missing_body(record)) is not None})
+    for record in found:
+        body = bodies.get(_missing_body(record) or "")
+        try:
+            entries.add(accounts.of(records.with_body(record, body) if body else record, now))
+        except RecordError as error:
+            entries.reject(error)
+    return entries
+
+
+def _missing_body(record: Record) -> str | None:
+    """Return where the request body lies that the log leaves out, if it says so."""
+    return record.input.body_s3_path if record.input.body is None and record.error_code is None else None
+
+
+def _health(entries: _Entries, now: datetime) -> dict[str, float]:
+    opened = entries.opened
     health: dict[str, float] = {
         "RecordsProcessed": len(opened),
-        "RecordsRejected": len(rejected),
-        "RecordsOutOfScope": out_of_scope.total(),
-        "RequestsFailed": len(failed),
-        "MaxTokensUnknown": sources[Source.UNKNOWN],
-        "UnlistedModels": unlisted.total(),
+        "RecordsRejected": len(entries.rejected),
+        "RecordsOutOfScope": entries.out_of_scope.total(),
+        "RequestsFailed": len(entries.failed),
+        "MaxTokensUnknown": sum(account.source is Source.UNKNOWN for account in opened),
+        "UnlistedModels": sum(not account.listed for account in opened),
     }
     if opened:
         health["RecordLagSeconds"] = max(0.0, now.timestamp() - min(account.started for account in opened))
+    return health
+
+
+def _properties(delivery: Delivery, entries: _Entries) -> dict[str, object]:
+    sources = Counter(account.source for account in entries.opened)
     properties: dict[str, object] = {
         "event": "delivery",
         "received": len(delivery.log_events),
-        "ignored": ignored,
+        "ignored": entries.ignored,
         "control": delivery.is_control,
         "max_tokens_explicit": sources[Source.EXPLICIT],
         "max_tokens_default": sources[Source.DEFAULT],
         "max_tokens_none": sources[Source.NONE],
     }
-    if quotas is not None and quota_age_seconds is not None:
-        properties["quota_age_seconds"] = round(quota_age_seconds)
-    if rejected:
-        properties["rejected_reasons"] = dict(Counter(each.reason for each in rejected))
-    if out_of_scope:
-        properties["out_of_scope_reasons"] = dict(out_of_scope)
-    if failed:
-        properties["error_codes"] = dict(Counter(call.error_code for call in failed).most_common(MAX_NAMED))
-    health_line = lines.of_health(namespace, now.timestamp(), health, {"RecordLagSeconds": "Seconds"}, properties)
-    return Outcome(
-        lines=(
-            *lines.of_minutes(minutes.group(opened), namespace, quotas or {}),
-            *lines.of_failed_calls(failed, namespace, quotas or {}),
-            health_line,
-        ),
-        received=len(delivery.log_events),
-        processed=len(opened),
-        failed=len(failed),
-        ignored=ignored,
-        rejected=tuple(rejected),
-        out_of_scope=dict(out_of_scope),
-        unlisted=tuple(unlisted)[:MAX_NAMED],
-    )
+    if entries.duplicates:
+        properties["duplicate_records"] = entries.duplicates
+    if entries.rejected:
+        properties["rejected_reasons"] = dict(Counter(each.reason for each in entries.rejected))
+    if entries.out_of_scope:
+        properties["out_of_scope_reasons"] = dict(entries.out_of_scope)
+    if entries.failed:
+        codes = Counter(call.error_code for call in entries.failed)
+        properties["error_codes"] = dict(codes.most_common(MAX_NAMED))
+    return properties
+
+
+def duplicate(delivery: Delivery, namespace: str, now: datetime) -> bytes:
+    """Return the health line of a delivery that was processed before: nothing of it counts again."""
+    properties = {"event": "duplicate_delivery", "received": len(delivery.log_events)}
+    return lines.of_health(namespace, now.timestamp(), {"DuplicateDeliveries": 1}, {}, properties)

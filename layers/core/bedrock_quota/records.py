@@ -100,6 +100,12 @@ class Record(msgspec.Struct, frozen=True, rename="camel"):
 
 
 _decoder = msgspec.json.Decoder(Record)
+_body_decoder = msgspec.json.Decoder(RequestBody)
+
+
+def with_body(record: Record, body: RequestBody) -> Record:
+    """Return the record with the request body that its log entry leaves out."""
+    return msgspec.structs.replace(record, input=msgspec.structs.replace(record.input, body=body))
 
 
 def is_permissions_line(message: str) -> bool:
@@ -167,7 +173,8 @@ def _record_of(record: dict[str, Any]) -> Record:
     answer = entry_output.get("outputBodyJson")
     input_tokens = _count(entry_input.get("inputTokenCount"), _INPUT_COUNTS, answer)
     output_tokens = _count(entry_output.get("outputTokenCount"), _OUTPUT_COUNTS, answer)
-    if input_tokens is None and output_tokens is None and _is_blocked(answer):
+    elsewhere = "outputBodyS3Path" in entry_output
+    if input_tokens is None and output_tokens is None and not elsewhere and _is_blocked(answer):
         input_tokens = output_tokens = 0
     metadata = _mapping(record, "requestMetadata")
     return Record(
@@ -242,6 +249,26 @@ def _count(value: object, in_answer: tuple[tuple[str | None, str], ...] = (), an
     if value > MAX_COUNT:
         raise RecordError("absurd_count")
     return value
+
+
+def read_body(text: bytes) -> RequestBody:
+    """Read a request body by itself, as it lies in S3.
+
+    Raises `RecordError` with the reason `not_json`, `not_an_object` or `too_deep`.
+    """
+    try:
+        return _body_decoder.decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        pass
+    try:
+        body = _body(json.loads(text))
+    except RecursionError as error:
+        raise RecordError("too_deep") from error
+    except ValueError as error:
+        raise RecordError("not_json") from error
+    if body is None:
+        raise RecordError("not_an_object")
+    return body
 
 
 _OUTPUT_LIMITS = {field.encode_name: field.name for field in msgspec.structs.fields(RequestBody)[2:]}

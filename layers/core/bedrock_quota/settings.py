@@ -19,14 +19,16 @@ class Settings(msgspec.Struct, frozen=True):
     overrides_parameter: str | None = None
     topic_arn: str | None = None
     always: tuple[Bucket, ...] = ()
+    detect_duplicates: bool = False
+    large_bodies_bucket: str | None = None
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
     """Read a function's environment variables.
 
-    `METRICS_NAMESPACE`; `STATE_TABLE`; `REQUEST_METADATA_KEYS`, comma separated, at most 16; `REGISTRY_OVERRIDES`, the
-    name of an SSM parameter; `TOPIC_ARN`; `QUOTA_BUCKETS`, comma separated `model id/endpoint type`. Raises
-    `SettingsError` for a value out of its range.
+    `METRICS_NAMESPACE`; `STATE_TABLE`; `REQUEST_METADATA_KEYS`, comma separated, at most 16; `DUPLICATE_DETECTION`,
+    `on` or `off`; `LARGE_BODIES_BUCKET`; `REGISTRY_OVERRIDES`, the name of an SSM parameter; `TOPIC_ARN`;
+    `QUOTA_BUCKETS`, comma separated `model id/endpoint type`. Raises `SettingsError` for a value out of its range.
     """
     namespace = environment.get("METRICS_NAMESPACE", DEFAULT_NAMESPACE)
     if not 0 < len(namespace) <= 255 or namespace.startswith("AWS/"):
@@ -34,6 +36,9 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     keys = _items(environment, "REQUEST_METADATA_KEYS")
     if len(keys) > 16:  # Converse takes at most 16 entries of requestMetadata
         raise SettingsError("REQUEST_METADATA_KEYS names more than 16 keys")
+    detection = environment.get("DUPLICATE_DETECTION", "off")
+    if detection not in {"on", "off"}:
+        raise SettingsError(f"DUPLICATE_DETECTION is neither on nor off: {detection!r}")
     return Settings(
         namespace=namespace,
         state_table=environment.get("STATE_TABLE") or None,
@@ -41,6 +46,8 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         overrides_parameter=environment.get("REGISTRY_OVERRIDES") or None,
         topic_arn=environment.get("TOPIC_ARN") or None,
         always=tuple(_bucket(item) for item in _items(environment, "QUOTA_BUCKETS")),
+        detect_duplicates=detection == "on",
+        large_bodies_bucket=environment.get("LARGE_BODIES_BUCKET") or None,
     )
 
 

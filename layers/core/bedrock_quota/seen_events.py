@@ -1,0 +1,25 @@
+"""Seen events: log events that come again in another delivery are known again within one container."""
+
+from collections import OrderedDict
+
+from bedrock_quota.delivery import Delivery
+
+REMEMBERED_EVENTS = 20_000
+"""Log events one container remembers: some 4 MB."""
+
+
+class SeenEvents:
+    """The ids of the log events that this container has processed last."""
+
+    def __init__(self, most: int = REMEMBERED_EVENTS) -> None:
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._most = most
+
+    def __contains__(self, event_id: object) -> bool:
+        return event_id in self._seen
+
+    def remember(self, received: Delivery) -> None:
+        """Remember a delivery's log events, now that they are processed; the oldest are forgotten."""
+        self._seen.update((event.id, None) for event in received.log_events if event.id)
+        while len(self._seen) > self._most:
+            self._seen.popitem(last=False)

@@ -1,0 +1,62 @@
+"""Failed deliveries on the deployed stack: replayed with the command, as an operator would."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from click.testing import CliRunner
+from test_stack import converse, record
+
+from localaws.instance import Instance
+from quota_monitor import events
+from quota_monitor.main import main
+
+BUCKET = ("mistral.mistral-small-2402-v1:0", "regional")
+
+
+def invocation(event: object) -> str:
+    """What Lambda keeps of an asynchronous invocation that failed."""
+    return json.dumps(
+        {
+            "version": "1.0",
+            "timestamp": "2026-11-20T09:17:00.000Z",
+            "requestContext": {"condition": "RetriesExhausted", "approximateInvokeCount": 3},
+            "requestPayload": event,
+            "responsePayload": {"errorType": "DeliveryError"},
+        }
+    )
+
+
+def test_replay_processes_what_can_be_and_keeps_the_rest(
+    local: Instance,
+    metric: Callable[..., dict[datetime, float]],
+    minute: datetime,
+    resource: Callable[[str], str],
+    monkeypatch: Any,
+) -> None:
+    # given three kept deliveries, of which the second can never be read
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(local.cli_config))
+    s3, bucket = local.session().client("s3"), resource("FailedDeliveriesBucket")
+    message = json.dumps(record(minute, BUCKET[0], body=converse(40), tokens=(2, 1)))
+    other = json.dumps(record(minute, BUCKET[0], body=converse(50), tokens=(3, 1), second=9))
+    for number, event in enumerate(
+        (events.delivery([message]), {"awslogs": {"data": "AAAA"}}, events.delivery([other]))
+    ):
+        s3.put_object(Bucket=bucket, Key=f"aws/lambda/async/processor/2026/11/20/{number}", Body=invocation(event))
+    arguments = ["--profile", "local", "--stack-name", local.stack_name]
+    # when
+    listed = CliRunner().invoke(main, ["failed", "list", *arguments])
+    replayed = CliRunner().invoke(main, ["failed", "replay", *arguments])
+    again = CliRunner().invoke(main, ["failed", "replay", *arguments])
+    local.drain()
+    # then the first and the third are processed and gone, the second stays and is named
+    assert listed.output.endswith(f"3 failed deliveries in s3://{bucket}\n")
+    assert (replayed.exit_code, again.exit_code) == (1, 1)
+    assert "2 of 3 processed and deleted" in replayed.output
+    assert "0 of 1 processed and deleted" in again.output
+    assert "still failing: aws/lambda/async/processor/2026/11/20/1: " in replayed.output
+    assert [each["Key"][-2:] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["/1"]
+    # and their records are counted once each: 2 + 40 and 3 + 50
+    assert metric("ReservedTokens", *BUCKET) == {minute: 95}
+    s3.delete_object(Bucket=bucket, Key="aws/lambda/async/processor/2026/11/20/1")

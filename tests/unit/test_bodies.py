@@ -1,0 +1,126 @@
+"""Large request bodies in S3: read within bounds, and never a reason to lose a record."""
+
+import gzip
+import io
+import json
+import logging
+import time
+from typing import Any
+
+import pytest
+from botocore.response import StreamingBody
+
+from bedrock_quota import bodies, clients
+from bedrock_quota.errors import BodyError
+from bedrock_quota.records import RequestBody
+
+BUCKET = "large-bodies"
+PATH = f"s3://{BUCKET}/AWSLogs/111122223333/BedrockModelInvocationLogs/us-east-1/2026/11/23/12/data/one_input.json.gz"
+
+
+class Store:
+    """An S3 that holds objects by key, or an error to raise, or seconds to take."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes | Exception | float] = {}
+
+    def put(self, path: str, content: bytes | Exception | float) -> str:
+        self.objects[path.removeprefix(f"s3://{BUCKET}/")] = content
+        return path
+
+    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803 - S3's own names
+        assert Bucket == BUCKET
+        found = self.objects[Key]
+        if isinstance(found, Exception):
+            raise found
+        if isinstance(found, float):
+            time.sleep(found)
+            found = packed({})
+        return {"Body": StreamingBody(io.BytesIO(found), len(found))}  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Store:
+    made = Store()
+    monkeypatch.setattr(clients, "large_bodies", lambda: made)
+    return made
+
+
+def packed(body: object) -> bytes:
+    return gzip.compress(json.dumps(body).encode())
+
+
+def read(store: Store, content: bytes) -> RequestBody:
+    return bodies.read(store.put(PATH, content), BUCKET, store)  # type: ignore[arg-type]
+
+
+def test_the_limit_is_found_behind_a_long_prompt(store: Store) -> None:
+    body = {"messages": [{"role": "user", "content": "word " * 60_000}], "max_tokens": 64_000}
+    assert read(store, packed(body)).max_tokens == 64_000
+
+
+def test_an_odd_body_is_read_as_far_as_it_can_be(store: Store) -> None:
+    assert read(store, packed({"max_tokens": "512", "n": 2.0})).max_tokens == 512
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"plain", "not_gzip"),
+        (packed({"max_tokens": 5})[:-9], "cut_short"),
+        (gzip.compress(b"\x00" * (bodies.MAX_BODY_BYTES + 1)), "too_large"),
+        (gzip.compress(b"{"), "not_json"),
+        (packed([1]), "not_an_object"),
+    ],
+)
+def test_what_is_no_body_is_refused_with_a_reason(store: Store, content: bytes, reason: str) -> None:
+    with pytest.raises(BodyError) as caught:
+        read(store, content)
+    assert caught.value.reason == reason
+
+
+def test_a_body_of_the_largest_size_is_read(store: Store) -> None:
+    filling = bodies.MAX_BODY_BYTES - len('{"max_tokens":7,"prompt":""}')
+    text = '{"max_tokens":7,"prompt":"' + "x" * filling + '"}'
+    assert len(text) == bodies.MAX_BODY_BYTES
+    assert read(store, gzip.compress(text.encode())).max_tokens == 7
+
+
+@pytest.mark.parametrize("path", [f"s3://{BUCKET}-2/key", f"https://{BUCKET}/key", f"s3://{BUCKET}", "s3:///key", ""])
+def test_no_other_bucket_is_ever_read(store: Store, path: str) -> None:
+    with pytest.raises(BodyError, match="another_bucket"):
+        bodies.read(path, BUCKET, store)  # type: ignore[arg-type]
+
+
+def test_bodies_that_cannot_be_read_are_counted_and_the_others_come(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    # given a good one, two broken ones and one that S3 refuses
+    good = store.put(f"s3://{BUCKET}/good", packed({"max_tokens": 9}))
+    paths = {good, store.put(f"s3://{BUCKET}/a", b"plain"), store.put(f"s3://{BUCKET}/b", b"text")}
+    paths.add(store.put(f"s3://{BUCKET}/c", PermissionError("no")))
+    # when
+    with caplog.at_level(logging.WARNING):
+        found = bodies.fetch(paths, BUCKET)
+    # then
+    assert found == {good: RequestBody(max_tokens=9)}
+    (warning,) = caplog.records
+    assert warning.__dict__["reasons"] == {"not_gzip": 2, "PermissionError": 1}
+
+
+def test_slow_bodies_are_not_waited_for(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(bodies, "SECONDS", 0.05)
+    slow = {store.put(f"s3://{BUCKET}/{number}", 0.4) for number in range(6)}
+    began = time.monotonic()
+    with caplog.at_level(logging.WARNING):
+        assert bodies.fetch(slow, BUCKET) == {}
+    assert time.monotonic() - began < 0.35
+    assert caplog.records[0].__dict__["reasons"] == {"too_slow": 6}
+    time.sleep(0.5)  # the four that had begun end before the test does
+
+
+def test_nothing_is_asked_where_no_body_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(clients, "large_bodies")
+    assert bodies.fetch(set(), BUCKET) == {}
