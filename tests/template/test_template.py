@@ -431,8 +431,11 @@ def test_retries_are_few(stack: Tree) -> None:
         assert 60 <= config["MaximumEventAgeInSeconds"] <= 21_600
 
 
-def test_bucket_is_encrypted_private_and_forgets(stack: Tree) -> None:
-    bucket = properties(stack, "FailedDeliveriesBucket")
+@pytest.mark.parametrize(
+    ("bucket_id", "days"), [("FailedDeliveriesBucket", 14), ("LargeBodiesBucket", "${LogRetentionDays}")]
+)
+def test_bucket_is_encrypted_private_and_forgets(stack: Tree, bucket_id: str, days: object) -> None:
+    bucket = properties(stack, bucket_id)
 
     (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] in {"AES256", "aws:kms"}
@@ -441,19 +444,30 @@ def test_bucket_is_encrypted_private_and_forgets(stack: Tree) -> None:
     )
     assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
     expiring = [each for each in bucket["LifecycleConfiguration"]["Rules"] if "ExpirationInDays" in each]
-    assert [(each["Status"], each["ExpirationInDays"]) for each in expiring] == [("Enabled", 14)]
+    assert [(each["Status"], each["ExpirationInDays"]) for each in expiring] == [("Enabled", days)]
     assert not {"Prefix", "Filter", "TagFilters"} & expiring[0].keys()  # all of it
-    assert stack["Resources"]["FailedDeliveriesBucket"]["DeletionPolicy"] == "Retain"
+    assert stack["Resources"][bucket_id]["DeletionPolicy"] == "Retain"
 
 
-def test_bucket_is_reached_over_tls_alone(stack: Tree) -> None:
-    policy = properties(stack, "FailedDeliveriesBucketPolicy")
+@pytest.mark.parametrize("bucket_id", ["FailedDeliveriesBucket", "LargeBodiesBucket"])
+def test_bucket_is_reached_over_tls_alone(stack: Tree, bucket_id: str) -> None:
+    policy = properties(stack, f"{bucket_id}Policy")
 
-    assert policy["Bucket"] == "${FailedDeliveriesBucket}"
-    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert policy["Bucket"] == f"${{{bucket_id}}}"
+    (statement,) = [each for each in policy["PolicyDocument"]["Statement"] if each["Sid"] == "TlsOnly"]
     assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
-    assert statement["Resource"] == ["${FailedDeliveriesBucket.Arn}", "${FailedDeliveriesBucket.Arn}/*"]
+    assert statement["Resource"] == [f"${{{bucket_id}.Arn}}", f"${{{bucket_id}.Arn}}/*"]
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_bedrock_alone_writes_large_bodies_for_this_account_alone_before_it_is_told_to(stack: Tree) -> None:
+    policy = properties(stack, "LargeBodiesBucketPolicy")
+
+    (statement,) = [each for each in policy["PolicyDocument"]["Statement"] if each["Effect"] == "Allow"]
+    assert (statement["Principal"], statement["Action"]) == ({"Service": "bedrock.amazonaws.com"}, "s3:PutObject")
+    assert statement["Resource"] == "${LargeBodiesBucket.Arn}/AWSLogs/${AWS::AccountId}/BedrockModelInvocationLogs/*"
+    assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": "${AWS::AccountId}"}
+    assert listed(stack["Resources"]["InvocationLogging"]["DependsOn"]) == ["LargeBodiesBucketPolicy"]
 
 
 def test_state_table_has_the_key_and_expiry_the_code_uses(stack: Tree) -> None:

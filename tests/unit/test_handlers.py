@@ -516,6 +516,7 @@ PROPERTIES = {
     "LogGroupName": "/aws/bedrock/modelinvocations",
     "RoleArn": "arn:aws:iam::111122223333:role/r",
     "RetentionDays": "30",  # CloudFormation hands every property over as text
+    "LargeBodiesBucket": "ours",
     "OwnLogGroups": ["/aws/lambda/own"],
 }
 ROLE = PROPERTIES["RoleArn"]
@@ -549,7 +550,7 @@ def test_setup_returns_the_group_and_what_was_done(
 
     nowhere = {"LargeBodiesBucket": "", "LargeBodies": "NO-LARGE-BODIES/"}
     assert answers == [("invocation-logging", {"LogGroupName": "/group", "Done": "done so"} | nowhere)]
-    wanted = Wanted("/aws/bedrock/modelinvocations", "arn:aws:iam::111122223333:role/r", 30, ("/aws/lambda/own",))
+    wanted = Wanted(PROPERTIES["LogGroupName"], ROLE, 30, "ours", ("/aws/lambda/own",))
     assert setup == [("set up", "bedrock settings", "logs", wanted)]
     assert [(line["done"], line["log_group"]) for line in printed()] == [("done so", "/group")]
 
