@@ -13,6 +13,7 @@ from samtranslator.translator.transform import transform
 
 from bedrock_quota import invocation_logging, settings
 
+OVERRIDES = "/${AWS::StackName}/registry-overrides"
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
 Tree = dict[str, Any]
 
@@ -156,7 +157,7 @@ def test_functions_run_on_python_3_13_and_arm64(source: Tree, stack: Tree) -> No
         assert (function["Runtime"], function["Handler"]) == ("python3.13", "app.handler")
         assert function["Architectures"] == ["${Architecture}"]
         assert len(function["Layers"]) == 2
-        assert 1 <= function["Timeout"] <= 300
+        assert 1 <= function["Timeout"] <= 600
         assert 128 <= function["MemorySize"] <= 512
     assert source["Parameters"]["Architecture"]["Default"] == "arm64"
     for layer in of_type(stack, "AWS::Lambda::LayerVersion").values():
@@ -405,7 +406,7 @@ def test_deployment_waits_for_a_custom_resource_a_little_longer_than_its_functio
     for given in custom.values():
         function = given["ServiceToken"].removeprefix("${").removesuffix(".Arn}")
         timeout = properties(stack, function)["Timeout"]
-        assert timeout < int(given["ServiceTimeout"]) <= 600  # CloudFormation's own is an hour
+        assert timeout < int(given["ServiceTimeout"]) <= 900  # CloudFormation's own is an hour
 
 
 def test_setup_outlasts_the_time_a_new_role_needs(stack: Tree) -> None:
@@ -570,11 +571,12 @@ def test_the_rule_is_about_this_stacks_overrides_alone(stack: Tree) -> None:
     assert rule["EventPattern"] == {
         "source": ["aws.ssm"],
         "detail-type": ["Parameter Store Change"],
-        "detail": {"name": ["${RegistryOverrides}"], "operation": ["Update"]},
+        "detail": {"name": [OVERRIDES], "operation": ["Create", "Update", "Delete"]},
     }
-    assert properties(stack, "RegistryOverrides")["Name"] == "/${AWS::StackName}/registry-overrides"
+    fetcher = properties(stack, "QuotaFetcherFunction")["Environment"]["Variables"]
+    assert fetcher["REGISTRY_OVERRIDES"] == OVERRIDES
+    assert stack["Outputs"]["RegistryOverridesParameter"]["Value"] == OVERRIDES
 
 
-def test_a_new_stack_overrides_nothing(stack: Tree) -> None:
-    value = properties(stack, "RegistryOverrides")["Value"]
-    assert json.loads(value) == {"models": []}
+def test_the_overrides_are_the_users_and_no_update_of_the_stack_takes_them_away(stack: Tree) -> None:
+    assert of_type(stack, "AWS::SSM::Parameter") == {}

@@ -72,6 +72,7 @@ def test_an_odd_body_is_read_as_far_as_it_can_be(store: Store) -> None:
         (gzip.compress(b"{"), "not_json"),
         (packed([1]), "not_an_object"),
     ],
+    ids=["plain text", "cut short", "too large", "no JSON", "a list"],  # gzip writes the time into its output
 )
 def test_what_is_no_body_is_refused_with_a_reason(store: Store, content: bytes, reason: str) -> None:
     with pytest.raises(BodyError) as caught:
