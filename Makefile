@@ -6,7 +6,7 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock events bench clean
+.PHONY: help setup demo test check format lock events bench soak clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,9 @@ events: setup ## Rebuild events/ from the readable records
 
 bench: setup ## Measure the processor
 	$(BIN)/python -m benchmarks
+
+soak: setup ## Send a million records of all fates through the deployed stack; 30 minutes
+	SOAK_RECORDS=1000000 $(BIN)/pytest -q -s -p no:randomly tests/e2e/test_soak.py
 
 clean: ## Remove what was made here
 	rm -rf .venv .aws-sam .localaws .pytest_cache .mypy_cache .ruff_cache .hypothesis
