@@ -125,7 +125,10 @@ def test_first_fetch_keeps_all_quotas_and_publishes_those_in_use(run: Run) -> No
 def test_named_buckets_are_published_even_if_nobody_uses_them(run: Run) -> None:
     nobodys = Bucket("nobody.model", EndpointType.REGIONAL)
 
-    assert run(always=(SONNET_4, nobodys)).quotas.keys() == {NOVA_LITE, SONNET_4}
+    found = run(always=(SONNET_4, nobodys)).quotas
+
+    assert found.keys() == {NOVA_LITE, SONNET_4, nobodys}
+    assert found[nobodys] == BucketQuota()  # and a line says that it has none
 
 
 def test_overrides_lead_quotas_to_buckets_and_are_kept(world: World, run: Run) -> None:

@@ -131,7 +131,8 @@ class Sources(msgspec.Struct, frozen=True):
 class Fetch(msgspec.Struct, frozen=True):
     """All that one fetch came to.
 
-    `quotas` are those to publish, empty where they could not be listed: old values are not passed off as new ones.
+    `quotas` are those to publish, of all buckets in use, with or without one; empty where they could not be listed: old
+    values are not passed off as new ones.
     `notices` are new sentences that somebody may have to act on, `remarks` new ones for who looks after the registry;
     `problems` are what could not be done this time.
     """
@@ -201,7 +202,7 @@ def fetch(
             standing=standing,
         ),
         listed=len(listed),
-        quotas={bucket: quota for bucket, quota in by_bucket.items() if bucket in in_use},
+        quotas={bucket: by_bucket.get(bucket, BucketQuota()) for bucket in sorted(in_use)} if by_bucket else {},
         changes=(told := tuple(change for change in changed if seen is None or change.bucket in in_use)),
         notices=(*(str(change) for change in told), *_new(before, standing, ZERO), *_new(before, standing, DRIFT)),
         remarks=(*_new(before, standing, UNREAD), *_new(before, standing, MISFIT)),
