@@ -18,8 +18,6 @@ from quota_monitor.stacks import explained, of_a_stack
 
 _STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.PROBLEM: "bold red"}
 
-_console = Console(highlight=False)
-
 
 @click.command()
 @of_a_stack
@@ -30,17 +28,19 @@ def doctor(stack_name: str, profile: str | None, region: str | None, test_alarm:
 
     Nothing is changed. The exit code is 1 if there is a problem.
     """
-    session = boto3.Session(profile_name=profile, region_name=region)
+    console = Console(highlight=False)
+    with explained():
+        session = boto3.Session(profile_name=profile, region_name=region)
     if test_alarm:
         try:
             with explained():
-                sys.exit(0 if _test_alarm(session, stack_name, yes=yes) else 1)
+                sys.exit(0 if _test_alarm(session, stack_name, console, yes=yes) else 1)
         except AlarmTestError as error:
             raise click.ClickException(str(error)) from error
     now = datetime.now(UTC)
     with explained(), Console(stderr=True).status("Examining the stack"):
         found = findings.of(examination.examine(session, stack_name, now), now)
-    _console.print(render(found), soft_wrap=True)
+    console.print(render(found), soft_wrap=True)
     sys.exit(1 if any(each.status is Status.PROBLEM for each in found) else 0)
 
 
@@ -62,7 +62,7 @@ def render(found: Sequence[Finding]) -> RenderableType:
     return Group(table, *(advice or [Text("All is well.", style="bold green")]))
 
 
-def _test_alarm(session: boto3.Session, stack_name: str, *, yes: bool) -> bool:
+def _test_alarm(session: boto3.Session, stack_name: str, console: Console, *, yes: bool) -> bool:
     """Try the alarms, telling each step as it is reached; return whether all were."""
     target = alarm_test.target(session, stack_name)
     click.echo(
@@ -77,7 +77,7 @@ def _test_alarm(session: boto3.Session, stack_name: str, *, yes: bool) -> bool:
     with Console(stderr=True).status("") as status:
         for step in alarm_test.run(session, target, progress=status.update):
             style = _STYLES[Status.OK if step.reached else Status.PROBLEM]
-            _console.print(
+            console.print(
                 Text.assemble(("ok       " if step.reached else "problem  ", style), step.what), soft_wrap=True
             )
             reached = reached and step.reached
