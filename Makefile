@@ -3,10 +3,11 @@ SHELL := /bin/bash
 CANDIDATES := python3 python3.13 python3.12 python3.11 python3.14
 PYTHON ?= $(firstword $(foreach each,$(CANDIDATES),$(shell $(each) -c 'import sys; sys.version_info >= (3, 11) and print("$(each)")' 2>/dev/null)))
 UV_VERSION := 0.13.9
+CHECKOV_VERSION := 3.3.30
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock events bench soak clean
+.PHONY: help setup demo test check checkov format lock events bench soak clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +33,10 @@ check: setup ## Lint, types, template
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/sam validate --lint --region us-east-1
+
+checkov: setup ## Check the template against checkov's rules, in an environment of its own
+	$(BIN)/uv tool run --quiet --python $(BIN)/python checkov==$(CHECKOV_VERSION) \
+		--framework cloudformation --file template.yaml --compact --quiet --skip-download
 
 format: setup ## Format the code
 	$(BIN)/ruff check --fix .

@@ -482,28 +482,6 @@ def test_state_table_has_the_key_and_expiry_the_code_uses(stack: Tree) -> None:
     assert table["BillingMode"] == "PAY_PER_REQUEST"
 
 
-def test_failures_of_both_functions_and_a_lost_delivery_raise_an_alarm(stack: Tree) -> None:
-    watched = set()
-    for alarm in of_type(stack, "AWS::CloudWatch::Alarm").values():
-        assert alarm["AlarmDescription"]
-        assert alarm["AlarmActions"] == ["${AlarmTopic}"]
-        assert alarm["TreatMissingData"] == "notBreaching"
-        if "Metrics" in alarm:  # on quotas; see test_dashboard.py
-            continue
-        # One failure in five minutes is enough: three attempts at one delivery can all fall into them.
-        assert (alarm["EvaluationPeriods"], alarm.get("DatapointsToAlarm", 1)) == (1, 1)
-        assert (alarm["Statistic"], alarm["Period"]) == ("Sum", 300)
-        assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
-        (dimension,) = alarm["Dimensions"]
-        watched.add((alarm["Namespace"], alarm["MetricName"], dimension["Value"]))
-
-    assert watched >= {
-        ("AWS/Lambda", "Errors", "${MetricProcessorFunction}"),
-        ("AWS/Lambda", "DestinationDeliveryFailures", "${MetricProcessorFunction}"),
-        ("AWS/Lambda", "Errors", "${QuotaFetcherFunction}"),
-    }
-
-
 def test_only_cloudwatch_of_this_account_publishes_to_the_topic(stack: Tree) -> None:
     policy = properties(stack, "AlarmTopicPolicy")
 
@@ -585,3 +563,17 @@ def test_the_rule_is_about_this_stacks_overrides_alone(stack: Tree) -> None:
 
 def test_the_overrides_are_the_users_and_no_update_of_the_stack_takes_them_away(stack: Tree) -> None:
     assert of_type(stack, "AWS::SSM::Parameter") == {}
+
+
+# What the linters are told
+
+
+def test_every_rule_that_is_skipped_is_skipped_for_a_reason(source: Tree) -> None:
+    skipped = {
+        (name, skip["id"]): skip.get("comment", "")
+        for name, resource in source["Resources"].items()
+        for skip in resource.get("Metadata", {}).get("checkov", {}).get("skip", [])
+    }
+
+    assert skipped
+    assert {where for where, reason in skipped.items() if len(reason.split()) < 5} == set()
