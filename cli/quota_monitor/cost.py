@@ -28,7 +28,20 @@ TEMPLATE = ROOT / "template.yaml"
 METRICS_A_BUCKET = 9
 """Four of tokens, three of percent, two of quotas."""
 
-HEALTH_METRICS = 8
+HEALTH = frozenset(
+    {
+        "RecordsProcessed",
+        "RecordsRejected",
+        "RecordsOutOfScope",
+        "RequestsFailed",
+        "MaxTokensUnknown",
+        "UnlistedModels",
+        "RecordLagSeconds",
+        "DuplicateDeliveries",
+        "AlarmTests",
+    }
+)
+"""Metrics of the monitor's own; the last two are paid in months that have such an event."""
 
 WRITES_A_DELIVERY = 2
 """Of duplicate detection: one when a delivery begins, one when it is done."""
@@ -113,7 +126,7 @@ def prices() -> Prices:
 
 
 def alarms() -> Alarms:
-    """Count the metrics that the template's alarms watch."""
+    """Count the metrics that the template's alarms watch; a query without GROUP BY is taken to find one."""
     fixed = a_bucket = 0
     for properties in _of_type("AWS::CloudWatch::Alarm"):
         queries = properties.get("Metrics", [])
@@ -122,7 +135,7 @@ def alarms() -> Alarms:
         elif any("GROUP BY" in str(query.get("Expression")) for query in queries):
             a_bucket += 1
         else:
-            fixed += sum("MetricStat" in query for query in queries)
+            fixed += sum("MetricStat" in query or "SELECT" in str(query.get("Expression")) for query in queries)
     return Alarms(fixed, a_bucket)
 
 
@@ -141,10 +154,10 @@ def _of_type(resource_type: str) -> Iterator[Any]:
 
 def bill(use: Use, price: Prices, watched: Alarms, written: LineBytes) -> Iterator[Item]:
     """Yield what a month costs: first what stands still, then what grows with the calls."""
-    metrics = use.buckets * METRICS_A_BUCKET + HEALTH_METRICS
+    metrics = use.buckets * METRICS_A_BUCKET + len(HEALTH)
     yield Item(
         "metrics",
-        f"{METRICS_A_BUCKET} of each bucket, {HEALTH_METRICS} of the monitor, ${price.metric_month:.2f} each",
+        f"{METRICS_A_BUCKET} of each bucket, {len(HEALTH)} of the monitor, ${price.metric_month:.2f} each",
         metrics * price.metric_month,
     )
     watching = use.buckets * watched.a_bucket + watched.fixed
