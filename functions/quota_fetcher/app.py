@@ -2,21 +2,27 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.parameters import SSMProvider
+from botocore.exceptions import BotoCoreError, ClientError
 
 from bedrock_quota import clients, custom_resources, drift, fetching, lines, registry, settings, state
 from bedrock_quota.errors import QuotaFetchError
 from bedrock_quota.fetching import Fetch, Sources
 from bedrock_quota.settings import Settings
+from bedrock_quota.snapshots import Snapshot
 
 logger = Logger(service="bedrock_quota")
 
 NO_OVERRIDES = "{}"
+
+MAX_UNTOLD = 500
+"""Sentences kept for the next time where people could not be told: the snapshot must fit one item."""
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, int] | None:
@@ -40,27 +46,36 @@ def _first_fetch(event: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def _fetch() -> dict[str, int]:
-    """Fetch, store, publish and tell. Raises `QuotaFetchError` at the end if any of it could not be done."""
+    """Fetch, publish, tell and store. Raises `QuotaFetchError` at the end if any of it could not be done."""
     given = settings.from_environment(os.environ)
     known = registry.load(registry.COMPILED.read_bytes())
     now = datetime.now(UTC)
-    before = state.read_snapshot(given.state_table, clients.state()) if given.state_table else None
-    fetched = fetching.fetch(_sources(given, list(known.provider_by_id), now), known, before, given.always, now)
+    problems: list[str] = []
+    before, answers = None, True
     if given.state_table:
-        state.write_snapshot(given.state_table, clients.state(), fetched.snapshot)
+        try:
+            before = state.read_snapshot(given.state_table, clients.state())
+        except Exception as error:  # noqa: BLE001 - whatever it is, quotas are published; raised in the end
+            problems.append(f"the last snapshot could not be read: {type(error).__name__}: {error}")
+            answers = not isinstance(error, (BotoCoreError, ClientError))
+    fetched = fetching.fetch(_sources(given, list(known.provider_by_id), now), known, before, given.always, now)
+    problems += fetched.problems
     written = lines.of_quotas(given.namespace, now.timestamp(), fetched.quotas, fetched.changes)
     sys.stdout.write(b"".join(line + b"\n" for line in written).decode())
     sys.stdout.flush()
-    _tell(fetched, given.topic_arn)
+    if answers:  # else a snapshot is there of which nobody knows what was told, and what it holds that cannot be read
+        _tell_and_store(fetched, before, given, problems)
     counts = {
         "listed": fetched.listed,
         "buckets": len(fetched.snapshot.quotas),
         "published": len(fetched.quotas),
-        "problems": len(fetched.problems),
+        "problems": len(problems),
     }
     logger.info("quotas fetched", extra=counts)
-    if fetched.problems:
-        raise QuotaFetchError("; ".join(fetched.problems))
+    for problem in problems:
+        logger.error(problem)
+    if problems:
+        raise QuotaFetchError("; ".join(problems))
     return counts
 
 
@@ -75,21 +90,35 @@ def _sources(given: Settings, providers: list[str], now: datetime) -> Sources:
         overrides=overrides,
         quotas=lambda: fetching.list_quotas(clients.service_quotas()),
         in_use=lambda: fetching.buckets_in_use(clients.cloudwatch(), given.namespace),
-        profiles=lambda: fetching.application_profiles(clients.bedrock_settings()),
+        profiles=lambda: fetching.application_profiles(clients.bedrock()),
         applied=lambda: drift.measured(clients.cloudwatch(), providers, now),
     )
 
 
-def _tell(fetched: Fetch, topic_arn: str | None) -> None:
-    """Write what is new into the log, and to the topic what somebody may have to act on."""
+def _tell_and_store(fetched: Fetch, before: Snapshot | None, given: Settings, problems: list[str]) -> None:
+    """Tell what is new, and store the snapshot, with what could not be told: it is told the next time."""
+    untold = before.untold if before else ()
+    notices = (*untold, *(notice for notice in fetched.notices if notice not in untold))
     for sentence in (*fetched.notices, *fetched.remarks):
         logger.warning(sentence)
-    for problem in fetched.problems:
-        logger.error(problem)
-    if fetched.notices and topic_arn:
-        count = len(fetched.notices)
-        clients.notifications().publish(
-            TopicArn=topic_arn,
-            Subject=f"Bedrock quotas: {count} change{'s' if count > 1 else ''}",
-            Message="\n".join(fetched.notices)[:200_000],
-        )
+    snapshot = fetched.snapshot
+    if notices and given.topic_arn:
+        try:
+            _publish(notices, given.topic_arn)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the processor gets its quotas; raised in the end
+            problems.append(f"people were not told of {len(notices)} changes: {type(error).__name__}: {error}")
+            snapshot = msgspec.structs.replace(snapshot, untold=notices[:MAX_UNTOLD])
+    if given.state_table:
+        try:
+            state.write_snapshot(given.state_table, clients.state(), snapshot)
+        except Exception as error:  # noqa: BLE001 - as above
+            problems.append(f"the snapshot was not stored: {type(error).__name__}: {error}")
+
+
+def _publish(notices: Sequence[str], topic_arn: str) -> None:
+    count = len(notices)
+    clients.notifications().publish(
+        TopicArn=topic_arn,
+        Subject=f"Bedrock quotas: {count} change{'s' if count > 1 else ''}",
+        Message="\n".join(notices)[:200_000],
+    )

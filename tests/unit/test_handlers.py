@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from records import (
     NOVA,
     PROFILE_ARN,
@@ -375,7 +376,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Stored:
     monkeypatch.setenv("STATE_TABLE", "state")
     monkeypatch.setenv("TOPIC_ARN", "arn:topic")
     monkeypatch.setattr(clients, "notifications", lambda: stored)
-    monkeypatch.setattr(clients, "bedrock_settings", lambda: "bedrock")
+    monkeypatch.setattr(clients, "bedrock", lambda: "bedrock")
     monkeypatch.setattr(fetching, "application_profiles", lambda client: {"bedrock": {}}[client])
     monkeypatch.setattr(drift, "measured", lambda client, _providers, _now: {"cloudwatch": {}}[client])
     monkeypatch.setattr(clients, "service_quotas", lambda: "service quotas")
@@ -418,6 +419,48 @@ def test_fetcher_tells_people_what_is_new_once(load: Load, printed: Printed, acc
     said = f"quota is 0: {NOVA} (regional) may not be called by this account in this Region"
     assert [line["message"] for line in printed() if line.get("message", "").startswith("quota is 0")] == [said]
     assert account.messages == [{"TopicArn": "arn:topic", "Subject": "Bedrock quotas: 1 change", "Message": said}]
+
+
+def test_what_people_could_not_be_told_they_are_told_the_next_time(
+    load: Load, printed: Printed, account: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a topic that does not answer
+    function = load("quota_fetcher")
+
+    def silent() -> Stored:
+        raise EndpointConnectionError(endpoint_url="https://sns")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(clients, "notifications", silent)
+        with pytest.raises(QuotaFetchError, match="people were not told of 1 changes"):
+            function.handler({}, None)
+    assert (len(account.items), account.messages) == (1, [])
+    # when it answers again, twice
+    function.handler({}, None)
+    function.handler({}, None)
+    # then it is told once
+    assert [message["Message"][:10] for message in account.messages] == ["quota is 0"]
+    assert len([line for line in printed() if "_aws" in line]) == 3  # published each time
+
+
+def test_a_snapshot_that_does_not_answer_is_not_replaced_and_one_that_is_none_is(
+    load: Load, printed: Printed, account: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function = load("quota_fetcher")
+    account.items.append({"data": {"B": b"no snapshot"}})
+    with pytest.raises(QuotaFetchError, match="the last snapshot could not be read"):
+        function.handler({}, None)
+    assert len(account.items) == 2
+    with monkeypatch.context() as patch:
+
+        def silent(*_arguments: object) -> None:
+            raise EndpointConnectionError(endpoint_url="https://dynamodb")
+
+        patch.setattr(state, "read_snapshot", silent)
+        with pytest.raises(QuotaFetchError, match="the last snapshot could not be read"):
+            function.handler({}, None)
+    assert len(account.items) == 2
+    assert len([line for line in printed() if "_aws" in line]) == 2  # published all the same
 
 
 @pytest.mark.parametrize("broken", ["list_quotas", "buckets_in_use", "application_profiles"])
