@@ -22,7 +22,7 @@ TAKES_NO_RESOURCE = {
     "servicequotas:ListServiceQuotas": SERVICE_QUOTAS,
     "servicequotas:ListAWSDefaultServiceQuotas": SERVICE_QUOTAS,
 }
-"""Actions whose column "Resource types" is empty in the Service Authorization Reference (read 2026-11-23), and where."""
+"""Actions whose "Resource types" are empty in the Service Authorization Reference (read 2026-11-23), and where."""
 
 Statement = dict[str, Any]
 
