@@ -9,25 +9,38 @@ from typing import Any
 import pytest
 
 from localaws import instance
+from localaws.edge import Edge
 from localaws.instance import Instance
 
 LOG_STREAM = "aws/bedrock/modelinvocations"
 PROCESSOR_LOG = "/aws/lambda/quota-e2e-metric-processor"
 
 
+@pytest.hookimpl(trylast=True)  # after pytest-randomly
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run all end-to-end tests in one process: they share one emulator."""
+    """Run all end-to-end tests in one process: they share one emulator. What looks back at all others runs last."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("e2e"))
+    items.sort(key=lambda item: item.path.name == "test_permissions.py")
 
 
 @pytest.fixture(scope="session")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+def edge() -> Iterator[Edge]:
+    """What lies between the deployed functions and AWS: it has noted every call since before the deployment."""
+    with Edge().open() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def local(tmp_path_factory: pytest.TempPathFactory, edge: Edge) -> Iterator[Instance]:
     directory: Path = tmp_path_factory.mktemp("localaws")
     try:
         yield instance.up(
-            directory=directory, stack_name="quota-e2e", parameters={"RequestMetadataKeys": "team,environment"}
+            directory=directory,
+            stack_name="quota-e2e",
+            parameters={"RequestMetadataKeys": "team,environment"},
+            edge=edge,
         )
     finally:
         instance.down(directory)
@@ -44,6 +57,32 @@ def resource(local: Instance) -> Callable[[str], str]:
         return str(found["StackResourceDetail"]["PhysicalResourceId"])
 
     return physical_id
+
+
+@pytest.fixture(scope="session")
+def large_bodies(local: Instance) -> str:
+    """A bucket that Bedrock delivers large bodies to, found by the stack when it is deployed again."""
+    bucket = "large-bodies"
+    local.session().client("s3").create_bucket(Bucket=bucket)
+    bedrock, stacks = local.session().client("bedrock"), local.session().client("cloudformation")
+    logging: Any = bedrock.get_model_invocation_logging_configuration()["loggingConfig"]
+    logging["cloudWatchConfig"]["largeDataDeliveryS3Config"] = {"bucketName": bucket, "keyPrefix": "large"}
+    bedrock.put_model_invocation_logging_configuration(loggingConfig=logging)
+    (stack,) = stacks.describe_stacks(StackName=local.stack_name)["Stacks"]
+    kept: Any = [
+        {"ParameterKey": parameter["ParameterKey"], "UsePreviousValue": True}
+        for parameter in stack["Parameters"]
+        if parameter["ParameterKey"] != "LogRetentionDays"
+    ]
+    stacks.update_stack(
+        StackName=local.stack_name,
+        UsePreviousTemplate=True,
+        Parameters=[*kept, {"ParameterKey": "LogRetentionDays", "ParameterValue": "60"}],
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+    )
+    done = stacks.get_waiter("stack_update_complete")
+    done.wait(StackName=local.stack_name, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    return bucket
 
 
 @pytest.fixture(scope="session")
