@@ -228,7 +228,7 @@ SAID = {
     "cloudwatch": "buckets in use are unknown",
     "bedrock": "application profiles were not listed",
     "dynamodb": "the last snapshot could not be read",
-    "sns": "people were not told",
+    "sns": "notices could not be sent",
 }
 """What the fetcher says where a service fails."""
 FETCHER_FAULTS = (
@@ -261,7 +261,7 @@ def fetcher_cases(
     )
     copies.make(function, name, STATE_TABLE=name, QUOTA_BUCKETS=f"{NOVA_PRO.model_id}/{NOVA_PRO.endpoint_type}")
     for fault in faults:
-        state.write_snapshot(name, table, BEFORE)
+        state.write_snapshot(name, table, BEFORE, state.read_stored(name, table).version)
         told = len(copies.edge.calls)
         with copies.edge.failing(fault, service, function=name):
             during = copies.run(name, {})
