@@ -60,29 +60,9 @@ def resource(local: Instance) -> Callable[[str], str]:
 
 
 @pytest.fixture(scope="session")
-def large_bodies(local: Instance) -> str:
-    """A bucket that Bedrock delivers large bodies to, found by the stack when it is deployed again."""
-    bucket = "large-bodies"
-    local.session().client("s3").create_bucket(Bucket=bucket)
-    bedrock, stacks = local.session().client("bedrock"), local.session().client("cloudformation")
-    logging: Any = bedrock.get_model_invocation_logging_configuration()["loggingConfig"]
-    logging["cloudWatchConfig"]["largeDataDeliveryS3Config"] = {"bucketName": bucket, "keyPrefix": "large"}
-    bedrock.put_model_invocation_logging_configuration(loggingConfig=logging)
-    (stack,) = stacks.describe_stacks(StackName=local.stack_name)["Stacks"]
-    kept: Any = [
-        {"ParameterKey": parameter["ParameterKey"], "UsePreviousValue": True}
-        for parameter in stack["Parameters"]
-        if parameter["ParameterKey"] != "LogRetentionDays"
-    ]
-    stacks.update_stack(
-        StackName=local.stack_name,
-        UsePreviousTemplate=True,
-        Parameters=[*kept, {"ParameterKey": "LogRetentionDays", "ParameterValue": "60"}],
-        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
-    )
-    done = stacks.get_waiter("stack_update_complete")
-    done.wait(StackName=local.stack_name, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
-    return bucket
+def large_bodies(resource: Callable[[str], str]) -> str:
+    """The bucket that Bedrock delivers large bodies to."""
+    return resource("LargeBodiesBucket")
 
 
 @pytest.fixture(scope="session")

@@ -134,11 +134,12 @@ def everything_used(  # noqa: PLR0917 - fixtures
     )
     # and a quota in use that has changed, which people are told of
     table, client = resource("StateTable"), session.client("dynamodb")
-    snapshot = state.read_snapshot(table, client)
+    stored = state.read_stored(table, client)
+    snapshot = stored.snapshot
     assert snapshot is not None
     (changed,) = [bucket for bucket in snapshot.by_bucket() if str(bucket) == "amazon.nova-micro-v1:0 (regional)"]
     before = {**snapshot.by_bucket(), changed: BucketQuota(tokens_per_minute=111)}
-    state.write_snapshot(table, client, msgspec.structs.replace(snapshot, quotas=tuple(before.items())))
+    state.write_snapshot(table, client, msgspec.structs.replace(snapshot, quotas=tuple(before.items())), stored.version)
     invoke(local, resource("QuotaFetcherFunction"), {})
     # the set-up: taken out, and put in again
     for kind in ("Delete", "Create"):
@@ -165,6 +166,7 @@ def request(
         "ResourceProperties": {
             "LogGroupName": local.outputs["InvocationLogGroupName"],
             "RoleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/{resource('InvocationLoggingRole')}",
+            "LargeBodiesBucket": resource("LargeBodiesBucket"),
             "RetentionDays": "60",
             "OwnLogGroups": own_log_groups,
         },
