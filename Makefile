@@ -3,10 +3,11 @@ SHELL := /bin/bash
 CANDIDATES := python3 python3.13 python3.12 python3.11 python3.14
 PYTHON ?= $(firstword $(foreach each,$(CANDIDATES),$(shell $(each) -c 'import sys; sys.version_info >= (3, 11) and print("$(each)")' 2>/dev/null)))
 UV_VERSION := 0.13.9
+SECONDS := 60
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock events bench clean
+.PHONY: help setup demo test check format lock events bench memory fuzz clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,5 +49,11 @@ events: setup ## Rebuild events/ from the readable records
 bench: setup ## Measure the processor
 	$(BIN)/python -m benchmarks
 
+memory: setup ## Measure the processor's peak memory on the worst deliveries there are
+	$(BIN)/python -m benchmarks.memory
+
+fuzz: setup ## Fuzz what reads input, SECONDS for each target (60); Linux on x86-64
+	PYTHONPATH=tests $(BIN)/uv run --isolated --frozen --group fuzz --python $(BIN)/python python -m fuzz --seconds $(SECONDS)
+
 clean: ## Remove what was made here
-	rm -rf .venv .aws-sam .localaws .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .aws-sam .localaws .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz
