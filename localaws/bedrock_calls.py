@@ -5,6 +5,7 @@ response pages of each model family under https://docs.aws.amazon.com/bedrock/la
 (read 2026-11-23). All text is made from a short list of words: nobody ever wrote it.
 """
 
+import gzip
 import random
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
@@ -80,8 +81,23 @@ class Event(msgspec.Struct, frozen=True):
     metadata: Mapping[str, str] | None = None
 
 
-def record(event: Event, origin: Origin, call: Call, bodies: Bodies | None) -> Json:
+class LargeBody(msgspec.Struct, frozen=True):
+    """A body that is too large for the record: where in S3 it lies (`s3://bucket/key`), and what lies there."""
+
+    path: str
+    gzipped: bytes
+
+
+class Record(msgspec.Struct, frozen=True):
+    """The record of a call, and the bodies that Bedrock writes beside the log."""
+
+    entry: Json
+    large_bodies: tuple[LargeBody, ...] = ()
+
+
+def record(event: Event, origin: Origin, call: Call, bodies: Bodies | None) -> Record:
     """Return the record of an answered call; `bodies` is None where their delivery is switched off."""
+    large: list[LargeBody] = []
     entry_input: Json = {"inputContentType": "application/json"}
     entry_output: Json = {"outputContentType": "application/json"}
     if bodies is not None:
@@ -89,20 +105,20 @@ def record(event: Event, origin: Origin, call: Call, bodies: Bodies | None) -> J
             f"s3://{origin.log_bucket}/AWSLogs/{origin.account_id}/BedrockModelInvocationLogs/{origin.region}/"
             f"{event.started:%Y/%m/%d/%H}/data/{event.request_id}"
         )
-        entry_input |= _delivered("inputBody", bodies.request, f"{folder}_input.json.gz")
-        entry_output |= _delivered("outputBody", bodies.response, f"{folder}_output.json.gz")
+        entry_input |= _delivered("inputBody", bodies.request, f"{folder}_input.json.gz", large)
+        entry_output |= _delivered("outputBody", bodies.response, f"{folder}_output.json.gz", large)
     if not (call.blocked and call.operation in {INVOKE, INVOKE_STREAM}):  # these are logged without counts
         entry_input["inputTokenCount"] = call.input_tokens
         if call.cache_read_tokens or call.cache_write_tokens:
             entry_input["cacheReadInputTokenCount"] = call.cache_read_tokens
             entry_input["cacheWriteInputTokenCount"] = call.cache_write_tokens
         entry_output["outputTokenCount"] = call.output_tokens
-    return {**_head(event, origin), "input": entry_input, "output": entry_output, **_tail(event)}
+    return Record({**_head(event, origin), "input": entry_input, "output": entry_output, **_tail(event)}, tuple(large))
 
 
-def failure(event: Event, origin: Origin, error_code: str) -> Json:
+def failure(event: Event, origin: Origin, error_code: str) -> Record:
     """Return the record of a call that Bedrock refused: an error code, no bodies, no counts."""
-    return {**_head(event, origin), "errorCode": error_code, "input": {}, "output": {}, **_tail(event)}
+    return Record({**_head(event, origin), "errorCode": error_code, "input": {}, "output": {}, **_tail(event)})
 
 
 def _head(event: Event, origin: Origin) -> Json:
@@ -129,10 +145,13 @@ def _tail(event: Event) -> Json:
     }
 
 
-def _delivered(key: str, body: Json | list[Json], s3_path: str) -> Json:
-    if len(msgspec.json.encode(body)) > MAX_INLINE_BYTES:
-        return {f"{key}S3Path": s3_path}
-    return {f"{key}Json": body}
+def _delivered(key: str, body: Json | list[Json], s3_path: str, large: list[LargeBody]) -> Json:
+    """Return what the record says of a body; add it to the `large` ones if it does not fit in."""
+    written = msgspec.json.encode(body)
+    if len(written) <= MAX_INLINE_BYTES:
+        return {f"{key}Json": body}
+    large.append(LargeBody(s3_path, gzip.compress(written, compresslevel=1, mtime=0)))
+    return {f"{key}S3Path": s3_path}
 
 
 # ---------------------------------------------------------------- Converse, the same for every model

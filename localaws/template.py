@@ -38,7 +38,7 @@ LEFT_OUT = (
     Omission(
         of="AWS::CloudWatch::Alarm",
         having="Metrics",
-        reason="MiniStack evaluates no metric math and refuses alarms on it",
+        reason="MiniStack evaluates no metric math or query and refuses alarms on them",
     ),
 )
 

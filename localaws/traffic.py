@@ -13,7 +13,7 @@ import msgspec
 
 from localaws import bedrock_calls as calls
 from localaws.account import ACCOUNT_ID
-from localaws.bedrock_calls import Call, Event, Origin, WriteBodies
+from localaws.bedrock_calls import Call, Event, LargeBody, Origin, Record, WriteBodies
 
 MINUTES = 60
 LOG_STREAM = "aws/bedrock/modelinvocations"
@@ -32,10 +32,14 @@ https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogE
 
 
 class LogEvent(msgspec.Struct, frozen=True):
-    """One event of the log group: `timestamp` is its arrival in milliseconds since the epoch."""
+    """One event of the log group: `timestamp` is its arrival in milliseconds since the epoch.
+
+    `large_bodies` are what Bedrock writes into S3 before it, as the message says.
+    """
 
     timestamp: int
     message: str
+    large_bodies: tuple[LargeBody, ...] = ()
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -322,23 +326,40 @@ CAST = (
 )
 
 
-def hour(end: datetime, seed: int = 0, profile_arns: Mapping[Profile, str] | None = None) -> list[LogEvent]:
+def hour(
+    end: datetime,
+    seed: int = 0,
+    profile_arns: Mapping[Profile, str] | None = None,
+    large_bodies_bucket: str = ORIGIN.log_bucket,
+) -> list[LogEvent]:
     """Return the log of the hour before `end`, a whole minute: Bedrock's opening line, then records by arrival.
 
     Calls begin within the hour; records arrive when a call has ended and a few seconds more, some after `end`.
-    `profile_arns` are the ARNs under which `PROFILES` were made; without it each gets its placeholder.
+    `profile_arns` are the ARNs under which `PROFILES` were made; without it each gets its placeholder. Bodies over
+    100 KB lie in `large_bodies_bucket`.
     """
     if end.tzinfo is None or end.second or end.microsecond:
         raise ValueError(f"not a whole minute with a time zone: {end}")
     start = end.astimezone(UTC) - timedelta(minutes=MINUTES)
     text = calls.prose(f"{seed}")
+    origin = msgspec.structs.replace(ORIGIN, log_bucket=large_bodies_bucket)
     opening = LogEvent(_milliseconds(start), PERMISSIONS_LINE)
-    records = (event for each in CAST for event in _log_of(each, start, seed, text, profile_arns or {}))
+    records = (
+        event
+        for each in CAST
+        for event in _log_of(each, start, seed=seed, text=text, profile_arns=profile_arns or {}, origin=origin)
+    )
     return [opening, *sorted(records, key=_arrival)]
 
 
 def _log_of(
-    application: Application, start: datetime, seed: int, text: str, profile_arns: Mapping[Profile, str]
+    application: Application,
+    start: datetime,
+    *,
+    seed: int,
+    text: str,
+    profile_arns: Mapping[Profile, str],
+    origin: Origin,
 ) -> Iterator[LogEvent]:
     draw = random.Random(f"{seed} {application.caller}")  # noqa: S311 - no secret
     model = application.model
@@ -352,13 +373,13 @@ def _log_of(
         if failure is not None:
             failed[failure] += 1
             if failed[failure] % failure.every == 0:
-                entry = calls.failure(event, ORIGIN, failure.error_code)
-                yield _logged(started, draw.randint(40, 300), draw, entry)
+                record = calls.failure(event, origin, failure.error_code)
+                yield _logged(started, draw.randint(40, 300), draw, record)
                 continue
         answered += 1
         call = _call(application, model_id, answered, draw, text)
         bodies = application.write_bodies(call) if application.bodies_delivered else None
-        yield _logged(started, call.latency_ms, draw, calls.record(event, ORIGIN, call, bodies))
+        yield _logged(started, call.latency_ms, draw, calls.record(event, origin, call, bodies))
 
 
 def _starts(arrivals: Arrivals, draw: random.Random) -> Iterator[tuple[int, float]]:
@@ -428,9 +449,10 @@ def _call(application: Application, model_id: str, number: int, draw: random.Ran
     )
 
 
-def _logged(started: datetime, latency_ms: int, draw: random.Random, entry: calls.Json) -> LogEvent:
+def _logged(started: datetime, latency_ms: int, draw: random.Random, record: Record) -> LogEvent:
     delivered_ms = draw.randint(1500, 6000)  # seen: 3.5 to 14.6 s after the start, most of it the call itself
-    return LogEvent(_milliseconds(started) + latency_ms + delivered_ms, msgspec.json.encode(entry).decode())
+    arrival = _milliseconds(started) + latency_ms + delivered_ms
+    return LogEvent(arrival, msgspec.json.encode(record.entry).decode(), record.large_bodies)
 
 
 def _milliseconds(moment: datetime) -> int:
@@ -504,13 +526,13 @@ def _sized(application: Application, started: datetime, size: int, draw: random.
     )
     call = _call(small, model_id, 1, draw, text)
 
-    def entry(call: Call) -> calls.Json:
+    def record(call: Call) -> Record:
         return calls.record(event, ORIGIN, call, application.write_bodies(call))
 
-    missing = max(60, size - len(msgspec.json.encode(entry(call))))
+    missing = max(60, size - len(msgspec.json.encode(record(call).entry)))
     prompt = calls.excerpt(text, draw, missing)
     filled = msgspec.structs.replace(call, prompt=prompt, input_tokens=missing // calls.CHARACTERS_PER_TOKEN)
-    return _logged(started, filled.latency_ms, draw, entry(filled))
+    return _logged(started, filled.latency_ms, draw, record(filled))
 
 
 # ---------------------------------------------------------------- the way into the log group

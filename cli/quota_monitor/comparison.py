@@ -6,10 +6,10 @@ from enum import StrEnum
 
 import msgspec
 
-from bedrock_quota import model_ids, quotas
-from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota import model_ids, quota_codes, quotas
+from bedrock_quota.buckets import EndpointType
 from bedrock_quota.model_ids import Reference
-from bedrock_quota.quotas import ListedQuota, Matched, Refused, Unit
+from bedrock_quota.quotas import ListedQuota, Matched, Refused
 from bedrock_quota.registry import Kind, Model, Registry
 from quota_monitor import spelling
 from quota_monitor.listing import ACTIVE, ListedModel, Listing
@@ -91,7 +91,7 @@ def compare(known: Registry, listing: Listing) -> Comparison:
         gone=tuple(_gone(known, listing)),
         different=(
             *(f"the registry cannot hold the id {each.id!r}" for each in unlisted if not _fits(each.id)),
-            *_differences_of_quotas(known, read),
+            *quota_codes.misfits(known, read),
             *_differences_of_profiles(known, listing),
         ),
         unknown_spellings=tuple(
@@ -203,35 +203,6 @@ def _gone(known: Registry, listing: Listing) -> Iterator[Gone]:
             yield Gone(model, Absence.ABSENT)
         elif ACTIVE not in statuses[model.id]:
             yield Gone(model, Absence.LEGACY)
-
-
-def _differences_of_quotas(known: Registry, read: Iterable[tuple[ListedQuota, Matched | Refused]]) -> Iterator[str]:
-    code_of = {
-        (Bucket(model.id, endpoint_type), Unit(unit)): code
-        for model in known.models
-        for endpoint_type, codes in model.quota_codes.items()
-        for unit, code in msgspec.structs.asdict(codes).items()
-        if code is not None
-    }
-    place_of = {code: place for place, code in code_of.items()}
-    listed_at: dict[tuple[Bucket, Unit], ListedQuota] = {}
-    for quota, found in read:
-        place = (found.bucket, found.unit) if isinstance(found, Matched) else None
-        registered = place_of.get(quota.code)
-        if registered is not None and registered != place:
-            said = _said(place) if place is not None else "not the name of a known model's quota"
-            yield f"{quota.code} is {_said(registered)} in the registry, but its name {quota.name!r} is {said}"
-        elif place is not None and code_of.get(place, quota.code) != quota.code:
-            yield f"{_said(place)} has the code {quota.code}, not the registry's {code_of[place]}"
-        if place is not None:
-            first = listed_at.setdefault(place, quota)
-            if first is not quota:
-                yield f"{_said(place)} is two quotas: {first.name!r} ({first.code}) and {quota.name!r} ({quota.code})"
-
-
-def _said(place: tuple[Bucket, Unit]) -> str:
-    bucket, unit = place
-    return f"{unit.replace('_', ' ')} of {bucket}"
 
 
 def _differences_of_profiles(known: Registry, listing: Listing) -> Iterator[str]:

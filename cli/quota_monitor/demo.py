@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,10 @@ import click
 import msgspec
 from rich.console import Console
 
+from bedrock_quota import invocation_logging
 from bedrock_quota.settings import DEFAULT_NAMESPACE
 from localaws import instance, traffic
+from localaws.bedrock_calls import LargeBody
 from localaws.deployment import Progress
 from localaws.errors import LocalAwsError
 from localaws.instance import Instance
@@ -23,6 +25,7 @@ from quota_monitor.usage import BucketUse, Window
 
 if TYPE_CHECKING:
     import boto3
+    from mypy_boto3_s3 import S3Client
 
 METADATA_KEYS = "team,environment"
 """Tags of the traffic that the demo's stack keeps on its metric lines."""
@@ -84,7 +87,7 @@ def run(running: Instance, seed: int, progress: Progress = lambda _stage, _done,
     cloudwatch = session.client("cloudwatch")
     since = datetime.now(UTC)
     window = _untouched_hour(session, since)
-    events = tuple(traffic.hour(window.end, seed, _profiles(session)))
+    events = tuple(traffic.hour(window.end, seed, _profiles(session), _large_bodies_bucket(session)))
     health = Window(_minute(since), _minute(since) + HOUR)
     before = usage.sums(cloudwatch, DEFAULT_NAMESPACE, OUTCOMES, health)
     log_group = _physical_id(session, running.stack_name, "MetricProcessorLogGroup")
@@ -134,15 +137,25 @@ def _profiles(session: boto3.Session) -> dict[Profile, str]:
     }
 
 
+def _large_bodies_bucket(session: boto3.Session) -> str:
+    """Return where Bedrock delivers bodies that are too large for the log."""
+    found = invocation_logging.large_bodies_of(invocation_logging.read(session.client("bedrock")))
+    if found is None:
+        raise LocalAwsError("the account's invocation logging names no bucket for large bodies")
+    return found.bucket
+
+
 def _write(running: Instance, events: Sequence[LogEvent], processor_log: str, progress: Progress) -> None:
     """Write the events, a batch when the one before is processed: many deliveries at once overwhelm MiniStack."""
-    logs, log_group = running.session().client("logs"), running.outputs["InvocationLogGroupName"]
+    logs, s3 = running.session().client("logs"), running.session().client("s3")
+    log_group = running.outputs["InvocationLogGroupName"]
     with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):  # an earlier demo's
         logs.create_log_stream(logGroupName=log_group, logStreamName=traffic.LOG_STREAM)
     written = 0
     progress(_WRITING, 0, len(events))
     deliveries = running.drain().invocations.get(processor_log, 0)
     for batch in traffic.batches(events):
+        _store([body for event in batch for body in event.large_bodies], s3)
         answer = logs.put_log_events(
             logGroupName=log_group,
             logStreamName=traffic.LOG_STREAM,
@@ -154,6 +167,13 @@ def _write(running: Instance, events: Sequence[LogEvent], processor_log: str, pr
         running.drain({processor_log: deliveries})
         written += len(batch)
         progress(_WRITING, written, len(events))
+
+
+def _store(bodies: Iterable[LargeBody], s3: S3Client) -> None:
+    """Write large bodies where the log says they are."""
+    for body in bodies:
+        bucket, _, key = body.path.removeprefix("s3://").partition("/")
+        s3.put_object(Bucket=bucket, Key=key, Body=body.gzipped)
 
 
 def _wait_until_accounted(

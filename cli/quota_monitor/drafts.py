@@ -83,8 +83,9 @@ def _provider_lines(provider: Provider) -> Iterator[str]:
 def _model_lines(new: NewModel, provider: Provider, known: Registry, listing: Listing) -> Iterator[str]:
     listed = new.listed
     where = f"ListFoundationModels in {listing.region}, {listing.day}"
-    limit = provider.max_output_tokens if new.kind is Kind.TEXT else None
-    source = where if limit is None else f"{where}; output limit assumed, the provider's largest"
+    largest = max(provider.max_output_tokens, known.provider_by_id[ANY_PROVIDER].max_output_tokens)
+    limit = largest if new.kind is Kind.TEXT else None  # too much rather than too little: reservations are shown high
+    source = where if limit is None else f"{where}; output limit assumed, the largest of the provider or any other"
     burndown = _assumed(provider.burndown, f"assumed, {provider.name}'s rate for a model that is not listed", listing)
     reached = _clean(", ".join(new.reached)) or "unknown"
     yield f"# Reached: {reached}. To review: kind, output limit, burndown, quota names."
@@ -102,7 +103,10 @@ def _model_lines(new: NewModel, provider: Provider, known: Registry, listing: Li
     yield _line("burndown", _burndown(burndown))
     if new.spellings:
         yield _line("quota_names", f"[{', '.join(map(_text, new.spellings))}]")
-    for endpoint_type, codes in _codes(new, known, listing).items():
+    codes_of = _codes(new, known, listing)
+    if EndpointType.LATENCY_OPTIMIZED in codes_of:
+        yield _line("latency_optimized", "true")
+    for endpoint_type, codes in codes_of.items():
         pairs = ", ".join(f"{unit} = {_text(code)}" for unit, code in codes.items())
         yield f"quota_codes.{endpoint_type} = {{ {pairs} }}"
     yield _line("source", _text(source))

@@ -1,27 +1,14 @@
 """`quota-monitor failed`: deliveries that the processor failed at, and a way to process them after all."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import boto3
 import click
-from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from quota_monitor import failed_deliveries
-
-
-def _of_a_stack(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say which deployed stack it is about."""
-    for option in (
-        click.option("--region", help="AWS Region of the stack."),
-        click.option("--profile", help="AWS profile."),
-        click.option("--stack-name", default="bedrock-quota-monitor", show_default=True, help="Name of the stack."),
-    ):
-        command = option(command)
-    return command
+from quota_monitor.stacks import explained, of_a_stack
 
 
 @click.group()
@@ -29,19 +16,11 @@ def failed() -> None:
     """Look at the deliveries that could not be processed, and process them again."""
 
 
-@contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except (BotoCoreError, ClientError) as error:
-        raise click.ClickException(str(error)) from error
-
-
 @failed.command("list")
-@_of_a_stack
+@of_a_stack
 def show(stack_name: str, profile: str | None, region: str | None) -> None:
     """List them, the oldest first."""
-    with _explained():
+    with explained():
         session = boto3.Session(profile_name=profile, region_name=region)
         where = failed_deliveries.place(session, stack_name)
         kept = failed_deliveries.kept(session, where.bucket)
@@ -51,12 +30,12 @@ def show(stack_name: str, profile: str | None, region: str | None) -> None:
 
 
 @failed.command()
-@_of_a_stack
+@of_a_stack
 def replay(stack_name: str, profile: str | None, region: str | None) -> None:
     """Process them again, in order; what succeeds is deleted, what fails again stays."""
     console = Console(stderr=True, highlight=False)
     problems = []
-    with _explained():
+    with explained():
         session = boto3.Session(profile_name=profile, region_name=region)
         where = failed_deliveries.place(session, stack_name)
         kept = failed_deliveries.kept(session, where.bucket)

@@ -2,7 +2,7 @@
 
 import click
 
-from quota_monitor import demo, events, failed, local, registry
+from quota_monitor import cost, demo, doctor, events, failed, local, registry
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -10,6 +10,8 @@ def main() -> None:
     """Amazon Bedrock quotas against what is reserved and consumed, minute by minute."""
 
 
+main.add_command(cost.cost)
+main.add_command(doctor.doctor)
 main.add_command(failed.failed)
 main.add_command(local.local)
 main.add_command(demo.demo)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from datetime import date
 
 from bedrock_quota.registry import ANY_PROVIDER, Burndown, Kind, Model, Provider, Registry
 
@@ -57,10 +58,10 @@ def history(known: Registry, model: Model) -> tuple[Burndown, ...]:
 
 def _section(known: Registry, provider: Provider) -> Iterator[str]:
     sources: dict[str, int] = {}
-    models = [model for model in known.models if known.provider_of(model.id) is provider]
+    models = [model for model in known.models if known.provider_of(model.id).id == provider.id]
     yield f"## {_cell(provider.name)}"
     yield ""
-    yield _assumption(provider)
+    yield _assumption(known, provider)
     yield ""
     if models:
         yield _row(_HEADINGS)
@@ -71,12 +72,13 @@ def _section(known: Registry, provider: Provider) -> Iterator[str]:
         yield ""
 
 
-def _assumption(provider: Provider) -> str:
+def _assumption(known: Registry, provider: Provider) -> str:
     subject = "provider" if provider.id == ANY_PROVIDER else f"model of {_cell(provider.name)}"
-    rate = provider.burndown[-1]
+    rate = known.burndown_of(f"{provider.id}.", date.max).rate
+    most = known.provider_by_id[provider.id].max_output_tokens
     return (
-        f"A {subject} that is not on this page counts at {rate.rate:g}× and, where a request gives no limit, with "
-        f"{provider.max_output_tokens:,} output tokens."
+        f"A {subject} that is not on this page counts at {rate:g}× and, where a request gives no limit, with "
+        f"{most:,} output tokens."
     )
 
 
@@ -88,7 +90,8 @@ def _cells(model: Model, rates: tuple[Burndown, ...], sources: dict[str, int]) -
     yield _amount(model.default_max_tokens)
     yield f"{rates[0].rate:g}×" if len(rates) == 1 else ", ".join(f"{each.rate:g}× from {each.since}" for each in rates)
     yield rates[-1].status
-    yield "<br>".join(map(_cell, model.quota_names)) or "–"
+    shared = f"those of `{model.shares_quotas_with}`" if model.shares_quotas_with else "–"
+    yield "<br>".join(map(_cell, model.quota_names)) or shared
     read_in = [f"{'limit' if model.kind is Kind.TEXT else 'id'} {_number(sources, model.source)}"]
     read_in += [f"rate {_number(sources, each)}" for each in dict.fromkeys(rate.source for rate in rates)]
     yield ", ".join(read_in)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import click
 
+from bedrock_quota import completeness
 from bedrock_quota.errors import RegistryError
 from bedrock_quota.registry import Registry, read_sources
-from quota_monitor import completeness, models_page, registry_schema, registry_sync
+from quota_monitor import models_page, registry_schema, registry_sync
 from quota_monitor.checkout import ROOT
 from quota_monitor.listing import ListingError
 

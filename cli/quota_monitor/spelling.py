@@ -9,7 +9,9 @@ from bedrock_quota.quotas import Matched, QuotaName, Unit
 from bedrock_quota.registry import Kind, Model
 
 _VERSION_1 = re.compile(r"-v1(?::\d+)?")
-_PROBE = Model(id="probe.probe", name="probe", kind=Kind.TEXT, source="probe")
+_PROBE = Model(
+    id="probe.probe", name="probe", kind=Kind.TEXT, source="probe", latency_optimized=True, long_context_above=0
+)
 
 MAX_SIMILAR = 5
 

@@ -125,7 +125,7 @@ def collect(
     cloudwatch = session.client("cloudwatch")
     metric_lines = list(_metric_lines(session.client("logs"), log_group, window, since))
     callers, throttled = _callers(metric_lines), _throttled(metric_lines)
-    buckets = sorted(fetching.buckets_in_use(cloudwatch, namespace) | throttled.keys())
+    buckets = sorted(fetching.buckets_called(cloudwatch, namespace) | throttled.keys())
     minutes = _minutes(cloudwatch, namespace, buckets, window)
     quotas = _quotas(cloudwatch, namespace, buckets)
     return [
@@ -151,7 +151,7 @@ def sums(cloudwatch: CloudWatchClient, namespace: str, names: Iterable[str], win
 
 def has_calls(cloudwatch: CloudWatchClient, namespace: str, window: Window) -> bool:
     """Whether any bucket had a call in the window."""
-    series = [Series("ConsumedTokens", "SampleCount", each) for each in fetching.buckets_in_use(cloudwatch, namespace)]
+    series = [Series("ConsumedTokens", "SampleCount", each) for each in fetching.buckets_called(cloudwatch, namespace)]
     return any(read(cloudwatch, namespace, series, window).values())
 
 

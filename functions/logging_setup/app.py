@@ -30,6 +30,7 @@ def _act(event: Mapping[str, Any]) -> Mapping[str, str]:
         log_group=given["LogGroupName"],
         role_arn=given["RoleArn"],
         retention_days=int(given["RetentionDays"]),
+        large_bodies_bucket=given["LargeBodiesBucket"],
         own_log_groups=tuple(given["OwnLogGroups"]),
     )
     found = invocation_logging.set_up(bedrock, clients.logs(), wanted)

@@ -2,21 +2,21 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.utilities.parameters import SSMProvider
 
-from bedrock_quota import clients, custom_resources, drift, fetching, lines, registry, settings, state
+from bedrock_quota import clients, custom_resources, drift, fetching, lines, registry, renewal, settings, state
 from bedrock_quota.errors import QuotaFetchError
-from bedrock_quota.fetching import Fetch, Sources
+from bedrock_quota.fetching import Sources
+from bedrock_quota.registry import Registry
+from bedrock_quota.renewal import Shelf
 from bedrock_quota.settings import Settings
+from bedrock_quota.snapshots import Stored
 
 logger = Logger(service="bedrock_quota")
-
-NO_OVERRIDES = "{}"
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, int] | None:
@@ -44,14 +44,16 @@ def _fetch() -> dict[str, int]:
     given = settings.from_environment(os.environ)
     known = registry.load(registry.COMPILED.read_bytes())
     now = datetime.now(UTC)
-    before = state.read_snapshot(given.state_table, clients.state()) if given.state_table else None
-    fetched = fetching.fetch(_sources(given, list(known.provider_by_id), now), known, before, given.always, now)
-    if given.state_table:
-        state.write_snapshot(given.state_table, clients.state(), fetched.snapshot)
+    fetched = renewal.renew(
+        _sources(given, known, now), known, given.always, now, shelf=_shelf(given), tell=_tell(given)
+    )
     written = lines.of_quotas(given.namespace, now.timestamp(), fetched.quotas, fetched.changes)
     sys.stdout.write(b"".join(line + b"\n" for line in written).decode())
     sys.stdout.flush()
-    _tell(fetched, given.topic_arn)
+    for sentence in (*fetched.notices, *fetched.remarks):
+        logger.warning(sentence)
+    for problem in fetched.problems:
+        logger.error(problem)
     counts = {
         "listed": fetched.listed,
         "buckets": len(fetched.snapshot.quotas),
@@ -64,32 +66,38 @@ def _fetch() -> dict[str, int]:
     return counts
 
 
-def _sources(given: Settings, providers: list[str], now: datetime) -> Sources:
-    def overrides() -> str:
-        if given.overrides_parameter is None:
-            return NO_OVERRIDES
-        provider = SSMProvider(boto3_client=clients.parameters())
-        return str(provider.get(given.overrides_parameter, force_fetch=True) or NO_OVERRIDES)
-
+def _sources(given: Settings, known: Registry, now: datetime) -> Sources:
     return Sources(
-        overrides=overrides,
+        overrides=lambda: fetching.stored_overrides(given.overrides_parameter, clients.parameters()),
         quotas=lambda: fetching.list_quotas(clients.service_quotas()),
-        in_use=lambda: fetching.buckets_in_use(clients.cloudwatch(), given.namespace),
+        in_use=lambda: (
+            fetching.buckets_called(clients.cloudwatch(), given.namespace)
+            | fetching.buckets_refused(clients.cloudwatch(), known)
+        ),
         profiles=lambda: fetching.application_profiles(clients.bedrock_settings()),
-        applied=lambda: drift.measured(clients.cloudwatch(), providers, now),
+        applied=lambda: drift.measured(clients.cloudwatch(), known.id_prefixes, now),
     )
 
 
-def _tell(fetched: Fetch, topic_arn: str | None) -> None:
-    """Write what is new into the log, and to the topic what somebody may have to act on."""
-    for sentence in (*fetched.notices, *fetched.remarks):
-        logger.warning(sentence)
-    for problem in fetched.problems:
-        logger.error(problem)
-    if fetched.notices and topic_arn:
-        count = len(fetched.notices)
-        clients.notifications().publish(
-            TopicArn=topic_arn,
-            Subject=f"Bedrock quotas: {count} change{'s' if count > 1 else ''}",
-            Message="\n".join(fetched.notices)[:200_000],
-        )
+def _shelf(given: Settings) -> Shelf:
+    table = given.state_table
+    if table is None:
+        return Shelf(read=Stored, write=lambda _snapshot, _version: None)
+    return Shelf(
+        read=lambda: state.read_stored(table, clients.state()),
+        write=lambda snapshot, version: state.write_snapshot(table, clients.state(), snapshot, version),
+    )
+
+
+def _tell(given: Settings) -> Callable[[tuple[str, ...]], None]:
+    """Return what sends notices to the topic; without one, the log has them."""
+
+    def tell(notices: tuple[str, ...]) -> None:
+        if given.topic_arn:
+            clients.notifications().publish(
+                TopicArn=given.topic_arn,
+                Subject=f"Bedrock quotas: {len(notices)} change{'s' if len(notices) > 1 else ''}",
+                Message="\n".join(notices)[:200_000],  # SNS takes 256 KB
+            )
+
+    return tell

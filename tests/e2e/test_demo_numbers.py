@@ -1,22 +1,34 @@
 """The demo: an hour of traffic through the deployed stack, against an independent sum over the same records."""
 
+import gzip
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from oracle import facts_of, sum_up
 
 from localaws import traffic
 from localaws.instance import Instance
+from localaws.traffic import LogEvent
 from quota_monitor import demo
 from quota_monitor.checkout import ROOT
+
+
+def whole(event: LogEvent) -> dict[str, Any]:
+    """Return a record with its request body, wherever Bedrock delivered that."""
+    record: dict[str, Any] = json.loads(event.message)
+    for body in event.large_bodies:
+        if body.path == record["input"].get("inputBodyS3Path"):
+            record["input"]["inputBodyJson"] = json.loads(gzip.decompress(body.gzipped))
+    return record
 
 
 def test_the_demos_numbers_are_those_of_an_independent_sum(local: Instance) -> None:
     # when the demo's traffic has gone through the stack
     shown = demo.run(local, seed=1)
     # then what CloudWatch says is what AWS's rules, written down a second time, make of the records
-    records = [json.loads(event.message) for event in shown.sent if event.message != traffic.PERMISSIONS_LINE]
+    records = [whole(event) for event in shown.sent if event.message != traffic.PERMISSIONS_LINE]
     profiles = {
         summary["inferenceProfileArn"]: (
             profile.copy_from.partition("foundation-model/")[2],
@@ -32,6 +44,10 @@ def test_the_demos_numbers_are_those_of_an_independent_sum(local: Instance) -> N
     called = [use for use in shown.uses if use.requests]
     assert {(use.bucket.model_id, use.bucket.endpoint_type.value) for use in called} == set(expected.buckets)
     assert len(expected.buckets) >= 8
+    # with requests too large for the log among them: their max_tokens was read from S3
+    agent = expected.buckets["anthropic.claude-opus-4-6-v1", "global-cross-region"]
+    assert sum(each.unknown for each in agent.values()) == 0
+    assert any("inputBodyS3Path" in record["input"] for record in records if "claude-opus-4-6" in record["modelId"])
     # and the bucket with a quota of 0, where every call fails, is shown all the same
     (refused,) = [use for use in shown.uses if not use.requests]
     assert (refused.token_quota, refused.throttled_requests > 0) == (0, True)

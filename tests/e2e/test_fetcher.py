@@ -24,15 +24,14 @@ LOG = "/aws/lambda/quota-e2e-quota-fetcher"
 
 @pytest.fixture
 def override(local: Instance) -> Iterator[Callable[[str], None]]:
-    """Write the parameter of overrides; afterwards it is as it was."""
+    """Write the parameter of overrides, which the stack does not make; afterwards there is none again."""
     parameters, name = local.session().client("ssm"), local.outputs["RegistryOverridesParameter"]
-    before = parameters.get_parameter(Name=name)["Parameter"]["Value"]
 
     def write(value: str) -> None:
-        parameters.put_parameter(Name=name, Value=value, Overwrite=True)
+        parameters.put_parameter(Name=name, Type="String", Value=value, Overwrite=True)
 
     yield write
-    write(before)
+    parameters.delete_parameter(Name=name)
 
 
 @pytest.fixture

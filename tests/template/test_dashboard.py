@@ -1,23 +1,41 @@
-"""The dashboard's body, which no linter reads: its layout, and that it shows metrics there are."""
+"""The dashboard's body, which no linter reads: its structure, its layout, and that it shows metrics there are."""
 
+import json
 import re
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
-from records import MINUTE, NOW, SONNET, Process, ReadLine, converse
+from records import MINUTE, NOW, SONNET, Process, ReadLine, converse, failed
 from samcli.yamlhelper import yaml_parse
 
-from bedrock_quota import lines
+from bedrock_quota import lines, processing
 from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.delivery import Delivery
 from bedrock_quota.quotas import BucketQuota
 
-TEMPLATE = Path(__file__).parents[2] / "template.yaml"
+TESTS = Path(__file__).parents[1]
+TEMPLATE = TESTS.parent / "template.yaml"
+SCHEMA = jsonschema.Draft7Validator(json.loads((TESTS / "data" / "dashboard_body.schema.json").read_bytes()))
 Tree = dict[str, Any]
-NAMESPACE = {"Ref": "MetricsNamespace"}
+
+NAMESPACE = "Bedrock/Quotas"
+MODEL, ENDPOINT = "chosen-model", "chosen-endpoint"
+VALUES = {
+    "AWS::Region": "us-east-1",
+    "AWS::Partition": "aws",
+    "AWS::StackName": "stack",
+    "MetricsNamespace": NAMESPACE,
+    "AlarmThresholdPercent": 80,
+    "MetricProcessorFunction": "processor",
+    "MetricProcessorLogGroup": "/aws/lambda/processor",
+    "QuotaFetcherLogGroup": "/aws/lambda/fetcher",
+    "QuotaDashboard": "stack-us-east-1",
+    "AlarmTopic": "arn:topic",
+}
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +44,57 @@ def template() -> Tree:
     return found
 
 
-@pytest.fixture
-def body(template: Tree) -> Tree:
-    found: Tree = template["Resources"]["QuotaDashboard"]["Properties"]["DashboardBody"]["Fn::ToJsonString"]
+@pytest.fixture(params=["", "team,environment"], ids=["no tags", "tags"])
+def body(template: Tree, request: pytest.FixtureRequest) -> Tree:
+    """The body as CloudFormation would make it, without keys of requestMetadata and with some."""
+    properties = template["Resources"]["QuotaDashboard"]["Properties"]
+    found: Tree = Resolver({**VALUES, "RequestMetadataKeys": request.param}, template)(properties["DashboardBody"])
     return found
+
+
+class Resolver:
+    """CloudFormation's functions, as far as this template uses them in a dashboard or an alarm."""
+
+    def __init__(self, values: Mapping[str, Any], template: Tree) -> None:
+        self._values, self._template = values, template
+
+    def __call__(self, node: Any) -> Any:
+        if isinstance(node, list):
+            return [self(each) for each in node]
+        if not isinstance(node, dict):
+            return node
+        if len(node) == 1:
+            ((function, argument),) = node.items()
+            if function in FUNCTIONS:
+                return FUNCTIONS[function](self, argument)
+        return {key: self(value) for key, value in node.items()}
+
+    def ref(self, name: str) -> Any:
+        return self._values[name]
+
+    def sub(self, given: Any) -> str:
+        text, own = (given, {}) if isinstance(given, str) else (given[0], self(given[1]))
+        return re.sub(r"\$\{([\w:.]+)\}", lambda found: str({**self._values, **own}[found[1]]), text)
+
+    def one_of(self, given: Any) -> Any:
+        condition, yes, no = given
+        assert condition == "HasMetadataKeys"
+        return self(yes if self._values["RequestMetadataKeys"] else no)
+
+    def in_map(self, given: Any) -> Any:
+        name, first, second = self(given)
+        return self._template["Mappings"][name][first][second]
+
+
+FUNCTIONS: dict[str, Callable[[Resolver, Any], Any]] = {
+    "Ref": Resolver.ref,
+    "Fn::Sub": Resolver.sub,
+    "Fn::If": Resolver.one_of,
+    "Fn::FindInMap": Resolver.in_map,
+    "Fn::Select": lambda resolve, given: resolve(given[1])[given[0]],
+    "Fn::Split": lambda resolve, given: resolve(given[1]).split(given[0]),
+    "Fn::ToJsonString": lambda resolve, given: resolve(given),
+}
 
 
 def graphs(body: Tree) -> list[Tree]:
@@ -41,20 +106,44 @@ def rows(body: Tree) -> Iterator[list[Any]]:
         yield from graph["metrics"]
 
 
+def options(row: list[Any]) -> Tree:
+    return row[-1] if isinstance(row[-1], dict) else {}
+
+
+def expressions(body: Tree) -> list[str]:
+    return [options(row)["expression"] for row in rows(body) if "expression" in options(row)]
+
+
+def queries(body: Tree) -> list[str]:
+    return [widget["properties"]["query"] for widget in body["widgets"] if widget["type"] == "log"]
+
+
 @pytest.fixture
-def published(process: Process, read_line: ReadLine) -> set[tuple[str, tuple[str, ...]]]:
-    """Name and dimensions of every metric that the functions can publish."""
+def written(process: Process, read_line: ReadLine) -> list[Tree]:
+    """A line of each kind that the functions write."""
     bucket = Bucket(SONNET, EndpointType.REGIONAL)
     quotas = {bucket: BucketQuota(tokens_per_minute=1_000, requests_per_minute=10)}
-    outcome = process([converse()], quotas=quotas)
-    written = [*outcome.lines, *lines.of_quotas("Bedrock/Quotas", MINUTE, quotas)]
+    outcome = process([converse(), failed()], quotas=quotas)
+    again = processing.duplicate(Delivery("DATA_MESSAGE"), NAMESPACE, NOW)
+    of_quotas = lines.of_quotas(NAMESPACE, MINUTE, {bucket: BucketQuota(0, 10)})
+    return [read_line(line) for line in (*outcome.lines, again, *of_quotas)]
+
+
+@pytest.fixture
+def published(written: list[Tree]) -> set[tuple[str, tuple[str, ...]]]:
+    """Name and dimensions of every metric that the functions can publish."""
     return {
         (metric["Name"], tuple(dimensions))
-        for line in map(read_line, written)
+        for line in written
+        if "_aws" in line
         for directive in line["_aws"]["CloudWatchMetrics"]
         for dimensions in directive["Dimensions"]
         for metric in directive["Metrics"]
     }
+
+
+def test_the_body_is_of_the_documented_structure(body: Tree) -> None:
+    assert [f"{list(each.absolute_path)}: {each.message}"[:300] for each in SCHEMA.iter_errors(body)] == []
 
 
 def test_widgets_stay_inside_24_columns_and_do_not_overlap(body: Tree) -> None:
@@ -65,92 +154,232 @@ def test_widgets_stay_inside_24_columns_and_do_not_overlap(body: Tree) -> None:
             for y in range(widget["y"], widget["y"] + widget["height"])
         }
 
-    assert len(body["widgets"]) > 3
     for widget in body["widgets"]:
-        assert widget["x"] >= 0
-        assert widget["width"] >= 1
-        assert widget["height"] >= 1
         assert widget["x"] + widget["width"] <= 24
     assert [pair for pair in combinations(body["widgets"], 2) if cells(pair[0]) & cells(pair[1])] == []
+    # and every row is full: nothing moves up into a gap
+    deepest = max(widget["y"] + widget["height"] for widget in body["widgets"])
+    assert sum(len(cells(widget)) for widget in body["widgets"]) == 24 * deepest
 
 
-def test_graphs_name_metrics_that_are_published(body: Tree, published: set[tuple[str, tuple[str, ...]]]) -> None:
+def test_graphs_name_metrics_that_are_published_with_exactly_those_dimensions(
+    body: Tree, published: set[tuple[str, tuple[str, ...]]]
+) -> None:
     named = set()
     for row in rows(body):
-        if row[0] == NAMESPACE:
-            plain = [each for each in row if not isinstance(each, dict)]  # without namespace and options
-            named.add((plain[0], tuple(plain[1::2])))
-        else:
-            assert row[0].keys() >= {"expression"}, row
+        plain = [each for each in row if isinstance(each, str)]
+        if plain and plain[0] == NAMESPACE:
+            named.add((plain[1], tuple(plain[2::2])))
 
     assert ("ReservedTokens", ("ModelId", "EndpointType")) in named
     assert ("TokenQuota", ("ModelId", "EndpointType")) in named
     assert ("RecordsRejected", ()) in named
-    assert named <= published
+    assert named - published == set()
+
+
+OF_AWS = {
+    "InvocationThrottles", "InvocationClientErrors", "InvocationServerErrors", "EstimatedTPMQuotaUsage",
+    "ModelInvocationLogsCloudWatchDeliveryFailure",
+}  # fmt: skip
+"""https://docs.aws.amazon.com/bedrock/latest/userguide/monitoring-runtime-metrics.html (read 2026-11-23)."""
 
 
 def test_searches_look_for_metrics_that_are_published(body: Tree, published: set[tuple[str, tuple[str, ...]]]) -> None:
-    texts = [row[0]["expression"]["Fn::Sub"] for row in rows(body) if "Fn::Sub" in str(row[0])]
-    texts += [variable["search"]["Fn::Sub"] for variable in body["variables"] if "search" in variable]
-    assert len(texts) >= 3
+    texts = [each for each in expressions(body) if "SEARCH" in each]
+    texts += [variable["search"] for variable in body["variables"]]
+    ours = 0
     for text in texts:
-        # In quotes, for a namespace may have characters that mean something in a search
-        found = re.search(r'\{"\$\{MetricsNamespace\}",(?P<dimensions>[\w,]+)\} MetricName="(?P<name>\w+)"', text)
-        assert found, text
-        assert (found["name"], tuple(found["dimensions"].split(","))) in published
+        # our namespace in quotes, for it may have characters that mean something in a search
+        found = re.search(r'\{"Bedrock/Quotas",(?P<dimensions>[\w,]+)\} MetricName="(?P<name>\w+)"', text)
+        if found:
+            ours += 1
+            assert (found["name"], tuple(found["dimensions"].split(","))) in published
+        else:
+            (name,) = re.findall(r'MetricName="(\w+)"', text)
+            assert "AWS/Bedrock" in text
+            assert name in OF_AWS
+    assert ours >= 8
 
 
 def test_ids_are_unique_in_a_graph_and_expressions_use_ids_there_are(body: Tree) -> None:
     for graph in graphs(body):
-        options = [row[-1] for row in graph["metrics"] if isinstance(row[-1], dict) and row[-1] != NAMESPACE]
-        ids = [option["id"] for option in options if "id" in option]
+        ids = [options(row)["id"] for row in graph["metrics"] if "id" in options(row)]
         assert len(ids) == len(set(ids))
-        assert all(re.fullmatch(r"[a-z]\w*", each) for each in ids)
-        for option in options:
-            expression = option.get("expression")
-            if isinstance(expression, str):
-                assert set(re.findall(r"\b[a-z]\w*\b", expression)) <= set(ids)
+        for row in graph["metrics"]:
+            expression = re.sub(r"'[^']*'", "", options(row).get("expression", ""))
+            assert set(re.findall(r"\b[a-z]\w*\b", expression)) <= set(ids), expression
 
 
-def test_tokens_per_minute_are_summed_over_a_minute(body: Tree) -> None:
+def test_shares_and_tokens_are_summed_over_a_minute(body: Tree) -> None:
     for graph in graphs(body):
-        assert graph["period"] == 60
-        assert graph["region"] == {"Ref": "AWS::Region"}
         for row in graph["metrics"]:
             if row[0] == NAMESPACE and row[1] in {"ReservedTokens", "ConsumedTokens"}:
-                assert row[-1]["stat"] in {"Sum", "SampleCount"}
+                assert options(row)["stat"] in {"Sum", "SampleCount"}
+                assert graph["period"] == 60
+            if row[0] == NAMESPACE and row[1].endswith("Percent"):
+                assert (options(row)["stat"], graph["period"]) == ("Sum", 60)
+    percents = [each for each in expressions(body) if "QuotaPercent" in each]
+    assert len(percents) == 6
+    assert all("'Sum', 60)" in each for each in percents)
 
 
 def test_quotas_are_drawn_as_they_are_and_not_added_up(body: Tree) -> None:
     # Every line of a minute carries the quota, so only its maximum (or minimum, or average) is the quota.
     drawn = [row for row in rows(body) if row[0] == NAMESPACE and row[1] in {"TokenQuota", "RequestQuota"}]
 
-    assert sorted(row[1] for row in drawn) == ["RequestQuota", "TokenQuota"]
-    assert {row[-1]["stat"] for row in drawn} == {"Maximum"}
+    assert sorted(row[1] for row in drawn) == ["RequestQuota", "RequestQuota", "TokenQuota", "TokenQuota"]
+    assert {options(row)["stat"] for row in drawn} == {"Maximum"}
 
 
-def test_endpoint_types_to_choose_from_are_those_there_are(body: Tree) -> None:
-    (variable,) = [each for each in body["variables"] if each["property"] == "EndpointType"]
-    values = [each["value"] for each in variable["values"]]
-
-    assert sorted(values) == sorted(EndpointType)
-    assert variable["defaultValue"] in values
-
-
-def test_variables_change_every_graph_of_one_bucket(body: Tree) -> None:
-    assert {variable["property"] for variable in body["variables"]} == {"ModelId", "EndpointType"}
+def test_variables_change_every_graph_query_and_heading_of_one_bucket(body: Tree) -> None:
+    assert [(each["type"], each["pattern"]) for each in body["variables"]] == [
+        ("pattern", MODEL),
+        ("pattern", ENDPOINT),
+    ]
     with_dimensions = [row for row in rows(body) if "ModelId" in row]
-    assert len(with_dimensions) >= 5
+    assert len(with_dimensions) >= 10
     for row in with_dimensions:
-        assert row[2] == "ModelId"
-        assert row[4] == "EndpointType"
+        assert row[2:6] == ["ModelId", MODEL, "EndpointType", ENDPOINT]
+    assert sum(f'ModelId = "{MODEL}" and EndpointType = "{ENDPOINT}"' in each for each in queries(body)) == 3
+    # and the placeholders stand for nothing else
+    text = json.dumps(body["widgets"])
+    assert text.count(MODEL) >= text.count(ENDPOINT) > 10
+
+
+def test_queries_read_our_own_logs_by_fields_that_their_lines_have(body: Tree, written: list[Tree]) -> None:
+    fields = {name for line in written for name in line} | {"application_profile", "request_metadata"}
+    found = queries(body)
+    assert len(found) >= 6
+    for query in found:
+        first, *commands = query.split("\n")
+        assert first in {f"SOURCE '{VALUES['MetricProcessorLogGroup']}'", f"SOURCE '{VALUES['QuotaFetcherLogGroup']}'"}
+        assert all(command.startswith("| ") for command in commands)
+        assert unknown_fields(commands, fields) == set()
+
+
+KEYWORDS = {
+    "filter", "stats", "sort", "limit", "fields", "display", "by", "as", "and", "or", "not", "desc", "asc", "in",
+    "like", "sum", "avg", "max", "min", "pct", "count", "latest", "ispresent", "coalesce",
+}  # fmt: skip
+
+
+def unknown_fields(commands: list[str], fields: set[str]) -> set[str]:
+    """Return the names in a Logs Insights query that are no field of a line, nor made by the query itself."""
+    text = " ".join(re.sub(r'"[^"]*"', "", command) for command in commands if not command.lstrip().startswith("#"))
+    made = set(re.findall(r"\bas (\w+)", text))
+    named = {name.partition(".")[0] for name in re.findall(r"[A-Za-z_][\w.]*", text.replace("`", ""))}
+    return named - KEYWORDS - made - fields
+
+
+def test_saved_queries_read_the_processors_log_by_fields_that_its_lines_have(
+    template: Tree, written: list[Tree]
+) -> None:
+    saved = {
+        logical_id: resource["Properties"]
+        for logical_id, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::Logs::QueryDefinition"
+    }
+    fields = {name for line in written for name in line} | {"application_profile"}
+    assert len(saved) == 5
+    for query in saved.values():
+        assert query["LogGroupNames"] == [{"Ref": "MetricProcessorLogGroup"}]
+        assert query["Name"]["Fn::Sub"].startswith("${AWS::StackName}/")
+        commands = [line for line in query["QueryString"].split("\n") if not line.startswith("#")]
+        assert unknown_fields(commands, fields) == set()
+
+
+# The colour-blind
+
+
+VISION = {
+    "usual": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    "protanopia": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),
+    "deuteranopia": ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881)),
+}
+"""Machado, Oliveira and Fernandes, "A physiologically-based model for simulation of color vision deficiency", 2009:
+matrices for linear RGB at full severity."""
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_colours_of_one_graph_can_be_told_apart_by_the_colour_blind(body: Tree, vision: str) -> None:
+    for graph in graphs(body):
+        drawn = {options(row)["color"] for row in graph["metrics"] if "color" in options(row)}
+        drawn |= {each["color"] for each in graph.get("annotations", {}).get("horizontal", [])}
+        for one, other in combinations(sorted(drawn), 2):
+            apart = distance(seen(one, vision), seen(other, vision))
+            assert apart > 11, f"{graph['title']}: {one} and {other} are {apart:.0f} apart with {vision}"
+
+
+def seen(colour: str, vision: str) -> tuple[float, float, float]:
+    """Return CIE L*a*b* of a colour as somebody with that vision sees it."""
+    channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    r, g, b = (min(1.0, max(0.0, sum(w * c for w, c in zip(row, linear, strict=True)))) for row in VISION[vision])
+    x = (0.4124 * r + 0.3576 * g + 0.1805 * b) / 0.95047
+    y = 0.2126 * r + 0.7152 * g + 0.0722 * b
+    z = (0.0193 * r + 0.1192 * g + 0.9505 * b) / 1.08883
+    fx, fy, fz = (t ** (1 / 3) if t > 0.008856 else 7.787 * t + 16 / 116 for t in (x, y, z))
+    return 116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)
+
+
+def distance(one: tuple[float, float, float], other: tuple[float, float, float]) -> float:
+    """CIE76: below 10 a difference must be looked for."""
+    return float(sum((a - b) ** 2 for a, b in zip(one, other, strict=True)) ** 0.5)
+
+
+# Alarms on any bucket
+
+
+METRICS_INSIGHTS = re.compile(
+    r'SELECT (?P<function>SUM|AVG|MAX|MIN|COUNT)\((?P<metric>\w+)\) FROM SCHEMA\("(?P<namespace>[^"]+)", '
+    r"(?P<dimensions>[\w, ]+)\) GROUP BY (?P<groups>[\w, ]+) ORDER BY (?P<order>SUM|AVG|MAX|MIN|COUNT)\(\) DESC"
+)
+"""As far as these alarms use it: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch-metrics-insights-querylanguage.html
+(read 2026-11-23). An alarm on several series needs GROUP BY and ORDER BY."""
+
+
+@pytest.mark.parametrize(
+    ("logical_id", "metric"),
+    [
+        ("ReservedQuotaAlarm", "ReservedQuotaPercent"),
+        ("ConsumedQuotaAlarm", "ConsumedQuotaPercent"),
+        ("RequestQuotaAlarm", "RequestQuotaPercent"),
+    ],
+)
+def test_one_alarm_watches_every_bucket_by_itself(
+    template: Tree, published: set[tuple[str, tuple[str, ...]]], logical_id: str, metric: str
+) -> None:
+    alarm = Resolver(VALUES, template)(template["Resources"][logical_id]["Properties"])
+
+    (query,) = alarm["Metrics"]
+    found = METRICS_INSIGHTS.fullmatch(query["Expression"])
+    assert found
+    assert (found["function"], found["metric"], found["order"]) == ("SUM", metric, "SUM")
+    assert found["namespace"] == NAMESPACE
+    assert found["dimensions"] == found["groups"] == "ModelId, EndpointType"
+    assert (metric, ("ModelId", "EndpointType")) in published
+    assert (query["Period"], query["ReturnData"]) == (60, True)
+    assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (80, "GreaterThanOrEqualToThreshold")
+    assert (alarm["DatapointsToAlarm"], alarm["EvaluationPeriods"]) == (2, 5)
+    assert alarm["TreatMissingData"] == "notBreaching"  # a bucket that nobody calls any more is no alarm
+    # and says at night what to do and where to look, in what CloudWatch takes
+    assert len(alarm["AlarmDescription"]) <= 1024
+    assert "ModelId and EndpointType" in alarm["AlarmDescription"]
+    assert alarm["AlarmDescription"].endswith("#dashboards/dashboard/stack-us-east-1")
+    assert alarm["AlarmName"].startswith("stack ")
+
+
+def test_the_address_for_alarms_is_asked_for_only_if_given(template: Tree) -> None:
+    subscription = template["Resources"]["AlarmSubscription"]
+
+    assert subscription["Condition"] == "HasAlarmEmail"
+    assert subscription["Properties"]["Protocol"] == "email"
+    pattern = template["Parameters"]["AlarmEmail"]["AllowedPattern"]
+    for given, taken in (("", True), ("oncall@example.com", True), ("nobody", False), ("a b@c", False)):
+        assert bool(re.fullmatch(pattern, given)) is taken
 
 
 def test_dashboard_is_named_after_stack_and_region(template: Tree) -> None:
     properties = template["Resources"]["QuotaDashboard"]["Properties"]
 
     assert properties["DashboardName"] == {"Fn::Sub": "${AWS::StackName}-${AWS::Region}"}
-
-
-def test_fixtures_moment_is_the_minute_of_now() -> None:
-    assert datetime.fromtimestamp(MINUTE, NOW.tzinfo) == NOW.replace(second=0)

@@ -10,7 +10,7 @@ from botocore.stub import Stubber
 from records import ACCOUNT, NOVA, NOW, OPUS, PROFILE_ARN, SONNET
 
 from bedrock_quota import drift
-from bedrock_quota.drift import CACHE_WRITE, ESTIMATED, INPUT, OUTPUT, Drift
+from bedrock_quota.drift import CACHE_WRITE, ESTIMATED, INPUT, OLD_CACHE_WRITE, OUTPUT, Drift
 from bedrock_quota.registry import Burndown, Kind, Model, Provider, RateStatus, Registry
 
 PROVIDERS = ("amazon", "anthropic", "*")
@@ -29,28 +29,20 @@ def applied(found: Iterable[Drift]) -> dict[str, float]:
 
 def test_rate_that_fits_is_no_drift(registry: Registry) -> None:
     # 3,000 input + 1,000 cache write + 5 × 1,000 output; without the cache write it would look like 6
-    written = {CACHE_WRITE[0]: 1_000.0}
+    written = {CACHE_WRITE: 1_000.0}
 
     assert drift.of({SONNET: sums(9_000, given=3_000, output=1_000, written=written)}, registry, NOW) == []
-
-
-@pytest.mark.parametrize("name", ["CacheWriteInputTokenCount", "CacheWriteInputTokens"])
-def test_cache_write_counts_under_either_name(registry: Registry, name: str) -> None:
-    # (40,000 - 3,000 - 7,000) / 2,000 = 15, where the registry has 5 for Sonnet
-    found = drift.of({SONNET: sums(40_000, given=3_000, output=2_000, written={name: 7_000})}, registry, NOW)
-
-    assert found == [Drift(SONNET, 5, registry.burndown_of(SONNET, NOW.date()).status, 15)]
 
 
 @pytest.mark.parametrize(
     ("estimated", "expected"),
     [
-        # Sonnet's 5 × 100,000 output and 1,000 input
+        # Sonnet's 5 × 100,000 output and 1,000 input; a twentieth of 5 is 0.25
         (501_000, None),
-        (505_900, None),  # 5.049
-        (496_100, None),  # 4.951
-        (506_100, 5.05),  # 5.051, said as 5.05
-        (495_900, 4.95),  # 4.949
+        (525_900, None),  # 5.249
+        (476_100, None),  # 4.751
+        (526_100, 5.25),  # 5.251, said as 5.25
+        (475_900, 4.75),  # 4.749
         (101_000, 1),
         (1_501_000, 15),
     ],
@@ -59,6 +51,27 @@ def test_difference_of_a_twentieth_is_rounding(registry: Registry, estimated: fl
     found = drift.of({SONNET: sums(estimated, given=1_000, output=100_000)}, registry, NOW)
 
     assert applied(found) == ({} if expected is None else {SONNET: expected})
+
+
+@pytest.mark.parametrize(
+    ("estimated", "told"),
+    [
+        # 1,000,000 input and 5 × 10,000 output; a hundredth of 1,060,000 tokens is 1.06 of the rate
+        (1_060_000, False),  # 6: what would look like another rate is 1% of the tokens, counted elsewhere
+        (1_061_000, True),  # 6.1, and a hundredth is 1.061
+    ],
+)
+def test_a_hundredth_of_all_tokens_may_be_counted_elsewhere(registry: Registry, estimated: float, told: bool) -> None:
+    found = drift.of({SONNET: sums(estimated, given=1_000_000, output=10_000)}, registry, NOW)
+
+    assert bool(found) is told
+
+
+@pytest.mark.parametrize(
+    ("rate", "said"), [(10, "10"), (9.7, "10"), (10.4, "10"), (4.7, "4.7"), (2.5, "2.5"), (14.6, "15"), (1.04, "1")]
+)
+def test_measured_rate_is_said_as_the_whole_number_it_may_be(rate: float, said: str) -> None:
+    assert f"AWS applies {said}, the registry has 5 (listed)" in str(Drift(SONNET, 5, RateStatus.LISTED, rate))
 
 
 @pytest.mark.parametrize(("output", "told"), [(999, False), (1_000, True)])
@@ -83,6 +96,11 @@ def test_registrys_rate_is_that_of_the_day() -> None:
 
     assert drift.of(at_10, known, NOW) == []
     assert applied(drift.of(at_10, known, NOW - timedelta(days=1))) == {"acme.rocket": 10}
+    # in the hours after the change, calls at either rate were measured
+    at_5 = {"acme.rocket": sums(5_000, output=1_000)}
+    midnight = datetime(2026, 11, 23, tzinfo=UTC)
+    assert drift.of(at_5, known, midnight + timedelta(hours=3)) == []
+    assert applied(drift.of(at_5, known, midnight + timedelta(hours=4))) == {"acme.rocket": 5}
 
 
 def test_drifts_are_in_order_and_said_in_words(registry: Registry) -> None:
@@ -103,7 +121,7 @@ def test_drifts_are_in_order_and_said_in_words(registry: Registry) -> None:
         f"({registry.burndown_of(NOVA, NOW.date()).status})",
         f"burndown rate of {OPUS}: AWS applies 5, the registry has 15 "
         f"({registry.burndown_of(OPUS, NOW.date()).status})",
-        f"burndown rate of newcomer.model-1: AWS applies 97.5, the registry has {unlisted.rate:g} (unlisted)",
+        f"burndown rate of newcomer.model-1: AWS applies 98, the registry has {unlisted.rate:g} (unlisted)",
     ]
 
 
@@ -151,16 +169,16 @@ def measured(client: CloudWatch) -> dict[str, dict[str, float]]:
 def test_several_ids_of_one_model_are_summed() -> None:
     client = CloudWatch(
         {
-            SONNET: {ESTIMATED: 1, INPUT: 2, OUTPUT: 3, CACHE_WRITE[0]: 4},
-            f"us.{SONNET}": {ESTIMATED: 10, INPUT: 20, OUTPUT: 30, CACHE_WRITE[1]: 40},
-            f"global.{SONNET}": {ESTIMATED: 100, OUTPUT: 300},
+            SONNET: {ESTIMATED: 1, INPUT: 2, OUTPUT: 3, CACHE_WRITE: 4},
+            f"us.{SONNET}": {ESTIMATED: 10, INPUT: 20, OUTPUT: 30, OLD_CACHE_WRITE: 40},
+            f"global.{SONNET}": {ESTIMATED: 100, OUTPUT: 300, CACHE_WRITE: 400, OLD_CACHE_WRITE: 400},
             f"arn:aws:bedrock:us-east-1:{ACCOUNT}:inference-profile/eu.{SONNET}": {ESTIMATED: 1_000},
             NOVA: {ESTIMATED: 7},
         }
     )
 
     assert measured(client) == {
-        SONNET: {ESTIMATED: 1_111, INPUT: 22, OUTPUT: 333, CACHE_WRITE[0]: 4, CACHE_WRITE[1]: 40},
+        SONNET: {ESTIMATED: 1_111, INPUT: 22, OUTPUT: 333, CACHE_WRITE: 444},
         NOVA: {ESTIMATED: 7},
     }
 
@@ -207,14 +225,14 @@ def test_no_call_asks_for_more_than_500_queries(models: int, queries: list[int])
     assert found == {f"amazon.model-{number}": {ESTIMATED: number + 1} for number in range(models)}
 
 
-def test_time_asked_for_is_a_little_longer_than_between_two_fetches() -> None:
+def test_whole_minutes_are_asked_for_a_few_more_than_between_two_fetches_and_none_that_may_still_arrive() -> None:
     client = CloudWatch({NOVA: {ESTIMATED: 4}})
 
-    measured(client)
+    drift.measured(client, PROVIDERS, datetime(2026, 11, 23, 12, 0, 59, tzinfo=UTC))  # type: ignore[arg-type]
 
     (asked,) = client.asked
-    assert asked["EndTime"] == NOW
-    assert timedelta(minutes=174) < NOW - asked["StartTime"] <= timedelta(hours=3, minutes=30)
+    assert asked["EndTime"] == datetime(2026, 11, 23, 11, 50, tzinfo=UTC)
+    assert timedelta(minutes=174) < asked["EndTime"] - asked["StartTime"] <= timedelta(hours=3, minutes=30)
 
 
 @pytest.mark.usefixtures("no_aws")
@@ -226,12 +244,12 @@ def test_requests_are_those_cloudwatch_takes_and_pages_are_added_up() -> None:
         "MetricDataQueries": [
             {
                 "Id": f"m{number}",
-                "MetricStat": {"Metric": {**series, "MetricName": name}, "Period": 3600, "Stat": "Sum"},
+                "MetricStat": {"Metric": {**series, "MetricName": name}, "Period": 60, "Stat": "Sum"},
             }
-            for number, name in enumerate((ESTIMATED, INPUT, OUTPUT, *CACHE_WRITE))
+            for number, name in enumerate((ESTIMATED, INPUT, OUTPUT, CACHE_WRITE, OLD_CACHE_WRITE))
         ],
-        "StartTime": now - timedelta(hours=3),
-        "EndTime": now,
+        "StartTime": now - timedelta(hours=3, minutes=10),
+        "EndTime": now - timedelta(minutes=10),
     }
     with Stubber(client) as stubber:
         stubber.add_response("list_metrics", {"Metrics": [{**series, "MetricName": ESTIMATED}]})
@@ -247,7 +265,7 @@ def test_requests_are_those_cloudwatch_takes_and_pages_are_added_up() -> None:
             "get_metric_data", {"MetricDataResults": [{"Id": "m0", "Values": [300.0]}]}, asked | {"NextToken": "x"}
         )
 
-        assert drift.measured(client, PROVIDERS, now) == {NOVA: {ESTIMATED: 321, OUTPUT: 5}}
+        assert drift.measured(client, PROVIDERS, now) == {NOVA: {ESTIMATED: 321, INPUT: 0, OUTPUT: 5, CACHE_WRITE: 0}}
         stubber.assert_no_pending_responses()
 
 

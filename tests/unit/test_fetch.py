@@ -101,7 +101,7 @@ def run(world: World, registry: Registry) -> Run:
 
 
 def misfits(found: Fetch) -> list[str]:
-    return [sentence for sentence in found.remarks if sentence.startswith("code ")]
+    return [sentence for sentence in found.remarks if "L-" in sentence]
 
 
 # The whole of it
@@ -125,7 +125,10 @@ def test_first_fetch_keeps_all_quotas_and_publishes_those_in_use(run: Run) -> No
 def test_named_buckets_are_published_even_if_nobody_uses_them(run: Run) -> None:
     nobodys = Bucket("nobody.model", EndpointType.REGIONAL)
 
-    assert run(always=(SONNET_4, nobodys)).quotas.keys() == {NOVA_LITE, SONNET_4}
+    found = run(always=(SONNET_4, nobodys)).quotas
+
+    assert found.keys() == {NOVA_LITE, SONNET_4, nobodys}
+    assert found[nobodys] == BucketQuota()  # and a line says that it has none
 
 
 def test_overrides_lead_quotas_to_buckets_and_are_kept(world: World, run: Run) -> None:
@@ -237,9 +240,50 @@ def test_code_that_no_longer_fits_is_remarked_once(world: World, run: Run, regis
 
     first = run()
 
-    assert misfits(first) == [f"code L-FFFFFFFF of {NOVA_TOKENS!r} is not the {code} that the registry has"]
+    assert misfits(first) == [f"tokens per minute of {NOVA_LITE} has the code L-FFFFFFFF, not the registry's {code}"]
     assert first.quotas[NOVA_LITE].tokens_per_minute == 200_000  # the name counts
     assert run(first.snapshot).remarks == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("On-demand model inference requests per minute for Amazon Nova Micro", "requests per minute of amazon.nova-"),
+        ("Cross-Model Account-Level Tokens Per Day", "not the name of a known model's quota"),
+    ],
+)
+def test_code_under_another_name_is_remarked(world: World, run: Run, registry: Registry, name: str, said: str) -> None:
+    code = registry.by_id[NOVA].quota_codes[EndpointType.REGIONAL].tokens_per_minute
+    world.quotas = [ListedQuota(code or "", name, 5), *world.quotas[1:]]
+
+    (misfit,) = misfits(run())
+
+    assert misfit.startswith(f"{code} is tokens per minute of {NOVA_LITE} in the registry, but its name {name!r} is ")
+    assert said in misfit
+
+
+def test_quota_that_aws_cannot_say_stays_as_it_was(world: World, run: Run) -> None:
+    world.value(NOVA_TOKENS, 0)
+    first = run()
+    world.quotas = [msgspec.structs.replace(world.quotas[0], value=None), *world.quotas[1:]]
+
+    second = run(first.snapshot)
+
+    assert second.quotas[NOVA_LITE] == BucketQuota(tokens_per_minute=0, requests_per_minute=100)
+    assert second.snapshot.quotas == first.snapshot.quotas
+    assert second.notices == ()
+    assert second.problems == (
+        f"Service Quotas could not say the value of tokens per minute of {NOVA_LITE}; the last one known stays",
+    )
+    # and where none is known, there is none
+    assert run().quotas[NOVA_LITE] == BucketQuota(requests_per_minute=100)
+
+
+def test_0_tokens_a_day_are_noticed_too(world: World, run: Run) -> None:
+    name = "Model invocation max tokens per day for Amazon Nova Lite"
+    world.quotas.append(ListedQuota("L-9", name, 0))
+
+    assert run().notices == (f"quota is 0: {NOVA_LITE} may not be called by this account in this Region",)
 
 
 def test_drift_is_noticed_once(world: World, run: Run) -> None:
@@ -258,6 +302,16 @@ def test_drift_measured_a_little_differently_is_not_told_again(world: World, run
     world.applied = APPLIED_15
     first = run()
     world.applied = {SONNET: {drift.ESTIMATED: 15_020.0, drift.OUTPUT: 1_000.0}}  # 15.02
+
+    assert run(first.snapshot).notices == ()
+
+
+@pytest.mark.parametrize("applied", [9.7, 10.0, 10.3])
+def test_drift_measured_around_a_whole_number_is_one_drift(world: World, run: Run, applied: float) -> None:
+    world.applied = {SONNET: {drift.ESTIMATED: 9_800.0, drift.OUTPUT: 1_000.0}}
+    first = run()
+    assert len(first.notices) == 1
+    world.applied = {SONNET: {drift.ESTIMATED: 1_000 * applied, drift.OUTPUT: 1_000.0}}
 
     assert run(first.snapshot).notices == ()
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 from records import NOVA, PROFILE_ARN, SONNET
 
@@ -13,6 +14,7 @@ from bedrock_quota.buckets import Bucket, EndpointType
 from bedrock_quota.errors import QuotaFetchError
 from bedrock_quota.model_ids import Reference
 from bedrock_quota.quotas import ListedQuota
+from bedrock_quota.registry import Registry
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 
@@ -79,7 +81,9 @@ def test_failure_of_any_page_is_raised(service_quotas: tuple[Any, Stubber], fail
         fetching.list_quotas(client)
 
 
-def test_quota_listed_without_a_value_keeps_its_default_if_it_has_one(service_quotas: tuple[Any, Stubber]) -> None:
+def test_default_is_not_passed_off_as_an_applied_value_that_aws_could_not_say(
+    service_quotas: tuple[Any, Stubber],
+) -> None:
     client, stubber = service_quotas
     broken = {"ErrorReason": {"ErrorCode": "DEPENDENCY_ACCESS_DENIED_ERROR", "ErrorMessage": "not today"}}
     one = {"ServiceCode": "bedrock", "QuotaCode": "L-1", "QuotaName": "one"} | broken
@@ -89,17 +93,11 @@ def test_quota_listed_without_a_value_keeps_its_default_if_it_has_one(service_qu
 
     found = fetching.list_quotas(client)
 
-    assert sorted(found, key=lambda each: each.code) == [ListedQuota("L-1", "one", 100), ListedQuota("L-3", "three", 0)]
-
-
-def test_quotas_without_any_value_are_nothing_listed(service_quotas: tuple[Any, Stubber]) -> None:
-    client, stubber = service_quotas
-    nothing = {"ServiceCode": "bedrock", "QuotaCode": "L-1", "QuotaName": "one"}
-    stubber.add_response(DEFAULTS, page(nothing), asked())
-    stubber.add_response(APPLIED, page(nothing), asked())
-
-    with pytest.raises(QuotaFetchError, match="no quota for Bedrock"):
-        fetching.list_quotas(client)
+    assert sorted(found, key=lambda each: each.code) == [
+        ListedQuota("L-1", "one", None),
+        ListedQuota("L-2", "two", None),
+        ListedQuota("L-3", "three", 0),
+    ]
 
 
 def test_nothing_listed_is_raised(service_quotas: tuple[Any, Stubber]) -> None:
@@ -119,7 +117,7 @@ def metric(**dimensions: str) -> dict[str, Any]:
     }
 
 
-def test_buckets_in_use_are_those_with_the_pair_of_dimensions(cloudwatch: tuple[Any, Stubber]) -> None:
+def test_buckets_called_are_those_with_the_pair_of_dimensions(cloudwatch: tuple[Any, Stubber]) -> None:
     client, stubber = cloudwatch
     wanted = {"Namespace": "Mine", "MetricName": "ConsumedTokens"}
     first = [metric(ModelId=NOVA, EndpointType="regional"), metric(ModelId=NOVA)]
@@ -131,7 +129,7 @@ def test_buckets_in_use_are_those_with_the_pair_of_dimensions(cloudwatch: tuple[
     stubber.add_response("list_metrics", {"Metrics": first, "NextToken": "more"}, wanted)
     stubber.add_response("list_metrics", {"Metrics": second}, wanted | {"NextToken": "more"})
 
-    assert fetching.buckets_in_use(client, "Mine") == {
+    assert fetching.buckets_called(client, "Mine") == {
         Bucket(NOVA, EndpointType.REGIONAL),
         Bucket(NOVA, EndpointType.GLOBAL_CROSS_REGION),
     }
@@ -143,7 +141,58 @@ def test_metric_of_another_tool_in_the_namespace_does_not_stop_the_fetch(cloudwa
     found = [metric(ModelId=NOVA, EndpointType="on-demand"), metric(ModelId=NOVA, EndpointType="regional")]
     stubber.add_response("list_metrics", {"Metrics": found})
 
-    assert fetching.buckets_in_use(client, "Mine") == {Bucket(NOVA, EndpointType.REGIONAL)}
+    assert fetching.buckets_called(client, "Mine") == {Bucket(NOVA, EndpointType.REGIONAL)}
+
+
+def test_buckets_of_refused_calls_are_found_in_bedrocks_own_metrics(
+    cloudwatch: tuple[Any, Stubber], registry: Registry
+) -> None:
+    client, stubber = cloudwatch
+    shared, owner = "amazon.titan-embed-g1-text-02", "amazon.titan-embed-text-v1"
+    for name, listed in (
+        ("InvocationThrottles", [{"ModelId": f"us.{NOVA}"}, {"ModelId": PROFILE_ARN}, {}, {"ModelId": "gibberish"}]),
+        ("InvocationClientErrors", [{"ModelId": shared}, {"ModelId": SONNET, "ContextWindow": "1m"}]),
+    ):
+        stubber.add_response(
+            "list_metrics",
+            {"Metrics": [metric(**dimensions) for dimensions in listed]},
+            {"Namespace": "AWS/Bedrock", "MetricName": name},
+        )
+
+    assert fetching.buckets_refused(client, registry) == {
+        Bucket(NOVA, EndpointType.CROSS_REGION),
+        Bucket(owner, EndpointType.REGIONAL),
+    }
+    stubber.assert_no_pending_responses()
+
+
+# Overrides
+
+
+def test_overrides_are_the_parameters_value() -> None:
+    client = boto3.client("ssm")
+    with Stubber(client) as stubber:
+        stubber.add_response("get_parameter", {"Parameter": {"Value": "any text"}}, {"Name": "/stack/overrides"})
+
+        assert fetching.stored_overrides("/stack/overrides", client) == "any text"
+
+
+def test_there_are_no_overrides_where_nobody_made_the_parameter() -> None:
+    client = boto3.client("ssm")
+    with Stubber(client) as stubber:
+        stubber.add_client_error("get_parameter", "ParameterNotFound")
+
+        assert fetching.stored_overrides("/stack/overrides", client) == "{}"
+        assert fetching.stored_overrides(None, client) == "{}"
+
+
+def test_overrides_that_cannot_be_read_are_not_none() -> None:
+    client = boto3.client("ssm")
+    with Stubber(client) as stubber:
+        stubber.add_client_error("get_parameter", "ThrottlingException")
+
+        with pytest.raises(ClientError, match="Throttling"):
+            fetching.stored_overrides("/stack/overrides", client)
 
 
 def test_failure_to_list_metrics_is_raised(cloudwatch: tuple[Any, Stubber]) -> None:
@@ -151,7 +200,7 @@ def test_failure_to_list_metrics_is_raised(cloudwatch: tuple[Any, Stubber]) -> N
     stubber.add_client_error("list_metrics", "AccessDenied", "not allowed")
 
     with pytest.raises(Exception, match="AccessDenied"):
-        fetching.buckets_in_use(client, "Mine")
+        fetching.buckets_called(client, "Mine")
 
 
 # Application profiles

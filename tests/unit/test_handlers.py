@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import boto3
 import msgspec
 import pytest
 from records import (
@@ -352,18 +353,21 @@ LISTED = [
 class Stored:
     """A state table, and a topic."""
 
+    class exceptions:  # noqa: N801 - botocore's name
+        class ConditionalCheckFailedException(Exception): ...  # noqa: N818
+
     def __init__(self) -> None:
         self.items: list[dict[str, Any]] = []
         self.messages: list[dict[str, str]] = []
 
-    def get_item(self, *, TableName: str, Key: dict[str, Any]) -> dict[str, Any]:  # noqa: N803 - botocore's names
+    def get_item(self, *, TableName: str, Key: dict[str, Any], **_more: Any) -> dict[str, Any]:  # noqa: N803
         assert (TableName, Key) == ("state", {"id": {"S": "quotas"}})
         return {"Item": self.items[-1]} if self.items else {}
 
     def publish(self, **message: str) -> None:
         self.messages.append(message)
 
-    def put_item(self, *, TableName: str, Item: dict[str, Any]) -> None:  # noqa: N803 - botocore's names
+    def put_item(self, *, TableName: str, Item: dict[str, Any], **_more: Any) -> None:  # noqa: N803
         assert TableName == "state"
         self.items.append(Item)
 
@@ -384,11 +388,13 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Stored:
     monkeypatch.setattr(fetching, "list_quotas", lambda client: {"service quotas": LISTED}[client])
     monkeypatch.setattr(
         fetching,
-        "buckets_in_use",
+        "buckets_called",
         lambda client, namespace: {("cloudwatch", settings.DEFAULT_NAMESPACE): {Bucket(NOVA, EndpointType.REGIONAL)}}[
             client, namespace
         ],
     )
+    monkeypatch.setattr(fetching, "buckets_refused", lambda client, _known: {"cloudwatch": set()}[client])
+    monkeypatch.setattr(clients, "parameters", lambda: "parameters")
     return stored
 
 
@@ -401,7 +407,7 @@ def test_fetcher_stores_all_quotas_and_publishes_those_in_use(
     (line,) = metrics(printed(), read_line)
     assert (line["ModelId"], line["EndpointType"]) == (NOVA, "regional")
     assert (line["TokenQuota"], line["RequestQuota"]) == (4_000_000, 0)
-    (item,) = account.items
+    item = account.items[-1]
     assert msgspec.json.decode(zlib.decompress(item["data"]["B"]), type=Snapshot).by_bucket() == {
         Bucket(NOVA, EndpointType.REGIONAL): BucketQuota(tokens_per_minute=4_000_000, requests_per_minute=0),
         Bucket(SONNET, EndpointType.CROSS_REGION): BucketQuota(tokens_per_minute=200_000),
@@ -420,7 +426,7 @@ def test_fetcher_tells_people_what_is_new_once(load: Load, printed: Printed, acc
     assert account.messages == [{"TopicArn": "arn:topic", "Subject": "Bedrock quotas: 1 change", "Message": said}]
 
 
-@pytest.mark.parametrize("broken", ["list_quotas", "buckets_in_use", "application_profiles"])
+@pytest.mark.parametrize("broken", ["list_quotas", "buckets_called", "buckets_refused", "application_profiles"])
 def test_fetcher_on_schedule_does_the_rest_and_raises_what_it_could_not_do(
     load: Load, printed: Printed, account: Stored, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
@@ -433,7 +439,7 @@ def test_fetcher_on_schedule_does_the_rest_and_raises_what_it_could_not_do(
         load("quota_fetcher").handler({}, None)
 
     # the snapshot is stored all the same; nothing is published of quotas or buckets that are unknown
-    assert len(account.items) == 1
+    assert account.items
     assert bool([line for line in printed() if "_aws" in line]) is (broken == "application_profiles")
 
 
@@ -442,6 +448,8 @@ def test_fetcher_reads_the_overrides_named_in_its_environment(
 ) -> None:
     # given an override that is not one
     class Parameters:
+        exceptions = boto3.client("ssm", region_name="us-east-1").exceptions
+
         def get_parameter(self, **given: object) -> dict[str, Any]:
             assert given["Name"] == "/stack/registry-overrides"
             return {"Parameter": {"Value": "not json"}}
@@ -452,7 +460,7 @@ def test_fetcher_reads_the_overrides_named_in_its_environment(
     with pytest.raises(QuotaFetchError, match="overrides are refused, the last good ones stay"):
         load("quota_fetcher").handler({}, None)
 
-    assert len(account.items) == 1
+    assert account.items
 
 
 def request(request_type: str, **properties: Any) -> dict[str, Any]:
@@ -516,6 +524,7 @@ PROPERTIES = {
     "LogGroupName": "/aws/bedrock/modelinvocations",
     "RoleArn": "arn:aws:iam::111122223333:role/r",
     "RetentionDays": "30",  # CloudFormation hands every property over as text
+    "LargeBodiesBucket": "ours",
     "OwnLogGroups": ["/aws/lambda/own"],
 }
 ROLE = PROPERTIES["RoleArn"]
@@ -549,7 +558,7 @@ def test_setup_returns_the_group_and_what_was_done(
 
     nowhere = {"LargeBodiesBucket": "", "LargeBodies": "NO-LARGE-BODIES/"}
     assert answers == [("invocation-logging", {"LogGroupName": "/group", "Done": "done so"} | nowhere)]
-    wanted = Wanted("/aws/bedrock/modelinvocations", "arn:aws:iam::111122223333:role/r", 30, ("/aws/lambda/own",))
+    wanted = Wanted(PROPERTIES["LogGroupName"], ROLE, 30, "ours", ("/aws/lambda/own",))
     assert setup == [("set up", "bedrock settings", "logs", wanted)]
     assert [(line["done"], line["log_group"]) for line in printed()] == [("done so", "/group")]
 

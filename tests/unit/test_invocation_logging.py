@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import boto3
+import msgspec
 import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from bedrock_quota import invocation_logging
-from bedrock_quota.invocation_logging import InvocationLoggingError, SetUp, Wanted
+from bedrock_quota.invocation_logging import InvocationLoggingError, LargeBodies, SetUp, Wanted
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 
@@ -18,9 +19,15 @@ WANTED = Wanted(
     log_group="/aws/bedrock/modelinvocations",
     role_arn=ROLE,
     retention_days=30,
+    large_bodies_bucket="our-large-bodies",
     own_log_groups=("/aws/lambda/stack-metric-processor", "/aws/lambda/stack-quota-fetcher"),
 )
-CLOUDWATCH = {"logGroupName": "/aws/bedrock/modelinvocations", "roleArn": ROLE}
+CLOUDWATCH = {
+    "logGroupName": "/aws/bedrock/modelinvocations",
+    "roleArn": ROLE,
+    "largeDataDeliveryS3Config": {"bucketName": "our-large-bodies"},
+}
+LARGE = LargeBodies("our-large-bodies")
 S3_ONLY = {
     "s3Config": {"bucketName": "somebodys-bucket", "keyPrefix": "logs"},
     "textDataDeliveryEnabled": True,
@@ -81,22 +88,35 @@ def services() -> Iterator[Services]:
 
 
 def moved(configuration: dict[str, Any], group: str) -> dict[str, Any]:
-    return configuration | {"cloudWatchConfig": {"logGroupName": group, "roleArn": ROLE}}
+    return configuration | {"cloudWatchConfig": CLOUDWATCH | {"logGroupName": group}}
 
 
 # Setting up. What the stubs were not told of, they refuse.
 
 
 def test_existing_logs_in_cloudwatch_are_adopted_untouched(services: Services) -> None:
+    large = {"bucketName": "their-large-bodies", "keyPrefix": "bedrock"}
+    delivery: Any = THEIRS["cloudWatchConfig"]
+    services.configured(THEIRS | {"cloudWatchConfig": delivery | {"largeDataDeliveryS3Config": large}})
+
+    assert services.set_up() == SetUp(
+        "/theirs", "adopted the existing invocation logging", LargeBodies("their-large-bodies", "bedrock")
+    )
+
+
+def test_adopting_logs_without_large_bodies_warns(services: Services) -> None:
     services.configured(THEIRS)
 
-    assert services.set_up() == SetUp("/theirs", "adopted the existing invocation logging")
+    found = services.set_up()
+
+    assert (found.log_group, found.large_bodies) == ("/theirs", None)
+    assert found.done.startswith("adopted the existing invocation logging; bodies over 100 KB are delivered nowhere")
 
 
 def test_somebody_elses_logs_in_the_wanted_group_are_adopted_too(services: Services) -> None:
     services.configured({"cloudWatchConfig": CLOUDWATCH | {"roleArn": "arn:aws:iam::111122223333:role/theirs"}})
 
-    assert services.set_up() == SetUp(WANTED.log_group, "adopted the existing invocation logging")
+    assert services.set_up() == SetUp(WANTED.log_group, "adopted the existing invocation logging", LARGE)
 
 
 def test_adopting_logs_without_text_warns(services: Services) -> None:
@@ -114,7 +134,7 @@ def test_cloudwatch_is_added_to_logs_that_go_to_s3_and_nothing_of_theirs_is_lost
     services.group_can_be_made()
     services.put(OURS_AND_S3)
 
-    assert services.set_up() == SetUp(WANTED.log_group, "added CloudWatch to the existing invocation logging")
+    assert services.set_up() == SetUp(WANTED.log_group, "added CloudWatch to the existing invocation logging", LARGE)
 
 
 def test_without_any_configuration_text_alone_is_switched_on(services: Services) -> None:
@@ -122,40 +142,54 @@ def test_without_any_configuration_text_alone_is_switched_on(services: Services)
     services.group_can_be_made()
     services.put(OURS)
 
-    assert services.set_up() == SetUp(WANTED.log_group, "switched invocation logging on")
+    assert services.set_up() == SetUp(WANTED.log_group, "switched invocation logging on", LARGE)
 
 
 @pytest.mark.parametrize("before", [OURS, OURS_AND_S3])
 def test_what_this_stack_set_up_is_kept_on_an_update(services: Services, before: dict[str, Any]) -> None:
     services.configured(before)
 
-    assert services.set_up() == SetUp(WANTED.log_group, "kept the invocation logging that this stack set up")
+    assert services.set_up() == SetUp(WANTED.log_group, "kept the invocation logging that this stack set up", LARGE)
 
 
 @pytest.mark.parametrize("before", [OURS, OURS_AND_S3])
 def test_what_this_stack_set_up_moves_with_the_groups_name_and_back_on_rollback(
     services: Services, before: dict[str, Any]
 ) -> None:
-    renamed = Wanted("/elsewhere", ROLE, 30, WANTED.own_log_groups)
+    renamed = msgspec.structs.replace(WANTED, log_group="/elsewhere")
     services.configured(before)
     services.group_can_be_made("/elsewhere")
     services.put(moved(before, "/elsewhere"))
-    assert services.set_up(renamed) == SetUp(
-        "/elsewhere", "moved the invocation logging that this stack set up to /elsewhere"
-    )
+    changed = "changed the invocation logging that this stack set up"
+    assert services.set_up(renamed) == SetUp("/elsewhere", changed, LARGE)
 
     services.configured(moved(before, "/elsewhere"))
     services.to_logs.add_client_error("create_log_group", "ResourceAlreadyExistsException")
     services.put(before)
-    assert services.set_up() == SetUp(
-        WANTED.log_group, f"moved the invocation logging that this stack set up to {WANTED.log_group}"
-    )
+    assert services.set_up() == SetUp(WANTED.log_group, changed, LARGE)
+
+
+def test_an_update_names_the_bucket_for_large_bodies_where_an_older_version_named_none(services: Services) -> None:
+    services.configured(OURS | {"cloudWatchConfig": {"logGroupName": WANTED.log_group, "roleArn": ROLE}})
+    services.put(OURS)
+
+    assert services.set_up().large_bodies == LARGE
+
+
+def test_what_somebody_changed_in_the_stacks_own_configuration_is_kept_and_warned_of(services: Services) -> None:
+    elsewhere = CLOUDWATCH | {"largeDataDeliveryS3Config": {"bucketName": "elsewhere", "keyPrefix": "large"}}
+    services.configured(OURS | {"cloudWatchConfig": elsewhere, "textDataDeliveryEnabled": False})
+
+    found = services.set_up()
+
+    assert found.large_bodies == LargeBodies("elsewhere", "large")
+    assert found.done.startswith("kept the invocation logging that this stack set up; text delivery is off")
 
 
 def test_adopted_logs_stay_where_they_are_when_the_groups_name_changes(services: Services) -> None:
     services.configured(THEIRS)
 
-    assert services.set_up(Wanted("/elsewhere", ROLE, 30)).log_group == "/theirs"
+    assert services.set_up(msgspec.structs.replace(WANTED, log_group="/elsewhere")).log_group == "/theirs"
 
 
 def test_log_group_that_is_there_keeps_its_retention(services: Services) -> None:
@@ -189,7 +223,7 @@ def test_group_of_this_stack_is_refused_as_one_to_make(services: Services, befor
     own = WANTED.own_log_groups[0]
 
     with pytest.raises(InvocationLoggingError, match="log group of this stack"):
-        services.set_up(Wanted(own, ROLE, 30, WANTED.own_log_groups))
+        services.set_up(msgspec.structs.replace(WANTED, log_group=own))
 
 
 # A new role takes a while to be known
@@ -205,7 +239,7 @@ def test_put_is_tried_again_until_bedrock_knows_the_role(services: Services) -> 
     services.put_is_refused("The role lacks PERMISSION to write")
     services.put(OURS)
 
-    assert services.set_up() == SetUp(WANTED.log_group, "switched invocation logging on")
+    assert services.set_up() == SetUp(WANTED.log_group, "switched invocation logging on", LARGE)
     assert services.slept == [5, 5]
 
 

@@ -320,6 +320,7 @@ def test_quota_lines_publish_0_as_0_and_leave_out_what_is_not_there(read_line: R
         ("a.both", "regional"),
         ("a.zero", "regional"),
         ("a.requests", "global-cross-region"),
+        ("a.none", "regional"),
     ]
     assert found[0]["_aws"] == {
         "Timestamp": 1_795_435_200_250,
@@ -336,6 +337,26 @@ def test_quota_lines_publish_0_as_0_and_leave_out_what_is_not_there(read_line: R
     assert metric_names(found[1]) == {"TokenQuota"}
     assert found[2]["RequestQuota"] == 7
     assert metric_names(found[2]) == {"RequestQuota"}
+    assert "_aws" not in found[3]
+    # and words say what no line on a graph can
+    assert [line.get("quota_note") for line in found] == [
+        None,
+        "a quota of 0: this account may not call it in this Region; ask for more in Service Quotas",
+        "no quota on tokens: AWS limits its requests alone",
+        "no quota by the minute is known for it, so no percentages are shown",
+    ]
+
+
+def test_model_without_a_quota_on_requests_is_said_so(read_line: ReadLine) -> None:
+    quotas = {
+        Bucket("a.tokens", EndpointType.REGIONAL): BucketQuota(tokens_per_minute=5),
+        Bucket("a.daily", EndpointType.REGIONAL): BucketQuota(5, 5, tokens_per_day=0),
+    }
+
+    found = [read_line(line)["quota_note"] for line in lines.of_quotas("Mine", MINUTE, quotas)]
+
+    assert found[0] == "no quota on requests: AWS limits its tokens alone"
+    assert found[1].startswith("a quota of 0")
 
 
 def test_quota_lines_carry_the_daily_quota_and_what_a_changed_quota_was_before(read_line: ReadLine) -> None:

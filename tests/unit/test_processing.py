@@ -22,7 +22,7 @@ from records import (
     metadata_only,
 )
 
-from bedrock_quota import processing
+from bedrock_quota import model_ids, processing
 from bedrock_quota.accounts import Accounts
 from bedrock_quota.buckets import Bucket, EndpointType
 from bedrock_quota.model_ids import Reference
@@ -379,3 +379,23 @@ def test_every_kind_of_record_adds_up_alone(process: Process, entry: Any) -> Non
 
     assert outcome.received == 1
     assert adds_up(outcome)
+
+
+def test_a_record_that_tests_the_alarms_is_counted_and_is_in_no_bucket(process: Process, read_line: ReadLine) -> None:
+    # given two records of the reserved id among real ones
+    test = converse(model_ids.ALARM_TEST)
+
+    outcome = process([test, converse(), test])
+
+    # then they are out of scope, not unlisted, and nothing but the health line knows of them
+    health = health_of(outcome, read_line)
+    assert (outcome.processed, outcome.out_of_scope, outcome.unlisted) == (1, {"alarm_test": 2}, ())
+    assert (health["AlarmTests"], health["RecordsOutOfScope"], health["UnlistedModels"]) == (2, 2, 0)
+    assert [line for line in outcome.lines[:-1] if b"alarm-test" in line] == []
+    assert adds_up(outcome)
+
+
+def test_nothing_is_said_of_tests_where_there_are_none(process: Process, read_line: ReadLine) -> None:
+    almost = converse(f"us.{model_ids.ALARM_TEST}")
+
+    assert "AlarmTests" not in health_of(process([converse(), almost]), read_line)

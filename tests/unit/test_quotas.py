@@ -107,6 +107,9 @@ def test_name_of_a_buckets_quota(
             "custom_model",
         ),
         ("Number of custom models per account", "custom_model"),
+        # Variants of which the registry does not say which calls use them: no record would reach such a bucket.
+        ("Cross-region model inference tokens per minute for Amazon Nova Lite 1M Context Length", "unreached_variant"),
+        ("On-demand, latency-optimized model inference tokens per minute for Amazon Nova Lite", "unreached_variant"),
         ("On-demand model inference concurrent requests for Amazon Nova 2 Sonic", "concurrency"),
         ("Records per batch inference job for Amazon Nova Lite", "batch"),
         ("On-demand model inference tokens per minute for Anthropic Claude Sonnet 99", "unlisted_model"),
@@ -151,6 +154,17 @@ def test_units_of_one_bucket_are_merged_and_buckets_kept_apart(registry: Registr
         Bucket(f"{SONNET_4}:1m", CROSS): BucketQuota(tokens_per_minute=1_000_000),
         Bucket(NOVA_LITE, REGIONAL): BucketQuota(tokens_per_minute=0, tokens_per_day=5_000_000),  # 0 is not None
     }
+
+
+def test_quota_without_a_value_is_named_and_not_guessed(registry: Registry) -> None:
+    listed = [
+        ListedQuota("L-1", "On-demand model inference tokens per minute for Amazon Nova Lite", None),
+        ListedQuota("L-2", "On-demand  model inference requests per  minute for Amazon Nova Lite", 7),
+        ListedQuota("L-3", "Guardrails per account", None),
+    ]
+
+    assert quotas.by_bucket(listed, registry) == {Bucket(NOVA_LITE, REGIONAL): BucketQuota(requests_per_minute=7)}
+    assert quotas.unsaid(listed, registry) == [Matched(Bucket(NOVA_LITE, REGIONAL), TPM)]
 
 
 def test_order_of_the_listing_does_not_matter(registry: Registry) -> None:

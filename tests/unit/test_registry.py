@@ -288,7 +288,7 @@ BAD_SOURCES = {
     ),
     "provider id in upper case": (
         {"acme": ACME.replace('"acme"', '"Acme"')},
-        r"acme.toml: Expected `str` matching regex '^([a-z0-9]+|\\*)$' - at `$.provider.id`",
+        r"acme.toml: Expected `str` matching regex '^([a-z0-9][a-z0-9-]*|\\*)$' - at `$.provider.id`",
     ),
     "unknown field": (
         {"acme": ACME + ROCKET + "colour = 1\n"},
@@ -333,7 +333,7 @@ BAD_SOURCES = {
     ),
     "model id without a provider": (
         {"acme": ACME + ROCKET.replace("acme.rocket-v1:0", "rocket")},
-        "acme.toml: Expected `str` matching regex '^[a-z0-9]+\\\\.[a-z0-9.:-]+$' - at `models[rocket].id`",
+        "acme.toml: Expected `str` matching regex '^[a-z0-9][a-z0-9-]*\\\\.[a-z0-9.:-]+$' - at `models[rocket].id`",
     ),
     "model id of another provider": (
         {"acme": ACME + ROCKET.replace("acme.rocket-v1:0", "apex.rocket-v1:0")},
@@ -462,6 +462,17 @@ def test_unlisted_model_has_its_providers_rate_marked_unlisted(tmp_path: Path) -
 
     assert (burndown.rate, burndown.status) == (7.0, RateStatus.UNLISTED)
     assert registry.find("acme.rover-v9:0") is None
+
+
+def test_unlisted_model_has_the_highest_rate_and_limit_of_its_providers_models(tmp_path: Path) -> None:
+    registry = invented(tmp_path, acme=ACME + ROCKET.replace("4_000", "200_000") + ROCKET_HISTORY)
+    history = [registry.burndown_of("acme.rocket-v1:0", day).rate for day in (date(2026, 1, 1), date(2026, 11, 23))]
+    assert max(history) > 7  # the provider's own
+
+    for day in (date(2026, 1, 1), date(2026, 11, 23)):
+        of_listed = registry.burndown_of("acme.rocket-v1:0", day).rate
+        assert registry.burndown_of("acme.rover-v9:0", day).rate == max(7, of_listed)
+    assert registry.provider_of("acme.rover-v9:0").max_output_tokens == 200_000
 
 
 def test_unlisted_model_of_an_unnamed_provider_has_the_rate_for_all_others(tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ from botocore.exceptions import NoCredentialsError
 from botocore.stub import Stubber
 from click.testing import CliRunner, Result
 
+from bedrock_quota import completeness
 from bedrock_quota.buckets import Bucket, EndpointType
 from bedrock_quota.quotas import ListedQuota, by_bucket
 from bedrock_quota.registry import Kind, RateStatus, Registry, read_sources
-from quota_monitor import comparison, completeness, drafts, listing, spelling
+from quota_monitor import comparison, drafts, listing, spelling
 from quota_monitor import registry as commands
 from quota_monitor.comparison import Absence, Comparison
 from quota_monitor.listing import ListedModel, ListedProfile, Listing, ListingError

@@ -10,14 +10,16 @@ import msgspec
 import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
+from moto import mock_aws
 from records import NOVA, PROFILE_ARN, SONNET
 
 from bedrock_quota import state
 from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.errors import OutdatedError
 from bedrock_quota.model_ids import Reference
 from bedrock_quota.quotas import BucketQuota
 from bedrock_quota.registry import Burndown, Kind, Model, QuotaCodes, RateStatus
-from bedrock_quota.snapshots import Snapshot
+from bedrock_quota.snapshots import Snapshot, Stored
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 
@@ -57,7 +59,10 @@ class Kept:
     def __init__(self) -> None:
         self.items: list[dict[str, Any]] = []
 
-    def put_item(self, *, TableName: str, Item: dict[str, Any]) -> None:  # noqa: N803 - botocore's names
+    class exceptions:  # noqa: N801 - botocore's name
+        class ConditionalCheckFailedException(Exception): ...  # noqa: N818
+
+    def put_item(self, *, TableName: str, Item: dict[str, Any], **_condition: Any) -> None:  # noqa: N803
         assert TableName == "state"
         self.items.append(Item)
 
@@ -65,13 +70,71 @@ class Kept:
 def test_snapshot_comes_back_as_it_was(table: tuple[Any, Stubber]) -> None:
     client, stubber = table
     kept = Kept()
-    state.write_snapshot("state", kept, SNAPSHOT)  # type: ignore[arg-type]
-    stubber.add_response("put_item", {}, {"TableName": "state", "Item": kept.items[0]})
+    state.write_snapshot("state", kept, SNAPSHOT, 0)  # type: ignore[arg-type]
+    new = {"ConditionExpression": "attribute_not_exists(version)"}
+    stubber.add_response("put_item", {}, {"TableName": "state", "Item": kept.items[0], **new})
     stubber.add_response("get_item", {"Item": kept.items[0]}, {"TableName": "state", "Key": {"id": {"S": "quotas"}}})
 
-    state.write_snapshot("state", client, SNAPSHOT)
+    state.write_snapshot("state", client, SNAPSHOT, 0)
 
     assert state.read_snapshot("state", client) == SNAPSHOT
+
+
+@pytest.fixture
+def real_table() -> Iterator[Any]:
+    """A table that checks conditions as DynamoDB does."""
+    with mock_aws():
+        client = boto3.client("dynamodb")
+        client.create_table(
+            TableName="state",
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        yield client
+
+
+def test_each_snapshot_comes_after_the_one_that_was_read(real_table: Any) -> None:
+    later = msgspec.structs.replace(SNAPSHOT, untold=("quota is 0",))
+    # given nothing stored, one and then another
+    assert state.read_stored("state", real_table) == Stored()
+    state.write_snapshot("state", real_table, SNAPSHOT, 0)
+    assert state.read_stored("state", real_table) == Stored(SNAPSHOT, 1)
+    state.write_snapshot("state", real_table, later, 1)
+    # then who read either before is refused, and changes nothing
+    for seen in (0, 1, 3):
+        with pytest.raises(OutdatedError, match=f"not version {seen} any more"):
+            state.write_snapshot("state", real_table, SNAPSHOT, seen)
+    assert state.read_stored("state", real_table) == Stored(later, 2)
+
+
+def test_snapshot_of_a_version_that_did_not_count_is_replaced(real_table: Any) -> None:
+    data = zlib.compress(msgspec.json.encode(SNAPSHOT))
+    real_table.put_item(TableName="state", Item={"id": {"S": "quotas"}, "data": {"B": data}})
+
+    assert state.read_stored("state", real_table) == Stored(SNAPSHOT, 0)
+    state.write_snapshot("state", real_table, SNAPSHOT, 0)
+
+    assert state.read_stored("state", real_table) == Stored(SNAPSHOT, 1)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"data": {"B": b"gibberish"}},
+        {"data": {"B": zlib.compress(b'{"fetched_at": "2026-11-23T12:00:00Z", "quotas": [["of tomorrow", 5]]}')}},
+        {"other": {"S": "data"}},
+    ],
+)
+def test_what_is_no_snapshot_can_be_replaced(real_table: Any, item: dict[str, Any]) -> None:
+    real_table.put_item(TableName="state", Item={"id": {"S": "quotas"}, "version": {"N": "7"}, **item})
+
+    found = state.read_stored("state", real_table)
+    assert (found.snapshot, found.version) == (None, 7)
+    assert found.unreadable
+    state.write_snapshot("state", real_table, SNAPSHOT, 7)
+
+    assert state.read_stored("state", real_table) == Stored(SNAPSHOT, 8)
 
 
 def test_no_snapshot_yet_is_none(table: tuple[Any, Stubber]) -> None:
@@ -118,7 +181,7 @@ def test_snapshot_of_two_thousand_buckets_fits_an_item() -> None:
     whole = Snapshot(SNAPSHOT.fetched_at, quotas, SNAPSHOT.models, profiles, standing)
     kept = Kept()
 
-    state.write_snapshot("state", kept, whole)  # type: ignore[arg-type]
+    state.write_snapshot("state", kept, whole, 0)  # type: ignore[arg-type]
 
     data = kept.items[0]["data"]["B"]
     assert len(data) < 400 * 1024 < len(msgspec.json.encode(whole))  # DynamoDB's limit on an item
@@ -154,13 +217,16 @@ def test_profile_nobody_found_out_is_none(table: tuple[Any, Stubber]) -> None:
     assert state.read_profile("state", client, PROFILE_ARN) is None
 
 
-@pytest.mark.parametrize("operation", ["write_snapshot", "read_snapshot", "write_profile", "read_profile"])
+@pytest.mark.parametrize(
+    "operation", ["write_snapshot", "read_snapshot", "read_stored", "write_profile", "read_profile"]
+)
 def test_error_of_dynamodb_is_raised(table: tuple[Any, Stubber], operation: str) -> None:
     client, stubber = table
     stubber.add_client_error("put_item" if "write" in operation else "get_item", "AccessDeniedException")
     more = {
-        "write_snapshot": [SNAPSHOT],
+        "write_snapshot": [SNAPSHOT, 1],
         "read_snapshot": [],
+        "read_stored": [],
         "write_profile": [PROFILE_ARN, Reference(NOVA, EndpointType.REGIONAL)],
         "read_profile": [PROFILE_ARN],
     }

@@ -1,4 +1,5 @@
 import functools
+import gzip
 import json
 import random
 from collections import Counter, defaultdict
@@ -215,6 +216,17 @@ def test_large_bodies_are_in_s3(records):
             assert f"{side}BodyJson" not in record[side]
     inline = (record[side].get(f"{side}BodyJson") for record in records for side in ("input", "output"))
     assert max(len(msgspec.json.encode(body)) for body in inline) <= 100 * 1024
+
+
+def test_large_bodies_lie_where_their_record_says(events):
+    with_large = [event for event in events if event.large_bodies]
+    assert with_large
+    for event in with_large:
+        entry = json.loads(event.message)
+        named = [entry["input"].get("inputBodyS3Path"), entry["output"].get("outputBodyS3Path")]
+        assert [body.path for body in event.large_bodies] == [path for path in named if path]
+        assert all(len(gzip.decompress(body.gzipped)) > 100 * 1024 for body in event.large_bodies)
+    assert not any("S3Path" in event.message for event in events if not event.large_bodies)
 
 
 def test_explicit_absent_and_unavailable_max_tokens(records, entries):

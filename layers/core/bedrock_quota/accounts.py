@@ -108,7 +108,7 @@ class Accounts:
         self._registry = registry
         self._resolve_profile = resolve_profile
         self._metadata_keys = metadata_keys
-        self._providers = frozenset(registry.provider_by_id)
+        self._providers = registry.id_prefixes
         self._rates: dict[tuple[str, bool, date], _Rate] = {}
 
     def of(self, record: Record, now: datetime) -> Entry:
@@ -183,7 +183,7 @@ class Accounts:
         served_fast = optimized and model is not None and model.latency_optimized
         endpoint_type = EndpointType.LATENCY_OPTIMIZED if served_fast else found.endpoint_type
         rate = _Rate(
-            bucket=Bucket(model.id if model else found.model_id, endpoint_type),
+            bucket=Bucket(model.quota_model_id if model else found.model_id, endpoint_type),
             model=model,
             provider=self._registry.provider_of(found.model_id),
             burndown=self._registry.burndown_of(found.model_id, day),

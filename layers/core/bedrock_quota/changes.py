@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from bedrock_quota.buckets import Bucket
-from bedrock_quota.quotas import BucketQuota, Unit
+from bedrock_quota.quotas import BucketQuota, Matched, Unit
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -18,7 +18,7 @@ class Change(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         """Say it as a person would: `quota changed from 200,000 to 400,000: tokens per minute of …`."""
-        what = f"{self.unit.replace('_', ' ')} of {self.bucket}"
+        what = Matched(self.bucket, self.unit)
         return f"quota changed from {_amount(self.before)} to {_amount(self.after)}: {what}"
 
 

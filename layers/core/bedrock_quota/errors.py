@@ -31,7 +31,11 @@ class RegistryError(QuotaMonitorError):
 
 
 class QuotaFetchError(QuotaMonitorError):
-    """The quotas could not be fetched whole; nothing was published or stored."""
+    """Something of a fetch could not be done. What could be is published and stored."""
+
+
+class OutdatedError(QuotaMonitorError):
+    """What was to be replaced is not what is stored any more."""
 
 
 class SettingsError(QuotaMonitorError):

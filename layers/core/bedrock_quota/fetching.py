@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from bedrock_quota import changes, drift, model_ids, overrides, quotas
+from bedrock_quota import changes, drift, model_ids, overrides, quota_codes, quotas
 from bedrock_quota.buckets import Bucket, EndpointType
 from bedrock_quota.changes import Change
 from bedrock_quota.errors import QuotaFetchError
 from bedrock_quota.model_ids import Reference
-from bedrock_quota.quotas import BucketQuota, ListedQuota, Refused
+from bedrock_quota.quotas import BucketQuota, ListedQuota, Matched, Refused
 from bedrock_quota.registry import Registry
 from bedrock_quota.snapshots import Snapshot
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_bedrock import BedrockClient
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_service_quotas import ServiceQuotasClient
+    from mypy_boto3_ssm import SSMClient
 
 _ENDPOINT_TYPES = frozenset(EndpointType)
 
@@ -30,8 +31,9 @@ Value = TypeVar("Value")
 def list_quotas(client: ServiceQuotasClient) -> list[ListedQuota]:
     """List Bedrock's quotas in this Region: AWS's defaults, overlaid with the values applied to this account.
 
-    ListServiceQuotas "doesn't return quotas that have no applied value" for an account, hence both calls. Raises
-    `QuotaFetchError` if either fails or finds nothing: a part is never passed off as the whole.
+    ListServiceQuotas "doesn't return quotas that have no applied value" for an account, hence both calls. A quota that
+    is listed with an `ErrorReason` in place of its applied value has the value None, not its default.
+    Raises `QuotaFetchError` if either call fails or finds nothing: a part is never passed off as the whole.
     """
     found: dict[str, ListedQuota] = {}
     try:
@@ -40,9 +42,8 @@ def list_quotas(client: ServiceQuotasClient) -> list[ListedQuota]:
                 ServiceCode=quotas.SERVICE_CODE, PaginationConfig={"PageSize": 100}
             ):
                 for quota in page["Quotas"]:
-                    if "Value" not in quota:  # listed with an ErrorReason instead: its default, if any, stands
-                        continue
-                    found[quota["QuotaCode"]] = ListedQuota(quota["QuotaCode"], quota["QuotaName"], quota["Value"])
+                    code = quota["QuotaCode"]
+                    found[code] = ListedQuota(code, quota["QuotaName"], quota.get("Value"))
     except Exception as error:
         raise QuotaFetchError(f"Service Quotas could not be listed: {error}") from error
     if not found:
@@ -50,20 +51,39 @@ def list_quotas(client: ServiceQuotasClient) -> list[ListedQuota]:
     return list(found.values())
 
 
-def buckets_in_use(client: CloudWatchClient, namespace: str) -> set[Bucket]:
-    """Return the buckets that had a call in the last two weeks.
+REFUSED_CALLS = ("InvocationThrottles", "InvocationClientErrors")
+"""Metrics of `AWS/Bedrock` on calls that Bedrock refused: where a quota is 0, there are no others."""
+
+
+def buckets_called(client: CloudWatchClient, namespace: str) -> set[Bucket]:
+    """Return the buckets that had an answered call in the last two weeks.
 
     ListMetrics returns just the metrics that "have had data points reported in the past two weeks" (API reference,
     read 2026-11-23), so CloudWatch keeps this list for us. Raises what botocore raises.
     """
     found: set[Bucket] = set()
-    pages = client.get_paginator("list_metrics").paginate(Namespace=namespace, MetricName="ConsumedTokens")
-    for page in pages:
-        for metric in page["Metrics"]:
-            dimensions = {dimension["Name"]: dimension["Value"] for dimension in metric["Dimensions"]}
-            if dimensions.keys() == {"ModelId", "EndpointType"} and dimensions["EndpointType"] in _ENDPOINT_TYPES:
-                found.add(Bucket(dimensions["ModelId"], EndpointType(dimensions["EndpointType"])))
+    for dimensions in _dimensions(client, namespace, "ConsumedTokens"):
+        if dimensions.keys() == {"ModelId", "EndpointType"} and dimensions["EndpointType"] in _ENDPOINT_TYPES:
+            found.add(Bucket(dimensions["ModelId"], EndpointType(dimensions["EndpointType"])))
     return found
+
+
+def buckets_refused(client: CloudWatchClient, known: Registry) -> set[Bucket]:
+    """Return the buckets that had a call in the last two weeks which Bedrock refused. Raises what botocore raises."""
+    found: set[Bucket] = set()
+    for name in REFUSED_CALLS:
+        for dimensions in _dimensions(client, drift.NAMESPACE, name):
+            called = model_ids.parse(dimensions.get("ModelId", ""), known.id_prefixes)
+            if dimensions.keys() == {"ModelId"} and isinstance(called, Reference):
+                model = known.find(called.model_id)
+                found.add(Bucket(model.quota_model_id if model else called.model_id, called.endpoint_type))
+    return found
+
+
+def _dimensions(client: CloudWatchClient, namespace: str, metric_name: str) -> Iterator[dict[str, str]]:
+    for page in client.get_paginator("list_metrics").paginate(Namespace=namespace, MetricName=metric_name):
+        for metric in page["Metrics"]:
+            yield {dimension["Name"]: dimension["Value"] for dimension in metric["Dimensions"]}
 
 
 def application_profiles(client: BedrockClient) -> dict[str, Reference]:
@@ -81,6 +101,22 @@ def application_profiles(client: BedrockClient) -> dict[str, Reference]:
     return found
 
 
+NO_OVERRIDES = "{}"
+
+
+def stored_overrides(parameter: str | None, client: SSMClient) -> str:
+    """Return the text of the registry's overrides; nobody has made the parameter where there are none.
+
+    Raises what botocore raises.
+    """
+    if parameter is None:
+        return NO_OVERRIDES
+    try:
+        return client.get_parameter(Name=parameter)["Parameter"]["Value"]
+    except client.exceptions.ParameterNotFound:
+        return NO_OVERRIDES
+
+
 class Sources(msgspec.Struct, frozen=True):
     """Where a fetch reads: each a call that raises if it cannot answer."""
 
@@ -95,7 +131,8 @@ class Sources(msgspec.Struct, frozen=True):
 class Fetch(msgspec.Struct, frozen=True):
     """All that one fetch came to.
 
-    `quotas` are those to publish, empty where they could not be listed: old values are not passed off as new ones.
+    `quotas` are those to publish, of all buckets in use, with or without one; empty where they could not be listed: old
+    values are not passed off as new ones.
     `notices` are new sentences that somebody may have to act on, `remarks` new ones for who looks after the registry;
     `problems` are what could not be done this time.
     """
@@ -139,7 +176,7 @@ def fetch(
     known = overrides.apply(registry, models)
     nothing: list[ListedQuota] = []
     listed = attempt("quotas were not fetched", sources.quotas, nothing)
-    by_bucket = quotas.by_bucket(listed, known)
+    by_bucket = _with_unsaid(quotas.by_bucket(listed, known), quotas.unsaid(listed, known), before, problems)
     if listed and not by_bucket:
         problems.append("none of the listed quotas' names is known; has Service Quotas renamed them?")
     # Where nobody can say what is in use, every change is told, and the named buckets alone are published.
@@ -149,7 +186,8 @@ def fetch(
     applied = attempt("applied burndown rates are unknown", sources.applied, None)
     standing = dict(before.standing)
     if by_bucket:
-        standing |= _standing(listed, known, {bucket: by_bucket[bucket] for bucket in in_use & by_bucket.keys()})
+        standing |= _standing(listed, known)
+        standing[ZERO] = _zeros({bucket: by_bucket[bucket] for bucket in in_use & by_bucket.keys()})
     if seen is None:
         standing[ZERO] = before.standing.get(ZERO, ())
     if applied is not None:
@@ -164,7 +202,7 @@ def fetch(
             standing=standing,
         ),
         listed=len(listed),
-        quotas={bucket: quota for bucket, quota in by_bucket.items() if bucket in in_use},
+        quotas={bucket: by_bucket.get(bucket, BucketQuota()) for bucket in sorted(in_use)} if by_bucket else {},
         changes=(told := tuple(change for change in changed if seen is None or change.bucket in in_use)),
         notices=(*(str(change) for change in told), *_new(before, standing, ZERO), *_new(before, standing, DRIFT)),
         remarks=(*_new(before, standing, UNREAD), *_new(before, standing, MISFIT)),
@@ -181,31 +219,41 @@ def _drifts(
     return tuple(sorted((*kept, *(str(each) for each in drift.of(applied, known, now)))))
 
 
+def _with_unsaid(
+    by_bucket: dict[Bucket, BucketQuota], unsaid: Iterable[Matched], before: Snapshot, problems: list[str]
+) -> dict[Bucket, BucketQuota]:
+    """Return the quotas with those that AWS could not say as they were before; each is a problem."""
+    known, merged = before.by_bucket(), dict(by_bucket)
+    for place in unsaid:
+        problems.append(f"Service Quotas could not say the value of {place}; the last one known stays")
+        last = getattr(known.get(place.bucket, BucketQuota()), place.unit)
+        if last is not None:
+            quota = merged.get(place.bucket, BucketQuota())
+            merged[place.bucket] = msgspec.structs.replace(quota, **{place.unit: last})
+    return merged
+
+
 def _new(before: Snapshot, standing: Mapping[str, tuple[str, ...]], topic: str) -> list[str]:
     said = before.standing.get(topic, ())
     return [sentence for sentence in standing.get(topic, ()) if sentence not in said]
 
 
-def _standing(
-    listed: Iterable[ListedQuota], known: Registry, in_use: Mapping[Bucket, BucketQuota]
-) -> dict[str, tuple[str, ...]]:
-    """Return what a listing shows that somebody should know, by topic."""
+def _standing(listed: Iterable[ListedQuota], known: Registry) -> dict[str, tuple[str, ...]]:
+    """Return what a listing shows that who looks after the registry should know, by topic."""
     models = quotas.models_by_quota_name(known)
-    unread, misfit = [], []
-    for quota in listed:
-        matched = quotas.match(quota.name, models)
-        if isinstance(matched, Refused):
-            if matched.reason in quotas.NOT_READ:
-                unread.append(f"quota name is not known, so its quota is not shown: {quota.name!r}")
-            continue
-        model = known.by_id.get(matched.bucket.model_id)
-        codes = model.quota_codes.get(matched.bucket.endpoint_type) if model else None
-        code = getattr(codes, matched.unit) if codes else None
-        if code is not None and code != quota.code:
-            misfit.append(f"code {quota.code} of {quota.name!r} is not the {code} that the registry has")
+    matched = [(quota, quotas.match(quota.name, models)) for quota in listed]
+    unread = [
+        f"quota name is not known, so its quota is not shown: {quota.name!r}"
+        for quota, found in matched
+        if isinstance(found, Refused) and found.reason in quotas.NOT_READ
+    ]
+    return {UNREAD: tuple(sorted(unread)), MISFIT: tuple(sorted(quota_codes.misfits(known, matched)))}
+
+
+def _zeros(in_use: Mapping[Bucket, BucketQuota]) -> tuple[str, ...]:
     zero = [
         f"quota is 0: {bucket} may not be called by this account in this Region"
-        for bucket, quota_of in in_use.items()
-        if 0 in (quota_of.tokens_per_minute, quota_of.requests_per_minute)
+        for bucket, quota in in_use.items()
+        if 0 in (quota.tokens_per_minute, quota.requests_per_minute, quota.tokens_per_day)
     ]
-    return {ZERO: tuple(sorted(zero)), UNREAD: tuple(sorted(unread)), MISFIT: tuple(sorted(misfit))}
+    return tuple(sorted(zero))

@@ -38,6 +38,7 @@ class Wanted(msgspec.Struct, frozen=True):
     log_group: str
     role_arn: str
     retention_days: int
+    large_bodies_bucket: str
     own_log_groups: tuple[str, ...] = ()
 
 
@@ -94,19 +95,37 @@ def set_up(
             f"{group} is a log group of this stack: its metric lines would be read as records for ever. "
             "Have Bedrock's invocation logs delivered to a group of their own and deploy again."
         )
-    if before is not None and log_group_of(before) == group:
-        if ours:
-            return SetUp(group, "kept the invocation logging that this stack set up", large_bodies_of(before))
-        text = before.get("textDataDeliveryEnabled", True)
-        warning = "" if text else "; text delivery is off, so max_tokens stays unknown"
-        return SetUp(group, f"adopted the existing invocation logging{warning}", large_bodies_of(before))
-    _make_group(logs, wanted)
-    _put(bedrock, _with_cloudwatch(before, wanted), sleep)
+    if before is not None and log_group_of(before) and not ours:
+        return _set_up(before, f"adopted the existing invocation logging{_warnings(before)}")
+    after = _with_cloudwatch(before, wanted)
+    if after == before:
+        return _set_up(after, f"kept the invocation logging that this stack set up{_warnings(after)}")
+    if log_group_of(before) != group:
+        _make_group(logs, wanted)
+    _put(bedrock, after, sleep)
     if ours:
-        return SetUp(group, f"moved the invocation logging that this stack set up to {group}")
-    return SetUp(
-        group, "added CloudWatch to the existing invocation logging" if before else "switched invocation logging on"
-    )
+        return _set_up(after, f"changed the invocation logging that this stack set up{_warnings(after)}")
+    done = "added CloudWatch to the existing invocation logging" if before else "switched invocation logging on"
+    return _set_up(after, f"{done}{_warnings(after)}")
+
+
+def _set_up(configuration: Configuration, done: str) -> SetUp:
+    group = log_group_of(configuration)
+    if group is None:
+        raise RuntimeError("a configuration without a log group was taken for one with it")
+    return SetUp(group, done, large_bodies_of(configuration))
+
+
+def _warnings(configuration: Configuration) -> str:
+    """Say what the configuration leaves out that we need; its owner decides whether that changes."""
+    if not configuration.get("textDataDeliveryEnabled", True):
+        return "; text delivery is off, so max_tokens stays unknown: switch it on in Bedrock's settings"
+    if large_bodies_of(configuration) is None:
+        return (
+            "; bodies over 100 KB are delivered nowhere, so their max_tokens stays unknown: "
+            "name a bucket for large data in Bedrock's settings and update the stack"
+        )
+    return ""
 
 
 TEXT_ONLY: Configuration = {
@@ -119,7 +138,13 @@ TEXT_ONLY: Configuration = {
 
 
 def _with_cloudwatch(before: Configuration | None, wanted: Wanted) -> dict[str, Any]:
-    delivery = {"logGroupName": wanted.log_group, "roleArn": wanted.role_arn}
+    large = large_bodies_of(before) or LargeBodies(wanted.large_bodies_bucket)
+    prefix = {"keyPrefix": large.prefix} if large.prefix else {}
+    delivery = {
+        "logGroupName": wanted.log_group,
+        "roleArn": wanted.role_arn,
+        "largeDataDeliveryS3Config": {"bucketName": large.bucket, **prefix},
+    }
     return {**(before or TEXT_ONLY), "cloudWatchConfig": delivery}
 
 

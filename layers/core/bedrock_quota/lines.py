@@ -146,20 +146,35 @@ def of_quotas(
 ) -> Iterator[bytes]:
     """Yield a line a bucket with its quotas; a quota of 0 is published as 0.
 
-    As properties: the daily quota, and for a quota that changed what it was before.
+    As properties: the daily quota, for a quota that changed what it was before, and `quota_note`, which says in words
+    what no line on a graph can. A bucket without a quota is such a note alone, and no metric.
     """
     before: dict[Bucket, dict[str, float | None]] = {}
     for change in changes:
         before.setdefault(change.bucket, {})[f"previous_{change.unit}"] = change.before
     for bucket, quota in quotas.items():
         metrics = _quota_metrics(quota)
+        line: dict[str, Any] = {"ModelId": bucket.model_id, "EndpointType": bucket.endpoint_type, **metrics}
         if metrics:
-            line: dict[str, Any] = {
-                "_aws": _directive(namespace, seconds, BUCKET_DIMENSIONS, [(name, "Count") for name in metrics]),
-                "ModelId": bucket.model_id,
-                "EndpointType": bucket.endpoint_type,
-                **metrics,
-            }
-            if quota.tokens_per_day is not None:
-                line["tokens_per_day"] = quota.tokens_per_day
-            yield _encode(line | before.get(bucket, {}))
+            named = [(name, "Count") for name in metrics]
+            line = {"_aws": _directive(namespace, seconds, BUCKET_DIMENSIONS, named), **line}
+        if quota.tokens_per_day is not None:
+            line["tokens_per_day"] = quota.tokens_per_day
+        note = _note(quota)
+        if note is not None:
+            line["quota_note"] = note
+        yield _encode(line | before.get(bucket, {}))
+
+
+def _note(quota: BucketQuota) -> str | None:
+    """Say what a graph cannot show: a limit of 0, and that there is none."""
+    tokens, requests = quota.tokens_per_minute, quota.requests_per_minute
+    if 0 in (tokens, requests, quota.tokens_per_day):
+        return "a quota of 0: this account may not call it in this Region; ask for more in Service Quotas"
+    if tokens is None and requests is None:
+        return "no quota by the minute is known for it, so no percentages are shown"
+    if requests is None:
+        return "no quota on requests: AWS limits its tokens alone"
+    if tokens is None:
+        return "no quota on tokens: AWS limits its requests alone"
+    return None

@@ -16,6 +16,12 @@ GEO_PREFIXES = frozenset({"us", "eu", "apac", "jp", "au", "ca", "in", "us-gov"})
 
 GLOBAL_PREFIX = "global"
 
+ALARM_TEST = "bedrock-quota-monitor.alarm-test-v1:0"
+"""Reserved for records that test the alarms. No provider's id has a hyphen, and so Bedrock cannot have this model."""
+
+ALARM_TEST_REASON = "alarm_test"
+"""Why such a record is out of scope: it is no call, and belongs to no bucket, graph or quota."""
+
 _ARN = re.compile(
     r"arn:aws[a-z-]*:(?P<service>[a-z-]+):(?P<region>[a-z0-9-]*):\d*:(?P<type>[a-z-]+)/(?P<id>[\w.:/-]+)",
     re.ASCII,
@@ -56,6 +62,8 @@ def parse(model_id: str, providers: Container[str]) -> ModelId:
     `providers` are the known first parts of foundation model ids; with them a geo prefix that AWS adds tomorrow
     is told from a provider. Never raises: what cannot be read is out of scope as `unreadable_model_id`.
     """
+    if model_id == ALARM_TEST:
+        return OutOfScope(ALARM_TEST_REASON)
     if len(model_id) > _MAX_LENGTH:
         return OutOfScope("unreadable_model_id")
     if model_id.startswith("arn:"):

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from bedrock_quota import registry
+from bedrock_quota import completeness, registry
 from bedrock_quota.errors import RegistryError
 from bedrock_quota.registry import Model, Registry, RegistryFile
 
@@ -22,7 +22,7 @@ def read(text: str, known: Registry) -> tuple[Model, ...]:
     """Return the whole models that an override stands for.
 
     Raises `RegistryError` naming table and reason if it is not JSON of this shape, or if the registry corrected by it
-    would be wrong, say because two models had one quota name.
+    would be wrong, say because two models had one quota name, or of no effect, say because an id is a profile's.
     """
     try:
         given = msgspec.json.decode(text, type=_Overrides)
@@ -32,7 +32,11 @@ def read(text: str, known: Registry) -> tuple[Model, ...]:
     for model_id, count in Counter(model.id for model in models).items():
         if count > 1:
             raise RegistryError(f"override: models[{model_id}]: is there {count} times")
-    registry.check(by_file(apply(known, models)))
+    merged = apply(known, models)
+    registry.check(by_file(merged))
+    wrong = completeness.gaps(merged, models)
+    if wrong:
+        raise RegistryError(f"override: {'; '.join(wrong)}")
     return models
 
 
@@ -58,7 +62,7 @@ def by_file(known: Registry) -> dict[str, RegistryFile]:
     """Return a registry as the files it could have been read from, one a provider."""
     return {
         provider.id: RegistryFile(
-            provider, tuple(model for model in known.models if known.provider_of(model.id) is provider)
+            provider, tuple(model for model in known.models if known.provider_of(model.id).id == provider.id)
         )
         for provider in known.providers
     }

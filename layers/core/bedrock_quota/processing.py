@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from bedrock_quota import lines, minutes, records
+from bedrock_quota import lines, minutes, model_ids, records
 from bedrock_quota.accounts import Account, Accounts, FailedCall
 from bedrock_quota.buckets import Bucket
 from bedrock_quota.delivery import Delivery
@@ -163,6 +163,8 @@ def _health(entries: _Entries, now: datetime) -> dict[str, float]:
     }
     if opened:
         health["RecordLagSeconds"] = max(0.0, now.timestamp() - min(account.started for account in opened))
+    if tests := entries.out_of_scope[model_ids.ALARM_TEST_REASON]:
+        health["AlarmTests"] = tests
     return health
 
 

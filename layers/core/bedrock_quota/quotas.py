@@ -26,11 +26,11 @@ class Unit(StrEnum):
 
 
 class ListedQuota(msgspec.Struct, frozen=True):
-    """One quota as Service Quotas lists it; `value` may be 0."""
+    """One quota as Service Quotas lists it; `value` may be 0, and is None where AWS could not say it."""
 
     code: str
     name: str
-    value: float
+    value: float | None
 
 
 class BucketQuota(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -56,11 +56,15 @@ class QuotaName(msgspec.Struct, frozen=True):
     long_context: bool
 
 
-class Matched(msgspec.Struct, frozen=True):
+class Matched(msgspec.Struct, frozen=True, order=True):
     """A quota's bucket and unit."""
 
     bucket: Bucket
     unit: Unit
+
+    def __str__(self) -> str:
+        """Say it as a person would: `tokens per minute of amazon.nova-pro-v1:0 (cross-region)`."""
+        return f"{self.unit.replace('_', ' ')} of {self.bucket}"
 
 
 _ENDPOINT_TYPES = {
@@ -91,7 +95,7 @@ _LONG_CONTEXT = re.compile(r"(?P<model>.+?)[ ,]+1M context( length)?", re.IGNORE
 _OTHER_WORK = re.compile(r"(?![(\[]).*(tokens|requests) per (minute|day).*", re.IGNORECASE)
 """A name on tokens or requests that is not marked as another feature's."""
 
-NOT_READ = frozenset({"unread_name", "unlisted_model"})
+NOT_READ = frozenset({"unread_name", "unlisted_model", "unreached_variant"})
 """Reasons of refusal that somebody should look at: the quota may well be of a bucket."""
 
 _VETOES = (
@@ -108,8 +112,14 @@ def models_by_quota_name(registry: Registry) -> dict[str, Model]:
     return {name.casefold(): model for model in registry.models for name in model.quota_names}
 
 
+def is_long_context(spelling: str) -> bool:
+    """Whether a model's spelling in a quota's name ends as that of its 1M-context variant."""
+    return _LONG_CONTEXT.fullmatch(spelling) is not None
+
+
 def read(name: str) -> QuotaName | Refused:
     """Say what a quota's name says, without knowing any model, or why it is no bucket's."""
+    name = " ".join(name.split())
     folded = name.casefold()
     for words, reason in _VETOES:
         if words in folded:
@@ -140,18 +150,25 @@ def match(name: str, models: Mapping[str, Model]) -> Matched | Refused:
     model = models.get(said.spelling.casefold())
     if model is None:
         return Refused("unlisted_model")
+    if said.long_context and model.long_context_above is None:
+        return Refused("unreached_variant")  # the registry does not say which calls use it: none would
+    if said.endpoint_type is EndpointType.LATENCY_OPTIMIZED and not model.latency_optimized:
+        return Refused("unreached_variant")
     suffix = LONG_CONTEXT_SUFFIX if said.long_context else ""
     return Matched(Bucket(model.id + suffix, said.endpoint_type), said.unit)
 
 
 def by_bucket(listed: Iterable[ListedQuota], registry: Registry) -> dict[Bucket, BucketQuota]:
-    """Return every bucket's quotas from a listing. What no rule knows is left out; `match` says why."""
+    """Return every bucket's quotas from a listing. What no rule knows is left out; `match` says why.
+
+    So are those without a value: `unsaid` names them.
+    """
     models = models_by_quota_name(registry)
     values: dict[Bucket, dict[str, float]] = {}
     doubled: dict[Bucket, float] = {}
     for quota in listed:
         matched = match(quota.name, models)
-        if isinstance(matched, Matched):
+        if isinstance(matched, Matched) and quota.value is not None:
             found = values.setdefault(matched.bucket, {})
             # Two spellings of one quota: the smaller never shows room that is not there.
             found[matched.unit] = min(quota.value, found.get(matched.unit, quota.value))
@@ -162,3 +179,10 @@ def by_bucket(listed: Iterable[ListedQuota], registry: Registry) -> dict[Bucket,
         if bucket in values:
             values[bucket].setdefault(Unit.TOKENS_PER_DAY, value)
     return {bucket: BucketQuota(**found) for bucket, found in sorted(values.items())}
+
+
+def unsaid(listed: Iterable[ListedQuota], registry: Registry) -> list[Matched]:
+    """Return the places of quotas whose value AWS could not say."""
+    models = models_by_quota_name(registry)
+    found = (match(quota.name, models) for quota in listed if quota.value is None)
+    return sorted({each for each in found if isinstance(each, Matched)})

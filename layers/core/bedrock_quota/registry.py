@@ -63,18 +63,18 @@ class QuotaCodes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What holds for a provider's models unless their own table says otherwise."""
 
-    id: Annotated[str, msgspec.Meta(pattern=r"^([a-z0-9]+|\*)$")]
+    id: Annotated[str, msgspec.Meta(pattern=r"^([a-z0-9][a-z0-9-]*|\*)$")]
     name: Text
     burndown: tuple[Burndown, ...]
     max_output_tokens: Tokens
-    """Assumed for a model that is not in the registry: the largest of the provider's models, so that the
-    reservation is never understated."""
+    """Assumed for a model that is not in the registry, if none of the provider's models has more: the reservation must
+    not be understated."""
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One foundation model, by the id Bedrock gives it, without a geo prefix."""
 
-    id: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]+\.[a-z0-9.:-]+$", max_length=128)]
+    id: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]*\.[a-z0-9.:-]+$", max_length=128)]
     name: Text
     kind: Kind
     source: Text
@@ -87,11 +87,18 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Oldest first; absent: the provider's."""
     quota_names: tuple[Text, ...] = ()
     """How Service Quotas spells this model after `… for `."""
+    shares_quotas_with: Text | None = None
+    """The id of the model whose quotas this one uses up, where Service Quotas has one for both."""
     quota_codes: Mapping[EndpointType, QuotaCodes] = {}
     latency_optimized: bool = False
     """Whether the model has latency-optimized inference, which has quotas of its own."""
     long_context_above: Tokens | None = None
     """Input tokens (cached ones included) above which a call uses the model's 1M-context quota."""
+
+    @property
+    def quota_model_id(self) -> str:
+        """The id of the model whose quotas a call of this one uses up: its own, or that of the one it shares with."""
+        return self.shares_quotas_with or self.id
 
 
 class RegistryFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -114,8 +121,24 @@ class Registry(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def provider_by_id(self) -> Mapping[str, Provider]:
-        """Providers by the part of a model id before its first dot; `*` stands for all others."""
-        return {provider.id: provider for provider in self.providers}
+        """Providers by the part of a model id before its first dot; `*` stands for all others.
+
+        With the largest output limit that one of their models has.
+        """
+        most = {provider.id: provider.max_output_tokens for provider in self.providers}
+        for model in self.models:
+            prefix = model.id.partition(".")[0]
+            if prefix in most:
+                most[prefix] = max(most[prefix], model.max_output_tokens or 0)
+        return {
+            provider.id: msgspec.structs.replace(provider, max_output_tokens=most[provider.id])
+            for provider in self.providers
+        }
+
+    @cached_property
+    def id_prefixes(self) -> frozenset[str]:
+        """What ids of foundation models begin with, up to their first dot."""
+        return frozenset(self.provider_by_id) | {model.id.partition(".")[0] for model in self.models}
 
     def provider_of(self, model_id: str) -> Provider:
         """Return the provider of a model id, or the one that stands for all unnamed providers."""
@@ -133,16 +156,24 @@ class Registry(msgspec.Struct, frozen=True, dict=True):
     def burndown_of(self, model_id: str, day: date) -> Burndown:
         """Return the rate in force for a model on a UTC day.
 
-        Days before the first known rate get the first. A model that is not in the registry gets its
-        provider's rate, marked `unlisted`.
+        Days before the first known rate get the first. A model that is not in the registry gets the highest of its
+        provider's rates, marked `unlisted`.
         """
         model = self.find(model_id)
-        history = (model.burndown if model else ()) or self.provider_of(model_id).burndown
-        in_force = history[0]
-        for rate in history[1:]:
-            if rate.since <= day:
-                in_force = rate
-        return in_force if model else msgspec.structs.replace(in_force, status=RateStatus.UNLISTED)
+        provider = self.provider_of(model_id)
+        if model is not None:
+            return _in_force(model.burndown or provider.burndown, day)
+        prefix = f"{provider.id}."
+        rates = [_in_force(provider.burndown, day)]
+        rates += [_in_force(each.burndown, day) for each in self.models if each.burndown and each.id.startswith(prefix)]
+        highest = max(rates, key=lambda burndown: burndown.rate)
+        return msgspec.structs.replace(highest, status=RateStatus.UNLISTED)
+
+
+def _in_force(history: tuple[Burndown, ...], day: date) -> Burndown:
+    """Return the rate of a day; days before the first known one get the first."""
+    begun = [burndown for burndown in history if burndown.since <= day]
+    return begun[-1] if begun else history[0]
 
 
 def read_sources(directory: Path) -> Registry:
@@ -209,16 +240,27 @@ def check(files: Mapping[str, RegistryFile]) -> None:
                 raise RegistryError(f"{where}: a text model needs max_output_tokens")
             if (model.default_max_tokens or 0) > (model.max_output_tokens or 0):
                 raise RegistryError(f"{where}: default_max_tokens is above max_output_tokens")
-            if (model.max_output_tokens or 0) > provider.max_output_tokens:
-                raise RegistryError(f"{where}: max_output_tokens is above the provider's, assumed for unlisted models")
             for name in model.quota_names:
                 claim(seen_names, name.casefold(), where, "quota name")
             for codes in model.quota_codes.values():
                 for code in msgspec.structs.astuple(codes):
                     if code is not None:
                         claim(seen_codes, code, where, "quota code")
+    _check_sharing(files, seen_models)
     if ANY_PROVIDER not in seen_providers:
         raise RegistryError(f"no file has [provider] id = {ANY_PROVIDER!r}, which speaks for unnamed providers")
+
+
+def _check_sharing(files: Mapping[str, RegistryFile], places: Mapping[str, str]) -> None:
+    models = {model.id: model for file in files.values() for model in file.models}
+    for model in models.values():
+        if model.shares_quotas_with is None:
+            continue
+        where, owner = places[model.id], models.get(model.shares_quotas_with)
+        if owner is None or owner.shares_quotas_with is not None:
+            raise RegistryError(f"{where}: shares_quotas_with is no model with quotas: {model.shares_quotas_with!r}")
+        if model.quota_names or model.quota_codes:
+            raise RegistryError(f"{where}: has quotas of its own and shares_quotas_with another model")
 
 
 def _check_burndown(history: tuple[Burndown, ...], where: str) -> None:

@@ -22,7 +22,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     """What was known at one fetch. `fetched_at` is when the quotas were last listed whole.
 
     `models` are the registry's overrides, `profiles` say what application profiles stand for by their ARN, and
-    `standing` are sentences that hold, by topic: each is told to people when it is new, and not again.
+    `standing` are sentences that hold, by topic: each is told to people when it is new, and not again. `untold` are
+    those that could not be sent yet.
     """
 
     fetched_at: datetime
@@ -30,10 +31,19 @@ class Snapshot(msgspec.Struct, frozen=True):
     models: tuple[Model, ...] = ()
     profiles: tuple[tuple[str, Reference], ...] = ()
     standing: Mapping[str, tuple[str, ...]] = {}
+    untold: tuple[str, ...] = ()
 
     def by_bucket(self) -> dict[Bucket, BucketQuota]:
         """Quotas by bucket."""
         return dict(self.quotas)
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """The snapshot that was stored last, and its version: 0 before the first. `unreadable` says why there is none."""
+
+    snapshot: Snapshot | None = None
+    version: int = 0
+    unreadable: str | None = None
 
 
 class Snapshots:

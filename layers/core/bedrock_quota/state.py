@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import time
 import zlib
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from bedrock_quota.buckets import EndpointType
+from bedrock_quota.errors import OutdatedError
 from bedrock_quota.model_ids import Reference
-from bedrock_quota.snapshots import Snapshot
+from bedrock_quota.snapshots import Snapshot, Stored
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -24,10 +26,36 @@ PROFILE_SECONDS = 24 * 3600
 """A profile's model never changes, but its id may come to nothing: forget it after a day."""
 
 
-def write_snapshot(table: str, client: DynamoDBClient, snapshot: Snapshot) -> None:
-    """Store the quota snapshot, whole or not at all: an item takes 400 KB. Raises what botocore raises."""
+def write_snapshot(table: str, client: DynamoDBClient, snapshot: Snapshot, version: int) -> None:
+    """Store the quota snapshot that comes after `version`, whole or not at all: an item takes 400 KB.
+
+    Raises `OutdatedError` if another version is stored by now, and what botocore raises.
+    """
     data = zlib.compress(msgspec.json.encode(snapshot))
-    client.put_item(TableName=table, Item={"id": {"S": SNAPSHOT_ID}, "data": {"B": data}})
+    try:
+        client.put_item(
+            TableName=table,
+            Item={"id": {"S": SNAPSHOT_ID}, "data": {"B": data}, "version": {"N": str(version + 1)}},
+            ConditionExpression="version = :seen" if version else "attribute_not_exists(version)",
+            **({"ExpressionAttributeValues": {":seen": {"N": str(version)}}} if version else {}),  # type: ignore[arg-type]
+        )
+    except client.exceptions.ConditionalCheckFailedException as error:
+        raise OutdatedError(f"the snapshot is not version {version} any more") from error
+
+
+def read_stored(table: str, client: DynamoDBClient) -> Stored:
+    """Return the quota snapshot to be replaced, with its version. Raises what botocore raises.
+
+    What is no snapshot, say that of a newer version of this product, is none, with the reason.
+    """
+    item = client.get_item(TableName=table, Key={"id": {"S": SNAPSHOT_ID}}, ConsistentRead=True).get("Item")
+    if item is None:
+        return Stored()
+    version = int(item["version"]["N"]) if "version" in item else 0
+    try:
+        return Stored(_decoded(item), version)
+    except (KeyError, zlib.error, msgspec.DecodeError) as error:
+        return Stored(None, version, f"{type(error).__name__}: {error}")
 
 
 def read_snapshot(table: str, client: DynamoDBClient) -> Snapshot | None:
@@ -38,6 +66,10 @@ def read_snapshot(table: str, client: DynamoDBClient) -> Snapshot | None:
     item = client.get_item(TableName=table, Key={"id": {"S": SNAPSHOT_ID}}).get("Item")
     if item is None:
         return None
+    return _decoded(item)
+
+
+def _decoded(item: Mapping[str, Any]) -> Snapshot:
     return msgspec.json.decode(zlib.decompress(item["data"]["B"]), type=Snapshot)
 
 

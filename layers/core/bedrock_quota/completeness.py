@@ -1,13 +1,14 @@
-"""The completeness of the registry: what its reader cannot check, since it takes the rules for quota names."""
+"""The completeness of the registry: what its reader cannot check, since it takes the rules for names and ids."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from bedrock_quota import quotas
+from bedrock_quota import model_ids, quotas
 from bedrock_quota.accounts import LONG_CONTEXT_SUFFIX
 from bedrock_quota.buckets import Bucket, EndpointType
-from bedrock_quota.quotas import Matched, Unit
+from bedrock_quota.model_ids import Reference
+from bedrock_quota.quotas import Matched, QuotaName, Unit
 from bedrock_quota.registry import Model, QuotaCodes, Registry
 
 _SCOPES = {
@@ -25,13 +26,32 @@ def quota_name(spelling: str, endpoint_type: EndpointType, unit: Unit) -> str:
     return f"{_SCOPES[endpoint_type]} model inference {unit.replace('_', ' ')} for {spelling}"
 
 
-def gaps(known: Registry) -> list[str]:
-    """Return what is missing or unreachable, each as a sentence naming the model; empty if all is complete."""
-    models = quotas.models_by_quota_name(known)
-    return [f"{model.id}: {gap}" for model in known.models for gap in _gaps_of(model, models)]
+def gaps(known: Registry, models: Iterable[Model] | None = None) -> list[str]:
+    """Return what is missing or unreachable, each as a sentence naming the model; empty if all is complete.
+
+    Looks at `models` of the registry, or at all of them.
+    """
+    by_name = quotas.models_by_quota_name(known)
+    return [
+        f"{model.id}: {gap}"
+        for model in (known.models if models is None else models)
+        for gap in (*_gaps_of_id(model, known), *_gaps_of_names(model, by_name))
+    ]
 
 
-def _gaps_of(model: Model, models: Mapping[str, Model]) -> Iterator[str]:
+def _gaps_of_id(model: Model, known: Registry) -> Iterator[str]:
+    if model_ids.parse(model.id, known.provider_by_id) != Reference(model.id, EndpointType.REGIONAL):
+        yield "is the id of a profile, not of a foundation model; leave out what is before the first dot"
+    if model.id.endswith(LONG_CONTEXT_SUFFIX):
+        yield f"ends with {LONG_CONTEXT_SUFFIX}, as a 1M-context quota does; give long_context_above instead"
+
+
+def _gaps_of_names(model: Model, models: Mapping[str, Model]) -> Iterator[str]:
+    for spelling in model.quota_names:
+        if isinstance(quotas.read(spelling), QuotaName):
+            yield f"the quota name {spelling!r} is a whole name; give what follows its ` for `"
+        if quotas.is_long_context(spelling):
+            yield f"the quota name {spelling!r} is that of a 1M-context quota; leave that out, give long_context_above"
     if model.quota_codes and not model.quota_names:
         yield "has quota_codes, but no quota_names by which to find its quotas"
     for endpoint_type, codes in model.quota_codes.items():
@@ -40,7 +60,7 @@ def _gaps_of(model: Model, models: Mapping[str, Model]) -> Iterator[str]:
     units = {
         endpoint_type: [Unit(unit) for unit, code in msgspec.structs.asdict(codes).items() if code is not None]
         for endpoint_type, codes in model.quota_codes.items()
-    } or {endpoint_type: list(Unit) for endpoint_type in EndpointType}
+    } or {endpoint_type: list(Unit) for endpoint_type in EndpointType if _is_reached(model, endpoint_type)}
     suffixes = {"": ""} | ({" 1M Context Length": LONG_CONTEXT_SUFFIX} if model.long_context_above is not None else {})
     for spelling in model.quota_names:
         for endpoint_type, of_type in units.items():
@@ -51,3 +71,7 @@ def _gaps_of(model: Model, models: Mapping[str, Model]) -> Iterator[str]:
                     if found != Matched(Bucket(model.id + suffix, endpoint_type), unit):
                         instead = found.bucket if isinstance(found, Matched) else f"refused as {found.reason}"
                         yield f"the quota {name!r} does not lead to it ({instead})"
+
+
+def _is_reached(model: Model, endpoint_type: EndpointType) -> bool:
+    return model.latency_optimized or endpoint_type is not EndpointType.LATENCY_OPTIMIZED

@@ -1,0 +1,218 @@
+"""`quota-monitor cost`: what the monitor costs a month, from `prices.toml` and the lines it really writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
+
+from bedrock_quota import processing
+from bedrock_quota.accounts import Accounts
+from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.delivery import Delivery, LogEvent, Message
+from bedrock_quota.model_ids import OutOfScope
+from bedrock_quota.quotas import BucketQuota
+from bedrock_quota.registry import read_sources
+from localaws import traffic
+from quota_monitor.checkout import ROOT
+
+PRICES = ROOT / "cli" / "quota_monitor" / "prices.toml"
+TEMPLATE = ROOT / "template.yaml"
+
+METRICS_A_BUCKET = 9
+"""Four of tokens, three of percent, two of quotas."""
+
+HEALTH = frozenset(
+    {
+        "RecordsProcessed",
+        "RecordsRejected",
+        "RecordsOutOfScope",
+        "RequestsFailed",
+        "MaxTokensUnknown",
+        "UnlistedModels",
+        "RecordLagSeconds",
+        "DuplicateDeliveries",
+        "AlarmTests",
+    }
+)
+"""Metrics of the monitor's own; the last two are paid in months that have such an event."""
+
+WRITES_A_DELIVERY = 2
+"""Of duplicate detection: one when a delivery begins, one when it is done."""
+
+GIGABYTE = 1e9
+
+
+class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """List prices in US dollars, and what an invocation takes; see `prices.toml`."""
+
+    metric_month: float
+    alarm_metric_month: float
+    dashboard_month: float
+    log_gigabyte: float
+    lambda_million_requests: float
+    lambda_gigabyte_second: float
+    table_million_writes: float
+    event_overhead_bytes: float
+    platform_log_bytes: float
+    delivery_seconds: float
+    call_seconds: float
+
+
+class Alarms(msgspec.Struct, frozen=True):
+    """The metrics that the template's alarms watch: once each, and once a bucket."""
+
+    fixed: int
+    a_bucket: int
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One line of the bill: what, how it comes about, dollars a month."""
+
+    what: str
+    how: str
+    dollars: float
+
+
+class Use(msgspec.Struct, frozen=True):
+    """What is watched: buckets in use, calls a month, and how many calls come in one delivery."""
+
+    buckets: int
+    calls: int
+    calls_a_delivery: int
+    duplicate_detection: bool = True
+
+
+@click.command()
+@click.option("--buckets", default=5, show_default=True, type=click.IntRange(1), help="Buckets in use.")
+@click.option("--calls", default=1_000_000, show_default=True, type=click.IntRange(0), help="Calls a month.")
+@click.option(
+    "--calls-a-delivery",
+    default=10,
+    show_default=True,
+    type=click.IntRange(1, 1_000),
+    help="Calls that reach the processor together; the busier the account, the more.",
+)
+@click.option("--duplicate-detection/--no-duplicate-detection", default=True, show_default=True)
+def cost(buckets: int, calls: int, calls_a_delivery: int, duplicate_detection: bool) -> None:
+    """Say what the monitor costs a month.
+
+    Prices are us-east-1 list prices; the lines are those that the processor writes for invented calls.
+    """
+    use = Use(buckets, calls, calls_a_delivery, duplicate_detection)
+    items = list(bill(use, prices(), alarms(), line_bytes(calls_a_delivery)))
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("a month")
+    table.add_column("how it comes about", overflow="fold")
+    table.add_column("US$", justify="right")
+    for item in items:
+        table.add_row(item.what, item.how, f"{item.dollars:,.2f}")
+    table.add_row("[bold]all together[/]", "", f"[bold]{sum(item.dollars for item in items):,.2f}[/]")
+    Console(highlight=False).print(table)
+    click.echo(
+        "Not counted: Bedrock's own invocation log, if it is switched on for this: $0.50 a GB of prompts and answers."
+    )
+
+
+def prices() -> Prices:
+    """Return the prices of `prices.toml`."""
+    return msgspec.toml.decode(PRICES.read_bytes(), type=Prices)
+
+
+def alarms() -> Alarms:
+    """Count the metrics that the template's alarms watch; a query without GROUP BY is taken to find one."""
+    fixed = a_bucket = 0
+    for properties in _of_type("AWS::CloudWatch::Alarm"):
+        queries = properties.get("Metrics", [])
+        if not queries:
+            fixed += 1
+        elif any("GROUP BY" in str(query.get("Expression")) for query in queries):
+            a_bucket += 1
+        else:
+            fixed += sum("MetricStat" in query or "SELECT" in str(query.get("Expression")) for query in queries)
+    return Alarms(fixed, a_bucket)
+
+
+def memory_gigabytes() -> float:
+    """Return the processor's memory in the template, in GB."""
+    template: Any = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))
+    return float(template["Resources"]["MetricProcessorFunction"]["Properties"]["MemorySize"]) / 1024
+
+
+def _of_type(resource_type: str) -> Iterator[Any]:
+    template: Any = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))
+    for resource in template["Resources"].values():
+        if resource["Type"] == resource_type:
+            yield resource["Properties"]
+
+
+def bill(use: Use, price: Prices, watched: Alarms, written: LineBytes) -> Iterator[Item]:
+    """Yield what a month costs: first what stands still, then what grows with the calls."""
+    metrics = use.buckets * METRICS_A_BUCKET + len(HEALTH)
+    yield Item(
+        "metrics",
+        f"{METRICS_A_BUCKET} of each bucket, {len(HEALTH)} of the monitor, ${price.metric_month:.2f} each",
+        metrics * price.metric_month,
+    )
+    watching = use.buckets * watched.a_bucket + watched.fixed
+    yield Item(
+        "alarms",
+        f"{watched.a_bucket} on each bucket, {watched.fixed} on the monitor, ${price.alarm_metric_month:.2f} each",
+        watching * price.alarm_metric_month,
+    )
+    yield Item("dashboard", "nothing, if it is among an account's first three", price.dashboard_month)
+    deliveries = use.calls / use.calls_a_delivery
+    of_lines = written.written + written.lines * price.event_overhead_bytes
+    yield Item(
+        "metric lines",
+        f"{of_lines / use.calls_a_delivery:,.0f} bytes a call, ${price.log_gigabyte:.2f} a GB",
+        deliveries * of_lines / GIGABYTE * price.log_gigabyte,
+    )
+    yield Item(
+        "Lambda's own lines",
+        f"{deliveries:,.0f} deliveries of {price.platform_log_bytes:.0f} bytes",
+        deliveries * price.platform_log_bytes / GIGABYTE * price.log_gigabyte,
+    )
+    seconds = deliveries * price.delivery_seconds + use.calls * price.call_seconds
+    yield Item(
+        "Lambda",
+        f"{deliveries:,.0f} invocations, {seconds:,.0f} s of {memory_gigabytes():g} GB",
+        deliveries / 1e6 * price.lambda_million_requests + seconds * memory_gigabytes() * price.lambda_gigabyte_second,
+    )
+    if use.duplicate_detection:
+        yield Item(
+            "state table",
+            f"{WRITES_A_DELIVERY} writes a delivery",
+            deliveries * WRITES_A_DELIVERY / 1e6 * price.table_million_writes,
+        )
+
+
+class LineBytes(msgspec.Struct, frozen=True):
+    """What the processor writes for one delivery: bytes and lines."""
+
+    written: int
+    lines: int
+
+
+def line_bytes(calls: int) -> LineBytes:
+    """Run the processor on so many invented calls, all buckets having quotas, and measure what it writes."""
+    now = datetime.now(UTC)
+    events = tuple(LogEvent(Message(event.message.encode())) for event in traffic.chat(calls, now))
+    known = read_sources(ROOT / "registry" / "models")
+    accounts = Accounts(known, lambda _profile: OutOfScope("unresolved_profile"))
+    delivery = Delivery("DATA_MESSAGE", events)
+    quotas = {
+        Bucket(model.id, endpoint_type): BucketQuota(400_000, 400)
+        for model in known.models
+        for endpoint_type in EndpointType
+    }
+    outcome = processing.process(
+        delivery, accounts, quotas=quotas, namespace="Bedrock/Quotas", now=now, quota_age_seconds=60
+    )
+    return LineBytes(sum(len(line) for line in outcome.lines), len(outcome.lines))

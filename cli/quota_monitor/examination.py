@@ -1,0 +1,279 @@
+"""The examination of a deployed stack: its signs, read from AWS. Nothing is changed."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
+
+from bedrock_quota import invocation_logging, state
+from quota_monitor import failed_deliveries, stacks
+from quota_monitor.signs import (
+    HOURS,
+    Access,
+    Alarm,
+    Filter,
+    Function,
+    InvocationLogging,
+    Kept,
+    LogGroup,
+    Permission,
+    Signs,
+    Traffic,
+    Unread,
+)
+from quota_monitor.stacks import Stack
+
+if TYPE_CHECKING:
+    import boto3
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_sns import SNSClient
+
+    from bedrock_quota.invocation_logging import LargeBodies
+
+Value = TypeVar("Value")
+
+OUTCOMES = ("RecordsProcessed", "RecordsRejected", "RecordsOutOfScope", "RequestsFailed")
+_PERIOD_SECONDS = 300
+_NOT_THERE = {"ResourceNotFoundException", "NoSuchEntity", "404", "NoSuchBucket"}
+
+
+def examine(session: boto3.Session, stack_name: str, now: datetime) -> Signs:
+    """Look at a deployed stack and all that it depends on.
+
+    Raises what botocore raises if the stack itself cannot be read; whatever else cannot is `Unread` with the reason.
+    """
+    stack = stacks.read(session, stack_name)
+    group = stack.outputs.get("InvocationLogGroupName", "")
+    logs, functions = session.client("logs"), session.client("lambda")
+
+    def named(logical_id: str, look: Callable[[str], Value]) -> Value | Unread:
+        physical_id = stack.resources.get(logical_id)
+        if physical_id is None:
+            return Unread(f"the stack has no {logical_id}; it was deployed from another version")
+        return _attempt(lambda: look(physical_id))
+
+    logging = _attempt(lambda: _invocation_logging(session))
+    large_bodies = None if isinstance(logging, Unread) or logging is None else logging.large_bodies
+    own = [
+        stack.resources[name] for name in ("MetricProcessorLogGroup", "QuotaFetcherLogGroup") if name in stack.resources
+    ]
+    return Signs(
+        stack=stack,
+        invocation_logging=logging,
+        log_group=_attempt(lambda: _log_group(logs, group)),
+        filters=_attempt(lambda: _or_none(lambda: _filters(logs, functions, group))),
+        permissions=named("MetricProcessorFunction", lambda name: _permissions(functions, name)),
+        processor=named("MetricProcessorFunction", lambda name: _function(functions, name)),
+        on_failure=named("MetricProcessorFunction", lambda name: _or_none(lambda: _on_failure(functions, name))),
+        own_log_groups=_attempt(lambda: {name: _log_group(logs, name) is not None for name in own}),
+        traffic=_attempt(lambda: _traffic(session.client("cloudwatch"), stack, now)),
+        large_bodies=named("MetricProcessorRole", lambda role: _access(session, role, large_bodies)),
+        kept=named("FailedDeliveriesBucket", lambda bucket: _kept(session, bucket)),
+        snapshot=named("StateTable", lambda table: state.read_snapshot(table, session.client("dynamodb"))),
+        fetcher=named("QuotaFetcherFunction", lambda name: _function(functions, name)),
+        schedule=named(
+            "QuotaFetcherFunctionSchedule",
+            lambda name: _or_none(lambda: session.client("scheduler").get_schedule(Name=name)["State"]),
+        ),
+        overrides_rule=named(
+            "QuotaFetcherFunctionOverridesChanged",
+            lambda name: _or_none(lambda: session.client("events").describe_rule(Name=name)["State"]),
+        ),
+        alarms=_attempt(lambda: _alarms(session.client("cloudwatch"), stack)),
+        subscribers=named("AlarmTopic", lambda topic: subscribers(session.client("sns"), topic)),
+    )
+
+
+def _attempt(look: Callable[[], Value]) -> Value | Unread:
+    try:
+        return look()
+    except (BotoCoreError, ClientError, zlib.error, msgspec.DecodeError) as error:
+        return Unread(str(error))
+
+
+def _or_none(look: Callable[[], Value]) -> Value | None:
+    """Return None for what AWS says is not there."""
+    try:
+        return look()
+    except ClientError as error:
+        if error.response["Error"].get("Code") in _NOT_THERE:
+            return None
+        raise
+
+
+def _invocation_logging(session: boto3.Session) -> InvocationLogging | None:
+    found = invocation_logging.read(session.client("bedrock"))
+    if found is None:
+        return None
+    return InvocationLogging(
+        text=found.get("textDataDeliveryEnabled", True),
+        log_group=invocation_logging.log_group_of(found),
+        large_bodies=invocation_logging.large_bodies_of(found),
+    )
+
+
+def _log_group(client: CloudWatchLogsClient, name: str) -> LogGroup | None:
+    for page in client.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=name):
+        for group in page["logGroups"]:
+            if group["logGroupName"] == name:
+                return LogGroup(name, group.get("logGroupClass", "STANDARD"))
+    return None
+
+
+def _filters(logs: CloudWatchLogsClient, functions: LambdaClient, group: str) -> tuple[Filter, ...]:
+    found = logs.describe_subscription_filters(logGroupName=group)["subscriptionFilters"]
+    return tuple(
+        Filter(
+            each["filterName"],
+            each.get("filterPattern", ""),
+            each["destinationArn"],
+            _namespace(functions, each["destinationArn"]),
+        )
+        for each in found
+    )
+
+
+def _namespace(client: LambdaClient, destination: str) -> str | None:
+    """Return where a subscribed function publishes, if it is such a monitor as this."""
+    if ":function:" not in destination:
+        return None
+    found = _attempt(lambda: _or_none(lambda: _function(client, destination)))
+    return found.environment.get("METRICS_NAMESPACE") if isinstance(found, Function) else None
+
+
+def _function(client: LambdaClient, name: str) -> Function | None:
+    found = _or_none(lambda: client.get_function_configuration(FunctionName=name))
+    if found is None:
+        return None
+    return Function(
+        name=found["FunctionName"],
+        arn=found["FunctionArn"],
+        state=found.get("State", "Active"),
+        last_update=found.get("LastUpdateStatus", "Successful"),
+        environment=found.get("Environment", {}).get("Variables", {}),
+        reserved=client.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions"),
+    )
+
+
+def _permissions(client: LambdaClient, name: str) -> tuple[Permission, ...]:
+    policy = _or_none(lambda: client.get_policy(FunctionName=name)["Policy"])
+    if policy is None:
+        return ()
+    document = msgspec.json.decode(policy)
+    return tuple(_invocations_allowed(document["Statement"]))
+
+
+def _invocations_allowed(statements: list[dict[str, Any]]) -> Iterator[Permission]:
+    for statement in statements:
+        service = statement["Principal"].get("Service") if isinstance(statement["Principal"], dict) else None
+        if statement["Effect"] == "Allow" and statement["Action"] == "lambda:InvokeFunction" and service:
+            conditions = {
+                key.lower(): value for each in statement.get("Condition", {}).values() for key, value in each.items()
+            }
+            yield Permission(service, conditions.get("aws:sourcearn"), conditions.get("aws:sourceaccount"))
+
+
+def _on_failure(client: LambdaClient, name: str) -> str | None:
+    found = client.get_function_event_invoke_config(FunctionName=name, Qualifier="$LATEST")
+    return found.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
+
+
+def _traffic(client: CloudWatchClient, stack: Stack, now: datetime) -> Traffic:
+    ours = stack.parameters.get("MetricsNamespace", "")
+    fetcher = {"FunctionName": stack.resources.get("QuotaFetcherFunction", "")}
+    queries = {
+        **{name: _query(name.lower(), ours, name) for name in (*OUTCOMES, "MaxTokensUnknown")},
+        "Invocations": _query("calls", "AWS/Bedrock", "Invocations"),
+        "Errors": _query("errors", "AWS/Lambda", "Errors", fetcher),
+    }
+    series: dict[str, dict[datetime, float]] = {query["Id"]: {} for query in queries.values()}
+    pages = client.get_paginator("get_metric_data").paginate(
+        StartTime=now - timedelta(hours=HOURS), EndTime=now, MetricDataQueries=list(queries.values())
+    )
+    for page in pages:
+        for found in page["MetricDataResults"]:
+            values = zip(found["Timestamps"], found["Values"], strict=True)
+            series[found["Id"]] |= {at: value for at, value in values if value > 0}
+    read = {name: series[query["Id"]] for name, query in queries.items()}
+    return Traffic(
+        calls=tuple(read["Invocations"]),
+        records=tuple({at for name in OUTCOMES for at in read[name]}),
+        processed=sum(read["RecordsProcessed"].values()),
+        rejected=sum(read["RecordsRejected"].values()),
+        unknown=sum(read["MaxTokensUnknown"].values()),
+        last_failed_fetch=max(read["Errors"], default=None),
+    )
+
+
+def _query(
+    query_id: str, namespace: str, name: str, dimensions: Mapping[str, str] | None = None
+) -> MetricDataQueryTypeDef:
+    return {
+        "Id": query_id,
+        "MetricStat": {
+            "Metric": {
+                "Namespace": namespace,
+                "MetricName": name,
+                "Dimensions": [{"Name": key, "Value": value} for key, value in (dimensions or {}).items()],
+            },
+            "Period": _PERIOD_SECONDS,
+            "Stat": "Sum",
+        },
+    }
+
+
+def _access(session: boto3.Session, role: str, large: LargeBodies | None) -> Access:
+    found: Any = session.client("iam").get_role_policy(RoleName=role, PolicyName="process-deliveries")["PolicyDocument"]
+    readable = tuple(
+        resource
+        for statement in found["Statement"]
+        if "s3:GetObject" in _as_list(statement["Action"])
+        for resource in _as_list(statement["Resource"])
+    )
+    s3 = session.client("s3")
+    there = large is None or _or_none(lambda: s3.head_bucket(Bucket=large.bucket)) is not None
+    return Access(readable, there)
+
+
+def _as_list(value: Any) -> list[str]:
+    return value if isinstance(value, list) else [value]
+
+
+def _kept(session: boto3.Session, bucket: str) -> Kept:
+    found = failed_deliveries.kept(session, bucket)
+    return Kept(len(found), min((each.kept_at for each in found), default=None))
+
+
+def _alarms(client: CloudWatchClient, stack: Stack) -> tuple[Alarm, ...]:
+    names = [stack.resources[logical_id] for logical_id in stack.alarms]
+    found = client.describe_alarms(AlarmNames=names, MaxRecords=100)["MetricAlarms"] if names else []
+    return tuple(
+        Alarm(
+            name=each["AlarmName"],
+            state=each["StateValue"],
+            armed=each["ActionsEnabled"],
+            actions=tuple(each.get("AlarmActions", [])),
+            description=each.get("AlarmDescription", ""),
+        )
+        for each in found
+    )
+
+
+def subscribers(client: SNSClient, topic: str) -> dict[str, int]:
+    """Return how many subscribers of a topic are `confirmed` and `pending`. Raises what botocore raises."""
+    counts = {"confirmed": 0, "pending": 0}
+    for page in client.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic):
+        for each in page["Subscriptions"]:
+            if each["SubscriptionArn"].startswith("arn:"):
+                counts["confirmed"] += 1
+            elif each["SubscriptionArn"] == "PendingConfirmation":
+                counts["pending"] += 1
+    return counts

@@ -1,0 +1,131 @@
+"""The signs of a deployed stack: what of it and around it can be seen, as plain values."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from bedrock_quota.invocation_logging import LargeBodies
+from bedrock_quota.snapshots import Snapshot
+from quota_monitor.stacks import Stack
+
+
+class Unread(msgspec.Struct, frozen=True):
+    """Stands for what could not be read: `reason` is AWS's own word."""
+
+    reason: str
+
+
+class InvocationLogging(msgspec.Struct, frozen=True):
+    """What the account's invocation logging delivers, and where."""
+
+    text: bool
+    log_group: str | None
+    large_bodies: LargeBodies | None = None
+
+
+class LogGroup(msgspec.Struct, frozen=True):
+    """A log group that exists."""
+
+    name: str
+    log_class: str
+
+
+class Filter(msgspec.Struct, frozen=True):
+    """A subscription filter: the ARN it delivers to and, if that is one of these monitors, its namespace."""
+
+    name: str
+    pattern: str
+    destination: str
+    namespace: str | None = None
+
+
+class Function(msgspec.Struct, frozen=True):
+    """A function: `reserved` is its reserved concurrency, None where it has none."""
+
+    name: str
+    arn: str
+    state: str
+    last_update: str
+    environment: Mapping[str, str]
+    reserved: int | None = None
+
+
+class Permission(msgspec.Struct, frozen=True):
+    """A statement of a function's policy that lets a service invoke it."""
+
+    service: str
+    source_arn: str | None
+    source_account: str | None
+
+
+class Traffic(msgspec.Struct, frozen=True):
+    """What the metrics of the last `HOURS` hours show; times are the beginnings of five minutes.
+
+    `calls` are when Bedrock answered calls, `records` when records of any outcome were processed.
+    """
+
+    calls: tuple[datetime, ...] = ()
+    records: tuple[datetime, ...] = ()
+    processed: float = 0
+    rejected: float = 0
+    unknown: float = 0
+    """Requests among the processed whose max_tokens is unknown."""
+    last_failed_fetch: datetime | None = None
+
+
+class Alarm(msgspec.Struct, frozen=True):
+    """An alarm that exists; `actions` are what it does when it rings, `armed` is whether it does it."""
+
+    name: str
+    state: str
+    armed: bool
+    actions: tuple[str, ...]
+    description: str = ""
+
+
+class Access(msgspec.Struct, frozen=True):
+    """Large bodies: the S3 ARNs, with wildcards, that the processor may read, and whether their bucket is there.
+
+    The bucket counts as there where there is to be none.
+    """
+
+    readable: tuple[str, ...]
+    bucket_there: bool = True
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """Failed deliveries in the stack's bucket: how many, and since when."""
+
+    count: int
+    oldest: datetime | None = None
+
+
+HOURS = 24
+"""How far back traffic is looked for."""
+
+
+class Signs(msgspec.Struct, frozen=True):
+    """All that was seen. None is what is not there; `Unread` is what could not be looked at."""
+
+    stack: Stack
+    invocation_logging: InvocationLogging | Unread | None
+    log_group: LogGroup | Unread | None
+    filters: tuple[Filter, ...] | Unread | None
+    permissions: tuple[Permission, ...] | Unread
+    processor: Function | Unread | None
+    on_failure: str | Unread | None
+    """The ARN that the processor's failed deliveries go to."""
+    own_log_groups: Mapping[str, bool] | Unread
+    """Log groups of the functions by name, and whether they are there."""
+    traffic: Traffic | Unread
+    large_bodies: Access | Unread
+    kept: Kept | Unread
+    snapshot: Snapshot | Unread | None
+    fetcher: Function | Unread | None
+    schedule: str | Unread | None
+    overrides_rule: str | Unread | None
+    """The schedule's and the rule's state, such as `ENABLED`."""
+    alarms: tuple[Alarm, ...] | Unread
+    subscribers: Mapping[str, int] | Unread
+    """Confirmed and pending subscribers of the topic by that word."""

@@ -1,0 +1,161 @@
+"""The soak: records in masses through the deployed stack, late, twice and broken; every sum is exact.
+
+As many records as the environment variable SOAK_RECORDS says: `make soak` sends a million, `make test` a few thousand.
+"""
+
+import json
+import os
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soak
+from oracle import Bucket, Sums, facts_of, sum_up
+
+from localaws.instance import Instance
+from quota_monitor.checkout import ROOT
+
+RECORDS = int(os.environ.get("SOAK_RECORDS", "6000"))
+DRAINED_EVERY = 50
+FLAT_FROM = 200_000
+"""Records from which on memory must be flat: by then a container's memory of log events is full."""
+
+NOT_EXPLICIT = "MaxTokensUnknown"
+FATES = {
+    "processed": "RecordsProcessed",
+    "rejected": "RecordsRejected",
+    "out_of_scope": "RecordsOutOfScope",
+    "failed": "RequestsFailed",
+}
+
+
+def test_sums_of_masses_are_exact_and_every_record_is_accounted_for(
+    local: Instance, resource: Callable[[str], str]
+) -> None:
+    function = resource("MetricProcessorFunction")
+    start = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=7)
+    began, functions = time.monotonic(), local.session().client("lambda")
+    names = [*FATES.values(), NOT_EXPLICIT, "DuplicateDeliveries"]
+    before = health(local, names)
+    # when all deliveries have been processed, one after another
+    fates: Counter[str] = Counter()
+    expected: dict[Bucket, dict[datetime, Sums]] = {}
+    resident: list[float] = []
+    delivered = sent = duplicates = 0
+    facts = facts_of(ROOT / "registry" / "models", datetime.now(UTC))
+    for shipment in soak.shipments(RECORDS, start, seed=RECORDS):
+        answer = functions.invoke(FunctionName=function, Payload=json.dumps(shipment.event))
+        assert "FunctionError" not in answer, answer["Payload"].read()
+        delivered += 1
+        sent += shipment.size
+        duplicates += shipment.again
+        fates += shipment.fates
+        add(expected, sum_up(shipment.counted, facts, {}).buckets)
+        if delivered % DRAINED_EVERY == 0:
+            local.drain()
+            resident.append(megabytes(function))
+            seconds = time.monotonic() - began
+            say(f"{sent:>9,} records in {delivered:,} deliveries, {seconds:4.0f} s, {resident[-1]:.0f} MB")
+    local.drain()
+    # then every record has met its fate, and none is missing
+    counted = {name: round(value - before[name]) for name, value in health(local, names).items()}
+    unknown = sum(each.unknown for by_minute in expected.values() for each in by_minute.values())
+    assert counted == {
+        **{name: fates[fate] for fate, name in FATES.items()},
+        NOT_EXPLICIT: unknown,
+        "DuplicateDeliveries": duplicates,
+    }
+    # and each bucket's sums are those of an independent count, minute by minute
+    assert len(expected) == len(soak.MODELS)
+    for bucket, by_minute in expected.items():
+        assert read(local, "ReservedTokens", bucket, start) == {
+            minute: pytest.approx(each.reserved, rel=1e-12) for minute, each in by_minute.items()
+        }
+        assert read(local, "ConsumedTokens", bucket, start) == {
+            minute: pytest.approx(each.consumed, rel=1e-12) for minute, each in by_minute.items()
+        }
+        assert read(local, "ConsumedTokens", bucket, start, "SampleCount") == {
+            minute: each.requests for minute, each in by_minute.items()
+        }
+    # and the function's memory is what it was
+    if resident and RECORDS >= FLAT_FROM:
+        quarter = len(resident) // 4
+        early, late = (statistics.median(part) for part in (resident[quarter : 2 * quarter], resident[-quarter:]))
+        say(f"memory {early:.1f} MB in the second quarter, {late:.1f} MB in the last, {max(resident):.1f} MB at most")
+        assert late <= 1.03 * early
+    say(f"{sent:,} records in {delivered:,} deliveries: {dict(fates)}, {duplicates} deliveries came twice; lost 0")
+
+
+def add(to: dict[Bucket, dict[datetime, Sums]], buckets: Mapping[Bucket, Mapping[datetime, Sums]]) -> None:
+    for bucket, by_minute in buckets.items():
+        for minute, sums in by_minute.items():
+            total = to.setdefault(bucket, {}).setdefault(minute, Sums())
+            total.reserved += sums.reserved
+            total.consumed += sums.consumed
+            total.requests += sums.requests
+            total.unknown += sums.unknown
+
+
+def health(local: Instance, names: Iterable[str]) -> dict[str, float]:
+    """Return the sums of health metrics since an hour before the test session."""
+    cloudwatch = local.session().client("cloudwatch")
+    now = datetime.now(UTC)
+    answer = cloudwatch.get_metric_data(
+        StartTime=now - timedelta(hours=3),
+        EndTime=now + timedelta(minutes=5),
+        MetricDataQueries=[query(f"q{number}", name, ()) for number, name in enumerate(names)],
+    )
+    return {name: sum(found["Values"]) for name, found in zip(names, answer["MetricDataResults"], strict=True)}
+
+
+def read(local: Instance, name: str, bucket: Bucket, start: datetime, stat: str = "Sum") -> dict[datetime, float]:
+    dimensions = (("ModelId", bucket[0]), ("EndpointType", bucket[1]))
+    answer = (
+        local.session()
+        .client("cloudwatch")
+        .get_metric_data(
+            StartTime=start,
+            EndTime=start + timedelta(minutes=soak.MINUTES),
+            MetricDataQueries=[query("wanted", name, dimensions, stat)],
+        )
+    )
+    (found,) = answer["MetricDataResults"]
+    return dict(zip(found["Timestamps"], found["Values"], strict=True))
+
+
+def query(query_id: str, name: str, dimensions: Iterable[tuple[str, str]], stat: str = "Sum") -> Any:
+    metric = {
+        "Namespace": "Bedrock/Quotas",
+        "MetricName": name,
+        "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions],
+    }
+    return {"Id": query_id, "MetricStat": {"Metric": metric, "Period": 60, "Stat": stat}}
+
+
+def megabytes(function: str) -> float:
+    """Return the resident memory of the process that runs the function, or NaN where /proc does not tell."""
+    for process_directory in _processes_of(function):
+        for line in (process_directory / "status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1024
+    return float("nan")
+
+
+def _processes_of(function: str) -> Iterator[Path]:
+    wanted = f"AWS_LAMBDA_FUNCTION_NAME={function}".encode()
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            if wanted in (directory / "environ").read_bytes().split(b"\0"):
+                yield directory
+        except OSError:  # gone by now, or somebody else's
+            continue
+
+
+def say(line: str) -> None:
+    """Show progress to who runs it with `-s`, as `make soak` does."""
+    print(line, flush=True)

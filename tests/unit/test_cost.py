@@ -1,0 +1,106 @@
+"""The bill, worked out by hand; and that what it counts is what the template and the processor have."""
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from records import MINUTE, SONNET, Process, ReadLine, converse
+
+from bedrock_quota import lines
+from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.quotas import BucketQuota
+from quota_monitor import cost
+from quota_monitor.cost import Alarms, LineBytes, Prices, Use
+from quota_monitor.main import main
+
+README = Path(__file__).parents[2] / "README.md"
+PRICES = Prices(
+    metric_month=0.5,
+    alarm_metric_month=0.25,
+    dashboard_month=4,
+    log_gigabyte=2,
+    lambda_million_requests=10,
+    lambda_gigabyte_second=0.001,
+    table_million_writes=100,
+    event_overhead_bytes=20,
+    platform_log_bytes=500,
+    delivery_seconds=0.1,
+    call_seconds=0.01,
+)
+
+
+def test_a_month_is_what_its_parts_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "memory_gigabytes", lambda: 0.5)
+    # given 3 buckets and 2 million calls in 200,000 deliveries, each of which writes 4 lines of 980 bytes in all
+    use = Use(buckets=3, calls=2_000_000, calls_a_delivery=10)
+
+    bill = cost.bill(use, PRICES, Alarms(fixed=5, a_bucket=3), LineBytes(written=980, lines=4))
+
+    assert {item.what: pytest.approx(item.dollars) for item in bill} == {
+        "metrics": (3 * 9 + 9) * 0.5,
+        "alarms": (3 * 3 + 5) * 0.25,
+        "dashboard": 4,
+        "metric lines": 200_000 * (980 + 4 * 20) / 1e9 * 2,
+        "Lambda's own lines": 200_000 * 500 / 1e9 * 2,
+        # 0.2 million invocations; 200,000 × 0.1 s + 2,000,000 × 0.01 s of half a GB
+        "Lambda": 2 + 40_000 * 0.5 * 0.001,
+        "state table": 40,
+    }
+
+
+def test_without_duplicate_detection_there_is_no_state_table_to_pay() -> None:
+    use = Use(buckets=1, calls=10, calls_a_delivery=1, duplicate_detection=False)
+
+    assert "state table" not in {item.what for item in cost.bill(use, PRICES, Alarms(0, 0), LineBytes(1, 1))}
+
+
+def test_metrics_counted_are_those_published(process: Process, read_line: ReadLine) -> None:
+    bucket = Bucket(SONNET, EndpointType.REGIONAL)
+    quotas = {bucket: BucketQuota(1_000, 10)}
+    outcome = process([converse()], quotas=quotas)
+    written = [read_line(line) for line in (*outcome.lines, *lines.of_quotas("Mine", MINUTE, quotas))]
+    named = {
+        (metric["Name"], bool(directive["Dimensions"][0]))
+        for line in written
+        for directive in line["_aws"]["CloudWatchMetrics"]
+        for metric in directive["Metrics"]
+    }
+
+    assert sum(of_bucket for _, of_bucket in named) == cost.METRICS_A_BUCKET
+    # DuplicateDeliveries comes with a delivery that came twice, AlarmTests with the doctor's test
+    assert {name for name, of_bucket in named if not of_bucket} | {"DuplicateDeliveries", "AlarmTests"} == cost.HEALTH
+
+
+def test_alarms_counted_are_the_templates() -> None:
+    found = cost.alarms()
+
+    assert found.a_bucket == 3
+    assert found.fixed > 14  # some watch several metrics
+
+
+def test_line_bytes_are_measured_on_the_processors_own_lines() -> None:
+    one, ten = cost.line_bytes(1), cost.line_bytes(10)
+
+    assert one.lines == 2  # the call, and the health of the delivery
+    assert 2 <= ten.lines <= 11
+    assert 1_000 < one.written < ten.written < 20_000
+
+
+def test_command_says_every_part_and_the_sum() -> None:
+    ran = CliRunner().invoke(main, ["cost", "--buckets", "2", "--calls", "0"])
+
+    assert ran.exit_code == 0
+    amounts = [float(each) for each in re.findall(r"(\d+\.\d\d)$", ran.output, re.MULTILINE)]
+    assert len(amounts) == 8
+    assert amounts[-1] == pytest.approx(sum(amounts[:-1]), abs=0.02)
+
+
+def test_readme_says_what_the_command_computes() -> None:
+    text = README.read_text(encoding="utf-8")
+    price, watched = cost.prices(), cost.alarms()
+    bucket = cost.METRICS_A_BUCKET * price.metric_month + watched.a_bucket * price.alarm_metric_month
+    fixed = len(cost.HEALTH) * price.metric_month + watched.fixed * price.alarm_metric_month + price.dashboard_month
+
+    assert f"**${bucket:.2f} a month for a bucket in use**" in text
+    assert f"${fixed:.2f} for the monitor itself" in text

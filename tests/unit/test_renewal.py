@@ -1,0 +1,174 @@
+"""The renewal of the snapshot: what is stored and told when things fail, and when two fetches overlap."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from records import NOVA
+
+from bedrock_quota import renewal
+from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.errors import OutdatedError
+from bedrock_quota.fetching import Fetch, Sources
+from bedrock_quota.quotas import BucketQuota, ListedQuota
+from bedrock_quota.registry import Registry
+from bedrock_quota.renewal import Shelf
+from bedrock_quota.snapshots import Snapshot, Stored
+
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+NOVA_LITE = Bucket(NOVA, EndpointType.REGIONAL)
+ZERO = f"quota is 0: {NOVA_LITE} may not be called by this account in this Region"
+
+
+class World:
+    """One quota of 0 in use, a shelf that checks versions, and people who listen; `failing` says what does not work."""
+
+    def __init__(self) -> None:
+        self.value = 0.0
+        self.stored = Stored()
+        self.told: list[tuple[str, ...]] = []
+        self.failing: set[str] = set()
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def sources(self) -> Sources:
+        def quotas() -> list[ListedQuota]:
+            listed = [
+                ListedQuota("L-1", "On-demand model inference tokens per minute for Amazon Nova Lite", self.value)
+            ]
+            self.meanwhile()
+            return listed
+
+        return Sources(
+            overrides=lambda: "{}",
+            quotas=quotas,
+            in_use=lambda: {NOVA_LITE},
+            profiles=dict,
+            applied=dict,
+        )
+
+    def read(self) -> Stored:
+        self.work("read")
+        return self.stored
+
+    def write(self, snapshot: Snapshot, version: int) -> None:
+        self.work("write")
+        if version != self.stored.version:
+            raise OutdatedError("changed")
+        self.stored = Stored(snapshot, version + 1)
+
+    def tell(self, sentences: tuple[str, ...]) -> None:
+        self.work("tell")
+        self.told.append(sentences)
+
+    def work(self, what: str) -> None:
+        if what in self.failing:
+            raise RuntimeError("not today")
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def renew(world: World, registry: Registry) -> Callable[[], Fetch]:
+    def run() -> Fetch:
+        shelf = Shelf(world.read, world.write)
+        return renewal.renew(world.sources(), registry, (), NOON, shelf=shelf, tell=world.tell)
+
+    return run
+
+
+def untold(world: World) -> Any:
+    assert world.stored.snapshot is not None
+    return world.stored.snapshot.untold
+
+
+Renew = Callable[[], Fetch]
+
+
+def test_what_is_new_is_stored_and_told_once(world: World, renew: Renew) -> None:
+    first, second = renew(), renew()
+
+    assert (first.notices, first.problems) == ((ZERO,), ())
+    assert (second.notices, second.problems) == ((), ())
+    assert world.told == [(ZERO,)]
+    assert world.stored.snapshot == second.snapshot
+    assert second.quotas == {NOVA_LITE: BucketQuota(tokens_per_minute=0)}
+
+
+def test_what_could_not_be_sent_is_sent_with_the_next_fetch(world: World, renew: Renew) -> None:
+    world.failing = {"tell"}
+    first = renew()
+    assert (first.notices, world.told, untold(world)) == ((), [], (ZERO,))
+    assert first.problems == ("1 notices could not be sent, and will be with the next fetch: RuntimeError: not today",)
+    world.failing = set()
+    world.value = 5
+
+    second = renew()
+
+    change = f"quota changed from 0 to 5: tokens per minute of {NOVA_LITE}"
+    assert (second.notices, second.problems, untold(world)) == ((ZERO, change), (), ())
+    assert world.told == [(ZERO, change)]
+
+
+@pytest.mark.parametrize("failing", ["read", "write"])
+def test_without_the_shelf_quotas_are_published_and_nothing_is_told_that_would_be_told_again(
+    world: World, renew: Renew, failing: str
+) -> None:
+    renew()
+    kept, world.value, world.failing = world.stored, 5, {failing}
+
+    found = renew()
+
+    assert found.quotas == {NOVA_LITE: BucketQuota(tokens_per_minute=5)}
+    assert (found.notices, found.changes, world.told, world.stored) == ((), (), [(ZERO,)], kept)
+    (problem,) = found.problems
+    assert problem.endswith(": RuntimeError: not today")
+    # and once it is back, the change is told
+    world.failing = set()
+    assert renew().notices == (f"quota changed from 0 to 5: tokens per minute of {NOVA_LITE}",)
+
+
+def test_snapshot_that_is_no_use_is_replaced_and_said_so(world: World, renew: Renew) -> None:
+    world.stored = Stored(None, 7, "ValidationError: of a newer version")
+
+    found = renew()
+
+    assert found.problems == ("the last snapshot was no use and is replaced: ValidationError: of a newer version",)
+    assert found.notices == (ZERO,)
+    assert world.stored == Stored(found.snapshot, 9)  # 8 with the notice, 9 when it was sent
+    assert renew().problems == ()
+
+
+def test_of_two_fetches_at_a_time_the_second_to_store_fetches_again(world: World, renew: Renew) -> None:
+    # given a fetch that is overtaken by another one, which sees and tells a new value
+    def overtake() -> None:
+        world.meanwhile = lambda: None
+        world.value = 5
+        assert renew().problems == ()
+
+    world.meanwhile = overtake
+
+    found = renew()
+
+    # then it sees that value, too, and nothing is told twice
+    assert (found.quotas, found.problems) == ({NOVA_LITE: BucketQuota(tokens_per_minute=5)}, ())
+    assert world.told == []
+    assert world.stored.snapshot is not None
+    assert world.stored.snapshot.by_bucket() == {NOVA_LITE: BucketQuota(tokens_per_minute=5)}
+
+
+def test_fetch_that_is_always_overtaken_gives_up_loudly(world: World, renew: Renew) -> None:
+    def overtake() -> None:
+        world.stored = msgspec.structs.replace(world.stored, version=world.stored.version + 1)
+
+    world.meanwhile = overtake
+
+    found = renew()
+
+    assert found.problems == ("the snapshot could not be stored: another fetch was faster, 3 times",)
+    assert (world.stored.version, world.told) == (3, [])
+    assert found.quotas == {NOVA_LITE: BucketQuota(tokens_per_minute=0)}
