@@ -3,11 +3,12 @@ SHELL := /bin/bash
 CANDIDATES := python3 python3.13 python3.12 python3.11 python3.14
 PYTHON ?= $(firstword $(foreach each,$(CANDIDATES),$(shell $(each) -c 'import sys; sys.version_info >= (3, 11) and print("$(each)")' 2>/dev/null)))
 UV_VERSION := 0.13.9
+SECONDS := 60
 CHECKOV_VERSION := 3.3.30
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check checkov format lock events bench soak clean
+.PHONY: help setup demo test check checkov format lock events bench memory fuzz soak clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,8 +54,14 @@ events: setup ## Rebuild events/ from the readable records
 bench: setup ## Measure the processor
 	$(BIN)/python -m benchmarks
 
+memory: setup ## Measure the processor's peak memory on the worst deliveries there are
+	$(BIN)/python -m benchmarks.memory
+
+fuzz: setup ## Fuzz what reads input, SECONDS for each target (60); Linux on x86-64
+	PYTHONPATH=tests $(BIN)/uv run --isolated --frozen --group fuzz --python $(BIN)/python python -m fuzz --seconds $(SECONDS)
+
 soak: setup ## Send a million records of all fates through the deployed stack; 30 minutes
 	SOAK_RECORDS=1000000 $(BIN)/pytest -q -s -p no:randomly tests/e2e/test_soak.py
 
 clean: ## Remove what was made here
-	rm -rf .venv .aws-sam .localaws .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .aws-sam .localaws .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz

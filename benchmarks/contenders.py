@@ -38,7 +38,18 @@ def ours(event: Event) -> bytes:
     return b"\n".join(outcome.lines)
 
 
-_delivery_decoder = msgspec.json.Decoder(delivery.Delivery)
+class _LogEvent(msgspec.Struct, frozen=True):
+    message: str
+    id: str = ""
+    timestamp: int = 0
+
+
+class _Delivery(msgspec.Struct, frozen=True, rename="camel"):
+    message_type: str
+    log_events: tuple[_LogEvent, ...]
+
+
+_delivery_decoder = msgspec.json.Decoder(_Delivery)
 _record_decoder = msgspec.json.Decoder(Record)
 
 

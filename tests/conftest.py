@@ -10,12 +10,12 @@ from typing import Any
 import jsonschema
 import pytest
 from hypothesis import HealthCheck, settings
-from records import NOW, Process, ReadLine, message
+from records import NOW, Process, ReadLine, log_event, message
 
 from bedrock_quota import clients, processing
 from bedrock_quota.accounts import Accounts
 from bedrock_quota.buckets import Bucket
-from bedrock_quota.delivery import Delivery, LogEvent
+from bedrock_quota.delivery import Delivery
 from bedrock_quota.model_ids import OutOfScope
 from bedrock_quota.processing import Outcome
 from bedrock_quota.quotas import BucketQuota
@@ -70,7 +70,7 @@ def process(accounts: Accounts) -> Process:
         by: Accounts = accounts,
         **options: Any,
     ) -> Outcome:
-        events = tuple(LogEvent(entry if isinstance(entry, str) else message(entry)) for entry in entries)
+        events = tuple(log_event(entry if isinstance(entry, str) else message(entry)) for entry in entries)
         return processing.process(
             Delivery(message_type, events),
             by,

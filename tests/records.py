@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from bedrock_quota.delivery import LogEvent, Message
 from bedrock_quota.processing import Outcome
 
 Entry = dict[str, Any]
@@ -149,6 +150,11 @@ def failed(model_id: str = SONNET, code: str = "ThrottlingException", **changes:
 def message(entry: Mapping[str, Any]) -> str:
     """Return a record as CloudWatch Logs carries it."""
     return json.dumps(entry)
+
+
+def log_event(text: str, event_id: str = "") -> LogEvent:
+    """Return a log event as a delivery has it once it is decoded; lone surrogates may be in its text."""
+    return LogEvent(Message(text.encode(errors="surrogatepass")), event_id)
 
 
 def envelope(messages: Iterable[str], message_type: str = "DATA_MESSAGE") -> Entry:

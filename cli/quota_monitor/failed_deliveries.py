@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -84,7 +84,7 @@ def replay(session: boto3.Session, where: Place, deliveries: list[FailedDelivery
         body = s3.get_object(Bucket=where.bucket, Key=each.key)["Body"].read()
         try:
             event = msgspec.json.decode(body, type=_Invocation).request_payload
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             yield Replayed(each.key, "is not the record of an invocation")
             continue
         answer = functions.invoke(FunctionName=where.function, Payload=bytes(event))
@@ -95,9 +95,15 @@ def replay(session: boto3.Session, where: Place, deliveries: list[FailedDelivery
         yield Replayed(each.key)
 
 
+class _Failure(msgspec.Struct, frozen=True, rename="camel"):
+    error_type: str = "failed"
+    error_message: str = ""
+
+
 def _reason(payload: bytes) -> str:
+    """Return what a function answered in place of a result."""
     try:
-        failure: Any = msgspec.json.decode(payload)
-    except msgspec.DecodeError:
-        return "failed"
-    return f"{failure.get('errorType', 'failed')}: {failure.get('errorMessage', '')}"
+        failure = msgspec.json.decode(payload, type=_Failure)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        failure = _Failure()
+    return f"{failure.error_type}: {failure.error_message}"

@@ -9,14 +9,23 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from records import ACCOUNT, NOW, Process, ReadLine, converse, event_around, failed, message, metadata_only
+from invariants import (
+    account_or_reason,
+    body_is_read_or_refused,
+    both_ways_agree,
+    delivery_is_decoded_or_refused,
+    delivery_is_processed,
+    model_id_is_parsed,
+    record_is_read_or_refused,
+    utf8,
+)
+from records import ACCOUNT, Process, ReadLine, converse, event_around, failed, message, metadata_only
 
-from bedrock_quota import callers, delivery, max_tokens, model_ids, records
+from bedrock_quota import callers, delivery, max_tokens, records
 from bedrock_quota.accounts import Account, Accounts, FailedCall
 from bedrock_quota.errors import DeliveryError, RecordError
 from bedrock_quota.max_tokens import Source
 from bedrock_quota.model_ids import OutOfScope
-from bedrock_quota.records import Record
 from bedrock_quota.registry import Model, Provider, Registry
 
 texts = st.text(st.characters(codec=None), max_size=12)  # lone surrogates, too
@@ -127,24 +136,21 @@ def look_up(registry: Registry) -> LookUp:
     return lambda model_id: (registry.find(model_id), registry.provider_of(model_id))
 
 
-def decoded(event: Any, bound: int = 1_000_000) -> None:
-    try:
-        found = delivery.decode(event, bound)
-    except DeliveryError:
-        return
-    assert all(isinstance(each.message, str) for each in found.log_events)
+@pytest.fixture(scope="session")
+def parse_model_id(registry: Registry) -> Callable[[str], None]:
+    return lambda model_id: model_id_is_parsed(model_id, registry)
 
 
 @given(st.binary())
 def test_any_bytes_as_a_delivery(data: bytes) -> None:
-    decoded({"awslogs": {"data": data}})
-    decoded({"awslogs": {"data": base64.b64encode(data).decode()}})
-    decoded(event_around(data))
+    delivery_is_decoded_or_refused({"awslogs": {"data": data}})
+    delivery_is_decoded_or_refused({"awslogs": {"data": base64.b64encode(data).decode()}})
+    delivery_is_decoded_or_refused(event_around(data))
 
 
 @given(values | keyed(awslogs=keyed(data=texts)))
 def test_any_json_as_an_event(event: Any) -> None:
-    decoded(event)
+    delivery_is_decoded_or_refused(event)
 
 
 @given(
@@ -157,7 +163,7 @@ def test_any_json_as_an_event(event: Any) -> None:
 )
 def test_any_json_as_a_delivery(payload: Any, ascii_only: bool) -> None:
     text = json.dumps(payload, ensure_ascii=ascii_only)
-    decoded(event_around(text.encode(errors="surrogatepass")))
+    delivery_is_decoded_or_refused(event_around(text.encode(errors="surrogatepass")))
 
 
 @given(st.data())
@@ -166,7 +172,7 @@ def test_any_damage_to_a_delivery(data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(whole) - 1))
     damaged = whole[:place] + data.draw(st.binary(max_size=3)) + whole[place + data.draw(st.integers(0, 3)) :]
 
-    decoded({"awslogs": {"data": base64.b64encode(damaged).decode()}})
+    delivery_is_decoded_or_refused({"awslogs": {"data": base64.b64encode(damaged).decode()}})
 
 
 @given(st.integers(0, 5_000), st.integers(1, 5_000))
@@ -180,52 +186,39 @@ def test_nothing_over_the_bound_is_ever_decoded(size: int, bound: int) -> None:
             delivery.decode(event_around(payload), bound)
 
 
-def read(text: str) -> Record | None:
-    try:
-        return records.read(text)
-    except RecordError as error:
-        refused(error)
-        return None
-
-
-def refused(error: RecordError) -> None:
-    assert error.reason.isidentifier()
-    assert error.request_id is None or isinstance(error.request_id, str)
-
-
 @given(messages)
 @example("[" * 20_000)
 @example('{"timestamp": ' + "9" * 5_000 + "}")
 def test_any_message_is_a_record_or_refused(text: str) -> None:
-    found = read(text)
-
-    if found is not None:
-        for count in (
-            found.input.input_tokens,
-            found.input.cache_read_tokens,
-            found.input.cache_write_tokens,
-            found.output.output_tokens,
-        ):
-            assert count is None or 0 <= count <= records.MAX_COUNT
+    record_is_read_or_refused(text)
 
 
 @given(messages)
 def test_any_record_is_an_account_a_failed_call_out_of_scope_or_refused(accounts: Accounts, text: str) -> None:
-    found = read(text)
+    found = record_is_read_or_refused(text)
     if found is None:
         return
-    try:
-        entry = accounts.of(found, NOW)
-    except RecordError as error:
-        refused(error)
-        return
+    entry = account_or_reason(found, accounts)
     if isinstance(entry, Account):
         assert entry.consumed_tokens >= 0
         assert (entry.reserved_tokens is None) is (entry.source is Source.UNKNOWN)
         assert entry.reserved_tokens is None or entry.reserved_tokens >= 0
         assert not entry.blocked or entry.consumed_tokens == entry.reserved_tokens == 0
     else:
-        assert isinstance(entry, FailedCall | OutOfScope)
+        assert isinstance(entry, FailedCall | OutOfScope | str)
+
+
+@given(messages)
+@example(message(converse(timestamp="9999-12-31T23:59:59-14:00")))
+@example(message(converse(timestamp="0001-01-01T00:00:00+14:00")))
+@example(message(converse(timestamp="2026-11-23T12:00:59.9999999Z")))
+def test_the_fast_and_the_slow_way_agree(accounts: Accounts, text: str) -> None:
+    both_ways_agree(text, accounts)
+
+
+@given(st.lists(messages, max_size=8))
+def test_any_delivery_is_processed_whole(accounts: Accounts, texts: list[str]) -> None:
+    delivery_is_processed(texts, accounts)
 
 
 @given(st.lists(messages, max_size=8), st.sampled_from(["DATA_MESSAGE", "CONTROL_MESSAGE"]))
@@ -243,6 +236,11 @@ def test_counts_always_add_up_to_what_was_received(
     assert health["RecordsRejected"] == len(outcome.rejected)
     assert health["RecordsOutOfScope"] == out_of_scope
     assert health["RequestsFailed"] == outcome.failed
+
+
+@given(bodies.map(json.dumps) | texts)
+def test_any_body_is_read_or_refused(text: str) -> None:
+    body_is_read_or_refused(utf8(text))
 
 
 @given(bodies, st.sampled_from(["Converse", "InvokeModel"]), model_texts)
@@ -264,7 +262,7 @@ def test_max_tokens_of_a_body_is_known_and_neither_negative_nor_absurd(
         try:
             found = max_tokens.of(record, *look_up(model_id))
         except RecordError as error:
-            refused(error)
+            assert error.reason == "absurd_count"
             return
     else:
         found = max_tokens.of(record, *look_up(model_id))
@@ -274,12 +272,11 @@ def test_max_tokens_of_a_body_is_known_and_neither_negative_nor_absurd(
 
 
 @given(texts | model_texts | st.text(max_size=400))
-def test_any_model_id_is_parsed(model_id: str) -> None:
-    found = model_ids.parse(model_id, {"anthropic", "amazon", "*"})
-
-    if isinstance(found, model_ids.Reference):
-        assert found.model_id.isascii()
-        assert found.model_id.isprintable()
+@example("global.")
+@example("global..")
+@example("arn:aws:bedrock:::foundation-model/a.b/" + "c" * 2_000)
+def test_any_model_id_is_parsed(parse_model_id: Callable[[str], None], model_id: str) -> None:
+    parse_model_id(model_id)
 
 
 @given(st.text(st.characters(codec=None)) | st.text(max_size=2_000).map(lambda text: text * 3))

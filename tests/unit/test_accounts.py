@@ -33,6 +33,7 @@ from bedrock_quota.model_ids import ApplicationProfile, OutOfScope, Reference
 from bedrock_quota.registry import Burndown, RateStatus, Registry
 
 REGIONAL, CROSS, GLOBAL = EndpointType.REGIONAL, EndpointType.CROSS_REGION, EndpointType.GLOBAL_CROSS_REGION
+GPT_OSS = "openai.gpt-oss-120b-1:0"  # 1x
 
 
 def opened(accounts: Accounts, entry: Entry, now: datetime = NOW) -> Account:
@@ -136,6 +137,12 @@ def test_call_blocked_by_a_guardrail_is_a_request_without_tokens(accounts: Accou
         (without_answer(invoke(SONNET, {}, output_tokens=None)), "missing_output_count"),
         (invoke(SONNET, None, input_tokens=None), "missing_input_count"),  # max_tokens is unknown, too
         (invoke("newcomer.model-1", {"max_tokens": 9}, output_tokens=None), "missing_output_count"),
+        (invoke("newcomer.model-1", {"prompt": "…"}, output_tokens=None), "missing_output_count"),
+        (invoke("newcomer.model-1", None, output_tokens=None), "missing_output_count"),
+        (converse("newcomer.model-1", max_tokens=None, output_tokens=None), "missing_output_count"),
+        # a guardrail's answer, but something was read from the cache or written to it: the model ran
+        (blocked(SONNET, input={"cacheReadInputTokenCount": 900}), "missing_input_count"),
+        (blocked(SONNET, input={"cacheWriteInputTokenCount": 900}), "missing_input_count"),
         (invoke("newcomer.model-1", {}, input_tokens=None), "missing_input_count"),
     ],
 )
@@ -172,6 +179,48 @@ def test_unlisted_embedding_is_a_call_without_output(accounts: Accounts) -> None
 
     assert (account.source, account.listed, account.blocked) == (Source.NONE, False, False)
     assert (account.reserved_tokens, account.consumed_tokens) == (40, 40)
+
+
+def test_unlisted_embedding_is_told_without_any_body(accounts: Accounts) -> None:
+    entry = without_answer(invoke("newcomer.embed-1", None, input_tokens=40, output_tokens=None))
+    del entry["input"]["inputBodyJson"]
+
+    account = opened(accounts, entry)
+
+    assert (account.source, account.reserved_tokens, account.consumed_tokens) == (Source.NONE, 40, 40)
+
+
+def test_cache_counts_of_0_do_not_unblock_a_call(accounts: Accounts) -> None:
+    entry = blocked(SONNET, input={"cacheReadInputTokenCount": 0, "cacheWriteInputTokenCount": 0})
+
+    assert opened(accounts, entry).blocked
+
+
+def test_counts_of_a_stream_by_anthropic(accounts: Accounts) -> None:
+    # given a log that leaves the counts to the chunks
+    usage = {"input_tokens": 30, "cache_creation_input_tokens": 7, "cache_read_input_tokens": 900, "output_tokens": 1}
+    chunks = [
+        {"type": "message_start", "message": {"usage": usage}},
+        {"type": "content_block_delta"},
+        {"type": "message_delta", "usage": {"output_tokens": 4}},
+        {"type": "message_stop"},
+    ]
+    entry = invoke(SONNET, {"max_tokens": 70}, answer=chunks, input_tokens=None, output_tokens=None)
+    # when
+    account = opened(accounts, entry | {"operation": "InvokeModelWithResponseStream"})
+    # then
+    assert (account.cache_read_tokens, account.cache_write_tokens) == (900, 7)
+    assert (account.reserved_tokens, account.consumed_tokens) == (107, 57)  # 30 + 7 + 70, 30 + 7 + 5 × 4
+
+
+def test_cached_tokens_of_openai_are_no_input(accounts: Accounts) -> None:
+    usage = {"prompt_tokens": 100, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 80}}
+    entry = invoke(GPT_OSS, {"max_tokens": 70}, answer={"usage": usage}, input_tokens=None, output_tokens=None)
+
+    account = opened(accounts, entry)
+
+    assert (account.input_tokens, account.cache_read_tokens) == (20, 80)
+    assert (account.reserved_tokens, account.consumed_tokens) == (90, 24)  # 20 + 70, 20 + 4
 
 
 def test_call_wholly_from_the_cache_is_not_blocked(accounts: Accounts) -> None:

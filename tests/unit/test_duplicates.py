@@ -7,8 +7,9 @@ import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
 from moto import mock_aws
+from records import log_event
 
-from bedrock_quota.delivery import Delivery, LogEvent
+from bedrock_quota.delivery import Delivery
 from bedrock_quota.duplicates import Once, ProcessedDeliveries
 
 CONTEXT: Any = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000, function_name="processor")
@@ -16,7 +17,7 @@ RESULT = {"received": 1, "processed": 1}
 
 
 def delivery(*ids: str) -> Delivery:
-    return Delivery("DATA_MESSAGE", tuple(LogEvent("m", each) for each in ids))
+    return Delivery("DATA_MESSAGE", tuple(log_event("m", each) for each in ids))
 
 
 class Work:

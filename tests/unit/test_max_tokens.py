@@ -6,7 +6,7 @@ from records import EMBEDDING, NOVA, SONNET, TITAN, Entry, converse, invoke, mes
 from bedrock_quota import max_tokens, records
 from bedrock_quota.errors import RecordError
 from bedrock_quota.max_tokens import MaxTokens, Source
-from bedrock_quota.registry import Registry
+from bedrock_quota.registry import Kind, Registry
 
 LLAMA = "meta.llama3-1-8b-instruct-v1:0"
 MISTRAL_7B = "mistral.mistral-7b-instruct-v0:2"
@@ -229,7 +229,8 @@ def test_unlisted_model_counts_as_the_largest_of_its_provider(registry: Registry
         ({"inputText": "…"}, 1, MaxTokens(131_072, Source.DEFAULT)),  # it did write
         ({"max_tokens": 300}, None, MaxTokens(300, Source.EXPLICIT)),  # it might have
         ({"max_tokens": 300}, 0, MaxTokens(300, Source.EXPLICIT)),
-        (None, None, MaxTokens(None, Source.UNKNOWN)),  # nobody knows what it asked for
+        (None, None, MaxTokens(0, Source.NONE)),  # no text is delivered: its name says enough
+        (None, 1, MaxTokens(None, Source.UNKNOWN)),
     ],
 )
 def test_unlisted_model_that_asked_for_no_output_and_got_none_has_none(
@@ -243,3 +244,27 @@ def test_listed_model_reserved_its_default_even_if_it_wrote_nothing(
     registry: Registry, output_tokens: int | None
 ) -> None:
     assert of(invoke(TITAN, {}, output_tokens=output_tokens), registry) == MaxTokens(512, Source.DEFAULT)
+
+
+@pytest.mark.parametrize(
+    ("entry", "source"),
+    [
+        (invoke("newcomer.model-1", {"prompt": "…"}, output_tokens=None), Source.DEFAULT),
+        (invoke("newcomer.model-1", None, output_tokens=None), Source.UNKNOWN),
+        (converse("newcomer.embed-1", max_tokens=None, output_tokens=None), Source.DEFAULT),  # Converse gives text
+        (invoke("newcomer.embed-1", {}, operation="InvokeModelWithResponseStream", output_tokens=None), Source.DEFAULT),
+        (invoke("us.newcomer.embed-1", {}, output_tokens=None), Source.NONE),
+        (invoke("newcomer.rerank-1", {"query": "…"}, output_tokens=None), Source.NONE),
+    ],
+)
+def test_unlisted_model_is_one_without_output_only_if_its_id_and_its_call_say_so(
+    registry: Registry, entry: Entry, source: Source
+) -> None:
+    assert of(entry, registry).source is source
+
+
+def test_ids_of_listed_models_say_whether_they_give_text(registry: Registry) -> None:
+    without_output = {model.id for model in registry.models if model.kind in {Kind.EMBEDDING, Kind.RERANK}}
+
+    assert without_output
+    assert {model.id for model in registry.models if "embed" in model.id or "rerank" in model.id} == without_output

@@ -1,11 +1,13 @@
 """Log events that come again in another delivery of the same container."""
 
-from bedrock_quota.delivery import Delivery, LogEvent
+from records import log_event
+
+from bedrock_quota.delivery import Delivery
 from bedrock_quota.seen_events import SeenEvents
 
 
 def delivery(*ids: str) -> Delivery:
-    return Delivery("DATA_MESSAGE", tuple(LogEvent("m", each) for each in ids))
+    return Delivery("DATA_MESSAGE", tuple(log_event("m", each) for each in ids))
 
 
 def test_what_was_remembered_is_seen() -> None:

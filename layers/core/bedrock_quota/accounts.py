@@ -29,7 +29,7 @@ NEWEST_SECONDS = 2 * 3600
 """… and data more than two hours ahead (EMF specification, `Timestamp`, read 2026-11-23)."""
 
 
-class Account(msgspec.Struct, frozen=True):
+class Account(msgspec.Struct, frozen=True, gc=False):
     """One call: its bucket, its minute, and its tokens.
 
     `started` is when the call began, in seconds since the epoch; `minute` is the start of that minute. `max_tokens` and
@@ -72,7 +72,7 @@ class Account(msgspec.Struct, frozen=True):
         return int(total) if total == int(total) else total
 
 
-class FailedCall(msgspec.Struct, frozen=True):
+class FailedCall(msgspec.Struct, frozen=True, gc=False):
     """A call that Bedrock answered with an error: counted with its code; no tokens are invented.
 
     `bucket` is None where the call has none.

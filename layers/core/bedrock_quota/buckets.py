@@ -14,7 +14,7 @@ class EndpointType(StrEnum):
     LATENCY_OPTIMIZED = "latency-optimized"
 
 
-class Bucket(msgspec.Struct, frozen=True, order=True):
+class Bucket(msgspec.Struct, frozen=True, gc=False, order=True):
     """What shares one quota in an account and Region: the metric dimensions `ModelId` and `EndpointType`."""
 
     model_id: str

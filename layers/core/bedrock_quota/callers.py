@@ -20,7 +20,6 @@ def label(text: str) -> str:
     return "".join(character if character.isascii() and character.isprintable() else "?" for character in text)
 
 
-@functools.lru_cache(maxsize=4096)
 def name_of(arn: str | None) -> str:
     """Return the caller's name from its ARN.
 
@@ -28,7 +27,16 @@ def name_of(arn: str | None) -> str:
     `…:federated-user/name` → `name`; anything else → `unknown`.
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html (read 2026-11-23).
     """
-    resource = (arn or "").split(":", 5)[-1]
+    return _name_of(arn or "") if len(arn or "") <= _MAX_ARN else _name_of.__wrapped__(arn or "")
+
+
+_MAX_ARN = 2048
+"""IAM makes none longer; what would be is not remembered."""
+
+
+@functools.lru_cache(maxsize=4096)
+def _name_of(arn: str) -> str:
+    resource = arn.split(":", 5)[-1]
     kind, _, rest = resource.partition("/")
     name = "root" if resource == "root" else ""
     if kind == "assumed-role":

@@ -5,7 +5,8 @@ Shape: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilt
 """
 
 import binascii
-import json
+import codecs
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,14 +22,29 @@ except ImportError:  # a platform without a wheel: the same answer, slower
 MAX_INFLATED_BYTES = 16 * 1024 * 1024
 """CloudWatch Logs sends at most 1 MB compressed; honest JSON of that size inflates to some 10 MB. More is a bomb."""
 
+MAX_LOG_EVENTS = 30_000
+"""Of the smallest records that Bedrock writes, those of failed calls, no more fit into `MAX_INFLATED_BYTES`."""
+
+MAX_MESSAGE_BYTES = 1024 * 1024
+"""CloudWatch Logs takes no larger log event (PutLogEvents, read 2026-11-23)."""
+
+_MAX_ESCAPED_BYTES = 4 * MAX_MESSAGE_BYTES
+"""Such a log event as it stands in a delivery: escapes at the most treble it."""
+
 _GZIP_OR_ZLIB = 47
 """zlib's `wbits` for a 32 KiB window with the header found out by itself."""
 
 
-class LogEvent(msgspec.Struct, frozen=True):
+class Message(bytes):
+    """The text of a log event in UTF-8: Python's own text takes four times that as soon as one emoji is in it."""
+
+    __slots__ = ()
+
+
+class LogEvent(msgspec.Struct, frozen=True, gc=False):
     """One log event of a delivery: `id` is unique, `timestamp` is milliseconds since the epoch."""
 
-    message: str
+    message: Message
     id: str = ""
     timestamp: int = 0
 
@@ -47,14 +63,20 @@ class Delivery(msgspec.Struct, frozen=True, rename="camel"):
         return self.message_type == "CONTROL_MESSAGE"
 
 
-_decoder = msgspec.json.Decoder(Delivery)
+def _message_of(_type: type, text: object) -> Message:
+    if not isinstance(text, str):
+        raise TypeError("a message is a text")
+    return Message(text.encode())
+
+
+_decoder = msgspec.json.Decoder(Delivery, dec_hook=_message_of)
 
 
 def decode(event: Mapping[str, Any], max_inflated_bytes: int = MAX_INFLATED_BYTES) -> Delivery:
     """Decode an event of a CloudWatch Logs subscription.
 
-    Raises `DeliveryError` if the event is not one, is damaged, or inflates to more than `max_inflated_bytes`:
-    the invocation then fails and the payload is kept, for nothing in it could be counted.
+    Raises `DeliveryError` if the event is not one, is damaged, inflates to more than `max_inflated_bytes` or holds more
+    than `MAX_LOG_EVENTS`: the invocation then fails and the payload is kept, for nothing in it could be counted.
     """
     try:
         data = event["awslogs"]["data"]
@@ -63,11 +85,64 @@ def decode(event: Mapping[str, Any], max_inflated_bytes: int = MAX_INFLATED_BYTE
         raise DeliveryError("the event is not a CloudWatch Logs delivery: no awslogs.data") from error
     except (binascii.Error, ValueError) as error:
         raise DeliveryError("awslogs.data is not base64") from error
-    inflated = _inflate(compressed, max_inflated_bytes)
+    found = _decode(_inflate(compressed, max_inflated_bytes))
+    if len(found.log_events) > MAX_LOG_EVENTS:
+        raise DeliveryError(f"holds more than {MAX_LOG_EVENTS} log events")
+    return found
+
+
+def _decode(inflated: bytes) -> Delivery:
+    decode = _decode_apart if _may_hold_a_giant(inflated) else _decoder.decode
     try:
-        return _decoder.decode(inflated)
+        return decode(inflated)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _decode_tolerantly(inflated)
+        pass
+    try:
+        return decode(_mended(inflated))
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise DeliveryError("the inflated data is not a delivery in JSON") from error
+
+
+def _may_hold_a_giant(inflated: bytes) -> bool:
+    """Whether a message may be larger than CloudWatch Logs takes: as a text it could need more memory than there is."""
+    end = 0
+    while 0 <= end < len(inflated) - _MAX_ESCAPED_BYTES:
+        end = inflated.rfind(_MESSAGE_KEY, end + 1, end + _MAX_ESCAPED_BYTES)
+    return end < 0
+
+
+_MESSAGE_KEY = b'"message":'
+"""Before every message, and nowhere else: within a message the quotes are escaped."""
+
+
+class _UnreadLogEvent(msgspec.Struct, frozen=True, gc=False):
+    message: msgspec.Raw
+    id: str = ""
+    timestamp: int = 0
+
+
+class _UnreadDelivery(msgspec.Struct, frozen=True, rename="camel"):
+    message_type: str
+    log_events: tuple[_UnreadLogEvent, ...] = ()
+    log_group: str = ""
+    owner: str = ""
+
+
+_unread_decoder = msgspec.json.Decoder(_UnreadDelivery)
+_text_decoder = msgspec.json.Decoder(str)
+
+
+def _decode_apart(inflated: bytes | bytearray) -> Delivery:
+    """Decode slowly, one message after the other; of one that is too large leave as much as shows that it is."""
+
+    def message_of(raw: msgspec.Raw) -> Message:
+        text = memoryview(raw)
+        too_large = len(text) > _MAX_ESCAPED_BYTES
+        return Message(text[: MAX_MESSAGE_BYTES + 1] if too_large else _text_decoder.decode(text).encode())
+
+    unread = _unread_decoder.decode(inflated)
+    events = tuple(LogEvent(message_of(each.message), each.id, each.timestamp) for each in unread.log_events)
+    return Delivery(unread.message_type, events, unread.log_group, unread.owner)
 
 
 def _inflate(compressed: bytes, bound: int) -> bytes:
@@ -84,9 +159,23 @@ def _inflate(compressed: bytes, bound: int) -> bytes:
     return inflated
 
 
-def _decode_tolerantly(inflated: bytes) -> Delivery:
-    """Read what the strict decoder refuses, such as a lone surrogate, with the standard library's parser."""
-    try:
-        return msgspec.convert(json.loads(inflated), Delivery)
-    except (ValueError, RecursionError, msgspec.ValidationError) as error:
-        raise DeliveryError("the inflated data is not a delivery in JSON") from error
+_LONE_SURROGATE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+)
+
+
+def _mended(inflated: bytes) -> bytearray:
+    """Put a replacement character where the text is no Unicode: one bad message must not cost the others.
+
+    A pair in the JSON within a message is taken for two halves: what is lost with it is a character of a text.
+    """
+    mended = bytearray()
+    pieces = (inflated[start : start + _PIECE_BYTES] for start in range(0, len(inflated), _PIECE_BYTES))
+    for piece in codecs.iterdecode(pieces, "utf-8", "replace"):  # a whole delivery as text can be four times its size
+        mended += piece.encode()
+    for lone in _LONE_SURROGATE.finditer(mended):
+        mended[lone.start() : lone.end()] = b"\\ufffd"
+    return mended
+
+
+_PIECE_BYTES = 1024 * 1024

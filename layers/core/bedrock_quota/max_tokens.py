@@ -70,18 +70,18 @@ def of(record: Record, model: Model | None, provider: Provider) -> MaxTokens:
     Without a limit in the request, Converse counts as the model's maximum ("The default value is the maximum
     allowed value for the model", API reference of InferenceConfiguration, read 2026-11-23), InvokeModel as the
     model's documented default. A model that is not in the registry counts as its provider's largest, or as one
-    without output where its call asked for none and got none.
+    without output where its id and its call say so.
 
     Raises `RecordError` (`absurd_count`) where `n` answers of that length are more than any model gives.
     """
     if model is not None and model.kind is not Kind.TEXT:
         return NO_OUTPUT
     body = record.input.body
+    limit = None if body is None else in_body(body)
+    if limit is None and model is None and _is_embedding(record):
+        return NO_OUTPUT
     if body is None:
         return UNKNOWN
-    limit = in_body(body)
-    if limit is None and model is None and not record.output.output_tokens:
-        return NO_OUTPUT  # an embedding model, say, that nobody has listed yet
     if limit is None:
         found = MaxTokens(_default(record.operation, model, provider) * _answers(body), Source.DEFAULT)
     else:
@@ -89,6 +89,16 @@ def of(record: Record, model: Model | None, provider: Provider) -> MaxTokens:
     if (found.value or 0) > MAX_COUNT:
         raise RecordError("absurd_count", record.request_id)
     return found
+
+
+_NAMES_WITHOUT_OUTPUT = ("embed", "rerank")
+"""In the ids of all such models that AWS lists."""
+
+
+def _is_embedding(record: Record) -> bool:
+    """Whether a model that nobody has listed yet seems to have no output: its id says so, and no output is counted."""
+    named = any(name in record.model_id for name in _NAMES_WITHOUT_OUTPUT)
+    return named and record.operation == "InvokeModel" and not record.output.output_tokens
 
 
 def _default(operation: str, model: Model | None, provider: Provider) -> int:

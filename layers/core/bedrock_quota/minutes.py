@@ -9,7 +9,7 @@ from bedrock_quota.buckets import Bucket
 from bedrock_quota.max_tokens import Source
 
 
-class MinuteKey(msgspec.Struct, frozen=True, order=True):
+class MinuteKey(msgspec.Struct, frozen=True, gc=False, order=True):
     """What calls must share to stand on one metric line: its dimensions, timestamp and properties."""
 
     minute: int
@@ -22,7 +22,7 @@ class MinuteKey(msgspec.Struct, frozen=True, order=True):
     request_metadata: tuple[tuple[str, str], ...]
 
 
-class Minute(msgspec.Struct, frozen=True):
+class Minute(msgspec.Struct, frozen=True, gc=False):
     """The accounts of one key, in order of arrival; never empty."""
 
     key: MinuteKey

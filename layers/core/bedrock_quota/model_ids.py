@@ -26,7 +26,11 @@ _ARN = re.compile(
     r"arn:aws[a-z-]*:(?P<service>[a-z-]+):(?P<region>[a-z0-9-]*):\d*:(?P<type>[a-z-]+)/(?P<id>[\w.:/-]+)",
     re.ASCII,
 )
-_ID = re.compile(r"[a-zA-Z0-9][\w.:-]{1,255}", re.ASCII)
+_ID = re.compile(r"(?=.{3,256}\Z)[a-zA-Z0-9][\w-]*\.[a-zA-Z0-9][\w.:-]*", re.ASCII)
+"""A provider, a dot, a name."""
+
+_MAX_LENGTH = 2048
+"""No `modelId` is longer (API reference of Converse, read 2026-11-23), and what is read here is remembered."""
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -60,6 +64,8 @@ def parse(model_id: str, providers: Container[str]) -> ModelId:
     """
     if model_id == ALARM_TEST:
         return OutOfScope(ALARM_TEST_REASON)
+    if len(model_id) > _MAX_LENGTH:
+        return OutOfScope("unreadable_model_id")
     if model_id.startswith("arn:"):
         return _parse_arn(model_id, providers)
     return _parse_id(model_id, providers)
@@ -67,13 +73,14 @@ def parse(model_id: str, providers: Container[str]) -> ModelId:
 
 def _parse_id(model_id: str, providers: Container[str] | None) -> ModelId:
     """Read an id; without `providers` it has no prefix, for it comes from a foundation model's ARN."""
-    if "." not in model_id or not _ID.fullmatch(model_id):
+    if not _ID.fullmatch(model_id):
         return OutOfScope("unreadable_model_id")
     if providers is None:
         return Reference(model_id, EndpointType.REGIONAL)
     prefix, _, rest = model_id.partition(".")
     if prefix == GLOBAL_PREFIX:
-        return Reference(rest, EndpointType.GLOBAL_CROSS_REGION)
+        found = _parse_id(rest, None)  # "global." alone names no model
+        return Reference(rest, EndpointType.GLOBAL_CROSS_REGION) if isinstance(found, Reference) else found
     if prefix not in providers and "." in rest and (prefix in GEO_PREFIXES or rest.partition(".")[0] in providers):
         return Reference(rest, EndpointType.CROSS_REGION)
     return Reference(model_id, EndpointType.REGIONAL)
@@ -119,7 +126,7 @@ def of_profile(model_arns: tuple[str, ...]) -> Reference | OutOfScope:
             return OutOfScope("unresolved_profile")
         regions.add(matched["region"])
         model_ids.add(matched["id"])
-    if len(model_ids) != 1:
+    if len(model_ids) != 1 or not _ID.fullmatch(next(iter(model_ids))):
         return OutOfScope("unresolved_profile")
     if "" in regions:
         endpoint_type = EndpointType.GLOBAL_CROSS_REGION

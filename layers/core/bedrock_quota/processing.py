@@ -1,13 +1,13 @@
 """The processing of one delivery: `delivery → records → accounts → minutes → metric lines`, written by the caller."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Container, Mapping
 from datetime import datetime
 
 import msgspec
 
 from bedrock_quota import lines, minutes, model_ids, records
-from bedrock_quota.accounts import Account, Accounts, Entry, FailedCall
+from bedrock_quota.accounts import Account, Accounts, FailedCall
 from bedrock_quota.buckets import Bucket
 from bedrock_quota.delivery import Delivery
 from bedrock_quota.errors import RecordError
@@ -23,7 +23,7 @@ FetchBodies = Callable[[Collection[str]], Mapping[str, RequestBody]]
 """Returns the request bodies at these paths, as far as they could be read; never raises."""
 
 
-class Rejected(msgspec.Struct, frozen=True):
+class Rejected(msgspec.Struct, frozen=True, gc=False):
     """A record that could not be used: why, and which, if it says so in a form that is safe to log."""
 
     reason: str
@@ -100,7 +100,12 @@ class _Entries(msgspec.Struct):
     duplicates: int = 0
     """Of those ignored, the records that were processed before."""
 
-    def add(self, entry: Entry) -> None:
+    def account(self, record: Record, accounts: Accounts, now: datetime) -> None:
+        try:
+            entry = accounts.of(record, now)
+        except RecordError as error:
+            self.reject(error)
+            return
         if isinstance(entry, Account):
             self.opened.append(entry)
         elif isinstance(entry, FailedCall):
@@ -116,7 +121,7 @@ def _read(
     delivery: Delivery, accounts: Accounts, now: datetime, seen: Container[str], fetch_bodies: FetchBodies
 ) -> _Entries:
     entries = _Entries()
-    found: list[Record] = []
+    waiting: deque[Record] = deque()
     for event in delivery.log_events:
         if event.id in seen:
             entries.duplicates += 1
@@ -125,16 +130,19 @@ def _read(
             entries.ignored += 1
         else:
             try:
-                found.append(records.read(event.message))
+                record = records.read(event.message)
             except RecordError as error:
                 entries.reject(error)
-    bodies = fetch_bodies({path for record in found if (path := _missing_body(record)) is not None})
-    for record in found:
+                continue
+            if _missing_body(record) is None:
+                entries.account(record, accounts, now)
+            else:
+                waiting.append(record)
+    bodies = fetch_bodies({path for record in waiting if (path := _missing_body(record)) is not None})
+    while waiting:  # of a record only its account is kept
+        record = waiting.popleft()
         body = bodies.get(_missing_body(record) or "")
-        try:
-            entries.add(accounts.of(records.with_body(record, body) if body else record, now))
-        except RecordError as error:
-            entries.reject(error)
+        entries.account(records.with_body(record, body) if body else record, accounts, now)
     return entries
 
 

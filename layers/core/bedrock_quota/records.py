@@ -7,11 +7,12 @@ output; no text of theirs is ever built.
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 
+from bedrock_quota.delivery import MAX_MESSAGE_BYTES
 from bedrock_quota.errors import RecordError
 
 MAX_COUNT = 100_000_000
@@ -20,7 +21,7 @@ MAX_COUNT = 100_000_000
 Tokens = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
-PERMISSIONS_LINE = "Permissions are correctly set for Amazon Bedrock logs"
+PERMISSIONS_LINE = b"Permissions are correctly set for Amazon Bedrock logs"
 """Begins the plain-text event that Bedrock writes first into a fresh log group."""
 
 SCHEMA_TYPE = "ModelInvocationLog"
@@ -108,17 +109,20 @@ def with_body(record: Record, body: RequestBody) -> Record:
     return msgspec.structs.replace(record, input=msgspec.structs.replace(record.input, body=body))
 
 
-def is_permissions_line(message: str) -> bool:
+def is_permissions_line(message: bytes) -> bool:
     """Whether this log event is Bedrock's note to a fresh log group and not a record."""
     return message.startswith(PERMISSIONS_LINE)
 
 
-def read(message: str) -> Record:
-    """Read one log event's message.
+def read(message: bytes | str) -> Record:
+    """Read one log event's message; bytes are UTF-8.
 
-    Raises `RecordError` with one of these reasons: `not_json`, `not_an_object`, `too_deep`, `wrong_schema`,
-    `missing_timestamp`, `missing_model_id`, `wrong_type`, `bad_timestamp`, `negative_count`, `absurd_count`.
+    Raises `RecordError` with one of these reasons: `too_large`, `not_json`, `not_an_object`, `too_deep`,
+    `wrong_schema`, `missing_timestamp`, `missing_model_id`, `wrong_type`, `bad_timestamp`, `negative_count`,
+    `absurd_count`.
     """
+    if len(message) > MAX_MESSAGE_BYTES:
+        raise RecordError("too_large")
     try:
         record = _decoder.decode(message)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -146,14 +150,9 @@ def request_id_of(value: object) -> str | None:
     return value if isinstance(value, str) and _REQUEST_ID.fullmatch(value) else None
 
 
-def _read_tolerantly(message: str) -> Record:
+def _read_tolerantly(message: bytes | str) -> Record:
     """Read one record again, slowly: counts written `5.0` or `"5"`, odd bodies, NaN, lone surrogates."""
-    try:
-        record = json.loads(message)
-    except RecursionError as error:
-        raise RecordError("too_deep") from error
-    except ValueError as error:
-        raise RecordError("not_json") from error
+    record = _parse(message)
     if not isinstance(record, dict):
         raise RecordError("not_an_object")
     request_id = request_id_of(record.get("requestId"))
@@ -163,6 +162,19 @@ def _read_tolerantly(message: str) -> Record:
         raise RecordError(error.reason, request_id) from None
 
 
+def _parse(text: bytes | str) -> Any:
+    """Parse any JSON whole, which can take thirty times the memory of the text: no more than a log event has."""
+    if len(text) > MAX_MESSAGE_BYTES:
+        raise RecordError("too_large")
+    try:
+        # decoded here: json would take bytes with zeros among them for UTF-16
+        return json.loads(text if isinstance(text, str) else text.decode(errors="surrogatepass"))
+    except RecursionError as error:
+        raise RecordError("too_deep") from error
+    except ValueError as error:
+        raise RecordError("not_json") from error
+
+
 def _record_of(record: dict[str, Any]) -> Record:
     if record.get("schemaType", SCHEMA_TYPE) != SCHEMA_TYPE:
         raise RecordError("wrong_schema")
@@ -170,26 +182,29 @@ def _record_of(record: dict[str, Any]) -> Record:
     if model_id is None:
         raise RecordError("missing_model_id")
     entry_input, entry_output = _mapping(record, "input"), _mapping(record, "output")
-    answer = entry_output.get("outputBodyJson")
-    input_tokens = _count(entry_input.get("inputTokenCount"), _INPUT_COUNTS, answer)
-    output_tokens = _count(entry_output.get("outputTokenCount"), _OUTPUT_COUNTS, answer)
-    elsewhere = "outputBodyS3Path" in entry_output
-    if input_tokens is None and output_tokens is None and not elsewhere and _is_blocked(answer):
-        input_tokens = output_tokens = 0
+    error_code = _text(record.get("errorCode")) or None
+    answer = entry_output.get("outputBodyJson") if error_code is None else None
+    given = _given_counts(entry_input, answer)
+    output_tokens = _count(entry_output.get("outputTokenCount"))
+    if output_tokens is None:
+        output_tokens = _count_in(answer, _OUTPUT_COUNTS)
+    nothing_counted = given.input_tokens is None and output_tokens is None and not given.cached
+    if nothing_counted and "outputBodyS3Path" not in entry_output and _is_blocked(answer):
+        given, output_tokens = _Given(0, given.cache_read_tokens, given.cache_write_tokens), 0
     metadata = _mapping(record, "requestMetadata")
     return Record(
         timestamp=_moment(record.get("timestamp")),
         model_id=_text(model_id) or "",
         operation=_text(record.get("operation")) or "",
         request_id=request_id_of(record.get("requestId")) or "",
-        error_code=_text(record.get("errorCode")) or None,
+        error_code=error_code,
         identity=Identity(_text(_mapping(record, "identity").get("arn"))),
         request_metadata={key: value for key, value in metadata.items() if isinstance(value, str)},
         performance_config=PerformanceConfig(_text(_mapping(record, "performanceConfig").get("latency"))),
         input=RecordInput(
-            input_tokens=input_tokens,
-            cache_read_tokens=_count(entry_input.get("cacheReadInputTokenCount")),
-            cache_write_tokens=_count(entry_input.get("cacheWriteInputTokenCount")),
+            input_tokens=given.input_tokens,
+            cache_read_tokens=given.cache_read_tokens,
+            cache_write_tokens=given.cache_write_tokens,
             body=_body(entry_input.get("inputBodyJson")),
             body_s3_path=_text(entry_input.get("inputBodyS3Path")),
         ),
@@ -215,28 +230,24 @@ def _text(value: object) -> str | None:
 def _moment(value: object) -> datetime:
     if value is None:
         raise RecordError("missing_timestamp")
-    if not isinstance(value, str):
+    if not isinstance(value, str) or "\0" in value:  # fromisoformat reads no further than that
         raise RecordError("bad_timestamp")
+    try:
+        return msgspec.convert(value, _Moment)
+    except (msgspec.ValidationError, UnicodeError):  # "20261123T120005Z", say, is a moment too
+        pass
     try:
         moment = datetime.fromisoformat(value)
     except ValueError as error:
         raise RecordError("bad_timestamp") from error
     if moment.tzinfo is None:
         raise RecordError("bad_timestamp")
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError as error:
-        raise RecordError("bad_timestamp") from error
+    return moment
 
 
-def _count(value: object, in_answer: tuple[tuple[str | None, str], ...] = (), answer: object = None) -> int | None:
-    """Return a count of tokens, from the answer where the record has none; `5.0` and `"5"` are 5."""
+def _count(value: object) -> int | None:
+    """Return a count of tokens; `5.0` and `"5"` are 5."""
     if value is None:
-        for chunk in _chunks(answer):
-            for holder_name, key in in_answer:
-                holder = chunk if holder_name is None else chunk.get(holder_name)
-                if isinstance(holder, dict) and holder.get(key) is not None:
-                    return _count(holder[key])
         return None
     if isinstance(value, str) and _WRITTEN_COUNT.fullmatch(value):
         value = int(value)
@@ -254,18 +265,13 @@ def _count(value: object, in_answer: tuple[tuple[str | None, str], ...] = (), an
 def read_body(text: bytes) -> RequestBody:
     """Read a request body by itself, as it lies in S3.
 
-    Raises `RecordError` with the reason `not_json`, `not_an_object` or `too_deep`.
+    Raises `RecordError` with the reason `not_json`, `not_an_object`, `too_deep` or, for an odd one, `too_large`.
     """
     try:
         return _body_decoder.decode(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         pass
-    try:
-        body = _body(json.loads(text))
-    except RecursionError as error:
-        raise RecordError("too_deep") from error
-    except ValueError as error:
-        raise RecordError("not_json") from error
+    body = _body(_parse(text))
     if body is None:
         raise RecordError("not_an_object")
     return body
@@ -293,20 +299,82 @@ def _body(value: object) -> RequestBody | None:
     )
 
 
+class _Given(msgspec.Struct, frozen=True):
+    """What a call was given. `input_tokens` excludes cached ones."""
+
+    input_tokens: int | None
+    cache_read_tokens: int | None
+    cache_write_tokens: int | None
+
+    @property
+    def cached(self) -> int:
+        return (self.cache_read_tokens or 0) + (self.cache_write_tokens or 0)
+
+
+def _given_counts(entry_input: dict[str, Any], answer: object) -> _Given:
+    """Return the counts of the record or, where it has no input count, all of them from the answer."""
+    given = _Given(
+        _count(entry_input.get("inputTokenCount")),
+        _count(entry_input.get("cacheReadInputTokenCount")),
+        _count(entry_input.get("cacheWriteInputTokenCount")),
+    )
+    if given.input_tokens is not None:
+        return given
+    found = _count_in(answer, _INPUT_COUNTS)
+    read, written = given.cache_read_tokens, given.cache_write_tokens
+    if found is None:
+        found = _count_in(answer, _OPENAI_INPUT_COUNTS)
+        included = _count_in(answer, _OPENAI_CACHE_READ_COUNTS)
+        if found is not None and included is not None:
+            found, read = _count(found - included), included if read is None else read
+    return _Given(
+        found,
+        _count_in(answer, _CACHE_READ_COUNTS) if read is None else read,
+        _count_in(answer, _CACHE_WRITE_COUNTS) if written is None else written,
+    )
+
+
+def _count_in(answer: object, paths: tuple[tuple[str, ...], ...]) -> int | None:
+    """Return the first count that there is at one of these paths, in the last chunk that has one."""
+    for chunk in _chunks(answer):
+        for path in paths:
+            found: Any = chunk
+            for key in path:
+                found = found.get(key) if isinstance(found, dict) else None
+            if found is not None:
+                return _count(found)
+    return None
+
+
+# Where an answer says what its record may not (seen with streams of Titan)
 _INPUT_COUNTS = (
     ("amazon-bedrock-invocationMetrics", "inputTokenCount"),
     ("usage", "inputTokens"),
     ("usage", "input_tokens"),
-    ("usage", "prompt_tokens"),
+    ("message", "usage", "input_tokens"),  # Anthropic's message_start
 )
+_CACHE_READ_COUNTS = (
+    ("amazon-bedrock-invocationMetrics", "cacheReadInputTokenCount"),
+    ("usage", "cacheReadInputTokens"),
+    ("usage", "cache_read_input_tokens"),
+    ("message", "usage", "cache_read_input_tokens"),
+)
+_CACHE_WRITE_COUNTS = (
+    ("amazon-bedrock-invocationMetrics", "cacheWriteInputTokenCount"),
+    ("usage", "cacheWriteInputTokens"),
+    ("usage", "cache_creation_input_tokens"),
+    ("message", "usage", "cache_creation_input_tokens"),
+)
+_OPENAI_INPUT_COUNTS = (("usage", "prompt_tokens"),)
+"""OpenAI's count includes what was read from the cache, all others exclude it (API reference, read 2026-11-23)."""
+_OPENAI_CACHE_READ_COUNTS = (("usage", "prompt_tokens_details", "cached_tokens"),)
 _OUTPUT_COUNTS = (
     ("amazon-bedrock-invocationMetrics", "outputTokenCount"),
     ("usage", "outputTokens"),
     ("usage", "output_tokens"),
     ("usage", "completion_tokens"),
-    (None, "totalOutputTextTokenCount"),
+    ("totalOutputTextTokenCount",),
 )
-"""Where an answer says what its record may not (seen with streams of Titan): the holder, if any, and the key."""
 
 
 def _chunks(answer: object) -> list[dict[str, Any]]:

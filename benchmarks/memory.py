@@ -1,0 +1,199 @@
+"""Peak memory of the processor on the worst deliveries there can be: `python -m benchmarks.memory`, or `make memory`.
+
+The handler runs in a process of its own that may not map more than `LIMIT`, the memory of the smallest Lambda there is.
+"""
+
+import base64
+import itertools
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from bedrock_quota import delivery, registry
+
+ROOT = Path(__file__).parents[1]
+
+LIMIT = 128 * 1024 * 1024
+
+UNLIMITED = 1 << 40
+
+COMPRESSED = 1_000_000
+"""What CloudWatch Logs sends at most, in bytes."""
+
+TAGS = [f"tag{number}" for number in range(16)]
+
+ENVIRONMENT = {"REQUEST_METADATA_KEYS": ",".join(TAGS)}
+
+STATE_OUT_OF_REACH = {
+    "STATE_TABLE": "state",
+    "DUPLICATE_DETECTION": "on",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+"""Has boto3 and Powertools Idempotency imported and a client made, though nobody answers."""
+
+
+class Run(msgspec.Struct, frozen=True):
+    """What one event came to: `answer` or `error`, the process's peaks in bytes so far, CPU seconds."""
+
+    resident: int
+    mapped: int
+    seconds: float
+    answer: dict[str, int] | None = None
+    error: str | None = None
+
+
+def _record(number: int, **changes: object) -> dict[str, Any]:
+    """Return a record unlike any other in bucket, caller and, for two weeks, minute."""
+    started = datetime.now(UTC) - timedelta(minutes=number % 20_000)
+    return {
+        "schemaType": "ModelInvocationLog",
+        "schemaVersion": "1.0",
+        "timestamp": f"{started:%Y-%m-%dT%H:%M:%SZ}",
+        "accountId": "111122223333",
+        "identity": {"arn": f"arn:aws:sts::111122223333:assumed-role/Role{number}/session"},
+        "region": "us-east-1",
+        "requestId": f"{number:08x}-0000-4000-8000-000000000000",
+        "operation": "Converse",
+        "modelId": f"provider{number}.model-{number}",
+        "input": {"inputTokenCount": 1_000 + number, "inputBodyJson": {"inferenceConfig": {"maxTokens": 1_000}}},
+        "output": {"outputTokenCount": 2_000 + number},
+    } | changes
+
+
+def _text(number: int, text: str, answer: object = None) -> str:
+    given = {"inputTokenCount": 1_000 + number, "inputBodyJson": {"max_tokens": 1_000, "messages": [text]}}
+    answered = {"outputTokenCount": 2_000 + number, "outputBodyJson": answer}
+    return _json(_record(number, input=given, output=answered))
+
+
+def _json(entry: object) -> str:
+    return json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
+
+
+def _slow(number: int, answer: object) -> str:
+    """Return a record that only the slow way reads, which builds all of it."""
+    return _text(number, "", answer).replace('"max_tokens":1000', '"max_tokens":NaN')
+
+
+EMOJI = "\U0001f600"
+MANY = {f"{number:0>40}": "" for number in range(20_000)}
+
+MESSAGES: Mapping[str, Callable[[int], str]] = {
+    "small records, all different": lambda number: _json(_record(number)),
+    "small records with an emoji each": lambda number: _json(_record(number, inferenceRegion=EMOJI)),
+    "small records whose body is in S3": lambda number: _json(
+        _record(number, input={"inputTokenCount": 5, "inputBodyS3Path": f"s3://bucket/{number}"})
+    ),
+    "small records, all refused": lambda number: _json(_record(number, input={"inputTokenCount": -1})),
+    "failed calls, all different": lambda number: _json(_record(number, errorCode="ThrottlingException")),
+    "records with 16 long tags each": lambda number: _json(
+        _record(number, requestMetadata=dict.fromkeys(TAGS, f"{number:0>256}"))
+    ),
+    "records of 100 KB": lambda number: _text(number, "x" * 100_000),
+    "records of 1 MB with an emoji each": lambda number: _text(number, "x" * 1_000_000 + EMOJI),
+    "records of 1 MB read the slow way, all lists": lambda number: _slow(number, [[]] * 330_000),
+    "records of 1 MB read the slow way, all objects": lambda number: _slow(number, [{"": {}}] * 110_000),
+    "records of 1 MB with 20,000 tags": lambda number: _json(_record(number, requestMetadata=MANY)),
+    "records of 1 MB of brackets": lambda _number: "[" * 1_000_000,
+    "empty log events": lambda _number: "",
+    "one record of 15 MB with an emoji": lambda number: _text(number, "x" * 15_000_000 + EMOJI),
+    "one record with a number of 15 MB": lambda number: _text(number, "").replace("1000", "9" * 15_000_000, 1),
+}
+"""What a delivery is filled with, as often as it fits."""
+
+
+def _event(payload: bytes) -> bytes:
+    """Return the event with this payload, as Lambda receives it."""
+    compress = zlib.compressobj(6, wbits=31)
+    data = base64.b64encode(compress.compress(payload) + compress.flush()).decode()
+    return json.dumps({"awslogs": {"data": data}}).encode()
+
+
+def filled(message: Callable[[int], str], first_id: int = 0, inflated: int = delivery.MAX_INFLATED_BYTES) -> bytes:
+    """Return an event of these messages that inflates to exactly `inflated` bytes, from what is sent at the most."""
+    noise = base64.b64encode(random.Random(4).randbytes(COMPRESSED)).decode()
+    payload = bytearray(b'{"messageType":"DATA_MESSAGE","owner":"111122223333","logEvents":[')
+    for number in range(delivery.MAX_LOG_EVENTS):
+        part = _json({"id": f"{first_id + number:056d}", "timestamp": 0, "message": message(number)}).encode()
+        if len(payload) + len(part) > inflated - 100:
+            break
+        payload += part + b","
+    payload[-1:] = b"]"
+    room = inflated - len(payload) - 100
+    wanted = int((COMPRESSED - len(zlib.compress(payload, 6))) * 1.32)  # of base64 three quarters stay
+    payload += f',"x":"{noise[: max(min(wanted, room), 0)]}"'.encode()
+    return _event(bytes(payload.ljust(inflated - 1) + b"}"))
+
+
+def deliveries() -> Iterator[tuple[str, bytes]]:
+    """Yield the worst deliveries that are accepted, by name."""
+    for name, first_id in zip(MESSAGES, itertools.count(0, delivery.MAX_LOG_EVENTS)):
+        yield name, filled(MESSAGES[name], first_id)
+
+
+def bomb() -> bytes:
+    """Return an event of some 0.6 MB that inflates to 450 MB."""
+    compress = zlib.compressobj(9, wbits=31)
+    whole = b"".join(compress.compress(b" " * 1_000_000) for _ in range(450)) + compress.flush()
+    return json.dumps({"awslogs": {"data": base64.b64encode(whole).decode()}}).encode()
+
+
+def run(events: Iterable[bytes], environment: Mapping[str, str] = ENVIRONMENT, limit: int = LIMIT) -> list[Run]:
+    """Run the handler on events, one after the other in one process. Raises `MemoryError` if `limit` is too small."""
+    with tempfile.TemporaryDirectory() as directory:
+        compiled = Path(directory, "registry.json")
+        compiled.write_bytes(msgspec.json.encode(registry.read_sources(ROOT / "registry" / "models")))
+        function = ROOT / "functions" / "metric_processor" / "app.py"
+        done = subprocess.run(
+            [sys.executable, str(Path(__file__).with_name("limited_run.py")), str(function), str(compiled), str(limit)],
+            input=b"\n".join(events),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={"PYTHONPATH": str(ROOT / "layers" / "core"), "PATH": os.environ["PATH"], **environment},
+            check=False,
+        )
+    said = done.stderr.decode()
+    if done.returncode or "MemoryError" in said:
+        raise MemoryError(said[-2_000:])
+    return [msgspec.json.decode(line, type=Run) for line in said.splitlines() if line.startswith("{")]
+
+
+def main() -> None:
+    """Measure and print: each delivery in a fresh process, then all of them in one."""
+    table = Table(title=f"Peak memory of the processor, limited to {LIMIT >> 20} MiB")
+    for heading in ("delivery", "event MB", "came to", "resident MiB", "mapped MiB", "seconds"):
+        table.add_column(heading, justify="right" if "M" in heading or heading == "seconds" else "left")
+
+    def add(name: str, size: int, done: Run) -> None:
+        came_to = done.error or f"{done.answer}"
+        peaks = (f"{done.resident / 2**20:.0f}", f"{done.mapped / 2**20:.0f}")
+        table.add_row(name, f"{size / 1e6:.2f}", came_to, *peaks, f"{done.seconds:.2f}")
+
+    events = dict(deliveries())
+    for name, event in events.items():
+        add(name, len(event), run([event])[0])
+    add("all of these in one container", 0, run(events.values())[-1])
+    add("0.6 MB that become 450 MB", len(bomb()), run([bomb()])[0])
+    with_state = ENVIRONMENT | STATE_OUT_OF_REACH
+    add("the first, with boto3 and no limit", 0, run([events[next(iter(events))]], with_state, UNLIMITED)[0])
+    add("all of these, with boto3 and no limit", 0, run(events.values(), with_state, UNLIMITED)[-1])
+    Console(width=160).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""What holds whatever arrives: checked by the property tests and by the fuzzer alike."""
+
+import json
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from conftest import strictly_read
+from records import NOW, SONNET, converse, log_event, message
+
+from bedrock_quota import callers, delivery, max_tokens, model_ids, overrides, processing, quotas, records
+from bedrock_quota.accounts import Accounts, Entry
+from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.delivery import Delivery
+from bedrock_quota.errors import DeliveryError, RecordError, RegistryError
+from bedrock_quota.model_ids import Reference
+from bedrock_quota.processing import Outcome
+from bedrock_quota.quotas import BucketQuota, Matched, Refused
+from bedrock_quota.records import Record
+from bedrock_quota.registry import Model, Registry
+
+SECRET = "the treasure lies under the oak"
+"""Stands where prompts and answers stand; must never come out."""
+
+TAG = "team"
+"""The one key of `requestMetadata` that is asked for."""
+
+QUOTAS = {
+    Bucket(SONNET, EndpointType.REGIONAL): BucketQuota(200_000, 100, 0),
+    Bucket(SONNET, EndpointType.CROSS_REGION): BucketQuota(0, 0, None),
+}
+
+
+def said_by(error: BaseException) -> str:
+    """Return all that an error says where it is printed, its causes and context included."""
+    return "".join(traceback.format_exception(error))
+
+
+def utf8(text: str) -> bytes:
+    """Return a text as a log event has it, lone surrogates included."""
+    return text.encode(errors="surrogatepass")
+
+
+def delivery_is_decoded_or_refused(event: Any, bound: int = 1_000_000) -> Delivery | None:
+    try:
+        found = delivery.decode(event, bound)
+    except DeliveryError as error:
+        assert SECRET not in said_by(error)
+        return None
+    assert all(isinstance(each.message, bytes) for each in found.log_events)
+    assert sum(len(each.message) for each in found.log_events) <= bound
+    return found
+
+
+def record_is_read_or_refused(text: str) -> Record | None:
+    try:
+        found = records.read(utf8(text))
+    except RecordError as error:
+        _is_safe(error)
+        return None
+    given = found.input
+    counts = (given.input_tokens, given.cache_read_tokens, given.cache_write_tokens, found.output.output_tokens)
+    for count in counts:
+        assert count is None or (type(count) is int and 0 <= count <= records.MAX_COUNT)
+    return found
+
+
+def _is_safe(error: RecordError) -> None:
+    assert error.reason.isidentifier()
+    assert error.request_id is None or records.request_id_of(error.request_id)
+    assert SECRET not in said_by(error)
+
+
+def account_or_reason(record: Record, accounts: Accounts) -> Entry | str:
+    try:
+        return accounts.of(record, NOW)
+    except RecordError as error:
+        assert SECRET not in said_by(error)
+        return error.reason
+
+
+def both_ways_agree(text: str, accounts: Accounts) -> None:
+    """What the fast way reads, the slow way reads alike; it may refuse what the fast one never looks into."""
+    fast = record_is_read_or_refused(text)
+    try:
+        slow = records._read_tolerantly(utf8(text))
+    except RecordError as error:
+        assert fast is None or error.reason in {"too_deep", "not_json"}, error.reason
+        return
+    assert fast is not None
+    assert account_or_reason(fast, accounts) == account_or_reason(slow, accounts)
+
+
+def delivery_is_processed(texts: Sequence[str], accounts: Accounts) -> Outcome:
+    """One good record and whatever else: the counts add up, every line can be read, nothing secret comes out."""
+    good = message(converse(input_tokens=10, output_tokens=2, max_tokens=100))
+    events = tuple(log_event(text, str(number)) for number, text in enumerate([good, *texts]))
+
+    outcome = processing.process(
+        Delivery("DATA_MESSAGE", events), accounts, quotas=QUOTAS, namespace="Bedrock/Quotas", now=NOW
+    )
+
+    parts = (outcome.processed, len(outcome.rejected), sum(outcome.out_of_scope.values()), outcome.failed)
+    assert sum(parts) + outcome.ignored == outcome.received == len(texts) + 1
+    *calls, health = [strictly_read(line) for line in outcome.lines]
+    assert (
+        health["RecordsProcessed"] == outcome.processed == sum(line["requests"] for line in calls if "requests" in line)
+    )
+    assert (health["RecordsRejected"], health["RequestsFailed"]) == (len(outcome.rejected), outcome.failed)
+    assert any(20 in line.get("ConsumedTokens", ()) for line in calls)  # the good one: 10 + 5 × 2
+    if not any(_is_public(text) for text in texts):
+        told = f"{outcome.rejected} {outcome.out_of_scope} {outcome.unlisted}"
+        assert SECRET not in b" ".join(outcome.lines).decode() + told
+    return outcome
+
+
+def _is_public(text: str) -> bool:
+    """Whether the secret stands where a name, not a prompt, stands: who calls a role by it tells it."""
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(record, dict):
+        return False
+    metadata = record.get("requestMetadata")
+    named = (record.get("modelId"), record.get("identity"), metadata.get(TAG) if isinstance(metadata, dict) else None)
+    return SECRET in json.dumps(named)
+
+
+def body_is_read_or_refused(text: bytes) -> None:
+    """A body by itself: the fast and the slow way find the same limit, and it is neither negative nor absurd."""
+    try:
+        found = records.read_body(text)
+    except RecordError as error:
+        _is_safe(error)
+        return
+    limit = max_tokens.in_body(found)
+    assert limit is None or (type(limit) is int and 0 <= limit <= records.MAX_COUNT**2)
+    assert SECRET not in repr(found)
+    try:
+        slow = records._body(json.loads(text))
+    except (ValueError, RecursionError):
+        return
+    assert slow is not None
+    assert max_tokens.in_body(slow) == limit
+    assert (slow.choices or 1) == (found.choices or 1)
+
+
+def model_id_is_parsed(text: str, registry: Registry) -> None:
+    for found in (model_ids.parse(text, registry.provider_by_id.keys()), model_ids.of_profile((text, text))):
+        if isinstance(found, Reference):
+            assert found.model_id.isascii()
+            assert found.model_id.isprintable()
+            assert 0 < len(found.model_id) <= 1_024
+            registry.find(found.model_id)
+            registry.provider_of(found.model_id)
+
+
+def text_becomes_a_label(text: str) -> None:
+    for label in (callers.label(text), callers.name_of(text)):
+        assert label.isascii()
+        assert label.isprintable()
+        assert len(label) <= callers.MAX_LABEL
+
+
+def quota_name_is_matched_or_refused(name: str, models: Mapping[str, Model]) -> None:
+    said, found = quotas.read(name), quotas.match(name, models)
+    if isinstance(found, Matched):
+        assert not isinstance(said, Refused)
+        assert found.bucket.endpoint_type == said.endpoint_type
+        assert found.bucket.model_id.removesuffix(":1m") == models[said.spelling.casefold()].id
+        assert found.bucket.model_id.endswith(":1m") is said.long_context
+    else:
+        assert found.reason.isidentifier()
+
+
+def overrides_are_read_or_refused(text: str, registry: Registry) -> None:
+    try:
+        models = overrides.read(text, registry)
+    except RegistryError as error:
+        assert "models" in str(error) or "override" in str(error)
+        return
+    corrected = overrides.apply(registry, models)
+    for model in models:
+        assert corrected.find(model.id) is model
+        rate = corrected.burndown_of(model.id, NOW.date()).rate
+        assert 1 <= rate <= 100
+    msgspec.json.encode(corrected)

@@ -1,0 +1,68 @@
+"""Failed deliveries whose objects, or the function's answers to them, are not what they should be."""
+
+import io
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from quota_monitor import failed_deliveries
+from quota_monitor.failed_deliveries import FailedDelivery, Place, Replayed
+
+
+class Account:
+    """S3 and Lambda in one: holds an object, gives an answer, notes what is deleted."""
+
+    def __init__(self, held: bytes, answer: bytes) -> None:
+        self._held, self._answer = held, answer
+        self.deleted: list[str] = []
+
+    def client(self, _name: str) -> Any:
+        return self
+
+    def get_object(self, **_of: str) -> dict[str, Any]:
+        return {"Body": io.BytesIO(self._held)}
+
+    def invoke(self, **_of: object) -> dict[str, Any]:
+        return {"FunctionError": "Unhandled", "Payload": io.BytesIO(self._answer)}
+
+    def delete_object(self, Key: str, **_of: str) -> None:  # noqa: N803 - boto3's name
+        self.deleted.append(Key)
+
+
+def replayed(held: bytes, answer: bytes = b"{}") -> Replayed:
+    account: Any = Account(held, answer)
+    kept = FailedDelivery("key", len(held), datetime(2026, 11, 23, tzinfo=UTC))
+    (found,) = failed_deliveries.replay(account, Place("bucket", "function"), [kept])
+    assert not account.deleted
+    return found
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        *(b"", b"\xff", b"[]", b"{}", b'"text"', b"nul", b'{"requestPayload"', b"[" * 5_000),
+        b'{"requestPayload": ' + b"[" * 5_000 + b"]" * 5_000 + b"}",
+    ],
+)
+def test_object_that_is_no_record_of_an_invocation_stays(held: bytes) -> None:
+    assert replayed(held) == Replayed("key", "is not the record of an invocation")
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (b'{"errorType": "DeliveryError", "errorMessage": "not gzip"}', "DeliveryError: not gzip"),
+        (b'{"errorMessage": "RequestId: 1 Error: Runtime exited"}', "failed: RequestId: 1 Error: Runtime exited"),
+        (b"{}", "failed: "),
+        (b"[]", "failed: "),
+        (b'"text"', "failed: "),
+        (b"\xff", "failed: "),
+        (b'{"errorType": "\xff"}', "failed: "),
+        (b'{"errorType": 5}', "failed: "),
+        (b"[" * 5_000, "failed: "),
+        (b"", "failed: "),
+    ],
+)
+def test_whatever_the_function_answers_the_object_stays_with_its_problem(answer: bytes, problem: str) -> None:
+    assert replayed(b'{"requestPayload": {}}', answer) == Replayed("key", problem)

@@ -1,0 +1,59 @@
+"""The fuzzer's targets hold for their own seeds, and for what it once found; `make fuzz` looks for more."""
+
+from contextlib import suppress
+from random import Random
+
+import pytest
+from fuzz import mutation
+from fuzz.targets import TARGETS, record_seeds
+
+FOUND = (
+    ("model_id", b"global."),  # named the model ""
+    ("failed_delivery", b'"\xf1'),  # an answer that is no UTF-8
+    ("failed_delivery", b"[]"),  # an answer that is no object
+    ("failed_delivery", b'{"requestPayload":' + b"[" * 1_100 + b"]" * 1_100 + b"}"),
+    ("records", b'{"timestamp":"9999-12-31T23:59:59-14:00","modelId":"a.b"}'),  # bad or too far ahead
+    ("records", b'{"timestamp":"\\ud800","modelId":"a.b"}'),  # cost the whole delivery
+    (  # counts of a failed call were looked for in its answer
+        "records",
+        b'{"timestamp":"2026-11-23T12:00:05Z","modelId":"a.b","errorCode":"E","output":{"outputBodyJson":{"usage":'
+        b'{"prompt_tokens_details":{"cached_tokens":[20]},"output_tokens":"x"}}}}',
+    ),
+    ("delivery", b'2{"messageType":"DATA_MESSAGE","owner":"\xb1","logEvents":[{"message":"a"}]}'),
+)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_target_holds_for_its_seeds(name: str) -> None:
+    for seed in TARGETS[name].seeds:
+        TARGETS[name].check(seed)
+
+
+@pytest.mark.parametrize(("name", "data"), FOUND, ids=[name for name, _ in FOUND])
+def test_target_holds_for_what_was_found(name: str, data: bytes) -> None:
+    TARGETS[name].check(data)
+
+
+def test_mutation_keeps_what_it_does_not_change() -> None:
+    text = '{"a":1e2,"a":[-0,NaN,{"b":null}],"c":"\\ud800"}'
+
+    assert mutation.write(mutation.parse(text)) == text
+
+
+def test_mutations_differ_and_are_json() -> None:
+    seed = record_seeds()[0]
+    made = {mutation.mutate(seed, 100_000, number, lambda data, _size: data) for number in range(200)}
+
+    assert len(made) > 150
+    for data in made:
+        for line in data.decode(errors="surrogatepass").split("\n"):
+            with suppress(RecursionError):  # one of the pieces is that deep
+                mutation.parse(line)
+
+
+def test_mutation_is_repeatable() -> None:
+    number = Random(4).randrange(1_000)
+
+    made = [mutation.mutate(record_seeds()[1], 100_000, number, lambda data, _size: data) for _ in range(2)]
+
+    assert made[0] == made[1]

@@ -1,0 +1,465 @@
+"""Hostile input: whatever one record holds has an outcome, and never costs the others in its delivery."""
+
+import copy
+import gc
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from conftest import strictly_read
+from invariants import SECRET, TAG, both_ways_agree, delivery_is_processed, utf8
+from records import (
+    ACCOUNT,
+    MINUTE,
+    NOVA,
+    SONNET,
+    TITAN,
+    Process,
+    ReadLine,
+    converse,
+    envelope,
+    event_around,
+    failed,
+    invoke,
+    message,
+    metadata_only,
+)
+
+from bedrock_quota import delivery, processing, records
+from bedrock_quota.accounts import Accounts
+from bedrock_quota.errors import DeliveryError
+from bedrock_quota.model_ids import OutOfScope
+from bedrock_quota.processing import Outcome
+from bedrock_quota.registry import Registry
+
+from records import NOW  # isort: skip
+
+GOOD = message(converse(NOVA, input_tokens=10, output_tokens=2, max_tokens=100))  # reserves 110, consumes 12
+DEPTH = 100_000
+
+
+def put(path: str, written: str) -> str:
+    """Return a good record with this piece of JSON, as it is written, at a path."""
+    entry: Any = converse(requestMetadata={TAG: "search"}, performanceConfig={"latency": "standard"})
+    *parents, last = path.split(".")
+    holder = entry
+    for parent in parents:
+        holder = holder.setdefault(parent, {})
+    holder[last] = "@@"
+    return message(entry).replace('"@@"', written)
+
+
+@pytest.fixture
+def tagging(registry: Registry) -> Accounts:
+    return Accounts(registry, lambda _profile: OutOfScope("unresolved_profile"), (TAG,))
+
+
+@pytest.fixture
+def among_good_ones(process: Process, read_line: ReadLine, tagging: Accounts) -> Callable[[str], Outcome]:
+    """Process a message between two good records, of which nothing may be lost."""
+
+    def run(text: str) -> Outcome:
+        outcome = process([GOOD, text, GOOD], by=tagging)
+        lines = [read_line(line) for line in outcome.lines]
+        whole = [line for line in lines if line.get("ModelId") == NOVA]
+        assert [(line["requests"], line["ReservedTokens"], line["ConsumedTokens"]) for line in whole] == [
+            (2, [110, 110], [12, 12])
+        ]
+        return outcome
+
+    return run
+
+
+def bomb(opening: str, closing: str = "") -> str:
+    return opening * DEPTH + closing * DEPTH
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        # nested
+        (bomb("["), "too_deep"),
+        (bomb("[", "]"), "too_deep"),
+        (bomb('{"a":'), "too_deep"),
+        (put("input.inputBodyJson", bomb("[", "]")), "too_deep"),
+        (put("input.inputBodyJson", bomb('{"a":') + "1" + "}" * DEPTH), "too_deep"),
+        (put("input.inputBodyJson.inferenceConfig", bomb("[", "]")), "too_deep"),
+        (put("output.outputBodyJson", bomb('[{"a":') + "1" + "}]" * DEPTH), "too_deep"),
+        (put("requestMetadata.deep", bomb("[", "]")), "too_deep"),
+        # numbers
+        (put("input.inputTokenCount", "9" * 1_000_000), "not_json"),  # Python reads 4,300 digits
+        (put("input.inputTokenCount", "9" * 4_000), "absurd_count"),
+        (put("input.inputTokenCount", "1e400"), "wrong_type"),
+        (put("input.inputTokenCount", "-1e400"), "wrong_type"),
+        (put("input.inputTokenCount", "1e300"), "absurd_count"),
+        (put("input.inputTokenCount", "NaN"), "wrong_type"),
+        (put("input.inputTokenCount", "Infinity"), "wrong_type"),
+        (put("input.inputTokenCount", "0." + "1" * 900_000), "wrong_type"),
+        (put("input.inputTokenCount", "true"), "wrong_type"),
+        (put("output.outputTokenCount", "false"), "wrong_type"),
+        (put("output.outputTokenCount", "[]"), "wrong_type"),
+        (put("output.outputTokenCount", "100000001"), "absurd_count"),
+        (put("output.outputTokenCount", '"-0x1"'), "wrong_type"),
+        (put("input.cacheReadInputTokenCount", "18446744073709551616"), "absurd_count"),
+        (put("input.cacheWriteInputTokenCount", "-9223372036854775809"), "negative_count"),
+        # bytes that are no JSON
+        ("\x00" + GOOD, "not_json"),
+        ("\ufeff" + GOOD, "not_json"),
+        (GOOD.replace("Converse", "Con\x00verse"), "not_json"),
+        (GOOD[:-1], "not_json"),
+        ("".join(f"{character}\x00" for character in GOOD), "not_json"),  # not taken for UTF-16
+        # moments
+        (put("timestamp", "1795435205"), "bad_timestamp"),
+        (put("timestamp", "1795435205.5"), "bad_timestamp"),
+        (put("timestamp", "1e400"), "bad_timestamp"),
+        (put("timestamp", "true"), "bad_timestamp"),
+        (put("timestamp", "{}"), "bad_timestamp"),
+        (put("timestamp", "null"), "missing_timestamp"),
+        (put("timestamp", '""'), "bad_timestamp"),
+        (put("timestamp", '"1795435205"'), "bad_timestamp"),
+        (put("timestamp", '"2026-11-23"'), "bad_timestamp"),
+        (put("timestamp", '"2026-11-23T12:00:05"'), "bad_timestamp"),
+        (put("timestamp", '"2026-11-23T12:00:60Z"'), "bad_timestamp"),  # a leap second, of which there is none
+        (put("timestamp", '"2026-11-23T24:00:00Z"'), "bad_timestamp"),
+        (put("timestamp", '"2026-02-29T12:00:00Z"'), "bad_timestamp"),
+        (put("timestamp", '"2026-11-23T12:00:05+24:00"'), "bad_timestamp"),
+        (put("timestamp", '"0000-01-01T00:00:00Z"'), "bad_timestamp"),
+        (put("timestamp", '"10000-01-01T00:00:00Z"'), "bad_timestamp"),
+        (put("timestamp", '"-2026-11-23T12:00:05Z"'), "bad_timestamp"),
+        (put("timestamp", '"\\uff12\\uff1026-11-23T12:00:05Z"'), "bad_timestamp"),  # wide digits
+        (put("timestamp", '"2026-11-23T12:00:0\\u0665Z"'), "bad_timestamp"),
+        (put("timestamp", '"2026-11-23T12:00:05Z\\u0000"'), "bad_timestamp"),
+        (put("timestamp", '"\\ud800"'), "bad_timestamp"),
+        (put("timestamp", json.dumps("2026-11-23T12:00:05Z" * 10_000)), "bad_timestamp"),
+        (put("timestamp", '"0001-01-01T00:00:00Z"'), "too_old"),
+        (put("timestamp", '"0001-01-01T00:00:00+14:00"'), "too_old"),  # before the first year there is
+        (put("timestamp", '"1969-12-31T23:59:59Z"'), "too_old"),
+        (put("timestamp", '"9999-12-31T23:59:59Z"'), "too_far_ahead"),
+        (put("timestamp", '"9999-12-31T23:59:59-14:00"'), "too_far_ahead"),
+        # wrong types
+        (put("modelId", "5"), "wrong_type"),
+        (put("modelId", "{}"), "wrong_type"),
+        (put("modelId", "null"), "missing_model_id"),
+        (put("requestMetadata", "[]"), "wrong_type"),
+        (put("requestMetadata", '"text"'), "wrong_type"),
+        (put("identity.arn", "[]"), "wrong_type"),
+        (put("operation", "{}"), "wrong_type"),
+        (put("errorCode", "true"), "wrong_type"),
+        (put("schemaType", '"ModelInvocationLog\\u0000"'), "wrong_schema"),
+    ],
+)
+def test_record_that_is_refused_with_a_reason(
+    among_good_ones: Callable[[str], Outcome], tagging: Accounts, text: str, reason: str
+) -> None:
+    outcome = among_good_ones(text)
+
+    assert [rejected.reason for rejected in outcome.rejected] == [reason]
+    if reason != "too_deep":  # how deep is too deep is each parser's own
+        both_ways_agree(text, tagging)
+
+
+@pytest.mark.parametrize(
+    ("text", "reserved", "consumed"),
+    [
+        # SONNET burns 5x: 100 + 500 reserved, 100 + 5 × 20 consumed where nothing below changes it
+        (put("input.inputTokenCount", "-0"), 500, 100),
+        (put("input.inputTokenCount", "-0.0"), 500, 100),
+        (put("input.inputTokenCount", "1E2"), 600, 200),
+        (put("input.inputTokenCount", "100.0"), 600, 200),
+        (put("input.inputTokenCount", '"0100"'), 600, 200),
+        (put("input.inputTokenCount", "100000000"), 100_000_500, 100_000_100),
+        # in a body it is skipped, however large
+        (put("input.inputBodyJson.temperature", "9" * 900_000), 600, 200),
+        (put("input.inputBodyJson.temperature", "0." + "1" * 900_000), 600, 200),
+        (put("input.inputBodyJson.temperature", "1e400"), 600, 200),
+        (put("input.inputBodyJson.temperature", "NaN"), 600, 200),
+        (put("input.inputBodyJson.messages", json.dumps(bomb("[", "]"))), 600, 200),  # nested JSON in a text is a text
+        (put("input.inputBodyJson.messages", json.dumps(bomb('{"a":'))), 600, 200),
+        (put("input.inputBodyJson.messages", '"\\ud800 \\udfff \\u0000 \\ufeff"'), 600, 200),
+        (put("input.inputBodyJson.messages", json.dumps("\U0001f600" * 100_000, ensure_ascii=False)), 600, 200),
+        (put("requestMetadata.other", "5"), 600, 200),
+        (put("requestMetadata.other", "[[]]"), 600, 200),
+        (put("requestMetadata.other", "null"), 600, 200),
+        (put("requestMetadata", "null"), 600, 200),
+        (put("requestMetadata", json.dumps({f"key{number}": "" for number in range(60_000)})), 600, 200),
+        # a moment in another spelling
+        (put("timestamp", '"2026-11-23T12:00:05.999999999Z"'), 600, 200),
+        (put("timestamp", '"2026-11-23T13:00:05+01:00"'), 600, 200),
+        (put("timestamp", '"2026-11-22T12:01:05-23:59"'), 600, 200),
+        (put("timestamp", '"20261123T120005Z"'), 600, 200),
+        # a limit that is none: the model's maximum, 64,000
+        (put("input.inputBodyJson.inferenceConfig.maxTokens", "true"), 64_100, 200),
+        (put("input.inputBodyJson.inferenceConfig.maxTokens", "-5"), 64_100, 200),
+        (put("input.inputBodyJson.inferenceConfig.maxTokens", "1e400"), 64_100, 200),
+        (put("input.inputBodyJson.inferenceConfig.maxTokens", "9" * 4_000), 64_100, 200),
+        (put("input.inputBodyJson.inferenceConfig.maxTokens", '"many"'), 64_100, 200),
+        (put("input.inputBodyJson.inferenceConfig", "[]"), 64_100, 200),
+        # of two equal keys the last counts
+        (put("input.inputTokenCount", '7, "inputTokenCount": 100'), 600, 200),
+        (put("input.inputTokenCount", '"7", "inputTokenCount": 100'), 600, 200),
+        (put("input.inputTokenCount", '{}, "inputTokenCount": 100'), 600, 200),
+        (
+            put(
+                "input", '{"inputTokenCount": 7}, "input": {"inputTokenCount": 100, "inputBodyJson": {"max_tokens": 1}}'
+            ),
+            101,
+            200,
+        ),
+        (put("input.inputBodyJson.inferenceConfig.maxTokens", '7, "maxTokens": 500'), 600, 200),
+    ],
+)
+def test_record_that_is_odd_and_counts_all_the_same(
+    among_good_ones: Callable[[str], Outcome], tagging: Accounts, text: str, reserved: int, consumed: int
+) -> None:
+    outcome = among_good_ones(text)
+
+    (line,) = [line for line in map(strictly_read, outcome.lines) if line.get("ModelId", NOVA) != NOVA]
+    assert (line["ReservedTokens"], line["ConsumedTokens"]) == ([reserved], [consumed])
+    both_ways_agree(text, tagging)
+
+
+@pytest.mark.parametrize(
+    "model_id",
+    [
+        *("", " ", "x", ".", "..", "us.", "us..", "global.", "global..", "a.b\n", "a.\u00fc", "a.\x00", "\ud800.x"),
+        *(
+            "a." + "b" * 10_000,
+            "arn:",
+            "arn:aws:bedrock:::",
+            "arn:aws:bedrock:" + "x" * 3_000 + "::prompt/a",
+        ),
+        SECRET,
+    ],
+)
+def test_model_id_that_names_no_model_is_out_of_scope(among_good_ones: Callable[[str], Outcome], model_id: str) -> None:
+    outcome = among_good_ones(message(converse(model_id)))
+
+    assert outcome.out_of_scope == {"unreadable_model_id": 1}
+    assert not outcome.rejected
+
+
+LONG = "x" * 10_000
+LABELS = [
+    ("two\nlines\x00\x7f\u2028", "two?lines???"),
+    ("zw\u00f6lf \U0001f600", "zw?lf ?"),
+    ("\ud800", "?"),
+    ("\ufeff", "?"),
+    (LONG, "x" * 253 + "..."),
+    ("\u00fc" * 10_000, "?" * 253 + "..."),
+    ("{$}\"'\\", "{$}\"'\\"),
+]
+
+
+@pytest.mark.parametrize(("text", "label"), LABELS)
+def test_caller_and_tag_become_labels(
+    among_good_ones: Callable[[str], Outcome], read_line: ReadLine, text: str, label: str
+) -> None:
+    arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/{text}/session"
+
+    outcome = among_good_ones(message(converse(identity={"arn": arn}, requestMetadata={TAG: text, "other": SECRET})))
+
+    (line,) = [line for line in map(read_line, outcome.lines) if line.get("ModelId") == SONNET]
+    assert (line["caller"], line["request_metadata"]) == (label, {TAG: label})
+    assert SECRET not in b"".join(outcome.lines).decode()
+
+
+def test_tag_that_is_empty_or_no_text(among_good_ones: Callable[[str], Outcome], read_line: ReadLine) -> None:
+    def tags_of(value: object) -> object:
+        outcome = among_good_ones(message(converse(requestMetadata={TAG: value})))
+        (line,) = [line for line in map(read_line, outcome.lines) if line.get("ModelId") == SONNET]
+        return line.get("request_metadata")
+
+    assert tags_of("") == {TAG: ""}
+    assert [tags_of(value) for value in (5, None, [], {"a": 1}, True)] == [None] * 5
+
+
+WRONG = (None, True, 5, -1, 1.5, 1e300, "", "text", "\ud800", [], [[]], {}, {"a": 1}, LONG)
+
+
+def paths(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for key, value in node.items() if isinstance(node, dict) else ():
+        yield (*path, key)
+        yield from paths(value, (*path, key))
+
+
+def test_any_wrong_type_at_any_field(tagging: Accounts) -> None:
+    """Put everything everywhere: the counts add up, every line can be read, and the good record is never lost."""
+    streamed = [{"usage": {"input_tokens": 3, "output_tokens": 4}}]
+    entries = (
+        converse(requestMetadata={TAG: "search"}, performanceConfig={"latency": "optimized"}, cache_read=1),
+        invoke(TITAN, {"textGenerationConfig": {"maxTokenCount": 5}, "n": 2}, answer=streamed, output_tokens=None),
+        metadata_only(),
+        failed(),
+    )
+    texts = []
+    for entry in entries:
+        for path in paths(entry):
+            for wrong in WRONG:
+                changed = copy.deepcopy(entry)
+                holder = changed
+                for key in path[:-1]:
+                    holder = holder[key]
+                holder[path[-1]] = wrong
+                texts.append(message(changed))
+    assert len(texts) > 1_000
+
+    outcome = delivery_is_processed(texts, tagging)
+
+    assert outcome.received == len(texts) + 1
+    for text in texts:
+        both_ways_agree(text, tagging)
+
+
+# What only the delivery can be
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        put("input.inputTokenCount", "9" * 16_000_000),  # a number of 16 MB
+        put(
+            "requestMetadata", json.dumps({f"{number}": "" for number in range(1_000_000)}, separators=(",", ":"))
+        ),  # a million entries
+        put("input.inputBodyJson.messages", '"' + "x" * 12_000_000 + "\U0001f600" + '"'),
+        "[" * 16_000_000,
+        message(converse(text="x" * delivery.MAX_MESSAGE_BYTES)),  # just more than a log event can be
+    ],
+    ids=["number", "metadata", "text", "brackets", "one_mb"],
+)
+def test_record_larger_than_any_log_event_is_refused_alone(accounts: Accounts, text: str) -> None:
+    event = event_around(json.dumps(envelope([GOOD, text, GOOD]), ensure_ascii=False).encode())
+
+    decoded = delivery.decode(event)
+    outcome = processing.process(decoded, accounts, quotas=None, namespace="N", now=NOW)
+
+    assert [rejected.reason for rejected in outcome.rejected] == ["too_large"]
+    assert (outcome.received, outcome.processed) == (3, 2)
+
+
+def test_record_of_just_1_mb_is_read(process: Process) -> None:
+    size = len(utf8(message(converse(text=""))))
+
+    outcome = process([message(converse(text="x" * (delivery.MAX_MESSAGE_BYTES - size)))])
+
+    assert (outcome.processed, outcome.rejected) == (1, ())
+
+
+def test_broken_text_in_one_message_does_not_cost_the_others(accounts: Accounts) -> None:
+    # given bytes that are no UTF-8 and surrogates without their halves, as no JSON writer should write them
+    payload = json.dumps(envelope([GOOD, "@1", "@2", "@3", GOOD])).encode()
+    escaped = json.dumps(message(converse(SONNET, text="@"))).encode()
+    for place, broken in ((b'"@1"', b"\xff\xfe"), (b'"@2"', rb"\ud800 \udc00\udc00"), (b'"@3"', rb"\\ud83d\\ude00")):
+        payload = payload.replace(place, escaped.replace(b"@", broken))
+
+    outcome = processing.process(delivery.decode(event_around(payload)), accounts, quotas=None, namespace="N", now=NOW)
+
+    assert (outcome.received, outcome.processed, outcome.rejected) == (5, 5, ())
+
+
+def test_too_many_log_events_are_refused_as_a_whole() -> None:
+    def decode(count: int) -> int:
+        return len(delivery.decode(event_around(json.dumps(envelope([""] * count)).encode())).log_events)
+
+    assert decode(delivery.MAX_LOG_EVENTS) == 30_000
+    with pytest.raises(DeliveryError, match="more than 30000 log events"):
+        decode(delivery.MAX_LOG_EVENTS + 1)
+
+
+# Time: four times as much takes some four times as long; what is quadratic takes sixteen times
+
+
+def seconds_for(text: str, count: int, accounts: Accounts) -> float:
+    event = event_around(json.dumps(envelope([text] * count)).encode())
+
+    def once() -> float:
+        gc.disable()  # whose time depends on what other tests left behind
+        started = time.process_time()
+        processing.process(delivery.decode(event), accounts, quotas=None, namespace="N", now=NOW)
+        gc.enable()
+        return time.process_time() - started
+
+    return min(once() for _ in range(3))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda size: "[" * size,
+        lambda size: put("input.inputBodyJson", "[" * size),
+        lambda size: put("input.inputTokenCount", "9" * size),
+        lambda size: put("input.inputTokenCount", "0." + "9" * size),
+        lambda size: put("input.inputTokenCount", '"' + "9" * size + '"'),
+        lambda size: put("input.inputTokenCount", "1e" + "9" * size),
+        lambda size: put("timestamp", '"' + "2" * size + '"'),
+        lambda size: put("requestMetadata", json.dumps({f"{number:07}": 5 for number in range(size // 12)})),
+        lambda size: put("input.inputBodyJson", json.dumps([[]] * (size // 4))).replace(": 20}", ": NaN}"),
+        lambda size: put("output.outputBodyJson", json.dumps([{"usage": {}}] * (size // 15))).replace(
+            ": 20}", ": null}"
+        ),
+        lambda size: put("identity.arn", '"' + ":/" * (size // 2) + '"'),
+        lambda size: put("modelId", '"' + "a." * (size // 2) + '"'),
+        lambda size: put("requestId", '"' + "0-" * (size // 2) + '"'),
+        lambda size: put("input.inputTokenCount", '1, "inputTokenCount":' * (size // 22) + "1"),
+        lambda size: put("input.inputBodyJson.messages", '"' + "\\ud800" * (size // 6) + '"'),
+    ],
+)
+def test_time_grows_no_faster_than_the_record(accounts: Accounts, make: Callable[[int], str]) -> None:
+    small, large = (seconds_for(make(size), 1, accounts) for size in (200_000, 800_000))
+
+    assert large < max(10 * small, 0.25)
+
+
+def test_time_grows_no_faster_than_the_number_of_records(accounts: Accounts) -> None:
+    for text in (GOOD, "[", put("input.inputTokenCount", '"5"'), put("modelId", '"newcomer.model-1"')):
+        small, large = (seconds_for(text, count, accounts) for count in (1_000, 4_000))
+        assert large < max(10 * small, 0.25)
+
+
+def test_lone_surrogates_by_the_million_are_mended_in_time(accounts: Accounts) -> None:
+    payload = b'{"messageType": "DATA_MESSAGE", "logEvents": [{"message": "' + rb"\ud800" * 1_000_000 + b'"}]}'
+
+    started = time.process_time()
+    outcome = processing.process(delivery.decode(event_around(payload)), accounts, quotas=None, namespace="N", now=NOW)
+
+    assert [rejected.reason for rejected in outcome.rejected] == ["too_large"]
+    assert time.process_time() - started < 10
+
+
+# Everything at once
+
+
+def test_secret_never_comes_out(tagging: Accounts) -> None:
+    """Put a secret wherever text of a prompt or an answer can stand, into good records and into broken ones."""
+    said = {"messages": [{"text": SECRET}], "max_tokens": SECRET, SECRET: SECRET, "inferenceConfig": {SECRET: SECRET}}
+    answers = ({"outputText": SECRET, "usage": {"inputTokens": SECRET}}, [{SECRET: SECRET}], SECRET, [SECRET])
+    entries = [
+        *(invoke(SONNET, said, answer=answer) for answer in answers),
+        *(invoke(SONNET, said, answer=answer, input_tokens=None) for answer in answers),
+        *(invoke(SONNET, SECRET, answer=answer, output_tokens=None) for answer in answers),
+        converse(operation=SECRET),
+        converse(requestId=SECRET),
+        converse(errorCode=SECRET),
+        converse(schemaType=SECRET),
+        converse(timestamp=SECRET),
+        converse(region=SECRET, accountId=SECRET, inferenceRegion=SECRET),
+        converse(requestMetadata={"other": SECRET, SECRET: SECRET}),
+        converse(performanceConfig={"latency": SECRET}),
+        converse(identity=SECRET),
+        converse(input=SECRET),
+        converse(input={"inputTokenCount": SECRET, "inputBodyS3Path": SECRET}),
+    ]
+    texts = [message(entry) for entry in entries]
+
+    outcome = delivery_is_processed([*texts, *(text[:-1] for text in texts), SECRET, json.dumps(SECRET)], tagging)
+
+    assert SECRET not in repr([outcome.rejected, outcome.out_of_scope, outcome.unlisted])
+    assert SECRET not in b"".join(outcome.lines).decode()
+
+
+def test_minute_of_a_moment_is_the_same_both_ways() -> None:
+    text = put("timestamp", '"2026-11-23T11:59:59.9999999Z"')  # to the microsecond it is noon
+
+    for found in (records.read(text), records.read(text.replace('"inputTokenCount": 100', '"inputTokenCount": "100"'))):
+        assert found.timestamp.timestamp() == MINUTE

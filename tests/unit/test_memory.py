@@ -1,0 +1,75 @@
+"""Memory: the worst deliveries that are accepted stay under the smallest Lambda's, and a bomb is refused within it."""
+
+import json
+import sys
+
+import pytest
+from records import failed
+
+from bedrock_quota import delivery
+from benchmarks import memory
+from benchmarks.memory import LIMIT, MESSAGES, filled
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits and peaks are read as Linux gives them")
+
+SMALL, IN_S3, TAGGED = (
+    "small records, all different",
+    "small records whose body is in S3",
+    "records with 16 long tags each",
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        SMALL,
+        IN_S3,
+        TAGGED,
+        "records of 1 MB with an emoji each",
+        "records of 1 MB read the slow way, all lists",
+        "records of 1 MB of brackets",
+        "one record of 15 MB with an emoji",
+        "one record with a number of 15 MB",
+    ],
+)
+def test_worst_accepted_delivery_takes_less_than_128_mb(name: str) -> None:
+    # given a delivery that inflates to exactly the bound
+    event = filled(MESSAGES[name])
+    # when a fresh process may map no more than 128 MB
+    (done,) = memory.run([event])
+    # then it is processed
+    assert done.answer is not None
+    assert done.answer["received"] > 0
+    assert done.resident < LIMIT
+
+
+def test_one_more_byte_is_refused() -> None:
+    (done,) = memory.run([filled(MESSAGES[SMALL], inflated=delivery.MAX_INFLATED_BYTES + 1)])
+
+    assert done.error == f"DeliveryError: inflates to more than {delivery.MAX_INFLATED_BYTES} bytes"
+
+
+def test_bomb_of_450_mb_is_refused_loudly_within_128_mb() -> None:
+    event = memory.bomb()
+    assert 500_000 < len(event) < 1_000_000
+
+    (done,) = memory.run([event])
+
+    assert done.error == f"DeliveryError: inflates to more than {delivery.MAX_INFLATED_BYTES} bytes"
+    assert done.resident < LIMIT // 2  # nothing was inflated beyond the bound
+
+
+def test_limit_is_really_enforced() -> None:
+    with pytest.raises(MemoryError):
+        memory.run([filled(MESSAGES[SMALL])], limit=LIMIT // 2)
+
+
+def test_more_log_events_than_a_delivery_may_hold_do_not_fit_into_the_bound() -> None:
+    # given the smallest record that Bedrock writes, that of a failed call, without any white space
+    event = {"id": "0" * 56, "timestamp": 1_795_435_200_000, "message": compact(failed())}
+
+    assert delivery.MAX_LOG_EVENTS * len(compact(event)) > delivery.MAX_INFLATED_BYTES
+
+
+def compact(entry: object) -> str:
+    return json.dumps(entry, separators=(",", ":"))
