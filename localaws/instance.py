@@ -34,6 +34,7 @@ class Instance(msgspec.Struct, frozen=True):
     account: Account
     stack_name: str
     outputs: dict[str, str]
+    preview_url: str
     left_out: dict[str, str] = {}
 
     @property
@@ -111,7 +112,7 @@ def up(
         progress("starting", 1, 1)
         deployment.deploy(progress)
         outputs, _ = _stack(account, stack_name)
-        return Instance(home.path, account, stack_name, outputs, left_out)
+        return Instance(home.path, account, stack_name, outputs, state.preview_url, left_out)
 
 
 def status(directory: Path = DIRECTORY) -> Status:
@@ -136,7 +137,8 @@ def status(directory: Path = DIRECTORY) -> Status:
         tally = _tally(account, "GET", "/health")
     except (LocalAwsError, BotoCoreError, ClientError) as error:
         return Status(trouble=(str(error),))
-    return Status(Instance(home.path, account, state.stack_name, outputs, state.left_out), stack_status, tally)
+    found = Instance(home.path, account, state.stack_name, outputs, state.preview_url, state.left_out)
+    return Status(found, stack_status, tally)
 
 
 def down(directory: Path = DIRECTORY) -> bool:

@@ -1,4 +1,4 @@
-"""The process beside the emulator: Service Quotas for Bedrock, and metrics from the functions' logs.
+"""The process beside the emulator: Service Quotas for Bedrock, metrics from the functions' logs, dashboards drawn.
 
     python -m localaws.sidecar --state .localaws
 
@@ -20,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from localaws import loopback, process, service_quotas
 from localaws.account import LOOPBACK, Account
+from localaws.preview import server as preview
 from localaws.process import Process
 from localaws.state import StateDirectory
 from localaws.tail import Tail
@@ -145,12 +146,15 @@ def main() -> None:
     tally = Tally()
     follower = Follower(Tail(account.session(), tally), tally)
     quotas = service_quotas.ServiceQuotas(service_quotas.load(), region=account.region, account=account.id)
-    with Server(state.ports.sidecar, quotas, follower) as server:
+    dashboards = preview.Server(state.ports.preview, preview.Dashboards(account.session()))
+    with Server(state.ports.sidecar, quotas, follower) as server, dashboards:
+        threading.Thread(target=dashboards.serve_forever, daemon=True).start()
         threading.Thread(target=server.serve_forever, daemon=True).start()
         logger.info("serving on %s", state.ports.sidecar)
         follower.follow()
         logger.error("the emulator has been away for %s s: giving up", _GIVE_UP_SECONDS)
         server.shutdown()
+        dashboards.shutdown()
 
 
 if __name__ == "__main__":

@@ -16,14 +16,15 @@ from localaws.process import Process
 
 
 class Ports(msgspec.Struct, frozen=True):
-    """Where the two processes listen, kept from one run to the next."""
+    """Where the processes listen, kept from one run to the next; the sidecar also serves the preview of dashboards."""
 
     emulator: int
     sidecar: int
+    preview: int
 
     @classmethod
     def free(cls) -> "Ports":
-        """Two ports that nobody listens on."""
+        """Ports that nobody listens on."""
         with ExitStack() as stack:
             probes = [stack.enter_context(socket.socket()) for _ in cls.__struct_fields__]
             for probe in probes:
@@ -31,8 +32,8 @@ class Ports(msgspec.Struct, frozen=True):
             return cls(*(probe.getsockname()[1] for probe in probes))
 
     def are_free(self) -> bool:
-        """Whether nobody listens on either."""
-        for port in (self.emulator, self.sidecar):
+        """Whether nobody listens on any of them."""
+        for port in (self.emulator, self.sidecar, self.preview):
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a connection may linger
                 try:
@@ -60,6 +61,11 @@ class State(msgspec.Struct, frozen=True):
             service_quotas_url=f"http://{LOOPBACK}:{self.ports.sidecar}",
             region=self.region,
         )
+
+    @property
+    def preview_url(self) -> str:
+        """Where the account's dashboards are drawn."""
+        return f"http://{LOOPBACK}:{self.ports.preview}"
 
     def processes(self) -> list[Process]:
         """What was started, whether or not it still runs."""

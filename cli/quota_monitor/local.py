@@ -119,6 +119,10 @@ def show(running: instance.Instance) -> None:
         console.print(f"{name:<{width}}  {value}", markup=False, soft_wrap=True)
     for name, reason in running.left_out.items():
         console.print(f"left out on this machine: {name} ({reason})", style="dim", markup=False)
+    dashboard = running.outputs.get("DashboardName")
+    if dashboard is not None:
+        console.print("\nThe dashboard, drawn on this machine:\n", style="bold")
+        console.print(f"  {running.preview_url}/dashboards/{dashboard}", markup=False, soft_wrap=True)
     config = shlex.quote(_short(running.cli_config))
     console.print("\nWith the AWS CLI, or any SDK:\n", style="bold")
     console.print(f"  export AWS_CONFIG_FILE={config} AWS_PROFILE=local", markup=False, soft_wrap=True)

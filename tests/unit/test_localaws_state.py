@@ -84,7 +84,7 @@ def test_ports_are_free_until_taken():
 
 
 def test_the_state_is_read_as_it_was_written(home):
-    state = State("eu-west-1", "s", Ports(1, 2), emulator=Process(3, "4"))
+    state = State("eu-west-1", "s", Ports(1, 2, 3), emulator=Process(3, "4"))
     home.write(state)
     assert home.read() == state
     assert state.account() == ACCOUNT

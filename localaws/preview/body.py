@@ -1,0 +1,89 @@
+"""A dashboard's body: its variables, and what choosing their values makes of it.
+
+Read: AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html (2026-11-23). A `pattern` variable
+replaces what its regular expression finds, anywhere in the body; a `property` one sets that property, or dimension, of
+every widget.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from localaws.preview import metric_search
+from localaws.preview.errors import PreviewError
+from localaws.preview.series import Metric
+
+FIRST = "__FIRST"
+"""As a default: the first of the values there are."""
+
+
+class Variable(msgspec.Struct, frozen=True):
+    """One variable: what may be chosen, values with labels, and what is if nothing was."""
+
+    id: str
+    label: str
+    options: tuple[tuple[str, str], ...]
+    default: str
+
+
+Find = Callable[[metric_search.Search], Iterable[Metric]]
+"""Finds metrics."""
+
+
+def variables(body: Mapping[str, Any], find: Find) -> list[Variable]:
+    """Return a body's visible and invisible variables, those that search with what is found now."""
+    return [_variable(each, find) for each in body.get("variables", [])]
+
+
+def _variable(given: Mapping[str, Any], find: Find) -> Variable:
+    options = [(each["value"], each.get("label", each["value"])) for each in given.get("values", [])]
+    if "search" in given:
+        found = find(metric_search.parse(given["search"]))
+        values = {dict(metric.dimensions).get(given["populateFrom"], "") for metric in found}
+        options += [(value, value) for value in sorted(values - {""})]
+    default = given.get("defaultValue", "")
+    if default == FIRST:
+        default = options[0][0] if options else ""
+    return Variable(given["id"], given.get("label", given["id"]), tuple(options), default)
+
+
+def chosen(text: str, values: Mapping[str, str]) -> dict[str, Any]:
+    """Return a body with these values for its variables, by id; a variable without one stays as it is."""
+    body: dict[str, Any] = json.loads(text)
+    for variable in body.get("variables", []):
+        value = values.get(variable["id"])
+        if not value:
+            continue
+        if variable["type"] == "pattern":
+            body["widgets"] = _replaced(body["widgets"], re.compile(variable["pattern"]), value)
+        elif variable["type"] == "property":
+            body["widgets"] = _set(body["widgets"], variable["property"], value)
+        else:
+            raise PreviewError(f"a variable is a pattern or a property, not {variable['type']!r}")
+    return body
+
+
+def _replaced(node: Any, pattern: re.Pattern[str], value: str) -> Any:
+    if isinstance(node, str):
+        return pattern.sub(lambda _: value, node)
+    if isinstance(node, list):
+        return [_replaced(each, pattern, value) for each in node]
+    if isinstance(node, dict):
+        return {key: _replaced(inner, pattern, value) for key, inner in node.items()}
+    return node
+
+
+def _set(node: Any, name: str, value: str) -> Any:
+    """Set a property wherever it is, and a dimension in rows of metrics: there its value follows its name."""
+    if isinstance(node, dict):
+        return {key: value if key == name else _set(inner, name, value) for key, inner in node.items()}
+    if isinstance(node, list):
+        found = [_set(each, name, value) for each in node]
+        for index in range(2, len(found) - 1, 2):
+            if found[index] == name and isinstance(found[index + 1], str):
+                found[index + 1] = value
+        return found
+    return node

@@ -1,0 +1,179 @@
+"""The server of the preview: the page, and what is drawn on it, for this machine alone.
+
+GET /                                      the dashboards there are
+GET /dashboards/NAME                       the page of one
+GET /api/dashboards                        names
+GET /api/dashboards/NAME?ID=VALUE          variables and widgets
+GET /api/dashboards/NAME/widgets/N?ID=VALUE&from=SECONDS&to=SECONDS    a drawing
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from localaws.account import LOOPBACK
+from localaws.preview import body, drawing
+from localaws.preview.drawing import Reader
+from localaws.preview.errors import PreviewError
+from localaws.preview.series import TimeRange
+
+if TYPE_CHECKING:
+    import boto3
+
+logger = logging.getLogger("localaws.preview")
+
+STATIC = Path(__file__).parent / "static"
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""Nothing from anywhere else, and no script that stands in the page: a dashboard's text is not ours."""
+
+LONGEST_SECONDS = 15 * 24 * 3600
+
+
+class NotThereError(Exception):
+    """Nothing is at this path."""
+
+
+class Dashboards:
+    """The dashboards of one account."""
+
+    def __init__(self, session: boto3.Session) -> None:
+        self._session = session
+        self._cloudwatch = session.client("cloudwatch")
+
+    def names(self) -> list[str]:
+        """Return their names."""
+        return sorted(entry["DashboardName"] for entry in self._cloudwatch.list_dashboards()["DashboardEntries"])
+
+    def describe(self, name: str, values: Mapping[str, str]) -> dict[str, Any]:
+        """Return a dashboard's variables, with what is chosen of each, and the places of its widgets."""
+        text = self._text(name)
+        given = json.loads(text)
+        variables = body.variables(given, Reader(self._session).find)
+        return {
+            "name": name,
+            "start": given.get("start", "-PT3H"),
+            "variables": [
+                {
+                    "id": each.id,
+                    "label": each.label,
+                    "options": [{"value": value, "label": label} for value, label in each.options],
+                    "value": values.get(each.id) or each.default,
+                }
+                for each in variables
+            ],
+            "widgets": [
+                {key: widget.get(key, default) for key, default in (("x", 0), ("y", 0), ("width", 6), ("height", 6))}
+                for widget in given["widgets"]
+            ],
+        }
+
+    def draw(self, name: str, index: int, values: Mapping[str, str], time_range: TimeRange) -> drawing.Drawing:
+        """Return what one of its widgets shows."""
+        widgets = body.chosen(self._text(name), values)["widgets"]
+        if not 0 <= index < len(widgets):
+            raise NotThereError
+        return drawing.draw(widgets[index], time_range, Reader(self._session))
+
+    def _text(self, name: str) -> str:
+        try:
+            return self._cloudwatch.get_dashboard(DashboardName=name)["DashboardBody"]
+        except self._cloudwatch.exceptions.DashboardNotFoundError as error:
+            raise NotThereError from error
+
+
+class Server(ThreadingHTTPServer):
+    """Answers on one port of this machine."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int, dashboards: Dashboards) -> None:
+        super().__init__((LOOPBACK, port), _Handler)
+        self.dashboards = dashboards
+        self.hosts = frozenset(f"{host}:{self.server_port}" for host in (LOOPBACK, "localhost"))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1
+    server: Server
+
+    def do_GET(self) -> None:
+        if self.headers.get("Host") not in self.server.hosts:  # a page elsewhere whose name leads to this machine
+            self._json(403, {"message": "this is for this machine alone"})
+            return
+        parts = urlsplit(self.path)
+        path = [unquote(each) for each in parts.path.split("/")[1:]]
+        try:
+            self._route(path, dict(parse_qsl(parts.query)))
+        except NotThereError:
+            self._json(404, {"message": f"nothing at {parts.path}"})
+        except (PreviewError, ValueError, KeyError, TypeError) as error:
+            self._json(400, {"message": f"{type(error).__name__}: {error}"})
+        except (BotoCoreError, ClientError) as error:
+            self._json(503, {"message": f"the emulator does not answer: {error}"})
+
+    def _route(self, path: list[str], query: dict[str, str]) -> None:
+        match path:
+            case [""] | ["dashboards", _]:
+                self._file(STATIC / "page.html")
+            case ["static", *names]:
+                self._file(STATIC.joinpath(*names))
+            case ["api", "dashboards"]:
+                self._json(200, self.server.dashboards.names())
+            case ["api", "dashboards", name]:
+                self._json(200, self.server.dashboards.describe(name, query))
+            case ["api", "dashboards", name, "widgets", index]:
+                time_range = TimeRange(int(query.pop("from")), int(query.pop("to")))
+                if not 0 < time_range.end - time_range.start <= LONGEST_SECONDS:
+                    raise ValueError("from and to are not a time range of at most 15 days")
+                self._json(200, self.server.dashboards.draw(name, int(index), query, time_range))
+            case _:
+                raise NotThereError
+
+    def _file(self, path: Path) -> None:
+        found = path.resolve()
+        if not found.is_relative_to(STATIC) or not found.is_file() or found.suffix not in TYPES:
+            raise NotThereError
+        self._answer(200, TYPES[found.suffix], found.read_bytes())
+
+    def _json(self, status: int, document: Any) -> None:
+        self._answer(status, "application/json", json.dumps(_finite(document), allow_nan=False).encode())
+
+    def _answer(self, status: int, content_type: str, content: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Content-Security-Policy", POLICY)
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        logger.debug(format, *args)
+
+
+def _finite(node: Any) -> Any:
+    """Return a document without numbers that JSON has not."""
+    if isinstance(node, dict):
+        return {key: _finite(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_finite(each) for each in node]
+    return None if isinstance(node, float) and not math.isfinite(node) else node

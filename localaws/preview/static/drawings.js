@@ -1,0 +1,228 @@
+// One widget's drawing: lines by uPlot, everything else as plain elements.
+import { element, number, PALETTE, shape } from "./elements.js";
+
+export function draw(card, drawing, range) {
+  const place = element("div", { class: `drawing ${drawing.kind}` });
+  card.append(place);
+  if (drawing.kind === "rows") return drawing.view === "pie" ? pie(place, card, slices(drawing)) : rows(place, drawing);
+  if (drawing.kind === "alarms") return alarms(place, drawing);
+  drawing.series.forEach((each, index) => (each.color ||= PALETTE[index % PALETTE.length]));
+  const filled = drawing.series.filter((each) => each.values.length);
+  if (!filled.length) return place.append(element("div", { class: "nothing", text: "no data" }));
+  const views = { timeSeries: lines, table: summary, gauge, singleValue: values, bar: bars, pie: pieOfSeries };
+  views[drawing.view](place, drawing, filled, range, card);
+}
+
+const last = (series) => series.values.at(-1);
+
+function rows(place, { columns, rows: found }) {
+  if (!found.length) return place.append(element("div", { class: "nothing", text: "no data" }));
+  const numeric = columns.map((_, at) => found.some((row) => typeof row[at] === "number"));
+  const head = columns.map((name, at) => element("th", { text: name, class: numeric[at] ? "number" : "" }));
+  const cells = (row) => row.map((cell, at) => element("td", { text: number(cell), class: numeric[at] ? "number" : "" }));
+  place.append(
+    element("table", {}, [
+      element("thead", {}, [element("tr", {}, head)]),
+      element("tbody", {}, found.map((row) => element("tr", {}, cells(row)))),
+    ]),
+  );
+}
+
+function alarms(place, { alarms: found }) {
+  rows(place, { columns: ["alarm", "state", "reason"], rows: found.map((each) => [each.name, each.state, each.reason]) });
+}
+
+const SUMMARIES = {
+  MAX: (all) => Math.max(...all),
+  MIN: (all) => Math.min(...all),
+  SUM: (all) => all.reduce((sum, each) => sum + each, 0),
+  AVG: (all) => SUMMARIES.SUM(all) / all.length,
+};
+const NAMES = { MAX: "peak", MIN: "least", SUM: "sum", AVG: "average" };
+
+function summary(place, drawing, filled) {
+  const limit = Math.min(...drawing.annotations.map((each) => each.value), 100);
+  const found = filled.map((each) => [each.label, ...drawing.summary.map((name) => SUMMARIES[name](each.values))]);
+  rows(place, { columns: ["", ...drawing.summary.map((name) => NAMES[name])], rows: found });
+  place.querySelectorAll("tbody tr").forEach((row, at) => {
+    if (found[at][1] >= limit) row.children[1].classList.add("over");
+  });
+}
+
+function values(place, drawing, filled) {
+  place.append(
+    element("div", { class: "values" }, filled.map((each) => {
+      const strong = element("strong", { text: last(each).toLocaleString("en-US") });
+      strong.style.color = each.color;
+      return element("div", {}, [strong, document.createTextNode(each.label)]);
+    })),
+  );
+}
+
+function bars(place, drawing, filled) {
+  const most = Math.max(...filled.map(last), drawing.left.max || 0);
+  place.append(
+    element("div", { class: "bars" }, filled.map((each) => {
+      const bar = element("i", {});
+      bar.style.width = `${(100 * last(each)) / most}%`;
+      bar.style.background = each.color;
+      return element("div", {}, [bar, document.createTextNode(`${each.label} ${number(last(each))}`)]);
+    })),
+  );
+}
+
+function point(share, radius) {
+  const angle = Math.PI * (1 - Math.min(1, Math.max(0, share)));
+  return [100 + radius * Math.cos(angle), 100 - radius * Math.sin(angle)];
+}
+
+function arc(share, radius, attributes) {
+  const [x, y] = point(share, radius);
+  return shape("path", { d: `M ${100 - radius} 100 A ${radius} ${radius} 0 0 1 ${x} ${y}`, fill: "none", ...attributes });
+}
+
+function gauge(place, drawing, filled) {
+  const { min = 0, max = 100 } = drawing.left;
+  const value = last(filled[0]);
+  const drawn = shape("svg", { viewBox: "0 0 200 118", role: "img", "aria-label": `${filled[0].label} ${number(value)}` });
+  drawn.append(arc(1, 80, { stroke: "#8885", "stroke-width": 18 }));
+  drawn.append(arc((value - min) / (max - min), 80, { stroke: filled[0].color, "stroke-width": 18 }));
+  for (const each of drawing.annotations) {
+    const share = (each.value - min) / (max - min);
+    const [[x1, y1], [x2, y2]] = [point(share, 68), point(share, 94)];
+    drawn.append(shape("line", { x1, y1, x2, y2, stroke: each.color || "#D55E00", "stroke-width": 3 }));
+  }
+  drawn.append(shape("text", { x: 100, y: 95, "text-anchor": "middle", class: "big" }, number(value)));
+  drawn.append(shape("text", { x: 100, y: 114, "text-anchor": "middle" }, filled[0].label));
+  place.append(drawn);
+}
+
+const slices = ({ columns, rows: found }) => found.map((row, at) => ({
+  label: row.slice(0, -1).join(" ") || columns[0],
+  value: Number(row.at(-1)) || 0,
+  color: PALETTE[at % PALETTE.length],
+}));
+
+const pieOfSeries = (place, drawing, filled, range, card) =>
+  pie(place, card, filled.map((each) => ({ label: each.label, value: last(each), color: each.color })));
+
+function pie(place, card, found) {
+  const sum = found.reduce((total, each) => total + each.value, 0);
+  if (!sum) return place.append(element("div", { class: "nothing", text: "no data" }));
+  const drawn = shape("svg", { viewBox: "0 0 120 120", role: "img", "aria-label": "shares" });
+  let begin = 0;
+  for (const each of found) {
+    const length = (each.value / sum) * 2 * Math.PI * 40;
+    drawn.append(shape("circle", {
+      cx: 60, cy: 60, r: 40, fill: "none", stroke: each.color, "stroke-width": 24,
+      "stroke-dasharray": `${length} 1000`, "stroke-dashoffset": -begin, transform: "rotate(-90 60 60)",
+    }));
+    begin += length;
+  }
+  place.append(drawn);
+  legend(card, found.map((each) => ({ ...each, label: `${each.label} ${number(each.value)}` })));
+}
+
+function legend(card, found) {
+  card.append(element("div", { class: "legend" }, found.map((each) => {
+    const mark = element("i", {});
+    mark.style.background = each.color;
+    return element("span", {}, [mark, document.createTextNode(each.label)]);
+  })));
+}
+
+// ---------------------------------------------------------------- lines
+
+function lines(place, drawing, filled, range, card) {
+  const times = [...new Set(filled.flatMap((each) => each.times))].sort((a, b) => a - b);
+  const columns = filled.map((each) => {
+    const at = new Map(each.times.map((time, index) => [time, each.values[index]]));
+    return times.map((time) => at.get(time) ?? null);
+  });
+  const stacked = drawing.stacked ? stack(columns) : columns;
+  const right = filled.some((each) => each.axis === "right");
+  legend(card, filled);
+  const style = getComputedStyle(document.documentElement);
+  const axis = { stroke: style.getPropertyValue("--soft"), grid: { stroke: style.getPropertyValue("--line"), width: 0.5 }, font: "11px sans-serif" };
+  const scale = (side) => ({ range: (_, low, high) => bounds(side, low, high, side === drawing.left ? drawing.annotations : []) });
+  const short = (_, splits) => splits.map((each) => (Math.abs(each) >= 1e6 ? `${each / 1e6}M` : Math.abs(each) >= 1e4 ? `${each / 1e3}K` : number(each)));
+  const chart = new uPlot({
+    width: place.clientWidth, height: Math.max(60, place.clientHeight),
+    tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
+    scales: { x: { time: true, range }, left: scale(drawing.left), right: scale(drawing.right) },
+    axes: [{ ...axis, values: (_, splits) => splits.map(clock) }, { ...axis, scale: "left", size: 58, values: short }, { ...axis, scale: "right", side: 1, show: right, grid: { show: false }, values: short }],
+    series: [{}, ...filled.map((each) => ({
+      label: each.label, scale: each.axis, stroke: each.color, width: 1.6, spanGaps: false,
+      fill: drawing.stacked ? `${each.color}55` : undefined,
+      points: { show: each.values.length < 40, size: 4, fill: each.color },
+    }))],
+    cursor: { drag: { x: false, y: false } },
+    plugins: [annotations(drawing.annotations), tip(filled, columns)],
+  }, [times.map((time) => time / 1000), ...stacked], place);
+  place.chart = chart;
+}
+
+function clock(seconds, at, all) {
+  const text = new Date(seconds * 1000).toISOString();
+  const days = all.length > 1 && all.at(-1) - all[0] > 86_400;
+  return days ? `${text.slice(5, 10)} ${text.slice(11, 16)}` : text.slice(11, 16);
+}
+
+function bounds({ min, max }, low, high, marks) {
+  const highest = max ?? Math.max(high ?? 0, ...marks.map((each) => each.value)) * 1.05;
+  const lowest = min ?? Math.min(low ?? 0, 0);
+  return [lowest, highest > lowest ? highest : lowest + 1];
+}
+
+function stack(columns) {
+  const sums = columns[0].map(() => 0);
+  return columns.map((column) => column.map((value, at) => (sums[at] += value ?? 0)));
+}
+
+function annotations(marks) {
+  const drawMarks = (chart) => {
+    const { ctx, bbox } = chart;
+    ctx.save();
+    for (const mark of marks) {
+      const y = Math.round(chart.valToPos(mark.value, mark.yAxis || "left", true));
+      ctx.strokeStyle = ctx.fillStyle = mark.color || "#D55E00";
+      ctx.lineWidth = 1.5 * devicePixelRatio;
+      ctx.beginPath();
+      ctx.moveTo(bbox.left, y);
+      ctx.lineTo(bbox.left + bbox.width, y);
+      ctx.stroke();
+      ctx.font = `${11 * devicePixelRatio}px sans-serif`;
+      ctx.textAlign = "left";
+      ctx.textBaseline = "bottom";
+      if (mark.label) ctx.fillText(`${mark.label} ${mark.value}`, bbox.left + 6, y - 2);
+      ctx.globalAlpha = 0.12;
+      if (mark.fill === "above") ctx.fillRect(bbox.left, bbox.top, bbox.width, y - bbox.top);
+      if (mark.fill === "below") ctx.fillRect(bbox.left, y, bbox.width, bbox.top + bbox.height - y);
+      ctx.globalAlpha = 1;
+    }
+    ctx.restore();
+  };
+  return { hooks: { draw: drawMarks } };
+}
+
+function tip(filled, columns) {
+  const box = element("div", { class: "tip" });
+  box.hidden = true;
+  const move = (chart) => {
+    const { idx, left, top } = chart.cursor;
+    box.hidden = idx === null || idx === undefined || left < 0;
+    if (box.hidden) return;
+    const at = new Date(chart.data[0][idx] * 1000).toISOString().slice(0, 16).replace("T", " ");
+    const known = filled.map((each, index) => [each, columns[index][idx]]).filter(([, value]) => value !== null);
+    known.sort((a, b) => b[1] - a[1]);
+    box.replaceChildren(element("div", { text: `${at} UTC` }), ...known.slice(0, 12).map(([each, value]) => {
+      const line = element("div", { text: `${each.label}: ${number(value)}` });
+      line.style.color = each.color;
+      return line;
+    }));
+    const over = chart.over.getBoundingClientRect();
+    box.style.left = `${left > over.width / 2 ? left - box.offsetWidth - 10 : left + 12}px`;
+    box.style.top = `${Math.min(top, over.height - box.offsetHeight)}px`;
+  };
+  return { hooks: { init: (chart) => chart.over.append(box), setCursor: move } };
+}

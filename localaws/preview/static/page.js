@@ -1,0 +1,137 @@
+// The page: fetches a dashboard and its widgets' drawings, and lays them on the grid of 24 columns.
+import { draw } from "./drawings.js";
+import { element } from "./elements.js";
+import { markdown } from "./markdown.js";
+
+const HOURS = { "1h": 1, "3h": 3, "12h": 12, "1d": 24, "3d": 72, "1w": 168 };
+const state = { name: decodeURIComponent(location.pathname.split("/")[2] || ""), hours: 3, values: {}, cards: [], run: 0 };
+
+async function get(path) {
+  const answer = await fetch(path);
+  const document = await answer.json();
+  if (!answer.ok) throw new Error(document.message);
+  return document;
+}
+
+async function start() {
+  const given = new URLSearchParams(location.search);
+  if (!state.name) return list();
+  document.title = state.name;
+  document.getElementById("name").textContent = state.name;
+  for (const [id, value] of given) if (id !== "hours") state.values[id] = value;
+  const found = await describe();
+  state.hours = Number(given.get("hours")) || hoursOf(found.start);
+  for (const [label, hours] of Object.entries(HOURS)) {
+    const button = element("button", { type: "button", text: label, "aria-pressed": String(hours === state.hours) });
+    button.addEventListener("click", () => choose(hours));
+    document.getElementById("times").append(button);
+  }
+  const main = document.getElementById("widgets");
+  state.cards = found.widgets.map((place) => {
+    const card = element("section", {});
+    card.style.gridColumn = `${place.x + 1} / span ${place.width}`;
+    card.style.gridRow = `${place.y + 1} / span ${place.height}`;
+    main.append(card);
+    return card;
+  });
+  await refresh();
+  setInterval(tick, 1000);
+}
+
+async function describe() {
+  const found = await get(`/api/dashboards/${encodeURIComponent(state.name)}?${new URLSearchParams(state.values)}`);
+  const place = document.getElementById("variables");
+  place.replaceChildren();
+  for (const variable of found.variables) {
+    state.values[variable.id] = variable.value;
+    const select = element("select", { id: `variable-${variable.id}` });
+    for (const option of variable.options) {
+      const made = element("option", { value: option.value, text: option.label });
+      made.selected = option.value === variable.value;
+      select.append(made);
+    }
+    select.addEventListener("change", () => {
+      state.values[variable.id] = select.value;
+      remember();
+      refresh();
+    });
+    place.append(element("label", { text: `${variable.label} ` }, [select]));
+  }
+  return found;
+}
+
+function hoursOf(start) {
+  const found = /^-P(?:T(\d+)([HM])|(\d+)([DW]))$/.exec(start) || [];
+  if (found[2]) return Math.max(1, Number(found[1]) / (found[2] === "M" ? 60 : 1));
+  return found[4] ? Number(found[3]) * (found[4] === "W" ? 168 : 24) : 3;
+}
+
+function choose(hours) {
+  state.hours = hours;
+  for (const button of document.querySelectorAll("#times button")) {
+    button.setAttribute("aria-pressed", String(HOURS[button.textContent] === hours));
+  }
+  remember();
+  refresh();
+}
+
+function remember() {
+  history.replaceState(null, "", `?${new URLSearchParams({ ...state.values, hours: state.hours })}`);
+}
+
+let since = Date.now();
+function tick() {
+  const seconds = Number(document.getElementById("refresh").value);
+  if (seconds && !document.hidden && Date.now() - since > seconds * 1000) refresh();
+}
+
+async function refresh() {
+  const run = (state.run += 1);
+  since = Date.now();
+  const status = document.getElementById("status");
+  status.textContent = "loading …";
+  const to = Math.floor(Date.now() / 60000) * 60 + 60;
+  const query = new URLSearchParams({ ...state.values, from: to - state.hours * 3600, to });
+  const range = [to - state.hours * 3600, to];
+  let next = 0;
+  const worker = async () => {
+    while (next < state.cards.length && run === state.run) {
+      const index = next++;
+      const path = `/api/dashboards/${encodeURIComponent(state.name)}/widgets/${index}?${query}`;
+      const drawing = await get(path).catch((error) => ({ kind: "error", title: "", reason: error.message }));
+      if (run === state.run) show(state.cards[index], drawing, range);
+    }
+  };
+  await Promise.all([worker(), worker(), worker(), worker()]);
+  if (run === state.run) status.textContent = `${new Date().toISOString().slice(11, 19)} UTC`;
+  document.body.dataset.drawn = String(run);
+}
+
+function show(card, drawing, range) {
+  card.classList.toggle("text", drawing.kind === "text");
+  if (drawing.kind === "text") {
+    card.replaceChildren(...markdown(drawing.markdown));
+    return;
+  }
+  const title = element("h2", { text: drawing.title || "" });
+  const problems = (drawing.problems || []).map((each) => element("div", { class: "problem", text: each }));
+  if (drawing.reason) problems.push(element("div", { class: "problem", text: drawing.reason }));
+  card.replaceChildren(title, ...problems);
+  if (!drawing.reason) draw(card, drawing, range);
+}
+
+async function list() {
+  const names = await get("/api/dashboards");
+  document.getElementById("widgets").append(
+    ...names.map((name) => {
+      const link = element("a", { href: `/dashboards/${encodeURIComponent(name)}`, text: name });
+      const card = element("section", {}, [link]);
+      card.style.gridColumn = "span 8";
+      return card;
+    }),
+  );
+}
+
+start().catch((error) => {
+  document.getElementById("widgets").replaceChildren(element("section", { class: "error", text: error.message }));
+});

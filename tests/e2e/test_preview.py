@@ -1,0 +1,166 @@
+"""The deployed dashboard, drawn on this machine: its data, and the page in a real browser."""
+
+import json
+import os
+import shutil
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from test_stack import Deliver, converse, record
+
+from localaws.instance import Instance
+
+MODEL, OTHER = "amazon.nova-premier-v1:0", "cohere.command-r-plus-v1:0"
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def dashboard(local: Instance, deliver: Deliver, minute: datetime, resource: Callable[[str], str]) -> str:
+    """The name of the dashboard, after calls of two buckets and a fetch of their quotas."""
+    deliver(
+        [
+            record(minute, f"us.{MODEL}", body=converse(900_000), tokens=(100_000, 20), second=second)
+            for second in range(3)
+        ]
+        + [record(minute, OTHER, body=converse(100), tokens=(5, 5))]
+    )
+    local.session().client("lambda").invoke(FunctionName=resource("QuotaFetcherFunction"), Payload=b"{}")
+    local.drain()
+    return local.outputs["DashboardName"]
+
+
+def api(local: Instance, path: str, **query: object) -> Any:
+    url = f"{local.preview_url}/api/dashboards/{path}?{urlencode(query)}"
+    with urllib.request.urlopen(url) as answer:  # noqa: S310 - this machine's
+        return json.loads(answer.read())
+
+
+def drawings(local: Instance, name: str, minute: datetime, **values: str) -> Sequence[dict[str, Any]]:
+    start = int(minute.timestamp())
+    widgets = api(local, name)["widgets"]
+    window = {"from": start - 600, "to": start + 4 * 3600}
+    return [api(local, f"{name}/widgets/{index}", **window, **values) for index in range(len(widgets))]
+
+
+def test_every_widget_of_the_deployed_dashboard_is_drawn(local: Instance, dashboard: str, minute: datetime) -> None:
+    # when the deployed dashboard is drawn for one bucket
+    found = drawings(local, dashboard, minute, model=MODEL, endpoint="cross-region")
+    # then nothing in it is unknown to the preview
+    assert [each["problems"] for each in found if each.get("problems")] == []
+    assert [each["reason"] for each in found if each["kind"] == "unsupported"] == []
+    by_title = {each["title"]: each for each in found if each.get("title")}
+    # and the numbers are those of the calls: 3 × (100,000 + 900,000) reserved, 3 × (100,000 + 20) consumed
+    lines = {each["label"]: each for each in by_title["Tokens per minute"]["series"]}
+    at = lines["reserved (what throttles)"]["times"].index(int(minute.timestamp()) * 1000)
+    assert lines["reserved (what throttles)"]["values"][at] == 3_000_000
+    assert lines["consumed"]["values"][at] == 300_060
+    assert lines["gap: set aside by max_tokens, not used"]["values"][at] == 2_699_940
+    quota = lines["quota"]["values"][-1]
+    (peak,) = by_title["Peak reserved, percent"]["series"]
+    assert peak["values"][-1] == pytest.approx(100 * 3_000_000 / quota)
+    (row,) = by_title["Callers of the chosen bucket, and how much of what they ask for they use"]["rows"]
+    assert row == ["e2e-app", 3_000_000, 300_060, 900_000, 20]
+    assert MODEL in [each[1] for each in by_title["Callers of all buckets, by tokens reserved"]["rows"]]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if chromium is None:
+        reason = "the dashboard's page was not tried: no chromium is installed"
+        if os.environ.get("REQUIRE_BROWSER"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+        yield started
+        started.close()
+
+
+class Watched:
+    """A page, and what went wrong in it."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.errors: list[str] = []
+        self.hosts: set[str] = set()
+        page.on("console", self._said)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", lambda request: self.hosts.add(urlsplit(request.url).hostname or ""))
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.errors.append(message.text)
+
+
+@pytest.fixture
+def watched(browser: Browser, local: Instance, dashboard: str, minute: datetime) -> Watched:
+    found = Watched(browser.new_page(viewport={"width": 1600, "height": 1000}, color_scheme="light"))
+    query = urlencode({"model": MODEL, "endpoint": "cross-region", "hours": 12})
+    found.page.goto(f"{local.preview_url}/dashboards/{dashboard}?{query}")
+    found.page.wait_for_selector("body[data-drawn='1']", timeout=60_000)
+    return found
+
+
+def card(page: Page, title: str) -> Any:
+    return page.locator("section", has=page.locator("h2", has_text=title)).first
+
+
+def test_the_page_shows_the_quota_where_it_is_and_changes_with_its_variables(
+    watched: Watched, local: Instance, dashboard: str, minute: datetime
+) -> None:
+    page = watched.page
+    chart = card(page, "Tokens per minute").locator(".drawing")
+    # then the red line stands where the quota is: at the very height of the axis' value, in its colour
+    (quota,) = [
+        each["values"][-1]
+        for drawing in drawings(local, dashboard, minute, model=MODEL, endpoint="cross-region")
+        if drawing.get("title") == "Tokens per minute"
+        for each in drawing["series"]
+        if each["label"] == "quota"
+    ]
+    colour = chart.evaluate(
+        """(place, quota) => {
+            const chart = place.chart, index = chart.data[4].findLastIndex((value) => value !== null);
+            const x = Math.round(chart.valToPos(chart.data[0][index - 1], "x", true));
+            const y = Math.round(chart.valToPos(quota, "left", true));
+            const area = chart.ctx.getImageData(x - 2, y - 3, 4, 7).data;
+            const found = [];
+            for (let at = 0; at < area.length; at += 4) found.push([area[at], area[at + 1], area[at + 2], area[at + 3]]);
+            return found.some(([r, g, b, a]) => a > 128 && r > 180 && g < 140 && b < 80);
+        }""",
+        quota,
+    )
+    assert colour is True
+    # when another bucket is chosen
+    page.select_option("#variable-model", OTHER)
+    page.select_option("#variable-endpoint", "regional")
+    page.wait_for_selector("body[data-drawn='3']", timeout=60_000)
+    # then headings, graphs and tables are about that one
+    assert page.get_by_text(f"Why is the chosen bucket throttled? {OTHER}, regional").is_visible()
+    reserved = chart_values(page, "Tokens per minute")
+    assert max(value for value in reserved if value is not None) == 105  # 5 + 100
+    # and nothing went wrong, and nothing came from elsewhere
+    assert watched.errors == []
+    assert watched.hosts == {"127.0.0.1"}
+
+
+def chart_values(page: Page, title: str) -> list[float | None]:
+    found: list[float | None] = card(page, title).locator(".drawing").evaluate("(place) => place.chart.data[1]")
+    return found
+
+
+def test_a_picture_of_the_whole_page(watched: Watched, tmp_path: Path) -> None:
+    picture = tmp_path / "dashboard.png"
+    watched.page.screenshot(path=picture, full_page=True)
+    assert picture.stat().st_size > 50_000
+    assert watched.page.locator(".problem").count() == 0

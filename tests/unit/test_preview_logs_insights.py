@@ -1,0 +1,66 @@
+"""Logs Insights queries over a handful of events, with rows worked out by hand."""
+
+import json
+from typing import Any
+
+import pytest
+
+from localaws.preview import logs_insights
+from localaws.preview.errors import NotSupportedError, PreviewError
+
+EVENTS: list[dict[str, Any]] = [
+    {"caller": "a", "tokens": 10, "requests": 1, "tags": {"team": "x"}},
+    {"caller": "b", "tokens": 70, "requests": 2, "tags": {"team": "y"}, "note": "old"},
+    {"caller": "a", "tokens": 30, "requests": 3},
+    {"caller": "b", "note": "new", "failed": 4, "_aws": {"Timestamp": 5}},
+]
+
+
+def run(query: str) -> tuple[list[str], list[list[Any]]]:
+    lines = [*map(json.dumps, EVENTS), "START RequestId: plain text", '{"cut": ']
+    rows = [logs_insights.row_of({"timestamp": at, "message": line}) for at, line in enumerate(lines)]
+    return logs_insights.run(logs_insights.parse(query), rows)
+
+
+@pytest.mark.parametrize(
+    ("query", "columns", "rows"),
+    [
+        (
+            "SOURCE 'g' | filter ispresent(tokens) | stats sum(tokens) as t, sum(requests) as n by caller | sort t desc",
+            ["caller", "t", "n"],
+            [["b", 70, 2], ["a", 40, 4]],
+        ),
+        ("filter caller = 'a' and tokens > 10 | fields tokens / requests as each | display each", ["each"], [[10]]),
+        ("filter ispresent(tokens) | stats sum(tokens) / sum(requests) as mean by caller", ["caller", "mean"], [["a", 10], ["b", 35]]),
+        ("filter caller = \"b\" | stats latest(note) as said, earliest(note) as was", ["said", "was"], [["new", "old"]]),
+        ("filter ispresent(caller) | stats count(*) as n, count(tokens) as known by tags.team | sort n desc", ["tags.team", "n", "known"], [[None, 2, 1], ["x", 1, 1], ["y", 1, 1]]),
+        ("fields coalesce(failed, `_aws.Timestamp`, tokens) as v | filter ispresent(v) | display v", ["v"], [[10], [70], [30], [4]]),
+        ("filter caller in ['b'] and note like 'ol' | display tokens", ["tokens"], [[70]]),
+        ("filter note like /^NE/i | display failed", ["failed"], [[4]]),
+        ("# a remark\nfilter ispresent(tokens) | stats pct(tokens, 50) as p50, max(tokens) as most, avg(tokens) as mean", ["p50", "most", "mean"], [[30, 70, 110 / 3]]),
+        ("filter not ispresent(tokens) and ispresent(caller) | stats sum(tokens) as none by caller", ["caller", "none"], [["b", None]]),
+        ("filter ispresent(tokens) | sort caller desc, tokens asc | limit 2 | display caller, tokens", ["caller", "tokens"], [["b", 70], ["a", 10]]),
+    ],
+)  # fmt: skip
+def test_a_query_makes_these_rows(query: str, columns: list[str], rows: list[list[Any]]) -> None:
+    found = run(query)
+
+    assert found[0] == columns
+    assert found[1] == [[pytest.approx(cell) if isinstance(cell, float) else cell for cell in row] for row in rows]
+
+
+def test_source_names_the_groups() -> None:
+    assert logs_insights.parse("SOURCE '/aws/a' | SOURCE '/aws/b' | limit 5").groups == ("/aws/a", "/aws/b")
+
+
+@pytest.mark.parametrize(
+    "query", ["parse @message '*' as x", "stats median(tokens)", "filter a = ", "limit many", "sum(x)"]
+)
+def test_what_is_not_supported_or_wrong_is_said(query: str) -> None:
+    with pytest.raises(PreviewError):
+        logs_insights.parse(query)
+
+
+def test_a_command_that_is_not_supported_is_named() -> None:
+    with pytest.raises(NotSupportedError, match="the command dedup"):
+        logs_insights.parse("filter a = 1 | dedup a")

@@ -1,0 +1,247 @@
+"""The preview's body, drawings and server over an account that answers from memory."""
+
+import hashlib
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from localaws.preview import body, drawing
+from localaws.preview.drawing import Reader
+from localaws.preview.series import TimeRange
+from localaws.preview.server import STATIC, Dashboards, Server
+
+RANGE = TimeRange(1_795_435_200, 1_795_435_380)
+"""Three minutes from 2026-11-23T12:00:00Z on."""
+VALUES = {("Use", "a"): [10.0, None, 40.0], ("Use", "b"): [1.0, 2.0, 3.0], ("Quota", "a"): [100.0, None, None]}
+
+BODY = {
+    "start": "-PT1H",
+    "variables": [
+        {"type": "pattern", "pattern": "chosen", "inputType": "select", "id": "m", "label": "Model",
+         "search": '{N,M} MetricName="Use"', "populateFrom": "M", "defaultValue": "__FIRST"},
+        {"type": "property", "property": "region", "inputType": "select", "id": "r", "values": [{"value": "x"}]},
+    ],
+    "widgets": [
+        {"type": "text", "x": 0, "y": 0, "width": 24, "height": 1, "properties": {"markdown": "about chosen"}},
+        {"type": "metric", "x": 0, "y": 1, "width": 12, "height": 6, "properties": {
+            "title": "Use", "view": "timeSeries", "region": "here", "period": 60, "stat": "Sum",
+            "annotations": {"horizontal": [{"value": 50, "label": "half"}]},
+            "metrics": [
+                ["N", "Use", "M", "chosen", {"id": "use", "label": "use of ${PROP('Dim.M')}, at most ${MAX}"}],
+                [".", "Quota", ".", ".", {"id": "quota", "visible": False}],
+                [{"expression": "FILL(quota, REPEAT)", "id": "line", "color": "#D55E00"}],
+            ]}},
+        {"type": "metric", "x": 12, "y": 1, "width": 12, "height": 6, "properties": {
+            "title": "All", "view": "table", "period": 60, "metrics": [
+                [{"expression": "SORT(SEARCH('{N,M} MetricName=\"Use\"', 'Sum', 60), MAX, DESC)",
+                  "id": "all", "label": ""}],
+                [{"expression": "ANOMALY_DETECTION_BAND(all)", "id": "band"}],
+            ]}},
+        {"type": "log", "x": 0, "y": 7, "width": 12, "height": 6, "properties": {
+            "query": "SOURCE 'g' | filter model = 'chosen' | stats sum(n) as n by who | sort n desc", "view": "table"}},
+        {"type": "custom", "x": 12, "y": 7, "width": 12, "height": 6, "properties": {}},
+    ],
+}  # fmt: skip
+
+
+class Account:
+    """Three services of one account, as far as the preview asks them."""
+
+    class exceptions:  # noqa: N801 - botocore's name
+        class DashboardNotFoundError(Exception): ...
+
+    def client(self, _service: str) -> "Account":
+        return self
+
+    def list_dashboards(self) -> Any:
+        return {"DashboardEntries": [{"DashboardName": "mine"}]}
+
+    def get_dashboard(self, *, DashboardName: str) -> Any:  # noqa: N803 - botocore's names
+        if DashboardName != "mine":
+            raise self.exceptions.DashboardNotFoundError
+        return {"DashboardBody": json.dumps(BODY)}
+
+    def get_paginator(self, operation: str) -> Any:
+        return Pages(getattr(self, operation))
+
+    def list_metrics(self, **_given: Any) -> Any:
+        named = [(name, [{"Name": "M", "Value": value}]) for name, value in VALUES]
+        return {"Metrics": [{"Namespace": "N", "MetricName": name, "Dimensions": each} for name, each in named]}
+
+    def get_metric_data(self, *, MetricDataQueries: Any, **_range: Any) -> Any:  # noqa: N803
+        results = []
+        for query in MetricDataQueries:
+            metric = query["MetricStat"]["Metric"]
+            values = VALUES.get((metric["MetricName"], metric["Dimensions"][0]["Value"]), [])
+            points = [(RANGE.start + 60 * at, value) for at, value in enumerate(values) if value is not None]
+            times = [datetime.fromtimestamp(at, UTC) for at, _ in points]
+            results.append({"Id": query["Id"], "Timestamps": times, "Values": [value for _, value in points]})
+        return {"MetricDataResults": results}
+
+    def filter_log_events(self, *, logGroupName: str, **_range: Any) -> Any:  # noqa: N803
+        assert logGroupName == "g"
+        lines = [{"model": "a", "who": "x", "n": 1}, {"model": "a", "who": "y", "n": 5}, {"model": "b", "n": 9}]
+        return {"events": [{"timestamp": at, "message": json.dumps(line)} for at, line in enumerate(lines)]}
+
+
+class Pages:
+    def __init__(self, operation: Any) -> None:
+        self._operation = operation
+
+    def paginate(self, **given: Any) -> Any:
+        return [self._operation(**given)]
+
+
+@pytest.fixture
+def account() -> Any:
+    return Account()
+
+
+def drawn(account: Any, index: int, **values: str) -> drawing.Drawing:
+    return Dashboards(account).draw("mine", index, values, RANGE)
+
+
+def test_variables_search_and_take_the_first(account: Any) -> None:
+    found = Dashboards(account).describe("mine", {})
+
+    assert found["variables"][0] == {
+        "id": "m", "label": "Model", "value": "a",
+        "options": [{"value": "a", "label": "a"}, {"value": "b", "label": "b"}],
+    }  # fmt: skip
+    assert found["widgets"][1] == {"x": 0, "y": 1, "width": 12, "height": 6}
+
+
+def test_a_pattern_is_replaced_everywhere_and_a_property_set() -> None:
+    widgets = body.chosen(json.dumps(BODY), {"m": "b", "r": "x"})["widgets"]
+
+    assert widgets[0]["properties"]["markdown"] == "about b"
+    assert widgets[1]["properties"]["metrics"][0][3] == "b"
+    assert widgets[1]["properties"]["region"] == "x"
+    assert "model = 'b'" in widgets[3]["properties"]["query"]
+
+
+def test_a_dimension_is_set_in_every_row_by_a_property_variable() -> None:
+    rows = [["N", "Use", "M", "a", "E", "e"], ["N", "M", "M", "a"]]
+    variable = {"type": "property", "property": "M", "id": "m"}
+    given = {"variables": [variable], "widgets": [{"properties": {"metrics": rows}}]}
+
+    (widget,) = body.chosen(json.dumps(given), {"m": "b"})["widgets"]
+
+    assert widget["properties"]["metrics"] == [["N", "Use", "M", "b", "E", "e"], ["N", "M", "M", "b"]]
+
+
+def test_lines_labels_and_annotations_of_a_graph(account: Any) -> None:
+    found = drawn(account, 1, m="a")
+
+    assert [each["label"] for each in found["series"]] == ["use of a, at most 40", "line"]
+    start = RANGE.start * 1000
+    assert found["series"][0]["times"] == [start, start + 120_000]
+    assert found["series"][0]["values"] == [10, 40]
+    assert found["series"][1]["values"] == [100, 100, 100]  # the hidden quota, repeated to the end
+    assert found["annotations"] == [{"value": 50, "label": "half"}]
+    assert found["problems"] == []
+
+
+def test_a_search_draws_what_it_finds_and_what_is_not_supported_is_a_problem(account: Any) -> None:
+    found = drawn(account, 2)
+
+    assert [(each["label"], each["values"]) for each in found["series"]] == [("a", [10, 40]), ("b", [1, 2, 3])]
+    (problem,) = found["problems"]
+    assert "ANOMALY_DETECTION_BAND" in problem
+
+
+def test_a_query_draws_its_rows(account: Any) -> None:
+    found = drawn(account, 3, m="a")
+
+    assert (found["columns"], found["rows"]) == (["who", "n"], [["y", 5], ["x", 1]])
+
+
+def test_a_widget_of_an_unknown_type_is_said_so(account: Any) -> None:
+    assert drawn(account, 4) == {
+        "kind": "unsupported",
+        "title": "",
+        "reason": "not supported by this preview: widgets of the type 'custom'",
+    }
+
+
+def test_rows_that_wait_for_each_other_are_a_problem(account: Any) -> None:
+    rows = [[{"expression": "b + 1", "id": "a"}], [{"expression": "a + 1", "id": "b"}]]
+    widget = {"type": "metric", "properties": {"metrics": rows}}
+
+    assert drawing.draw(widget, RANGE, Reader(account))["problems"] == ["rows that wait for each other: a, b"]
+
+
+# The server
+
+
+@pytest.fixture
+def port(account: Any) -> Iterator[int]:
+    with Server(0, Dashboards(account)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def get(port: int, path: str, host: str | None = None) -> tuple[int, http.client.HTTPMessage, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", path, headers={"Host": host} if host else {})
+    answer = connection.getresponse()
+    found = answer.status, answer.headers, answer.read()
+    connection.close()
+    return found
+
+
+def test_the_page_is_served_with_a_policy_that_lets_nothing_else_in(port: int) -> None:
+    for path in ("/", "/dashboards/mine", "/static/page.js", "/static/vendor/uplot/uPlot.iife.min.js"):
+        status, headers, content = get(port, path)
+        assert (status, bool(content)) == (200, True)
+        assert headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self'; ")
+        assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_drawings_are_served_as_json(port: int) -> None:
+    assert json.loads(get(port, "/api/dashboards")[2]) == ["mine"]
+    status, _, content = get(port, f"/api/dashboards/mine/widgets/3?m=a&from={RANGE.start}&to={RANGE.end}")
+    assert (status, json.loads(content)["rows"]) == (200, [["y", 5], ["x", 1]])
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/dashboards/other", 404),
+        ("/api/nothing", 404),
+        ("/static/../server.py", 404),
+        ("/static/%2e%2e/server.py", 404),
+        ("/static//etc/passwd", 404),
+        ("/static/vendor/uplot/LICENSE", 404),
+        ("/api/dashboards/mine/widgets/99?from=1&to=2", 404),
+        ("/api/dashboards/mine/widgets/0", 400),
+        ("/api/dashboards/mine/widgets/0?from=2&to=1", 400),
+        ("/api/dashboards/mine/widgets/0?from=1&to=99999999", 400),
+        ("/api/dashboards/mine/widgets/x?from=1&to=2", 400),
+    ],
+)
+def test_what_is_not_there_or_wrong_is_refused(port: int, path: str, status: int) -> None:
+    found, _, content = get(port, path)
+
+    assert found == status
+    assert json.loads(content)["message"]
+
+
+def test_only_this_machine_is_answered(port: int) -> None:
+    assert get(port, "/", host="somewhere.example")[0] == 403
+    assert get(port, "/", host=f"localhost:{port}")[0] == 200
+
+
+def test_the_charting_library_is_the_one_that_was_looked_at() -> None:
+    folder = STATIC / "vendor" / "uplot"
+    first, *lines = (folder / "VERSION").read_text().splitlines()
+    assert first.startswith("uplot 1.6.32")
+    assert {line.split()[1]: line.split()[0] for line in lines} == {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir() if path.name != "VERSION"
+    }
