@@ -103,7 +103,7 @@ class Watched:
 
 
 @pytest.fixture
-def watched(browser: Browser, local: Instance, dashboard: str, minute: datetime) -> Watched:
+def watched(browser: Browser, local: Instance, dashboard: str) -> Watched:
     found = Watched(browser.new_page(viewport={"width": 1600, "height": 1000}, color_scheme="light"))
     query = urlencode({"model": MODEL, "endpoint": "cross-region", "hours": 12})
     found.page.goto(f"{local.preview_url}/dashboards/{dashboard}?{query}")
@@ -135,7 +135,7 @@ def test_the_page_shows_the_quota_where_it_is_and_changes_with_its_variables(
             const y = Math.round(chart.valToPos(quota, "left", true));
             const area = chart.ctx.getImageData(x - 2, y - 3, 4, 7).data;
             const found = [];
-            for (let at = 0; at < area.length; at += 4) found.push([area[at], area[at + 1], area[at + 2], area[at + 3]]);
+            for (let at = 0; at < area.length; at += 4) found.push(area.slice(at, at + 4));
             return found.some(([r, g, b, a]) => a > 128 && r > 180 && g < 140 && b < 80);
         }""",
         quota,
