@@ -21,13 +21,17 @@ from localaws.state import StateDirectory
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Told the stage, and how much of how much of it is done."""
 
+ENDPOINT_SETTINGS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SERVICE_QUOTAS")
+"""The variables that lead boto3 elsewhere than to AWS."""
+
 TEMPLATE_NAME = "template.yaml"
 _LOCAL_TEMPLATE_NAME = "template.local.json"  # JSON is YAML
 _ARTIFACTS_BUCKET = "localaws-artifacts"
 _REGION_WITHOUT_CONSTRAINT = "us-east-1"  # S3 knows it from before there were others
 _CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 _POLL_SECONDS = "0.1"
-_BUILT_TYPES = {"AWS::Serverless::Function", "AWS::Serverless::LayerVersion"}
+_FUNCTION = "AWS::Serverless::Function"
+_BUILT_TYPES = {_FUNCTION, "AWS::Serverless::LayerVersion"}
 _X86 = {"x86_64", "amd64"}
 _ARM = {"arm64", "aarch64"}
 _OF_MAKE = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}  # of the `make` that may have started this
@@ -51,6 +55,8 @@ class Deployment(msgspec.Struct, frozen=True):
     directory: StateDirectory
     parameters: Mapping[str, str] = {}
     processor: str = platform.machine()
+    edge_url: str | None = None
+    """Where functions reach AWS, if not directly; each under its own logical id."""
 
     def build(self, progress: Progress) -> dict[str, str]:
         """Build, and leave out what the emulator cannot take: reasons by logical id."""
@@ -67,6 +73,8 @@ class Deployment(msgspec.Struct, frozen=True):
                 done = min(done + 1, total)
                 progress("building", done, total)
         kept, left_out = template.without(_parse(self.directory.build / TEMPLATE_NAME))
+        if self.edge_url is not None:
+            _lead_through(self.edge_url, kept)
         (self.directory.build / _LOCAL_TEMPLATE_NAME).write_text(json.dumps(kept), encoding="utf-8")
         progress("building", total, total)
         return left_out
@@ -166,6 +174,14 @@ def _parse(path: Path) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise LocalAwsError(f"{path} is not a template")
     return json.loads(json.dumps(parsed, default=str))  # type: ignore[no-any-return]
+
+
+def _lead_through(edge_url: str, parsed: Mapping[str, Any]) -> None:
+    """Give every function an endpoint of its own at the edge."""
+    for name, resource in parsed["Resources"].items():
+        if resource.get("Type") == _FUNCTION:
+            variables = resource["Properties"].setdefault("Environment", {}).setdefault("Variables", {})
+            variables |= dict.fromkeys(ENDPOINT_SETTINGS, f"{edge_url}/{name}")
 
 
 def _built(parsed: Mapping[str, Any]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from localaws import emulator, loopback, sidecar
 from localaws.account import Account, LocalSession
 from localaws.deployment import Deployment, Progress
+from localaws.edge import Edge
 from localaws.errors import LocalAwsError
 from localaws.state import Ports, State, StateDirectory
 from localaws.tally import Tally
@@ -87,18 +88,23 @@ def up(
     region: str = REGION,
     stack_name: str = STACK_NAME,
     parameters: Mapping[str, str] | None = None,
+    edge: Edge | None = None,
     progress: Progress = lambda _stage, _done, _total: None,
 ) -> Instance:
     """Start a local AWS where none runs, and deploy the checkout on it; where one runs, deploy again.
 
     Another Region, stack name or interpreter than the running one's is another local AWS: the old one is ended.
+    With an `edge`, the functions reach AWS through it.
     """
     home = StateDirectory(directory.resolve())
     with home.locked():
         progress("starting", 0, 1)
         state = _running(home, region, stack_name) or _start(home, region, stack_name)
         account = state.account()
-        deployment = Deployment(checkout.resolve(), account, stack_name, home, parameters or {})
+        if edge is not None:
+            edge.lead_to(account)
+        edge_url = None if edge is None else edge.url
+        deployment = Deployment(checkout.resolve(), account, stack_name, home, parameters or {}, edge_url=edge_url)
         left_out = deployment.build(progress)  # while the emulator starts
         home.write(msgspec.structs.replace(state, left_out=left_out))
         _wait_until_ready(home, state)

@@ -74,7 +74,7 @@ def _sources(given: Settings, known: Registry, now: datetime) -> Sources:
             fetching.buckets_called(clients.cloudwatch(), given.namespace)
             | fetching.buckets_refused(clients.cloudwatch(), known)
         ),
-        profiles=lambda: fetching.application_profiles(clients.bedrock_settings()),
+        profiles=lambda: fetching.application_profiles(clients.bedrock()),
         applied=lambda: drift.measured(clients.cloudwatch(), known.id_prefixes, now),
     )
 

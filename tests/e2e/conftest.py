@@ -9,25 +9,38 @@ from typing import Any
 import pytest
 
 from localaws import instance
+from localaws.edge import Edge
 from localaws.instance import Instance
 
 LOG_STREAM = "aws/bedrock/modelinvocations"
 PROCESSOR_LOG = "/aws/lambda/quota-e2e-metric-processor"
 
 
+@pytest.hookimpl(trylast=True)  # after pytest-randomly
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run all end-to-end tests in one process: they share one emulator."""
+    """Run all end-to-end tests in one process: they share one emulator. What looks back at all others runs last."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("e2e"))
+    items.sort(key=lambda item: item.path.name == "test_permissions.py")
 
 
 @pytest.fixture(scope="session")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+def edge() -> Iterator[Edge]:
+    """What lies between the deployed functions and AWS: it has noted every call since before the deployment."""
+    with Edge().open() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def local(tmp_path_factory: pytest.TempPathFactory, edge: Edge) -> Iterator[Instance]:
     directory: Path = tmp_path_factory.mktemp("localaws")
     try:
         yield instance.up(
-            directory=directory, stack_name="quota-e2e", parameters={"RequestMetadataKeys": "team,environment"}
+            directory=directory,
+            stack_name="quota-e2e",
+            parameters={"RequestMetadataKeys": "team,environment"},
+            edge=edge,
         )
     finally:
         instance.down(directory)
@@ -44,6 +57,12 @@ def resource(local: Instance) -> Callable[[str], str]:
         return str(found["StackResourceDetail"]["PhysicalResourceId"])
 
     return physical_id
+
+
+@pytest.fixture(scope="session")
+def large_bodies(resource: Callable[[str], str]) -> str:
+    """The bucket that Bedrock delivers large bodies to."""
+    return resource("LargeBodiesBucket")
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from quota_monitor import events
 
 Metric = Callable[..., dict[datetime, float]]
 
-BUCKET = ("mistral.mixtral-8x7b-instruct-v0:1", "regional")
+BUCKET = ("cohere.command-r-v1:0", "regional")
 
 
 def test_a_delivery_that_comes_twice_counts_once(
@@ -21,6 +21,7 @@ def test_a_delivery_that_comes_twice_counts_once(
     message = json.dumps(record(minute, BUCKET[0], body=converse(100), tokens=(20, 5)))
     event = events.delivery([message])
     function, invoke = resource("MetricProcessorFunction"), local.session().client("lambda").invoke
+    before = sum(metric("DuplicateDeliveries").values())
     # when it is delivered, and delivered again
     first = invoke(FunctionName=function, Payload=json.dumps(event))
     second = invoke(FunctionName=function, Payload=json.dumps(event))
@@ -31,4 +32,4 @@ def test_a_delivery_that_comes_twice_counts_once(
     assert json.loads(first["Payload"].read()) == json.loads(second["Payload"].read())
     assert metric("ReservedTokens", *BUCKET) == {minute: 120}
     assert metric("ConsumedTokens", *BUCKET, stat="SampleCount") == {minute: 1}
-    assert sum(metric("DuplicateDeliveries").values()) == 1
+    assert sum(metric("DuplicateDeliveries").values()) - before == 1

@@ -46,7 +46,7 @@ def deliveries(monkeypatch: pytest.MonkeyPatch) -> Any:
             AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         )
-        yield ProcessedDeliveries("state", client)
+        yield ProcessedDeliveries("state", lambda: client)
 
 
 def test_the_second_time_nothing_is_done(deliveries: ProcessedDeliveries) -> None:
@@ -89,17 +89,29 @@ class Table:
         return call
 
 
+def without(operation: str) -> ProcessedDeliveries:
+    table: Any = Table(operation)
+    return ProcessedDeliveries("state", lambda: table)
+
+
 def test_without_the_state_table_metrics_flow_unchecked() -> None:
     work = Work()
-    assert ProcessedDeliveries("state", Table("put_item")).once(delivery("a"), CONTEXT, work) == Once(  # type: ignore[arg-type]
-        RESULT, duplicate=False
-    )
+    assert without("put_item").once(delivery("a"), CONTEXT, work) == Once(RESULT, duplicate=False)
+    assert work.checked == [False]
+
+
+def test_without_a_client_for_the_state_table_metrics_flow_unchecked() -> None:
+    def connect() -> Any:
+        raise RuntimeError("no Region")
+
+    work = Work()
+    assert ProcessedDeliveries("state", connect).once(delivery("a"), CONTEXT, work) == Once(RESULT, duplicate=False)
     assert work.checked == [False]
 
 
 def test_a_state_table_that_goes_in_the_middle_makes_nothing_run_twice() -> None:
     work = Work()
-    once = ProcessedDeliveries("state", Table("update_item")).once(delivery("a"), CONTEXT, work)  # type: ignore[arg-type]
+    once = without("update_item").once(delivery("a"), CONTEXT, work)
     assert once == Once(RESULT, duplicate=False)
     assert work.checked == [True]
 
@@ -108,5 +120,5 @@ def test_a_failure_is_raised_even_if_the_state_table_cannot_forget_it() -> None:
     work = Work()
     work.error = RuntimeError("broken")
     with pytest.raises(RuntimeError, match="broken"):
-        ProcessedDeliveries("state", Table("delete_item")).once(delivery("a"), CONTEXT, work)  # type: ignore[arg-type]
+        without("delete_item").once(delivery("a"), CONTEXT, work)
     assert work.checked == [True]

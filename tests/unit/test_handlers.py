@@ -379,7 +379,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Stored:
     monkeypatch.setenv("STATE_TABLE", "state")
     monkeypatch.setenv("TOPIC_ARN", "arn:topic")
     monkeypatch.setattr(clients, "notifications", lambda: stored)
-    monkeypatch.setattr(clients, "bedrock_settings", lambda: "bedrock")
+    monkeypatch.setattr(clients, "bedrock", lambda: "bedrock")
     monkeypatch.setattr(fetching, "application_profiles", lambda client: {"bedrock": {}}[client])
     monkeypatch.setattr(drift, "measured", lambda client, _providers, _now: {"cloudwatch": {}}[client])
     monkeypatch.setattr(clients, "service_quotas", lambda: "service quotas")

@@ -124,7 +124,7 @@ def test_without_a_state_table_bedrock_alone_is_asked(world: World) -> None:
     assert (world.asked, world.looked_up, world.stored) == (1, 0, {})
 
 
-@pytest.mark.parametrize("answer", [RuntimeError("AccessDenied"), [], [arn("us-east-1"), arn("us-east-1", NOVA)]])
+@pytest.mark.parametrize("answer", [REFUSAL, [], [arn("us-east-1"), arn("us-east-1", NOVA)]])
 def test_what_cannot_be_resolved_is_left_alone_for_some_minutes(world: World, answer: Any) -> None:
     world.arns = answer
     made = resolver(world)
@@ -220,6 +220,41 @@ def test_state_table_that_answers_with_an_error_is_asked_for_the_next_profile(wo
     made.resolve(OTHER)
 
     assert (world.looked_up, world.asked) == (2, 2)
+
+
+THROTTLED_TO_THE_END = ClientError(
+    {"Error": {"Code": "ThrottlingException"}, "ResponseMetadata": {"MaxAttemptsReached": True}},  # type: ignore[typeddict-item]
+    "GetInferenceProfile",
+)
+
+
+@pytest.mark.parametrize("error", [NO_ANSWER[0], THROTTLED_TO_THE_END], ids=["silent", "throttled"])
+def test_what_nobody_could_be_asked_about_is_asked_as_soon_as_somebody_answers(world: World, error: Exception) -> None:
+    world.arns = error
+    made = resolver(world)
+    assert [made.resolve(PROFILE), made.resolve(OTHER)] == [UNRESOLVED] * 2
+    assert world.asked == 1
+    world.arns, world.seconds = [arn("us-east-1")], world.seconds + UNREACHABLE_SECONDS
+
+    assert [made.resolve(PROFILE), made.resolve(OTHER)] == [Reference(SONNET, EndpointType.REGIONAL)] * 2
+
+
+def test_a_delivery_does_not_wait_long_for_all_its_profiles(world: World) -> None:
+    # given answers that all come, each after 3 seconds
+    def slowly(**given: str) -> dict[str, Any]:
+        world.seconds += 3
+        return World.get_inference_profile(world, **given)
+
+    world.get_inference_profile = slowly  # type: ignore[method-assign]
+    made = resolver(world)
+    asked = [ApplicationProfile(f"{PROFILE_ARN}{number}", "other") for number in range(9)]
+    # when a delivery has nine profiles
+    made.begin()
+    found = [made.resolve(each) for each in asked]
+    # then four are asked for, at 0, 3, 6 and 9 seconds, and the others with the next delivery
+    assert [isinstance(each, Reference) for each in found] == [True] * 4 + [False] * 5
+    made.begin()
+    assert isinstance(made.resolve(asked[8]), Reference)
 
 
 def test_breaker_holds_for_a_minute() -> None:

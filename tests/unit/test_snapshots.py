@@ -7,7 +7,7 @@ import pytest
 
 from bedrock_quota.buckets import Bucket, EndpointType
 from bedrock_quota.quotas import BucketQuota
-from bedrock_quota.snapshots import REFRESH_SECONDS, Snapshot, Snapshots
+from bedrock_quota.snapshots import REFRESH_SECONDS, RETRY_SECONDS, Snapshot, Snapshots
 
 BUCKET = Bucket("a.model", EndpointType.REGIONAL)
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -83,7 +83,9 @@ def test_failed_read_is_not_tried_again_with_every_delivery(source: Source, snap
     assert [snapshots.latest() for _ in range(5)] == [None] * 5
     assert source.reads == 1
 
-    source.answer, source.seconds = snapshot(1), source.seconds + REFRESH_SECONDS
+    source.answer, source.seconds = snapshot(1), source.seconds + RETRY_SECONDS - 1
+    assert snapshots.latest() is None
+    source.seconds += 1
 
     assert snapshots.latest() == snapshot(1)
 

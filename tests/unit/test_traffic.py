@@ -9,12 +9,12 @@ from pathlib import Path
 import msgspec
 import oracle
 import pytest
+from records import log_event
 
 from bedrock_quota import max_tokens, model_ids, processing, quotas
 from bedrock_quota.accounts import Account, Accounts
 from bedrock_quota.buckets import EndpointType
 from bedrock_quota.delivery import Delivery
-from bedrock_quota.delivery import LogEvent as DeliveredEvent
 from bedrock_quota.quotas import ListedQuota
 from bedrock_quota.records import read
 from bedrock_quota.registry import Registry
@@ -337,7 +337,7 @@ def token_quotas(registry: Registry) -> dict[oracle.Bucket, float | None]:
 
 
 def process(records: list[dict], entries: Accounts) -> processing.Outcome:
-    delivered = tuple(DeliveredEvent(json.dumps(record)) for record in records)
+    delivered = tuple(log_event(json.dumps(record)) for record in records)
     return processing.process(Delivery("DATA_MESSAGE", delivered), entries, quotas=None, namespace="Test", now=END)
 
 

@@ -51,14 +51,14 @@ def bedrock_settings() -> BedrockClient:
 @functools.cache
 def service_quotas() -> ServiceQuotasClient:
     """Service Quotas: patient, since List* is limited to 10 calls a second for the whole account."""
-    client: ServiceQuotasClient = _client("service-quotas", seconds=10, attempts=8)
+    client: ServiceQuotasClient = _client("service-quotas", seconds=5, attempts=5)
     return client
 
 
 @functools.cache
 def cloudwatch() -> CloudWatchClient:
     """CloudWatch, for the list of metrics in use."""
-    client: CloudWatchClient = _client("cloudwatch", seconds=10, attempts=5)
+    client: CloudWatchClient = _client("cloudwatch", seconds=5, attempts=3)
     return client
 
 
@@ -72,14 +72,14 @@ def logs() -> CloudWatchLogsClient:
 @functools.cache
 def notifications() -> SNSClient:
     """SNS, for what people should hear."""
-    client: SNSClient = _client("sns", seconds=10, attempts=5)
+    client: SNSClient = _client("sns", seconds=5, attempts=3)
     return client
 
 
 @functools.cache
 def parameters() -> SSMClient:
     """SSM, for the registry's overrides."""
-    client: SSMClient = _client("ssm", seconds=10, attempts=5)
+    client: SSMClient = _client("ssm", seconds=5, attempts=3)
     return client
 
 

@@ -15,7 +15,11 @@ from aws_lambda_powertools.utilities.idempotency import (
     IdempotencyConfig,
     idempotent_function,
 )
-from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyPersistenceLayerError
+from aws_lambda_powertools.utilities.idempotency.exceptions import (
+    IdempotencyItemAlreadyExistsError,
+    IdempotencyPersistenceLayerError,
+)
+from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
 
 from bedrock_quota.delivery import Delivery, LogEvent
 
@@ -41,11 +45,34 @@ class Once(msgspec.Struct, frozen=True):
     duplicate: bool
 
 
-class ProcessedDeliveries:
-    """The deliveries processed so far, in the state table."""
+class _Store(DynamoDBPersistenceLayer):
+    """Powertools' store, which knows its own record again.
 
-    def __init__(self, table: str, client: "DynamoDBClient") -> None:
-        self._store = DynamoDBPersistenceLayer(table_name=table, key_attr="id", boto3_client=client)
+    Where the answer to the first attempt at writing it is lost, boto3's second attempt finds the delivery in progress:
+    by this very invocation. To refuse it would be to fail a delivery because the state table is slow.
+    """
+
+    def _put_record(self, data_record: DataRecord) -> None:
+        try:
+            super()._put_record(data_record)
+        except IdempotencyItemAlreadyExistsError as error:
+            retried = getattr(error.__cause__, "response", {}).get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0
+            found = error.old_data_record
+            if (
+                retried
+                and found is not None
+                and found.status == data_record.status
+                and found.in_progress_expiry_timestamp == data_record.in_progress_expiry_timestamp
+            ):
+                return
+            raise
+
+
+class ProcessedDeliveries:
+    """The deliveries processed so far, in the state table; its client is made when it is first asked."""
+
+    def __init__(self, table: str, connect: "Callable[[], DynamoDBClient]") -> None:
+        self._table, self._connect = table, connect
         self._config = IdempotencyConfig(expires_after_seconds=REMEMBERED_SECONDS, hash_function="sha256")
 
     def once(self, received: Delivery, context: "LambdaContext", work: Work) -> Once:
@@ -65,11 +92,16 @@ class ProcessedDeliveries:
                 raise
             return done[0]
 
+        try:
+            store = _Store(table_name=self._table, key_attr="id", boto3_client=self._connect())
+        except Exception as error:  # noqa: BLE001 - whatever it is, metrics must flow; counted as unchecked
+            _logger.warning("there is no state table to ask about duplicates", extra={"error": type(error).__name__})
+            return Once(work(False), duplicate=False)
         self._config.register_lambda_context(context)
         guarded = idempotent_function(
             run,
             data_keyword_argument="delivery",
-            persistence_store=self._store,
+            persistence_store=store,
             config=self._config,
             key_prefix="delivery",
         )

@@ -40,7 +40,7 @@ def _processed_deliveries(settings: Settings) -> "ProcessedDeliveries | None":
         return None
     from bedrock_quota.duplicates import ProcessedDeliveries  # noqa: PLC0415 - see that module's docstring
 
-    return ProcessedDeliveries(settings.state_table, clients.state())
+    return ProcessedDeliveries(settings.state_table, clients.state)
 
 
 class Container:
@@ -64,7 +64,8 @@ class Container:
         self.deliveries = _processed_deliveries(settings)
 
     def knowledge(self) -> Knowledge:
-        """Return what is known now; made anew only when there is a new snapshot."""
+        """Return what is known now, for one delivery; made anew only when there is a new snapshot."""
+        self._profiles.begin()
         latest = self._snapshots.latest()
         if latest is not None and latest is not self._snapshot:
             self._snapshot = latest

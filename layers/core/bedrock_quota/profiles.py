@@ -18,8 +18,11 @@ _logger = logging.getLogger(__name__)
 UNREACHABLE_SECONDS = 60
 """How long nobody is asked after an answer did not come: a delivery of many profiles must not wait for each."""
 
+DELIVERY_SECONDS = 10.0
+"""How long one delivery may ask for its profiles in all, where every answer comes but comes late."""
+
 UNRESOLVED_SECONDS = 300
-"""How long a profile that could not be resolved is left alone."""
+"""How long a profile is left alone of which an answer said that it cannot be resolved."""
 
 MAX_REMEMBERED = 10_000
 """Profiles one container remembers before it starts anew."""
@@ -43,15 +46,17 @@ class Reachable:
         return self._clock() >= self._not_until
 
     def failed(self, error: Exception) -> None:
-        """Note a failed call. An error that the service answered with (it has a `response`) is an answer."""
-        if not getattr(error, "response", None):
+        """Note a failed call. What the service answered is an answer, unless it was throttled or broken to the end."""
+        answer = getattr(error, "response", None)
+        if not answer or answer.get("ResponseMetadata", {}).get("MaxAttemptsReached"):
             self._not_until = self._clock() + UNREACHABLE_SECONDS
 
 
 class Profiles:
     """Resolves application profiles: from memory, then from the state table, then from Bedrock.
 
-    What cannot be resolved is out of scope, is named once in the log, and is asked for again after some minutes.
+    What cannot be resolved is out of scope, is named once in the log, and is asked for again after some minutes; what
+    nobody could be asked about, as soon as somebody answers again.
     """
 
     def __init__(self, table: str | None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -59,6 +64,11 @@ class Profiles:
         self._known: dict[str, Reference] = {}
         self._unresolved: dict[str, float] = {}
         self._bedrock, self._state = Reachable(clock), Reachable(clock)
+        self._until = float("inf")
+
+    def begin(self) -> None:
+        """Begin a delivery: it has `DELIVERY_SECONDS` for all its profiles."""
+        self._until = self._clock() + DELIVERY_SECONDS
 
     def learn(self, found: Mapping[str, Reference]) -> None:
         """Take in what the fetcher found out, by ARN."""
@@ -72,6 +82,8 @@ class Profiles:
         if self._clock() < self._unresolved.get(profile.arn, float("-inf")):
             return UNRESOLVED
         found = self._stored(profile) or self._asked(profile)
+        if found is None:
+            return UNRESOLVED
         if len(self._known) + len(self._unresolved) >= MAX_REMEMBERED:
             self._known.clear()
             self._unresolved.clear()
@@ -82,7 +94,7 @@ class Profiles:
         return found
 
     def _stored(self, profile: ApplicationProfile) -> Reference | None:
-        if self._table is None or not self._state:
+        if self._table is None or not self._state or self._late():
             return None
         try:
             return state.read_profile(self._table, clients.state(), profile.arn)
@@ -91,15 +103,16 @@ class Profiles:
             self._state.failed(error)
             return None
 
-    def _asked(self, profile: ApplicationProfile) -> Reference | OutOfScope:
-        if not self._bedrock:
-            return UNRESOLVED
+    def _asked(self, profile: ApplicationProfile) -> Reference | OutOfScope | None:
+        """Return what Bedrock says, or None if it does not answer."""
+        if not self._bedrock or self._late():
+            return None
         try:
             found = ask_bedrock(profile, clients.bedrock())
         except Exception as error:  # noqa: BLE001 - whatever it is, metrics must flow; counted as out of scope
             _warn("application profile could not be resolved", profile, error)
             self._bedrock.failed(error)
-            return UNRESOLVED
+            return UNRESOLVED if self._bedrock else None
         if isinstance(found, OutOfScope):
             _warn("application profile could not be resolved: it does not stand for one model", profile)
             return found
@@ -110,6 +123,9 @@ class Profiles:
                 _warn("the state table could not keep an application profile", profile, error)
                 self._state.failed(error)
         return found
+
+    def _late(self) -> bool:
+        return self._clock() >= self._until
 
 
 def _warn(message: str, profile: ApplicationProfile, error: Exception | None = None) -> None:

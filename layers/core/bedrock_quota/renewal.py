@@ -19,6 +19,9 @@ from bedrock_quota.snapshots import Snapshot, Stored
 ATTEMPTS = 3
 """Fetches before another one is let win for good."""
 
+MAX_UNTOLD = 500
+"""Sentences kept for people who could not be told: the snapshot must fit one item."""
+
 
 class Shelf(msgspec.Struct, frozen=True):
     """Where the snapshot is kept. Both raise if they cannot be done; `write` takes the version it comes after.
@@ -51,7 +54,7 @@ def renew(
         fetched = fetching.fetch(sources, registry, stored.snapshot, always, now)
         if stored.unreadable is not None:
             fetched = _with_problem(fetched, f"the last snapshot was no use and is replaced: {stored.unreadable}")
-        untold = (*(stored.snapshot.untold if stored.snapshot else ()), *fetched.notices)
+        untold = (*(stored.snapshot.untold if stored.snapshot else ()), *fetched.notices)[:MAX_UNTOLD]
         try:
             shelf.write(msgspec.structs.replace(fetched.snapshot, untold=untold), stored.version)
         except OutdatedError:

@@ -17,6 +17,9 @@ _logger = logging.getLogger(__name__)
 REFRESH_SECONDS = 180
 """How long a container goes on with the snapshot it has."""
 
+RETRY_SECONDS = 20
+"""How long it goes on after one could not be read."""
+
 
 class Snapshot(msgspec.Struct, frozen=True):
     """What was known at one fetch. `fetched_at` is when the quotas were last listed whole.
@@ -47,7 +50,7 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 class Snapshots:
-    """The latest snapshot that could be read. A failed read is logged and tried again after the same time."""
+    """The latest snapshot that could be read. A failed read is logged and tried again a little later."""
 
     def __init__(self, read: Callable[[], Snapshot | None], clock: Callable[[], float] = time.monotonic) -> None:
         self._read, self._clock = read, clock
@@ -62,6 +65,7 @@ class Snapshots:
             try:
                 self._latest = self._read() or self._latest
             except Exception as error:  # noqa: BLE001 - whatever it is, metrics must flow; logged, and shown by the age
+                self._next_read = self._clock() + RETRY_SECONDS
                 _logger.warning(
                     "the quota snapshot could not be read; going on with the last one, if any",
                     extra={"error": f"{type(error).__name__}: {error}"},

@@ -1,0 +1,228 @@
+"""The processor killed in the middle, and twice at once: what becomes of the delivery.
+
+Lambda's own Runtime Interface Emulator, as AWS SAM CLI ships it, runs the built function with Lambda's own runtime: it
+ends it at its timeout as Lambda does, and starts another when one is gone.
+"""
+
+import importlib.util
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import samcli
+from test_stack import Metric, converse, record
+
+from localaws.deployment import ENDPOINT_SETTINGS, architecture_of
+from localaws.edge import Edge, Fault
+from localaws.instance import CHECKOUT, Instance
+from localaws.state import Ports
+from quota_monitor import events
+
+NAME = "killed"
+MODEL = "mistral.mistral-7b-instruct-v0:2"
+TIMEOUT_SECONDS = 4
+"""In place of the processor's 60: an unfinished delivery is refused for as long as the function could still run."""
+
+RIE = Path(samcli.__file__).parent / "local" / "rapid" / f"aws-lambda-rie-{architecture_of(platform.machine())}"
+
+
+class Runtime:
+    """The processor under the emulator, and what it has printed."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+        self.process, self.log = process, log
+        self._url = f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
+
+    def invoke(self, event: object) -> str:
+        request = urllib.request.Request(self._url, data=json.dumps(event).encode())  # noqa: S310 - the emulator's
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with direct.open(request, timeout=60) as answer:
+                return str(answer.read().decode())
+        except urllib.error.HTTPError as failed:  # 502, where the runtime has ended
+            return str(failed.read().decode())
+
+    def kill(self) -> None:
+        """End the runtime, as the kernel does where memory runs out; the emulator stays."""
+        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
+        (child,) = [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+        os.kill(child, signal.SIGKILL)
+
+    def reserved(self) -> list[int]:
+        """The reserved tokens of every metric line printed so far."""
+        lines = [json.loads(line) for line in self.log.read_text().splitlines() if '"ReservedTokens"' in line]
+        return [value for line in lines for value in line["ReservedTokens"]]
+
+
+@pytest.fixture(scope="module")
+def runtime(
+    local: Instance, edge: Edge, resource: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Runtime]:
+    if importlib.util.find_spec("awslambdaric") is None:
+        pytest.skip("nothing was killed: Lambda's runtime is not there for this system or Python")
+    functions = local.session().client("lambda")
+    of = functions.get_function_configuration(FunctionName=resource("MetricProcessorFunction"))
+    build = local.directory / "build"
+    ports, log = Ports.free(), tmp_path_factory.mktemp("rie") / "log"
+    environment = {
+        "PATH": os.environ["PATH"],
+        **local.account.credentials(),
+        **of["Environment"]["Variables"],
+        **dict.fromkeys(ENDPOINT_SETTINGS, f"{edge.url}/{NAME}"),
+        "PYTHONPATH": os.pathsep.join(str(build / layer / "python") for layer in ("CoreLayer", "DependenciesLayer")),
+        "AWS_LAMBDA_FUNCTION_NAME": NAME,
+        "AWS_LAMBDA_FUNCTION_TIMEOUT": str(TIMEOUT_SECONDS),
+    }
+    addresses = (
+        *("--runtime-interface-emulator-address", f"127.0.0.1:{ports.emulator}"),
+        *("--runtime-api-address", f"127.0.0.1:{ports.sidecar}"),
+    )
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [RIE, *addresses, sys.executable, "-m", "awslambdaric", of["Handler"]],
+            cwd=CHECKOUT / "functions" / "metric_processor",
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    made = Runtime(process, ports.emulator, log)
+    try:
+        wait_for(lambda: answers(made))
+        yield made
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def answers(runtime: Runtime) -> bool:
+    try:
+        return "is not gzip" in runtime.invoke({"awslogs": {"data": "AAAA"}})
+    except urllib.error.URLError:
+        return False
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def in_progress(local: Instance, resource: Callable[[str], str]) -> Callable[[], int]:
+    """How many deliveries the state table has as begun and not ended."""
+    table, client = resource("StateTable"), local.session().client("dynamodb")
+
+    def count() -> int:
+        items = client.scan(TableName=table)["Items"]
+        return sum(item.get("status") == {"S": "INPROGRESS"} for item in items)
+
+    return count
+
+
+def delivery(local: Instance, name: str, at: datetime, reserved: int) -> dict[str, Any]:
+    """One call that reserves so much, through an application profile that nobody has asked Bedrock about."""
+    source = f"arn:aws:bedrock:us-east-1::foundation-model/{MODEL}"
+    bedrock = local.session().client("bedrock")
+    made = bedrock.create_inference_profile(inferenceProfileName=name, modelSource={"copyFrom": source})
+    call = record(at, made["inferenceProfileArn"], body=converse(reserved - 1), tokens=(1, 1))
+    return events.delivery([json.dumps(call)])
+
+
+def test_killed_in_mid_delivery(
+    runtime: Runtime, local: Instance, edge: Edge, minute: datetime, in_progress: Callable[[], int]
+) -> None:
+    # given a processor that has begun a delivery and waits for Bedrock
+    event = delivery(local, "killed-in-the-middle", minute, 1_001)
+    before = in_progress()
+    with ThreadPoolExecutor() as pool, edge.failing(Fault.HANGING, "bedrock", function=NAME):
+        answer = pool.submit(runtime.invoke, event)
+        wait_for(lambda: in_progress() > before)
+        # when it is killed
+        runtime.kill()
+        assert "Runtime.ExitError" in answer.result()
+    # then nothing of it was written, and nobody else takes it on before the killed one would have ended
+    assert 1_001 not in runtime.reserved()
+    assert "IdempotencyAlreadyInProgressError" in runtime.invoke(event)
+    time.sleep(TIMEOUT_SECONDS)
+    # and after that, the redelivery is processed, once
+    assert json.loads(runtime.invoke(event)) == {"received": 1, "processed": 1}
+    assert json.loads(runtime.invoke(event)) == {"received": 1, "processed": 1}
+    assert runtime.reserved().count(1_001) == 1
+    assert in_progress() == before
+
+
+def test_killed_at_its_timeout(runtime: Runtime, local: Instance, edge: Edge, minute: datetime) -> None:
+    # given a processor that takes longer than it may
+    event = delivery(local, "killed-at-timeout", minute, 1_002)
+    with edge.failing(Fault.HANGING, "bedrock", function=NAME), edge.failing(Fault.SLOW, "dynamodb", function=NAME):
+        # when its time is over
+        assert runtime.invoke(event) == f"Task timed out after {TIMEOUT_SECONDS}.00 seconds"
+    # then nothing was written, and the redelivery is processed, once
+    assert 1_002 not in runtime.reserved()
+    time.sleep(0.1)
+    assert json.loads(runtime.invoke(event)) == {"received": 1, "processed": 1}
+    assert json.loads(runtime.invoke(event)) == {"received": 1, "processed": 1}
+    assert runtime.reserved().count(1_002) == 1
+
+
+def test_killed_between_writing_and_noting_so(runtime: Runtime, local: Instance, edge: Edge, minute: datetime) -> None:
+    # given a processor that has written its lines and waits for the state table to note so
+    event = delivery(local, "killed-after-writing", minute, 1_003)
+    with ThreadPoolExecutor() as pool, edge.failing(Fault.HANGING, "dynamodb", operation="UpdateItem", function=NAME):
+        answer = pool.submit(runtime.invoke, event)
+        wait_for(lambda: 1_003 in runtime.reserved())
+        # when it is killed
+        runtime.kill()
+        assert "Runtime.ExitError" in answer.result()
+    time.sleep(TIMEOUT_SECONDS)
+    # then it counts a second time, as docs/limits.md says, and not a third
+    assert json.loads(runtime.invoke(event)) == {"received": 1, "processed": 1}
+    assert json.loads(runtime.invoke(event)) == {"received": 1, "processed": 1}
+    assert runtime.reserved().count(1_003) == 2
+
+
+def test_one_delivery_in_two_containers_at_once(  # noqa: PLR0917 - fixtures
+    local: Instance,
+    edge: Edge,
+    metric: Metric,
+    minute: datetime,
+    resource: Callable[[str], str],
+    in_progress: Callable[[], int],
+) -> None:
+    # given a container that is at work on a delivery
+    at = minute + timedelta(minutes=62)
+    event = delivery(local, "twice-at-once", at, 1_004)
+    function, functions = resource("MetricProcessorFunction"), local.session().client("lambda")
+
+    def invoke() -> Any:
+        return functions.invoke(FunctionName=function, Payload=json.dumps(event))
+
+    before = in_progress()
+    with ThreadPoolExecutor() as pool:
+        with edge.failing(Fault.HANGING, "bedrock", operation="GetInferenceProfile"):
+            first = pool.submit(invoke)
+            wait_for(lambda: in_progress() > before)
+            # when it is delivered to another one
+            second = invoke()
+        # then that one fails, for Lambda to come back later, and the first one goes on
+        assert second["FunctionError"] == "Unhandled"
+        assert json.loads(second["Payload"].read())["errorType"] == "Runtime.HandlerError"
+        assert "FunctionError" not in first.result()
+    third = invoke()
+    local.drain()
+    # and when Lambda comes back, it was processed once
+    assert json.loads(third["Payload"].read()) == {"received": 1, "processed": 1}
+    assert metric("ReservedTokens", MODEL, "regional")[at] == 1_004
