@@ -110,6 +110,7 @@ def test_no_text_of_a_body_is_kept() -> None:
     ],
 )
 def test_permissions_line(line: str, is_one: bool) -> None:
+    assert records.is_permissions_line(line) is is_one
     assert records.is_permissions_line(line.encode()) is is_one
 
 

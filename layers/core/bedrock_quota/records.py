@@ -21,7 +21,7 @@ MAX_COUNT = 100_000_000
 Tokens = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
-PERMISSIONS_LINE = b"Permissions are correctly set for Amazon Bedrock logs"
+PERMISSIONS_LINE = "Permissions are correctly set for Amazon Bedrock logs"
 """Begins the plain-text event that Bedrock writes first into a fresh log group."""
 
 SCHEMA_TYPE = "ModelInvocationLog"
@@ -109,9 +109,11 @@ def with_body(record: Record, body: RequestBody) -> Record:
     return msgspec.structs.replace(record, input=msgspec.structs.replace(record.input, body=body))
 
 
-def is_permissions_line(message: bytes) -> bool:
-    """Whether this log event is Bedrock's note to a fresh log group and not a record."""
-    return message.startswith(PERMISSIONS_LINE)
+def is_permissions_line(message: bytes | str) -> bool:
+    """Whether this log event is Bedrock's note to a fresh log group and not a record; bytes are UTF-8."""
+    if isinstance(message, str):
+        return message.startswith(PERMISSIONS_LINE)
+    return message.startswith(PERMISSIONS_LINE.encode())
 
 
 def read(message: bytes | str) -> Record:

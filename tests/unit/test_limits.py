@@ -1,0 +1,72 @@
+"""The bounds that docs/limits.md gives for input are the code's; other tests hold the code to each of them."""
+
+import pytest
+from conftest import ROOT
+from records import SONNET
+
+from bedrock_quota import accounts, bodies, callers, delivery, model_ids, records
+from bedrock_quota.errors import RecordError
+from bedrock_quota.model_ids import OutOfScope, Reference
+
+ROWS = [line for line in (ROOT / "docs" / "limits.md").read_text().splitlines() if line.startswith("| ")]
+MIB = 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("bound", "value"),
+    [
+        # test_delivery, test_memory, test_hostile_input
+        (
+            "inflated size of a delivery",
+            f"{delivery.MAX_INFLATED_BYTES // MIB} MiB, {delivery.MAX_LOG_EVENTS:,} log events",
+        ),
+        # test_hostile_input: of 1 MiB it is read, of one byte more refused
+        ("size of a record", f"{delivery.MAX_MESSAGE_BYTES // MIB} MiB, the largest log event there is"),
+        # below
+        ("`modelId`", "2,048 characters, of them 256 of the model"),
+        # test_accounts: a second more is refused
+        (
+            "age of a record",
+            f"{accounts.OLDEST_SECONDS // 86_400} days; {accounts.NEWEST_SECONDS // 3_600} hours ahead",
+        ),
+        # test_records: one more is refused
+        ("tokens of one call", f"{records.MAX_COUNT:,}"),
+        # test_callers: one more is cut
+        ("caller, tag values on a metric line", f"{callers.MAX_LABEL} characters, printable ASCII"),
+        # test_settings: 17 are refused
+        ("`requestMetadata` keys on a metric line", "16, named by a parameter"),
+        # test_bodies, and below
+        (
+            "request body in S3",
+            f"{bodies.MAX_BODY_BYTES // MIB} MiB inflated, of odd JSON {delivery.MAX_MESSAGE_BYTES // MIB} MiB; "
+            f"{bodies.AT_A_TIME} at a time, {bodies.SECONDS:.0f} seconds a delivery",
+        ),
+    ],
+)
+def test_bound_in_the_docs_is_the_codes(bound: str, value: str) -> None:
+    (row,) = [row for row in ROWS if row.startswith(f"| {bound} |")]
+
+    assert row.split(" | ")[1] == value
+
+
+def test_longest_model_id_and_arn_that_are_read() -> None:
+    def parsed(text: str) -> type:
+        return type(model_ids.parse(text, {"anthropic"}))
+
+    beginning, end = "arn:aws:bedrock:", f"::foundation-model/{SONNET}"
+    room = 2_048 - len(beginning) - len(end)
+
+    assert [parsed("a." + "b" * 254), parsed("a." + "b" * 255)] == [Reference, OutOfScope]
+    assert [parsed(beginning + "r" * room + end), parsed(beginning + "r" * (room + 1) + end)] == [Reference, OutOfScope]
+
+
+def test_odd_body_is_read_up_to_1_mib_and_any_other_beyond() -> None:
+    def body(limit: str, size: int) -> bytes:
+        text = f'{{"max_tokens": {limit}, "prompt": ""}}'
+        return text.replace('""', '"' + "x" * (size - len(text)) + '"').encode()
+
+    assert len(body("5.0", MIB)) == MIB
+    assert records.read_body(body("5.0", MIB)).max_tokens == 5
+    assert records.read_body(body("5", MIB + 1)).max_tokens == 5
+    with pytest.raises(RecordError, match="too_large"):
+        records.read_body(body('"5"', MIB + 1))
