@@ -8,7 +8,7 @@ CHECKOV_VERSION := 3.3.30
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check checkov format lock events bench memory fuzz soak clean
+.PHONY: help setup demo test check checkov format lock events bench memory fuzz soak screenshots clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -62,6 +62,12 @@ fuzz: setup ## Fuzz what reads input, SECONDS for each target (60); Linux on x86
 
 soak: setup ## Send a million records of all fates through the deployed stack; 30 minutes
 	SOAK_RECORDS=1000000 $(BIN)/pytest -q -s -p no:randomly tests/e2e/test_soak.py
+
+screenshots: setup ## Take the README's picture of the dashboard after a demo; needs chromium
+	$(BIN)/quota-monitor demo
+	chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking \
+		--disable-component-update --disable-sync --hide-scrollbars --window-size=1600,2560 --virtual-time-budget=20000 \
+		--screenshot=docs/images/dashboard.png "$$($(BIN)/quota-monitor local dashboard)?model=anthropic.claude-sonnet-4-6&endpoint=cross-region"
 
 clean: ## Remove what was made here
 	rm -rf .venv .aws-sam .localaws .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz

@@ -78,6 +78,21 @@ def down(directory: Path) -> None:
     console.print("AWS on this machine is down." if ran else "Nothing ran.")
 
 
+@local.command()
+@_state
+def dashboard(directory: Path) -> None:
+    """Print the address at which the deployed dashboard is drawn."""
+    with explained():
+        found = instance.status(directory).instance
+    if found is None:
+        raise click.ClickException("nothing runs; start it with `quota-monitor local up`")
+    click.echo(_dashboard_url(found))
+
+
+def _dashboard_url(running: instance.Instance) -> str:
+    return f"{running.preview_url}/dashboards/{running.outputs['DashboardName']}"
+
+
 @contextmanager
 def explained() -> Iterator[None]:
     """Errors the user can do something about as a message instead of a traceback."""
@@ -119,10 +134,9 @@ def show(running: instance.Instance) -> None:
         console.print(f"{name:<{width}}  {value}", markup=False, soft_wrap=True)
     for name, reason in running.left_out.items():
         console.print(f"left out on this machine: {name} ({reason})", style="dim", markup=False)
-    dashboard = running.outputs.get("DashboardName")
-    if dashboard is not None:
+    if "DashboardName" in running.outputs:
         console.print("\nThe dashboard, drawn on this machine:\n", style="bold")
-        console.print(f"  {running.preview_url}/dashboards/{dashboard}", markup=False, soft_wrap=True)
+        console.print(f"  {_dashboard_url(running)}", markup=False, soft_wrap=True)
     config = shlex.quote(_short(running.cli_config))
     console.print("\nWith the AWS CLI, or any SDK:\n", style="bold")
     console.print(f"  export AWS_CONFIG_FILE={config} AWS_PROFILE=local", markup=False, soft_wrap=True)
