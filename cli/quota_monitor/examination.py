@@ -95,8 +95,8 @@ def examine(session: boto3.Session, stack_name: str, now: datetime) -> Signs:
 def _attempt(look: Callable[[], Value]) -> Value | Unread:
     try:
         return look()
-    except (BotoCoreError, ClientError, zlib.error, msgspec.DecodeError) as error:
-        return Unread(str(error))
+    except (BotoCoreError, ClientError, zlib.error, msgspec.DecodeError, KeyError) as error:
+        return Unread(f"{type(error).__name__}: {error}")
 
 
 def _or_none(look: Callable[[], Value]) -> Value | None:

@@ -31,7 +31,8 @@ def show(stack_name: str, profile: str | None, region: str | None) -> None:
 
 @failed.command()
 @of_a_stack
-def replay(stack_name: str, profile: str | None, region: str | None) -> None:
+@click.option("--discard", is_flag=True, help="Delete deliveries of which records were refused again, too.")
+def replay(stack_name: str, profile: str | None, region: str | None, discard: bool) -> None:
     """Process them again, in order; what succeeds is deleted, what fails again stays."""
     console = Console(stderr=True, highlight=False)
     problems = []
@@ -41,7 +42,7 @@ def replay(stack_name: str, profile: str | None, region: str | None) -> None:
         kept = failed_deliveries.kept(session, where.bucket)
         with Progress(TextColumn("Replaying"), BarColumn(), MofNCompleteColumn(), console=console) as progress:
             task = progress.add_task("", total=len(kept))
-            for each in failed_deliveries.replay(session, where, kept):
+            for each in failed_deliveries.replay(session, where, kept, discard=discard):
                 progress.advance(task)
                 if each.problem:
                     problems.append(f"{each.key}: {each.problem}")

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
+from botocore.config import Config
 
 from bedrock_quota.errors import QuotaMonitorError
 
@@ -73,13 +74,18 @@ def kept(session: boto3.Session, bucket: str) -> list[FailedDelivery]:
     )
 
 
-def replay(session: boto3.Session, where: Place, deliveries: list[FailedDelivery]) -> Iterator[Replayed]:
+def replay(
+    session: boto3.Session, where: Place, deliveries: list[FailedDelivery], *, discard: bool = False
+) -> Iterator[Replayed]:
     """Have the processor process these deliveries, one after the other; delete each object when all of it is done.
 
-    What fails again stays. It can be interrupted and run again at any time: a delivery that was processed but not yet
-    deleted is known as a duplicate. Raises what botocore raises.
+    What fails again stays, and so does a delivery of which records were refused, say for their age, unless they are to
+    be discarded. It can be interrupted and run again: a delivery that was processed but not deleted is known as a
+    duplicate for as long as the bucket keeps it, where duplicates are detected. Raises what botocore raises.
     """
-    s3, functions = session.client("s3"), session.client("lambda")
+    s3 = session.client("s3")
+    # As patient as the function may take, and never twice: the second would be a duplicate.
+    functions = session.client("lambda", config=Config(read_timeout=90, retries={"total_max_attempts": 1}))
     for each in deliveries:
         body = s3.get_object(Bucket=where.bucket, Key=each.key)["Body"].read()
         try:
@@ -91,8 +97,26 @@ def replay(session: boto3.Session, where: Place, deliveries: list[FailedDelivery
         if answer.get("FunctionError"):
             yield Replayed(each.key, _reason(answer["Payload"].read()))
             continue
+        refused = _refused(answer["Payload"].read())
+        if refused is None or (refused and not discard):
+            said = "nothing that can be read" if refused is None else f"that {refused} of its records were refused"
+            yield Replayed(each.key, f"was processed, and the processor answered {said}; it stays")
+            continue
         s3.delete_object(Bucket=where.bucket, Key=each.key)
         yield Replayed(each.key)
+
+
+class _Result(msgspec.Struct, frozen=True):
+    received: int
+    rejected: int = 0
+
+
+def _refused(payload: bytes) -> int | None:
+    """Return how many records the processor refused, or None for an answer that is not its own."""
+    try:
+        return msgspec.json.decode(payload, type=_Result).rejected
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 class _Failure(msgspec.Struct, frozen=True, rename="camel"):

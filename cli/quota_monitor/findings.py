@@ -151,7 +151,8 @@ def _log_group(where: str, _now: datetime, stack: Stack, found: LogGroup | None)
             Status.PROBLEM,
             where,
             f"{name} is gone, and the subscription with it",
-            f"make it again, and look again for the subscription: aws logs create-log-group --log-group-name {name}",
+            f"make it again, and look again for the subscription: aws logs create-log-group --log-group-name {name}, "
+            f"and aws logs put-retention-policy --log-group-name {name} --retention-in-days 30",
         )
     elif found.log_class != "STANDARD":
         yield Finding(
@@ -296,7 +297,8 @@ def _metric_lines(where: str, _now: datetime, found: dict[str, bool]) -> Finding
                 Status.PROBLEM,
                 where,
                 f"{name} is gone, and with it every metric that is written there",
-                f"make it again: aws logs create-log-group --log-group-name {name}",
+                f"make it again: aws logs create-log-group --log-group-name {name}, "
+                f"and aws logs put-retention-policy --log-group-name {name} --retention-in-days 30",
             )
     if all(found.values()):
         yield Finding(Status.OK, where, "the functions' log groups are there")

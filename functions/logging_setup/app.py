@@ -40,5 +40,7 @@ def _act(event: Mapping[str, Any]) -> Mapping[str, str]:
         "LogGroupName": found.log_group,
         "Done": found.done,
         "LargeBodiesBucket": large.bucket if large else "",
-        "LargeBodies": f"{large.bucket}/{large.prefix}" if large else NOWHERE,
+        "LargeBodies": "/".join(filter(None, (large.bucket, large.prefix.strip("/"), "AWSLogs/")))
+        if large
+        else NOWHERE,
     }

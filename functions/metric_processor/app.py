@@ -44,7 +44,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     kept = container()
     received = delivery.decode(event)
     now = _now(received)
-    if kept.deliveries is None:
+    if kept.deliveries is None or received.is_control:  # every control message is like every other
         return _process(kept, received, now, checked=True)
     once = kept.deliveries.once(received, context, lambda checked: _process(kept, received, now, checked=checked))
     if once.duplicate:
@@ -76,7 +76,8 @@ def _process(kept: Container, received: Delivery, now: datetime, *, checked: boo
         )
     _write(outcome.lines)
     kept.seen.remember(received)
-    return {"received": outcome.received, "processed": outcome.processed}
+    counts = {"received": outcome.received, "processed": outcome.processed}
+    return {**counts, "rejected": len(outcome.rejected)} if outcome.rejected else counts
 
 
 LINES_AT_A_TIME = 256

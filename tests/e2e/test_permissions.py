@@ -115,11 +115,11 @@ def everything_used(  # noqa: PLR0917 - fixtures
         inferenceProfileName="permissions", modelSource={"copyFrom": source}
     )["inferenceProfileArn"]
     session.client("s3").put_object(
-        Bucket=large_bodies, Key="large/permissions.json.gz", Body=gzip.compress(json.dumps(converse(5)).encode())
+        Bucket=large_bodies, Key="AWSLogs/permissions.json.gz", Body=gzip.compress(json.dumps(converse(5)).encode())
     )
     late = minute + timedelta(minutes=60)
     large = record(late, "amazon.nova-micro-v1:0", tokens=(1, 1))
-    large["input"]["inputBodyS3Path"] = f"s3://{large_bodies}/large/permissions.json.gz"
+    large["input"]["inputBodyS3Path"] = f"s3://{large_bodies}/AWSLogs/permissions.json.gz"
     deliver([record(late, profile, body=converse(1), tokens=(1, 1)), large])
     # the fetcher: AWS's own metrics, for the rate it applies
     session.client("cloudwatch").put_metric_data(

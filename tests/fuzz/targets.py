@@ -211,7 +211,7 @@ class _Bucket:
         self._held = held
         self.deleted: list[str] = []
 
-    def client(self, _name: str) -> "_Bucket":
+    def client(self, _name: str, **_config: object) -> "_Bucket":
         return self
 
     def get_object(self, **_of: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from botocore.exceptions import EndpointConnectionError
 from moto import mock_aws
 from records import log_event
 
+from bedrock_quota import duplicates, seen_events
 from bedrock_quota.delivery import Delivery
 from bedrock_quota.duplicates import Once, ProcessedDeliveries
 
@@ -122,3 +123,18 @@ def test_a_failure_is_raised_even_if_the_state_table_cannot_forget_it() -> None:
     with pytest.raises(RuntimeError, match="broken"):
         without("delete_item").once(delivery("a"), CONTEXT, work)
     assert work.checked == [True]
+
+
+def test_events_without_ids_are_told_apart_by_their_text(deliveries: ProcessedDeliveries) -> None:
+    def of(*texts: str) -> Delivery:
+        return Delivery("DATA_MESSAGE", tuple(log_event(text) for text in texts))
+
+    work = Work()
+    assert not deliveries.once(of("one"), CONTEXT, work).duplicate
+    assert not deliveries.once(of("two"), CONTEXT, work).duplicate
+    assert deliveries.once(of("one"), CONTEXT, work).duplicate
+
+
+def test_a_delivery_is_remembered_for_as_long_as_a_failed_one_is_kept_and_a_day_more() -> None:
+    assert duplicates.REMEMBERED_SECONDS == 15 * 86_400
+    assert seen_events.REMEMBERED_EVENTS == 20_000

@@ -17,14 +17,15 @@ class Account:
         self._held, self._answer = held, answer
         self.deleted: list[str] = []
 
-    def client(self, _name: str) -> Any:
+    def client(self, _name: str, **_config: Any) -> Any:
         return self
 
     def get_object(self, **_of: str) -> dict[str, Any]:
         return {"Body": io.BytesIO(self._held)}
 
     def invoke(self, **_of: object) -> dict[str, Any]:
-        return {"FunctionError": "Unhandled", "Payload": io.BytesIO(self._answer)}
+        failed = {} if self._answer.startswith(b'{"received"') else {"FunctionError": "Unhandled"}
+        return {**failed, "Payload": io.BytesIO(self._answer)}
 
     def delete_object(self, Key: str, **_of: str) -> None:  # noqa: N803 - boto3's name
         self.deleted.append(Key)
@@ -66,3 +67,25 @@ def test_object_that_is_no_record_of_an_invocation_stays(held: bytes) -> None:
 )
 def test_whatever_the_function_answers_the_object_stays_with_its_problem(answer: bytes, problem: str) -> None:
     assert replayed(b'{"requestPayload": {}}', answer) == Replayed("key", problem)
+
+
+@pytest.mark.parametrize(
+    ("answer", "discard", "deleted"),
+    [
+        (b'{"received": 9, "processed": 9}', False, True),
+        (b'{"received": 9, "processed": 0}', False, True),  # out of scope or failed calls, all counted
+        (b'{"received": 9, "processed": 0, "rejected": 9}', False, False),
+        (b'{"received": 9, "processed": 8, "rejected": 1}', True, True),
+        (b'{"received": ', True, False),
+    ],
+)
+def test_object_goes_only_when_none_of_its_records_was_refused(answer: bytes, discard: bool, deleted: bool) -> None:
+    account: Any = Account(b'{"requestPayload": {}}', answer)
+    delivery = FailedDelivery("key", 1, datetime(2026, 11, 23, tzinfo=UTC))
+
+    (found,) = failed_deliveries.replay(account, Place("bucket", "function"), [delivery], discard=discard)
+
+    assert (found.problem is None) is deleted
+    assert bool(account.deleted) is deleted
+    if b"rejected" in answer and not deleted:
+        assert "9 of its records were refused" in str(found.problem)

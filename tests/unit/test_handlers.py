@@ -110,7 +110,7 @@ def test_processor_prints_metric_lines_and_counts(load: Load, printed: Printed, 
 
     answer = load("metric_processor").handler(event_of(entries), None)
 
-    assert answer == {"received": 3, "processed": 2}
+    assert answer == {"received": 3, "processed": 2, "rejected": 1}
     lines = printed()
     *calls, health = metrics(lines, read_line)
     assert sum(sum(line["ConsumedTokens"]) for line in calls) == 400  # twice 100 + 5 × 20
@@ -278,7 +278,7 @@ def test_processor_takes_the_time_of_a_recorded_delivery_on_one_machine_only(
     function = load("metric_processor")
     monkeypatch.setattr(function, "datetime", LaterDatetime)
 
-    assert function.handler(event_of([converse()]), None) == {"received": 1, "processed": 0}
+    assert function.handler(event_of([converse()]), None) == {"received": 1, "processed": 0, "rejected": 1}
     monkeypatch.setenv("AWS_SAM_LOCAL", "true")
     assert function.handler(event_of([converse()]), None) == {"received": 1, "processed": 1}
     assert [line["reason"] for line in printed() if "reason" in line] == ["too_old"]

@@ -9,6 +9,7 @@ from records import (
     EMBEDDING,
     MINUTE,
     NOVA,
+    NOW,
     PROFILE_ARN,
     SONNET,
     TITAN,
@@ -18,6 +19,7 @@ from records import (
     converse,
     failed,
     invoke,
+    log_event,
     message,
     metadata_only,
 )
@@ -25,6 +27,7 @@ from records import (
 from bedrock_quota import model_ids, processing
 from bedrock_quota.accounts import Accounts
 from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.delivery import Delivery
 from bedrock_quota.model_ids import Reference
 from bedrock_quota.processing import Outcome
 from bedrock_quota.quotas import BucketQuota
@@ -399,3 +402,14 @@ def test_nothing_is_said_of_tests_where_there_are_none(process: Process, read_li
     almost = converse(f"us.{model_ids.ALARM_TEST}")
 
     assert "AlarmTests" not in health_of(process([converse(), almost]), read_line)
+
+
+def test_an_event_that_is_twice_in_one_delivery_counts_once(accounts: Accounts) -> None:
+    event, other = (log_event(message(converse()), event_id) for event_id in ("1", "2"))
+    without = log_event(message(converse()), "")
+
+    outcome = processing.process(
+        Delivery("DATA_MESSAGE", (event, event, other, without, without)), accounts, quotas=None, namespace="N", now=NOW
+    )
+
+    assert (outcome.received, outcome.processed, outcome.ignored) == (5, 4, 1)

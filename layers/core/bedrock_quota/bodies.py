@@ -7,6 +7,8 @@ response bodies of up to 100 KB are in the log; larger ones go to `largeDataDeli
 from __future__ import annotations
 
 import logging
+import math
+import time
 import zlib
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -49,7 +51,8 @@ def fetch(paths: Collection[str], bucket: str) -> Mapping[str, RequestBody]:
         _logger.warning("there is no S3 to read large request bodies from", extra={"error": type(unmade).__name__})
         return {}
     pool = ThreadPoolExecutor(max_workers=AT_A_TIME)
-    reads = {path: pool.submit(read, path, bucket, client) for path in paths}
+    deadline = time.monotonic() + SECONDS
+    reads = {path: pool.submit(read, path, bucket, client, deadline) for path in paths}
     wait(reads.values(), timeout=SECONDS)
     pool.shutdown(wait=False, cancel_futures=True)
     found = {}
@@ -67,11 +70,11 @@ def fetch(paths: Collection[str], bucket: str) -> Mapping[str, RequestBody]:
     return found
 
 
-def read(path: str, bucket: str, client: S3Client) -> RequestBody:
-    """Read one body, gunzipping as it comes.
+def read(path: str, bucket: str, client: S3Client, deadline: float = math.inf) -> RequestBody:
+    """Read one body, gunzipping as it comes, until `deadline` on the monotonic clock: nothing goes on behind it.
 
-    Raises `BodyError` for another bucket, for what is no gzip or no JSON object, and for one that inflates to more than
-    `MAX_BODY_BYTES`; and what botocore raises.
+    Raises `BodyError` for another bucket, for what is no gzip or no JSON object, for one that inflates to more than
+    `MAX_BODY_BYTES`, and for one that is too slow; and what botocore raises.
     """
     named, _, key = path.removeprefix("s3://").partition("/")
     if named != bucket or not key or not path.startswith("s3://"):
@@ -80,6 +83,8 @@ def read(path: str, bucket: str, client: S3Client) -> RequestBody:
     inflated = bytearray()
     with closing(client.get_object(Bucket=bucket, Key=key)["Body"]) as stream:
         for chunk in stream.iter_chunks(_CHUNK_BYTES):
+            if time.monotonic() > deadline:
+                raise BodyError("too_slow")
             try:
                 inflated += inflater.decompress(chunk, MAX_BODY_BYTES + 1 - len(inflated))
             except zlib.error as error:

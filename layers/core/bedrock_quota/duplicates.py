@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-REMEMBERED_SECONDS = 26 * 3600
-"""CloudWatch Logs tries a delivery again for up to 24 hours; two more for the clocks."""
+REMEMBERED_SECONDS = 15 * 24 * 3600
+"""CloudWatch Logs tries a delivery again for up to 24 hours; failed ones are kept, and may be replayed, for 14 days."""
 
 Result = dict[str, Any]
 
@@ -116,4 +116,9 @@ class ProcessedDeliveries:
 
 
 def _digest(events: Sequence[LogEvent]) -> str:
-    return hashlib.sha256("\n".join(event.id for event in events).encode()).hexdigest()
+    """Return what a delivery is known by: the ids of its events, or the text of one that has none."""
+    digest = hashlib.sha256()
+    for event in events:
+        digest.update(event.id.encode() if event.id else hashlib.sha256(event.message).digest())
+        digest.update(b"\n")
+    return digest.hexdigest()

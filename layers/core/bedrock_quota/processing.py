@@ -122,11 +122,14 @@ def _read(
 ) -> _Entries:
     entries = _Entries()
     waiting: deque[Record] = deque()
+    met: set[str] = set()
     for event in delivery.log_events:
-        if event.id in seen:
+        if event.id and (event.id in seen or event.id in met):
             entries.duplicates += 1
             entries.ignored += 1
-        elif delivery.is_control or records.is_permissions_line(event.message):
+            continue
+        met.add(event.id)
+        if delivery.is_control or records.is_permissions_line(event.message):
             entries.ignored += 1
         else:
             try:
