@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from conftest import strictly_read
+from metric_lines import strictly_read
 from records import NOW, SONNET, converse, log_event, message
 
 from bedrock_quota import callers, delivery, max_tokens, model_ids, overrides, processing, quotas, records

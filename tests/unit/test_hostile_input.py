@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import strictly_read
 from invariants import SECRET, TAG, both_ways_agree, delivery_is_processed, utf8
+from metric_lines import strictly_read
 from records import (
     ACCOUNT,
     MINUTE,
