@@ -16,13 +16,14 @@ LOG_STREAM = "aws/bedrock/modelinvocations"
 PROCESSOR_LOG = "/aws/lambda/quota-e2e-metric-processor"
 
 
-@pytest.hookimpl(trylast=True)  # after pytest-randomly
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Run all end-to-end tests in one process: they share one emulator. What looks back at all others runs last."""
-    for item in items:
+    for item in items:  # before pytest-xdist looks at the marks
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("e2e"))
-    items.sort(key=lambda item: item.path.name == "test_permissions.py")
+    yield
+    items.sort(key=lambda item: item.path.name == "test_permissions.py")  # after pytest-randomly
 
 
 @pytest.fixture(scope="session")
