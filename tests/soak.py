@@ -9,7 +9,7 @@ import json
 import random
 from collections import Counter, deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -36,15 +36,6 @@ REPEATED_WITHIN = 3
 """A record comes again in one of so many next deliveries: within what one container remembers."""
 
 
-@dataclass
-class Sent:
-    """What was sent. `counted` are the records that must be in the sums; `fates` count every single one."""
-
-    fates: Counter[str] = field(default_factory=Counter)
-    duplicate_deliveries: int = 0
-    records: int = 0
-
-
 @dataclass(frozen=True)
 class Shipment:
     """One delivery: the event, and the records of it that must be summed up, once."""
@@ -64,6 +55,7 @@ def shipments(records: int, start: datetime, seed: int) -> Iterator[Shipment]:
     draw = random.Random(seed)
     recent: deque[Shipment] = deque(maxlen=REPEATED_WITHIN)
     repeated: list[tuple[str, str]] = []
+    alone: set[str] = set()
     number = 0
     while number < records:
         size = min(round(LARGEST ** draw.random()), records - number)
@@ -87,6 +79,10 @@ def shipments(records: int, start: datetime, seed: int) -> Iterator[Shipment]:
             if fate == "processed" and isinstance(record, dict):
                 counted.append(record)
         draw.shuffle(entries)
+        if len(entries) == 1 and entries[0][0] in alone:  # the repeated record came alone before: the same delivery
+            yield Shipment(_event(entries), 1, (), Counter(), again=True)
+            continue
+        alone.update(event_id for event_id, _ in entries if len(entries) == 1)
         shipment = Shipment(_event(entries), len(entries), tuple(counted), fates)
         repeated = draw.sample(entries, min(len(entries), 40))
         recent.append(shipment)
