@@ -18,12 +18,16 @@ PROCESSOR_LOG = "/aws/lambda/quota-e2e-metric-processor"
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Run all end-to-end tests in one process: they share one emulator. What looks back at all others runs last."""
+    """Run all end-to-end tests in one process: they share one emulator.
+
+    First the doctor, who must find nothing wrong before anything was; last what looks back at all others.
+    """
     for item in items:  # before pytest-xdist looks at the marks
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("e2e"))
     yield
-    items.sort(key=lambda item: item.path.name == "test_permissions.py")  # after pytest-randomly
+    order = {"test_doctor.py": 0, "test_permissions.py": 2}
+    items.sort(key=lambda item: order.get(item.path.name, 1))  # after pytest-randomly
 
 
 @pytest.fixture(scope="session")
