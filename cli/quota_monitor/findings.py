@@ -356,9 +356,7 @@ def _large_bodies(
     if large is None:
         yield Finding(Status.OK, where, "go nowhere: max_tokens of calls over 100 KB stays unknown (docs/limits.md)")
         return
-    # Bedrock writes below AWSLogs/, after the prefix if there is one, and no more than that is granted.
-    folder = "/".join(filter(None, (large.bucket, large.prefix.strip("/"), "AWSLogs")))
-    arn = f"arn:{stack.partition}:s3:::{folder}/"
+    arn = f"arn:{stack.partition}:s3:::{large.folder}"
     if not access.bucket_there:
         yield Finding(
             Status.PROBLEM,

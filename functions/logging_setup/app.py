@@ -40,7 +40,5 @@ def _act(event: Mapping[str, Any]) -> Mapping[str, str]:
         "LogGroupName": found.log_group,
         "Done": found.done,
         "LargeBodiesBucket": large.bucket if large else "",
-        "LargeBodies": "/".join(filter(None, (large.bucket, large.prefix.strip("/"), "AWSLogs/")))
-        if large
-        else NOWHERE,
+        "LargeBodies": large.folder if large else NOWHERE,
     }

@@ -353,3 +353,10 @@ def test_what_bears_the_stacks_role_is_the_stacks(configuration: dict[str, Any] 
 )
 def test_log_group_of_a_configuration(configuration: dict[str, Any] | None, group: str | None) -> None:
     assert invocation_logging.log_group_of(configuration) == group
+
+
+@pytest.mark.parametrize(
+    ("prefix", "folder"), [("", "b/AWSLogs/"), ("logs", "b/logs/AWSLogs/"), ("/logs/of/it/", "b/logs/of/it/AWSLogs/")]
+)
+def test_large_bodies_lie_below_the_prefix_if_there_is_one(prefix: str, folder: str) -> None:
+    assert LargeBodies("b", prefix).folder == folder

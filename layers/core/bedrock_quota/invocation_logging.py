@@ -48,6 +48,11 @@ class LargeBodies(msgspec.Struct, frozen=True):
     bucket: str
     prefix: str = ""
 
+    @property
+    def folder(self) -> str:
+        """Bucket and beginning of the keys that Bedrock writes: below `AWSLogs/`, after the prefix if there is one."""
+        return "/".join(filter(None, (self.bucket, self.prefix.strip("/"), "AWSLogs/")))
+
 
 class SetUp(msgspec.Struct, frozen=True):
     """The log group to read, a sentence that says what was done to have it, and where large bodies go, if anywhere."""
