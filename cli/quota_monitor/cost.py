@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -106,7 +107,8 @@ def cost(buckets: int, calls: int, calls_a_delivery: int, duplicate_detection: b
     Prices are us-east-1 list prices; the lines are those that the processor writes for invented calls.
     """
     use = Use(buckets, calls, calls_a_delivery, duplicate_detection)
-    items = list(bill(use, prices(), alarms(), line_bytes(calls_a_delivery)))
+    price = prices()
+    items = list(bill(use, price, alarms(), line_bytes(calls_a_delivery)))
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("a month")
     table.add_column("how it comes about", overflow="fold")
@@ -116,7 +118,8 @@ def cost(buckets: int, calls: int, calls_a_delivery: int, duplicate_detection: b
     table.add_row("[bold]all together[/]", "", f"[bold]{sum(item.dollars for item in items):,.2f}[/]")
     Console(highlight=False).print(table)
     click.echo(
-        "Not counted: Bedrock's own invocation log, if it is switched on for this: $0.50 a GB of prompts and answers."
+        "Not counted: Bedrock's own invocation log, if it is switched on for this: "
+        f"${price.log_gigabyte:.2f} a GB of prompts and answers."
     )
 
 
@@ -128,8 +131,10 @@ def prices() -> Prices:
 def alarms() -> Alarms:
     """Count the metrics that the template's alarms watch; a query without GROUP BY is taken to find one."""
     fixed = a_bucket = 0
-    for properties in _of_type("AWS::CloudWatch::Alarm"):
-        queries = properties.get("Metrics", [])
+    for resource in _resources().values():
+        if resource["Type"] != "AWS::CloudWatch::Alarm":
+            continue
+        queries = resource["Properties"].get("Metrics", [])
         if not queries:
             fixed += 1
         elif any("GROUP BY" in str(query.get("Expression")) for query in queries):
@@ -141,15 +146,14 @@ def alarms() -> Alarms:
 
 def memory_gigabytes() -> float:
     """Return the processor's memory in the template, in GB."""
-    template: Any = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))
-    return float(template["Resources"]["MetricProcessorFunction"]["Properties"]["MemorySize"]) / 1024
+    return float(_resources()["MetricProcessorFunction"]["Properties"]["MemorySize"]) / 1024
 
 
-def _of_type(resource_type: str) -> Iterator[Any]:
-    template: Any = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))
-    for resource in template["Resources"].values():
-        if resource["Type"] == resource_type:
-            yield resource["Properties"]
+@functools.cache
+def _resources() -> Mapping[str, Any]:
+    """Return the template's resources; to read it takes a good part of a second."""
+    found: Mapping[str, Any] = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))["Resources"]
+    return found
 
 
 def bill(use: Use, price: Prices, watched: Alarms, written: LineBytes) -> Iterator[Item]:
@@ -180,10 +184,11 @@ def bill(use: Use, price: Prices, watched: Alarms, written: LineBytes) -> Iterat
         deliveries * price.platform_log_bytes / GIGABYTE * price.log_gigabyte,
     )
     seconds = deliveries * price.delivery_seconds + use.calls * price.call_seconds
+    memory = memory_gigabytes()
     yield Item(
         "Lambda",
-        f"{deliveries:,.0f} invocations, {seconds:,.0f} s of {memory_gigabytes():g} GB",
-        deliveries / 1e6 * price.lambda_million_requests + seconds * memory_gigabytes() * price.lambda_gigabyte_second,
+        f"{deliveries:,.0f} invocations, {seconds:,.0f} s of {memory:g} GB",
+        deliveries / 1e6 * price.lambda_million_requests + seconds * memory * price.lambda_gigabyte_second,
     )
     if use.duplicate_detection:
         yield Item(
