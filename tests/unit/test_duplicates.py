@@ -138,3 +138,14 @@ def test_events_without_ids_are_told_apart_by_their_text(deliveries: ProcessedDe
 def test_a_delivery_is_remembered_for_as_long_as_a_failed_one_is_kept_and_a_day_more() -> None:
     assert duplicates.REMEMBERED_SECONDS == 15 * 86_400
     assert seen_events.REMEMBERED_EVENTS == 20_000
+
+
+def test_the_client_is_made_once_and_bears_no_more_with_each_delivery(deliveries: ProcessedDeliveries) -> None:
+    client = deliveries._connect()
+    made: list[object] = []
+    many = ProcessedDeliveries("state", lambda: made.append(client) or client)
+
+    for number in range(3):
+        assert not many.once(delivery(str(number)), CONTEXT, Work()).duplicate
+
+    assert len(made) == 1

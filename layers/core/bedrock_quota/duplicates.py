@@ -4,6 +4,7 @@ A whole delivery is known again by its event ids, in the state table, by Powerto
 than all the rest: import this module only where duplicates are to be detected.
 """
 
+import functools
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
@@ -75,6 +76,11 @@ class ProcessedDeliveries:
         self._table, self._connect = table, connect
         self._config = IdempotencyConfig(expires_after_seconds=REMEMBERED_SECONDS, hash_function="sha256")
 
+    @functools.cached_property
+    def _store(self) -> _Store:
+        """Made once: each store adds a handler of its own to the client. What could not be made is tried again."""
+        return _Store(table_name=self._table, key_attr="id", boto3_client=self._connect())
+
     def once(self, received: Delivery, context: "LambdaContext", work: Work) -> Once:
         """Process a delivery unless it was processed before.
 
@@ -93,7 +99,7 @@ class ProcessedDeliveries:
             return done[0]
 
         try:
-            store = _Store(table_name=self._table, key_attr="id", boto3_client=self._connect())
+            store = self._store
         except Exception as error:  # noqa: BLE001 - whatever it is, metrics must flow; counted as unchecked
             _logger.warning("there is no state table to ask about duplicates", extra={"error": type(error).__name__})
             return Once(work(False), duplicate=False)
