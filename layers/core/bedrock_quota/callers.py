@@ -27,7 +27,8 @@ def name_of(arn: str | None) -> str:
     `…:federated-user/name` → `name`; anything else → `unknown`.
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html (read 2026-11-23).
     """
-    return _name_of(arn or "") if len(arn or "") <= _MAX_ARN else _name_of.__wrapped__(arn or "")
+    text = arn or ""
+    return _name_of(text) if len(text) <= _MAX_ARN else _name_of.__wrapped__(text)
 
 
 _MAX_ARN = 2048
