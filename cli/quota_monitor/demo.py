@@ -21,7 +21,7 @@ from localaws.errors import LocalAwsError
 from localaws.instance import Instance
 from localaws.traffic import LogEvent, Profile
 from quota_monitor import local, report, usage
-from quota_monitor.usage import BucketUse, Window
+from quota_monitor.usage import OUTCOMES, BucketUse, Window
 
 if TYPE_CHECKING:
     import boto3
@@ -36,9 +36,6 @@ OLDEST = timedelta(days=13)
 
 PATIENCE_SECONDS = 90.0
 """How long no further record may be accounted for, before the demo gives up."""
-
-OUTCOMES = ("RecordsProcessed", "RecordsRejected", "RecordsOutOfScope", "RequestsFailed")
-"""Each record counts in exactly one of these."""
 
 WIDTH_IN_A_FILE = 132
 

@@ -27,6 +27,7 @@ from quota_monitor.signs import (
     Unread,
 )
 from quota_monitor.stacks import Stack
+from quota_monitor.usage import OUTCOMES
 
 if TYPE_CHECKING:
     import boto3
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-OUTCOMES = ("RecordsProcessed", "RecordsRejected", "RecordsOutOfScope", "RequestsFailed")
 _PERIOD_SECONDS = 300
 _NOT_THERE = {"ResourceNotFoundException", "NoSuchEntity", "404", "NoSuchBucket"}
 

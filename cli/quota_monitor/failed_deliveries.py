@@ -14,14 +14,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from botocore.config import Config
 
-from bedrock_quota.errors import QuotaMonitorError
-
 if TYPE_CHECKING:
     import boto3
-
-
-class FailedDeliveriesError(QuotaMonitorError):
-    """The stack's failed deliveries cannot be reached, or an object is not one."""
 
 
 class FailedDelivery(msgspec.Struct, frozen=True):

@@ -28,6 +28,10 @@ QUOTA_PUBLISHED_WITHIN = timedelta(hours=3)
 THROTTLED = "ThrottlingException"
 
 
+OUTCOMES = ("RecordsProcessed", "RecordsRejected", "RecordsOutOfScope", "RequestsFailed")
+"""Each record counts in exactly one of these metrics."""
+
+
 class Window(msgspec.Struct, frozen=True):
     """From `start` to just before `end`, both whole minutes."""
 

@@ -30,7 +30,7 @@ _LABEL = re.compile(r"\$\{([^}]+)\}")
 
 
 class Reader:
-    """Reads one account for one page; what it has read it keeps for a moment, for widgets ask for the same."""
+    """Reads the metrics, logs and alarms of one account."""
 
     def __init__(self, session: boto3.Session) -> None:
         self._cloudwatch = session.client("cloudwatch")

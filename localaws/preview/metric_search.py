@@ -4,7 +4,7 @@ Read: AmazonCloudWatch/latest/monitoring/search-expression-syntax.html, as store
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import msgspec
 
@@ -94,18 +94,6 @@ def find(search: Search, metrics: Iterable[Metric]) -> tuple[Metric, ...]:
 def tokens(name: str) -> tuple[str, ...]:
     """Return the pieces that CloudWatch cuts a name into, as written; they are compared in lower case."""
     return tuple(_PIECES.findall(name))
-
-
-def terms(condition: Condition) -> Iterator[Term]:
-    """Every term of a condition."""
-    match condition:
-        case Term():
-            yield condition
-        case Not(operand):
-            yield from terms(operand)
-        case All(operands) | Any(operands):
-            for operand in operands:
-                yield from terms(operand)
 
 
 def _schema(cursor: Cursor) -> Schema:
