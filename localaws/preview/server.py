@@ -51,11 +51,11 @@ class NotThereError(Exception):
 
 
 class Dashboards:
-    """The dashboards of one account."""
+    """The dashboards of one account. Clients are made once: a page asks for all its widgets, several at a time."""
 
     def __init__(self, session: boto3.Session) -> None:
-        self._session = session
         self._cloudwatch = session.client("cloudwatch")
+        self._reader = Reader(session)
 
     def names(self) -> list[str]:
         """Return their names."""
@@ -65,7 +65,7 @@ class Dashboards:
         """Return a dashboard's variables, with what is chosen of each, and the places of its widgets."""
         text = self._text(name)
         given = json.loads(text)
-        variables = body.variables(given, Reader(self._session).find)
+        variables = body.variables(given, self._reader.find)
         return {
             "name": name,
             "start": given.get("start", "-PT3H"),
@@ -89,7 +89,7 @@ class Dashboards:
         widgets = body.chosen(self._text(name), values)["widgets"]
         if not 0 <= index < len(widgets):
             raise NotThereError
-        return drawing.draw(widgets[index], time_range, Reader(self._session))
+        return drawing.draw(widgets[index], time_range, self._reader)
 
     def _text(self, name: str) -> str:
         try:
