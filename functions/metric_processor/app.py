@@ -3,14 +3,13 @@
 import functools
 import os
 import sys
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from bedrock_quota import clients, delivery, processing, registry, settings, state
+from bedrock_quota import clients, delivery, lines, processing, registry, settings, state
 from bedrock_quota.delivery import Delivery
 from bedrock_quota.knowledge import Container
 from bedrock_quota.snapshots import Snapshot
@@ -48,7 +47,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
         return _process(kept, received, now, checked=True)
     once = kept.deliveries.once(received, context, lambda checked: _process(kept, received, now, checked=checked))
     if once.duplicate:
-        _write([processing.duplicate(received, kept.settings.namespace, now)])
+        lines.write([processing.duplicate(received, kept.settings.namespace, now)], sys.stdout)
     return once.result
 
 
@@ -74,17 +73,7 @@ def _process(kept: Container, received: Delivery, now: datetime, *, checked: boo
             "add it to registry/models or to the SSM parameter of overrides, as docs/adding-models.md says",
             model_id=model_id,
         )
-    _write(outcome.lines)
+    lines.write(outcome.lines, sys.stdout)
     kept.seen.remember(received)
     counts = {"received": outcome.received, "processed": outcome.processed}
     return {**counts, "rejected": len(outcome.rejected)} if outcome.rejected else counts
-
-
-LINES_AT_A_TIME = 256
-"""Written in one piece: few system calls, and no second copy of all the lines of a large delivery."""
-
-
-def _write(lines: Sequence[bytes]) -> None:
-    for start in range(0, len(lines), LINES_AT_A_TIME):
-        sys.stdout.write(b"".join(line + b"\n" for line in lines[start : start + LINES_AT_A_TIME]).decode())
-    sys.stdout.flush()

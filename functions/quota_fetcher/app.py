@@ -48,8 +48,7 @@ def _fetch() -> dict[str, int]:
         _sources(given, known, now), known, given.always, now, shelf=_shelf(given), tell=_tell(given)
     )
     written = lines.of_quotas(given.namespace, now.timestamp(), fetched.quotas, fetched.changes)
-    sys.stdout.write(b"".join(line + b"\n" for line in written).decode())
-    sys.stdout.flush()
+    lines.write(tuple(written), sys.stdout)
     for sentence in (*fetched.notices, *fetched.remarks):
         logger.warning(sentence)
     for problem in fetched.problems:
