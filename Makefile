@@ -6,6 +6,7 @@ UV_VERSION := 0.13.9
 SECONDS := 60
 CHECKOV_VERSION := 3.3.30
 BIN := .venv/bin
+NO_SANDBOX := $(if $(filter 0,$(shell id -u)),--no-sandbox) # Chromium has none for root
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check checkov format lock events bench memory fuzz soak screenshots clean
@@ -65,7 +66,7 @@ soak: setup ## Send a million records of all fates through the deployed stack; 3
 
 screenshots: setup ## Take the README's picture of the dashboard after a demo; needs chromium
 	$(BIN)/quota-monitor demo
-	chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking \
+	chromium --headless $(NO_SANDBOX) --disable-gpu --disable-quic --no-first-run --disable-background-networking \
 		--disable-component-update --disable-sync --hide-scrollbars --window-size=1600,2560 --virtual-time-budget=20000 \
 		--screenshot=docs/images/dashboard.png "$$($(BIN)/quota-monitor local dashboard)?model=anthropic.claude-sonnet-4-6&endpoint=cross-region"
 
