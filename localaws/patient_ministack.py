@@ -1,17 +1,26 @@
 """MiniStack, with more patience for what functions print: `python -m localaws.patient_ministack`.
 
-MiniStack 1.5.33 takes a finished invocation's lines from a pipe and stops at the first 5 ms without one. On a busy
-machine lines are still under way then: they come with the function's next invocation, or never. Here it waits longer.
+MiniStack 1.5.33 takes a finished invocation's lines from a pipe and stops at the first 5 ms without one, or after 50 ms
+without any. On a busy machine lines are still under way then: they come with the function's next invocation, or never.
+All of them are in the pipe by the time the function has answered; here it is read until it is empty.
 """
 
+import array
+import fcntl
 import functools
 import inspect
 import os
+import termios
+import time
+from typing import Any
 
 from ministack import app  # type: ignore[import-untyped]
 from ministack.core.lambda_runtime import Worker  # type: ignore[import-untyped]
 
-_WAITS = {"idle_confirm": 0.1, "hard_cap": 10.0}  # seconds
+_WAITS = {"first_line_wait": 0.1, "idle_confirm": 0.1, "hard_cap": 10.0}
+"""Seconds, from when the pipe is empty: MiniStack's own thread has the lines then, and is about to hand them over."""
+
+_LONGEST_SECONDS = 10.0
 
 
 def main() -> None:
@@ -21,8 +30,27 @@ def main() -> None:
     unknown = _WAITS.keys() - inspect.signature(drain).parameters.keys()
     if unknown:
         raise RuntimeError(f"this MiniStack has no such waits any more: {sorted(unknown)}")
-    Worker._drain_stderr_bounded = functools.partialmethod(drain, **_WAITS)
+
+    @functools.wraps(drain)
+    def drain_all(worker: Any) -> str:
+        if worker._proc is not None:  # None where the function has ended
+            _await_empty(worker._proc.stderr.fileno())
+        return str(drain(worker, **_WAITS))
+
+    Worker._drain_stderr_bounded = drain_all
     app.main()
+
+
+def _await_empty(pipe: int) -> None:
+    deadline = time.monotonic() + _LONGEST_SECONDS
+    while _unread_bytes(pipe) and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
+def _unread_bytes(pipe: int) -> int:
+    waiting = array.array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, waiting)
+    return waiting[0]
 
 
 if __name__ == "__main__":
