@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
     import boto3
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef
+    from mypy_boto3_kms import KMSClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_sns import SNSClient
 
     from bedrock_quota.invocation_logging import LargeBodies
@@ -42,7 +45,13 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 _PERIOD_SECONDS = 300
-_NOT_THERE = {"ResourceNotFoundException", "NoSuchEntity", "404", "NoSuchBucket"}
+_NOT_THERE = {
+    "ResourceNotFoundException",
+    "NoSuchEntity",
+    "404",
+    "NoSuchBucket",
+    "ServerSideEncryptionConfigurationNotFoundError",
+}
 
 
 def examine(session: boto3.Session, stack_name: str, now: datetime) -> Signs:
@@ -75,7 +84,7 @@ def examine(session: boto3.Session, stack_name: str, now: datetime) -> Signs:
         on_failure=named("MetricProcessorFunction", lambda name: _or_none(lambda: _on_failure(functions, name))),
         own_log_groups=_attempt(lambda: {name: _log_group(logs, name) is not None for name in own}),
         traffic=_attempt(lambda: _traffic(session.client("cloudwatch"), stack, now)),
-        large_bodies=named("MetricProcessorRole", lambda role: _access(session, role, large_bodies)),
+        large_bodies=named("MetricProcessorRole", lambda role: _access(session, stack, role, large_bodies)),
         kept=named("FailedDeliveriesBucket", lambda bucket: _kept(session, bucket)),
         snapshot=named("StateTable", lambda table: state.read_snapshot(table, session.client("dynamodb"))),
         fetcher=named("QuotaFetcherFunction", lambda name: _function(functions, name)),
@@ -230,7 +239,7 @@ def _query(
     }
 
 
-def _access(session: boto3.Session, role: str, large: LargeBodies | None) -> Access:
+def _access(session: boto3.Session, stack: Stack, role: str, large: LargeBodies | None) -> Access:
     found: Any = session.client("iam").get_role_policy(RoleName=role, PolicyName="process-deliveries")["PolicyDocument"]
     readable = tuple(
         resource
@@ -238,9 +247,40 @@ def _access(session: boto3.Session, role: str, large: LargeBodies | None) -> Acc
         if "s3:GetObject" in _as_list(statement["Action"])
         for resource in _as_list(statement["Resource"])
     )
+    if large is None:
+        return Access(readable)
     s3 = session.client("s3")
-    there = large is None or _or_none(lambda: s3.head_bucket(Bucket=large.bucket)) is not None
-    return Access(readable, there)
+    if _or_none(lambda: s3.head_bucket(Bucket=large.bucket)) is None:
+        return Access(readable, bucket_there=False)
+    arn = f"arn:{stack.partition}:iam::{stack.account}:role/{role}"
+    key = _key_of(s3, large.bucket)
+    return Access(readable, role=arn, key=key, decrypts=key is None or _decrypts(session.client("kms"), key, arn))
+
+
+def _key_of(client: S3Client, bucket: str) -> str | None:
+    """Return the customer's key that a bucket encrypts new objects with, if any; AWS's own opens to its account."""
+    found = _or_none(lambda: client.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"])
+    for rule in found["Rules"] if found else []:
+        key = rule.get("ApplyServerSideEncryptionByDefault", {}).get("KMSMasterKeyID")
+        if key is not None and not key.endswith("alias/aws/s3"):
+            return key
+    return None
+
+
+def _decrypts(client: KMSClient, key: str, role: str) -> bool:
+    """Whether a key's own policy lets the role decrypt: the role's policy does not, so nothing else can."""
+    arn = client.describe_key(KeyId=key)["KeyMetadata"]["Arn"]  # the policy is not found by an alias
+    policy = msgspec.json.decode(client.get_key_policy(KeyId=arn, PolicyName="default")["Policy"])
+    return any(
+        statement["Effect"] == "Allow"
+        and any(fnmatchcase("kms:Decrypt", action) for action in _as_list(statement["Action"]))
+        and {role, "*"} & set(_principals(statement["Principal"]))
+        for statement in policy["Statement"]
+    )
+
+
+def _principals(given: Any) -> list[str]:
+    return _as_list(given.get("AWS", []) if isinstance(given, dict) else given)
 
 
 def _as_list(value: Any) -> list[str]:

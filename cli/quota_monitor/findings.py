@@ -372,6 +372,20 @@ def _large_bodies(
         yield Finding(
             Status.PROBLEM, where, f"the processor may not read s3://{large.bucket}/{large.prefix}", LOOK_AGAIN
         )
+    elif access.key is not None and not access.decrypts:
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"AWS": access.role},
+            "Action": "kms:Decrypt",
+            "Resource": "*",
+        }
+        yield Finding(
+            Status.PROBLEM,
+            where,
+            f"s3://{large.bucket} is encrypted with {access.key}, which the processor may not use: "
+            "max_tokens of calls over 100 KB stays unknown",
+            f"add to the policy of that key: {msgspec.json.encode(statement).decode()}",
+        )
     else:
         yield Finding(Status.OK, where, f"the processor may read s3://{large.bucket}/{large.prefix}")
 

@@ -87,11 +87,15 @@ class Alarm(msgspec.Struct, frozen=True):
 class Access(msgspec.Struct, frozen=True):
     """Large bodies: the S3 ARNs, with wildcards, that the processor may read, and whether their bucket is there.
 
-    The bucket counts as there where there is to be none.
+    The bucket counts as there where there is to be none. `key` is the customer's KMS key that it encrypts with, if any;
+    `decrypts` whether that key's policy names the processor's role, `role`.
     """
 
     readable: tuple[str, ...]
     bucket_there: bool = True
+    role: str = ""
+    key: str | None = None
+    decrypts: bool = True
 
 
 class Kept(msgspec.Struct, frozen=True):

@@ -207,6 +207,37 @@ def test_faults_are_named_until_they_are_mended(
     assert well.exit_code == 0
 
 
+@pytest.mark.usefixtures("queue")
+def test_a_key_that_the_processor_may_not_use_is_a_problem_until_its_policy_says_so(
+    local: Instance, resource: Resource, doctor: Doctor, large_bodies: str
+) -> None:
+    # given a bucket for large bodies under a key of its owner's, found by its alias
+    s3, kms = local.session().client("s3"), local.session().client("kms")
+    before: Any = s3.get_bucket_encryption(Bucket=large_bodies)["ServerSideEncryptionConfiguration"]
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    kms.create_alias(AliasName="alias/theirs", TargetKeyId=key)
+    default: Any = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "alias/theirs"}
+    s3.put_bucket_encryption(
+        Bucket=large_bodies,
+        ServerSideEncryptionConfiguration={"Rules": [{"ApplyServerSideEncryptionByDefault": default}]},
+    )
+    try:
+        # when its policy knows the account alone, and when the statement that the doctor gives is added
+        ill = doctor()
+        (advice,) = [line for line in ill.output.splitlines() if "add to the policy of that key: " in line]
+        policy = json.loads(kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"])
+        policy["Statement"].append(json.loads(advice.partition("that key: ")[2]))
+        kms.put_key_policy(KeyId=key, PolicyName="default", Policy=json.dumps(policy))
+        well = doctor()
+    finally:
+        s3.put_bucket_encryption(Bucket=large_bodies, ServerSideEncryptionConfiguration=before)
+    # then
+    assert ill.exit_code == 1
+    assert "is encrypted with alias/theirs, which the processor may not use" in ill.output
+    assert resource("MetricProcessorRole") in advice
+    assert well.exit_code == 0, well.output
+
+
 def test_a_topic_that_nobody_hears_is_a_problem(doctor: Doctor) -> None:
     result = doctor()
 

@@ -62,6 +62,7 @@ ALARMS = (
     Alarm("monitor-silence-1", "OK", armed=True, actions=(TOPIC,), description="No records."),
     Alarm("monitor-test-1", "OK", armed=True, actions=(TOPIC,)),
 )
+KEY = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/theirs"
 QUOTAS = ((Bucket("amazon.nova-pro-v1:0", EndpointType.CROSS_REGION), BucketQuota(tokens_per_minute=1)),)
 
 
@@ -213,6 +214,15 @@ def test_a_stack_that_is_well_is_all_ok() -> None:
         (
             {"large_bodies": Access(("arn:aws:s3:::large/other/*",))},
             ("problem", "large bodies", "the processor may not read s3://large/bodies/"),
+        ),
+        (
+            {"large_bodies": change(WELL.large_bodies, key=KEY, decrypts=False)},
+            (
+                "problem",
+                "large bodies",
+                f"s3://large is encrypted with {KEY}, which the processor may not use: "
+                "max_tokens of calls over 100 KB stays unknown",
+            ),
         ),
         # quotas
         ({"snapshot": None}, ("problem", "quotas", "were never fetched")),
