@@ -61,7 +61,7 @@ memory: setup ## Measure the processor's peak memory on the worst deliveries the
 fuzz: setup ## Fuzz what reads input, SECONDS for each target (60); Linux on x86-64
 	PYTHONPATH=tests $(BIN)/uv run --isolated --frozen --group fuzz --python $(BIN)/python python -m fuzz --seconds $(SECONDS)
 
-soak: setup ## Send a million records of all fates through the deployed stack; 30 minutes
+soak: setup ## Send a million records of all fates through the deployed stack; 11 minutes
 	SOAK_RECORDS=1000000 $(BIN)/pytest -q -s -p no:randomly tests/e2e/test_soak.py
 
 screenshots: setup ## Take the README's picture of the dashboard after a demo; needs chromium

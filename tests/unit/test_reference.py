@@ -1,0 +1,126 @@
+"""docs/reference.md names everything that users rely on, and nothing that there is not."""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from records import (
+    MINUTE,
+    NOVA,
+    NOW,
+    PROFILE_ARN,
+    SONNET,
+    Process,
+    ReadLine,
+    blocked,
+    converse,
+    failed,
+    log_event,
+    message,
+    metadata_only,
+)
+from samcli.yamlhelper import yaml_parse
+
+from bedrock_quota import lines, model_ids, processing
+from bedrock_quota.accounts import Accounts
+from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.changes import Change, Unit
+from bedrock_quota.delivery import Delivery
+from bedrock_quota.model_ids import Reference
+from bedrock_quota.quotas import BucketQuota
+from bedrock_quota.registry import Registry
+
+ROOT = Path(__file__).parents[2]
+Line = dict[str, Any]
+
+BUCKET = Bucket(SONNET, EndpointType.REGIONAL)
+QUOTA = BucketQuota(tokens_per_minute=1_000, requests_per_minute=10, tokens_per_day=100)
+ZERO = BucketQuota(tokens_per_minute=0)
+
+
+def table(heading: str) -> dict[str, list[str]]:
+    """The rows of the tables under a heading, by their first cell, up to the next heading."""
+    text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    section = re.split(r"^#+ ", text.partition(f"# {heading}\n")[2], flags=re.MULTILINE)[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| `")]
+    assert rows, heading
+    names = [row[0].strip("`") for row in rows]
+    assert len(names) == len(set(names)), names
+    return dict(zip(names, [row[1:] for row in rows], strict=True))
+
+
+@pytest.fixture(scope="module")
+def template() -> Any:
+    return yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))
+
+
+def test_parameters_with_their_defaults(template: Any) -> None:
+    documented = {name: cells[0].strip("`") for name, cells in table("Parameters").items()}
+
+    assert documented == {name: str(each["Default"]) or "none" for name, each in template["Parameters"].items()}
+
+
+def test_outputs(template: Any) -> None:
+    assert table("Outputs").keys() == template["Outputs"].keys()
+
+
+@pytest.fixture
+def written(registry: Registry, process: Process, read_line: ReadLine) -> list[Line]:
+    """Lines of every kind: of each outcome that a record, a delivery and a quota can have."""
+    resolved = Accounts(registry, lambda _profile: Reference(NOVA, EndpointType.REGIONAL), ("team",))
+    records = [
+        converse(requestMetadata={"team": "reports"}),
+        converse(NOVA, max_tokens=None),
+        converse(PROFILE_ARN),
+        converse("nobody.unlisted-v1:0"),
+        blocked(),
+        metadata_only(),
+        failed(),
+        converse(model_ids.ALARM_TEST),
+        "no JSON",
+    ]
+    outcome = process(records, by=resolved, quotas={BUCKET: QUOTA}, quota_age_seconds=5, checked=False)
+    events = tuple(log_event(message(converse()), event_id) for event_id in ("seen", "new"))
+    twice = processing.process(
+        Delivery("DATA_MESSAGE", events), resolved, quotas=None, namespace="Mine", now=NOW, seen={"seen"}
+    )
+    again = processing.duplicate(Delivery("DATA_MESSAGE"), "Mine", NOW)
+    changes = [Change(BUCKET, unit, 1, 2) for unit in Unit]
+    of_quotas = lines.of_quotas("Mine", MINUTE, {BUCKET: QUOTA, Bucket("a.zero", BUCKET.endpoint_type): ZERO}, changes)
+    return [read_line(line) for line in (*outcome.lines, *twice.lines, again, *of_quotas)]
+
+
+def metrics(written: Iterable[Line], dimensions: list[str]) -> Iterator[tuple[str, str]]:
+    for line in written:
+        for directive in line.get("_aws", {}).get("CloudWatchMetrics", []):
+            if directive["Dimensions"] == [dimensions]:
+                yield from ((each["Name"], each["Unit"]) for each in directive["Metrics"])
+
+
+@pytest.mark.parametrize(
+    ("heading", "dimensions"), [("Metrics of a bucket", ["ModelId", "EndpointType"]), ("Health metrics", [])]
+)
+def test_metrics_with_their_units(written: list[Line], heading: str, dimensions: list[str]) -> None:
+    documented = {(name, cells[0]) for name, cells in table(heading).items() if name not in dimensions}
+
+    assert documented == set(metrics(written, dimensions))
+
+
+def kind(line: Line) -> str:
+    if line.get("event") == "failed_calls":
+        return "Lines of failed calls"
+    if "event" in line:
+        return "Lines of deliveries"
+    return "Lines of calls" if "consumed_tokens" in line else "Lines of quotas"
+
+
+@pytest.mark.parametrize(
+    "heading", ["Lines of calls", "Lines of failed calls", "Lines of deliveries", "Lines of quotas"]
+)
+def test_properties(written: list[Line], heading: str) -> None:
+    named = {name for name, _ in (*metrics(written, ["ModelId", "EndpointType"]), *metrics(written, []))}
+    found = {key for line in written if kind(line) == heading for key in line}
+
+    assert table(heading).keys() == found - named - {"_aws", "ModelId", "EndpointType"}
