@@ -24,12 +24,12 @@ Tree = dict[str, Any]
 
 NAMESPACE = "Bedrock/Quotas"
 MODEL, ENDPOINT = "chosen-model", "chosen-endpoint"
-VALUES = {
+VALUES: dict[str, str] = {  # strings, whatever the parameter's type: so CloudFormation puts them into a JSON text
     "AWS::Region": "us-east-1",
     "AWS::Partition": "aws",
     "AWS::StackName": "stack",
     "MetricsNamespace": NAMESPACE,
-    "AlarmThresholdPercent": 80,
+    "AlarmThresholdPercent": "80",
     "MetricProcessorFunction": "processor",
     "MetricProcessorLogGroup": "/aws/lambda/processor",
     "QuotaFetcherLogGroup": "/aws/lambda/fetcher",
@@ -48,14 +48,15 @@ def template() -> Tree:
 def body(template: Tree, request: pytest.FixtureRequest) -> Tree:
     """The body as CloudFormation would make it, without keys of requestMetadata and with some."""
     properties = template["Resources"]["QuotaDashboard"]["Properties"]
-    found: Tree = Resolver({**VALUES, "RequestMetadataKeys": request.param}, template)(properties["DashboardBody"])
+    text = Resolver({**VALUES, "RequestMetadataKeys": request.param}, template)(properties["DashboardBody"])
+    found: Tree = json.loads(text)
     return found
 
 
 class Resolver:
     """CloudFormation's functions, as far as this template uses them in a dashboard or an alarm."""
 
-    def __init__(self, values: Mapping[str, Any], template: Tree) -> None:
+    def __init__(self, values: Mapping[str, str], template: Tree) -> None:
         self._values, self._template = values, template
 
     def __call__(self, node: Any) -> Any:
@@ -69,12 +70,12 @@ class Resolver:
                 return FUNCTIONS[function](self, argument)
         return {key: self(value) for key, value in node.items()}
 
-    def ref(self, name: str) -> Any:
+    def ref(self, name: str) -> str:
         return self._values[name]
 
     def sub(self, given: Any) -> str:
         text, own = (given, {}) if isinstance(given, str) else (given[0], self(given[1]))
-        return re.sub(r"\$\{([\w:.]+)\}", lambda found: str({**self._values, **own}[found[1]]), text)
+        return re.sub(r"\$\{([\w:.]+)\}", lambda found: {**self._values, **own}[found[1]], text)
 
     def one_of(self, given: Any) -> Any:
         condition, yes, no = given
@@ -93,7 +94,7 @@ FUNCTIONS: dict[str, Callable[[Resolver, Any], Any]] = {
     "Fn::FindInMap": Resolver.in_map,
     "Fn::Select": lambda resolve, given: resolve(given[1])[given[0]],
     "Fn::Split": lambda resolve, given: resolve(given[1]).split(given[0]),
-    "Fn::ToJsonString": lambda resolve, given: resolve(given),
+    "Fn::ToJsonString": lambda resolve, given: json.dumps(resolve(given)),
 }
 
 
@@ -221,6 +222,16 @@ def test_shares_and_tokens_are_summed_over_a_minute(body: Tree) -> None:
     percents = [each for each in expressions(body) if "QuotaPercent" in each]
     assert len(percents) == 6
     assert all("'Sum', 60)" in each for each in percents)
+
+
+def test_the_quota_and_the_alarms_threshold_are_drawn_beside_every_percentage(body: Tree) -> None:
+    percentages = [graph for graph in graphs(body) if graph["title"].endswith("percent of the quota")]
+
+    assert len(percentages) == 3
+    for graph in percentages:
+        assert [mark["value"] for mark in graph["annotations"]["horizontal"]] == [100]
+        alarms = [options(row) for row in graph["metrics"] if options(row)["id"] == "alarm"]
+        assert [(each["expression"], each["label"]) for each in alarms] == [("TIME_SERIES(80)", "alarm")]
 
 
 def test_quotas_are_drawn_as_they_are_and_not_added_up(body: Tree) -> None:
@@ -359,7 +370,7 @@ def test_one_alarm_watches_every_bucket_by_itself(
     assert found["dimensions"] == found["groups"] == "ModelId, EndpointType"
     assert (metric, ("ModelId", "EndpointType")) in published
     assert (query["Period"], query["ReturnData"]) == (60, True)
-    assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (80, "GreaterThanOrEqualToThreshold")
+    assert (alarm["Threshold"], alarm["ComparisonOperator"]) == ("80", "GreaterThanOrEqualToThreshold")
     assert (alarm["DatapointsToAlarm"], alarm["EvaluationPeriods"]) == (2, 5)
     assert alarm["TreatMissingData"] == "notBreaching"  # a bucket that nobody calls any more is no alarm
     # and says at night what to do and where to look, in what CloudWatch takes
