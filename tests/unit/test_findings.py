@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
 
+import commands
 import msgspec
 import pytest
 from botocore.exceptions import ClientError
@@ -94,6 +95,9 @@ WELL = Signs(
 def unwell(**signs: Any) -> list[Finding]:
     """The findings that are not ok, where these signs are not those of a stack that is well."""
     found = findings.of(msgspec.structs.replace(WELL, **signs), NOW)
+    for each in found:
+        for command in commands.in_advice(each.do):
+            commands.check(command)
     return [each for each in found if each.status is not Status.OK]
 
 

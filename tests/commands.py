@@ -1,0 +1,105 @@
+"""Command lines as people read them in the docs and in advice: whether what they name is there.
+
+`aws` is checked against botocore's service models, from which the AWS CLI makes its commands and options
+(AWS CLI User Guide, "Command structure", read 2026-11-24); `quota-monitor` and `sam` against the commands themselves.
+"""
+
+import functools
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import botocore.session
+import click
+from botocore import xform_name
+
+from quota_monitor.main import main as quota_monitor
+
+GLOBAL_OPTIONS = {"region", "profile", "output", "query", "endpoint-url", "no-cli-pager", "cli-input-json"}
+"""Of the AWS CLI's own, those that are used here."""
+
+RENAMED = {("sns", "Endpoint"): "notification-endpoint"}
+"""Options the AWS CLI calls otherwise, since they would hide one of its own (awscli/customizations/argrename.py)."""
+
+
+def lines_of(block: str) -> Iterator[str]:
+    """The commands of a block for the shell, each whole: continued lines and open quotes joined, comments left out."""
+    pending = ""
+    for line in block.splitlines():
+        pending += line.removesuffix("\\") if line.endswith("\\") else line + "\n"
+        if line.endswith("\\"):
+            continue
+        try:
+            words = shlex.split(pending, comments=True)
+        except ValueError:  # a quote is still open
+            continue
+        if words:
+            yield pending.strip()
+        pending = ""
+    assert not pending.strip(), f"a quote is never closed: {pending}"
+
+
+def in_advice(text: str) -> list[str]:
+    """The commands in a sentence of advice: each from its program to the end, or to what comes after it."""
+    return re.findall(r"\b(?:aws|quota-monitor|sam) [a-z][^;]*?(?=, and |\)|;|$)", text)
+
+
+def words_of(command: str) -> list[str]:
+    """Words of one command without the variables set before it and the path of its program."""
+    words = shlex.split(command, comments=True)
+    while "=" in words[0]:
+        words = words[1:]
+    return [words[0].rpartition("/")[2], *words[1:]]
+
+
+def check(command: str) -> None:
+    """Raise if a command names what is not there; of programs other than these three nothing is known."""
+    program, *arguments = words_of(command)
+    if program == "aws":
+        _check_aws(arguments)
+    elif program == "quota-monitor":
+        _check_click(quota_monitor, arguments)
+    elif program == "sam":
+        _check_sam(arguments)
+
+
+def _check_aws(arguments: list[str]) -> None:
+    service, operation, *rest = arguments
+    model = botocore.session.get_session().get_service_model(service)
+    operations = {xform_name(name, "-"): name for name in model.operation_names}
+    assert operation in operations, f"aws {service} has no {operation}"
+    shape = model.operation_model(operations[operation]).input_shape
+    members = shape.members if shape else {}
+    options = {RENAMED.get((service, name), xform_name(name, "-")): member for name, member in members.items()}
+    switches = {f"no-{name}" for name, member in options.items() if member.type_name == "boolean"}
+    given = {word[2:].partition("=")[0] for word in rest if word.startswith("--")}
+    unknown = given - options.keys() - switches - GLOBAL_OPTIONS
+    assert not unknown, f"aws {service} {operation} has no --{', --'.join(sorted(unknown))}"
+    required = {xform_name(name, "-") for name in shape.required_members} if shape else set()
+    assert "cli-input-json" in given or required <= given, f"aws {service} {operation} needs {sorted(required - given)}"
+
+
+def _check_click(command: click.Command, arguments: list[str]) -> None:
+    while isinstance(command, click.Group) and arguments:
+        with click.Context(command) as context:
+            found = command.get_command(context, arguments[0])
+        assert found is not None, f"{command.name} has no {arguments[0]}"
+        command, arguments = found, arguments[1:]
+    options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    unknown = {word.partition("=")[0] for word in arguments if word.startswith("-")} - options - {"-h", "--help"}
+    assert not unknown, f"{command.name} has no {', '.join(sorted(unknown))}"
+
+
+def _check_sam(arguments: list[str]) -> None:
+    subcommands = 2 if arguments[0] == "local" else 1
+    known = set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", _help_of_sam(tuple(arguments[:subcommands]))))
+    unknown = {word.partition("=")[0] for word in arguments if word.startswith("-")} - known
+    assert not unknown, f"sam {' '.join(arguments[:subcommands])} has no {', '.join(sorted(unknown))}"
+
+
+@functools.cache
+def _help_of_sam(subcommands: tuple[str, ...]) -> str:
+    command = [sys.executable, "-m", "samcli", *subcommands, "--help"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
