@@ -48,7 +48,7 @@ def delivery_is_decoded_or_refused(event: Any, bound: int = 1_000_000) -> Delive
     except DeliveryError as error:
         assert SECRET not in said_by(error)
         return None
-    assert all(isinstance(each.message, bytes) for each in found.log_events)
+    assert all(isinstance(each.message, str | bytes) for each in found.log_events)
     assert sum(len(each.message) for each in found.log_events) <= bound
     return found
 

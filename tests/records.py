@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from bedrock_quota.delivery import LogEvent, Message
+from bedrock_quota.delivery import LogEvent
 from bedrock_quota.processing import Outcome
 
 Entry = dict[str, Any]
@@ -154,7 +154,7 @@ def message(entry: Mapping[str, Any]) -> str:
 
 def log_event(text: str, event_id: str = "") -> LogEvent:
     """Return a log event as a delivery has it once it is decoded; lone surrogates may be in its text."""
-    return LogEvent(Message(text.encode(errors="surrogatepass")), event_id)
+    return LogEvent(text.encode(errors="surrogatepass"), event_id)
 
 
 def envelope(messages: Iterable[str], message_type: str = "DATA_MESSAGE") -> Entry:

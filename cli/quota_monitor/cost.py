@@ -16,7 +16,7 @@ from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 from bedrock_quota import processing
 from bedrock_quota.accounts import Accounts
 from bedrock_quota.buckets import Bucket, EndpointType
-from bedrock_quota.delivery import Delivery, LogEvent, Message
+from bedrock_quota.delivery import Delivery, LogEvent
 from bedrock_quota.model_ids import OutOfScope
 from bedrock_quota.quotas import BucketQuota
 from bedrock_quota.registry import read_sources
@@ -208,7 +208,7 @@ class LineBytes(msgspec.Struct, frozen=True):
 def line_bytes(calls: int) -> LineBytes:
     """Run the processor on so many invented calls, all buckets having quotas, and measure what it writes."""
     now = datetime.now(UTC)
-    events = tuple(LogEvent(Message(event.message.encode())) for event in traffic.chat(calls, now))
+    events = tuple(LogEvent(event.message) for event in traffic.chat(calls, now))
     known = read_sources(ROOT / "registry" / "models")
     accounts = Accounts(known, lambda _profile: OutOfScope("unresolved_profile"))
     delivery = Delivery("DATA_MESSAGE", events)

@@ -1,6 +1,6 @@
 """The arithmetic of one call, its bucket and its minute, worked out by hand."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -24,7 +24,7 @@ from records import (
     without_answer,
 )
 
-from bedrock_quota import records
+from bedrock_quota import overrides, records
 from bedrock_quota.accounts import Account, Accounts, FailedCall
 from bedrock_quota.buckets import Bucket, EndpointType
 from bedrock_quota.errors import RecordError
@@ -230,11 +230,15 @@ def test_call_wholly_from_the_cache_is_not_blocked(accounts: Accounts) -> None:
     assert (account.reserved_tokens, account.consumed_tokens) == (50, 0)
 
 
-def test_rate_that_is_no_whole_number(accounts: Accounts) -> None:
-    account = opened(accounts, converse(input_tokens=10, output_tokens=3))
-    burndown = Burndown(rate=2.5, since=account.burndown.since, status=RateStatus.LISTED, source="invented")
+def test_rate_that_is_no_whole_number(registry: Registry) -> None:
+    model = registry.find(SONNET)
+    assert model is not None
+    burndown = Burndown(rate=2.5, since=date(2026, 1, 1), status=RateStatus.LISTED, source="invented")
+    corrected = overrides.apply(registry, (msgspec.structs.replace(model, burndown=(burndown,)),))
+    accounts = Accounts(corrected, lambda _profile: OutOfScope("unresolved_profile"))
 
-    assert msgspec.structs.replace(account, burndown=burndown).consumed_tokens == 17.5  # 10 + 2.5 × 3
+    assert opened(accounts, converse(input_tokens=10, output_tokens=3)).consumed_tokens == 17.5  # 10 + 2.5 × 3
+    assert opened(accounts, converse(input_tokens=10, output_tokens=4)).consumed_tokens == 20  # 10 + 2.5 × 4
 
 
 # The bucket

@@ -23,7 +23,7 @@ def test_delivery_gives_its_log_events() -> None:
 
     decoded = delivery.decode(event_of(entries))
 
-    assert [event.message for event in decoded.log_events] == [message(entry).encode() for entry in entries]
+    assert [event.message for event in decoded.log_events] == [message(entry) for entry in entries]
     assert [event.id for event in decoded.log_events] == ["0" * 55 + "0", "0" * 55 + "1"]
     assert decoded.log_events[0].timestamp == MINUTE * 1000
     assert decoded.log_group == "/aws/bedrock/modelinvocations"
@@ -44,7 +44,7 @@ def test_unknown_keys_and_missing_ones_do_not_matter() -> None:
 
     decoded = delivery.decode(event_around(json.dumps(payload).encode()))
 
-    assert [(event.message, event.id) for event in decoded.log_events] == [(b"m", "")]
+    assert [(event.message, event.id) for event in decoded.log_events] == [("m", "")]
 
 
 def test_no_log_events_is_an_empty_delivery() -> None:
@@ -113,7 +113,7 @@ def test_data_after_the_end_is_refused(compress: Any, more: bytes) -> None:
 def test_zlib_stream_is_read_too() -> None:
     data = zlib.compress(json.dumps(envelope(["m"])).encode())
 
-    assert delivery.decode(event_with(base64.b64encode(data).decode())).log_events[0].message == b"m"
+    assert delivery.decode(event_with(base64.b64encode(data).decode())).log_events[0].message == "m"
 
 
 def test_bomb_is_refused_without_being_inflated() -> None:
@@ -128,7 +128,7 @@ def test_bomb_is_refused_without_being_inflated() -> None:
 def test_bound_is_exact() -> None:
     payload = json.dumps(envelope(["m" * 1000])).encode()
 
-    assert delivery.decode(event_around(payload), len(payload)).log_events[0].message == b"m" * 1000
+    assert delivery.decode(event_around(payload), len(payload)).log_events[0].message == "m" * 1000
     with pytest.raises(DeliveryError, match=re.escape(f"more than {len(payload) - 1} bytes")):
         delivery.decode(event_around(payload), len(payload) - 1)
 
@@ -162,7 +162,7 @@ def test_lone_surrogate_does_not_spoil_the_delivery() -> None:
 
     decoded = delivery.decode(event_around(payload))
 
-    assert [event.message for event in decoded.log_events] == ["a \ufffd b".encode(), b"fine"]
+    assert [event.message for event in decoded.log_events] == ["a \ufffd b", "fine"]
 
 
 def test_error_never_holds_the_text() -> None:

@@ -23,7 +23,7 @@ def test_a_delivery_holds_just_the_records_it_is_made_from(path: Path) -> None:
     # given the committed event; compressed bytes differ between machines, what they hold does not
     committed = json.loads((events.DELIVERIES / path.name).read_text())
     # when
-    held = [event.message.decode() for event in delivery.decode(committed).log_events]
+    held = [event.message for event in delivery.decode(committed).log_events]
     # then
     assert held == events.messages_of(path)
 

@@ -7,7 +7,8 @@ cache reads at the start; this follows the newer one.
 """
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import msgspec
 
@@ -18,6 +19,9 @@ from bedrock_quota.max_tokens import Source
 from bedrock_quota.model_ids import ApplicationProfile, OutOfScope, Reference
 from bedrock_quota.records import Record
 from bedrock_quota.registry import Burndown, Model, Provider, Registry
+
+EPOCH = datetime.fromtimestamp(0, UTC)
+SECONDS_A_DAY = 24 * 3600
 
 LONG_CONTEXT_SUFFIX = ":1m"
 """Ends the `ModelId` of a model's 1M-context quota."""
@@ -32,13 +36,15 @@ NEWEST_SECONDS = 2 * 3600
 class Account(msgspec.Struct, frozen=True, gc=False):
     """One call: its bucket, its minute, and its tokens.
 
-    `started` is when the call began, in seconds since the epoch; `minute` is the start of that minute. `max_tokens` and
-    `reserved_tokens` are None exactly when the source is `unknown`. A call that a guardrail blocked before the
-    model ran (`blocked`) is a request without tokens.
+    `started` is when the call began, in seconds since the epoch; `minute` is the start of that minute.
+    `reserved_tokens` were set aside when it began: input + cache write + max_tokens; `consumed_tokens` were taken when
+    it ended: input + cache write + output × burndown rate. `max_tokens` and `reserved_tokens` are None exactly when the
+    source is `unknown`. A call that a guardrail blocked before the model ran (`blocked`) is a request without tokens.
     """
 
     bucket: Bucket
     started: int
+    minute: int
     caller: str
     application_profile: str | None
     request_metadata: tuple[tuple[str, str], ...]
@@ -50,26 +56,10 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     cache_write_tokens: int
     output_tokens: int
     max_tokens: int | None
+    reserved_tokens: int | None
+    consumed_tokens: float
     listed: bool
     blocked: bool
-
-    @property
-    def minute(self) -> int:
-        """Start of the minute in which the call began, in seconds since the epoch."""
-        return self.started - self.started % 60
-
-    @property
-    def reserved_tokens(self) -> int | None:
-        """Tokens set aside when the call began: input + cache write + max_tokens."""
-        if self.max_tokens is None:
-            return None
-        return self.input_tokens + self.cache_write_tokens + self.max_tokens
-
-    @property
-    def consumed_tokens(self) -> float:
-        """Tokens taken when the call ended: input + cache write + output × burndown rate."""
-        total = self.input_tokens + self.cache_write_tokens + self.output_tokens * self.burndown.rate
-        return int(total) if total == int(total) else total
 
 
 class FailedCall(msgspec.Struct, frozen=True, gc=False):
@@ -92,15 +82,27 @@ ResolveProfile = Callable[[ApplicationProfile], Reference | OutOfScope]
 
 
 class _Rate(msgspec.Struct, frozen=True):
+    """What is known of a model id on one day. `burndown_rate` is that of `burndown`, an integer where it is whole."""
+
     bucket: Bucket
+    long_context_above: int | None
     model: Model | None
     provider: Provider
     burndown: Burndown
+    burndown_rate: float
     application_profile: str | None
 
 
+class _Origin(msgspec.Struct, frozen=True):
+    """What is known of calls of one model id, caller and operation on one day."""
+
+    rate: _Rate | OutOfScope
+    caller: str
+    operation: str
+
+
 class Accounts:
-    """Turns records into accounts; remembers what it found out about each model id."""
+    """Turns records into accounts; remembers what it found out about each kind of call."""
 
     def __init__(
         self, registry: Registry, resolve_profile: ResolveProfile, metadata_keys: tuple[str, ...] = ()
@@ -109,7 +111,9 @@ class Accounts:
         self._resolve_profile = resolve_profile
         self._metadata_keys = metadata_keys
         self._providers = registry.id_prefixes
-        self._rates: dict[tuple[str, bool, date], _Rate] = {}
+        self._rates: dict[tuple[str, bool, int], _Rate] = {}
+        self._origins: dict[tuple[str, str | None, str, bool, int], _Origin] = {}
+        self._now, self._now_seconds = EPOCH, 0.0
 
     def of(self, record: Record, now: datetime) -> Entry:
         """Account for one record.
@@ -118,56 +122,79 @@ class Accounts:
         drop without a word, `missing_input_count` or `missing_output_count` for text that was made but not counted,
         or `absurd_count`.
         """
-        seconds = int(record.timestamp.timestamp())
-        age = now.timestamp() - seconds
-        if age + seconds % 60 > OLDEST_SECONDS:  # metrics are stamped with the start of the minute
+        if now is not self._now:  # once a delivery: it costs as much as all of this
+            self._now, self._now_seconds = now, now.timestamp()
+        started = record.started
+        minute = started - started % 60
+        if self._now_seconds - minute > OLDEST_SECONDS:  # metrics are stamped with the start of the minute
             raise RecordError("too_old", record.request_id)
-        if age < -NEWEST_SECONDS:
+        if started - self._now_seconds > NEWEST_SECONDS:
             raise RecordError("too_far_ahead", record.request_id)
-        caller = callers.name_of(record.identity.arn if record.identity else None)
+        origin = self._origin(record, started // SECONDS_A_DAY)
         if record.error_code is not None:
-            return self._failed(record, seconds, caller)
-        rate = self._rate(record.model_id, _is_optimized(record), record.timestamp.astimezone(UTC).date())
-        return rate if isinstance(rate, OutOfScope) else self._open(record, rate, seconds, caller)
+            bucket = None if isinstance(origin.rate, OutOfScope) else origin.rate.bucket
+            return FailedCall(bucket, minute, origin.caller, origin.operation, records.word_of(record.error_code))
+        if isinstance(origin.rate, OutOfScope):
+            return origin.rate
+        return self._open(record, origin, origin.rate, started, minute)
 
-    def _open(self, record: Record, rate: _Rate, started: int, caller: str) -> Account:
+    def _open(self, record: Record, origin: _Origin, rate: _Rate, started: int, minute: int) -> Account:
         given = record.input
         input_tokens = given.input_tokens or 0
         cache_read, cache_write = given.cache_read_tokens or 0, given.cache_write_tokens or 0
         output_tokens = record.output.output_tokens or 0
         limit = max_tokens.of(record, rate.model, rate.provider)
-        made_text = limit.source is not Source.NONE
-        blocked = made_text and _counts_nothing(record)
-        if made_text and not blocked:
+        blocked = False
+        if limit.source is not Source.NONE and not (input_tokens and output_tokens):
             _check_counts(record)
+            if not (input_tokens or output_tokens or cache_read or cache_write):
+                blocked, limit = True, max_tokens.NO_OUTPUT
         bucket = rate.bucket
-        threshold = rate.model.long_context_above if rate.model else None
-        if threshold is not None and input_tokens + cache_read + cache_write > threshold:
+        if rate.long_context_above is not None and input_tokens + cache_read + cache_write > rate.long_context_above:
             bucket = Bucket(bucket.model_id + LONG_CONTEXT_SUFFIX, bucket.endpoint_type)
+        base = input_tokens + cache_write
+        consumed = base + output_tokens * rate.burndown_rate
         return Account(
-            bucket=bucket,
-            started=started,
-            caller=caller,
-            application_profile=rate.application_profile,
-            request_metadata=self._tags(record.request_metadata),
-            operation=records.word_of(record.operation),
-            source=Source.NONE if blocked else limit.source,
-            burndown=rate.burndown,
-            input_tokens=input_tokens,
-            cache_read_tokens=cache_read,
-            cache_write_tokens=cache_write,
-            output_tokens=output_tokens,
-            max_tokens=0 if blocked else limit.value,
-            listed=rate.model is not None,
-            blocked=blocked,
+            bucket,
+            started,
+            minute,
+            origin.caller,
+            rate.application_profile,
+            self._tags(record.request_metadata) if self._metadata_keys else (),
+            origin.operation,
+            limit.source,
+            rate.burndown,
+            input_tokens,
+            cache_read,
+            cache_write,
+            output_tokens,
+            limit.value,
+            None if limit.value is None else base + limit.value,
+            int(consumed) if consumed == int(consumed) else consumed,
+            rate.model is not None,
+            blocked,
         )
 
     def _tags(self, metadata: dict[str, str] | None) -> tuple[tuple[str, str], ...]:
-        if not metadata or not self._metadata_keys:
+        if not metadata:
             return ()
         return tuple((key, callers.label(metadata[key])) for key in self._metadata_keys if key in metadata)
 
-    def _rate(self, model_id: str, optimized: bool, day: date) -> _Rate | OutOfScope:
+    def _origin(self, record: Record, day: int) -> _Origin:
+        arn = record.identity.arn if record.identity is not None else None
+        optimized = record.performance_config is not None and record.performance_config.latency == "optimized"
+        key = (record.model_id, arn, record.operation, optimized, day)
+        known = self._origins.get(key)
+        if known is not None:
+            return known
+        rate = self._rate(record.model_id, optimized, day)
+        origin = _Origin(rate, callers.name_of(arn), records.word_of(record.operation))
+        # profiles have a memory of their own, and what is not in use is not worth one
+        if isinstance(rate, _Rate) and rate.application_profile is None and _is_short(record, arn):
+            _remember(self._origins, key, origin)
+        return origin
+
+    def _rate(self, model_id: str, optimized: bool, day: int) -> _Rate | OutOfScope:
         key = (model_id, optimized, day)
         known = self._rates.get(key)
         if known is not None:
@@ -181,43 +208,38 @@ class Accounts:
             return found
         model = self._registry.find(found.model_id)
         served_fast = optimized and model is not None and model.latency_optimized
-        endpoint_type = EndpointType.LATENCY_OPTIMIZED if served_fast else found.endpoint_type
+        bucket = Bucket(
+            model.quota_model_id if model else found.model_id,
+            EndpointType.LATENCY_OPTIMIZED if served_fast else found.endpoint_type,
+        )
+        burndown = self._registry.burndown_of(found.model_id, (EPOCH + timedelta(days=day)).date())
         rate = _Rate(
-            bucket=Bucket(model.quota_model_id if model else found.model_id, endpoint_type),
+            bucket=bucket,
+            long_context_above=model.long_context_above if model else None,
             model=model,
             provider=self._registry.provider_of(found.model_id),
-            burndown=self._registry.burndown_of(found.model_id, day),
+            burndown=burndown,
+            burndown_rate=int(burndown.rate) if burndown.rate == int(burndown.rate) else burndown.rate,
             application_profile=application_profile,
         )
-        if application_profile is None:  # profiles have a memory of their own
-            self._remember(key, rate)
+        if application_profile is None:
+            _remember(self._rates, key, rate)
         return rate
 
-    def _remember(self, key: tuple[str, bool, date], rate: _Rate) -> None:
-        if len(self._rates) >= MAX_REMEMBERED:
-            self._rates.clear()
-        self._rates[key] = rate
 
-    def _failed(self, record: Record, started: int, caller: str) -> FailedCall:
-        rate = self._rate(record.model_id, _is_optimized(record), record.timestamp.astimezone(UTC).date())
-        return FailedCall(
-            bucket=None if isinstance(rate, OutOfScope) else rate.bucket,
-            minute=started - started % 60,
-            caller=caller,
-            operation=records.word_of(record.operation),
-            error_code=records.word_of(record.error_code),
-        )
+def _is_short(record: Record, arn: str | None) -> bool:
+    """Whether these are as short as AWS makes them: what is longer is not remembered."""
+    return len(arn or "") <= MAX_ARN and len(record.operation) <= MAX_OPERATION
 
 
-def _is_optimized(record: Record) -> bool:
-    return record.performance_config is not None and record.performance_config.latency == "optimized"
+_Key = TypeVar("_Key")
+_Known = TypeVar("_Known")
 
 
-def _counts_nothing(record: Record) -> bool:
-    """Whether the model never ran, as in a call that a guardrail blocked: 0 tokens in and out."""
-    given = record.input
-    cached = given.cache_read_tokens or given.cache_write_tokens
-    return given.input_tokens == 0 and record.output.output_tokens == 0 and not cached
+def _remember(memory: dict[_Key, _Known], key: _Key, known: _Known) -> None:
+    if len(memory) >= MAX_REMEMBERED:
+        memory.clear()
+    memory[key] = known
 
 
 def _check_counts(record: Record) -> None:
@@ -229,4 +251,7 @@ def _check_counts(record: Record) -> None:
 
 
 MAX_REMEMBERED = 4096
-"""Model ids remembered by one container: far more than an account uses, few enough to stay small."""
+"""Kinds of calls, and model ids, remembered by one container: more than an account has, few enough to stay small."""
+
+MAX_ARN = 512
+MAX_OPERATION = 64

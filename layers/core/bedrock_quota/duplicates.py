@@ -22,7 +22,7 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import (
 )
 from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
 
-from bedrock_quota.delivery import Delivery, LogEvent
+from bedrock_quota.delivery import Delivery, LogEvent, Message
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -125,6 +125,10 @@ def _digest(events: Sequence[LogEvent]) -> str:
     """Return what a delivery is known by: the ids of its events, or the text of one that has none."""
     digest = hashlib.sha256()
     for event in events:
-        digest.update(event.id.encode() if event.id else hashlib.sha256(event.message).digest())
+        digest.update(event.id.encode() if event.id else hashlib.sha256(_utf8(event.message)).digest())
         digest.update(b"\n")
     return digest.hexdigest()
+
+
+def _utf8(message: Message) -> bytes:
+    return message if isinstance(message, bytes) else message.encode()

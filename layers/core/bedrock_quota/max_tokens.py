@@ -39,7 +39,7 @@ def in_body(body: RequestBody) -> int | None:
     (`maxTokens`), Pegasus (`maxOutputTokens`). Asking for `n` answers (Jamba) reserves `n` times the limit.
     """
     limit = _first_limit(body)
-    return None if limit is None else limit * _answers(body)
+    return limit if limit is None or body.choices is None else limit * _answers(body)
 
 
 def _answers(body: RequestBody) -> int:
@@ -47,11 +47,15 @@ def _answers(body: RequestBody) -> int:
 
 
 def _first_limit(body: RequestBody) -> int | None:
-    inference, titan = body.inference_config, body.text_generation_config
-    candidates = (
-        inference.max_tokens if inference else None,
-        inference.max_new_tokens if inference else None,
-        titan.max_token_count if titan else None,
+    inference = body.inference_config
+    if inference is not None:
+        limit = inference.max_tokens if inference.max_tokens is not None else inference.max_new_tokens
+        if limit is not None:
+            return limit
+    titan = body.text_generation_config
+    if titan is not None and titan.max_token_count is not None:
+        return titan.max_token_count
+    at_the_top = (
         body.max_completion_tokens,
         body.max_output_tokens,
         body.max_tokens,
@@ -61,7 +65,10 @@ def _first_limit(body: RequestBody) -> int | None:
         body.max_tokens_camel,
         body.max_output_tokens_camel,
     )
-    return next((limit for limit in candidates if limit is not None), None)
+    for limit in at_the_top:
+        if limit is not None:
+            return limit
+    return None
 
 
 def of(record: Record, model: Model | None, provider: Provider) -> MaxTokens:

@@ -1,5 +1,6 @@
 """A minute: the calls of one bucket and one kind of caller that began in the same minute."""
 
+import operator
 from collections.abc import Iterable
 
 import msgspec
@@ -28,20 +29,45 @@ class Minute(msgspec.Struct, frozen=True, gc=False):
     key: MinuteKey
     accounts: tuple[Account, ...]
 
+    @property
+    def listed(self) -> bool:
+        """Whether the model of the bucket is in the registry."""
+        return self.accounts[0].listed
+
 
 def group(accounts: Iterable[Account]) -> list[Minute]:
     """Group accounts by all that a metric line says of them, sorted, so that equal input gives equal lines."""
-    groups: dict[MinuteKey, list[Account]] = {}
+    groups: dict[tuple[object, ...], list[Account]] = {}
     for account in accounts:
-        key = MinuteKey(
-            minute=account.minute,
-            bucket=account.bucket,
-            caller=account.caller,
-            application_profile=account.application_profile or "",
-            operation=account.operation,
-            source=account.source,
-            blocked=account.blocked,
-            request_metadata=account.request_metadata,
+        key = (
+            account.minute,
+            account.bucket,
+            account.caller,
+            account.application_profile,
+            account.operation,
+            account.source,
+            account.blocked,
+            account.request_metadata,
         )
-        groups.setdefault(key, []).append(account)
-    return [Minute(key, tuple(groups[key])) for key in sorted(groups)]
+        group = groups.get(key)
+        if group is None:
+            groups[key] = [account]
+        else:
+            group.append(account)
+    return sorted((Minute(_key_of(group[0]), tuple(group)) for group in groups.values()), key=_key)
+
+
+_key = operator.attrgetter("key")
+
+
+def _key_of(account: Account) -> MinuteKey:
+    return MinuteKey(
+        minute=account.minute,
+        bucket=account.bucket,
+        caller=account.caller,
+        application_profile=account.application_profile or "",
+        operation=account.operation,
+        source=account.source,
+        blocked=account.blocked,
+        request_metadata=account.request_metadata,
+    )

@@ -1,7 +1,7 @@
 """The processing of one delivery: `delivery → records → accounts → minutes → metric lines`, written by the caller."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Container, Mapping
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -9,9 +9,10 @@ import msgspec
 from bedrock_quota import lines, minutes, model_ids, records
 from bedrock_quota.accounts import Account, Accounts, FailedCall
 from bedrock_quota.buckets import Bucket
-from bedrock_quota.delivery import Delivery
+from bedrock_quota.delivery import Delivery, LogEvent
 from bedrock_quota.errors import RecordError
 from bedrock_quota.max_tokens import Source
+from bedrock_quota.minutes import Minute
 from bedrock_quota.quotas import BucketQuota
 from bedrock_quota.records import Record, RequestBody
 
@@ -67,15 +68,16 @@ def process(
     the percent metrics are then left out, and the health line says so by its missing `quota_age_seconds`.
     """
     entries = _read(delivery, accounts, now, seen, fetch_bodies)
-    properties = _properties(delivery, entries)
+    grouped = minutes.group(entries.opened)
+    properties = _properties(delivery, entries, grouped)
     if quotas is not None and quota_age_seconds is not None:
         properties["quota_age_seconds"] = round(quota_age_seconds)
     if not checked:
         properties["duplicates_unchecked"] = 1
-    health = _health(entries, now)
+    health = _health(entries, grouped, now)
     return Outcome(
         lines=(
-            *lines.of_minutes(minutes.group(entries.opened), namespace, quotas or {}),
+            *lines.of_minutes(grouped, namespace, quotas or {}),
             *lines.of_failed_calls(entries.failed, namespace, quotas or {}),
             lines.of_health(namespace, now.timestamp(), health, {"RecordLagSeconds": "Seconds"}, properties),
         ),
@@ -85,7 +87,7 @@ def process(
         ignored=entries.ignored,
         rejected=tuple(entries.rejected),
         out_of_scope=dict(entries.out_of_scope),
-        unlisted=tuple({account.bucket.model_id: None for account in entries.opened if not account.listed})[:MAX_NAMED],
+        unlisted=tuple({minute.key.bucket.model_id: None for minute in grouped if not minute.listed})[:MAX_NAMED],
     )
 
 
@@ -101,11 +103,8 @@ class _Entries(msgspec.Struct):
     """Of those ignored, the records that were processed before."""
 
     def account(self, record: Record, accounts: Accounts, now: datetime) -> None:
-        try:
-            entry = accounts.of(record, now)
-        except RecordError as error:
-            self.reject(error)
-            return
+        """Raises `RecordError`."""
+        entry = accounts.of(record, now)
         if isinstance(entry, Account):
             self.opened.append(entry)
         elif isinstance(entry, FailedCall):
@@ -121,32 +120,46 @@ def _read(
     delivery: Delivery, accounts: Accounts, now: datetime, seen: Container[str], fetch_bodies: FetchBodies
 ) -> _Entries:
     entries = _Entries()
+    if delivery.is_control:
+        entries.ignored = len(delivery.log_events)
+        return entries
+    events = _new_events(delivery.log_events, seen)
+    entries.duplicates = entries.ignored = len(delivery.log_events) - len(events)
     waiting: deque[Record] = deque()
-    met: set[str] = set()
-    for event in delivery.log_events:
-        if event.id and (event.id in seen or event.id in met):
-            entries.duplicates += 1
-            entries.ignored += 1
-            continue
-        met.add(event.id)
-        if delivery.is_control or records.is_permissions_line(event.message):
-            entries.ignored += 1
-        else:
-            try:
-                record = records.read(event.message)
-            except RecordError as error:
-                entries.reject(error)
-                continue
-            if _missing_body(record) is None:
-                entries.account(record, accounts, now)
-            else:
+    for event in events:
+        try:
+            record = records.read(event.message)
+            if record.input.body_s3_path is not None and _missing_body(record) is not None:
                 waiting.append(record)
+                continue
+            entries.account(record, accounts, now)
+        except RecordError as error:
+            if records.is_permissions_line(event.message):
+                entries.ignored += 1
+            else:
+                entries.reject(error)
     bodies = fetch_bodies({path for record in waiting if (path := _missing_body(record)) is not None})
     while waiting:  # of a record only its account is kept
         record = waiting.popleft()
         body = bodies.get(_missing_body(record) or "")
-        entries.account(records.with_body(record, body) if body else record, accounts, now)
+        try:
+            entries.account(records.with_body(record, body) if body else record, accounts, now)
+        except RecordError as error:
+            entries.reject(error)
     return entries
+
+
+def _new_events(events: Sequence[LogEvent], seen: Container[str]) -> Sequence[LogEvent]:
+    """Return the events that were not processed before, each once. An event without an id is always new."""
+    ids = {event.id for event in events}
+    if len(ids) == len(events) and not any(each in seen for each in ids):
+        return events
+    new, met = [], set()
+    for event in events:
+        if not event.id or (event.id not in met and event.id not in seen):
+            new.append(event)
+            met.add(event.id)
+    return new
 
 
 def _missing_body(record: Record) -> str | None:
@@ -154,15 +167,15 @@ def _missing_body(record: Record) -> str | None:
     return record.input.body_s3_path if record.input.body is None and record.error_code is None else None
 
 
-def _health(entries: _Entries, now: datetime) -> dict[str, float]:
+def _health(entries: _Entries, grouped: Sequence[Minute], now: datetime) -> dict[str, float]:
     opened = entries.opened
     health: dict[str, float] = {
         "RecordsProcessed": len(opened),
         "RecordsRejected": len(entries.rejected),
         "RecordsOutOfScope": entries.out_of_scope.total(),
         "RequestsFailed": len(entries.failed),
-        "MaxTokensUnknown": sum(account.source is Source.UNKNOWN for account in opened),
-        "UnlistedModels": sum(not account.listed for account in opened),
+        "MaxTokensUnknown": sum(len(minute.accounts) for minute in grouped if minute.key.source is Source.UNKNOWN),
+        "UnlistedModels": sum(len(minute.accounts) for minute in grouped if not minute.listed),
     }
     if opened:
         health["RecordLagSeconds"] = max(0.0, now.timestamp() - min(account.started for account in opened))
@@ -171,8 +184,10 @@ def _health(entries: _Entries, now: datetime) -> dict[str, float]:
     return health
 
 
-def _properties(delivery: Delivery, entries: _Entries) -> dict[str, object]:
-    sources = Counter(account.source for account in entries.opened)
+def _properties(delivery: Delivery, entries: _Entries, grouped: Sequence[Minute]) -> dict[str, object]:
+    sources = dict.fromkeys(Source, 0)
+    for minute in grouped:
+        sources[minute.key.source] += len(minute.accounts)
     properties: dict[str, object] = {
         "event": "delivery",
         "received": len(delivery.log_events),

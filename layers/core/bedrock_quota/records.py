@@ -5,6 +5,7 @@ records seen in public repositories. Any key can be missing. Bodies are skipped 
 output; no text of theirs is ever built.
 """
 
+import functools
 import json
 import re
 from datetime import datetime
@@ -20,6 +21,7 @@ MAX_COUNT = 100_000_000
 
 Tokens = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+_MomentText = Annotated[str, msgspec.Meta(max_length=32)]
 
 PERMISSIONS_LINE = "Permissions are correctly set for Amazon Bedrock logs"
 """Begins the plain-text event that Bedrock writes first into a fresh log group."""
@@ -27,20 +29,20 @@ PERMISSIONS_LINE = "Permissions are correctly set for Amazon Bedrock logs"
 SCHEMA_TYPE = "ModelInvocationLog"
 
 
-class InferenceConfig(msgspec.Struct, frozen=True):
+class InferenceConfig(msgspec.Struct, frozen=True, gc=False):
     """The `inferenceConfig` of Converse and of Amazon Nova's own request."""
 
     max_tokens: Tokens | None = msgspec.field(default=None, name="maxTokens")
     max_new_tokens: Tokens | None = None
 
 
-class TextGenerationConfig(msgspec.Struct, frozen=True):
+class TextGenerationConfig(msgspec.Struct, frozen=True, gc=False):
     """The `textGenerationConfig` of Amazon Titan Text."""
 
     max_token_count: Tokens | None = msgspec.field(default=None, name="maxTokenCount")
 
 
-class RequestBody(msgspec.Struct, frozen=True):
+class RequestBody(msgspec.Struct, frozen=True, gc=False):
     """Of a request body, the fields that limit its output; everything else is skipped unread."""
 
     inference_config: InferenceConfig | None = msgspec.field(default=None, name="inferenceConfig")
@@ -56,7 +58,7 @@ class RequestBody(msgspec.Struct, frozen=True):
     choices: Tokens | None = msgspec.field(default=None, name="n")
 
 
-class RecordInput(msgspec.Struct, frozen=True):
+class RecordInput(msgspec.Struct, frozen=True, gc=False):
     """The `input` of a record. `input_tokens` excludes cached ones."""
 
     input_tokens: Tokens | None = msgspec.field(default=None, name="inputTokenCount")
@@ -66,28 +68,28 @@ class RecordInput(msgspec.Struct, frozen=True):
     body_s3_path: str | None = msgspec.field(default=None, name="inputBodyS3Path")
 
 
-class RecordOutput(msgspec.Struct, frozen=True):
+class RecordOutput(msgspec.Struct, frozen=True, gc=False):
     """The `output` of a record."""
 
     output_tokens: Tokens | None = msgspec.field(default=None, name="outputTokenCount")
 
 
-class Identity(msgspec.Struct, frozen=True):
+class Identity(msgspec.Struct, frozen=True, gc=False):
     """Who called."""
 
     arn: str | None = None
 
 
-class PerformanceConfig(msgspec.Struct, frozen=True):
+class PerformanceConfig(msgspec.Struct, frozen=True, gc=False):
     """The latency mode asked for."""
 
     latency: str | None = None
 
 
-class Record(msgspec.Struct, frozen=True, rename="camel"):
-    """One call of a model, as Bedrock logged it. `timestamp` is the request's start, cut to the second."""
+class Record(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """One call of a model, as Bedrock logged it. `started_at` is the request's start as written, cut to the second."""
 
-    timestamp: _Moment
+    started_at: _MomentText = msgspec.field(name="timestamp")
     model_id: str
     operation: str = ""
     request_id: str = ""
@@ -98,6 +100,25 @@ class Record(msgspec.Struct, frozen=True, rename="camel"):
     performance_config: PerformanceConfig | None = None
     input: RecordInput = RecordInput()
     output: RecordOutput = RecordOutput()
+
+    @property
+    def timestamp(self) -> datetime:
+        """When the request began."""
+        return _moment(self.started_at)
+
+    @property
+    def started(self) -> int:
+        """When the request began, in whole seconds since the epoch."""
+        return _seconds_of(self.started_at)
+
+
+@functools.lru_cache(maxsize=4096)
+def _seconds_of(text: str) -> int:
+    """Return the seconds since the epoch. Many calls begin in one second, and to read it takes a tenth of a record.
+
+    Raises `msgspec.ValidationError` for what is no moment, or has no zone.
+    """
+    return int(msgspec.convert(text, _Moment).timestamp())
 
 
 _decoder = msgspec.json.Decoder(Record)
@@ -123,10 +144,11 @@ def read(message: bytes | str) -> Record:
     `wrong_schema`, `missing_timestamp`, `missing_model_id`, `wrong_type`, `bad_timestamp`, `negative_count`,
     `absurd_count`.
     """
-    if len(message) > MAX_MESSAGE_BYTES:
+    if len(message) > MAX_MESSAGE_BYTES // 4 and _size(message) > MAX_MESSAGE_BYTES:  # a character is up to 4 bytes
         raise RecordError("too_large")
     try:
         record = _decoder.decode(message)
+        _seconds_of(record.started_at)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return _read_tolerantly(message)
     if record.schema_type != SCHEMA_TYPE:
@@ -135,6 +157,13 @@ def read(message: bytes | str) -> Record:
     if record.error_code or (counted and record.error_code is None):
         return record
     return _read_tolerantly(message)
+
+
+def _size(message: bytes | str) -> int:
+    """Return the bytes that a message takes in UTF-8."""
+    if isinstance(message, bytes) or message.isascii():
+        return len(message)
+    return len(message.encode(errors="surrogatepass"))
 
 
 _WRITTEN_COUNT = re.compile(r"-?[0-9]{1,31}")
@@ -195,7 +224,7 @@ def _record_of(record: dict[str, Any]) -> Record:
         given, output_tokens = _Given(0, given.cache_read_tokens, given.cache_write_tokens), 0
     metadata = _mapping(record, "requestMetadata")
     return Record(
-        timestamp=_moment(record.get("timestamp")),
+        started_at=_moment_text(record.get("timestamp")),
         model_id=_text(model_id) or "",
         operation=_text(record.get("operation")) or "",
         request_id=request_id_of(record.get("requestId")) or "",
@@ -227,6 +256,15 @@ def _text(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
     raise RecordError("wrong_type")
+
+
+def _moment_text(value: object) -> str:
+    """Return a moment as text that `Record` takes: as it was written, if that will do."""
+    try:
+        msgspec.convert(value, _Moment)
+        return msgspec.convert(value, _MomentText)
+    except (msgspec.ValidationError, UnicodeError):
+        return _moment(value).isoformat()
 
 
 def _moment(value: object) -> datetime:
