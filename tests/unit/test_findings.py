@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import commands
@@ -110,6 +111,15 @@ def only(**signs: Any) -> tuple[str, str, str]:
 
 def change(value: Any, **changes: Any) -> Any:
     return msgspec.structs.replace(value, **changes)
+
+
+def test_every_place_that_is_looked_at_stands_in_the_docs() -> None:
+    page = Path(__file__).parents[2].joinpath("docs", "operations.md").read_text(encoding="utf-8")
+    rows = page.partition("| where | a problem (or warning) is |\n|---|---|\n")[2].partition("\n\n")[0].splitlines()
+
+    documented = {where for row in rows for where in row.split(" | ")[0].strip("| ").split(", ")}
+
+    assert documented == {finding.where for finding in findings.of(WELL, NOW)}
 
 
 def test_a_stack_that_is_well_is_all_ok() -> None:
