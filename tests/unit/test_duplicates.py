@@ -5,13 +5,14 @@ from typing import Any
 
 import boto3
 import pytest
+from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyAlreadyInProgressError
 from botocore.exceptions import EndpointConnectionError
 from moto import mock_aws
 from records import log_event
 
 from bedrock_quota import duplicates, seen_events
 from bedrock_quota.delivery import Delivery
-from bedrock_quota.duplicates import Once, ProcessedDeliveries
+from bedrock_quota.duplicates import ProcessedDeliveries, Ticket
 
 CONTEXT: Any = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000, function_name="processor")
 RESULT = {"received": 1, "processed": 1}
@@ -21,18 +22,12 @@ def delivery(*ids: str) -> Delivery:
     return Delivery("DATA_MESSAGE", tuple(log_event("m", each) for each in ids))
 
 
-class Work:
-    """Work that counts its runs, and fails if told to."""
-
-    def __init__(self) -> None:
-        self.checked: list[bool] = []
-        self.error: Exception | None = None
-
-    def __call__(self, checked: bool) -> dict[str, int]:
-        self.checked.append(checked)
-        if self.error:
-            raise self.error
-        return RESULT
+def processed(deliveries: ProcessedDeliveries, received: Delivery) -> Ticket:
+    """Begin a delivery and, unless it had been processed before, finish it."""
+    ticket = deliveries.begin(received, CONTEXT)
+    if ticket.result is None:
+        ticket.finish(RESULT)
+    return ticket
 
 
 @pytest.fixture
@@ -50,28 +45,34 @@ def deliveries(monkeypatch: pytest.MonkeyPatch) -> Any:
         yield ProcessedDeliveries("state", lambda: client)
 
 
-def test_the_second_time_nothing_is_done(deliveries: ProcessedDeliveries) -> None:
-    work = Work()
-    assert deliveries.once(delivery("a", "b"), CONTEXT, work) == Once(RESULT, duplicate=False)
-    assert deliveries.once(delivery("a", "b"), CONTEXT, work) == Once(RESULT, duplicate=True)
-    assert work.checked == [True]
+def test_the_second_time_there_is_a_result(deliveries: ProcessedDeliveries) -> None:
+    first, second = (processed(deliveries, delivery("a", "b")) for _ in range(2))
+    assert (first.checked, first.result) == (True, None)
+    assert (second.checked, second.result) == (True, RESULT)
 
 
 @pytest.mark.parametrize("other", [("a",), ("b", "a"), ("a", "b", "c"), ("ab",)])
 def test_other_events_are_another_delivery(deliveries: ProcessedDeliveries, other: tuple[str, ...]) -> None:
-    work = Work()
-    deliveries.once(delivery("a", "b"), CONTEXT, work)
-    assert not deliveries.once(delivery(*other), CONTEXT, work).duplicate
-    assert len(work.checked) == 2
+    processed(deliveries, delivery("a", "b"))
+    assert processed(deliveries, delivery(*other)).result is None
 
 
 def test_what_failed_is_done_again(deliveries: ProcessedDeliveries) -> None:
-    work = Work()
-    work.error = RuntimeError("broken")
-    with pytest.raises(RuntimeError, match="broken"):
-        deliveries.once(delivery("a"), CONTEXT, work)
-    work.error = None
-    assert deliveries.once(delivery("a"), CONTEXT, work) == Once(RESULT, duplicate=False)
+    deliveries.begin(delivery("a"), CONTEXT).forget(RuntimeError("broken"))
+    assert processed(deliveries, delivery("a")).result is None
+    assert processed(deliveries, delivery("a")).result == RESULT
+
+
+def test_what_another_invocation_is_processing_is_refused_until_its_time_is_over(
+    deliveries: ProcessedDeliveries,
+) -> None:
+    # given a delivery that was begun by an invocation with a minute, and one whose time is over
+    deliveries.begin(delivery("a"), CONTEXT)
+    deliveries.begin(delivery("b"), SimpleNamespace(get_remaining_time_in_millis=lambda: -1))  # type: ignore[arg-type]
+    # then
+    with pytest.raises(IdempotencyAlreadyInProgressError):
+        deliveries.begin(delivery("a"), CONTEXT)
+    assert processed(deliveries, delivery("b")).result is None
 
 
 class Table:
@@ -96,43 +97,31 @@ def without(operation: str) -> ProcessedDeliveries:
 
 
 def test_without_the_state_table_metrics_flow_unchecked() -> None:
-    work = Work()
-    assert without("put_item").once(delivery("a"), CONTEXT, work) == Once(RESULT, duplicate=False)
-    assert work.checked == [False]
+    ticket = processed(without("put_item"), delivery("a"))
+    assert (ticket.checked, ticket.result) == (False, None)
 
 
 def test_without_a_client_for_the_state_table_metrics_flow_unchecked() -> None:
     def connect() -> Any:
         raise RuntimeError("no Region")
 
-    work = Work()
-    assert ProcessedDeliveries("state", connect).once(delivery("a"), CONTEXT, work) == Once(RESULT, duplicate=False)
-    assert work.checked == [False]
+    ticket = processed(ProcessedDeliveries("state", connect), delivery("a"))
+    ticket.forget(RuntimeError("broken"))  # and nobody is asked any more
+    assert (ticket.checked, ticket.result) == (False, None)
 
 
-def test_a_state_table_that_goes_in_the_middle_makes_nothing_run_twice() -> None:
-    work = Work()
-    once = without("update_item").once(delivery("a"), CONTEXT, work)
-    assert once == Once(RESULT, duplicate=False)
-    assert work.checked == [True]
-
-
-def test_a_failure_is_raised_even_if_the_state_table_cannot_forget_it() -> None:
-    work = Work()
-    work.error = RuntimeError("broken")
-    with pytest.raises(RuntimeError, match="broken"):
-        without("delete_item").once(delivery("a"), CONTEXT, work)
-    assert work.checked == [True]
+def test_a_state_table_that_goes_in_the_middle_fails_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    ticket = processed(without("update_item"), delivery("a"))
+    without("delete_item").begin(delivery("a"), CONTEXT).forget(RuntimeError("broken"))
+    assert (ticket.checked, ticket.result) == (True, None)
+    assert ["could not be told" in each for each in caplog.messages] == [True, True]
 
 
 def test_events_without_ids_are_told_apart_by_their_text(deliveries: ProcessedDeliveries) -> None:
     def of(*texts: str) -> Delivery:
         return Delivery("DATA_MESSAGE", tuple(log_event(text) for text in texts))
 
-    work = Work()
-    assert not deliveries.once(of("one"), CONTEXT, work).duplicate
-    assert not deliveries.once(of("two"), CONTEXT, work).duplicate
-    assert deliveries.once(of("one"), CONTEXT, work).duplicate
+    assert [processed(deliveries, of(text)).result for text in ("one", "two", "one")] == [None, None, RESULT]
 
 
 def test_a_delivery_is_remembered_for_as_long_as_a_failed_one_is_kept_and_a_day_more() -> None:
@@ -146,6 +135,6 @@ def test_the_client_is_made_once_and_bears_no_more_with_each_delivery(deliveries
     many = ProcessedDeliveries("state", lambda: made.append(client) or client)
 
     for number in range(3):
-        assert not many.once(delivery(str(number)), CONTEXT, Work()).duplicate
+        assert processed(many, delivery(str(number))).checked
 
     assert len(made) == 1

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bedrock_quota import delivery
+from bedrock_quota import delivery, envelope
 from quota_monitor import events
 from quota_monitor.checkout import ROOT
 
@@ -30,6 +30,14 @@ def test_a_delivery_holds_just_the_records_it_is_made_from(path: Path) -> None:
 
 def test_no_delivery_is_left_over_from_records_that_are_gone() -> None:
     assert {path.name for path in events.DELIVERIES.glob("*.json")} == {path.name for path in events.deliveries()}
+
+
+def test_the_batch_of_a_stream_holds_every_delivery_in_order() -> None:
+    committed = json.loads((events.DELIVERIES / "kinesis-batch.json").read_text())
+    sent = envelope.parcels(committed)
+    held = [[event.message for event in delivery.decode(each.event).log_events] for each in sent]
+    assert held == [events.messages_of(path) for path in sorted(events.RECORDS.glob("*.json"))]
+    assert len({each.sequence_number for each in sent}) == len(held) == 3
 
 
 def test_the_control_message_is_one() -> None:

@@ -1,29 +1,22 @@
 """Log events that come again in another delivery of the same container."""
 
-from records import log_event
-
-from bedrock_quota.delivery import Delivery
 from bedrock_quota.seen_events import SeenEvents
-
-
-def delivery(*ids: str) -> Delivery:
-    return Delivery("DATA_MESSAGE", tuple(log_event("m", each) for each in ids))
 
 
 def test_what_was_remembered_is_seen() -> None:
     seen = SeenEvents()
-    seen.remember(delivery("a", "b"))
+    seen.remember(["a", "b"])
     assert ["a" in seen, "b" in seen, "c" in seen] == [True, True, False]
 
 
 def test_events_without_an_id_are_always_new() -> None:
     seen = SeenEvents()
-    seen.remember(delivery(""))
+    seen.remember([""])
     assert "" not in seen
 
 
 def test_the_oldest_are_forgotten() -> None:
     seen = SeenEvents(most=2)
-    seen.remember(delivery("a", "b"))
-    seen.remember(delivery("c"))
+    seen.remember(["a", "b"])
+    seen.remember(["c"])
     assert [each in seen for each in "abc"] == [False, True, True]

@@ -11,16 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from aws_lambda_powertools.utilities.idempotency import (
-    DynamoDBPersistenceLayer,
-    IdempotencyConfig,
-    idempotent_function,
-)
+from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer, IdempotencyConfig
 from aws_lambda_powertools.utilities.idempotency.exceptions import (
+    IdempotencyAlreadyInProgressError,
     IdempotencyItemAlreadyExistsError,
-    IdempotencyPersistenceLayerError,
 )
-from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
+from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import STATUS_CONSTANTS, DataRecord
 
 from bedrock_quota.delivery import Delivery, LogEvent, Message
 
@@ -34,16 +30,6 @@ REMEMBERED_SECONDS = 15 * 24 * 3600
 """CloudWatch Logs tries a delivery again for up to 24 hours; failed ones are kept, and may be replayed, for 14 days."""
 
 Result = dict[str, Any]
-
-Work = Callable[[bool], Result]
-"""Processes the delivery; told whether duplicates could be looked for."""
-
-
-class Once(msgspec.Struct, frozen=True):
-    """What became of a delivery: its result, and whether it had been processed before."""
-
-    result: Result
-    duplicate: bool
 
 
 class _Store(DynamoDBPersistenceLayer):
@@ -69,56 +55,76 @@ class _Store(DynamoDBPersistenceLayer):
             raise
 
 
+class Ticket(msgspec.Struct, frozen=True):
+    """A delivery that was begun. With a `result` it had been processed before; without a store nobody could look."""
+
+    key: str
+    store: _Store | None = None
+    result: Result | None = None
+
+    @property
+    def checked(self) -> bool:
+        """Whether the state table could be asked about it."""
+        return self.store is not None
+
+    def finish(self, result: Result) -> None:
+        """Note that the delivery is processed. Never raises: its metrics are written."""
+        if self.store is not None:
+            try:
+                self.store.save_success(data=self.key, result=result)  # type: ignore[arg-type]
+            except Exception as error:  # noqa: BLE001 - if the delivery comes again, it counts again: docs/limits.md
+                _logger.warning("the state table could not be told of a delivery", extra={"error": str(error)})
+
+    def forget(self, failure: Exception) -> None:
+        """Note that the delivery failed and is to be processed when it comes again. Never raises."""
+        if self.store is not None:
+            try:
+                self.store.delete_record(data=self.key, exception=failure)  # type: ignore[arg-type]
+            except Exception as error:  # noqa: BLE001 - it is refused until this invocation's time is over
+                _logger.warning("the state table could not be told of a failure", extra={"error": str(error)})
+
+
 class ProcessedDeliveries:
     """The deliveries processed so far, in the state table; its client is made when it is first asked."""
 
     def __init__(self, table: str, connect: "Callable[[], DynamoDBClient]") -> None:
         self._table, self._connect = table, connect
-        self._config = IdempotencyConfig(expires_after_seconds=REMEMBERED_SECONDS, hash_function="sha256")
 
     @functools.cached_property
     def _store(self) -> _Store:
         """Made once: each store adds a handler of its own to the client. What could not be made is tried again."""
-        return _Store(table_name=self._table, key_attr="id", boto3_client=self._connect())
+        store = _Store(table_name=self._table, key_attr="id", boto3_client=self._connect())
+        config = IdempotencyConfig(expires_after_seconds=REMEMBERED_SECONDS, hash_function="sha256")
+        store.configure(config, key_prefix="delivery")
+        return store
 
-    def once(self, received: Delivery, context: "LambdaContext", work: Work) -> Once:
-        """Process a delivery unless it was processed before.
+    def begin(self, received: Delivery, context: "LambdaContext") -> Ticket:
+        """Note that a delivery is being processed, unless it was before.
 
-        A delivery that another container is working on raises, so that Lambda comes back to it: by then it is done,
-        or was given up. Without the state table it is processed all the same, unchecked: metrics must flow.
+        Raises `IdempotencyAlreadyInProgressError` for one that another container is working on, so that Lambda comes
+        back to it: by then it is done, or was given up. Without the state table it is processed all the same,
+        unchecked: metrics must flow.
         """
-        done: list[Result] = []
-        failed: list[Exception] = []
-
-        def run(*, delivery: str) -> Result:  # noqa: ARG001 - Powertools reads it by name
-            try:
-                done.append(work(True))
-            except Exception as error:
-                failed.append(error)
-                raise
-            return done[0]
-
+        key = _digest(received.log_events)
         try:
-            store = self._store
+            found = self._begin(key, context.get_remaining_time_in_millis())
         except Exception as error:  # noqa: BLE001 - whatever it is, metrics must flow; counted as unchecked
-            _logger.warning("there is no state table to ask about duplicates", extra={"error": type(error).__name__})
-            return Once(work(False), duplicate=False)
-        self._config.register_lambda_context(context)
-        guarded = idempotent_function(
-            run,
-            data_keyword_argument="delivery",
-            persistence_store=store,
-            config=self._config,
-            key_prefix="delivery",
-        )
-        try:
-            result: Result = guarded(delivery=_digest(received.log_events))
-        except IdempotencyPersistenceLayerError as error:
-            if failed:
-                raise failed[0] from error
             _logger.warning("the state table could not be asked about duplicates", extra={"error": str(error)})
-            return Once(done[0] if done else work(False), duplicate=False)
-        return Once(result, duplicate=not done)
+            return Ticket(key)
+        if found is None:
+            return Ticket(key, self._store)
+        if found.status != STATUS_CONSTANTS["COMPLETED"]:
+            raise IdempotencyAlreadyInProgressError("another invocation is processing this delivery")
+        return Ticket(key, self._store, found.response_json_as_dict() or {})
+
+    def _begin(self, key: str, remaining_milliseconds: int) -> DataRecord | None:
+        """Return what the state table holds of a delivery, or None if that it was begun is now all it holds."""
+        store = self._store
+        try:
+            store.save_inprogress(data=key, remaining_time_in_millis=remaining_milliseconds)  # type: ignore[arg-type]
+        except IdempotencyItemAlreadyExistsError as error:
+            return error.old_data_record or store.get_record(data=key)  # type: ignore[arg-type]
+        return None
 
 
 def _digest(events: Sequence[LogEvent]) -> str:

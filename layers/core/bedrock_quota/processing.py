@@ -32,7 +32,7 @@ class Rejected(msgspec.Struct, frozen=True, gc=False):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """All that one delivery came to. `lines` are ready to be written; the rest is for the log.
+    """All that the deliveries written together came to, mostly one. `lines` are ready; the rest is for the log.
 
     `received` = processed + rejected + out of scope + failed + ignored.
     """
@@ -59,21 +59,31 @@ def process(
     checked: bool = True,
     fetch_bodies: FetchBodies = lambda _paths: {},
 ) -> Outcome:
-    """Turn one delivery into metric lines.
+    """Turn one delivery into metric lines: `read`, then `outcome`, of which each says what the parameters are."""
+    entries = read(delivery, accounts, now, seen, fetch_bodies, checked=checked)
+    return outcome([entries], quotas=quotas, namespace=namespace, now=now, quota_age_seconds=quota_age_seconds)
 
-    Log events whose id is in `seen` have been processed before and are ignored; `checked` says whether anybody could
-    look if the whole delivery had been. `fetch_bodies` reads request bodies that lie in S3.
 
-    A bad record is counted with its reason and the others go on. `quotas` is None where they could not be read:
-    the percent metrics are then left out, and the health line says so by its missing `quota_age_seconds`.
+def outcome(
+    read_together: Sequence["Entries"],
+    *,
+    quotas: Mapping[Bucket, BucketQuota] | None,
+    namespace: str,
+    now: datetime,
+    quota_age_seconds: float | None = None,
+) -> Outcome:
+    """Turn the entries of one or more deliveries into metric lines, as if all had come in one.
+
+    `quotas` is None where they could not be read: the percent metrics are then left out, and the health line says so
+    by its missing `quota_age_seconds`.
     """
-    entries = _read(delivery, accounts, now, seen, fetch_bodies)
+    entries = read_together[0] if len(read_together) == 1 else _together(read_together)
     grouped = minutes.group(entries.opened)
-    properties = _properties(delivery, entries, grouped)
+    properties = _properties(entries, grouped)
+    if len(read_together) > 1:
+        properties["deliveries"] = len(read_together)
     if quotas is not None and quota_age_seconds is not None:
         properties["quota_age_seconds"] = round(quota_age_seconds)
-    if not checked:
-        properties["duplicates_unchecked"] = 1
     health = _health(entries, grouped, now)
     return Outcome(
         lines=(
@@ -81,7 +91,7 @@ def process(
             *lines.of_failed_calls(entries.failed, namespace, quotas or {}),
             lines.of_health(namespace, now.timestamp(), health, {"RecordLagSeconds": "Seconds"}, properties),
         ),
-        received=len(delivery.log_events),
+        received=entries.received,
         processed=len(entries.opened),
         failed=len(entries.failed),
         ignored=entries.ignored,
@@ -91,9 +101,10 @@ def process(
     )
 
 
-class _Entries(msgspec.Struct):
-    """What the records of a delivery turned out to be."""
+class Entries(msgspec.Struct):
+    """What the records of a delivery, or of several, turned out to be: all that is kept of them."""
 
+    received: int = 0
     opened: list[Account] = []
     failed: list[FailedCall] = []
     rejected: list[Rejected] = []
@@ -101,9 +112,12 @@ class _Entries(msgspec.Struct):
     ignored: int = 0
     duplicates: int = 0
     """Of those ignored, the records that were processed before."""
+    control: bool = False
+    unchecked: int = 0
+    """Deliveries of which nobody could say whether they were processed before."""
 
     def account(self, record: Record, accounts: Accounts, now: datetime) -> None:
-        """Raises `RecordError`."""
+        """Count a record as what it turns out to be. Raises `RecordError`."""
         entry = accounts.of(record, now)
         if isinstance(entry, Account):
             self.opened.append(entry)
@@ -113,13 +127,40 @@ class _Entries(msgspec.Struct):
             self.out_of_scope[entry.reason] += 1
 
     def reject(self, error: RecordError) -> None:
+        """Count a record that cannot be used, with the reason."""
         self.rejected.append(Rejected(error.reason, records.request_id_of(error.request_id)))
 
 
-def _read(
-    delivery: Delivery, accounts: Accounts, now: datetime, seen: Container[str], fetch_bodies: FetchBodies
-) -> _Entries:
-    entries = _Entries()
+def _together(several: Sequence[Entries]) -> Entries:
+    """Return what several deliveries turned out to be, as if they were one."""
+    return Entries(
+        received=sum(each.received for each in several),
+        opened=[account for each in several for account in each.opened],
+        failed=[call for each in several for call in each.failed],
+        rejected=[rejected for each in several for rejected in each.rejected],
+        out_of_scope=sum((each.out_of_scope for each in several), Counter()),
+        ignored=sum(each.ignored for each in several),
+        duplicates=sum(each.duplicates for each in several),
+        control=all(each.control for each in several),
+        unchecked=sum(each.unchecked for each in several),
+    )
+
+
+def read(
+    delivery: Delivery,
+    accounts: Accounts,
+    now: datetime,
+    seen: Container[str] = (),
+    fetch_bodies: FetchBodies = lambda _paths: {},
+    *,
+    checked: bool = True,
+) -> Entries:
+    """Read the records of one delivery. A bad record is counted with its reason and the others go on.
+
+    Log events whose id is in `seen` have been processed before and are ignored; `checked` says whether anybody could
+    look if the whole delivery had been. `fetch_bodies` reads request bodies that lie in S3.
+    """
+    entries = Entries(received=len(delivery.log_events), control=delivery.is_control, unchecked=0 if checked else 1)
     if delivery.is_control:
         entries.ignored = len(delivery.log_events)
         return entries
@@ -167,7 +208,7 @@ def _missing_body(record: Record) -> str | None:
     return record.input.body_s3_path if record.input.body is None and record.error_code is None else None
 
 
-def _health(entries: _Entries, grouped: Sequence[Minute], now: datetime) -> dict[str, float]:
+def _health(entries: Entries, grouped: Sequence[Minute], now: datetime) -> dict[str, float]:
     opened = entries.opened
     health: dict[str, float] = {
         "RecordsProcessed": len(opened),
@@ -184,21 +225,23 @@ def _health(entries: _Entries, grouped: Sequence[Minute], now: datetime) -> dict
     return health
 
 
-def _properties(delivery: Delivery, entries: _Entries, grouped: Sequence[Minute]) -> dict[str, object]:
+def _properties(entries: Entries, grouped: Sequence[Minute]) -> dict[str, object]:
     sources = dict.fromkeys(Source, 0)
     for minute in grouped:
         sources[minute.key.source] += len(minute.accounts)
     properties: dict[str, object] = {
         "event": "delivery",
-        "received": len(delivery.log_events),
+        "received": entries.received,
         "ignored": entries.ignored,
-        "control": delivery.is_control,
+        "control": entries.control,
         "max_tokens_explicit": sources[Source.EXPLICIT],
         "max_tokens_default": sources[Source.DEFAULT],
         "max_tokens_none": sources[Source.NONE],
     }
     if entries.duplicates:
         properties["duplicate_records"] = entries.duplicates
+    if entries.unchecked:
+        properties["duplicates_unchecked"] = entries.unchecked
     if entries.rejected:
         properties["rejected_reasons"] = dict(Counter(each.reason for each in entries.rejected))
     if entries.out_of_scope:

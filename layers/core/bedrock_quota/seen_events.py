@@ -1,8 +1,7 @@
 """Seen events: log events that come again in another delivery are known again within one container."""
 
 from collections import OrderedDict
-
-from bedrock_quota.delivery import Delivery
+from collections.abc import Iterable
 
 REMEMBERED_EVENTS = 20_000
 """Log events one container remembers: some 4 MB."""
@@ -18,8 +17,13 @@ class SeenEvents:
     def __contains__(self, event_id: object) -> bool:
         return event_id in self._seen
 
-    def remember(self, received: Delivery) -> None:
-        """Remember a delivery's log events, now that they are processed; the oldest are forgotten."""
-        self._seen.update((event.id, None) for event in received.log_events if event.id)
+    def remember(self, event_ids: Iterable[str]) -> None:
+        """Remember log events, now that they are processed; the oldest are forgotten."""
+        self._seen.update((event_id, None) for event_id in event_ids if event_id)
         while len(self._seen) > self._most:
             self._seen.popitem(last=False)
+
+    def forget(self, event_ids: Iterable[str]) -> None:
+        """Forget log events that are to be processed again."""
+        for event_id in event_ids:
+            self._seen.pop(event_id, None)

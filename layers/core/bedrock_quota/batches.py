@@ -1,0 +1,151 @@
+"""A batch: the deliveries of one event, processed in order up to the first that fails.
+
+What is behind a delivery that fails is left alone: Lambda brings it again together with the one that failed, and it
+would count twice. So no failure of one makes another count twice, whether duplicates are looked for or not. Where the
+very first fails, all of the batch does: Lambda halves it, until the delivery fails alone and is kept alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from bedrock_quota import delivery, processing
+from bedrock_quota.delivery import Delivery
+from bedrock_quota.envelope import Parcel
+from bedrock_quota.knowledge import Container
+from bedrock_quota.processing import Entries, Outcome
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from bedrock_quota.duplicates import Ticket
+
+_logger = logging.getLogger(__name__)
+
+MOST_TOGETHER = 10_000
+"""Log events after which the deliveries read so far are written: what is kept of them takes memory."""
+
+LEAST_MILLISECONDS = 25_000
+"""Time without which no further delivery is begun: profiles may take it 10 s, bodies 5 s, the state table 8 s."""
+
+Result = dict[str, int]
+"""What became of a delivery's records: `received`, `processed` and, where there are any, `rejected`."""
+
+Clock = Callable[[Delivery], datetime]
+"""Returns the time that a delivery's records are judged by."""
+
+Publish = Callable[[Outcome | None, Sequence[bytes]], None]
+"""Writes an outcome, where there is one, and the lines of deliveries that had been processed before."""
+
+
+def process(
+    sent: Sequence[Parcel], kept: Container, context: LambdaContext, clock: Clock, publish: Publish
+) -> list[Result]:
+    """Process deliveries in order, up to the first that fails, and return the results of those before it.
+
+    They are read one by one, and written together. Raises what the very first one raised: nothing is processed then.
+    """
+    results: list[Result] = []
+    failure: Exception | None = None
+    while failure is None and len(results) < len(sent) and not (results and _is_late(context)):
+        group = _Group(kept, context, clock)
+        failure = group.read(sent[len(results) :])
+        try:
+            results += group.write(publish)
+        except Exception as error:  # noqa: BLE001 - as any other: raised or told to Lambda
+            failure = error
+    if failure is not None:
+        if not results:
+            raise failure
+        _logger.warning("a delivery of a batch failed and comes again", extra={"error": type(failure).__name__})
+    return results
+
+
+def _is_late(context: LambdaContext) -> bool:
+    return context.get_remaining_time_in_millis() < LEAST_MILLISECONDS
+
+
+class _Group:
+    """Deliveries that are read one by one, and written together."""
+
+    def __init__(self, kept: Container, context: LambdaContext, clock: Clock) -> None:
+        self._kept, self._context, self._clock = kept, context, clock
+        self._results: list[Result] = []
+        self._entries: list[Entries] = []
+        self._event_ids: list[str] = []
+        self._again: list[bytes] = []
+        self._tickets: list[tuple[Ticket, Result]] = []
+
+    def read(self, sent: Sequence[Parcel]) -> Exception | None:
+        """Read deliveries until there are enough of them or one fails; return why it did."""
+        for parcel in sent:
+            if self._results and (len(self._event_ids) >= MOST_TOGETHER or _is_late(self._context)):
+                break
+            try:
+                self._read(delivery.decode(parcel.event))
+            except Exception as error:  # noqa: BLE001 - those before it are written first
+                return error
+        return None
+
+    def _read(self, received: Delivery) -> None:
+        kept = self._kept
+        known, self._now = kept.knowledge(), self._clock(received)
+        memory = None if received.is_control else kept.deliveries  # every control message is like every other
+        ticket = memory.begin(received, self._context) if memory is not None else None
+        if ticket is not None and ticket.result is not None:
+            self._again.append(processing.duplicate(received, kept.settings.namespace, self._now))
+            self._results.append(ticket.result)
+            return
+        try:
+            checked = ticket is None or ticket.checked
+            entries = processing.read(
+                received, known.accounts, self._now, kept.seen, kept.fetch_bodies, checked=checked
+            )
+        except Exception as error:
+            if ticket is not None:
+                ticket.forget(error)
+            raise
+        result = _result(entries)
+        self._results.append(result)
+        self._entries.append(entries)
+        if ticket is not None:
+            self._tickets.append((ticket, result))
+        ids = [event.id for event in received.log_events]
+        self._event_ids += ids
+        kept.seen.remember(ids)
+
+    def write(self, publish: Publish) -> list[Result]:
+        """Write all that was read, and return the results. If that fails, all of it is to be processed again."""
+        if not self._results:
+            return []
+        kept = self._kept
+        known = kept.knowledge()
+        try:
+            outcome = (
+                processing.outcome(
+                    self._entries,
+                    quotas=known.quotas,
+                    namespace=kept.settings.namespace,
+                    now=self._now,
+                    quota_age_seconds=known.age_seconds(self._now),
+                )
+                if self._entries
+                else None
+            )
+            publish(outcome, self._again)
+        except Exception as error:
+            kept.seen.forget(self._event_ids)
+            for ticket, _ in self._tickets:
+                ticket.forget(error)
+            raise
+        for ticket, result in self._tickets:
+            ticket.finish(result)
+        return self._results
+
+
+def _result(entries: Entries) -> Result:
+    counts = {"received": entries.received, "processed": len(entries.opened)}
+    return {**counts, "rejected": len(entries.rejected)} if entries.rejected else counts

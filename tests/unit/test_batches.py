@@ -1,0 +1,270 @@
+"""Batches of deliveries: processed up to the first that fails, written together, nothing twice when they come again."""
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import shard
+from hypothesis import given
+from hypothesis import strategies as st
+from records import NOW, ReadLine, converse, envelope, event_around, message
+
+from bedrock_quota import batches
+from bedrock_quota.delivery import Delivery
+from bedrock_quota.duplicates import Ticket
+from bedrock_quota.envelope import Parcel, answer, parcels
+from bedrock_quota.errors import DeliveryError
+from bedrock_quota.knowledge import Container
+from bedrock_quota.processing import Outcome
+from bedrock_quota.registry import Registry
+from bedrock_quota.settings import Settings
+from quota_monitor import events
+
+IDS = itertools.count()
+BROKEN = {"awslogs": {"data": "AAAA"}}
+
+
+def sent_by_logs(*entries: Mapping[str, Any]) -> dict[str, Any]:
+    """One delivery, whose log events have ids of their own."""
+    payload = envelope([message(each) for each in entries])
+    for each in payload["logEvents"]:
+        each["id"] = f"{next(IDS):056d}"
+    return event_around(json.dumps(payload).encode())
+
+
+class Function:
+    """The processor's containers, with what they have written; `remaining` milliseconds are left, one by one."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self.written: list[bytes] = []
+        self.runs = 0
+        self.remaining: Iterator[int] = itertools.repeat(60_000)
+        self.container = self.new_container()
+
+    def new_container(self) -> Container:
+        return Container(Settings(), self._registry, lambda: None)
+
+    def publish(self, outcome: Outcome | None, again: Sequence[bytes]) -> None:
+        self.written += [*(outcome.lines if outcome else ()), *again]
+
+    def __call__(self, event: dict[str, Any]) -> dict[str, Any] | None:
+        """Run it as Lambda does: what it raises is a failure."""
+        self.runs += 1
+        context: Any = SimpleNamespace(get_remaining_time_in_millis=lambda: next(self.remaining))
+        sent = parcels(event)
+        try:
+            results = batches.process(sent, self.container, context, lambda _received: NOW, self.publish)
+        except DeliveryError:
+            return None
+        return answer(sent, results)
+
+
+@pytest.fixture
+def function(registry: Registry) -> Function:
+    return Function(registry)
+
+
+@pytest.fixture
+def read(read_line: ReadLine) -> Callable[[Function], tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
+    """The lines of calls and those of health."""
+
+    def lines(function: Function) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        found = [read_line(each) for each in function.written]
+        return [each for each in found if "requests" in each], [each for each in found if "received" in each]
+
+    return lines
+
+
+Read = Callable[[Function], tuple[list[dict[str, Any]], list[dict[str, Any]]]]
+
+
+def test_deliveries_of_a_batch_are_written_as_if_they_had_come_in_one(function: Function, read: Read) -> None:
+    # given three deliveries, one record in them rejected, and all of one minute, bucket and caller
+    batch = [sent_by_logs(converse()), sent_by_logs(converse(), converse(input_tokens=-1)), sent_by_logs(converse())]
+    # when
+    told = function(events.batch(batch))
+    # then there is one line of three calls, and one of health
+    assert told == {"batchItemFailures": []}
+    ((calls,), (health,)) = read(function)
+    assert calls["ConsumedTokens"] == [200, 200, 200]  # 100 + 5 × 20 each
+    assert (health["received"], health["RecordsProcessed"], health["RecordsRejected"]) == (4, 3, 1)
+    assert health["deliveries"] == 3
+
+
+def test_a_delivery_by_itself_is_answered_with_its_counts(function: Function) -> None:
+    assert function(sent_by_logs(converse(), converse(input_tokens=-1))) == {
+        "received": 2,
+        "processed": 1,
+        "rejected": 1,
+    }
+
+
+def test_a_batch_goes_on_behind_a_delivery_that_fails_when_it_comes_again(function: Function, read: Read) -> None:
+    # given a delivery that can never be read, between two that can, and a new container every time
+    batch = events.batch([sent_by_logs(converse()), BROKEN, sent_by_logs(converse())])
+    # when
+    first = function(batch)
+    assert first == {"batchItemFailures": [{"itemIdentifier": batch["Records"][1]["kinesis"]["sequenceNumber"]}]}
+    assert len(read(function)[0]) == 1
+    function.container = function.new_container()
+    given_up = shard.consume(batch["Records"][1:], function)
+    # then it alone is given up, and the others count once
+    assert given_up == [[batch["Records"][1]]]
+    assert [line["ConsumedTokens"] for line in read(function)[0]] == [[200], [200]]
+
+
+def test_a_batch_whose_first_delivery_fails_fails_whole_and_writes_nothing(function: Function) -> None:
+    assert function(events.batch([BROKEN, sent_by_logs(converse())])) is None
+    assert function.written == []
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=24), st.integers(0, 3))
+def test_whatever_fails_all_else_counts_once_without_any_memory(
+    registry: Registry, good: list[bool], retries: int
+) -> None:
+    # given a batch of good and broken deliveries, and a container for each run
+    function = Function(registry)
+    sent = [sent_by_logs(converse(input_tokens=1000 + n)) if ok else BROKEN for n, ok in enumerate(good)]
+    batch = events.batch(sent)["Records"]
+
+    def run(event: dict[str, Any]) -> dict[str, Any] | None:
+        function.container = function.new_container()
+        return function(event)
+
+    # when
+    given_up = shard.consume(batch, run, retries=retries)
+    # then
+    assert given_up == [[batch[n]] for n, ok in enumerate(good) if not ok]
+    counted = [value for line in function.written for value in json.loads(line).get("ConsumedTokens", [])]
+    assert sorted(counted) == [1000 + n + 100 for n, ok in enumerate(good) if ok]
+
+
+def test_a_log_event_in_two_deliveries_of_a_batch_counts_once(function: Function, read: Read) -> None:
+    one = sent_by_logs(converse())
+
+    function(events.batch([one, one]))
+
+    ((calls,), (health,)) = read(function)
+    assert calls["requests"] == 1
+    assert (health["received"], health["ignored"], health["duplicate_records"]) == (2, 1, 1)
+
+
+def test_a_batch_is_written_in_parts_so_that_not_all_of_it_is_kept(
+    function: Function, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given that two log events are enough
+    monkeypatch.setattr(batches, "MOST_TOGETHER", 2)
+    # when five deliveries of one come
+    told = function(events.batch([sent_by_logs(converse()) for _ in range(5)]))
+    # then
+    assert told == {"batchItemFailures": []}
+    assert [health["received"] for health in read(function)[1]] == [2, 2, 1]
+
+
+def test_a_batch_that_takes_long_is_gone_on_with_in_another_run(function: Function, read: Read) -> None:
+    # given that after two deliveries too little time is left
+    function.remaining = iter([60_000, 24_999, 24_999])
+    batch = events.batch([sent_by_logs(converse()) for _ in range(4)])
+    # when
+    told = function(batch)
+    # then what was read is written, and Lambda comes back with the third
+    assert told == {"batchItemFailures": [{"itemIdentifier": batch["Records"][2]["kinesis"]["sequenceNumber"]}]}
+    assert [health["received"] for health in read(function)[1]] == [2]
+
+
+def test_an_empty_batch_is_done(function: Function) -> None:
+    assert function({"Records": []}) == {"batchItemFailures": []}
+    assert function.written == []
+
+
+@pytest.mark.parametrize(
+    "records", [None, 5, [5], [{}], [{"kinesis": {}}], [{"kinesis": {"data": "AAAA"}}], [{"Sns": 1}]]
+)
+def test_records_of_anything_else_fail_loudly(records: Any) -> None:
+    with pytest.raises(DeliveryError, match="not a batch of Kinesis records"):
+        parcels({"Records": records})
+
+
+class Memory:
+    """A memory of deliveries, which finds those it is told to."""
+
+    def __init__(self, *found: dict[str, int] | Exception | None) -> None:
+        self._found = iter(found)
+        self.told: list[tuple[str, object]] = []
+
+    def begin(self, _received: Delivery, _context: Any) -> Any:
+        found = next(self._found)
+        if isinstance(found, Exception):
+            raise found
+        return SimpleNamespace(
+            result=found,
+            checked=True,
+            finish=lambda result: self.told.append(("finished", result["received"])),
+            forget=lambda error: self.told.append(("forgotten", str(error))),
+        )
+
+
+def test_a_delivery_processed_before_is_told_of_and_the_others_count(function: Function, read: Read) -> None:
+    # given that the second was processed before
+    memory: Any = Memory(None, {"received": 1, "processed": 1}, None)
+    function.container.deliveries = memory
+    # when
+    told = function(events.batch([sent_by_logs(converse()) for _ in range(3)]))
+    # then
+    assert told == {"batchItemFailures": []}
+    calls, healths = read(function)
+    assert sum(line["requests"] for line in calls) == 2
+    assert [health.get("DuplicateDeliveries") for health in healths] == [None, 1]
+    assert memory.told == [("finished", 1), ("finished", 1)]
+
+
+def test_a_delivery_that_another_run_works_on_comes_again_with_what_is_behind_it(function: Function) -> None:
+    memory: Any = Memory(None, DeliveryError("in progress"), None)
+    function.container.deliveries = memory
+    batch = events.batch([sent_by_logs(converse()) for _ in range(3)])
+
+    told = function(batch)
+
+    assert told == {"batchItemFailures": [{"itemIdentifier": batch["Records"][1]["kinesis"]["sequenceNumber"]}]}
+    assert memory.told == [("finished", 1)]
+
+
+def test_what_cannot_be_written_is_forgotten_and_counts_when_it_comes_again(
+    function: Function, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a container that cannot write
+    memory: Any = Memory(*[None] * 4)
+    function.container.deliveries = memory
+    batch = events.batch([sent_by_logs(converse()), sent_by_logs(converse())])
+
+    def broken(*_of: object) -> None:
+        raise DeliveryError("no output")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(function, "publish", broken)
+        assert function(batch) is None
+    assert memory.told == [("forgotten", "no output")] * 2
+    # when it can again, and the batch comes again
+    assert function(batch) == {"batchItemFailures": []}
+    # then
+    assert sum(line["requests"] for line in read(function)[0]) == 2
+    assert memory.told[2:] == [("finished", 1)] * 2
+
+
+def test_a_ticket_without_a_store_is_unchecked_on_the_health_line(function: Function, read: Read) -> None:
+    unchecked: Any = SimpleNamespace(begin=lambda _received, _context: Ticket("key"))
+    function.container.deliveries = unchecked
+
+    function(events.batch([sent_by_logs(converse()), sent_by_logs(converse())]))
+
+    assert [health["duplicates_unchecked"] for health in read(function)[1]] == [2]
+
+
+def test_parcels_of_an_event_of_cloudwatch_logs_are_that_event() -> None:
+    event = sent_by_logs(converse())
+
+    assert parcels(event) == [Parcel(event)]
