@@ -1,8 +1,13 @@
-"""MiniStack, with more patience for what functions print: `python -m localaws.patient_ministack`.
+"""MiniStack, with more patience for what functions print, and S3's own rule for buckets that go.
+
+`python -m localaws.patient_ministack`.
 
 MiniStack 1.5.33 takes a finished invocation's lines from a pipe and stops at the first 5 ms without one, or after 50 ms
 without any. On a busy machine lines are still under way then: they come with the function's next invocation, or never.
 All of them are in the pipe by the time the function has answered; here it is read until it is empty.
+
+Its CloudFormation deletes a bucket with all that is in it. S3 refuses that (API reference, DeleteBucket, read
+2026-11-24), and so does this.
 """
 
 import array
@@ -12,10 +17,13 @@ import inspect
 import os
 import termios
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ministack import app  # type: ignore[import-untyped]
 from ministack.core.lambda_runtime import Worker  # type: ignore[import-untyped]
+from ministack.services import s3  # type: ignore[import-untyped]
+from ministack.services.cloudformation import provisioners  # type: ignore[import-untyped]
 
 _WAITS = {"first_line_wait": 0.1, "idle_confirm": 0.1, "hard_cap": 10.0}
 """Seconds, from when the pipe is empty: MiniStack's own thread has the lines then, and is about to hand them over."""
@@ -38,7 +46,16 @@ def main() -> None:
         return str(drain(worker, **_WAITS))
 
     Worker._drain_stderr_bounded = drain_all
+    of_buckets = provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
+    of_buckets["delete"] = functools.partial(_delete_if_empty, of_buckets["delete"])
     app.main()
+
+
+def _delete_if_empty(delete: Callable[[str, Any], None], bucket: str, properties: Any) -> None:
+    held = s3._buckets.get(bucket)
+    if held is not None and (held["objects"] or s3._bucket_has_versions(bucket)):
+        raise RuntimeError(f"The bucket you tried to delete is not empty: {bucket}")
+    delete(bucket, properties)
 
 
 def _await_empty(pipe: int) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from bedrock_quota import invocation_logging, state
+from bedrock_quota import invocation_logging, log_groups, state
 from quota_monitor import failed_deliveries, stacks
 from quota_monitor.signs import (
     HOURS,
@@ -21,7 +21,6 @@ from quota_monitor.signs import (
     Function,
     InvocationLogging,
     Kept,
-    LogGroup,
     Permission,
     Signs,
     Traffic,
@@ -77,12 +76,12 @@ def examine(session: boto3.Session, stack_name: str, now: datetime) -> Signs:
     return Signs(
         stack=stack,
         invocation_logging=logging,
-        log_group=_attempt(lambda: _log_group(logs, group)),
+        log_group=_attempt(lambda: log_groups.find(logs, group)),
         filters=_attempt(lambda: _or_none(lambda: _filters(logs, functions, group))),
         permissions=named("MetricProcessorFunction", lambda name: _permissions(functions, name)),
         processor=named("MetricProcessorFunction", lambda name: _function(functions, name)),
         on_failure=named("MetricProcessorFunction", lambda name: _or_none(lambda: _on_failure(functions, name))),
-        own_log_groups=_attempt(lambda: {name: _log_group(logs, name) is not None for name in own}),
+        own_log_groups=_attempt(lambda: {name: log_groups.find(logs, name) is not None for name in own}),
         traffic=_attempt(lambda: _traffic(session.client("cloudwatch"), stack, now)),
         large_bodies=named("MetricProcessorRole", lambda role: _access(session, stack, role, large_bodies)),
         kept=named("FailedDeliveriesBucket", lambda bucket: _kept(session, bucket)),
@@ -127,14 +126,6 @@ def _invocation_logging(session: boto3.Session) -> InvocationLogging | None:
         log_group=invocation_logging.log_group_of(found),
         large_bodies=invocation_logging.large_bodies_of(found),
     )
-
-
-def _log_group(client: CloudWatchLogsClient, name: str) -> LogGroup | None:
-    for page in client.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=name):
-        for group in page["logGroups"]:
-            if group["logGroupName"] == name:
-                return LogGroup(name, group.get("logGroupClass", "STANDARD"))
-    return None
 
 
 def _filters(logs: CloudWatchLogsClient, functions: LambdaClient, group: str) -> tuple[Filter, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from bedrock_quota.fetching import DRIFT, ZERO
+from bedrock_quota.log_groups import MAX_FILTERS, LogGroup
 from bedrock_quota.snapshots import Snapshot
 from quota_monitor.signs import (
     HOURS,
@@ -18,16 +19,12 @@ from quota_monitor.signs import (
     Function,
     InvocationLogging,
     Kept,
-    LogGroup,
     Permission,
     Signs,
     Traffic,
     Unread,
 )
 from quota_monitor.stacks import Stack
-
-MAX_FILTERS = 2
-"""Subscription filters a log group may have (CloudWatch Logs quotas, read 2026-11-23)."""
 
 LATEST_RECORD = timedelta(minutes=20)
 """How long after a call its record may come: a quarter of an hour, and the five minutes that metrics are read by."""
@@ -43,6 +40,8 @@ LOOK_AGAIN = (
     "the stack then looks at the invocation logging anew"
 )
 """What makes CloudFormation ask LoggingSetupFunction once more: one of its properties must change."""
+
+_DELIVER = "have it delivered to CloudWatch Logs in the Bedrock console, under Settings, Model invocation logging"
 
 
 class Status(StrEnum):
@@ -123,11 +122,13 @@ def _stack_events(stack: Stack) -> str:
 @_of("invocation logging", "stack", "invocation_logging")
 def _logging(where: str, _now: datetime, stack: Stack, found: InvocationLogging | None) -> Findings:
     subscribed = stack.outputs.get("InvocationLogGroupName", "")
+    adopts = stack.parameters.get("InvocationLogging") == "adopt-only"
+    do = f"{_DELIVER}, or deploy with InvocationLogging=set-up; then {LOOK_AGAIN}" if adopts else LOOK_AGAIN
     if found is None:
-        yield Finding(Status.PROBLEM, where, "is switched off: Bedrock logs no call", LOOK_AGAIN)
+        yield Finding(Status.PROBLEM, where, "is switched off: Bedrock logs no call", do)
         return
     if found.log_group is None:
-        yield Finding(Status.PROBLEM, where, "does not deliver to CloudWatch Logs any more", LOOK_AGAIN)
+        yield Finding(Status.PROBLEM, where, "does not deliver to CloudWatch Logs any more", do)
     elif found.log_group != subscribed:
         yield Finding(
             Status.PROBLEM, where, f"delivers to {found.log_group}, and the stack reads {subscribed}", LOOK_AGAIN

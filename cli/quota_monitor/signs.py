@@ -6,6 +6,7 @@ from datetime import datetime
 import msgspec
 
 from bedrock_quota.invocation_logging import LargeBodies
+from bedrock_quota.log_groups import LogGroup
 from bedrock_quota.snapshots import Snapshot
 from quota_monitor.stacks import Stack
 
@@ -22,13 +23,6 @@ class InvocationLogging(msgspec.Struct, frozen=True):
     text: bool
     log_group: str | None
     large_bodies: LargeBodies | None = None
-
-
-class LogGroup(msgspec.Struct, frozen=True):
-    """A log group that exists."""
-
-    name: str
-    log_class: str
 
 
 class Filter(msgspec.Struct, frozen=True):

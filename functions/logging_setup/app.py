@@ -1,12 +1,16 @@
 """LoggingSetupFunction: the custom resource that finds, extends or makes the account's invocation logging."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from bedrock_quota import clients, custom_resources, invocation_logging
-from bedrock_quota.invocation_logging import Wanted
+from bedrock_quota import clients, custom_resources, invocation_logging, refusals, state
+from bedrock_quota.invocation_logging import Part, Wanted
+
+PHYSICAL_ID = "invocation-logging"
+"""Never another: a new one would have CloudFormation delete the old one, and with it what the new one has set up."""
 
 NOWHERE = "NO-LARGE-BODIES/"
 """No bucket can have this name: a policy on it allows nothing."""
@@ -16,24 +20,41 @@ logger = Logger(service="bedrock_quota")
 
 def handler(event: dict[str, Any], _context: object) -> None:
     """Serve one request of CloudFormation."""
-    custom_resources.serve(event, physical_id="invocation-logging", act=_act)
+    custom_resources.serve(event, physical_id=PHYSICAL_ID, act=_act)
 
 
 def _act(event: Mapping[str, Any]) -> Mapping[str, str]:
+    with refusals.explained():
+        if event["RequestType"] != "Delete":
+            return _set_up(event)
+        if not custom_resources.stack_leaves(event, clients.stacks()):
+            logger.info("invocation logging", done="left as it is, for the stack stays")
+            return {}
+        return _leave(event)
+
+
+def _leave(event: Mapping[str, Any]) -> Mapping[str, str]:
+    former = state.former_log_groups(os.environ["STATE_TABLE"], clients.state())
+    part = _part(event["ResourceProperties"])
+    done = invocation_logging.take_out(clients.bedrock_settings(), clients.logs(), part, former)
+    logger.info("invocation logging", done=done)
+    return {}
+
+
+def _set_up(event: Mapping[str, Any]) -> Mapping[str, str]:
     given = event["ResourceProperties"]
-    bedrock = clients.bedrock_settings()
-    if event["RequestType"] == "Delete":
-        done = invocation_logging.take_out(bedrock, given["RoleArn"])
-        logger.info("invocation logging", done=done)
-        return {}
+    before = event.get("OldResourceProperties")
     wanted = Wanted(
-        log_group=given["LogGroupName"],
-        role_arn=given["RoleArn"],
-        retention_days=int(given["RetentionDays"]),
-        large_bodies_bucket=given["LargeBodiesBucket"],
+        part=_part(given),
+        former=_part(before) if before else None,
+        stack_name=custom_resources.stack_name(event),
+        own_filter=given.get("SubscriptionFilter", ""),
+        adopt_only=given.get("Mode") == "adopt-only",
         own_log_groups=tuple(given["OwnLogGroups"]),
     )
-    found = invocation_logging.set_up(bedrock, clients.logs(), wanted)
+    if wanted.former and wanted.former.log_group != wanted.part.log_group:
+        state.remember_log_group(os.environ["STATE_TABLE"], clients.state(), wanted.former.log_group)
+    found = invocation_logging.set_up(clients.bedrock_settings(), clients.logs(), clients.keys(), wanted)
     logger.info("invocation logging", done=found.done, log_group=found.log_group)
     large = found.large_bodies
     return {
@@ -42,3 +63,12 @@ def _act(event: Mapping[str, Any]) -> Mapping[str, str]:
         "LargeBodiesBucket": large.bucket if large else "",
         "LargeBodies": large.folder if large else NOWHERE,
     }
+
+
+def _part(given: Mapping[str, Any]) -> Part:
+    return Part(
+        log_group=given["LogGroupName"],
+        role_arn=given["RoleArn"],
+        retention_days=int(given["RetentionDays"]),
+        large_bodies_bucket=given.get("LargeBodiesBucket", ""),
+    )

@@ -27,7 +27,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
             item.add_marker(pytest.mark.xdist_group("e2e"))
     yield
     order = {"test_doctor.py": 0, "test_permissions.py": 2}
-    items.sort(key=lambda item: order.get(item.path.name, 1))  # after pytest-randomly
+    very_last = "test_functions_use_what_they_are_granted_and_nothing_else"  # it deletes the stack
+    items.sort(key=lambda item: (order.get(item.path.name, 1), item.name == very_last))  # after pytest-randomly
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ FUNCTIONS = {
     "MetricProcessorFunction": "MetricProcessorRole",
     "QuotaFetcherFunction": "QuotaFetcherRole",
     "LoggingSetupFunction": "LoggingSetupRole",
+    "BucketEmptyingFunction": "BucketEmptyingRole",
 }
 NOT_CALLED = {
     # Lambda writes a function's log with the function's role, and not through anything that could be seen here.
@@ -58,6 +59,21 @@ RESOURCES: dict[str, Callable[[Any], str]] = {
     # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/iam-access-control-overview-cwl.html (read 2026-11-23)
     "logs:CreateLogGroup": lambda given: f"arn:aws:logs:{ACCOUNT}:log-group:{given['logGroupName']}:log-stream:",
     "logs:PutRetentionPolicy": lambda given: f"arn:aws:logs:{ACCOUNT}:log-group:{given['logGroupName']}:log-stream:",
+    "logs:DescribeLogGroups": lambda given: (
+        f"arn:aws:logs:{ACCOUNT}:log-group:{given['logGroupNamePrefix']}:log-stream:"
+    ),
+    "logs:DescribeSubscriptionFilters": lambda given: (
+        f"arn:aws:logs:{ACCOUNT}:log-group:{given['logGroupName']}:log-stream:"
+    ),
+    "logs:DeleteLogGroup": lambda given: f"arn:aws:logs:{ACCOUNT}:log-group:{given['logGroupName']}:log-stream:",
+    "logs:ListTagsForResource": lambda given: str(given["resourceArn"]),
+    "kms:DescribeKey": lambda given: str(given["KeyId"]),
+    "cloudformation:DescribeStacks": lambda given: str(given["StackName"]),
+    "s3:ListBucketVersions": lambda given: f"arn:aws:s3:::{given['Bucket']}",
+    "s3:ListBucketMultipartUploads": lambda given: f"arn:aws:s3:::{given['Bucket']}",
+    "s3:DeleteObject": lambda given: f"arn:aws:s3:::{given['Bucket']}/any",  # the keys are in the request's body
+    "s3:DeleteObjectVersion": lambda given: f"arn:aws:s3:::{given['Bucket']}/any",
+    "s3:AbortMultipartUpload": lambda given: f"arn:aws:s3:::{given['Bucket']}/{given['Key']}",
     "iam:PassRole": lambda given: str(given["loggingConfig"]["cloudWatchConfig"]["roleArn"]),
 }
 """What an action is on. Those not here take no resource: see tests/template/test_policies.py."""
@@ -66,10 +82,23 @@ PREFIXES = {"cloudwatch": "cloudwatch", "service-quotas": "servicequotas"}
 """IAM's prefix of a service, where it is not botocore's name for it."""
 
 
+NAMED_OTHERWISE = {
+    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html (read 2026-11-24)
+    "s3:ListObjectVersions": ["s3:ListBucketVersions"],
+    "s3:ListMultipartUploads": ["s3:ListBucketMultipartUploads"],
+    "s3:DeleteObjects": ["s3:DeleteObject", "s3:DeleteObjectVersion"],
+}
+"""IAM's actions for an operation, where it is not one of the operation's name."""
+
+
 def actions(call: Call) -> Iterator[tuple[str, str]]:
     """The IAM actions that one call needs, each with the resource it is on."""
-    # IAM's action is the operation's name, but for S3's, of which only GetObject is called here, and that is the same.
-    names = [f"{PREFIXES.get(call.service, call.service)}:{call.operation}"]
+    name = f"{PREFIXES.get(call.service, call.service)}:{call.operation}"
+    names = [*NAMED_OTHERWISE.get(name, [name])]
+    if call.operation == "CreateLogGroup" and call.parameters.get("tags"):
+        group = f"arn:aws:logs:{ACCOUNT}:log-group:{call.parameters['logGroupName']}"
+        yield "logs:TagResource", group  # of its two forms, AWS does not say which is asked for here
+        yield "logs:TagResource", f"{group}:log-stream:"
     if "roleArn" in call.parameters.get("loggingConfig", {}).get("cloudWatchConfig", {}):
         names.append("iam:PassRole")  # who hands a service a role needs it (IAM User Guide, id_roles_use_passrole)
     for name in names:
@@ -141,15 +170,35 @@ def everything_used(  # noqa: PLR0917 - fixtures
     before = {**snapshot.by_bucket(), changed: BucketQuota(tokens_per_minute=111)}
     state.write_snapshot(table, client, msgspec.structs.replace(snapshot, quotas=tuple(before.items())), stored.version)
     invoke(local, resource("QuotaFetcherFunction"), {})
-    # the set-up: taken out, and put in again
-    for kind in ("Delete", "Create"):
-        invoke(local, resource("LoggingSetupFunction"), request(local, kind, resource, large_bodies))
-    return list(edge.calls)
+    # the set-up: a group that is gone, a name that changes, and logs that are adopted, under a key
+    bedrock, logs = session.client("bedrock"), session.client("logs")
+    present = bedrock.get_model_invocation_logging_configuration()["loggingConfig"]
+    logs.delete_log_group(logGroupName=local.outputs["InvocationLogGroupName"])
+    asked = request(local, "Update", resource, large_bodies)
+    before = {**asked["ResourceProperties"], "LogGroupName": "/former", "RetentionDays": "1"}
+    invoke(local, resource("LoggingSetupFunction"), {**asked, "OldResourceProperties": before})
+    bedrock.delete_model_invocation_logging_configuration()
+    invoke(local, resource("LoggingSetupFunction"), request(local, "Create", resource, large_bodies))
+    key = session.client("kms").create_key()["KeyMetadata"]["Arn"]
+    logs.create_log_group(logGroupName="/encrypted", kmsKeyId=key)
+    theirs = {"logGroupName": "/encrypted", "roleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/theirs"}
+    bedrock.put_model_invocation_logging_configuration(loggingConfig={"cloudWatchConfig": theirs})
+    invoke(local, resource("LoggingSetupFunction"), request(local, "Create", resource, large_bodies))
+    bedrock.put_model_invocation_logging_configuration(loggingConfig=present)
+    # and the buckets, for the end
+    for bucket in (large_bodies, resource("FailedDeliveriesBucket")):
+        session.client("s3").put_object(Bucket=bucket, Key="left", Body=b"x")
+        session.client("s3").create_multipart_upload(Bucket=bucket, Key="never-completed")
+    return edge.calls
 
 
 def invoke(local: Instance, function: str, event: object) -> None:
     answer = local.session().client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
     assert "FunctionError" not in answer, answer["Payload"].read()
+
+
+def stack_id(local: Instance) -> str:
+    return local.session().client("cloudformation").describe_stacks(StackName=local.stack_name)["Stacks"][0]["StackId"]
 
 
 def request(
@@ -160,15 +209,17 @@ def request(
     return {
         "RequestType": kind,
         "ResponseURL": local.session().client("s3").generate_presigned_url("put_object", Params=key),
-        "StackId": "stack",
+        "StackId": stack_id(local),
         "RequestId": kind,
-        "LogicalResourceId": "InvocationLogging",
+        "LogicalResourceId": "InvocationLogSetup",
         "ResourceProperties": {
             "LogGroupName": local.outputs["InvocationLogGroupName"],
             "RoleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/{resource('InvocationLoggingRole')}",
             "LargeBodiesBucket": resource("LargeBodiesBucket"),
             "RetentionDays": "60",
             "OwnLogGroups": own_log_groups,
+            "SubscriptionFilter": f"{local.stack_name}-metric-processor",
+            "Mode": "set-up",
         },
     }
 
@@ -176,9 +227,15 @@ def request(
 def test_functions_use_what_they_are_granted_and_nothing_else(
     local: Instance, edge: Edge, everything_used: list[Call], resource: Callable[[str], str]
 ) -> None:
+    """Last of all end-to-end tests: it deletes the stack, for that is what some permissions are for."""
+    by_function = {function: statements(local, resource(role)) for function, role in FUNCTIONS.items()}
+    stacks = local.session().client("cloudformation")
+    stacks.delete_stack(StackName=local.stack_name)
+    stacks.get_waiter("stack_delete_complete").wait(
+        StackName=local.stack_name, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
+    )
     assert edge.unread == []
-    for function, role in FUNCTIONS.items():
-        granted = statements(local, resource(role))
+    for function, granted in by_function.items():
         calls = [call for call in everything_used if call.function == function]
         used = {action for call in calls for action in actions(call)}
         # nothing is used that is not granted

@@ -242,11 +242,10 @@ def test_refused_lines_of_both_functions_are_added_up(alarms: dict[str, Tree]) -
 
 
 def test_the_subscriptions_queries_are_about_this_stacks_filter(alarms: dict[str, Tree]) -> None:
-    conditions = (
-        "WHERE LogGroupName = '${InvocationLogging.LogGroupName}' AND FilterName = '${AWS::StackName}-metric-processor'"
-    )
-    for name in ("SubscriptionErrorsAlarm", "SubscriptionThrottlingAlarm"):
-        assert text(alarms[name]["Metrics"][0]["Expression"]).endswith(conditions)
+    group, name = "${InvocationLogSetup.LogGroupName}", "${AWS::StackName}-metric-processor"
+    conditions = f"WHERE LogGroupName = '{group}' AND FilterName = '{name}'"
+    for alarm in ("SubscriptionErrorsAlarm", "SubscriptionThrottlingAlarm"):
+        assert text(alarms[alarm]["Metrics"][0]["Expression"]).endswith(conditions)
 
 
 def test_functions_alarms_are_about_the_right_function(alarms: dict[str, Tree]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from samcli.yamlhelper import yaml_parse
 from samtranslator.translator.transform import transform
 
-from bedrock_quota import invocation_logging, settings
+from bedrock_quota import log_groups, propagation, settings
 
 OVERRIDES = "/${AWS::StackName}/registry-overrides"
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
@@ -96,7 +96,7 @@ def test_logical_ids_and_outputs_that_others_rely_on(stack: Tree) -> None:
     assert {logical_id: stack["Resources"][logical_id]["Type"] for logical_id in types} == types
     outputs = {name: output["Value"] for name, output in stack["Outputs"].items()}
     assert outputs["DashboardName"] == "${QuotaDashboard}"
-    assert outputs["InvocationLogGroupName"] == "${InvocationLogging.LogGroupName}"
+    assert outputs["InvocationLogGroupName"] == "${InvocationLogSetup.LogGroupName}"
     assert outputs["AlarmTopicArn"] == "${AlarmTopic}"
     assert "#dashboards/dashboard/${QuotaDashboard}" in outputs["DashboardURL"]
     assert all(output["Description"] for output in stack["Outputs"].values())
@@ -149,7 +149,7 @@ def test_defaults_are_those_of_the_code(source: Tree) -> None:
 # Functions
 
 
-FUNCTIONS = ["LoggingSetupFunction", "MetricProcessorFunction", "QuotaFetcherFunction"]
+FUNCTIONS = ["BucketEmptyingFunction", "LoggingSetupFunction", "MetricProcessorFunction", "QuotaFetcherFunction"]
 
 
 def test_functions_run_on_python_3_13_and_arm64(source: Tree, stack: Tree) -> None:
@@ -210,7 +210,7 @@ GRANTED: dict[str, Grants] = {
         "State": ({"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}, STATE),
         "ReadLargeBodies": (
             {"s3:GetObject"},
-            ["arn:${AWS::Partition}:s3:::${InvocationLogging.LargeBodies}*"],
+            ["arn:${AWS::Partition}:s3:::${InvocationLogSetup.LargeBodies}*"],
         ),
         "ResolveApplicationProfiles": (
             {"bedrock:GetInferenceProfile"},
@@ -248,7 +248,37 @@ GRANTED: dict[str, Grants] = {
             {"logs:CreateLogGroup", "logs:PutRetentionPolicy"},
             [f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:${{InvocationLogGroupName}}:*"],
         ),
+        "TagIt": (
+            {"logs:TagResource"},
+            [
+                f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:${{InvocationLogGroupName}}",
+                f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:${{InvocationLogGroupName}}:*",
+            ],
+        ),
+        "LookAtAnyLogGroup": (
+            {"logs:DescribeLogGroups", "logs:DescribeSubscriptionFilters", "logs:ListTagsForResource"},
+            [f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:*"],
+        ),
+        "RemoveWhatAMonitorMade": (
+            {"logs:DeleteLogGroup"},
+            [f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:*"],
+        ),
+        "LookAtItsKey": ({"kms:DescribeKey"}, [f"arn:${{AWS::Partition}}:kms:{ACCOUNT}:key/*"]),
+        "RememberFormerLogGroups": ({"dynamodb:GetItem", "dynamodb:UpdateItem"}, ["${StateTable.Arn}"]),
+        "SeeWhatBecomesOfTheStack": ({"cloudformation:DescribeStacks"}, ["${AWS::StackId}"]),
         "OwnLog": (OWN_STREAMS, ["${LoggingSetupLogGroup.Arn}"]),
+    },
+    "BucketEmptyingRole": {
+        "FindWhatIsInThem": (
+            {"s3:ListBucketVersions", "s3:ListBucketMultipartUploads"},
+            ["${LargeBodiesBucket.Arn}", "${FailedDeliveriesBucket.Arn}"],
+        ),
+        "EmptyThem": (
+            {"s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload"},
+            ["${LargeBodiesBucket.Arn}/*", "${FailedDeliveriesBucket.Arn}/*"],
+        ),
+        "SeeWhatBecomesOfTheStack": ({"cloudformation:DescribeStacks"}, ["${AWS::StackId}"]),
+        "OwnLog": (OWN_STREAMS, ["${BucketEmptyingLogGroup.Arn}"]),
     },
     "InvocationLoggingRole": {
         "": (
@@ -310,6 +340,7 @@ def test_roles_are_for_one_service_each(stack: Tree) -> None:
         "MetricProcessorRole": "lambda.amazonaws.com",
         "QuotaFetcherRole": "lambda.amazonaws.com",
         "LoggingSetupRole": "lambda.amazonaws.com",
+        "BucketEmptyingRole": "lambda.amazonaws.com",
         "InvocationLoggingRole": "bedrock.amazonaws.com",
         "QuotaFetcherFunctionScheduleRole": "scheduler.amazonaws.com",
     }
@@ -350,7 +381,7 @@ def test_subscription_waits_for_the_permission(stack: Tree) -> None:
 
     assert listed(subscription["DependsOn"]) == ["InvocationLogPermission"]
     assert subscription["Properties"] == {
-        "LogGroupName": "${InvocationLogging.LogGroupName}",
+        "LogGroupName": "${InvocationLogSetup.LogGroupName}",
         "FilterName": "${AWS::StackName}-metric-processor",
         "FilterPattern": "",
         "DestinationArn": "${MetricProcessorFunction.Arn}",
@@ -368,7 +399,7 @@ def test_only_that_log_group_of_this_account_may_invoke_the_processor(stack: Tre
             "FunctionName": "${MetricProcessorFunction.Arn}",
             "Principal": "logs.amazonaws.com",
             "SourceAccount": "${AWS::AccountId}",
-            "SourceArn": f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:${{InvocationLogging.LogGroupName}}:*",
+            "SourceArn": f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:${{InvocationLogSetup.LogGroupName}}:*",
         }
     }
 
@@ -376,14 +407,14 @@ def test_only_that_log_group_of_this_account_may_invoke_the_processor(stack: Tre
 def test_setup_is_told_every_log_group_of_this_stack(stack: Tree) -> None:
     groups = sorted(f"${{{name}}}" for name in of_type(stack, "AWS::Logs::LogGroup"))
 
-    assert sorted(properties(stack, "InvocationLogging")["OwnLogGroups"]) == groups
+    assert sorted(properties(stack, "InvocationLogSetup")["OwnLogGroups"]) == groups
 
 
 def test_no_functions_log_group_is_the_one_for_invocation_logs(source: Tree, stack: Tree) -> None:
     default = source["Parameters"]["InvocationLogGroupName"]["Default"]
     names = [group["LogGroupName"] for group in of_type(stack, "AWS::Logs::LogGroup").values()]
 
-    assert len(names) == len(set(names)) == 3
+    assert len(names) == len(set(names)) == 4
     assert default not in names
     assert all(name.startswith("/aws/lambda/${AWS::StackName}-") for name in names)
 
@@ -404,7 +435,7 @@ def test_deployment_waits_for_a_custom_resource_a_little_longer_than_its_functio
         if resource["Type"].startswith("Custom::")
     }
 
-    assert custom.keys() == {"InvocationLogging", "FirstQuotaFetch"}
+    assert custom.keys() == {"InvocationLogSetup", "FirstQuotaFetch", "EmptiedLargeBodies", "EmptiedFailedDeliveries"}
     for given in custom.values():
         function = given["ServiceToken"].removeprefix("${").removesuffix(".Arn}")
         timeout = properties(stack, function)["Timeout"]
@@ -412,8 +443,47 @@ def test_deployment_waits_for_a_custom_resource_a_little_longer_than_its_functio
 
 
 def test_setup_outlasts_the_time_a_new_role_needs(stack: Tree) -> None:
-    # 90 s of waiting, and 19 times the second or two that Bedrock takes to answer
-    assert properties(stack, "LoggingSetupFunction")["Timeout"] >= invocation_logging.PROPAGATION_SECONDS + 19 * 2
+    # 90 s of waiting, and 19 times the two requests of a second or two that Bedrock takes to answer
+    assert properties(stack, "LoggingSetupFunction")["Timeout"] >= propagation.PROPAGATION_SECONDS + 19 * 4
+
+
+def test_what_a_rollback_undoes_is_not_done_after_it(stack: Tree) -> None:
+    # A request that waited, then ran, has ended when CloudFormation gives up on it; and none is run again.
+    for name, resource in (("LoggingSetup", "InvocationLogSetup"), ("BucketEmptying", "EmptiedLargeBodies")):
+        config = properties(stack, f"{name}FunctionEventInvokeConfig")
+        assert config["MaximumRetryAttempts"] == 0
+        latest = config["MaximumEventAgeInSeconds"] + properties(stack, f"{name}Function")["Timeout"]
+        assert latest < properties(stack, resource)["ServiceTimeout"]
+
+
+def test_what_is_made_can_be_removed_by_its_tag_alone(stack: Tree) -> None:
+    (policy,) = properties(stack, "LoggingSetupRole")["Policies"]
+    (statement,) = [each for each in policy["PolicyDocument"]["Statement"] if "logs:DeleteLogGroup" in each["Action"]]
+    assert statement["Condition"] == {"Null": {f"aws:ResourceTag/{log_groups.MADE_BY}": "false"}}
+
+
+# Leaving
+
+
+@pytest.mark.parametrize("bucket", ["LargeBodies", "FailedDeliveries"])
+def test_bucket_goes_with_the_stack_and_stays_when_an_update_replaces_it(stack: Tree, bucket: str) -> None:
+    resource = stack["Resources"][f"{bucket}Bucket"]
+    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Delete", "Retain")
+    assert properties(stack, f"Emptied{bucket}")["Bucket"] == f"${{{bucket}Bucket}}"
+
+
+def test_nothing_writes_into_a_bucket_any_more_when_it_is_emptied(stack: Tree) -> None:
+    # CloudFormation deletes what depends on something first
+    def depends(of: str, on: str) -> bool:
+        resource = stack["Resources"][of]
+        named = set(re.findall(r"\$\{([A-Za-z]+)", json.dumps(resource["Properties"])))
+        direct = (named | set(listed(resource.get("DependsOn", [])))) & stack["Resources"].keys()
+        return on in direct or any(depends(each, on) for each in direct)
+
+    assert depends("LargeBodiesBucketPolicy", "EmptiedLargeBodies")  # without it Bedrock may not write
+    assert depends("InvocationLogSetup", "EmptiedLargeBodies")
+    assert depends("MetricProcessorFunction", "EmptiedFailedDeliveries")
+    assert depends("InvocationLogSubscription", "InvocationLogSetup")  # its filter is no reason to keep the log group
 
 
 # Failure
@@ -428,7 +498,7 @@ def test_failed_deliveries_are_kept(stack: Tree) -> None:
 
 def test_retries_are_few(stack: Tree) -> None:
     configs = of_type(stack, "AWS::Lambda::EventInvokeConfig")
-    assert len(configs) == 2
+    assert len(configs) == 4
     for config in configs.values():
         assert 0 <= config["MaximumRetryAttempts"] <= 2
         assert 60 <= config["MaximumEventAgeInSeconds"] <= 21_600
@@ -449,7 +519,6 @@ def test_bucket_is_encrypted_private_and_forgets(stack: Tree, bucket_id: str, da
     expiring = [each for each in bucket["LifecycleConfiguration"]["Rules"] if "ExpirationInDays" in each]
     assert [(each["Status"], each["ExpirationInDays"]) for each in expiring] == [("Enabled", days)]
     assert not {"Prefix", "Filter", "TagFilters"} & expiring[0].keys()  # all of it
-    assert stack["Resources"][bucket_id]["DeletionPolicy"] == "Retain"
 
 
 @pytest.mark.parametrize("bucket_id", ["FailedDeliveriesBucket", "LargeBodiesBucket"])
@@ -470,7 +539,7 @@ def test_bedrock_alone_writes_large_bodies_for_this_account_alone_before_it_is_t
     assert (statement["Principal"], statement["Action"]) == ({"Service": "bedrock.amazonaws.com"}, "s3:PutObject")
     assert statement["Resource"] == "${LargeBodiesBucket.Arn}/AWSLogs/${AWS::AccountId}/BedrockModelInvocationLogs/*"
     assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": "${AWS::AccountId}"}
-    assert listed(stack["Resources"]["InvocationLogging"]["DependsOn"]) == ["LargeBodiesBucketPolicy"]
+    assert listed(stack["Resources"]["InvocationLogSetup"]["DependsOn"]) == ["LargeBodiesBucketPolicy"]
 
 
 def test_state_table_has_the_key_and_expiry_the_code_uses(stack: Tree) -> None:

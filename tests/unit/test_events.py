@@ -9,7 +9,7 @@ from bedrock_quota import delivery, envelope
 from quota_monitor import events
 from quota_monitor.checkout import ROOT
 
-FOLDERS = ("metric_processor", "quota_fetcher", "logging_setup")
+FOLDERS = ("metric_processor", "quota_fetcher", "logging_setup", "bucket_emptying")
 
 
 def test_every_function_has_a_ready_event() -> None:

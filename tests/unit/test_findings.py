@@ -14,6 +14,7 @@ from rich.console import Console
 from bedrock_quota.buckets import Bucket, EndpointType
 from bedrock_quota.fetching import DRIFT, UNREAD, ZERO
 from bedrock_quota.invocation_logging import LargeBodies
+from bedrock_quota.log_groups import LogGroup
 from bedrock_quota.quotas import BucketQuota
 from bedrock_quota.snapshots import Snapshot
 from quota_monitor import doctor, examination, findings
@@ -25,7 +26,6 @@ from quota_monitor.signs import (
     Function,
     InvocationLogging,
     Kept,
-    LogGroup,
     Permission,
     Signs,
     Traffic,
@@ -59,6 +59,7 @@ STACK = Stack(
 )
 FUNCTION = Function("processor", PROCESSOR, "Active", "Successful", {"LARGE_BODIES_BUCKET": "large"})
 FILTER = Filter("monitor-metric-processor", "", PROCESSOR, "Bedrock/Quotas")
+LOG_GROUP = LogGroup(GROUP, f"arn:aws:logs:us-east-1:111122223333:log-group:{GROUP}")
 LOGGING = InvocationLogging(text=True, log_group=GROUP, large_bodies=LargeBodies("large", "bodies/"))
 ALARMS = (
     Alarm("monitor-silence-1", "OK", armed=True, actions=(TOPIC,), description="No records."),
@@ -75,7 +76,7 @@ def ago(**since: float) -> datetime:
 WELL = Signs(
     stack=STACK,
     invocation_logging=LOGGING,
-    log_group=LogGroup(GROUP, "STANDARD"),
+    log_group=LOG_GROUP,
     filters=(FILTER,),
     permissions=(Permission("logs.amazonaws.com", SOURCE, ACCOUNT),),
     processor=FUNCTION,
@@ -145,6 +146,13 @@ def test_a_stack_that_is_well_is_all_ok() -> None:
         ({"stack": change(STACK, status="UPDATE_IN_PROGRESS")}, ("warning", "stack", "monitor is UPDATE_IN_PROGRESS")),
         ({"invocation_logging": None}, ("problem", "invocation logging", "is switched off")),
         (
+            {
+                "invocation_logging": None,
+                "stack": change(STACK, parameters={**STACK.parameters, "InvocationLogging": "adopt-only"}),
+            },
+            ("problem", "invocation logging", "is switched off"),
+        ),
+        (
             {"invocation_logging": InvocationLogging(text=True, log_group=None)},
             ("problem", "invocation logging", "does not deliver to CloudWatch Logs"),
         ),
@@ -155,7 +163,7 @@ def test_a_stack_that_is_well_is_all_ok() -> None:
         ({"invocation_logging": change(LOGGING, text=False)}, ("problem", "invocation logging", "leaves the text out")),
         ({"log_group": None}, ("problem", "log group", f"{GROUP} is gone")),
         (
-            {"log_group": LogGroup(GROUP, "INFREQUENT_ACCESS")},
+            {"log_group": change(LOG_GROUP, log_class="INFREQUENT_ACCESS")},
             ("problem", "log group", f"{GROUP} is of the class INFREQUENT_ACCESS"),
         ),
         ({"filters": ()}, ("problem", "subscription", f"no filter of {GROUP} delivers to processor")),

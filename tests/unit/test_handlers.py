@@ -29,10 +29,20 @@ from records import (
     record,
 )
 
-from bedrock_quota import clients, custom_resources, drift, fetching, invocation_logging, registry, settings, state
+from bedrock_quota import (
+    clients,
+    custom_resources,
+    drift,
+    emptying,
+    fetching,
+    invocation_logging,
+    registry,
+    settings,
+    state,
+)
 from bedrock_quota.buckets import Bucket, EndpointType
 from bedrock_quota.errors import DeliveryError, QuotaFetchError
-from bedrock_quota.invocation_logging import InvocationLoggingError, SetUp, Wanted
+from bedrock_quota.invocation_logging import InvocationLoggingError, Part, SetUp, Wanted
 from bedrock_quota.quotas import BucketQuota, ListedQuota
 from bedrock_quota.registry import Registry
 from bedrock_quota.snapshots import Snapshot
@@ -464,7 +474,12 @@ def test_fetcher_reads_the_overrides_named_in_its_environment(
 
 
 def request(request_type: str, **properties: Any) -> dict[str, Any]:
-    return {"RequestType": request_type, "ResponseURL": "https://example.com", "ResourceProperties": properties}
+    return {
+        "RequestType": request_type,
+        "ResponseURL": "https://example.com",
+        "StackId": "arn:aws:cloudformation:us-east-1:111122223333:stack/s/1",
+        "ResourceProperties": properties,
+    }
 
 
 @pytest.fixture
@@ -525,52 +540,127 @@ PROPERTIES = {
     "RoleArn": "arn:aws:iam::111122223333:role/r",
     "RetentionDays": "30",  # CloudFormation hands every property over as text
     "LargeBodiesBucket": "ours",
+    "Mode": "set-up",
+    "SubscriptionFilter": "s-metric-processor",
     "OwnLogGroups": ["/aws/lambda/own"],
 }
-ROLE = PROPERTIES["RoleArn"]
+PART = Part(PROPERTIES["LogGroupName"], PROPERTIES["RoleArn"], 30, "ours")
+WANTED = Wanted(PART, "s", "s-metric-processor", own_log_groups=("/aws/lambda/own",))
 
 
 @pytest.fixture
 def setup(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """What the function asked of its library, call by call, and with which clients."""
+    """What the function asked of its library, call by call, and with which clients; its stack is being deleted."""
     calls: list[tuple[Any, ...]] = []
 
-    def set_up(*given: object) -> SetUp:
-        calls.append(("set up", *given))
-        return SetUp("/group", "done so")
+    def called(name: str, answer: object) -> Callable[..., object]:
+        return lambda *given: (calls.append((name, *given)), answer)[1]
 
-    def take_out(*given: object) -> str:
-        calls.append(("take out", *given))
-        return "taken out"
-
-    monkeypatch.setattr(clients, "bedrock_settings", lambda: "bedrock settings")
-    monkeypatch.setattr(clients, "logs", lambda: "logs")
-    monkeypatch.setattr(invocation_logging, "set_up", set_up)
-    monkeypatch.setattr(invocation_logging, "take_out", take_out)
+    for client in ("bedrock_settings", "logs", "keys", "state"):
+        monkeypatch.setattr(clients, client, lambda client=client: client)
+    monkeypatch.setattr(clients, "stacks", lambda: Stacks("DELETE_IN_PROGRESS"))
+    monkeypatch.setenv("STATE_TABLE", "table")
+    monkeypatch.setattr(state, "remember_log_group", called("remember", None))
+    monkeypatch.setattr(state, "former_log_groups", called("former", ("/former",)))
+    monkeypatch.setattr(invocation_logging, "set_up", called("set up", SetUp("/group", "done so")))
+    monkeypatch.setattr(invocation_logging, "take_out", called("take out", "taken out"))
     return calls
 
 
-@pytest.mark.parametrize("request_type", ["Create", "Update"])
+class Stacks:
+    def __init__(self, status: str) -> None:
+        self.status = status
+
+    def describe_stacks(self, *, StackName: str) -> dict[str, Any]:  # noqa: N803 - AWS's name
+        assert StackName.startswith("arn:aws:cloudformation:")
+        return {"Stacks": [{"StackStatus": self.status}]}
+
+
 def test_setup_returns_the_group_and_what_was_done(
-    load: Load, printed: Printed, answers: list[tuple[str, Any]], setup: list[tuple[Any, ...]], request_type: str
+    load: Load, printed: Printed, answers: list[tuple[str, Any]], setup: list[tuple[Any, ...]]
 ) -> None:
-    load("logging_setup").handler(request(request_type, **PROPERTIES), None)
+    load("logging_setup").handler(request("Create", **PROPERTIES), None)
 
     nowhere = {"LargeBodiesBucket": "", "LargeBodies": "NO-LARGE-BODIES/"}
     assert answers == [("invocation-logging", {"LogGroupName": "/group", "Done": "done so"} | nowhere)]
-    wanted = Wanted(PROPERTIES["LogGroupName"], ROLE, 30, "ours", ("/aws/lambda/own",))
-    assert setup == [("set up", "bedrock settings", "logs", wanted)]
+    assert setup == [("set up", "bedrock_settings", "logs", "keys", WANTED)]
     assert [(line["done"], line["log_group"]) for line in printed()] == [("done so", "/group")]
 
 
-def test_setup_takes_out_on_delete_what_bears_its_role(
-    load: Load, printed: Printed, answers: list[tuple[str, Any]], setup: list[tuple[Any, ...]]
+@pytest.mark.parametrize("former", ["/aws/bedrock/modelinvocations", "/before"])
+def test_setup_knows_on_an_update_what_was_before_and_remembers_a_former_log_group(
+    load: Load, answers: list[tuple[str, Any]], setup: list[tuple[Any, ...]], former: str
 ) -> None:
+    before = PROPERTIES | {"LogGroupName": former, "RoleArn": "arn:aws:iam::111122223333:role/old"}
+    update = request("Update", **PROPERTIES) | {"OldResourceProperties": before}
+
+    load("logging_setup").handler(update, None)
+
+    part = Part(former, "arn:aws:iam::111122223333:role/old", 30, "ours")
+    remembered = [("remember", "table", "state", "/before")] if former == "/before" else []
+    wanted = msgspec.structs.replace(WANTED, former=part)
+    assert setup == [*remembered, ("set up", "bedrock_settings", "logs", "keys", wanted)]
+    assert len(answers) == 1
+
+
+def test_setup_takes_the_properties_of_an_older_version_after_its_rollback(
+    load: Load, setup: list[tuple[Any, ...]], answers: list[tuple[str, Any]]
+) -> None:
+    older = {name: PROPERTIES[name] for name in ("LogGroupName", "RoleArn", "RetentionDays", "OwnLogGroups")}
+
+    load("logging_setup").handler(request("Update", **older) | {"OldResourceProperties": PROPERTIES}, None)
+
+    ((_, _, _, _, wanted),) = setup
+    assert (wanted.part.large_bodies_bucket, wanted.adopt_only, wanted.former) == ("", False, PART)
+    assert not isinstance(answers[0][1], Exception)
+
+
+def test_setup_that_may_only_adopt_is_told_so(
+    load: Load, setup: list[tuple[Any, ...]], answers: list[tuple[str, Any]]
+) -> None:
+    load("logging_setup").handler(request("Create", **PROPERTIES | {"Mode": "adopt-only"}), None)
+
+    assert setup[0][-1] == msgspec.structs.replace(WANTED, adopt_only=True)
+    assert len(answers) == 1
+
+
+@pytest.mark.parametrize("status", ["DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"])
+def test_setup_takes_out_what_is_its_stacks_when_the_stack_leaves(  # noqa: PLR0917 - fixtures
+    load: Load,
+    printed: Printed,
+    answers: list[tuple[str, Any]],
+    setup: list[tuple[Any, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+    status: str,
+) -> None:
+    monkeypatch.setattr(clients, "stacks", lambda: Stacks(status))
+
     load("logging_setup").handler(request("Delete", **PROPERTIES), None)
 
-    assert setup == [("take out", "bedrock settings", ROLE)]
+    assert setup == [("former", "table", "state"), ("take out", "bedrock_settings", "logs", PART, ("/former",))]
     assert answers == [("invocation-logging", {})]
     assert [line["done"] for line in printed()] == ["taken out"]
+
+
+STAYING = ["UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_IN_PROGRESS"]
+
+
+@pytest.mark.parametrize("status", STAYING)
+def test_setup_takes_out_nothing_while_the_stack_stays(  # noqa: PLR0917 - fixtures
+    load: Load,
+    printed: Printed,
+    answers: list[tuple[str, Any]],
+    setup: list[tuple[Any, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+    status: str,
+) -> None:
+    # given an update that deletes the resource, say because a newer version has another in its place
+    monkeypatch.setattr(clients, "stacks", lambda: Stacks(status))
+
+    load("logging_setup").handler(request("Delete", **PROPERTIES), None)
+
+    assert (setup, answers) == ([], [("invocation-logging", {})])
+    assert [line["done"] for line in printed()] == ["left as it is, for the stack stays"]
 
 
 def test_setup_that_fails_is_answered_as_failed_and_can_be_deleted(
@@ -588,19 +678,63 @@ def test_setup_that_fails_is_answered_as_failed_and_can_be_deleted(
     function.handler(request("Delete", **PROPERTIES), None)  # as CloudFormation's rollback does
 
     assert answers == [("invocation-logging", error), ("invocation-logging", {})]
-    assert setup == [("take out", "bedrock settings", ROLE)]
+    assert [name for name, *_ in setup] == ["former", "take out"]
 
 
-def test_setup_needs_no_state_table(
-    load: Load, answers: list[tuple[str, Any]], setup: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+# BucketEmptyingFunction
+
+
+@pytest.fixture
+def emptied(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
+    """The buckets emptied, each with the seconds left for it; the stack is being deleted."""
+    calls: list[tuple[str, float]] = []
+
+    def empty(_client: object, bucket: str, seconds_left: Callable[[], float]) -> int:
+        calls.append((bucket, seconds_left()))
+        return 12
+
+    monkeypatch.setattr(clients, "buckets", lambda: "s3")
+    monkeypatch.setattr(clients, "stacks", lambda: Stacks("DELETE_IN_PROGRESS"))
+    monkeypatch.setattr(emptying, "empty", empty)
+    return calls
+
+
+class Context:
+    def get_remaining_time_in_millis(self) -> int:
+        return 590_000
+
+
+def test_bucket_is_emptied_when_the_stack_leaves(
+    load: Load, printed: Printed, answers: list[tuple[str, Any]], emptied: list[tuple[str, float]]
 ) -> None:
-    def forbidden() -> None:
-        raise AssertionError("the function's role may not ask DynamoDB")
+    load("bucket_emptying").handler(request("Delete", Bucket="kept"), Context())
 
-    monkeypatch.setattr(clients, "state", forbidden)
+    assert emptied == [("kept", 590)]
+    assert answers == [("emptied-on-deletion", {})]
+    assert [(line["bucket"], line["removed"]) for line in printed()] == [("kept", 12)]
 
-    for request_type in ("Create", "Update", "Delete"):
-        load("logging_setup").handler(request(request_type, **PROPERTIES), None)
 
-    assert [answer for _, answer in answers if isinstance(answer, Exception)] == []
-    assert len(setup) == 3
+@pytest.mark.parametrize("request_type", ["Create", "Update"])
+def test_bucket_is_left_alone_at_any_other_time(
+    load: Load, answers: list[tuple[str, Any]], emptied: list[tuple[str, float]], request_type: str
+) -> None:
+    load("bucket_emptying").handler(request(request_type, Bucket="kept"), Context())
+
+    assert (emptied, answers) == ([], [("emptied-on-deletion", {})])
+
+
+@pytest.mark.parametrize("status", STAYING)
+def test_no_update_empties_a_bucket(  # noqa: PLR0917 - fixtures
+    load: Load,
+    printed: Printed,
+    answers: list[tuple[str, Any]],
+    emptied: list[tuple[str, float]],
+    monkeypatch: pytest.MonkeyPatch,
+    status: str,
+) -> None:
+    monkeypatch.setattr(clients, "stacks", lambda: Stacks(status))
+
+    load("bucket_emptying").handler(request("Delete", Bucket="kept"), Context())
+
+    assert (emptied, answers) == ([], [("emptied-on-deletion", {})])
+    assert [line["bucket"] for line in printed()] == ["kept"]

@@ -10,17 +10,20 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from bedrock_quota import invocation_logging
-from bedrock_quota.invocation_logging import InvocationLoggingError, LargeBodies, SetUp, Wanted
+from bedrock_quota.invocation_logging import LargeBodies, Part, SetUp, Wanted
+from bedrock_quota.log_groups import MADE_BY
+from bedrock_quota.preflight import InvocationLoggingError
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 
 ROLE = "arn:aws:iam::111122223333:role/write-invocation-logs"
+GROUP = "/aws/bedrock/modelinvocations"
+PART = Part(log_group=GROUP, role_arn=ROLE, retention_days=30, large_bodies_bucket="our-large-bodies")
 WANTED = Wanted(
-    log_group="/aws/bedrock/modelinvocations",
-    role_arn=ROLE,
-    retention_days=30,
-    large_bodies_bucket="our-large-bodies",
-    own_log_groups=("/aws/lambda/stack-metric-processor", "/aws/lambda/stack-quota-fetcher"),
+    part=PART,
+    stack_name="monitor",
+    own_filter="monitor-metric-processor",
+    own_log_groups=("/aws/lambda/monitor-metric-processor", "/aws/lambda/monitor-quota-fetcher"),
 )
 CLOUDWATCH = {
     "logGroupName": "/aws/bedrock/modelinvocations",
@@ -51,63 +54,110 @@ DELETE = "delete_model_invocation_logging_configuration"
 
 
 class Services:
+    """Bedrock, Logs and KMS, told what they will be asked and answer. All else they refuse."""
+
     def __init__(self) -> None:
         self.bedrock: Any = boto3.client("bedrock")
         self.logs: Any = boto3.client("logs")
-        self.to_bedrock, self.to_logs = Stubber(self.bedrock), Stubber(self.logs)
+        self.kms: Any = boto3.client("kms")
+        self.to_bedrock, self.to_logs, self.to_kms = Stubber(self.bedrock), Stubber(self.logs), Stubber(self.kms)
         self.slept: list[float] = []
 
     def configured(self, configuration: dict[str, Any] | None) -> None:
         answer = {} if configuration is None else {"loggingConfig": configuration}
         self.to_bedrock.add_response(GET, answer, {})
 
-    def group_can_be_made(self, name: str = WANTED.log_group) -> None:
-        self.to_logs.add_response("create_log_group", {}, {"logGroupName": name})
-        self.to_logs.add_response("put_retention_policy", {}, {"logGroupName": name, "retentionInDays": 30})
+    def group(self, name: str = GROUP, *, there: bool = True, **more: Any) -> None:
+        found = [{"logGroupName": name, "arn": f"{arn(name)}:*", **more}] if there else []
+        also = {"logGroupName": f"{name}-of-others", "arn": f"{arn(name)}-of-others:*"}
+        self.to_logs.add_response("describe_log_groups", {"logGroups": [also, *found]}, {"logGroupNamePrefix": name})
+
+    def filtered(self, *names: str, name: str = GROUP) -> None:
+        answer = {"subscriptionFilters": [{"filterName": each} for each in names]}
+        self.to_logs.add_response("describe_subscription_filters", answer, {"logGroupName": name})
+
+    def tagged(self, name: str = GROUP, made_by: str | None = "monitor") -> None:
+        tags = {"team": "theirs"} if made_by is None else {MADE_BY: made_by}
+        self.to_logs.add_response("list_tags_for_resource", {"tags": tags}, {"resourceArn": arn(name)})
+
+    def readable(self, name: str = GROUP, **more: Any) -> None:
+        self.group(name, **{"retentionInDays": 30, **more})
+        self.filtered(name=name)
+
+    def made(self, name: str = GROUP, days: int = 30) -> None:
+        self.group(name, there=False)
+        self.to_logs.add_response("create_log_group", {}, {"logGroupName": name, "tags": {MADE_BY: "monitor"}})
+        self.to_logs.add_response("put_retention_policy", {}, {"logGroupName": name, "retentionInDays": days})
+
+    def removed(self, name: str = GROUP) -> None:
+        self.to_logs.add_response("delete_log_group", {}, {"logGroupName": name})
 
     def put(self, configuration: dict[str, Any]) -> None:
         self.to_bedrock.add_response(PUT, {}, {"loggingConfig": configuration})
+
+    def changed(self, before: dict[str, Any] | None, after: dict[str, Any]) -> None:
+        """Looked at once more, changed, and looked at again."""
+        self.configured(before)
+        self.put(after)
+        self.configured(after)
 
     def put_is_refused(self, message: str, code: str = "ValidationException") -> None:
         self.to_bedrock.add_client_error(PUT, code, message)
 
     def set_up(self, wanted: Wanted = WANTED) -> SetUp:
-        return invocation_logging.set_up(self.bedrock, self.logs, wanted, self.slept.append)
+        return invocation_logging.set_up(self.bedrock, self.logs, self.kms, wanted, self.slept.append)
 
-    def take_out(self) -> str:
-        return invocation_logging.take_out(self.bedrock, ROLE)
+    def take_out(self, *former: str) -> str:
+        return invocation_logging.take_out(self.bedrock, self.logs, PART, former)
+
+
+def arn(name: str) -> str:
+    return f"arn:aws:logs:us-east-1:111122223333:log-group:{name}"
 
 
 @pytest.fixture
 def services() -> Iterator[Services]:
     made = Services()
-    with made.to_bedrock, made.to_logs:
+    with made.to_bedrock, made.to_logs, made.to_kms:
         yield made
-        made.to_bedrock.assert_no_pending_responses()
-        made.to_logs.assert_no_pending_responses()
+        for each in (made.to_bedrock, made.to_logs, made.to_kms):
+            each.assert_no_pending_responses()
 
 
 def moved(configuration: dict[str, Any], group: str) -> dict[str, Any]:
     return configuration | {"cloudWatchConfig": CLOUDWATCH | {"logGroupName": group}}
 
 
-# Setting up. What the stubs were not told of, they refuse.
+def with_large(configuration: dict[str, Any], large: dict[str, str] | None) -> dict[str, Any]:
+    delivery = {name: value for name, value in CLOUDWATCH.items() if name != "largeDataDeliveryS3Config"}
+    return configuration | {"cloudWatchConfig": delivery | ({"largeDataDeliveryS3Config": large} if large else {})}
+
+
+def updated(former: Part = PART, **part: Any) -> Wanted:
+    """What an update wants, whose part differs from the former one in this."""
+    return msgspec.structs.replace(WANTED, former=former, part=msgspec.structs.replace(PART, **part))
+
+
+# Adopting
 
 
 def test_existing_logs_in_cloudwatch_are_adopted_untouched(services: Services) -> None:
     large = {"bucketName": "their-large-bodies", "keyPrefix": "bedrock"}
     delivery: Any = THEIRS["cloudWatchConfig"]
     services.configured(THEIRS | {"cloudWatchConfig": delivery | {"largeDataDeliveryS3Config": large}})
+    services.readable("/theirs")
 
     assert services.set_up() == SetUp(
         "/theirs", "adopted the existing invocation logging", LargeBodies("their-large-bodies", "bedrock")
     )
 
 
-def test_adopting_logs_without_large_bodies_warns(services: Services) -> None:
+@pytest.mark.parametrize("adopt_only", [False, True])
+def test_adopting_logs_without_large_bodies_warns(services: Services, adopt_only: bool) -> None:
     services.configured(THEIRS)
+    services.readable("/theirs")
 
-    found = services.set_up()
+    found = services.set_up(msgspec.structs.replace(WANTED, adopt_only=adopt_only))
 
     assert (found.log_group, found.large_bodies) == ("/theirs", None)
     assert found.done.startswith("adopted the existing invocation logging; bodies over 100 KB are delivered nowhere")
@@ -115,12 +165,14 @@ def test_adopting_logs_without_large_bodies_warns(services: Services) -> None:
 
 def test_somebody_elses_logs_in_the_wanted_group_are_adopted_too(services: Services) -> None:
     services.configured({"cloudWatchConfig": CLOUDWATCH | {"roleArn": "arn:aws:iam::111122223333:role/theirs"}})
+    services.readable()
 
-    assert services.set_up() == SetUp(WANTED.log_group, "adopted the existing invocation logging", LARGE)
+    assert services.set_up() == SetUp(GROUP, "adopted the existing invocation logging", LARGE)
 
 
-def test_adopting_logs_without_text_warns(services: Services) -> None:
+def test_adopting_logs_without_text_warns_and_leaves_it_off(services: Services) -> None:
     services.configured(THEIRS | {"textDataDeliveryEnabled": False})
+    services.readable("/theirs")
 
     found = services.set_up()
 
@@ -129,79 +181,92 @@ def test_adopting_logs_without_text_warns(services: Services) -> None:
     assert "max_tokens stays unknown" in found.done
 
 
+def test_adopted_logs_stay_where_they_are_when_the_groups_name_changes(services: Services) -> None:
+    services.configured(THEIRS)
+    services.readable("/theirs")
+
+    assert services.set_up(updated(log_group="/elsewhere")).log_group == "/theirs"
+
+
+def test_group_that_bedrock_delivers_to_and_that_is_gone_stops_the_deployment(services: Services) -> None:
+    services.configured(THEIRS)
+    services.group("/theirs", there=False)
+
+    with pytest.raises(
+        InvocationLoggingError, match=r"/theirs, which is gone: make it again .aws logs create-log-group"
+    ):
+        services.set_up()
+
+
+# Setting up
+
+
 def test_cloudwatch_is_added_to_logs_that_go_to_s3_and_nothing_of_theirs_is_lost(services: Services) -> None:
     services.configured(S3_ONLY)
-    services.group_can_be_made()
-    services.put(OURS_AND_S3)
+    services.made()
+    services.changed(S3_ONLY, OURS_AND_S3)
 
-    assert services.set_up() == SetUp(WANTED.log_group, "added CloudWatch to the existing invocation logging", LARGE)
+    assert services.set_up() == SetUp(GROUP, "added CloudWatch to the existing invocation logging", LARGE)
+    assert services.slept == [3]
+
+
+def test_text_that_its_owner_has_off_stays_off_where_cloudwatch_is_added(services: Services) -> None:
+    before = S3_ONLY | {"textDataDeliveryEnabled": False}
+    services.configured(before)
+    services.made()
+    services.changed(before, before | {"cloudWatchConfig": CLOUDWATCH})
+
+    assert "text delivery is off" in services.set_up().done
 
 
 def test_without_any_configuration_text_alone_is_switched_on(services: Services) -> None:
     services.configured(None)
-    services.group_can_be_made()
+    services.made()
+    services.changed(None, OURS)
+
+    assert services.set_up() == SetUp(GROUP, "switched invocation logging on", LARGE)
+
+
+def test_what_bedrock_reads_back_with_more_flags_is_still_what_was_put(services: Services) -> None:
+    services.configured(None)
+    services.made()
+    services.configured(None)
     services.put(OURS)
+    services.configured(OURS | {"audioDataDeliveryEnabled": True, "videoDataDeliveryEnabled": True})
 
-    assert services.set_up() == SetUp(WANTED.log_group, "switched invocation logging on", LARGE)
+    assert services.set_up().done == "switched invocation logging on"
 
 
-@pytest.mark.parametrize("before", [OURS, OURS_AND_S3])
-def test_what_this_stack_set_up_is_kept_on_an_update(services: Services, before: dict[str, Any]) -> None:
+@pytest.mark.parametrize("before", [None, S3_ONLY])
+def test_adopt_only_changes_nothing_and_says_what_is_missing(services: Services, before: dict[str, Any] | None) -> None:
     services.configured(before)
+    missing = "go to S3 only" if before else "logs no model invocations"
 
-    assert services.set_up() == SetUp(WANTED.log_group, "kept the invocation logging that this stack set up", LARGE)
-
-
-@pytest.mark.parametrize("before", [OURS, OURS_AND_S3])
-def test_what_this_stack_set_up_moves_with_the_groups_name_and_back_on_rollback(
-    services: Services, before: dict[str, Any]
-) -> None:
-    renamed = msgspec.structs.replace(WANTED, log_group="/elsewhere")
-    services.configured(before)
-    services.group_can_be_made("/elsewhere")
-    services.put(moved(before, "/elsewhere"))
-    changed = "changed the invocation logging that this stack set up"
-    assert services.set_up(renamed) == SetUp("/elsewhere", changed, LARGE)
-
-    services.configured(moved(before, "/elsewhere"))
-    services.to_logs.add_client_error("create_log_group", "ResourceAlreadyExistsException")
-    services.put(before)
-    assert services.set_up() == SetUp(WANTED.log_group, changed, LARGE)
-
-
-def test_an_update_names_the_bucket_for_large_bodies_where_an_older_version_named_none(services: Services) -> None:
-    services.configured(OURS | {"cloudWatchConfig": {"logGroupName": WANTED.log_group, "roleArn": ROLE}})
-    services.put(OURS)
-
-    assert services.set_up().large_bodies == LARGE
-
-
-def test_what_somebody_changed_in_the_stacks_own_configuration_is_kept_and_warned_of(services: Services) -> None:
-    elsewhere = CLOUDWATCH | {"largeDataDeliveryS3Config": {"bucketName": "elsewhere", "keyPrefix": "large"}}
-    services.configured(OURS | {"cloudWatchConfig": elsewhere, "textDataDeliveryEnabled": False})
-
-    found = services.set_up()
-
-    assert found.large_bodies == LargeBodies("elsewhere", "large")
-    assert found.done.startswith("kept the invocation logging that this stack set up; text delivery is off")
-
-
-def test_adopted_logs_stay_where_they_are_when_the_groups_name_changes(services: Services) -> None:
-    services.configured(THEIRS)
-
-    assert services.set_up(msgspec.structs.replace(WANTED, log_group="/elsewhere")).log_group == "/theirs"
+    with pytest.raises(InvocationLoggingError, match=missing) as caught:
+        services.set_up(msgspec.structs.replace(WANTED, adopt_only=True))
+    assert "InvocationLogging=set-up" in str(caught.value)
 
 
 def test_log_group_that_is_there_keeps_its_retention(services: Services) -> None:
     services.configured(S3_ONLY)
-    services.to_logs.add_client_error("create_log_group", "ResourceAlreadyExistsException")
-    services.put(OURS_AND_S3)
+    services.readable(retentionInDays=731)
+    services.changed(S3_ONLY, OURS_AND_S3)
 
-    assert services.set_up().log_group == WANTED.log_group
+    assert services.set_up().log_group == GROUP
+
+
+def test_log_group_that_somebody_makes_at_the_same_time_is_theirs(services: Services) -> None:
+    services.configured(S3_ONLY)
+    services.group(there=False)
+    services.to_logs.add_client_error("create_log_group", "ResourceAlreadyExistsException")
+    services.changed(S3_ONLY, OURS_AND_S3)
+
+    assert services.set_up().log_group == GROUP
 
 
 def test_log_group_that_cannot_be_made_changes_nothing(services: Services) -> None:
     services.configured(S3_ONLY)
+    services.group(there=False)
     services.to_logs.add_client_error("create_log_group", "LimitExceededException")
 
     with pytest.raises(ClientError, match="LimitExceeded"):
@@ -220,10 +285,185 @@ def test_logs_that_go_to_a_group_of_this_stack_are_refused(services: Services, o
 @pytest.mark.parametrize("before", [None, S3_ONLY, OURS])
 def test_group_of_this_stack_is_refused_as_one_to_make(services: Services, before: dict[str, Any] | None) -> None:
     services.configured(before)
-    own = WANTED.own_log_groups[0]
 
     with pytest.raises(InvocationLoggingError, match="log group of this stack"):
-        services.set_up(msgspec.structs.replace(WANTED, log_group=own))
+        services.set_up(updated(log_group=WANTED.own_log_groups[0]))
+
+
+# Updates, and their rollbacks
+
+
+@pytest.mark.parametrize("before", [OURS, OURS_AND_S3])
+@pytest.mark.parametrize("adopt_only", [False, True])
+def test_what_this_stack_set_up_is_kept_on_an_update(
+    services: Services, before: dict[str, Any], adopt_only: bool
+) -> None:
+    services.configured(before)
+    services.readable()
+
+    found = services.set_up(msgspec.structs.replace(updated(), adopt_only=adopt_only))
+
+    assert found == SetUp(GROUP, "kept the invocation logging that this stack set up", LARGE)
+
+
+@pytest.mark.parametrize("before", [OURS, OURS_AND_S3])
+def test_what_this_stack_set_up_moves_with_the_groups_name_and_back_on_rollback(
+    services: Services, before: dict[str, Any]
+) -> None:
+    services.configured(before)
+    services.made("/elsewhere")
+    services.changed(before, moved(before, "/elsewhere"))
+    changed = "changed the invocation logging that this stack set up"
+    renamed = updated(log_group="/elsewhere")
+    assert services.set_up(renamed) == SetUp("/elsewhere", changed, LARGE)
+
+    services.configured(moved(before, "/elsewhere"))
+    services.readable()
+    services.changed(moved(before, "/elsewhere"), before)
+    back = msgspec.structs.replace(WANTED, former=renamed.part)
+    assert services.set_up(back) == SetUp(GROUP, changed, LARGE)
+
+
+def test_rollback_of_a_move_that_never_came_to_pass_keeps_what_is_there(services: Services) -> None:
+    services.configured(OURS)
+    services.readable()
+
+    assert services.set_up(updated(msgspec.structs.replace(PART, log_group="/elsewhere"))).done.startswith("kept")
+
+
+def test_new_name_is_tried_until_the_policy_that_allows_it_is_known(services: Services) -> None:
+    services.configured(OURS)
+    services.group("/elsewhere", there=False)
+    denied = "User: arn:aws:sts::1:assumed-role/r/f is not authorized to perform: logs:CreateLogGroup on resource: x"
+    services.to_logs.add_client_error("create_log_group", "AccessDeniedException", denied)
+    tags = {MADE_BY: "monitor"}
+    services.to_logs.add_response("create_log_group", {}, {"logGroupName": "/elsewhere", "tags": tags})
+    services.to_logs.add_response("put_retention_policy", {}, {"logGroupName": "/elsewhere", "retentionInDays": 30})
+    services.changed(OURS, moved(OURS, "/elsewhere"))
+
+    assert services.set_up(updated(log_group="/elsewhere")).log_group == "/elsewhere"
+    assert services.slept == [5, 3]
+
+
+def test_role_that_is_replaced_takes_its_place(services: Services) -> None:
+    old = "arn:aws:iam::111122223333:role/of-before"
+    before = OURS | {"cloudWatchConfig": CLOUDWATCH | {"roleArn": old}}
+    services.configured(before)
+    services.readable()
+    services.changed(before, OURS)
+
+    assert services.set_up(updated(msgspec.structs.replace(PART, role_arn=old))).done.startswith("changed")
+
+
+def test_bucket_that_is_replaced_takes_its_place(services: Services) -> None:
+    before = with_large(OURS, {"bucketName": "of-before"})
+    services.configured(before)
+    services.readable()
+    services.changed(before, OURS)
+
+    found = services.set_up(updated(msgspec.structs.replace(PART, large_bodies_bucket="of-before")))
+    assert found.large_bodies == LARGE
+
+
+def test_an_update_names_the_bucket_for_large_bodies_where_an_older_version_named_none(services: Services) -> None:
+    before = with_large(OURS, None)
+    services.configured(before)
+    services.readable()
+    services.changed(before, OURS)
+
+    assert services.set_up(updated(msgspec.structs.replace(PART, large_bodies_bucket=""))).large_bodies == LARGE
+
+
+@pytest.mark.parametrize(
+    "large", [{"bucketName": "elsewhere", "keyPrefix": "x"}, {"bucketName": "our-large-bodies", "keyPrefix": "x"}, None]
+)
+def test_where_somebody_has_sent_large_bodies_since_they_stay(services: Services, large: dict[str, str] | None) -> None:
+    services.configured(with_large(OURS, large))
+    services.readable()
+
+    found = services.set_up(updated())
+
+    assert found.large_bodies == (LargeBodies(large["bucketName"], "x") if large else None)
+    assert found.done.startswith("kept the invocation logging that this stack set up")
+    assert ("delivered nowhere" in found.done) is (large is None)
+
+
+def test_group_that_somebody_has_chosen_since_is_adopted(services: Services) -> None:
+    services.configured(moved(OURS, "/chosen"))
+    services.readable("/chosen")
+
+    found = services.set_up(updated())
+
+    assert (found.log_group, found.done) == ("/chosen", "adopted the existing invocation logging")
+
+
+def test_group_of_ours_that_is_gone_is_made_again_and_its_subscription_asked_for(services: Services) -> None:
+    services.configured(OURS)
+    services.made()
+
+    assert "made /aws/bedrock/modelinvocations again, which was gone" in services.set_up(updated()).done
+
+
+@pytest.mark.parametrize("there", [30, None])
+def test_retention_of_a_group_of_ours_follows_its_parameter(services: Services, there: int | None) -> None:
+    services.configured(OURS)
+    services.group(**({"retentionInDays": there} if there else {}))
+    services.tagged()
+    services.to_logs.add_response("put_retention_policy", {}, {"logGroupName": GROUP, "retentionInDays": 60})
+    services.filtered("monitor-metric-processor", "another")
+
+    assert services.set_up(updated(retention_days=60)).done.startswith("kept")
+
+
+@pytest.mark.parametrize(("there", "made_by"), [(731, None), (30, None), (30, "another-monitor")])
+def test_retention_that_somebody_else_has_chosen_stays(services: Services, there: int, made_by: str | None) -> None:
+    services.configured(OURS)
+    services.group(retentionInDays=there)
+    if there == PART.retention_days:
+        services.tagged(made_by=made_by)
+    services.filtered()
+
+    assert services.set_up(updated(retention_days=60)).done.startswith("kept")
+
+
+# Somebody else at the same time
+
+
+def test_configuration_that_another_made_meanwhile_is_adopted(services: Services) -> None:
+    # given nothing, and another deployment that is quicker
+    services.configured(None)
+    services.made()
+    services.configured(THEIRS)
+    # when that is seen just before ours is put, all begins anew
+    services.configured(THEIRS)
+    services.readable("/theirs")
+
+    assert services.set_up().log_group == "/theirs"
+
+
+def test_configuration_that_another_puts_over_ours_is_adopted(services: Services) -> None:
+    services.configured(None)
+    services.made()
+    services.configured(None)
+    services.put(OURS)
+    services.configured(THEIRS)  # after it had settled
+    services.configured(THEIRS)
+    services.readable("/theirs")
+
+    assert services.set_up().log_group == "/theirs"
+
+
+def test_configuration_that_never_settles_is_given_up(services: Services) -> None:
+    services.configured(None)
+    services.made()
+    for other in range(4):
+        services.configured(S3_ONLY | {"s3Config": {"bucketName": f"bucket-{other}"}})
+        if other < 3:
+            services.configured(None)
+            services.readable()
+
+    with pytest.raises(InvocationLoggingError, match="Somebody else keeps changing"):
+        services.set_up()
 
 
 # A new role takes a while to be known
@@ -234,19 +474,34 @@ NOT_YET = "Failed to validate permissions for log group: /aws/bedrock/modelinvoc
 
 def test_put_is_tried_again_until_bedrock_knows_the_role(services: Services) -> None:
     services.configured(None)
-    services.group_can_be_made()
+    services.made()
+    services.configured(None)
     services.put_is_refused(NOT_YET)
+    services.configured(None)
     services.put_is_refused("The role lacks PERMISSION to write")
-    services.put(OURS)
+    services.changed(None, OURS)
 
-    assert services.set_up() == SetUp(WANTED.log_group, "switched invocation logging on", LARGE)
-    assert services.slept == [5, 5]
+    assert services.set_up() == SetUp(GROUP, "switched invocation logging on", LARGE)
+    assert services.slept == [5, 5, 3]
+
+
+def test_another_that_comes_while_the_role_is_waited_for_is_not_overwritten(services: Services) -> None:
+    services.configured(None)
+    services.made()
+    services.configured(None)
+    services.put_is_refused(NOT_YET)
+    services.configured(THEIRS)
+    services.configured(THEIRS)
+    services.readable("/theirs")
+
+    assert services.set_up().log_group == "/theirs"
 
 
 def test_put_that_is_refused_for_a_minute_and_a_half_is_raised(services: Services) -> None:
     services.configured(None)
-    services.group_can_be_made()
+    services.made()
     for _ in range(19):  # at 0, 5, 10 … 90 seconds
+        services.configured(None)
         services.put_is_refused(NOT_YET)
 
     with pytest.raises(ClientError, match="Failed to validate permissions"):
@@ -254,16 +509,21 @@ def test_put_that_is_refused_for_a_minute_and_a_half_is_raised(services: Service
     assert services.slept == [5] * 18
 
 
+SCP = "User: u is not authorized to perform: bedrock:PutModelInvocationLoggingConfiguration with an explicit deny in a"
+
+
 @pytest.mark.parametrize(
     ("code", "message"),
     [
         ("ValidationException", "The log group does not exist"),
-        ("AccessDeniedException", "no permission to PutModelInvocationLoggingConfiguration"),
+        ("AccessDeniedException", f"{SCP} service control policy"),
+        ("ThrottlingException", "Rate exceeded"),
     ],
 )
 def test_put_that_is_refused_for_another_reason_is_raised_at_once(services: Services, code: str, message: str) -> None:
     services.configured(None)
-    services.group_can_be_made()
+    services.made()
+    services.configured(None)
     services.put_is_refused(message, code)
 
     with pytest.raises(ClientError, match=code):
@@ -277,8 +537,9 @@ def test_put_that_is_refused_for_another_reason_is_raised_at_once(services: Serv
 def test_taking_out_leaves_what_goes_to_s3(services: Services) -> None:
     services.configured(OURS_AND_S3)
     services.put(S3_ONLY)
+    services.group(there=False)
 
-    assert services.take_out() == "took CloudWatch out of the invocation logging again"
+    assert services.take_out().startswith("took CloudWatch out of the invocation logging again")
 
 
 def test_taking_out_leaves_what_somebody_added_to_s3_since(services: Services) -> None:
@@ -292,34 +553,114 @@ def test_taking_out_leaves_what_somebody_added_to_s3_since(services: Services) -
             "videoDataDeliveryEnabled": False,
         }
     )
+    services.group(there=False)
 
     assert services.take_out().startswith("took CloudWatch out")
 
 
-@pytest.mark.parametrize("present", [OURS, OURS | {"textDataDeliveryEnabled": False}, moved(OURS, "/elsewhere")])
-def test_taking_out_all_there_is_switches_it_off(services: Services, present: dict[str, Any]) -> None:
+@pytest.mark.parametrize("present", [OURS, OURS | {"textDataDeliveryEnabled": False}])
+def test_taking_out_all_there_is_switches_it_off_and_removes_the_group_that_was_made(
+    services: Services, present: dict[str, Any]
+) -> None:
     services.configured(present)
     services.to_bedrock.add_response(DELETE, {}, {})
+    services.group()
+    services.tagged()
+    services.filtered()
+    services.removed()
 
-    assert services.take_out() == "switched invocation logging off again"
+    assert services.take_out() == f"switched invocation logging off again; removed {GROUP}"
+
+
+def test_group_that_was_there_before_stays(services: Services) -> None:
+    services.configured(OURS)
+    services.to_bedrock.add_response(DELETE, {}, {})
+    services.group()
+    services.tagged(made_by=None)
+
+    assert services.take_out().endswith(f"left {GROUP}, which no monitor made")
+
+
+def test_group_that_was_made_stays_while_another_reads_it(services: Services) -> None:
+    services.configured(OURS)
+    services.to_bedrock.add_response(DELETE, {}, {})
+    services.group()
+    services.tagged()
+    services.filtered("another-monitor")
+
+    assert services.take_out().endswith(f"left {GROUP}, for another-monitor reads it")
+
+
+def test_group_that_was_made_stays_while_bedrock_delivers_to_it_for_another(services: Services) -> None:
+    services.configured(THEIRS | {"cloudWatchConfig": {"logGroupName": GROUP, "roleArn": f"{ROLE}-of-another"}})
+    services.group()
+    services.tagged()
+
+    done = services.take_out()
+    assert done.startswith("left invocation logging as it is: none of it is this stack's")
+    assert done.endswith(f"left {GROUP}, for Bedrock delivers to it")
+
+
+def test_the_last_monitor_removes_the_group_that_another_made(services: Services) -> None:
+    services.configured(None)
+    services.group()
+    services.tagged(made_by="the-first-monitor")
+    services.filtered()
+    services.removed()
+
+    assert services.take_out().endswith(f"removed {GROUP}")
+
+
+def test_former_groups_go_too(services: Services) -> None:
+    services.configured(S3_ONLY)
+    services.group(there=False)
+    services.group("/former")
+    services.tagged("/former")
+    services.filtered(name="/former")
+    services.removed("/former")
+
+    assert services.take_out("/former", GROUP).endswith("removed /former")
+
+
+def test_group_that_goes_at_the_same_time_is_gone(services: Services) -> None:
+    services.configured(None)
+    services.group()
+    services.tagged()
+    services.filtered()
+    services.to_logs.add_client_error("delete_log_group", "ResourceNotFoundException")
+
+    assert services.take_out().endswith(f"removed {GROUP}")
 
 
 @pytest.mark.parametrize("present", [None, THEIRS, S3_ONLY, THEIRS | S3_ONLY])
 def test_taking_out_leaves_what_is_not_of_this_stack(services: Services, present: dict[str, Any] | None) -> None:
     services.configured(present)
+    services.group(there=False)
 
-    assert services.take_out() == "left invocation logging as it is: none of it is this stack's"
+    assert services.take_out().startswith("left invocation logging as it is: none of it is this stack's")
+
+
+def test_taking_out_stops_where_somebody_elses_configuration_needs_our_bucket(services: Services) -> None:
+    services.configured({"cloudWatchConfig": CLOUDWATCH | {"roleArn": f"{ROLE}-of-another"}})
+
+    with pytest.raises(InvocationLoggingError, match="still delivers large bodies to our-large-bodies"):
+        services.take_out()
 
 
 def test_taking_out_after_a_failed_set_up_leaves_what_was_there(services: Services) -> None:
     services.configured(S3_ONLY)
-    services.group_can_be_made()
+    services.made()
+    services.configured(S3_ONLY)
     services.put_is_refused("The log group does not exist")
     with pytest.raises(ClientError):
         services.set_up()
 
     services.configured(S3_ONLY)
-    assert services.take_out().startswith("left")
+    services.group()
+    services.tagged()
+    services.filtered()
+    services.removed()
+    assert services.take_out().endswith(f"removed {GROUP}")
 
 
 def test_taking_out_that_fails_is_raised(services: Services) -> None:
@@ -337,7 +678,7 @@ def test_taking_out_that_fails_is_raised(services: Services) -> None:
     [(None, False), ({}, False), (S3_ONLY, False), (THEIRS, False), (OURS, True), (moved(S3_ONLY, "/any"), True)],
 )
 def test_what_bears_the_stacks_role_is_the_stacks(configuration: dict[str, Any] | None, ours: bool) -> None:
-    assert invocation_logging.is_ours(configuration, ROLE) is ours
+    assert invocation_logging.is_ours(configuration, PART, None) is ours
 
 
 @pytest.mark.parametrize(

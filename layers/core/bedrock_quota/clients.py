@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock import BedrockClient
+    from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_kms import KMSClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_service_quotas import ServiceQuotasClient
@@ -44,7 +46,7 @@ def bedrock() -> BedrockClient:
 @functools.cache
 def bedrock_settings() -> BedrockClient:
     """Bedrock's control plane, for the logging configuration: patient, since Put tries role and log group."""
-    client: BedrockClient = _client("bedrock", seconds=20, attempts=3)
+    client: BedrockClient = _client("bedrock", seconds=10, attempts=3)
     return client
 
 
@@ -65,7 +67,21 @@ def cloudwatch() -> CloudWatchClient:
 @functools.cache
 def logs() -> CloudWatchLogsClient:
     """CloudWatch Logs, for the invocation-log group."""
-    client: CloudWatchLogsClient = _client("logs", seconds=10, attempts=5)
+    client: CloudWatchLogsClient = _client("logs", seconds=10, attempts=3)
+    return client
+
+
+@functools.cache
+def keys() -> KMSClient:
+    """KMS, for the state of a log group's key."""
+    client: KMSClient = _client("kms", seconds=5, attempts=3)
+    return client
+
+
+@functools.cache
+def stacks() -> CloudFormationClient:
+    """CloudFormation, for what becomes of the stack."""
+    client: CloudFormationClient = _client("cloudformation", seconds=5, attempts=5)
     return client
 
 
@@ -87,4 +103,11 @@ def parameters() -> SSMClient:
 def large_bodies() -> S3Client:
     """S3, for request bodies that are too large for the log: quick to give up, for metrics flow without them."""
     client: S3Client = _client("s3", seconds=2, attempts=2)
+    return client
+
+
+@functools.cache
+def buckets() -> S3Client:
+    """S3, for emptying the stack's buckets: patient, since a page of a thousand deletions takes its time."""
+    client: S3Client = _client("s3", seconds=30, attempts=5)
     return client

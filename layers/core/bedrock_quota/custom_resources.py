@@ -3,17 +3,29 @@
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref.html (read 2026-11-23).
 """
 
+from __future__ import annotations
+
 import logging
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
 
 _logger = logging.getLogger(__name__)
 
 MAX_REASON = 1000
 """CloudFormation takes answers of up to 4,096 bytes in all."""
+
+_LEAVING = frozenset({"DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"})
+"""A stack that is deleted, or whose creation has failed; all other statuses are of stacks that stay."""
+
+_ANSWER_ATTEMPTS = 3
 
 Act = Callable[[Mapping[str, Any]], Mapping[str, str]]
 """Carries out one request (`RequestType` is Create, Update or Delete) and returns the resource's attributes."""
@@ -24,11 +36,26 @@ def is_request(event: Mapping[str, Any]) -> bool:
     return "RequestType" in event and "ResponseURL" in event
 
 
+def stack_name(event: Mapping[str, Any]) -> str:
+    """Return the name of the stack that asks: its id is `arn:...:stack/NAME/UUID`."""
+    return str(event["StackId"]).split("/")[1]
+
+
+def stack_leaves(event: Mapping[str, Any], client: CloudFormationClient) -> bool:
+    """Whether the stack that asks is itself being removed.
+
+    An update sends `Delete`, too, for what it has replaced or what its template no longer holds, and so does the
+    rollback of one; what the stack has set up, and what it keeps, must outlive that. Raises what botocore raises.
+    """
+    (stack,) = client.describe_stacks(StackName=event["StackId"])["Stacks"]
+    return stack["StackStatus"] in _LEAVING
+
+
 def serve(event: Mapping[str, Any], physical_id: str, act: Act) -> None:
     """Carry out a request and answer it: with the attributes, or with FAILED and the reason if `act` raises.
 
     CloudFormation waits an hour for an answer that does not come, so every failure is answered. Raises if the
-    answer itself cannot be delivered, so that Lambda tries again.
+    answer itself cannot be delivered, three times in a row.
     """
     answer: dict[str, Any] = {
         "PhysicalResourceId": event.get("PhysicalResourceId", physical_id),
@@ -44,5 +71,19 @@ def serve(event: Mapping[str, Any], physical_id: str, act: Act) -> None:
     request = urllib.request.Request(  # noqa: S310 - the URL is CloudFormation's own
         event["ResponseURL"], data=msgspec.json.encode(answer), method="PUT", headers={"Content-Type": ""}
     )
-    with urllib.request.urlopen(request, timeout=10):  # noqa: S310
-        pass
+    _deliver(request)
+
+
+def _deliver(request: urllib.request.Request) -> None:
+    for attempt in range(1, _ANSWER_ATTEMPTS + 1):
+        try:
+            with urllib.request.urlopen(request, timeout=10):  # noqa: S310
+                return
+        except urllib.error.HTTPError as error:  # S3 has answered: only its own errors pass
+            if attempt == _ANSWER_ATTEMPTS or error.code < 500:
+                raise
+            error.close()
+        except OSError:
+            if attempt == _ANSWER_ATTEMPTS:
+                raise
+        time.sleep(attempt)

@@ -1,44 +1,62 @@
 """The account's invocation-logging configuration: adopted where there is one, extended or made where there is none.
 
-One configuration per account and Region; `PutModelInvocationLoggingConfiguration` replaces all of it, so what is
-there is read first and kept (API reference, read 2026-11-23). What this stack put there bears the ARN of its role:
-that is how it is known again, changed with the stack and taken out with it, without anything to remember.
+One configuration per account and Region; `PutModelInvocationLoggingConfiguration` replaces all of it, unconditionally,
+so what is there is read first and kept (API reference, read 2026-11-23).
+
+What belongs to a stack, and how that is known without anything to remember but former names of its log group:
+
+- The part of the configuration that delivers to CloudWatch Logs is the stack's if it bears the stack's role. It is put
+  in and taken out as a whole; what it says of large bodies is in it. An update also knows the role, the log group and
+  the bucket of before, so that they can be replaced.
+- A log group is a monitor's if it bears the tag it was made with (`log_groups.MADE_BY`).
+- Nothing else is ever changed. Text delivery that its owner has off stays off, and an adopted configuration that has
+  no bucket for large bodies gets none: both would send prompts where they did not go before. A warning says so.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from botocore.exceptions import ClientError
 
-from bedrock_quota.errors import QuotaMonitorError
+from bedrock_quota import log_groups, preflight
+from bedrock_quota.log_groups import LogGroup
+from bedrock_quota.preflight import InvocationLoggingError
+from bedrock_quota.propagation import Sleep, patiently
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock import BedrockClient
+    from mypy_boto3_kms import KMSClient
     from mypy_boto3_logs import CloudWatchLogsClient
 
 Configuration = Mapping[str, Any]
 
-PROPAGATION_SECONDS = 90
-"""How long a new role may take until Bedrock can use it: until then Put answers `Failed to validate permissions`."""
+SETTLE_SECONDS = 3
+"""How long after a change it is looked whether another deployment has changed it at the same time."""
 
-_RETRY_SECONDS = 5
-
-
-class InvocationLoggingError(QuotaMonitorError):
-    """The invocation logs cannot be used as they are; the message says what to do."""
+ROUNDS = 4
+"""How often to begin anew when somebody else changes the configuration meanwhile."""
 
 
-class Wanted(msgspec.Struct, frozen=True):
-    """What the stack brings for an account that has no invocation logs in CloudWatch."""
+class Part(msgspec.Struct, frozen=True):
+    """What a stack brings for an account that has no invocation logs in CloudWatch, or brought before an update."""
 
     log_group: str
     role_arn: str
     retention_days: int
-    large_bodies_bucket: str
+    large_bodies_bucket: str = ""
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What a stack wants: its part, in place of a `former` one; with `adopt_only`, nothing but what is there."""
+
+    part: Part
+    stack_name: str
+    own_filter: str
+    former: Part | None = None
+    adopt_only: bool = False
     own_log_groups: tuple[str, ...] = ()
 
 
@@ -73,9 +91,10 @@ def large_bodies_of(configuration: Configuration | None) -> LargeBodies | None:
     return LargeBodies(found["bucketName"], found.get("keyPrefix", "")) if found.get("bucketName") else None
 
 
-def is_ours(configuration: Configuration | None, role_arn: str) -> bool:
-    """Whether it is this stack that has Bedrock deliver to CloudWatch: with the stack's own role."""
-    return bool((configuration or {}).get("cloudWatchConfig", {}).get("roleArn") == role_arn)
+def is_ours(configuration: Configuration | None, *parts: Part | None) -> bool:
+    """Whether it is a stack with one of these parts that has Bedrock deliver to CloudWatch: with its own role."""
+    role = (configuration or {}).get("cloudWatchConfig", {}).get("roleArn")
+    return role is not None and role in {part.role_arn for part in parts if part is not None}
 
 
 def read(client: BedrockClient) -> dict[str, Any] | None:
@@ -85,40 +104,111 @@ def read(client: BedrockClient) -> dict[str, Any] | None:
 
 
 def set_up(
-    bedrock: BedrockClient, logs: CloudWatchLogsClient, wanted: Wanted, sleep: Callable[[float], None] = time.sleep
+    bedrock: BedrockClient, logs: CloudWatchLogsClient, kms: KMSClient, wanted: Wanted, sleep: Sleep = time.sleep
 ) -> SetUp:
     """See to it that invocation logs reach a CloudWatch log group, on creation and on every update of the stack.
 
-    Raises `InvocationLoggingError` where the group is one of this stack's own (it would feed itself), and what
-    botocore raises.
+    The configuration cannot be changed on a condition. So it is read again just before it is changed and some seconds
+    after: where another deployment was quicker, what that one made is adopted. Raises `InvocationLoggingError` for
+    what would leave the stack without records, and what botocore raises.
     """
-    before = read(bedrock)
-    ours = is_ours(before, wanted.role_arn)
-    group = wanted.log_group if ours else log_group_of(before) or wanted.log_group
-    if group in wanted.own_log_groups:
+    for _ in range(ROUNDS):
+        before = patiently(lambda: read(bedrock), sleep)
+        ours = is_ours(before, wanted.part, wanted.former)
+        if log_group_of(before) and not (ours and _where_we_put_it(before, wanted)):
+            return _adopt(logs, kms, before or {}, wanted, sleep)
+        if not ours and wanted.adopt_only:
+            raise InvocationLoggingError(_MISSING_IN_S3 if before else _MISSING)
+        after = _with_cloudwatch(before, wanted)
+        remarks = _prepare(logs, kms, wanted, again=ours and log_group_of(before) == wanted.part.log_group, sleep=sleep)
+        done = _words(before, changed=_delivery(before) != _delivery(after), ours=ours)
+        result = _set_up(after, done, remarks)
+        if _delivery(before) == _delivery(after):
+            return result
+        if _put(bedrock, before, after, sleep):
+            sleep(SETTLE_SECONDS)
+            if _delivery(read(bedrock)) == _delivery(after):
+                return result
+    raise InvocationLoggingError(
+        "Somebody else keeps changing Bedrock's invocation logging, another deployment perhaps: "
+        "wait until that is done and deploy again."
+    )
+
+
+_MISSING = (
+    "Bedrock logs no model invocations in this account and Region, and InvocationLogging=adopt-only forbids to switch "
+    "it on. Have them delivered to CloudWatch Logs with text (Bedrock console, Settings, Model invocation logging), or "
+    "deploy with InvocationLogging=set-up."
+)
+_MISSING_IN_S3 = (
+    "Bedrock's invocation logs go to S3 only, and InvocationLogging=adopt-only forbids to add CloudWatch Logs. Add it "
+    "(Bedrock console, Settings, Model invocation logging, Both S3 and CloudWatch Logs), or deploy with "
+    "InvocationLogging=set-up, which keeps everything that is set there."
+)
+
+
+def _where_we_put_it(configuration: Configuration | None, wanted: Wanted) -> bool:
+    """Whether what bears our role delivers where we had it delivered; else somebody has chosen another group since."""
+    former = {wanted.former.log_group} if wanted.former else set()
+    return log_group_of(configuration) in {wanted.part.log_group} | former
+
+
+def _adopt(
+    logs: CloudWatchLogsClient, kms: KMSClient, configuration: Configuration, wanted: Wanted, sleep: Sleep
+) -> SetUp:
+    name = log_group_of(configuration) or ""
+    _refuse_own(name, wanted)
+    group = patiently(lambda: log_groups.find(logs, name), sleep)
+    if group is None:
         raise InvocationLoggingError(
-            f"{group} is a log group of this stack: its metric lines would be read as records for ever. "
+            f"Bedrock delivers its invocation logs to {name}, which is gone: make it again (aws logs create-log-group "
+            f"--log-group-name {name}) or have them delivered to another group, and deploy again."
+        )
+    remarks = preflight.examine(logs, kms, group, wanted.own_filter)
+    return _set_up(configuration, "adopted the existing invocation logging", remarks)
+
+
+def _prepare(logs: CloudWatchLogsClient, kms: KMSClient, wanted: Wanted, *, again: bool, sleep: Sleep) -> list[str]:
+    """See to it that the stack's log group can be written to and read; return warnings."""
+    part = wanted.part
+    _refuse_own(part.log_group, wanted)
+    group = patiently(lambda: log_groups.find(logs, part.log_group), sleep)
+    if group is None:
+        log_groups.make(logs, part.log_group, part.retention_days, wanted.stack_name, sleep)
+        lost = f"made {part.log_group} again, which was gone, and its subscription with it: see quota-monitor doctor"
+        return [lost] if again else []
+    _keep_retention(logs, group, wanted)
+    return preflight.examine(logs, kms, group, wanted.own_filter)
+
+
+def _refuse_own(name: str, wanted: Wanted) -> None:
+    if name in wanted.own_log_groups:
+        raise InvocationLoggingError(
+            f"{name} is a log group of this stack: its metric lines would be read as records for ever. "
             "Have Bedrock's invocation logs delivered to a group of their own and deploy again."
         )
-    if before is not None and log_group_of(before) and not ours:
-        return _set_up(before, f"adopted the existing invocation logging{_warnings(before)}")
-    after = _with_cloudwatch(before, wanted)
-    if after == before:
-        return _set_up(after, f"kept the invocation logging that this stack set up{_warnings(after)}")
-    if log_group_of(before) != group:
-        _make_group(logs, wanted)
-    _put(bedrock, after, sleep)
+
+
+def _keep_retention(logs: CloudWatchLogsClient, group: LogGroup, wanted: Wanted) -> None:
+    """Let the retention of a group that this stack made follow its parameter, unless somebody has changed it."""
+    former = wanted.former.retention_days if wanted.former else None
+    follows = group.retention_days in {None, former} and group.retention_days != wanted.part.retention_days
+    if follows and log_groups.made_by(logs, group) == wanted.stack_name:
+        logs.put_retention_policy(logGroupName=group.name, retentionInDays=wanted.part.retention_days)
+
+
+def _words(before: Configuration | None, *, changed: bool, ours: bool) -> str:
     if ours:
-        return _set_up(after, f"changed the invocation logging that this stack set up{_warnings(after)}")
-    done = "added CloudWatch to the existing invocation logging" if before else "switched invocation logging on"
-    return _set_up(after, f"{done}{_warnings(after)}")
+        return f"{'changed' if changed else 'kept'} the invocation logging that this stack set up"
+    return "added CloudWatch to the existing invocation logging" if before else "switched invocation logging on"
 
 
-def _set_up(configuration: Configuration, done: str) -> SetUp:
+def _set_up(configuration: Configuration, done: str, remarks: Iterable[str]) -> SetUp:
     group = log_group_of(configuration)
     if group is None:
         raise RuntimeError("a configuration without a log group was taken for one with it")
-    return SetUp(group, done, large_bodies_of(configuration))
+    said = "".join(f"; {remark}" for remark in remarks)
+    return SetUp(group, f"{done}{_warnings(configuration)}{said}", large_bodies_of(configuration))
 
 
 def _warnings(configuration: Configuration) -> str:
@@ -143,53 +233,89 @@ TEXT_ONLY: Configuration = {
 
 
 def _with_cloudwatch(before: Configuration | None, wanted: Wanted) -> dict[str, Any]:
-    large = large_bodies_of(before) or LargeBodies(wanted.large_bodies_bucket)
-    prefix = {"keyPrefix": large.prefix} if large.prefix else {}
-    delivery = {
-        "logGroupName": wanted.log_group,
-        "roleArn": wanted.role_arn,
-        "largeDataDeliveryS3Config": {"bucketName": large.bucket, **prefix},
-    }
+    large = _large_bodies_wanted(before, wanted)
+    prefix = {"keyPrefix": large.prefix} if large and large.prefix else {}
+    delivery: dict[str, Any] = {"logGroupName": wanted.part.log_group, "roleArn": wanted.part.role_arn}
+    if large is not None:
+        delivery["largeDataDeliveryS3Config"] = {"bucketName": large.bucket, **prefix}
     return {**(before or TEXT_ONLY), "cloudWatchConfig": delivery}
 
 
-def _make_group(logs: CloudWatchLogsClient, wanted: Wanted) -> None:
-    try:
-        logs.create_log_group(logGroupName=wanted.log_group)
-    except logs.exceptions.ResourceAlreadyExistsException:
-        return  # somebody's group, with a retention of their own choice
-    logs.put_retention_policy(logGroupName=wanted.log_group, retentionInDays=wanted.retention_days)
+def _large_bodies_wanted(before: Configuration | None, wanted: Wanted) -> LargeBodies | None:
+    """The stack's bucket, but where somebody has named another one since, or none."""
+    there = large_bodies_of(before)
+    former = wanted.former.large_bodies_bucket if wanted.former and log_group_of(before) else ""
+    if there is not None and there.bucket not in {former} - {wanted.part.large_bodies_bucket}:
+        return there
+    return None if there is None and former else LargeBodies(wanted.part.large_bodies_bucket)
 
 
-def _put(bedrock: BedrockClient, configuration: Mapping[str, Any], sleep: Callable[[float], None]) -> None:
-    """Put a configuration; Bedrock tries the role at once, and a new role's policy takes a while to be known."""
-    attempts = PROPAGATION_SECONDS // _RETRY_SECONDS
-    for attempt in range(attempts + 1):
-        try:
-            bedrock.put_model_invocation_logging_configuration(loggingConfig=configuration)  # type: ignore[arg-type]
-        except ClientError as error:
-            refused = error.response["Error"]
-            not_yet = (
-                refused.get("Code") == "ValidationException" and "permission" in refused.get("Message", "").lower()
-            )
-            if not not_yet or attempt == attempts:
-                raise
-            sleep(_RETRY_SECONDS)
-        else:
-            return
+def _delivery(configuration: Configuration | None) -> tuple[str | None, str | None, LargeBodies | None]:
+    """What of a configuration is a stack's: the rest is its owner's, and may be read otherwise than it was put."""
+    role = (configuration or {}).get("cloudWatchConfig", {}).get("roleArn")
+    return log_group_of(configuration), role, large_bodies_of(configuration)
 
 
-def take_out(bedrock: BedrockClient, role_arn: str) -> str:
-    """Take out what this stack put into the configuration, and nothing else. The log group and its logs stay.
+def _put(bedrock: BedrockClient, before: Configuration | None, after: Configuration, sleep: Sleep) -> bool:
+    """Put a configuration in place of `before`; whether that was still there.
 
-    Returns a sentence that says what was done. Raises what botocore raises.
+    Bedrock tries the role at once, and a new role's policy takes a while to be known: meanwhile somebody else may
+    have changed the configuration, so each attempt looks first.
+    """
+
+    def attempt() -> bool:
+        if read(bedrock) != before:
+            return False
+        bedrock.put_model_invocation_logging_configuration(loggingConfig=after)  # type: ignore[arg-type]
+        return True
+
+    return patiently(attempt, sleep)
+
+
+def take_out(
+    bedrock: BedrockClient, logs: CloudWatchLogsClient, part: Part, former_log_groups: Iterable[str] = ()
+) -> str:
+    """Take out what this stack put into the configuration, then its log groups, and nothing else.
+
+    A log group that a monitor made goes with its logs, unless Bedrock or a subscription still uses it: then it is
+    the other's, and the last monitor that leaves removes it. Returns a sentence that says what was done. Raises
+    `InvocationLoggingError` if the configuration is somebody else's by now and still needs this stack's bucket, and
+    what botocore raises.
     """
     present = read(bedrock)
-    if present is None or not is_ours(present, role_arn):
-        return "left invocation logging as it is: none of it is this stack's"
-    rest = {key: value for key, value in present.items() if key != "cloudWatchConfig"}
-    if "s3Config" in rest:
-        bedrock.put_model_invocation_logging_configuration(loggingConfig=rest)  # type: ignore[arg-type]
-        return "took CloudWatch out of the invocation logging again"
-    bedrock.delete_model_invocation_logging_configuration()
-    return "switched invocation logging off again"
+    if is_ours(present, part):
+        rest = {key: value for key, value in (present or {}).items() if key != "cloudWatchConfig"}
+        if "s3Config" in rest:
+            bedrock.put_model_invocation_logging_configuration(loggingConfig=rest)  # type: ignore[arg-type]
+            done = "took CloudWatch out of the invocation logging again"
+        else:
+            bedrock.delete_model_invocation_logging_configuration()
+            done = "switched invocation logging off again"
+        present = rest
+    else:
+        done = "left invocation logging as it is: none of it is this stack's"
+    large = large_bodies_of(present)
+    if large is not None and large.bucket == part.large_bodies_bucket:
+        raise InvocationLoggingError(
+            f"Bedrock's invocation logging, changed by somebody since, still delivers large bodies to {large.bucket}, "
+            "which goes with this stack: name another bucket there, or none (Bedrock console, Settings, Model "
+            "invocation logging), and delete the stack again."
+        )
+    names = dict.fromkeys([part.log_group, *former_log_groups])
+    return done + "".join(f"; {_leave(logs, name, in_use=log_group_of(present) == name)}" for name in names)
+
+
+def _leave(logs: CloudWatchLogsClient, name: str, *, in_use: bool) -> str:
+    """Remove a log group that a monitor made and nobody uses; say what became of it."""
+    group = log_groups.find(logs, name)
+    if group is None:
+        return f"{name} is gone already"
+    if log_groups.made_by(logs, group) is None:
+        return f"left {name}, which no monitor made"
+    if in_use:
+        return f"left {name}, for Bedrock delivers to it"
+    others = log_groups.filters(logs, name)
+    if others:
+        return f"left {name}, for {' and '.join(others)} reads it"
+    log_groups.remove(logs, name)
+    return f"removed {name}"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 SNAPSHOT_ID = "quotas"
+LOG_GROUPS_ID = "former-log-groups"
 PROFILE_PREFIX = "profile#"
 PROFILE_SECONDS = 24 * 3600
 """A profile's model never changes, but its id may come to nothing: forget it after a day."""
@@ -95,3 +96,19 @@ def read_profile(table: str, client: DynamoDBClient, arn: str) -> Reference | No
     if item is None:
         return None
     return Reference(item["model_id"]["S"], EndpointType(item["endpoint_type"]["S"]))
+
+
+def remember_log_group(table: str, client: DynamoDBClient, name: str) -> None:
+    """Note a log group that the stack's invocation logging moves away from. Raises what botocore raises."""
+    client.update_item(
+        TableName=table,
+        Key={"id": {"S": LOG_GROUPS_ID}},
+        UpdateExpression="ADD log_groups :name",
+        ExpressionAttributeValues={":name": {"SS": [name]}},
+    )
+
+
+def former_log_groups(table: str, client: DynamoDBClient) -> tuple[str, ...]:
+    """Return the log groups noted, in the order of their names. Raises what botocore raises."""
+    item = client.get_item(TableName=table, Key={"id": {"S": LOG_GROUPS_ID}}, ConsistentRead=True).get("Item", {})
+    return tuple(sorted(item.get("log_groups", {}).get("SS", [])))

@@ -1,0 +1,30 @@
+"""BucketEmptyingFunction: the custom resource that empties a bucket when the stack is deleted."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from bedrock_quota import clients, custom_resources, emptying
+
+PHYSICAL_ID = "emptied-on-deletion"
+
+logger = Logger(service="bedrock_quota")
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> None:
+    """Serve one request of CloudFormation."""
+    custom_resources.serve(event, physical_id=PHYSICAL_ID, act=lambda request: _act(request, context))
+
+
+def _act(event: Mapping[str, Any], context: LambdaContext) -> Mapping[str, str]:
+    bucket = event["ResourceProperties"]["Bucket"]
+    if event["RequestType"] != "Delete":
+        return {}
+    if not custom_resources.stack_leaves(event, clients.stacks()):
+        logger.info("left as it is, for the stack stays", bucket=bucket)
+        return {}
+    removed = emptying.empty(clients.buckets(), bucket, lambda: context.get_remaining_time_in_millis() / 1000)
+    logger.info("emptied", bucket=bucket, removed=removed)
+    return {}

@@ -1,0 +1,79 @@
+"""Log groups for invocation logs: found, made, and removed again if it was a monitor that made them.
+
+What a monitor makes bears the tag `MADE_BY` with the stack's name. It is given with the group itself, so a group that
+was made is known as such whatever fails next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bedrock_quota.propagation import Sleep, patiently
+
+if TYPE_CHECKING:
+    from mypy_boto3_logs import CloudWatchLogsClient
+
+MADE_BY = "bedrock-quota-monitor:made-by"
+"""The tag's key. The set-up's role may delete what bears it, and nothing else."""
+
+MAX_FILTERS = 2
+"""Subscription filters a log group may have (CloudWatch Logs quotas, read 2026-11-23)."""
+
+
+class LogGroup(msgspec.Struct, frozen=True):
+    """A log group: its class is `STANDARD`, `INFREQUENT_ACCESS` or `DELIVERY`, its key the ARN of a KMS key."""
+
+    name: str
+    arn: str
+    log_class: str = "STANDARD"
+    key: str | None = None
+    retention_days: int | None = None
+
+
+def find(client: CloudWatchLogsClient, name: str) -> LogGroup | None:
+    """Return a log group by its whole name, or None. Raises what botocore raises."""
+    for page in client.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=name):
+        for group in page["logGroups"]:
+            if group["logGroupName"] == name:
+                return LogGroup(
+                    name,
+                    group["arn"].removesuffix(":*"),
+                    group.get("logGroupClass", "STANDARD"),
+                    group.get("kmsKeyId"),
+                    group.get("retentionInDays"),
+                )
+    return None
+
+
+def make(client: CloudWatchLogsClient, name: str, retention_days: int, made_by: str, sleep: Sleep) -> bool:
+    """Make a log group, unless somebody has by now; whether it was made.
+
+    The policy that allows it may be as new as the name: after an update it takes a while to be known.
+    Raises what botocore raises.
+    """
+    try:
+        patiently(lambda: client.create_log_group(logGroupName=name, tags={MADE_BY: made_by}), sleep)
+    except client.exceptions.ResourceAlreadyExistsException:
+        return False  # somebody's group, with a retention of their own choice
+    client.put_retention_policy(logGroupName=name, retentionInDays=retention_days)
+    return True
+
+
+def made_by(client: CloudWatchLogsClient, group: LogGroup) -> str | None:
+    """Return the name of the stack that made a log group, or None if no monitor did. Raises what botocore raises."""
+    return client.list_tags_for_resource(resourceArn=group.arn)["tags"].get(MADE_BY)
+
+
+def filters(client: CloudWatchLogsClient, name: str) -> tuple[str, ...]:
+    """Return the names of a log group's subscription filters. Raises what botocore raises."""
+    found = client.describe_subscription_filters(logGroupName=name)["subscriptionFilters"]
+    return tuple(each["filterName"] for each in found)
+
+
+def remove(client: CloudWatchLogsClient, name: str) -> None:
+    """Delete a log group with all its logs, if it is still there. Raises what botocore raises."""
+    with contextlib.suppress(client.exceptions.ResourceNotFoundException):  # gone is what was wanted
+        client.delete_log_group(logGroupName=name)

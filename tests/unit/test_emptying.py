@@ -1,0 +1,88 @@
+"""Emptying a bucket, on moto's S3: versions, delete markers, unfinished uploads, page after page."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+from moto import mock_aws
+
+from bedrock_quota import emptying
+from bedrock_quota.emptying import EmptyingError
+
+pytestmark = pytest.mark.usefixtures("no_aws")
+
+
+@pytest.fixture
+def s3() -> Iterator[Any]:
+    with mock_aws():
+        client = boto3.client("s3", region_name="us-east-1")
+        client.create_bucket(Bucket="kept")
+        yield client
+
+
+def plenty() -> float:
+    return 600.0
+
+
+def left(s3: Any) -> list[Any]:
+    found = s3.list_object_versions(Bucket="kept")
+    uploads = s3.list_multipart_uploads(Bucket="kept").get("Uploads", [])
+    return [*found.get("Versions", []), *found.get("DeleteMarkers", []), *uploads]
+
+
+def test_more_than_one_page_of_objects_goes(s3: Any) -> None:
+    for number in range(1_001):
+        s3.put_object(Bucket="kept", Key=f"key-{number}", Body=b"x")
+
+    assert emptying.empty(s3, "kept", plenty) == 1_001
+    assert left(s3) == []
+
+
+def test_versions_and_delete_markers_go(s3: Any) -> None:
+    s3.put_bucket_versioning(Bucket="kept", VersioningConfiguration={"Status": "Enabled"})
+    for _ in range(3):
+        s3.put_object(Bucket="kept", Key="key", Body=b"x")
+    s3.delete_object(Bucket="kept", Key="key")
+
+    assert emptying.empty(s3, "kept", plenty) == 4
+    assert left(s3) == []
+    s3.delete_bucket(Bucket="kept")
+
+
+def test_uploads_that_were_never_completed_go(s3: Any) -> None:
+    for key in ("a", "b"):
+        s3.create_multipart_upload(Bucket="kept", Key=key)
+
+    assert emptying.empty(s3, "kept", plenty) == 2
+    assert left(s3) == []
+
+
+def test_empty_bucket_and_one_that_is_gone_are_empty(s3: Any) -> None:
+    assert emptying.empty(s3, "kept", plenty) == 0
+    assert emptying.empty(s3, "gone", plenty) == 0
+
+
+def test_it_stops_in_time_and_goes_on_where_it_was(s3: Any) -> None:
+    # given two pages, and time for one
+    for number in range(1_500):
+        s3.put_object(Bucket="kept", Key=f"key-{number}", Body=b"x")
+    seconds = iter([61.0, 59.0])
+
+    with pytest.raises(EmptyingError, match="removed 1,000 objects from kept, and there are more: delete the stack"):
+        emptying.empty(s3, "kept", lambda: next(seconds))
+
+    assert len(left(s3)) == 500
+    assert emptying.empty(s3, "kept", plenty) == 500
+
+
+def test_objects_that_s3_keeps_are_told() -> None:
+    client: Any = boto3.client("s3", region_name="us-east-1")
+    with Stubber(client) as stub:
+        version = {"Key": "locked", "VersionId": "v1"}
+        stub.add_response("list_object_versions", {"Versions": [version]})
+        stub.add_response("delete_objects", {"Errors": [{"Key": "locked", "Code": "AccessDenied"}]})
+
+        with pytest.raises(EmptyingError, match="S3 keeps 1 objects of kept, the first for AccessDenied"):
+            emptying.empty(client, "kept", plenty)

@@ -1,0 +1,99 @@
+"""What keeps a log group from being read, and the sentence that says what to do; checked against the service models."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
+
+from bedrock_quota import preflight
+from bedrock_quota.log_groups import LogGroup
+from bedrock_quota.preflight import InvocationLoggingError
+
+pytestmark = pytest.mark.usefixtures("no_aws")
+
+OWN = "monitor-metric-processor"
+KEY = "arn:aws:kms:us-east-1:111122223333:key/k"
+GROUP = LogGroup("/theirs", "arn:aws:logs:us-east-1:111122223333:log-group:/theirs")
+
+
+class Services:
+    def __init__(self) -> None:
+        self.logs: Any = boto3.client("logs")
+        self.kms: Any = boto3.client("kms")
+        self.to_logs, self.to_kms = Stubber(self.logs), Stubber(self.kms)
+
+    def filtered(self, *names: str) -> None:
+        answer = {"subscriptionFilters": [{"filterName": each} for each in names]}
+        self.to_logs.add_response("describe_subscription_filters", answer, {"logGroupName": "/theirs"})
+
+    def key_is(self, state: str) -> None:
+        answer = {"KeyMetadata": {"KeyId": "k", "KeyState": state}}
+        self.to_kms.add_response("describe_key", answer, {"KeyId": KEY})
+
+    def examine(self, group: LogGroup) -> list[str]:
+        return preflight.examine(self.logs, self.kms, group, OWN)
+
+
+@pytest.fixture
+def services() -> Iterator[Services]:
+    made = Services()
+    with made.to_logs, made.to_kms:
+        yield made
+        made.to_logs.assert_no_pending_responses()
+        made.to_kms.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize("present", [(), (OWN,), ("shipper",), ("shipper", OWN)])
+def test_group_with_a_free_slot_or_our_own_filter_is_fine(services: Services, present: tuple[str, ...]) -> None:
+    services.filtered(*present)
+
+    assert services.examine(GROUP) == []
+
+
+def test_filters_that_take_both_slots_are_named(services: Services) -> None:
+    services.filtered("shipper", "archive")
+
+    with pytest.raises(InvocationLoggingError, match="shipper and archive take it: remove one") as caught:
+        services.examine(GROUP)
+    assert "aws logs delete-subscription-filter --log-group-name /theirs" in str(caught.value)
+
+
+@pytest.mark.parametrize("log_class", ["INFREQUENT_ACCESS", "DELIVERY"])
+def test_class_that_cannot_be_subscribed_is_refused(services: Services, log_class: str) -> None:
+    with pytest.raises(InvocationLoggingError, match=f"of the class {log_class}, which cannot be subscribed"):
+        services.examine(LogGroup(GROUP.name, GROUP.arn, log_class))
+
+
+def test_group_under_a_key_in_use_is_fine(services: Services) -> None:
+    services.filtered()
+    services.key_is("Enabled")
+
+    assert services.examine(LogGroup(GROUP.name, GROUP.arn, key=KEY)) == []
+
+
+@pytest.mark.parametrize("state", ["Disabled", "PendingDeletion"])
+def test_group_under_a_key_out_of_use_is_refused(services: Services, state: str) -> None:
+    services.filtered()
+    services.key_is(state)
+
+    with pytest.raises(InvocationLoggingError, match=f"which is {state}: nothing can be written or read there"):
+        services.examine(LogGroup(GROUP.name, GROUP.arn, key=KEY))
+
+
+def test_key_that_may_not_be_looked_at_is_a_warning(services: Services) -> None:
+    services.filtered()
+    services.to_kms.add_client_error("describe_key", "AccessDeniedException", "no")
+
+    (warning,) = services.examine(LogGroup(GROUP.name, GROUP.arn, key=KEY))
+    assert f"encrypted with {KEY}, whose state could not be read" in warning
+
+
+def test_key_that_cannot_be_asked_about_is_raised(services: Services) -> None:
+    services.filtered()
+    services.to_kms.add_client_error("describe_key", "KMSInternalException")
+
+    with pytest.raises(ClientError, match="KMSInternal"):
+        services.examine(LogGroup(GROUP.name, GROUP.arn, key=KEY))

@@ -1,0 +1,88 @@
+"""AWS's refusals, as it words them: which may pass, and the sentence for each that does not."""
+
+import pytest
+from botocore.exceptions import ClientError
+
+from bedrock_quota import refusals
+from bedrock_quota.propagation import patiently
+from bedrock_quota.refusals import RefusedError
+
+# As in the IAM User Guide, Troubleshoot access denied error messages (read 2026-11-24)
+WHO = "User: arn:aws:sts::111122223333:assumed-role/r/f is not authorized to perform: bedrock:PutX"
+BY_SCP = f"{WHO} with an explicit deny in a service control policy"
+NO_SCP = f"{WHO} because no service control policy allows the bedrock:PutX action"
+BOUNDARY = f"{WHO} because no permissions boundary allows the bedrock:PutX action"
+EXPLICIT = f"{WHO} with an explicit deny in an identity-based policy"
+NOT_YET = f"{WHO} because no identity-based policy allows the bedrock:PutX action"
+VALIDATION = "Failed to validate permissions for log group: /x"
+
+
+def error(message: str, code: str = "AccessDeniedException") -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": message}}, "PutX")
+
+
+@pytest.mark.parametrize(
+    ("raised", "may_pass"),
+    [
+        (error(NOT_YET), True),
+        (error(VALIDATION, "ValidationException"), True),
+        (error("no such group", "ValidationException"), False),
+        (error("Rate exceeded", "ThrottlingException"), False),
+        (error(BY_SCP), False),
+        (error(NO_SCP), False),
+        (error(BOUNDARY), False),
+        (error(EXPLICIT), False),
+    ],
+)
+def test_waiting_is_for_what_may_pass(raised: ClientError, may_pass: bool) -> None:
+    assert refusals.may_pass(raised) is may_pass
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (error(BY_SCP), "bedrock:PutX is forbidden by a service control policy: ask whoever keeps"),
+        (error(NO_SCP), "bedrock:PutX is forbidden by a service control policy"),
+        (error(BOUNDARY), "bedrock:PutX is forbidden by a permissions boundary"),
+        (error(EXPLICIT), "bedrock:PutX is forbidden by an explicit deny"),
+        (error(NOT_YET), "bedrock:PutX is not allowed to the stack's LoggingSetupRole"),
+        (error("no", "AccessDenied"), "PutX is not allowed"),
+        (error(VALIDATION, "ValidationException"), "Bedrock may not write where it should"),
+    ],
+)
+def test_refusal_says_what_to_do_and_what_aws_said(raised: ClientError, said: str) -> None:
+    with pytest.raises(RefusedError) as caught, refusals.explained():
+        raise raised
+
+    assert str(caught.value).startswith(said)
+    assert str(caught.value).endswith(f"AWS says: {raised.response['Error']['Message']}")
+    assert caught.value.__cause__ is raised
+
+
+@pytest.mark.parametrize("raised", [error("Rate exceeded", "ThrottlingException"), ValueError("another")])
+def test_what_is_no_refusal_is_left_as_it_is(raised: Exception) -> None:
+    with pytest.raises(type(raised)) as caught, refusals.explained():
+        raise raised
+    assert caught.value is raised
+
+
+def test_patience_ends_after_a_minute_and_a_half() -> None:
+    slept: list[float] = []
+
+    def refuse() -> None:
+        raise error(NOT_YET)
+
+    with pytest.raises(ClientError):
+        patiently(refuse, slept.append)
+    assert slept == [5] * 18
+
+
+def test_patience_is_for_refusals_alone() -> None:
+    slept: list[float] = []
+
+    def fail() -> None:
+        raise error(BY_SCP)
+
+    with pytest.raises(ClientError):
+        patiently(fail, slept.append)
+    assert slept == []
