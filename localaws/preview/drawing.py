@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from localaws.preview import logs_insights, math_evaluation, metric_math, metric_search
+from localaws.preview import logs_insights, math_evaluation, metric_math, metric_search, metrics_insights, properties
 from localaws.preview.errors import NotSupportedError, PreviewError
 from localaws.preview.math_evaluation import Inputs, SearchCall, Value
 from localaws.preview.series import Metric, MetricStat, Series, TimeRange
@@ -25,20 +25,35 @@ Drawing = dict[str, Any]
 MAX_QUERIES = 500
 """Of one GetMetricData call (API reference, read 2026-11-23)."""
 
+MAX_EVENTS = 100_000
+"""Of the log groups of one query; more take longer than somebody waits."""
+
+PAGE = 10_000
+"""Events of one answer to FilterLogEvents, at most (API reference, read 2026-11-23)."""
+
 CHARTS = frozenset({"timeSeries", "bar", "gauge", "singleValue", "table", "pie"})
 _LABEL = re.compile(r"\$\{([^}]+)\}")
 
 
 class Reader:
-    """Reads the metrics, logs and alarms of one account."""
+    """Reads the metrics, logs and alarms of one account in one Region."""
 
-    def __init__(self, session: boto3.Session) -> None:
-        self._cloudwatch = session.client("cloudwatch")
-        self._logs = session.client("logs")
+    def __init__(self, session: boto3.Session, region: str) -> None:
+        self._cloudwatch = session.client("cloudwatch", region_name=region)
+        self._logs = session.client("logs", region_name=region)
 
     def find(self, search: metric_search.Search) -> tuple[Metric, ...]:
-        """Return the metrics that a search finds."""
-        return metric_search.find(search, self.metrics(search.schema.namespace if search.schema else None))
+        """Return the metrics that a search finds, their dimensions in the order of its schema."""
+        found = metric_search.find(search, self.metrics(search.schema.namespace if search.schema else None))
+        if search.schema is None or not search.schema.dimensions:
+            return found
+        order = search.schema.dimensions
+        return tuple(
+            msgspec.structs.replace(
+                each, dimensions=tuple(sorted(each.dimensions, key=lambda pair: order.index(pair[0])))
+            )
+            for each in found
+        )
 
     def metrics(self, namespace: str | None) -> list[Metric]:
         """Return all metrics of a namespace, or of all."""
@@ -59,7 +74,7 @@ class Reader:
         found: dict[MetricStat, dict[int, float]] = {stat: {} for stat in stats}
         for start in range(0, len(stats), MAX_QUERIES):
             part = {f"q{number}": stat for number, stat in enumerate(stats[start : start + MAX_QUERIES])}
-            queries: Any = [{"Id": query_id, "MetricStat": _asked(stat)} for query_id, stat in part.items()]
+            queries: Any = [{"Id": query_id, "MetricStat": _asked(stat, time_range)} for query_id, stat in part.items()]
             pages = self._cloudwatch.get_paginator("get_metric_data").paginate(
                 MetricDataQueries=queries,
                 StartTime=datetime.fromtimestamp(time_range.start, UTC),
@@ -67,19 +82,37 @@ class Reader:
             )
             for page in pages:
                 for result in page["MetricDataResults"]:
+                    stat = part[result["Id"]]
+                    first = time_range.start if stat.period == time_range.seconds else 0
                     points = zip(result["Timestamps"], result["Values"], strict=True)
-                    found[part[result["Id"]]].update((int(at.timestamp()), value) for at, value in points)
+                    found[stat].update((max(first, int(at.timestamp())), value) for at, value in points)
         return {stat: Series(stat.period, dict(sorted(values.items())), stat) for stat, values in found.items()}
 
     def events(self, groups: Iterable[str], time_range: TimeRange) -> Iterator[dict[str, Any]]:
-        """Yield the fields of every log event of these groups."""
+        """Yield the fields of every log event of these groups; raises `PreviewError` for too many."""
+        read = 0
         for group in groups:
+            for event in self._events(group, time_range):
+                read += 1
+                if read > MAX_EVENTS:
+                    raise PreviewError(f"over {MAX_EVENTS:,} log events in this time range; choose a shorter one")
+                yield logs_insights.row_of(event)
+
+    def _events(self, group: str, time_range: TimeRange) -> Iterator[Any]:
+        """Yield a group's events. The emulator ends after a page and says nothing of more: it is asked from there."""
+        start, known = time_range.start * 1000, 0
+        while True:
             pages = self._logs.get_paginator("filter_log_events").paginate(
-                logGroupName=group, startTime=time_range.start * 1000, endTime=time_range.end * 1000
+                logGroupName=group, startTime=start, endTime=time_range.end * 1000
             )
-            for page in pages:
-                for event in page["events"]:
-                    yield logs_insights.row_of(event)
+            events = [event for page in pages for event in page["events"]]
+            yield from events[known:]  # in the same order again, those of the first millisecond
+            if len(events) < PAGE:
+                return
+            if events[-1]["timestamp"] == start:
+                raise PreviewError(f"over {PAGE:,} log events of one millisecond, which the emulator does not give")
+            start = events[-1]["timestamp"]
+            known = sum(event["timestamp"] == start for event in events)
 
     def alarms(self, arns: Iterable[str]) -> list[dict[str, str]]:
         """Return name, state and reason of these alarms."""
@@ -99,35 +132,44 @@ class Reader:
         ]
 
 
-def _asked(stat: MetricStat) -> dict[str, Any]:
+def _asked(stat: MetricStat, time_range: TimeRange) -> dict[str, Any]:
     dimensions = [{"Name": name, "Value": value} for name, value in stat.metric.dimensions]
     metric = {"Namespace": stat.metric.namespace, "MetricName": stat.metric.name, "Dimensions": dimensions}
-    return {"Metric": metric, "Period": stat.period, "Stat": stat.stat}
+    # Periods begin in 1970: one from then until now has the whole time range in it, and the times asked for cut it.
+    period = time_range.end if stat.period == time_range.seconds else stat.period
+    return {"Metric": metric, "Period": period, "Stat": stat.stat}
 
 
 def draw(widget: Mapping[str, Any], time_range: TimeRange, reader: Reader) -> Drawing:
     """Return what a widget shows in a time range."""
-    kind, properties = widget.get("type"), widget.get("properties", {})
-    title = str(properties.get("title", ""))
+    kind, given = widget.get("type"), widget.get("properties", {})
+    title = str(given.get("title", ""))
     try:
         if kind == "text":
-            return {"kind": "text", "markdown": properties["markdown"]}
-        if kind == "metric":
-            return _chart(properties, title, time_range, reader)
-        if kind == "log":
-            return _rows(properties, title, time_range, reader)
-        if kind == "alarm":
-            return {"kind": "alarms", "title": title, "alarms": reader.alarms(properties["alarms"]), "problems": []}
-        raise NotSupportedError(f"widgets of the type {kind!r}")
+            drawing = {"kind": "text", "markdown": given["markdown"], "problems": []}
+        elif kind == "metric":
+            drawing = _chart(given, title, time_range, reader)
+        elif kind == "log":
+            drawing = _rows(given, title, time_range, reader)
+        elif kind == "alarm":
+            drawing = {"kind": "alarms", "title": title, "alarms": reader.alarms(given["alarms"]), "problems": []}
+        else:
+            raise NotSupportedError(f"widgets of the type {kind!r}")
     except PreviewError as error:
         return {"kind": "unsupported", "title": title, "reason": str(error)}
+    left_out = properties.not_drawn(kind, given)
+    if left_out:
+        drawing["problems"] = [*drawing["problems"], f"not drawn by this preview: {', '.join(left_out)}"]
+    return drawing
 
 
-def _rows(properties: Mapping[str, Any], title: str, time_range: TimeRange, reader: Reader) -> Drawing:
-    query = logs_insights.parse(properties["query"])
+def _rows(given: Mapping[str, Any], title: str, time_range: TimeRange, reader: Reader) -> Drawing:
+    view = given.get("view", "table")
+    if view not in {"table", "pie", "bar"}:
+        raise NotSupportedError(f"the view {view!r} of a query")
+    query = logs_insights.parse(given["query"])
     # Metric lines are written after the minute they are about: what is asked for is when they were written.
     columns, rows = logs_insights.run(query, reader.events(query.groups, time_range))
-    view = properties.get("view", "table")
     return {"kind": "rows", "view": view, "title": title, "columns": columns, "rows": rows, "problems": []}
 
 
@@ -142,32 +184,42 @@ class _Line(msgspec.Struct, frozen=True):
     period: int
 
 
-def _chart(properties: Mapping[str, Any], title: str, time_range: TimeRange, reader: Reader) -> Drawing:
-    view = properties.get("view", "timeSeries")
+def _chart(given: Mapping[str, Any], title: str, time_range: TimeRange, reader: Reader) -> Drawing:
+    view = given.get("view", "timeSeries")
     if view not in CHARTS:
         raise NotSupportedError(f"the view {view!r}")
     problems: list[str] = []
-    lines = list(_lines(properties))
-    values = _values(lines, time_range, reader, problems, properties.get("period", 300))
-    axes = properties.get("yAxis", {})
-    annotations = properties.get("annotations", {}).get("horizontal", [])
+    whole = bool(given.get("setPeriodToTimeRange")) and view != "timeSeries"
+    period = time_range.seconds if whole else given.get("period", 300)
+    lines = [msgspec.structs.replace(line, period=period) if whole else line for line in _lines(given)]
+    values = _values(lines, time_range, reader, problems, period)
+    axes = given.get("yAxis", {})
+    marks = given.get("annotations", {})
     return {
         "kind": "chart",
         "view": view,
         "title": title,
-        "stacked": bool(properties.get("stacked", False)),
+        "stacked": bool(given.get("stacked", False)),
         "series": [drawn for line in lines for drawn in _drawn(line, values.get(line.id))],
         "left": axes.get("left", {}),
         "right": axes.get("right", {}),
-        "annotations": [each for each in annotations if each.get("visible", True)],
-        "summary": properties.get("table", {}).get("summaryColumns", ["MAX", "AVG"]),
+        "annotations": _visible(marks.get("horizontal", [])),
+        "moments": _visible(marks.get("vertical", [])),
+        "legend": given.get("legend", {}).get("position", "bottom"),
+        "summary": given.get("table", {}).get("summaryColumns", ["MAX", "AVG"]),
         "problems": problems,
     }
 
 
-def _lines(properties: Mapping[str, Any]) -> Iterator[_Line]:
+def _visible(marks: list[Any]) -> list[list[dict[str, Any]]]:
+    """Return annotations, each one or, for a band, two that stand together; without those that are hidden."""
+    several = [each if isinstance(each, list) else [each] for each in marks]
+    return [each for each in several if each[0].get("visible", True)]
+
+
+def _lines(given: Mapping[str, Any]) -> Iterator[_Line]:
     before: list[str] = []
-    for number, row in enumerate(properties["metrics"]):
+    for number, row in enumerate(given.get("metrics", [])):
         options = row[-1] if isinstance(row[-1], dict) else {}
         names = [each for each in row if isinstance(each, str)]
         # A point in a row stands for what is at its place in the row before, `...` for all that is not given.
@@ -183,8 +235,8 @@ def _lines(properties: Mapping[str, Any]) -> Iterator[_Line]:
             metric=metric,
             expression=options.get("expression"),
             options=options,
-            stat=options.get("stat", properties.get("stat", "Average")),
-            period=options.get("period", properties.get("period", 300)),
+            stat=options.get("stat", given.get("stat", "Average")),
+            period=options.get("period", given.get("period", 300)),
         )
 
 
@@ -211,6 +263,8 @@ def _values(
 
 
 def _waits(line: _Line, waiting: list[_Line]) -> bool:
+    if metrics_insights.is_query(line.expression or ""):
+        return False
     try:
         named = set(math_evaluation.names(metric_math.parse(line.expression or "")))
     except PreviewError:
@@ -227,39 +281,46 @@ def _evaluated(
     reader: Reader,
     period: int,
 ) -> Value:
-    tree = metric_math.parse(line.expression or "")
+    expression = line.expression or ""
+    whole = period == time_range.seconds
+    own_period = line.period if whole else line.options.get("period", period)
+    if metrics_insights.is_query(expression):
+        query = metrics_insights.parse(expression)
+        found = reader.metrics(query.namespace)
+        return metrics_insights.run(query, found, lambda wanted: reader.series(wanted, time_range), own_period)
+    tree = metric_math.parse(expression)
     searched: dict[SearchCall, tuple[Series, ...]] = {}
     for call in math_evaluation.searches(tree):
         metrics_found = reader.find(metric_search.parse(call.expression))
-        wanted = [MetricStat(metric, call.stat, call.period or period) for metric in metrics_found]
+        wanted = [MetricStat(metric, call.stat, period if whole else call.period or period) for metric in metrics_found]
         read = reader.series(wanted, time_range)
         searched[call] = tuple(series for stat in wanted if (series := read[stat]).values)
-    inputs = Inputs(time_range, line.options.get("period", period), rows, tuple(metrics), searched)
+    inputs = Inputs(time_range, own_period, rows, tuple(metrics), searched)
     return math_evaluation.evaluate(tree, inputs)
 
 
 def _drawn(line: _Line, value: Value | None) -> Iterator[dict[str, Any]]:
     if value is None or not line.options.get("visible", True) or isinstance(value, float):
         return
-    several = value if isinstance(value, tuple) else (value,)
-    for series in several:
+    found = value if isinstance(value, tuple) else (value,)
+    for series in found:
         yield {
-            "label": _label(line, series),
-            "color": line.options.get("color") if len(several) == 1 else None,
+            "label": _label(line, series, several=isinstance(value, tuple)),
+            "color": line.options.get("color") if len(found) == 1 else None,
             "axis": line.options.get("yAxis", "left"),
             "times": [moment * 1000 for moment in series.values],
             "values": list(series.values.values()),
         }
 
 
-def _label(line: _Line, series: Series) -> str:
-    metric = series.source.metric if series.source else line.metric
-    plain = metric.name if metric else line.id
-    if line.expression is not None and "SEARCH" not in line.expression:
-        plain = line.id
-    elif metric is not None and line.metric is None:
-        plain = " ".join(value for _, value in metric.dimensions) or metric.name
-    given = line.options.get("label") or plain
+def _label(line: _Line, series: Series, *, several: bool) -> str:
+    """Return what stands in the legend: the row's label; before that of the metric, where a row is several series."""
+    metric = series.source.metric if series.source and (several or line.metric) else line.metric
+    plain = line.id
+    if metric is not None:
+        values = " ".join(value for _, value in metric.dimensions)
+        plain = metric.name if line.metric is not None or not values else values
+    given = line.options.get("label") or ("" if several else plain)
     numbers = list(series.values.values())
 
     def replaced(found: re.Match[str]) -> str:
@@ -276,7 +337,8 @@ def _label(line: _Line, series: Series) -> str:
             return f"{_summaries(numbers)[name]:,.4g}"
         return ""
 
-    return _LABEL.sub(replaced, given)
+    text = _LABEL.sub(replaced, given)
+    return f"{text} {plain}".strip() if several and "${" not in given else text
 
 
 def _summaries(numbers: list[float]) -> dict[str, float]:

@@ -268,6 +268,34 @@ def _atom(cursor: Cursor) -> Expression:
     return Call(function, tuple(arguments))
 
 
+def fields(query: Query) -> set[str]:
+    """Return the fields that a query reads of events: those that it does not make itself."""
+    read: set[str] = set()
+    made: set[str] = set()
+    for command in query.commands:
+        match command:
+            case Filter(condition):
+                read |= _read(condition) - made
+            case Fields(columns, _):
+                read |= {name for each in columns for name in _read(each.expression)} - made
+                made |= {each.name for each in columns}
+            case Stats(columns, by):
+                read |= {name for each in (*columns, *by) for name in _read(each.expression)} - made
+                made |= {each.name for each in (*columns, *by)}
+            case Sort(keys):
+                read |= {key for key, _ in keys} - made
+    return read
+
+
+def _read(expression: Expression) -> set[str]:
+    match expression:
+        case Field(name):
+            return {name}
+        case Call(_, parts) | Operation(_, parts):
+            return {name for part in parts for name in _read(part)}
+    return set()
+
+
 # ---------------------------------------------------------------- events to rows
 
 

@@ -1,7 +1,8 @@
 """Metric math over series: a tree and the rows it names → series. Pure: what SEARCH finds is handed in.
 
 Read: AmazonCloudWatch/latest/monitoring/using-metric-math.html, as stored on 2026-11-24. Not said there, and decided
-here: the standard deviation is that of the whole population; two series of different periods give one of the longer.
+here: the standard deviation is that of the whole population; two series of different periods give one of the longer;
+average, least and most of no values are no number, and a series made of that has no values.
 """
 
 import itertools
@@ -254,11 +255,11 @@ _POINTWISE: dict[str, Callable[[float], float | None]] = {
 _Summary = Callable[[list[float], int], float]
 
 _SUMMARIES: dict[str, _Summary] = {
-    "AVG": lambda present, count: math.fsum(present) / count,  # missing values count as 0
+    "AVG": lambda present, count: math.fsum(present) / count if count else math.nan,  # missing values count as 0
     "DATAPOINT_COUNT": lambda present, _: float(len(present)),
-    "MAX": lambda present, _: max(present),
-    "MIN": lambda present, _: min(present),
-    "STDDEV": lambda present, _: statistics.pstdev(present),
+    "MAX": lambda present, _: max(present, default=math.nan),
+    "MIN": lambda present, _: min(present, default=math.nan),
+    "STDDEV": lambda present, _: statistics.pstdev(present) if present else math.nan,
     "SUM": lambda present, _: math.fsum(present),
 }
 
@@ -269,7 +270,7 @@ def _summarize(value: Value, summary: _Summary) -> Value:
         raise PreviewError("this function takes time series, and no number")
     if isinstance(value, Series):
         numbers = list(value.values.values())
-        return summary(numbers, len(numbers)) if numbers else 0.0
+        return summary(numbers, len(numbers))
     moments = sorted({moment for series in value for moment in series.values})
     values = {
         moment: summary([series.values[moment] for series in value if moment in series.values], len(value))
@@ -402,7 +403,7 @@ def _end_of(values: list[Value], at: int, function: str) -> Value:
 
 def _time_series(values: list[Value], inputs: Inputs) -> Value:
     number = _scalar(values[0], "TIME_SERIES")
-    return Series(inputs.period, dict.fromkeys(inputs.time_range.moments(inputs.period), number))
+    return _with(Series(inputs.period, {}), dict.fromkeys(inputs.time_range.moments(inputs.period), number))
 
 
 _OTHERS: dict[str, Callable[[list[Value], Inputs], Value]] = {

@@ -27,6 +27,11 @@ class TimeRange(msgspec.Struct, frozen=True):
     start: int
     end: int
 
+    @property
+    def seconds(self) -> int:
+        """How long it is."""
+        return self.end - self.start
+
     def moments(self, period: int) -> range:
         """Where the periods of this range begin."""
         return range(self.start - self.start % period, self.end, period)

@@ -54,8 +54,9 @@ class Dashboards:
     """The dashboards of one account. Clients are made once: a page asks for all its widgets, several at a time."""
 
     def __init__(self, session: boto3.Session) -> None:
+        self._session = session
         self._cloudwatch = session.client("cloudwatch")
-        self._reader = Reader(session)
+        self._readers = {session.region_name: Reader(session, session.region_name)}
 
     def names(self) -> list[str]:
         """Return their names."""
@@ -65,7 +66,7 @@ class Dashboards:
         """Return a dashboard's variables, with what is chosen of each, and the places of its widgets."""
         text = self._text(name)
         given = json.loads(text)
-        variables = body.variables(given, self._reader.find)
+        variables = body.variables(given, self._readers[self._session.region_name].find)
         return {
             "name": name,
             "start": given.get("start", "-PT3H"),
@@ -89,7 +90,14 @@ class Dashboards:
         widgets = body.chosen(self._text(name), values)["widgets"]
         if not 0 <= index < len(widgets):
             raise NotThereError
-        return drawing.draw(widgets[index], time_range, self._reader)
+        return drawing.draw(widgets[index], time_range, self._reader_of(widgets[index]))
+
+    def _reader_of(self, widget: Mapping[str, Any]) -> Reader:
+        """Return the reader of the Region that a widget names, made with the first widget that names it."""
+        region = widget.get("properties", {}).get("region") or self._session.region_name
+        if region not in self._readers:
+            self._readers[region] = Reader(self._session, region)
+        return self._readers[region]
 
     def _text(self, name: str) -> str:
         try:

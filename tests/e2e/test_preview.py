@@ -12,9 +12,12 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from samcli.yamlhelper import yaml_parse
 from test_stack import Deliver, converse, record
 
+from bedrock_quota.settings import DEFAULT_NAMESPACE
 from localaws.instance import Instance
+from quota_monitor.checkout import ROOT
 
 MODEL, OTHER = "amazon.nova-premier-v1:0", "cohere.command-r-plus-v1:0"
 FLAGS = (
@@ -73,6 +76,26 @@ def test_every_widget_of_the_deployed_dashboard_is_drawn(local: Instance, dashbo
     assert MODEL in [each[1] for each in by_title["Callers of all buckets, by tokens reserved"]["rows"]]
 
 
+def test_any_dashboard_is_drawn_and_an_alarms_query_sees_what_it_watches(
+    local: Instance, dashboard: str, minute: datetime
+) -> None:
+    # given another dashboard, of somebody's own, with the very query of an alarm
+    template = yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))
+    alarm = template["Resources"]["ReservedQuotaAlarm"]["Properties"]
+    query = alarm["Metrics"][0]["Expression"]["Fn::Sub"].replace("${MetricsNamespace}", DEFAULT_NAMESPACE)
+    widget = {"view": "timeSeries", "period": 60, "metrics": [[{"expression": query, "id": "q", "label": ""}]]}
+    body = {"widgets": [{"type": "metric", "properties": {**widget, "trend": True}}]}
+    local.session().client("cloudwatch").put_dashboard(DashboardName="own", DashboardBody=json.dumps(body))
+    # when both are drawn
+    (own,) = drawings(local, "own", minute)
+    gauges = drawings(local, dashboard, minute, model=MODEL, endpoint="cross-region")
+    (peak,) = [each["series"][0]["values"][-1] for each in gauges if each.get("title") == "Peak reserved, percent"]
+    # then the alarm sees the bucket's peak, in the bucket's name, and what cannot be drawn is named
+    series = {each["label"]: each for each in own["series"]}
+    assert max(series[f"{MODEL} cross-region"]["values"]) == pytest.approx(peak)
+    assert own["problems"] == ["not drawn by this preview: trend"]
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
@@ -106,10 +129,18 @@ class Watched:
 @pytest.fixture
 def watched(browser: Browser, local: Instance, dashboard: str) -> Watched:
     found = Watched(browser.new_page(viewport={"width": 1600, "height": 1000}, color_scheme="light"))
-    query = urlencode({"model": MODEL, "endpoint": "cross-region", "hours": 12})
-    found.page.goto(f"{local.preview_url}/dashboards/{dashboard}?{query}")
-    found.page.wait_for_selector("body[data-drawn='1']", timeout=60_000)
+    found.page.goto(f"{local.preview_url}/dashboards/{dashboard}?{choices(MODEL, 'cross-region')}")
+    wait_until_drawn(found.page, MODEL, "cross-region")
     return found
+
+
+def choices(model: str, endpoint: str) -> str:
+    return urlencode({"model": model, "endpoint": endpoint, "hours": 12})
+
+
+def wait_until_drawn(page: Page, model: str, endpoint: str) -> None:
+    """Wait until all widgets are those of this choice, whatever was drawn or begun before."""
+    page.wait_for_selector(f"body[data-drawn='{choices(model, endpoint)}']", timeout=60_000)
 
 
 def card(page: Page, title: str) -> Any:
@@ -145,7 +176,7 @@ def test_the_page_shows_the_quota_where_it_is_and_changes_with_its_variables(
     # when another bucket is chosen
     page.select_option("#variable-model", OTHER)
     page.select_option("#variable-endpoint", "regional")
-    page.wait_for_selector("body[data-drawn='3']", timeout=60_000)
+    wait_until_drawn(page, OTHER, "regional")
     # then headings, graphs and tables are about that one
     assert page.get_by_text(f"Why is the chosen bucket throttled? {OTHER}, regional").is_visible()
     reserved = chart_values(page, "Tokens per minute")

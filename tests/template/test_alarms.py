@@ -11,6 +11,7 @@ from samcli.yamlhelper import yaml_parse
 
 from bedrock_quota import model_ids
 from bedrock_quota.processing import Outcome
+from localaws.preview import metrics_insights
 
 ROOT = Path(__file__).parents[2]
 Tree = dict[str, Any]
@@ -35,7 +36,6 @@ DOCUMENTED: dict[tuple[str, str], tuple[set[str], str]] = {
     ("AWS/Bedrock", "ModelInvocationLogsCloudWatchDeliveryFailure"): (set(), BEDROCK),
     ("AWS/Bedrock", "ModelInvocationLargeDataS3DeliveryFailure"): (set(), BEDROCK),
 }
-QUERY = re.compile(r'SELECT SUM\((?P<name>\w+)\) FROM "(?P<namespace>[\w/]+)"(?:\s+WHERE (?P<conditions>.+))?')
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +68,9 @@ def watched(alarm: Tree) -> Iterator[tuple[Any, str, set[str]]]:
         yield metric["Namespace"], metric["MetricName"], {each["Name"] for each in metric.get("Dimensions", [])}
     for query in alarm.get("Metrics", []):
         if "SELECT" in text(query.get("Expression", "")):
-            found = QUERY.fullmatch(text(query["Expression"]))
-            assert found, query
-            yield found["namespace"], found["name"], set(re.findall(r"(\w+) = '", found["conditions"] or ""))
+            found = metrics_insights.parse(text(query["Expression"]))
+            assert found.function == "SUM"
+            yield found.namespace, found.metric, {each.dimension for each in found.conditions}
 
 
 def test_every_seam_is_watched(alarms: dict[str, Tree]) -> None:

@@ -10,6 +10,7 @@ from localaws.preview.series import Metric, Series, TimeRange
 RANGE = TimeRange(0, 300)
 A = Series(60, {0: 10.0, 60: 20.0, 180: 40.0})
 B = Series(60, {0: 1.0, 60: 0.0, 120: 3.0})
+NONE = Series(60, {})
 
 
 def evaluate(expression: str, **rows: Series) -> Series | tuple[Series, ...]:
@@ -31,6 +32,9 @@ def evaluate(expression: str, **rows: Series) -> Series | tuple[Series, ...]:
         ("FILL(a, LINEAR)", {0: 10, 60: 20, 120: 30, 180: 40}),
         ("TIME_SERIES(MAX(a))", {0: 40, 60: 40, 120: 40, 180: 40, 240: 40}),
         ("TIME_SERIES(SUM(a) - MIN(b))", {0: 70, 60: 70, 120: 70, 180: 70, 240: 70}),
+        ("TIME_SERIES(80)", {0: 80, 60: 80, 120: 80, 180: 80, 240: 80}),
+        ("TIME_SERIES(MAX(none))", {}),  # no peak, and not one of 0
+        ("TIME_SERIES(SUM(none))", {0: 0, 60: 0, 120: 0, 180: 0, 240: 0}),
         ("SUM([a, b])", {0: 11, 60: 20, 120: 3, 180: 40}),
         ("MAX(METRICS())", {0: 10, 60: 20, 120: 3, 180: 40}),
         ("SUM(SEARCH('{N,D} x', 'Sum', 60))", {0: 11, 60: 20, 120: 3, 180: 40}),
@@ -40,7 +44,7 @@ def evaluate(expression: str, **rows: Series) -> Series | tuple[Series, ...]:
     ],
 )
 def test_an_expression_over_two_series(expression: str, values: dict[int, float]) -> None:
-    found = evaluate(expression, a=A, b=B)
+    found = evaluate(expression, a=A, b=B, none=NONE)
 
     assert isinstance(found, Series)
     assert dict(found.values) == pytest.approx(values)

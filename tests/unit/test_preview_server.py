@@ -55,7 +55,13 @@ class Account:
     class exceptions:  # noqa: N801 - botocore's name
         class DashboardNotFoundError(Exception): ...
 
-    def client(self, _service: str) -> "Account":
+    region_name = "here"
+
+    def __init__(self) -> None:
+        self.regions: list[str] = []
+
+    def client(self, _service: str, region_name: str = region_name) -> "Account":
+        self.regions.append(region_name)
         return self
 
     def list_dashboards(self) -> Any:
@@ -78,15 +84,29 @@ class Account:
         for query in MetricDataQueries:
             metric = query["MetricStat"]["Metric"]
             values = VALUES.get((metric["MetricName"], metric["Dimensions"][0]["Value"]), [])
+            if query["MetricStat"]["Period"] == RANGE.end:
+                values = [sum(value for value in values if value is not None)]
             points = [(RANGE.start + 60 * at, value) for at, value in enumerate(values) if value is not None]
             times = [datetime.fromtimestamp(at, UTC) for at, _ in points]
             results.append({"Id": query["Id"], "Timestamps": times, "Values": [value for _, value in points]})
         return {"MetricDataResults": results}
 
     def filter_log_events(self, *, logGroupName: str, **_range: Any) -> Any:  # noqa: N803
+        if logGroupName == "long":
+            return self.one_page(**_range)
         assert logGroupName == "g"
         lines = [{"model": "a", "who": "x", "n": 1}, {"model": "a", "who": "y", "n": 5}, {"model": "b", "n": 9}]
-        return {"events": [{"timestamp": at, "message": json.dumps(line)} for at, line in enumerate(lines)]}
+        return {"events": [event(at, line) for at, line in enumerate(lines)]}
+
+    def one_page(self, *, startTime: int, endTime: int) -> Any:  # noqa: N803
+        """Three events a millisecond, a page of them and nothing of the next, as the emulator answers."""
+        moments = range(max(startTime, RANGE.start * 1000), min(endTime, RANGE.start * 1000 + 8_000))
+        events = [event(at, {"n": 1, "which": which}) for at in moments for which in range(3)]
+        return {"events": events[:10_000]}
+
+
+def event(at: int, line: Any) -> dict[str, Any]:
+    return {"timestamp": at, "message": json.dumps(line)}
 
 
 class Pages:
@@ -143,7 +163,7 @@ def test_lines_labels_and_annotations_of_a_graph(account: Any) -> None:
     assert found["series"][0]["times"] == [start, start + 120_000]
     assert found["series"][0]["values"] == [10, 40]
     assert found["series"][1]["values"] == [100, 100, 100]  # the hidden quota, repeated to the end
-    assert found["annotations"] == [{"value": 50, "label": "half"}]
+    assert found["annotations"] == [[{"value": 50, "label": "half"}]]
     assert found["problems"] == []
 
 
@@ -173,7 +193,97 @@ def test_rows_that_wait_for_each_other_are_a_problem(account: Any) -> None:
     rows = [[{"expression": "b + 1", "id": "a"}], [{"expression": "a + 1", "id": "b"}]]
     widget = {"type": "metric", "properties": {"metrics": rows}}
 
-    assert drawing.draw(widget, RANGE, Reader(account))["problems"] == ["rows that wait for each other: a, b"]
+    assert drawing.draw(widget, RANGE, Reader(account, "here"))["problems"] == ["rows that wait for each other: a, b"]
+
+
+def chart(account: Any, **properties: Any) -> drawing.Drawing:
+    given = {"view": "timeSeries", "period": 60, "stat": "Sum", "metrics": [["N", "Use", "M", "a"]], **properties}
+    return drawing.draw({"type": "metric", "properties": given}, RANGE, Reader(account, "here"))
+
+
+def test_a_label_of_several_series_stands_before_that_of_each(account: Any) -> None:
+    def labels(label: str) -> list[str]:
+        expression = "SEARCH('{N,M} MetricName=\"Use\"', 'Sum', 60)"
+        found = chart(account, metrics=[[{"expression": expression, "id": "all", "label": label}]])
+        return [each["label"] for each in found["series"]]
+
+    assert labels("") == ["a", "b"]
+    assert labels("use of") == ["use of a", "use of b"]
+    assert labels("${PROP('Dim.M')}: ${LAST}") == ["a: 40", "b: 3"]
+
+
+def test_a_query_of_metrics_insights_is_a_series_a_group_in_its_order(account: Any) -> None:
+    query = 'SELECT SUM("Use") FROM SCHEMA("N", M) GROUP BY M ORDER BY SUM() ASC'
+
+    found = chart(account, metrics=[[{"expression": query, "id": "q", "label": ""}]])
+
+    assert [(each["label"], each["values"]) for each in found["series"]] == [("b", [1, 2, 3]), ("a", [10, 40])]
+    assert found["problems"] == []
+
+
+def test_the_period_can_be_the_whole_time_range(account: Any) -> None:
+    rows = [
+        ["N", "Use", "M", "a", {"id": "use"}],
+        [{"expression": "SUM(SEARCH('{N,M} MetricName=\"Use\"', 'Sum', 60))", "id": "all"}],
+        [{"expression": "use / 2", "id": "half"}],
+    ]
+
+    found = chart(account, view="singleValue", setPeriodToTimeRange=True, metrics=rows)
+
+    assert [each["values"] for each in found["series"]] == [[50], [56], [25]]
+    assert {tuple(each["times"]) for each in found["series"]} == {(RANGE.start * 1000,)}
+    # as CloudWatch has it, a graph of lines is not made of one point
+    assert chart(account, setPeriodToTimeRange=True)["series"][0]["values"] == [10, 40]
+
+
+def test_moments_bands_and_hidden_marks(account: Any) -> None:
+    release, band = {"value": "2026-11-23T12:01:00Z", "label": "release"}, [{"value": 1}, {"value": 2}]
+
+    found = chart(account, annotations={"vertical": [release], "horizontal": [band, {"value": 3, "visible": False}]})
+
+    assert (found["moments"], found["annotations"], found["problems"]) == ([[release]], [band], [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "properties", "named"),
+    [
+        ("metric", {"metrics": [], "sparkline": True, "trend": False}, "sparkline"),
+        ("metric", {"metrics": [["N", "Use", "M", "a", {"region": "there"}]]}, "metrics.region"),
+        ("metric", {"metrics": [], "annotations": {"alarms": ["arn"], "horizontal": [{"value": 1, "odd": 2}]}},
+         "annotations.alarms, annotations.horizontal.odd"),
+        ("log", {"query": "SOURCE 'g' | limit 1", "accountId": "1"}, "accountId"),
+        ("text", {"markdown": "x", "colour": "red"}, "colour"),
+    ],
+)  # fmt: skip
+def test_a_property_that_is_not_drawn_is_named(account: Any, kind: str, properties: Any, named: str) -> None:
+    found = drawing.draw({"type": kind, "properties": properties}, RANGE, Reader(account, "here"))
+
+    assert found["problems"] == [f"not drawn by this preview: {named}"]
+
+
+def test_all_events_are_read_where_the_emulator_ends_after_a_page(account: Any) -> None:
+    widget = {"type": "log", "properties": {"query": "SOURCE 'long' | stats sum(n) as n by which | sort which"}}
+
+    found = drawing.draw(widget, RANGE, Reader(account, "here"))
+
+    assert found["rows"] == [[0, 8_000], [1, 8_000], [2, 8_000]]
+
+
+def test_more_events_than_somebody_waits_for_are_said(account: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "MAX_EVENTS", 23_999)
+    widget = {"type": "log", "properties": {"query": "SOURCE 'long' | limit 1"}}
+
+    found = drawing.draw(widget, RANGE, Reader(account, "here"))
+
+    assert found["reason"] == "over 23,999 log events in this time range; choose a shorter one"
+
+
+def test_a_widget_is_drawn_of_the_region_it_names(account: Any) -> None:
+    dashboards = Dashboards(account)
+    for _ in range(2):
+        dashboards.draw("mine", 1, {"r": "x"}, RANGE)
+
+    assert account.regions == ["here"] * 3 + ["x"] * 2
 
 
 # The server
@@ -182,7 +292,7 @@ def test_rows_that_wait_for_each_other_are_a_problem(account: Any) -> None:
 @pytest.fixture
 def port(account: Any) -> Iterator[int]:
     with Server(0, Dashboards(account)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server.server_port
         server.shutdown()
 

@@ -4,7 +4,7 @@ import { element, number, PALETTE, shape } from "./elements.js";
 export function draw(card, drawing, range) {
   const place = element("div", { class: `drawing ${drawing.kind}` });
   card.append(place);
-  if (drawing.kind === "rows") return drawing.view === "pie" ? pie(place, card, slices(drawing)) : rows(place, drawing);
+  if (drawing.kind === "rows") return { pie: () => pie(place, card, slices(drawing)), bar: () => rowBars(place, drawing), table: () => rows(place, drawing) }[drawing.view]();
   if (drawing.kind === "alarms") return alarms(place, drawing);
   drawing.series.forEach((each, index) => (each.color ||= PALETTE[index % PALETTE.length]));
   const filled = drawing.series.filter((each) => each.values.length);
@@ -41,7 +41,7 @@ const SUMMARIES = {
 const NAMES = { MAX: "peak", MIN: "least", SUM: "sum", AVG: "average" };
 
 function summary(place, drawing, filled) {
-  const limit = Math.min(...drawing.annotations.map((each) => each.value), 100);
+  const limit = Math.min(...drawing.annotations.flat().map((each) => each.value), 100);
   const found = filled.map((each) => [each.label, ...drawing.summary.map((name) => SUMMARIES[name](each.values))]);
   rows(place, { columns: ["", ...drawing.summary.map((name) => NAMES[name])], rows: found });
   place.querySelectorAll("tbody tr").forEach((row, at) => {
@@ -59,14 +59,20 @@ function values(place, drawing, filled) {
   );
 }
 
-function bars(place, drawing, filled) {
-  const most = Math.max(...filled.map(last), drawing.left.max || 0);
+const bars = (place, drawing, filled) =>
+  barsOf(place, filled.map((each) => ({ label: each.label, value: last(each), color: each.color })), drawing.left.max);
+
+const rowBars = (place, drawing) => barsOf(place, slices(drawing));
+
+function barsOf(place, found, highest = 0) {
+  if (!found.length) return place.append(element("div", { class: "nothing", text: "no data" }));
+  const most = Math.max(...found.map((each) => each.value), highest) || 1;
   place.append(
-    element("div", { class: "bars" }, filled.map((each) => {
+    element("div", { class: "bars" }, found.map((each) => {
       const bar = element("i", {});
-      bar.style.width = `${(100 * last(each)) / most}%`;
+      bar.style.width = `${(100 * each.value) / most}%`;
       bar.style.background = each.color;
-      return element("div", {}, [bar, document.createTextNode(`${each.label} ${number(last(each))}`)]);
+      return element("div", {}, [bar, document.createTextNode(`${each.label} ${number(each.value)}`)]);
     })),
   );
 }
@@ -87,7 +93,7 @@ function gauge(place, drawing, filled) {
   const drawn = shape("svg", { viewBox: "0 0 200 118", role: "img", "aria-label": `${filled[0].label} ${number(value)}` });
   drawn.append(arc(1, 80, { stroke: "#8885", "stroke-width": 18 }));
   drawn.append(arc((value - min) / (max - min), 80, { stroke: filled[0].color, "stroke-width": 18 }));
-  for (const each of drawing.annotations) {
+  for (const each of drawing.annotations.flat()) {
     const share = (each.value - min) / (max - min);
     const [[x1, y1], [x2, y2]] = [point(share, 68), point(share, 94)];
     drawn.append(shape("line", { x1, y1, x2, y2, stroke: each.color || "#D55E00", "stroke-width": 3 }));
@@ -141,7 +147,7 @@ function lines(place, drawing, filled, range, card) {
   });
   const stacked = drawing.stacked ? stack(columns) : columns;
   const right = filled.some((each) => each.axis === "right");
-  legend(card, filled);
+  if (drawing.legend !== "hidden") legend(card, filled);
   const style = getComputedStyle(document.documentElement);
   const axis = { stroke: style.getPropertyValue("--soft"), grid: { stroke: style.getPropertyValue("--line"), width: 0.5 }, font: "11px sans-serif" };
   const scale = (side) => ({ range: (_, low, high) => bounds(side, low, high, side === drawing.left ? drawing.annotations : []) });
@@ -157,7 +163,7 @@ function lines(place, drawing, filled, range, card) {
       points: { show: each.values.length < 40, size: 4, fill: each.color },
     }))],
     cursor: { drag: { x: false, y: false } },
-    plugins: [annotations(drawing.annotations), tip(filled, columns)],
+    plugins: [annotations(drawing.annotations), moments(drawing.moments), tip(filled, columns)],
   }, [times.map((time) => time / 1000), ...stacked], place);
   place.chart = chart;
 }
@@ -169,7 +175,7 @@ function clock(seconds, at, all) {
 }
 
 function bounds({ min, max }, low, high, marks) {
-  const highest = max ?? Math.max(high ?? 0, ...marks.map((each) => each.value)) * 1.05;
+  const highest = max ?? Math.max(high ?? 0, ...marks.flat().map((each) => each.value)) * 1.05;
   const lowest = min ?? Math.min(low ?? 0, 0);
   return [lowest, highest > lowest ? highest : lowest + 1];
 }
@@ -179,30 +185,58 @@ function stack(columns) {
   return columns.map((column) => column.map((value, at) => (sums[at] += value ?? 0)));
 }
 
+// A mark is one line or, as a band, two; what lies beside a line or between the two may be filled.
 function annotations(marks) {
   const drawMarks = (chart) => {
-    const { ctx, bbox } = chart;
-    ctx.save();
-    for (const mark of marks) {
-      const y = Math.round(chart.valToPos(mark.value, mark.yAxis || "left", true));
-      ctx.strokeStyle = ctx.fillStyle = mark.color || "#D55E00";
-      ctx.lineWidth = 1.5 * devicePixelRatio;
-      ctx.beginPath();
-      ctx.moveTo(bbox.left, y);
-      ctx.lineTo(bbox.left + bbox.width, y);
-      ctx.stroke();
-      ctx.font = `${11 * devicePixelRatio}px sans-serif`;
-      ctx.textAlign = "left";
-      ctx.textBaseline = "bottom";
-      if (mark.label) ctx.fillText(`${mark.label} ${mark.value}`, bbox.left + 6, y - 2);
-      ctx.globalAlpha = 0.12;
-      if (mark.fill === "above") ctx.fillRect(bbox.left, bbox.top, bbox.width, y - bbox.top);
-      if (mark.fill === "below") ctx.fillRect(bbox.left, y, bbox.width, bbox.top + bbox.height - y);
-      ctx.globalAlpha = 1;
+    const { bbox } = chart;
+    for (const [mark, other] of marks) {
+      const at = (each) => Math.round(chart.valToPos(each.value, mark.yAxis || "left", true));
+      const places = [mark, other].filter(Boolean).map(at);
+      const [top, bottom] = [bbox.top, bbox.top + bbox.height];
+      const filled = { above: [top, places[0]], below: [places[0], bottom], between: places }[mark.fill || (other && "between")];
+      markOf(chart, mark, places.map((y) => [bbox.left, y, bbox.left + bbox.width, y]), filled && [bbox.left, filled[0], bbox.width, filled[1] - filled[0]]);
     }
-    ctx.restore();
   };
   return { hooks: { draw: drawMarks } };
+}
+
+function moments(marks) {
+  const drawMarks = (chart) => {
+    const { bbox } = chart;
+    for (const [mark, other] of marks) {
+      const at = (each) => Math.round(chart.valToPos(Date.parse(each.value) / 1000, "x", true));
+      const places = [mark, other].filter(Boolean).map(at);
+      const [left, right] = [bbox.left, bbox.left + bbox.width];
+      const filled = { before: [left, places[0]], after: [places[0], right], between: places }[mark.fill || (other && "between")];
+      markOf(chart, { ...mark, value: "" }, places.map((x) => [x, bbox.top, x, bbox.top + bbox.height]), filled && [filled[0], bbox.top, filled[1] - filled[0], bbox.height]);
+    }
+  };
+  return { hooks: { draw: drawMarks } };
+}
+
+function markOf({ ctx, bbox }, mark, strokes, area) {
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+  ctx.clip();
+  ctx.strokeStyle = ctx.fillStyle = mark.color || "#D55E00";
+  ctx.lineWidth = 1.5 * devicePixelRatio;
+  ctx.beginPath();
+  for (const [x1, y1, x2, y2] of strokes) {
+    ctx.moveTo(x1, y1);
+    ctx.lineTo(x2, y2);
+  }
+  ctx.stroke();
+  const [x, y] = strokes[0];
+  const size = 11 * devicePixelRatio;
+  const below = y - size - 4 < bbox.top; // no room above the line
+  ctx.font = `${size}px sans-serif`;
+  ctx.textAlign = "left";
+  ctx.textBaseline = below ? "top" : "bottom";
+  if (mark.label) ctx.fillText(`${mark.label} ${mark.value}`, x + 6, y + (below ? 2 : -2));
+  ctx.globalAlpha = 0.12;
+  if (area) ctx.fillRect(...area);
+  ctx.restore();
 }
 
 function tip(filled, columns) {

@@ -4,7 +4,7 @@ import { element } from "./elements.js";
 import { markdown } from "./markdown.js";
 
 const HOURS = { "1h": 1, "3h": 3, "12h": 12, "1d": 24, "3d": 72, "1w": 168 };
-const state = { name: decodeURIComponent(location.pathname.split("/")[2] || ""), hours: 3, values: {}, cards: [], run: 0 };
+const state = { name: decodeURIComponent(location.pathname.split("/")[2] || ""), hours: 3, values: {}, cards: [], run: 0, busy: false };
 
 async function get(path) {
   const answer = await fetch(path);
@@ -75,18 +75,22 @@ function choose(hours) {
   refresh();
 }
 
+const choices = () => new URLSearchParams({ ...state.values, hours: state.hours });
+
 function remember() {
-  history.replaceState(null, "", `?${new URLSearchParams({ ...state.values, hours: state.hours })}`);
+  history.replaceState(null, "", `?${choices()}`);
 }
 
 let since = Date.now();
 function tick() {
   const seconds = Number(document.getElementById("refresh").value);
-  if (seconds && !document.hidden && Date.now() - since > seconds * 1000) refresh();
+  if (seconds && !state.busy && !document.hidden && Date.now() - since > seconds * 1000) refresh();
 }
 
 async function refresh() {
   const run = (state.run += 1);
+  const drawn = String(choices());
+  state.busy = true;
   since = Date.now();
   const status = document.getElementById("status");
   status.textContent = "loading …";
@@ -103,18 +107,20 @@ async function refresh() {
     }
   };
   await Promise.all([worker(), worker(), worker(), worker()]);
-  if (run === state.run) status.textContent = `${new Date().toISOString().slice(11, 19)} UTC`;
-  document.body.dataset.drawn = String(run);
+  if (run !== state.run) return; // overtaken by another one, which draws all of it
+  state.busy = false;
+  status.textContent = `${new Date().toISOString().slice(11, 19)} UTC`;
+  document.body.dataset.drawn = drawn;
 }
 
 function show(card, drawing, range) {
   card.classList.toggle("text", drawing.kind === "text");
+  const problems = (drawing.problems || []).map((each) => element("div", { class: "problem", text: each }));
   if (drawing.kind === "text") {
-    card.replaceChildren(...markdown(drawing.markdown));
+    card.replaceChildren(...problems, ...markdown(drawing.markdown));
     return;
   }
   const title = element("h2", { text: drawing.title || "" });
-  const problems = (drawing.problems || []).map((each) => element("div", { class: "problem", text: each }));
   if (drawing.reason) problems.push(element("div", { class: "problem", text: drawing.reason }));
   card.replaceChildren(title, ...problems);
   if (!drawing.reason) draw(card, drawing, range);
