@@ -14,7 +14,7 @@ from rich.console import Console
 
 from bedrock_quota import invocation_logging
 from bedrock_quota.settings import DEFAULT_NAMESPACE
-from localaws import instance, traffic
+from localaws import bedrock_metrics, instance, metric_requests, traffic
 from localaws.bedrock_calls import LargeBody
 from localaws.deployment import Progress
 from localaws.errors import LocalAwsError
@@ -72,7 +72,8 @@ def demo(seed: int, down: bool) -> None:
         local.console.print("AWS on this machine is down again.")
     else:
         local.console.print("AWS goes on running on this machine until [bold]quota-monitor local down[/].\n")
-        local.show(running)
+        nearest = max(shown.uses, key=report.urgency).bucket
+        local.show(running, {"model": nearest.model_id, "endpoint": nearest.endpoint_type.value})
 
 
 def run(running: Instance, seed: int, progress: Progress = lambda _stage, _done, _total: None) -> Shown:
@@ -84,7 +85,8 @@ def run(running: Instance, seed: int, progress: Progress = lambda _stage, _done,
     cloudwatch = session.client("cloudwatch")
     since = datetime.now(UTC)
     window = _untouched_hour(session, since)
-    events = tuple(traffic.hour(window.end, seed, _profiles(session), _large_bodies_bucket(session)))
+    profiles = _profiles(session)
+    events = tuple(traffic.hour(window.end, seed, profiles, _large_bodies_bucket(session)))
     health = Window(_minute(since), _minute(since) + HOUR)
     before = usage.sums(cloudwatch, DEFAULT_NAMESPACE, OUTCOMES, health)
     log_group = _physical_id(session, running.stack_name, "MetricProcessorLogGroup")
@@ -92,6 +94,8 @@ def run(running: Instance, seed: int, progress: Progress = lambda _stage, _done,
     sent = sum(event.message != traffic.PERMISSIONS_LINE for event in events)
     _wait_until_accounted(running, before, health, sent, progress)
     progress(_READING, 0, 3)
+    for request in metric_requests.requests(bedrock_metrics.of_events(events, profiles)):
+        cloudwatch.put_metric_data(Namespace=request.namespace, MetricData=request.data)  # type: ignore[arg-type]
     _fetch_quotas(running)
     progress(_READING, 1, 3)
     running.drain()

@@ -2,9 +2,10 @@
 
 import os
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlencode
 
 import click
 from rich.console import Console
@@ -89,8 +90,9 @@ def dashboard(directory: Path) -> None:
     click.echo(_dashboard_url(found))
 
 
-def _dashboard_url(running: instance.Instance) -> str:
-    return f"{running.preview_url}/dashboards/{running.outputs['DashboardName']}"
+def _dashboard_url(running: instance.Instance, chosen: Mapping[str, str] | None = None) -> str:
+    query = f"?{urlencode(chosen, safe=':')}" if chosen else ""
+    return f"{running.preview_url}/dashboards/{running.outputs['DashboardName']}{query}"
 
 
 @contextmanager
@@ -122,8 +124,8 @@ def shown_progress() -> Iterator[Callable[[str, int, int], None]]:
         yield advance
 
 
-def show(running: instance.Instance) -> None:
-    """Where everything is, and how to look at it."""
+def show(running: instance.Instance, chosen: Mapping[str, str] | None = None) -> None:
+    """Where everything is, and how to look at it; `chosen` are values of the dashboard's variables."""
     facts = {
         "Endpoint": running.endpoint_url,
         "Region, account": f"{running.account.region}, {running.account.id}",
@@ -136,7 +138,7 @@ def show(running: instance.Instance) -> None:
         console.print(f"left out on this machine: {name} ({reason})", style="dim", markup=False)
     if "DashboardName" in running.outputs:
         console.print("\nThe dashboard, drawn on this machine:\n", style="bold")
-        console.print(f"  {_dashboard_url(running)}", markup=False, soft_wrap=True)
+        console.print(f"  {_dashboard_url(running, chosen)}", markup=False, soft_wrap=True)
     config = shlex.quote(_short(running.cli_config))
     console.print("\nWith the AWS CLI, or any SDK:\n", style="bold")
     console.print(f"  export AWS_CONFIG_FILE={config} AWS_PROFILE=local", markup=False, soft_wrap=True)

@@ -68,12 +68,13 @@ def _table(uses: Sequence[BucketUse]) -> Table:
     table.add_column("Requests\npeak RPM", justify="right")
     table.add_column("Coverage", justify="right")
     table.add_column("Reserves\nmost", overflow="fold")
-    for use in sorted(uses, key=_urgency, reverse=True):
+    for use in sorted(uses, key=urgency, reverse=True):
         table.add_row(*_row(use))
     return table
 
 
-def _urgency(use: BucketUse) -> tuple[float, int]:
+def urgency(use: BucketUse) -> tuple[float, int]:
+    """How near a bucket came to its quotas, to compare it with others."""
     tokens = max(use.peak_reserved or 0, use.peak_consumed)
     if use.token_quota == 0:
         return (WARNING_PERCENT, use.requests)
@@ -135,7 +136,7 @@ _Part = str | tuple[str, str]
 
 def _findings(uses: Iterable[BucketUse]) -> Iterator[tuple[_Part, ...]]:
     found = False
-    for use in sorted(uses, key=_urgency, reverse=True):
+    for use in sorted(uses, key=urgency, reverse=True):
         bucket = f"{use.bucket.model_id} ({use.bucket.endpoint_type})"
         if use.token_quota == 0:
             found = True

@@ -1,0 +1,60 @@
+"""What Bedrock itself publishes of the calls in a log: the namespace `AWS/Bedrock`, by the model id that was passed.
+
+Read: https://docs.aws.amazon.com/bedrock/latest/userguide/monitoring-runtime-metrics.html (2026-11-23). Calls that were
+throttled or no valid request are not among `Invocations`; `EstimatedTPMQuotaUsage` is what a call consumes and leaves
+out what it reserved.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from localaws.emf import Datum
+from localaws.traffic import PERMISSIONS_LINE, THROTTLED, LogEvent, Profile
+
+NAMESPACE = "AWS/Bedrock"
+
+
+def of_events(events: Iterable[LogEvent], profile_arns: Mapping[Profile, str]) -> Iterator[tuple[str, Datum]]:
+    """Yield namespace and datum of each value: the log events are those of `traffic.hour`."""
+    models = {arn: profile.copy_from for profile, arn in profile_arns.items()}
+    for event in events:
+        if event.message == PERMISSIONS_LINE:
+            continue
+        record = json.loads(event.message)
+        passed = record["modelId"]
+        for name, value in _values(record, models.get(passed, passed)).items():
+            yield (
+                NAMESPACE,
+                {
+                    "MetricName": name,
+                    # of a profile or a model the id, where its ARN was passed
+                    "Dimensions": [{"Name": "ModelId", "Value": passed.rpartition("/")[2]}],
+                    "Timestamp": datetime.fromisoformat(record["timestamp"]).replace(second=0),
+                    "Values": [float(value)],
+                    "Counts": [1.0],
+                },
+            )
+
+
+def _values(record: Mapping[str, Any], model: str) -> dict[str, float]:
+    error = record.get("errorCode")
+    if error:
+        return {"InvocationThrottles" if error == THROTTLED else "InvocationClientErrors": 1}
+    read, made = record["input"], record["output"]
+    if "inputTokenCount" not in read:  # a guardrail's answer
+        return {"Invocations": 1}
+    write = read.get("cacheWriteInputTokenCount", 0)
+    return {
+        "Invocations": 1,
+        "InputTokenCount": read["inputTokenCount"],
+        "CacheWriteInputTokenCount": write,
+        "OutputTokenCount": made.get("outputTokenCount", 0),
+        "EstimatedTPMQuotaUsage": read["inputTokenCount"] + write + made.get("outputTokenCount", 0) * _burndown(model),
+    }
+
+
+def _burndown(model: str) -> int:
+    """Of the models in the traffic: 5 tokens for one of output for Anthropic's (as read), 1 for all others."""
+    return 5 if "anthropic." in model else 1
