@@ -71,8 +71,9 @@ def test_every_widget_of_the_deployed_dashboard_is_drawn(local: Instance, dashbo
     quota = lines["quota"]["values"][-1]
     (peak,) = by_title["Peak reserved, percent"]["series"]
     assert peak["values"][-1] == pytest.approx(100 * 3_000_000 / quota)
-    (row,) = by_title["Callers of the chosen bucket, and how much of what they ask for they use"]["rows"]
-    assert row == ["e2e-app", 3_000_000, 300_060, 900_000, 20]
+    (row,) = by_title[next(title for title in by_title if title.startswith("Who fills the chosen bucket?"))]["rows"]
+    assert row == ["e2e-app", "explicit", 900_000, 20, 3_000_000, 300_060, 3]
+    assert [row[:2] for row in by_title["Its quotas, and what there is to say of them"]["rows"]] == [[quota, None]]
     assert MODEL in [each[1] for each in by_title["Callers of all buckets, by tokens reserved"]["rows"]]
 
 
