@@ -368,7 +368,7 @@ def distance(one: tuple[float, float, float], other: tuple[float, float, float])
     ],
 )
 def test_one_alarm_watches_every_bucket_by_itself(
-    template: Tree, published: set[tuple[str, tuple[str, ...]]], logical_id: str, metric: str
+    template: Tree, body: Tree, published: set[tuple[str, tuple[str, ...]]], logical_id: str, metric: str
 ) -> None:
     alarm = Resolver(VALUES, template)(template["Resources"][logical_id]["Properties"])
 
@@ -386,8 +386,16 @@ def test_one_alarm_watches_every_bucket_by_itself(
     assert alarm["TreatMissingData"] == "notBreaching"  # a bucket that nobody calls any more is no alarm
     # and says at night what to do and where to look, in what CloudWatch takes
     assert len(alarm["AlarmDescription"]) <= 1024
-    assert "ModelId and EndpointType" in alarm["AlarmDescription"]
-    assert alarm["AlarmDescription"].endswith("#dashboards/dashboard/stack-us-east-1")
+    what, which, do, where = alarm["AlarmDescription"].split("\n")
+    assert "80% or more" in what
+    assert "ModelId and EndpointType" in which
+    titles = [widget["properties"].get("title", "") for widget in body["widgets"]]
+    (named,) = re.findall(r'"([^"]+)"', do)
+    assert any(title.startswith(named) for title in titles)
+    assert where == (
+        "Dashboard: https://us-east-1.console.aws.amazon.com/cloudwatch/home"
+        "?region=us-east-1#dashboards/dashboard/stack-us-east-1"
+    )
     assert alarm["AlarmName"].startswith("stack ")
 
 
