@@ -189,6 +189,12 @@ def test_widgets_stay_inside_24_columns_and_do_not_overlap(body: Tree) -> None:
     assert sum(len(cells(widget)) for widget in body["widgets"]) == 24 * deepest
 
 
+def test_architecture_counts_the_graphs_and_tables(body: Tree) -> None:
+    page = (TEMPLATE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+    assert f"{len(graphs(body)) + len(queries(body))} graphs and tables" in page
+
+
 def test_graphs_name_metrics_that_are_published_with_exactly_those_dimensions(
     body: Tree, published: set[tuple[str, tuple[str, ...]]]
 ) -> None:
