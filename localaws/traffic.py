@@ -77,6 +77,11 @@ class Arrivals(msgspec.Struct, frozen=True):
     burst: int = 0
     during: tuple[range, ...] = ()
 
+    @property
+    def a_minute(self) -> float:
+        """Calls a minute, averaged over the hour."""
+        return self.usual + self.burst * sum(len(minutes) for minutes in self.during) / MINUTES
+
 
 class Failures(msgspec.Struct, frozen=True):
     """Every so-manieth call fails with this code, in the minutes `during`."""
@@ -477,6 +482,10 @@ _INLINE = tuple(
 _AGENT = next(application for application in CAST if application.caller.startswith("assumed-role/CodingAgent"))
 
 
+SECONDS_OF_A_MIX = 15
+"""In captured records, calls that arrived together had begun within so many seconds."""
+
+
 def chat(count: int, end: datetime, seed: int = 0) -> list[LogEvent]:
     """Return records of short calls, about 1.9 KB each. All three mixes hold only calls that have a bucket."""
     return _mix(count, end, f"chat {seed}", _INLINE, lambda draw: draw.gauss(1_900, 200))
@@ -500,18 +509,21 @@ def _mix(
     applications: tuple[Application, ...],
     draw_size: Callable[[random.Random], float],
 ) -> list[LogEvent]:
-    """Return `count` records of the hour before `end`, of sizes in bytes that `draw_size` gives."""
+    """Return `count` records of the `SECONDS_OF_A_MIX` before `end`, of sizes in bytes that `draw_size` gives.
+
+    That is what one delivery holds: calls that ended together, of each application as many as it is busy.
+    """
     draw = random.Random(seed)  # noqa: S311 - no secret
     text = calls.prose(seed)
     events = [
         _sized(
-            draw.choice(applications),
-            end - timedelta(seconds=draw.uniform(1, 3600)),
+            application,
+            end - timedelta(seconds=draw.uniform(0, SECONDS_OF_A_MIX)),
             round(draw_size(draw)),
             draw,
             text,
         )
-        for _ in range(count)
+        for application in draw.choices(applications, [each.arrivals.a_minute for each in applications], k=count)
     ]
     return sorted(events, key=_arrival)
 

@@ -63,6 +63,7 @@ class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     event_overhead_bytes: float
     platform_log_bytes: float
     delivery_seconds: float
+    duplicate_detection_seconds: float
     call_seconds: float
 
 
@@ -183,7 +184,8 @@ def bill(use: Use, price: Prices, watched: Alarms, written: LineBytes) -> Iterat
         f"{deliveries:,.0f} deliveries of {price.platform_log_bytes:.0f} bytes",
         deliveries * price.platform_log_bytes / GIGABYTE * price.log_gigabyte,
     )
-    seconds = deliveries * price.delivery_seconds + use.calls * price.call_seconds
+    a_delivery = price.delivery_seconds + price.duplicate_detection_seconds * use.duplicate_detection
+    seconds = deliveries * a_delivery + use.calls * price.call_seconds
     memory = memory_gigabytes()
     yield Item(
         "Lambda",
@@ -201,23 +203,36 @@ def bill(use: Use, price: Prices, watched: Alarms, written: LineBytes) -> Iterat
 class LineBytes(msgspec.Struct, frozen=True):
     """What the processor writes for one delivery: bytes and lines."""
 
-    written: int
-    lines: int
+    written: float
+    lines: float
+
+
+QUARTERS = (7, 22, 37, 52)
+"""Seconds of a minute at which deliveries end."""
 
 
 def line_bytes(calls: int) -> LineBytes:
-    """Run the processor on so many invented calls, all buckets having quotas, and measure what it writes."""
-    now = datetime.now(UTC)
-    events = tuple(LogEvent(event.message) for event in traffic.chat(calls, now))
+    """Run the processor on deliveries of so many invented calls, all buckets having quotas; return the mean.
+
+    There is one in each quarter of a minute, for a delivery that reaches into the next one takes more lines.
+    """
     known = read_sources(ROOT / "registry" / "models")
     accounts = Accounts(known, lambda _profile: OutOfScope("unresolved_profile"))
-    delivery = Delivery("DATA_MESSAGE", events)
     quotas = {
         Bucket(model.id, endpoint_type): BucketQuota(400_000, 400)
         for model in known.models
         for endpoint_type in EndpointType
     }
-    outcome = processing.process(
-        delivery, accounts, quotas=quotas, namespace="Bedrock/Quotas", now=now, quota_age_seconds=60
-    )
-    return LineBytes(sum(len(line) for line in outcome.lines), len(outcome.lines))
+    written: list[bytes] = []
+    for seed, second in enumerate(QUARTERS):
+        now = datetime(2026, 11, 23, 12, 0, second, tzinfo=UTC)
+        events = tuple(LogEvent(event.message) for event in traffic.chat(calls, now, seed))
+        written += processing.process(
+            Delivery("DATA_MESSAGE", events),
+            accounts,
+            quotas=quotas,
+            namespace="Bedrock/Quotas",
+            now=now,
+            quota_age_seconds=60,
+        ).lines
+    return LineBytes(sum(len(line) for line in written) / len(QUARTERS), len(written) / len(QUARTERS))

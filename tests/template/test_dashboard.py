@@ -138,7 +138,7 @@ def written(process: Process, read_line: ReadLine) -> list[Tree]:
     """A line of each kind that the functions write."""
     bucket = Bucket(SONNET, EndpointType.REGIONAL)
     quotas = {bucket: BucketQuota(tokens_per_minute=1_000, requests_per_minute=10)}
-    outcome = process([converse(), failed()], quotas=quotas)
+    outcome = process([converse(cache_read=4, cache_write=5), failed()], quotas=quotas)
     again = processing.duplicate(Delivery("DATA_MESSAGE"), NAMESPACE, NOW)
     of_quotas = lines.of_quotas(NAMESPACE, MINUTE, {bucket: BucketQuota(0, 10)})
     return [read_line(line) for line in (*outcome.lines, again, *of_quotas)]

@@ -25,7 +25,8 @@ PRICES = Prices(
     table_million_writes=100,
     event_overhead_bytes=20,
     platform_log_bytes=500,
-    delivery_seconds=0.1,
+    delivery_seconds=0.04,
+    duplicate_detection_seconds=0.06,
     call_seconds=0.01,
 )
 
@@ -43,16 +44,19 @@ def test_a_month_is_what_its_parts_are(monkeypatch: pytest.MonkeyPatch) -> None:
         "dashboard": 4,
         "metric lines": 200_000 * (980 + 4 * 20) / 1e9 * 2,
         "Lambda's own lines": 200_000 * 500 / 1e9 * 2,
-        # 0.2 million invocations; 200,000 × 0.1 s + 2,000,000 × 0.01 s of half a GB
+        # 0.2 million invocations; 200,000 × (0.04 + 0.06) s + 2,000,000 × 0.01 s of half a GB
         "Lambda": 2 + 40_000 * 0.5 * 0.001,
         "state table": 40,
     }
 
 
 def test_without_duplicate_detection_there_is_no_state_table_to_pay() -> None:
-    use = Use(buckets=1, calls=10, calls_a_delivery=1, duplicate_detection=False)
+    use = Use(buckets=1, calls=1_000, calls_a_delivery=1, duplicate_detection=False)
 
-    assert "state table" not in {item.what for item in cost.bill(use, PRICES, Alarms(0, 0), LineBytes(1, 1))}
+    bill = {item.what: item for item in cost.bill(use, PRICES, Alarms(0, 0), LineBytes(1, 1))}
+
+    assert "state table" not in bill
+    assert "1,000 invocations, 50 s of" in bill["Lambda"].how  # 1,000 × 0.04 s + 1,000 × 0.01 s
 
 
 def test_metrics_counted_are_those_published(process: Process, read_line: ReadLine) -> None:

@@ -100,8 +100,6 @@ def test_one_line_to_the_last_member(registry: Registry, read_line: ReadLine) ->
         "caller": "ReportWriter",
         "operation": "Converse",
         "max_tokens_source": "explicit",
-        "burndown_rate": 5.0,
-        "burndown_status": "listed",
         "requests": 2,
         "input_tokens": 3_100,
         "cache_read_tokens": 4_000,
@@ -223,7 +221,20 @@ def test_blocked_call_is_a_request_without_tokens(accounts: Accounts, read_line:
 def test_plain_line_says_nothing_of_what_is_absent(accounts: Accounts, read_line: ReadLine) -> None:
     (line,) = lines_of(accounts, converse())
 
-    assert read_line(line).keys().isdisjoint({"application_profile", "request_metadata", "blocked"})
+    assert (
+        read_line(line)
+        .keys()
+        .isdisjoint(
+            {
+                "application_profile",
+                "request_metadata",
+                "blocked",
+                "cache_read_tokens",
+                "cache_write_tokens",
+                "burndown_status",
+            }
+        )
+    )
 
 
 def test_embedding_line(accounts: Accounts, read_line: ReadLine) -> None:
@@ -304,6 +315,22 @@ def test_failed_calls_of_another_bucket_or_none_carry_no_quota(accounts: Account
 
     assert [(line.get("ModelId"), line.get("EndpointType")) for line in found] == [(SONNET, "regional"), (None, None)]
     assert all(line.keys().isdisjoint({"_aws", "TokenQuota"}) for line in found)
+
+
+def test_failed_calls_beyond_the_bound_are_counted_as_others(accounts: Accounts, read_line: ReadLine) -> None:
+    # given one kind of failed call 3 times, and 1,020 callers with one each
+    arn = "arn:aws:iam::111122223333:user/u{}".format
+    calls = [failed(f"us.{SONNET}")] * 3 + [failed(f"us.{SONNET}", identity={"arn": arn(n)}) for n in range(1_020)]
+
+    found = [read_line(line) for line in failed_lines(accounts, *calls)]
+
+    # then the most frequent 1,000 kinds are told apart: the 3, and 999 of the others
+    assert len(found) == minutes.MAX_KINDS + 1
+    assert [(line["caller"], line["error_code"], line["requests_failed"]) for line in (found[0], found[-1])] == [
+        ("ReportWriter", "ThrottlingException", 3),
+        ("other", "other", 21),
+    ]
+    assert sum(line["requests_failed"] for line in found) == 1_023
 
 
 def test_quota_lines_publish_0_as_0_and_leave_out_what_is_not_there(read_line: ReadLine) -> None:
@@ -391,7 +418,6 @@ def test_health_line(read_line: ReadLine) -> None:
         "Mine",
         MINUTE + 30.5,
         {"RecordsProcessed": 3, "RecordLagSeconds": 2.5},
-        {"RecordLagSeconds": "Seconds"},
         {"x": 1},
     )
 

@@ -76,3 +76,37 @@ def test_order_of_arrival_does_not_change_the_groups(tagged: Accounts) -> None:
 
     assert keys == sorted(keys)
     assert [minute.key for minute in minutes.group(shuffled)] == keys
+
+
+# A bound on lines
+
+
+def by(number: int, **changes: Any) -> dict[str, Any]:
+    return converse(identity={"arn": f"arn:aws:iam::111122223333:user/u{number}"}, **changes)
+
+
+def test_callers_beyond_the_bound_share_a_line_and_no_token_is_lost(accounts: Accounts) -> None:
+    # given 1,000 callers with a call each, 30 more callers with calls of two models, and again the first caller
+    first = [by(number) for number in range(minutes.MAX_KINDS)]
+    beyond = [by(10_000 + number, output_tokens=number + 1) for number in range(20)]
+    beyond += [by(20_000 + number, model_id=NOVA, output_tokens=number + 1) for number in range(10)]
+
+    found = minutes.group(opened(accounts, *first, *beyond, by(0)))
+
+    # then two more lines, one of each bucket: 1 + 2 + … + 20 and 1 + 2 + … + 10 tokens of output
+    assert len(found) == minutes.MAX_KINDS + 2
+    others = [minute for minute in found if minute.key.caller == minutes.OTHER]
+    assert {
+        (minute.key.bucket.model_id, len(minute.accounts), sum(each.output_tokens for each in minute.accounts))
+        for minute in others
+    } == {(SONNET, 20, 210), (NOVA, 10, 55)}
+    assert all((minute.key.operation, minute.key.application_profile) == ("other", "") for minute in others)
+    # and who had a line before goes on having it
+    assert [len(minute.accounts) for minute in found if minute.key.caller == "u0"] == [2]
+
+
+def test_up_to_the_bound_every_caller_has_a_line(accounts: Accounts) -> None:
+    found = minutes.group(opened(accounts, *(by(number) for number in range(minutes.MAX_KINDS))))
+
+    assert len(found) == minutes.MAX_KINDS
+    assert minutes.OTHER not in {minute.key.caller for minute in found}

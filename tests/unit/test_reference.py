@@ -71,7 +71,7 @@ def written(registry: Registry, process: Process, read_line: ReadLine) -> list[L
     """Lines of every kind: of each outcome that a record, a delivery and a quota can have."""
     resolved = Accounts(registry, lambda _profile: Reference(NOVA, EndpointType.REGIONAL), ("team",))
     records = [
-        converse(requestMetadata={"team": "reports"}),
+        converse(requestMetadata={"team": "reports"}, cache_read=4, cache_write=5),
         converse(NOVA, max_tokens=None),
         converse(PROFILE_ARN),
         converse("nobody.unlisted-v1:0"),

@@ -93,6 +93,10 @@ class _Rate(msgspec.Struct, frozen=True):
     application_profile: str | None
 
 
+_OriginKey = tuple[str, str | None, str, bool, int]
+"""Model id, caller's ARN, operation, whether latency-optimized, and the day."""
+
+
 class _Origin(msgspec.Struct, frozen=True):
     """What is known of calls of one model id, caller and operation on one day."""
 
@@ -112,7 +116,7 @@ class Accounts:
         self._metadata_keys = metadata_keys
         self._providers = registry.id_prefixes
         self._rates: dict[tuple[str, bool, int], _Rate] = {}
-        self._origins: dict[tuple[str, str | None, str, bool, int], _Origin] = {}
+        self._origins: dict[_OriginKey, _Origin] = {}
         self._now, self._now_seconds = EPOCH, 0.0
 
     def of(self, record: Record, now: datetime) -> Entry:
@@ -122,7 +126,7 @@ class Accounts:
         drop without a word, `missing_input_count` or `missing_output_count` for text that was made but not counted,
         or `absurd_count`.
         """
-        if now is not self._now:  # once a delivery: it costs as much as all of this
+        if now is not self._now:  # once a delivery: it costs as much as the rest of this
             self._now, self._now_seconds = now, now.timestamp()
         started = record.started
         minute = started - started % 60
@@ -130,22 +134,28 @@ class Accounts:
             raise RecordError("too_old", record.request_id)
         if started - self._now_seconds > NEWEST_SECONDS:
             raise RecordError("too_far_ahead", record.request_id)
-        origin = self._origin(record, started // SECONDS_A_DAY)
+        identity, performance = record.identity, record.performance_config
+        key = (
+            record.model_id,
+            identity.arn if identity is not None else None,
+            record.operation,
+            performance is not None and performance.latency == "optimized",
+            started // SECONDS_A_DAY,
+        )
+        origin = self._origins.get(key) or self._origin(key)
+        rate = origin.rate
         if record.error_code is not None:
-            bucket = None if isinstance(origin.rate, OutOfScope) else origin.rate.bucket
+            bucket = None if isinstance(rate, OutOfScope) else rate.bucket
             return FailedCall(bucket, minute, origin.caller, origin.operation, records.word_of(record.error_code))
-        if isinstance(origin.rate, OutOfScope):
-            return origin.rate
-        return self._open(record, origin, origin.rate, started, minute)
-
-    def _open(self, record: Record, origin: _Origin, rate: _Rate, started: int, minute: int) -> Account:
+        if isinstance(rate, OutOfScope):
+            return rate
         given = record.input
         input_tokens = given.input_tokens or 0
         cache_read, cache_write = given.cache_read_tokens or 0, given.cache_write_tokens or 0
         output_tokens = record.output.output_tokens or 0
         limit = max_tokens.of(record, rate.model, rate.provider)
         blocked = False
-        if limit.source is not Source.NONE and not (input_tokens and output_tokens):
+        if not (input_tokens and output_tokens) and limit.source is not Source.NONE:
             _check_counts(record)
             if not (input_tokens or output_tokens or cache_read or cache_write):
                 blocked, limit = True, max_tokens.NO_OUTPUT
@@ -170,7 +180,7 @@ class Accounts:
             output_tokens,
             limit.value,
             None if limit.value is None else base + limit.value,
-            int(consumed) if consumed == int(consumed) else consumed,
+            consumed if consumed % 1 else int(consumed),
             rate.model is not None,
             blocked,
         )
@@ -180,17 +190,13 @@ class Accounts:
             return ()
         return tuple((key, callers.label(metadata[key])) for key in self._metadata_keys if key in metadata)
 
-    def _origin(self, record: Record, day: int) -> _Origin:
-        arn = record.identity.arn if record.identity is not None else None
-        optimized = record.performance_config is not None and record.performance_config.latency == "optimized"
-        key = (record.model_id, arn, record.operation, optimized, day)
-        known = self._origins.get(key)
-        if known is not None:
-            return known
-        rate = self._rate(record.model_id, optimized, day)
-        origin = _Origin(rate, callers.name_of(arn), records.word_of(record.operation))
-        # profiles have a memory of their own, and what is not in use is not worth one
-        if isinstance(rate, _Rate) and rate.application_profile is None and _is_short(record, arn):
+    def _origin(self, key: _OriginKey) -> _Origin:
+        model_id, arn, operation, optimized, day = key
+        rate = self._rate(model_id, optimized, day)
+        origin = _Origin(rate, callers.name_of(arn), records.word_of(operation))
+        # profiles have a memory of their own; what is longer than AWS makes it is not worth one
+        lasting = isinstance(rate, _Rate) and rate.application_profile is None
+        if lasting and len(arn or "") <= MAX_ARN and len(operation) <= MAX_OPERATION:
             _remember(self._origins, key, origin)
         return origin
 
@@ -225,11 +231,6 @@ class Accounts:
         if application_profile is None:
             _remember(self._rates, key, rate)
         return rate
-
-
-def _is_short(record: Record, arn: str | None) -> bool:
-    """Whether these are as short as AWS makes them: what is longer is not remembered."""
-    return len(arn or "") <= MAX_ARN and len(record.operation) <= MAX_OPERATION
 
 
 _Key = TypeVar("_Key")

@@ -4,6 +4,7 @@ Rules: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch
 (read 2026-11-23): at most 100 values a metric, dimension targets at the root, `Timestamp` in milliseconds.
 """
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
@@ -13,30 +14,41 @@ import msgspec
 from bedrock_quota.accounts import Account, FailedCall
 from bedrock_quota.buckets import Bucket
 from bedrock_quota.changes import Change
-from bedrock_quota.minutes import Minute
+from bedrock_quota.minutes import MAX_KINDS, OTHER, Minute
 from bedrock_quota.quotas import BucketQuota
+from bedrock_quota.registry import RateStatus
 
 MAX_VALUES = 100
 """Values one metric may hold on one line."""
 
+NO_QUOTA = BucketQuota()
+
 BUCKET_DIMENSIONS = ("ModelId", "EndpointType")
 
-_encode = msgspec.json.encode
+UNITS = {
+    "ConsumedQuotaPercent": "Percent",
+    "ReservedQuotaPercent": "Percent",
+    "RequestQuotaPercent": "Percent",
+    "RecordLagSeconds": "Seconds",
+}
+"""Of the metrics that are no `Count`."""
+
+_encode = msgspec.json.Encoder().encode
 
 
-def _directive(
-    namespace: str, seconds: float, dimensions: tuple[str, ...], metrics: Iterable[tuple[str, str]]
-) -> dict[str, Any]:
+def _directive(namespace: str, seconds: float, dimensions: tuple[str, ...], metrics: Iterable[str]) -> dict[str, Any]:
+    """Return what makes metrics of a line's members with these names."""
     return {
         "Timestamp": int(seconds * 1000),
-        "CloudWatchMetrics": [
-            {
-                "Namespace": namespace,
-                "Dimensions": [dimensions],
-                "Metrics": [{"Name": name, "Unit": unit} for name, unit in metrics],
-            }
-        ],
+        "CloudWatchMetrics": _definitions(namespace, dimensions, tuple(metrics)),
     }
+
+
+@functools.lru_cache(maxsize=256)
+def _definitions(namespace: str, dimensions: tuple[str, ...], metrics: tuple[str, ...]) -> msgspec.Raw:
+    """Return all of a directive but its time, encoded: few differ, and to encode it is half of a line's work."""
+    named = [{"Name": name, "Unit": UNITS.get(name, "Count")} for name in metrics]
+    return msgspec.Raw(_encode([{"Namespace": namespace, "Dimensions": [dimensions], "Metrics": named}]))
 
 
 def of_minutes(minutes: Iterable[Minute], namespace: str, quotas: Mapping[Bucket, BucketQuota]) -> Iterator[bytes]:
@@ -44,57 +56,62 @@ def of_minutes(minutes: Iterable[Minute], namespace: str, quotas: Mapping[Bucket
     for minute in minutes:
         for start in range(0, len(minute.accounts), MAX_VALUES):
             accounts = minute.accounts[start : start + MAX_VALUES]
-            yield _of_calls(minute, accounts, namespace, quotas.get(minute.key.bucket, BucketQuota()))
+            yield _of_calls(minute, accounts, namespace, quotas.get(minute.key.bucket, NO_QUOTA))
 
 
 def _of_calls(minute: Minute, accounts: tuple[Account, ...], namespace: str, quota: BucketQuota) -> bytes:
-    key, first = minute.key, accounts[0]
+    key, burndown = minute.key, accounts[0].burndown
     consumed = [account.consumed_tokens for account in accounts]
-    reserved = [tokens for account in accounts if (tokens := account.reserved_tokens) is not None]
-    metrics: dict[str, tuple[str, Any]] = {"ConsumedTokens": ("Count", consumed)}
+    reserved = [account.reserved_tokens for account in accounts if account.reserved_tokens is not None]
+    output = [account.output_tokens for account in accounts]
+    all_consumed, all_reserved = sum(consumed), sum(reserved)
+    metrics: dict[str, Any] = {"ConsumedTokens": consumed}
     if reserved:
-        metrics["ReservedTokens"] = ("Count", reserved)
+        metrics["ReservedTokens"] = reserved
     if not key.blocked:
-        metrics["OutputTokens"] = ("Count", [account.output_tokens for account in accounts])
+        metrics["OutputTokens"] = output
         if reserved:
-            metrics["MaxTokens"] = ("Count", [account.max_tokens for account in accounts])
+            metrics["MaxTokens"] = [account.max_tokens for account in accounts]
     # Each call adds its share, so the sum over a minute is the percentage: one value says it for all of them.
     if quota.tokens_per_minute:
-        metrics["ConsumedQuotaPercent"] = ("Percent", 100 * sum(consumed) / quota.tokens_per_minute)
+        metrics["ConsumedQuotaPercent"] = _percent(all_consumed, quota.tokens_per_minute)
         if reserved:
-            metrics["ReservedQuotaPercent"] = ("Percent", 100 * sum(reserved) / quota.tokens_per_minute)
+            metrics["ReservedQuotaPercent"] = _percent(all_reserved, quota.tokens_per_minute)
     if quota.requests_per_minute:
-        metrics["RequestQuotaPercent"] = ("Percent", 100 * len(accounts) / quota.requests_per_minute)
-    # The quota stands at every minute with a call, not just where the fetcher ran: a graph needs no gap filled.
-    metrics |= {name: ("Count", value) for name, value in _quota_metrics(quota).items()}
+        metrics["RequestQuotaPercent"] = _percent(len(accounts), quota.requests_per_minute)
+    if quota is not NO_QUOTA:
+        # The quota stands at every minute with a call, not just where the fetcher ran: a graph needs no gap filled.
+        metrics |= _quota_metrics(quota)
     line: dict[str, Any] = {
-        "_aws": _directive(
-            namespace, key.minute, BUCKET_DIMENSIONS, [(name, unit) for name, (unit, _) in metrics.items()]
-        ),
+        "_aws": _directive(namespace, key.minute, BUCKET_DIMENSIONS, metrics),
         "ModelId": key.bucket.model_id,
         "EndpointType": key.bucket.endpoint_type,
-        **{name: value for name, (_, value) in metrics.items()},
+        **metrics,
         "caller": key.caller,
         "operation": key.operation,
         "max_tokens_source": key.source,
-        "burndown_rate": first.burndown.rate,
-        "burndown_status": first.burndown.status,
         "requests": len(accounts),
-        "input_tokens": sum(account.input_tokens for account in accounts),
-        "cache_read_tokens": sum(account.cache_read_tokens for account in accounts),
-        "cache_write_tokens": sum(account.cache_write_tokens for account in accounts),
-        "output_tokens": sum(account.output_tokens for account in accounts),
-        "consumed_tokens": sum(consumed),
+        "input_tokens": sum([account.input_tokens for account in accounts]),
+        "output_tokens": sum(output),
+        "consumed_tokens": all_consumed,
     }
     if reserved:
-        line["reserved_tokens"] = sum(reserved)
-    if key.application_profile:
-        line["application_profile"] = key.application_profile
-    if key.request_metadata:
-        line["request_metadata"] = dict(key.request_metadata)
-    if key.blocked:
-        line["blocked"] = True
+        line["reserved_tokens"] = all_reserved
+    seldom = {
+        "cache_read_tokens": sum([account.cache_read_tokens for account in accounts]),
+        "cache_write_tokens": sum([account.cache_write_tokens for account in accounts]),
+        "burndown_status": None if burndown.status is RateStatus.LISTED else burndown.status,
+        "application_profile": key.application_profile,
+        "request_metadata": dict(key.request_metadata),
+        "blocked": key.blocked,
+    }
+    line |= {name: value for name, value in seldom.items() if value}  # what is 0 or as ever is left out: bytes cost
     return _encode(line)
+
+
+def _percent(part: float, whole: float) -> float:
+    """Return a percentage to six decimals: a minute's sum of a thousand such is still right to the third."""
+    return round(100 * part / whole, 6)
 
 
 def _quota_metrics(quota: BucketQuota) -> dict[str, float]:
@@ -104,20 +121,19 @@ def _quota_metrics(quota: BucketQuota) -> dict[str, float]:
 
 
 def of_failed_calls(
-    failed: Iterable[FailedCall], namespace: str, quotas: Mapping[Bucket, BucketQuota]
+    failed: Sequence[FailedCall], namespace: str, quotas: Mapping[Bucket, BucketQuota]
 ) -> Iterator[bytes]:
     """Yield one line for each kind of failed call, for queries in Logs Insights.
 
     It is a metric line only for the quota of the bucket: a quota of 0, where every call fails, shows nowhere else.
     """
-    for call, count in Counter(failed).items():
+    for call, count in _counted(failed):
         line: dict[str, Any] = {"event": "failed_calls", "minute": call.minute * 1000}
         if call.bucket is not None:
             line |= {"ModelId": call.bucket.model_id, "EndpointType": call.bucket.endpoint_type}
-            metrics = _quota_metrics(quotas.get(call.bucket, BucketQuota()))
+            metrics = _quota_metrics(quotas.get(call.bucket, NO_QUOTA))
             if metrics:
-                named = [(name, "Count") for name in metrics]
-                line |= {"_aws": _directive(namespace, call.minute, BUCKET_DIMENSIONS, named), **metrics}
+                line |= {"_aws": _directive(namespace, call.minute, BUCKET_DIMENSIONS, metrics), **metrics}
         yield _encode(
             {
                 **line,
@@ -129,16 +145,28 @@ def of_failed_calls(
         )
 
 
+def _counted(failed: Sequence[FailedCall]) -> Iterable[tuple[FailedCall, int]]:
+    """Count calls by kind; of more than `MAX_KINDS` kinds, all but the most frequent as the caller `other`."""
+    if not failed:
+        return ()
+    kinds = Counter(failed)
+    if len(kinds) <= MAX_KINDS:
+        return kinds.items()
+    counted = kinds.most_common()
+    others: Counter[FailedCall] = Counter()
+    for call, count in counted[MAX_KINDS:]:
+        others[msgspec.structs.replace(call, caller=OTHER, operation=OTHER, error_code=OTHER)] += count
+    return [*counted[:MAX_KINDS], *others.items()]
+
+
 def of_health(
     namespace: str,
     seconds: float,
     metrics: Mapping[str, float],
-    units: Mapping[str, str],
     properties: Mapping[str, Any],
 ) -> bytes:
     """Return the line of health metrics: no dimensions, and what else is worth knowing as properties."""
-    directive = _directive(namespace, seconds, (), [(name, units.get(name, "Count")) for name in metrics])
-    return _encode({"_aws": directive, **metrics, **properties})
+    return _encode({"_aws": _directive(namespace, seconds, (), metrics), **metrics, **properties})
 
 
 def of_quotas(
@@ -156,8 +184,7 @@ def of_quotas(
         metrics = _quota_metrics(quota)
         line: dict[str, Any] = {"ModelId": bucket.model_id, "EndpointType": bucket.endpoint_type, **metrics}
         if metrics:
-            named = [(name, "Count") for name in metrics]
-            line = {"_aws": _directive(namespace, seconds, BUCKET_DIMENSIONS, named), **line}
+            line = {"_aws": _directive(namespace, seconds, BUCKET_DIMENSIONS, metrics), **line}
         if quota.tokens_per_day is not None:
             line["tokens_per_day"] = quota.tokens_per_day
         note = _note(quota)

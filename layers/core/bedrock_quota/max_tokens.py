@@ -18,7 +18,7 @@ class Source(StrEnum):
     NONE = "none"
 
 
-class MaxTokens(msgspec.Struct, frozen=True):
+class MaxTokens(msgspec.Struct, frozen=True, gc=False):
     """The max_tokens of one call; `value` is None exactly when the source is `unknown`."""
 
     value: int | None
@@ -39,11 +39,7 @@ def in_body(body: RequestBody) -> int | None:
     (`maxTokens`), Pegasus (`maxOutputTokens`). Asking for `n` answers (Jamba) reserves `n` times the limit.
     """
     limit = _first_limit(body)
-    return limit if limit is None or body.choices is None else limit * _answers(body)
-
-
-def _answers(body: RequestBody) -> int:
-    return max(body.choices or 1, 1)
+    return limit if limit is None or body.choices is None else limit * max(body.choices, 1)
 
 
 def _first_limit(body: RequestBody) -> int | None:
@@ -85,17 +81,18 @@ def of(record: Record, model: Model | None, provider: Provider) -> MaxTokens:
         return NO_OUTPUT
     body = record.input.body
     limit = None if body is None else in_body(body)
-    if limit is None and model is None and _is_embedding(record):
+    if limit is not None:
+        if limit > MAX_COUNT:
+            raise RecordError("absurd_count", record.request_id)
+        return MaxTokens(limit, Source.EXPLICIT)
+    if model is None and _is_embedding(record):
         return NO_OUTPUT
     if body is None:
         return UNKNOWN
-    if limit is None:
-        found = MaxTokens(_default(record.operation, model, provider) * _answers(body), Source.DEFAULT)
-    else:
-        found = MaxTokens(limit, Source.EXPLICIT)
-    if (found.value or 0) > MAX_COUNT:
+    default = _default(record.operation, model, provider) * max(body.choices or 1, 1)
+    if default > MAX_COUNT:
         raise RecordError("absurd_count", record.request_id)
-    return found
+    return MaxTokens(default, Source.DEFAULT)
 
 
 _NAMES_WITHOUT_OUTPUT = ("embed", "rerank")

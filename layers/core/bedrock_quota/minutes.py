@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -35,39 +36,34 @@ class Minute(msgspec.Struct, frozen=True, gc=False):
         return self.accounts[0].listed
 
 
+MAX_KINDS = 1_000
+"""Kinds of calls of one delivery that get lines of their own: each costs as much as a few hundred calls of one kind."""
+
+OTHER = "other"
+"""The caller and operation of all kinds beyond that. Their tokens are where they belong, in bucket and minute."""
+
+
 def group(accounts: Iterable[Account]) -> list[Minute]:
-    """Group accounts by all that a metric line says of them, sorted, so that equal input gives equal lines."""
-    groups: dict[tuple[object, ...], list[Account]] = {}
+    """Group accounts by all that a metric line says of them, sorted, so that equal input gives equal lines.
+
+    The first `MAX_KINDS` kinds are told apart; what comes of others after that is the caller `other` of its bucket.
+    """
+    groups: dict[tuple[Any, ...], list[Account]] = {}
     for account in accounts:
         key = (
             account.minute,
             account.bucket,
             account.caller,
-            account.application_profile,
+            account.application_profile or "",
             account.operation,
             account.source,
             account.blocked,
             account.request_metadata,
         )
-        group = groups.get(key)
-        if group is None:
-            groups[key] = [account]
-        else:
-            group.append(account)
-    return sorted((Minute(_key_of(group[0]), tuple(group)) for group in groups.values()), key=_key)
-
-
-_key = operator.attrgetter("key")
-
-
-def _key_of(account: Account) -> MinuteKey:
-    return MinuteKey(
-        minute=account.minute,
-        bucket=account.bucket,
-        caller=account.caller,
-        application_profile=account.application_profile or "",
-        operation=account.operation,
-        source=account.source,
-        blocked=account.blocked,
-        request_metadata=account.request_metadata,
-    )
+        found = groups.get(key)
+        if found is None:
+            if len(groups) >= MAX_KINDS:
+                key = (account.minute, account.bucket, OTHER, "", OTHER, account.source, account.blocked, ())
+            found = groups.setdefault(key, [])
+        found.append(account)
+    return [Minute(MinuteKey(*key), tuple(found)) for key, found in sorted(groups.items(), key=operator.itemgetter(0))]

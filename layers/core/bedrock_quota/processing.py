@@ -89,7 +89,7 @@ def outcome(
         lines=(
             *lines.of_minutes(grouped, namespace, quotas or {}),
             *lines.of_failed_calls(entries.failed, namespace, quotas or {}),
-            lines.of_health(namespace, now.timestamp(), health, {"RecordLagSeconds": "Seconds"}, properties),
+            lines.of_health(namespace, now.timestamp(), health, properties),
         ),
         received=entries.received,
         processed=len(entries.opened),
@@ -108,7 +108,7 @@ class Entries(msgspec.Struct):
     opened: list[Account] = []
     failed: list[FailedCall] = []
     rejected: list[Rejected] = []
-    out_of_scope: Counter[str] = msgspec.field(default_factory=Counter)
+    out_of_scope: dict[str, int] = {}
     ignored: int = 0
     duplicates: int = 0
     """Of those ignored, the records that were processed before."""
@@ -124,7 +124,7 @@ class Entries(msgspec.Struct):
         elif isinstance(entry, FailedCall):
             self.failed.append(entry)
         else:
-            self.out_of_scope[entry.reason] += 1
+            self.out_of_scope[entry.reason] = self.out_of_scope.get(entry.reason, 0) + 1
 
     def reject(self, error: RecordError) -> None:
         """Count a record that cannot be used, with the reason."""
@@ -138,7 +138,7 @@ def _together(several: Sequence[Entries]) -> Entries:
         opened=[account for each in several for account in each.opened],
         failed=[call for each in several for call in each.failed],
         rejected=[rejected for each in several for rejected in each.rejected],
-        out_of_scope=sum((each.out_of_scope for each in several), Counter()),
+        out_of_scope=sum((Counter(each.out_of_scope) for each in several), Counter()),
         ignored=sum(each.ignored for each in several),
         duplicates=sum(each.duplicates for each in several),
         control=all(each.control for each in several),
@@ -213,20 +213,23 @@ def _health(entries: Entries, grouped: Sequence[Minute], now: datetime) -> dict[
     health: dict[str, float] = {
         "RecordsProcessed": len(opened),
         "RecordsRejected": len(entries.rejected),
-        "RecordsOutOfScope": entries.out_of_scope.total(),
+        "RecordsOutOfScope": sum(entries.out_of_scope.values()),
         "RequestsFailed": len(entries.failed),
         "MaxTokensUnknown": sum(len(minute.accounts) for minute in grouped if minute.key.source is Source.UNKNOWN),
         "UnlistedModels": sum(len(minute.accounts) for minute in grouped if not minute.listed),
     }
     if opened:
-        health["RecordLagSeconds"] = max(0.0, now.timestamp() - min(account.started for account in opened))
-    if tests := entries.out_of_scope[model_ids.ALARM_TEST_REASON]:
+        health["RecordLagSeconds"] = round(max(0.0, now.timestamp() - min([account.started for account in opened])), 1)
+    if tests := entries.out_of_scope.get(model_ids.ALARM_TEST_REASON):
         health["AlarmTests"] = tests
     return health
 
 
+_SOURCES = tuple(Source)
+
+
 def _properties(entries: Entries, grouped: Sequence[Minute]) -> dict[str, object]:
-    sources = dict.fromkeys(Source, 0)
+    sources = dict.fromkeys(_SOURCES, 0)
     for minute in grouped:
         sources[minute.key.source] += len(minute.accounts)
     properties: dict[str, object] = {
@@ -255,4 +258,4 @@ def _properties(entries: Entries, grouped: Sequence[Minute]) -> dict[str, object
 def duplicate(delivery: Delivery, namespace: str, now: datetime) -> bytes:
     """Return the health line of a delivery that was processed before: nothing of it counts again."""
     properties = {"event": "duplicate_delivery", "received": len(delivery.log_events)}
-    return lines.of_health(namespace, now.timestamp(), {"DuplicateDeliveries": 1}, {}, properties)
+    return lines.of_health(namespace, now.timestamp(), {"DuplicateDeliveries": 1}, properties)
