@@ -1,7 +1,8 @@
 """The alarms: that they watch metrics there are, tell somebody what to do, and stay quiet where nothing is wrong."""
 
+import operator
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 Tree = dict[str, Any]
 NAMESPACE = {"Ref": "MetricsNamespace"}
 TOPIC = {"Ref": "AlarmTopic"}
+COMPARISONS = {"GreaterThanThreshold": operator.gt, "GreaterThanOrEqualToThreshold": operator.ge}
 
 LAMBDA = "https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html"
 LOGS = "https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatch-Logs-Monitoring-CloudWatch-Metrics.html"
@@ -126,7 +128,8 @@ def test_nothing_rings_for_want_of_data(alarms: dict[str, Tree]) -> None:
 def test_alarms_ring_above_their_threshold(alarms: dict[str, Tree]) -> None:
     assert {alarm["ComparisonOperator"] for alarm in alarms.values()} == {"GreaterThanThreshold"}
     assert {name: alarm["Threshold"] for name, alarm in alarms.items() if alarm["Threshold"] != 0} == {
-        "CoverageAlarm": 20
+        "CoverageAlarm": 20,
+        "LateRecordsAlarm": 600,
     }
 
 
@@ -160,13 +163,123 @@ def value_of(alarm: Tree, **values: float | None) -> float | None:
     return float(eval(expression, {**known, **values}))  # noqa: S307 - an expression of our own template
 
 
-def rings(alarm: Tree, periods: list[dict[str, float | None]]) -> bool:
-    """Whether M of any N periods in a row are above the threshold."""
-    over = [(value_of(alarm, **values) or 0) > alarm["Threshold"] for values in periods]
-    n = alarm["EvaluationPeriods"]
-    return any(
-        sum(over[start : start + n]) >= alarm.get("DatapointsToAlarm", n) for start in range(max(1, len(over) - n + 1))
+FARTHER = range(4)
+"""Periods that CloudWatch looks back beyond `EvaluationPeriods`: "a higher number", of which it says no more."""
+
+
+def state(alarm: Tree, points: list[float | None]) -> str:
+    """The state that points of the evaluation range, the newest last and None where there is none, give an alarm.
+
+    "Configuring how CloudWatch alarms treat missing data" (CloudWatch User Guide, read 2026-11-24): where there are as
+    many points as evaluation periods, the newest of them count, however old, and how to treat missing ones is ignored;
+    else all there are count, and missing ones for the rest.
+    """
+    compare = COMPARISONS[alarm["ComparisonOperator"]]
+    n, treat = alarm["EvaluationPeriods"], alarm["TreatMissingData"]
+    over = [compare(point, float(alarm["Threshold"])) for point in points if point is not None][-n:]
+    if not over and treat == "missing":
+        return "INSUFFICIENT_DATA"
+    assert treat in {"breaching", "notBreaching"} or not any(over), "not needed here"
+    breaching = sum(over) + (n - len(over) if treat == "breaching" else 0)
+    return "ALARM" if breaching >= alarm.get("DatapointsToAlarm", n) else "OK"
+
+
+@pytest.mark.parametrize(
+    ("points", "of_three", "breaching", "not_breaching"),
+    [
+        ("0-X-X", 3, "OK", "OK"),
+        ("0----", 3, "OK", "OK"),
+        ("-----", 3, "ALARM", "OK"),
+        ("0XX-X", 3, "ALARM", "ALARM"),
+        ("----X", 3, "ALARM", "OK"),
+        ("X----", 3, "ALARM", "OK"),
+        ("0-X-X", 2, "ALARM", "ALARM"),
+        ("00X0X", 2, "ALARM", "ALARM"),
+        ("0-X--", 2, "ALARM", "OK"),
+        ("----0", 2, "ALARM", "OK"),
+        ("----X", 2, "ALARM", "OK"),
+    ],
+)
+def test_states_are_those_of_cloudwatchs_own_tables(
+    points: str, of_three: int, breaching: str, not_breaching: str
+) -> None:
+    alarm = {"EvaluationPeriods": 3, "DatapointsToAlarm": of_three, "Threshold": 0}
+    alarm |= {"ComparisonOperator": "GreaterThanThreshold"}
+    values = [{"0": 0.0, "X": 1.0, "-": None}[each] for each in points]
+
+    found = [state(alarm | {"TreatMissingData": treat}, values) for treat in ("breaching", "notBreaching")]
+
+    assert found == [breaching, not_breaching]
+
+
+def states(alarm: Tree, points: Sequence[float | None]) -> list[str]:
+    """The states an alarm takes one period after the other, with nothing before the first."""
+    n, found = alarm["EvaluationPeriods"], []
+    for farther in FARTHER:
+        padded = [None] * (n + farther) + list(points)
+        found.append([state(alarm, padded[end - n - farther : end]) for end in range(n + farther + 1, len(padded) + 1)])
+    assert all(each == found[0] for each in found), "depends on how far CloudWatch looks back"
+    return found[0]
+
+
+def rings(alarm: Tree, periods: Sequence[Mapping[str, float | None]]) -> bool:
+    """Whether an alarm on an expression rings, given the values of its metrics period by period."""
+    return "ALARM" in states(alarm, [value_of(alarm, **values) for values in periods])
+
+
+class TestQuotas:
+    """A call counts in the minute in which it began, and its record comes when it has ended."""
+
+    @staticmethod
+    def state_at(alarm: Tree, now: int, busy: set[int], took: int) -> set[str]:
+        """The state at a minute. Short calls use 1% of the quota every minute, longer ones 90% of the busy minutes."""
+        n = alarm["EvaluationPeriods"]
+        found = set()
+        for farther in FARTHER:
+            minutes = range(now - n - farther, now)  # those that are over
+            points = [1.0 + (90.0 if began in busy and began + took < now else 0.0) for began in minutes]
+            found.add(state(alarm | {"Threshold": 80}, list(points)))
+        return found
+
+    @pytest.mark.parametrize("logical_id", ["ReservedQuotaAlarm", "ConsumedQuotaAlarm", "RequestQuotaAlarm"])
+    @pytest.mark.parametrize(
+        ("took", "seen"), [(0, True), (5, True), (13, True), pytest.param(14, False, id="docs/limits.md")]
     )
+    def test_long_calls_are_seen(self, all_alarms: dict[str, Tree], logical_id: str, took: int, seen: bool) -> None:
+        found = [self.state_at(all_alarms[logical_id], now, {100, 101}, took) for now in range(90, 140)]
+
+        assert ({"ALARM"} in found) is seen
+
+    def test_a_quarter_of_an_hour_after_the_last_but_one_it_is_over(self, all_alarms: dict[str, Tree]) -> None:
+        alarm = all_alarms["ReservedQuotaAlarm"]
+        ringing = [now for now in range(90, 140) if self.state_at(alarm, now, {100, 101, 102}, 0) == {"ALARM"}]
+
+        assert ringing == list(range(102, 117))
+
+    def test_one_busy_minute_is_not_enough(self, all_alarms: dict[str, Tree]) -> None:
+        alarm = all_alarms["ReservedQuotaAlarm"]
+
+        assert all(self.state_at(alarm, now, {100, 120}, 2) == {"OK"} for now in range(90, 140))
+
+
+class TestLateRecords:
+    """Of each period, the least of the deliveries' ages."""
+
+    @pytest.mark.parametrize(
+        ("ages", "rung"),
+        [
+            pytest.param([5, 8, 600, 600, 600], False, id="ten minutes"),
+            pytest.param([5, 700, 700, 5, 700, 700], False, id="twenty minutes late"),
+            pytest.param([5, 700, 1_000, 1_300], True, id="half an hour late"),
+            pytest.param([None] * 6, False, id="idle"),
+            pytest.param([5, None, None, None, 900, None, None, None], False, id="one long call of an idle account"),
+        ],
+    )
+    def test_half_an_hour_of_them_rings(self, alarms: dict[str, Tree], ages: list[float | None], rung: bool) -> None:
+        assert ("ALARM" in states(alarms["LateRecordsAlarm"], ages)) is rung
+
+    def test_one_long_call_among_others_is_no_lag(self, alarms: dict[str, Tree]) -> None:
+        assert alarms["LateRecordsAlarm"]["Statistic"] == "Minimum"
 
 
 class TestSilence:

@@ -388,7 +388,7 @@ def test_one_alarm_watches_every_bucket_by_itself(
     assert (found.order, found.descending, found.limit) == ("SUM", True, metrics_insights.MAX_SERIES)
     assert (query["Period"], query["ReturnData"]) == (60, True)
     assert (alarm["Threshold"], alarm["ComparisonOperator"]) == ("80", "GreaterThanOrEqualToThreshold")
-    assert (alarm["DatapointsToAlarm"], alarm["EvaluationPeriods"]) == (2, 5)
+    assert (alarm["DatapointsToAlarm"], alarm["EvaluationPeriods"]) == (2, 15)  # as test_alarms.py argues
     assert alarm["TreatMissingData"] == "notBreaching"  # a bucket that nobody calls any more is no alarm
     # and says at night what to do and where to look, in what CloudWatch takes
     assert len(alarm["AlarmDescription"]) <= 1024
