@@ -4,6 +4,7 @@ The handler runs in a process of its own that may not map more than `LIMIT`, the
 """
 
 import base64
+import gzip
 import itertools
 import json
 import os
@@ -11,9 +12,12 @@ import random
 import subprocess
 import sys
 import tempfile
+import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +25,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bedrock_quota import delivery, registry
+from bedrock_quota import bodies, delivery, registry
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,6 +49,48 @@ STATE_OUT_OF_REACH = {
     "AWS_DEFAULT_REGION": "us-east-1",
 }
 """Has boto3 and Powertools Idempotency imported and a client made, though nobody answers."""
+
+
+LARGE_BODIES = "bucket"
+"""Bucket of the records whose bodies are in S3."""
+
+
+@contextmanager
+def bodies_in_s3(inflated: int) -> Iterator[dict[str, str]]:
+    """Serve a request body of this size, gzipped, at every key there is; yields the environment that leads there."""
+    text = b'{"max_tokens":1000,"prompt":"'
+    body = gzip.compress(text + b"x" * (inflated - len(text) - 2) + b'"}', mtime=0)
+
+    class S3(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_POST(self) -> None:  # the state table's; nobody is there
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(400)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+            """Stay quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), S3)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield STATE_OUT_OF_REACH | {
+            "LARGE_BODIES_BUCKET": LARGE_BODIES,
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
+        }
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -97,7 +143,7 @@ MESSAGES: Mapping[str, Callable[[int], str]] = {
     "small records, all different": lambda number: _json(_record(number)),
     "small records with an emoji each": lambda number: _json(_record(number, inferenceRegion=EMOJI)),
     "small records whose body is in S3": lambda number: _json(
-        _record(number, input={"inputTokenCount": 5, "inputBodyS3Path": f"s3://bucket/{number}"})
+        _record(number, input={"inputTokenCount": 5, "inputBodyS3Path": f"s3://{LARGE_BODIES}/{number}"})
     ),
     "small records, all refused": lambda number: _json(_record(number, input={"inputTokenCount": -1})),
     "failed calls, all different": lambda number: _json(_record(number, errorCode="ThrottlingException")),
@@ -192,6 +238,12 @@ def main() -> None:
     with_state = ENVIRONMENT | STATE_OUT_OF_REACH
     add("the first, with boto3 and no limit", 0, run([events[next(iter(events))]], with_state, UNLIMITED)[0])
     add("all of these, with boto3 and no limit", 0, run(events.values(), with_state, UNLIMITED)[-1])
+    for size in (bodies.MAX_BODY_BYTES, bodies.MAX_BODY_BYTES + 1, bodies.MAX_BODY_BYTES // 40):
+        with bodies_in_s3(size) as environment:
+            found = run([events["small records whose body is in S3"]], environment, UNLIMITED)[0]
+            add(f"bodies of {size:,} bytes read from S3, with boto3 and no limit", 0, found)
+            found = run(events.values(), ENVIRONMENT | environment, UNLIMITED)[-1]
+            add("  all of these, so", 0, found)
     Console(width=160).print(table)
 
 

@@ -4,10 +4,14 @@ import gzip
 import io
 import json
 import logging
+import threading
 import time
+import tracemalloc
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
 
 from bedrock_quota import bodies, clients
@@ -18,11 +22,27 @@ BUCKET = "large-bodies"
 PATH = f"s3://{BUCKET}/AWSLogs/111122223333/BedrockModelInvocationLogs/us-east-1/2026/11/23/12/data/one_input.json.gz"
 
 
+class Content(io.BytesIO):
+    """Bytes of an object that know how many of them were read."""
+
+    taken = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        part = super().read(size)
+        self.taken += len(part)
+        return part
+
+
 class Store:
     """An S3 that holds objects by key, or an error to raise, or seconds to take."""
 
+    exceptions = SimpleNamespace(ClientError=ClientError)
+
     def __init__(self) -> None:
         self.objects: dict[str, bytes | Exception | float] = {}
+        self.given: list[Content] = []
+        self.began = self.reading = self.most_at_once = 0
+        self._turn = threading.Lock()
 
     def put(self, path: str, content: bytes | Exception | float) -> str:
         self.objects[path.removeprefix(f"s3://{BUCKET}/")] = content
@@ -34,9 +54,19 @@ class Store:
         if isinstance(found, Exception):
             raise found
         if isinstance(found, float):
-            time.sleep(found)
+            self.wait(found)
             found = packed({})
-        return {"Body": StreamingBody(io.BytesIO(found), len(found))}  # type: ignore[no-untyped-call]
+        self.given.append(Content(found))
+        return {"Body": StreamingBody(self.given[-1], len(found))}  # type: ignore[no-untyped-call]
+
+    def wait(self, seconds: float) -> None:
+        with self._turn:
+            self.began += 1
+            self.reading += 1
+            self.most_at_once = max(self.most_at_once, self.reading)
+        time.sleep(seconds)
+        with self._turn:
+            self.reading -= 1
 
 
 @pytest.fixture
@@ -100,13 +130,14 @@ def test_bodies_that_cannot_be_read_are_counted_and_the_others_come(
     good = store.put(f"s3://{BUCKET}/good", packed({"max_tokens": 9}))
     paths = {good, store.put(f"s3://{BUCKET}/a", b"plain"), store.put(f"s3://{BUCKET}/b", b"text")}
     paths.add(store.put(f"s3://{BUCKET}/c", PermissionError("no")))
+    paths.add(store.put(f"s3://{BUCKET}/d", ClientError({"Error": {"Code": "NoSuchKey"}}, "GetObject")))
     # when
     with caplog.at_level(logging.WARNING):
         found = bodies.fetch(paths, BUCKET)
     # then
     assert found == {good: RequestBody(max_tokens=9)}
     (warning,) = caplog.records
-    assert warning.__dict__["reasons"] == {"not_gzip": 2, "PermissionError": 1}
+    assert warning.__dict__["reasons"] == {"not_gzip": 2, "PermissionError": 1, "NoSuchKey": 1}
 
 
 def test_slow_bodies_are_not_waited_for(
@@ -119,7 +150,70 @@ def test_slow_bodies_are_not_waited_for(
         assert bodies.fetch(slow, BUCKET) == {}
     assert time.monotonic() - began < 0.35
     assert caplog.records[0].__dict__["reasons"] == {"too_slow": 6}
-    time.sleep(0.5)  # the four that had begun end before the test does
+    # and the four that had begun end by themselves, and no other begins
+    time.sleep(0.5)
+    assert store.most_at_once == bodies.AT_A_TIME
+    assert store.began == bodies.AT_A_TIME
+
+
+def test_no_more_than_the_bound_are_read_for_one_delivery(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(bodies, "MAX_BODIES", 3)
+    paths = [store.put(f"s3://{BUCKET}/{number}", packed({"max_tokens": number})) for number in range(5)]
+
+    with caplog.at_level(logging.WARNING):
+        found = bodies.fetch(paths, BUCKET)
+
+    assert [body.max_tokens for body in found.values()] == [0, 1, 2]
+    assert caplog.records[0].__dict__["reasons"] == {"too_many": 2}
+
+
+def test_a_body_that_comes_too_slowly_is_given_up_and_let_go(store: Store) -> None:
+    path = store.put(PATH, packed({"max_tokens": 5}))
+
+    with pytest.raises(BodyError, match="too_slow"):
+        bodies.read(path, BUCKET, store, deadline=time.monotonic() - 1)  # type: ignore[arg-type]
+
+    assert store.given[0].closed
+
+
+def test_a_body_that_becomes_large_is_not_inflated_beyond_the_bound(store: Store) -> None:
+    # given 100 KB that become 100 MB, many times over in one chunk as it comes
+    bomb = gzip.compress(b"\x00" * 100_000_000, mtime=0)
+    tracemalloc.start()
+    try:
+        # when
+        with pytest.raises(BodyError, match="too_large"):
+            read(store, bomb)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # then there was one buffer of the largest size, and little beside it
+    assert peak < 1.5 * bodies.MAX_BODY_BYTES
+
+
+def test_what_comes_after_the_body_is_not_read(store: Store) -> None:
+    body = packed({"max_tokens": 5})
+
+    assert read(store, body + b"\x00" * 10_000_000).max_tokens == 5
+    assert store.given[0].taken < 1_000_000
+    assert store.given[0].closed
+
+
+def test_what_was_read_of_a_refused_body_is_let_go(store: Store) -> None:
+    # given forty bodies that are a little too large
+    refused = gzip.compress(b" " * (bodies.MAX_BODY_BYTES + 1), mtime=0)
+    paths = [store.put(f"s3://{BUCKET}/{number}", refused) for number in range(40)]
+    tracemalloc.start()
+    try:
+        # when
+        assert bodies.fetch(paths, BUCKET) == {}
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # then no more were held than are read at a time
+    assert peak < 1.5 * bodies.AT_A_TIME * bodies.MAX_BODY_BYTES
 
 
 def test_nothing_is_asked_where_no_body_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ MIB = 1024 * 1024
         (
             "request body in S3",
             f"{bodies.MAX_BODY_BYTES // MIB} MiB inflated, of odd JSON {delivery.MAX_MESSAGE_BYTES // MIB} MiB; "
-            f"{bodies.AT_A_TIME} at a time, {bodies.SECONDS:.0f} seconds a delivery",
+            f"{bodies.AT_A_TIME} at a time, {bodies.MAX_BODIES:,} and {bodies.SECONDS:.0f} seconds a delivery",
         ),
     ],
 )

@@ -5,8 +5,9 @@ import sys
 
 import pytest
 from records import failed
+from samcli.yamlhelper import yaml_parse
 
-from bedrock_quota import delivery
+from bedrock_quota import bodies, delivery
 from benchmarks import memory
 from benchmarks.memory import LIMIT, MESSAGES, filled
 
@@ -41,6 +42,23 @@ def test_worst_accepted_delivery_takes_less_than_128_mb(name: str) -> None:
     assert done.answer is not None
     assert done.answer["received"] > 0
     assert done.resident < LIMIT
+
+
+@pytest.mark.parametrize("size", [bodies.MAX_BODY_BYTES, bodies.MAX_BODY_BYTES + 1])
+def test_worst_delivery_whose_bodies_are_in_s3_fits_the_function_as_it_is_deployed(size: int) -> None:
+    # given as many records as a delivery can hold, each with a body of the largest size, or a little more, in S3
+    with memory.bodies_in_s3(size) as environment:
+        # when they are processed with all that the template switches on
+        (done,) = memory.run([filled(MESSAGES[IN_S3])], environment, memory.UNLIMITED)
+    # then it takes less than the function has
+    assert done.answer is not None
+    assert done.resident < deployed_memory()
+
+
+def deployed_memory() -> int:
+    """The processor's memory in bytes, as the template sets it."""
+    template = yaml_parse(memory.ROOT.joinpath("template.yaml").read_text(encoding="utf-8"))
+    return int(template["Resources"]["MetricProcessorFunction"]["Properties"]["MemorySize"]) * 1024 * 1024
 
 
 def test_one_more_byte_is_refused() -> None:

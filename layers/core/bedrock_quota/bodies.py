@@ -6,11 +6,13 @@ response bodies of up to 100 KB are in the log; larger ones go to `largeDataDeli
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import time
 import zlib
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -29,7 +31,10 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 """Inflated size up to which a body is read: a context of a million tokens is some 4 MB of text."""
 
 AT_A_TIME = 4
-"""Bodies read side by side: with `MAX_BODY_BYTES`, at most 32 MB are in memory."""
+"""Bodies read side by side: with `MAX_BODY_BYTES` some 40 MB are in memory at most, for a buffer grows in steps."""
+
+MAX_BODIES = 1_000
+"""Bodies read for one delivery: more than come in its time, and a bound on what waits."""
 
 SECONDS = 5.0
 """How long the bodies of one delivery may take together; those not there by then are unknown."""
@@ -52,22 +57,31 @@ def fetch(paths: Collection[str], bucket: str) -> Mapping[str, RequestBody]:
         return {}
     pool = ThreadPoolExecutor(max_workers=AT_A_TIME)
     deadline = time.monotonic() + SECONDS
-    reads = {path: pool.submit(read, path, bucket, client, deadline) for path in paths}
+    reads = {
+        path: pool.submit(_attempt, path, bucket, client, deadline) for path in itertools.islice(paths, MAX_BODIES)
+    }
     wait(reads.values(), timeout=SECONDS)
     pool.shutdown(wait=False, cancel_futures=True)
-    found = {}
-    missing: dict[str, int] = {}
-    for path, body in reads.items():
-        if not body.done() or body.cancelled():
-            missing["too_slow"] = missing.get("too_slow", 0) + 1
-        elif error := body.exception():
-            reason = error.reason if isinstance(error, BodyError) else type(error).__name__
-            missing[reason] = missing.get(reason, 0) + 1
-        else:
-            found[path] = body.result()
-    if missing:
-        _logger.warning("large request bodies could not be read", extra={"reasons": missing})
+    done = {path: body.result() for path, body in reads.items() if body.done() and not body.cancelled()}
+    found = {path: body for path, body in done.items() if not isinstance(body, str)}
+    missing = Counter(reason for reason in done.values() if isinstance(reason, str))
+    missing["too_slow"] += len(reads) - len(done)
+    missing["too_many"] += len(paths) - len(reads)
+    if +missing:
+        _logger.warning("large request bodies could not be read", extra={"reasons": dict(+missing)})
     return found
+
+
+def _attempt(path: str, bucket: str, client: S3Client, deadline: float) -> RequestBody | str:
+    """Return a body, or the reason why it could not be read: an error itself would keep all that was read of it."""
+    try:
+        return read(path, bucket, client, deadline)
+    except BodyError as error:
+        return error.reason
+    except client.exceptions.ClientError as error:
+        return str(error.response["Error"].get("Code"))
+    except Exception as error:  # noqa: BLE001 - whatever it is, metrics must flow; named in the log
+        return type(error).__name__
 
 
 def read(path: str, bucket: str, client: S3Client, deadline: float = math.inf) -> RequestBody:
@@ -79,21 +93,33 @@ def read(path: str, bucket: str, client: S3Client, deadline: float = math.inf) -
     named, _, key = path.removeprefix("s3://").partition("/")
     if named != bucket or not key or not path.startswith("s3://"):
         raise BodyError("another_bucket")
-    inflater = zlib.decompressobj(wbits=31)
     inflated = bytearray()
     with closing(client.get_object(Bucket=bucket, Key=key)["Body"]) as stream:
-        for chunk in stream.iter_chunks(_CHUNK_BYTES):
-            if time.monotonic() > deadline:
-                raise BodyError("too_slow")
-            try:
-                inflated += inflater.decompress(chunk, MAX_BODY_BYTES + 1 - len(inflated))
-            except zlib.error as error:
-                raise BodyError("not_gzip") from error
+        for piece in _inflate(stream.iter_chunks(_CHUNK_BYTES)):
+            inflated += piece
             if len(inflated) > MAX_BODY_BYTES:
                 raise BodyError("too_large")
-    if not inflater.eof:
-        raise BodyError("cut_short")
+            if time.monotonic() > deadline:
+                raise BodyError("too_slow")
     try:
-        return records.read_body(bytes(inflated))
+        return records.read_body(inflated)
     except RecordError as error:
         raise BodyError(error.reason) from None
+
+
+def _inflate(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Gunzip as it comes, in pieces of at most `_CHUNK_BYTES`: a chunk can hold a thousand times its size.
+
+    One piece at least is yielded for each chunk, be it empty; what comes after the end of the gzip is not read.
+    """
+    inflater = zlib.decompressobj(wbits=31)
+    try:
+        for chunk in chunks:
+            yield inflater.decompress(chunk, _CHUNK_BYTES)
+            while not inflater.eof and (piece := inflater.decompress(inflater.unconsumed_tail, _CHUNK_BYTES)):
+                yield piece
+            if inflater.eof:
+                return
+    except zlib.error as error:
+        raise BodyError("not_gzip") from error
+    raise BodyError("cut_short")

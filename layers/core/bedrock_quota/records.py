@@ -193,7 +193,7 @@ def _read_tolerantly(message: bytes | str) -> Record:
         raise RecordError(error.reason, request_id) from None
 
 
-def _parse(text: bytes | str) -> Any:
+def _parse(text: bytes | bytearray | str) -> Any:
     """Parse any JSON whole, which can take thirty times the memory of the text: no more than a log event has."""
     if len(text) > MAX_MESSAGE_BYTES:
         raise RecordError("too_large")
@@ -302,7 +302,7 @@ def _count(value: object) -> int | None:
     return value
 
 
-def read_body(text: bytes) -> RequestBody:
+def read_body(text: bytes | bytearray) -> RequestBody:
     """Read a request body by itself, as it lies in S3.
 
     Raises `RecordError` with the reason `not_json`, `not_an_object`, `too_deep` or, for an odd one, `too_large`.
