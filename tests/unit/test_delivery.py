@@ -158,11 +158,12 @@ def test_inflated_data_that_is_no_delivery(payload: bytes) -> None:
 
 
 def test_lone_surrogate_does_not_spoil_the_delivery() -> None:
-    payload = b'{"messageType": "DATA_MESSAGE", "logEvents": [{"message": "a \\ud800 b"}, {"message": "fine"}]}'
+    payload = b'{"messageType": "DATA_MESSAGE", "logEvents": [{"message": "a \\ud800 b"}, {"message": "fine \\ud83d\\ude00"}]}'
 
     decoded = delivery.decode(event_around(payload))
 
-    assert [event.message for event in decoded.log_events] == ["a \ufffd b", "fine"]
+    # a pair is a character, and stays one
+    assert [event.message for event in decoded.log_events] == ["a \ufffd b", "fine \U0001f600"]
 
 
 def test_error_never_holds_the_text() -> None:

@@ -1,5 +1,6 @@
 """Deliveries that come twice: processed once where the state table can tell, and all the same where it cannot."""
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,7 @@ from botocore.exceptions import EndpointConnectionError
 from moto import mock_aws
 from records import log_event
 
-from bedrock_quota import duplicates, seen_events
+from bedrock_quota import seen_events
 from bedrock_quota.delivery import Delivery
 from bedrock_quota.duplicates import ProcessedDeliveries, Ticket
 
@@ -75,6 +76,50 @@ def test_what_another_invocation_is_processing_is_refused_until_its_time_is_over
     assert processed(deliveries, delivery("b")).result is None
 
 
+def answered_late(deliveries: ProcessedDeliveries, *, put_twice: bool, retried: int) -> ProcessedDeliveries:
+    """The same table through a client that had to write so many times again, having written at first or not."""
+    client: Any = deliveries._connect()
+
+    def put_item(**given: Any) -> Any:
+        try:
+            if put_twice:
+                client.put_item(**given)
+            return client.put_item(**given)
+        except client.exceptions.ConditionalCheckFailedException as error:
+            error.response["ResponseMetadata"]["RetryAttempts"] = retried
+            raise
+
+    table: Any = SimpleNamespace(
+        put_item=put_item, update_item=client.update_item, meta=client.meta, exceptions=client.exceptions
+    )
+    return ProcessedDeliveries("state", lambda: table)
+
+
+def test_a_write_whose_answer_was_lost_is_known_for_our_own(deliveries: ProcessedDeliveries) -> None:
+    ours = answered_late(deliveries, put_twice=True, retried=1)
+
+    assert processed(ours, delivery("a")).result is None
+    assert processed(deliveries, delivery("a")).result == RESULT
+
+
+def test_another_containers_delivery_is_not_taken_for_our_own(deliveries: ProcessedDeliveries) -> None:
+    # given a delivery that another container is working on, and one that it has processed
+    another = SimpleNamespace(get_remaining_time_in_millis=lambda: 30_000)
+    deliveries.begin(delivery("a"), another)  # type: ignore[arg-type]
+    processed(deliveries, delivery("b"))
+    # when we have to ask twice
+    ours = answered_late(deliveries, put_twice=False, retried=1)
+    # then
+    with pytest.raises(IdempotencyAlreadyInProgressError):
+        ours.begin(delivery("a"), CONTEXT)
+    assert ours.begin(delivery("b"), CONTEXT).result == RESULT
+
+
+def test_a_delivery_in_progress_is_anothers_where_nothing_was_written_again(deliveries: ProcessedDeliveries) -> None:
+    with pytest.raises(IdempotencyAlreadyInProgressError):
+        answered_late(deliveries, put_twice=True, retried=0).begin(delivery("a"), CONTEXT)
+
+
 class Table:
     """A state table of which the named operations do not answer."""
 
@@ -124,8 +169,14 @@ def test_events_without_ids_are_told_apart_by_their_text(deliveries: ProcessedDe
     assert [processed(deliveries, of(text)).result for text in ("one", "two", "one")] == [None, None, RESULT]
 
 
-def test_a_delivery_is_remembered_for_as_long_as_a_failed_one_is_kept_and_a_day_more() -> None:
-    assert duplicates.REMEMBERED_SECONDS == 15 * 86_400
+def test_a_delivery_is_remembered_for_as_long_as_a_failed_one_is_kept_and_a_day_more(
+    deliveries: ProcessedDeliveries,
+) -> None:
+    processed(deliveries, delivery("a"))
+
+    client: Any = deliveries._connect()
+    (item,) = client.scan(TableName="state")["Items"]
+    assert int(item["expiration"]["N"]) == pytest.approx(time.time() + 15 * 86_400, abs=60)
     assert seen_events.REMEMBERED_EVENTS == 20_000
 
 

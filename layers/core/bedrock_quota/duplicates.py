@@ -48,7 +48,6 @@ class _Store(DynamoDBPersistenceLayer):
             if (
                 retried
                 and found is not None
-                and found.status == data_record.status
                 and found.in_progress_expiry_timestamp == data_record.in_progress_expiry_timestamp
             ):
                 return
