@@ -158,7 +158,8 @@ def test_inflated_data_that_is_no_delivery(payload: bytes) -> None:
 
 
 def test_lone_surrogate_does_not_spoil_the_delivery() -> None:
-    payload = b'{"messageType": "DATA_MESSAGE", "logEvents": [{"message": "a \\ud800 b"}, {"message": "fine \\ud83d\\ude00"}]}'
+    messages = b'{"message": "a \\ud800 b"}, {"message": "fine \\ud83d\\ude00"}'
+    payload = b'{"messageType": "DATA_MESSAGE", "logEvents": [' + messages + b"]}"
 
     decoded = delivery.decode(event_around(payload))
 

@@ -22,7 +22,8 @@ except ImportError:  # a platform without a wheel: the same answer, slower
     from base64 import b64decode  # type: ignore[assignment]
 
 MAX_INFLATED_BYTES = 16 * 1024 * 1024
-"""CloudWatch Logs sends at most 1 MB compressed; honest JSON of that size inflates to some 10 MB. More is a bomb."""
+"""CloudWatch Logs sends at most 1 MB compressed; prose of that size inflates to some 10 MB. What repeats itself more
+can be larger, and is refused as a bomb would be: memory is bounded. `quota-monitor failed replay` takes it in parts."""
 
 MAX_TEXT_BYTES = 10 * 1024 * 1024
 """Inflated size up to which messages are decoded to text all at once, the fast way. Only a delivery that compresses
