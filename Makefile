@@ -5,6 +5,7 @@ PYTHON ?= $(firstword $(foreach each,$(CANDIDATES),$(shell $(each) -c 'import sy
 UV_VERSION := 0.13.9
 SECONDS := 60
 CHECKOV_VERSION := 3.3.30
+PILLOW_VERSION := 13.0.0
 BIN := .venv/bin
 NO_SANDBOX := $(if $(filter 0,$(shell id -u)),--no-sandbox) # Chromium has none for root
 
@@ -67,8 +68,10 @@ soak: setup ## Send a million records of all fates through the deployed stack; 1
 screenshots: setup ## Take the README's picture of the dashboard after a demo; needs chromium
 	$(BIN)/quota-monitor demo
 	chromium --headless $(NO_SANDBOX) --disable-gpu --disable-quic --no-first-run --disable-background-networking \
-		--disable-component-update --disable-sync --hide-scrollbars --window-size=1600,2560 --virtual-time-budget=20000 \
+		--disable-component-update --disable-sync --hide-scrollbars --window-size=1400,3250 --virtual-time-budget=20000 \
 		--screenshot=docs/images/dashboard.png "$$($(BIN)/quota-monitor local dashboard)?model=anthropic.claude-sonnet-4-6&endpoint=cross-region"
+	$(BIN)/uv run --quiet --isolated --no-project --python $(BIN)/python --with pillow==$(PILLOW_VERSION) python -c \
+		'from PIL import Image; path = "docs/images/dashboard.png"; Image.open(path).convert("RGB").quantize(256, method=1, dither=0).save(path, optimize=True)'
 
 clean: ## Remove what was made here
 	rm -rf .venv .aws-sam .localaws .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz

@@ -218,20 +218,29 @@ OF_AWS = {
 
 
 def test_searches_look_for_metrics_that_are_published(body: Tree, published: set[tuple[str, tuple[str, ...]]]) -> None:
-    texts = [each for each in expressions(body) if "SEARCH" in each]
-    texts += [variable["search"] for variable in body["variables"]]
+    calls = [call for each in expressions(body) for call in math_evaluation.searches(metric_math.parse(each))]
+    texts = [call.expression for call in calls] + [variable["search"] for variable in body["variables"]]
     ours = 0
-    for text in texts:
-        # our namespace in quotes, for it may have characters that mean something in a search
-        found = re.search(r'\{"Bedrock/Quotas",(?P<dimensions>[\w,]+)\} MetricName="(?P<name>\w+)"', text)
-        if found:
+    for search in map(metric_search.parse, texts):
+        names = designated(search.condition, "MetricName")
+        assert names
+        if search.schema is not None and search.schema.namespace == NAMESPACE:
             ours += 1
-            assert (found["name"], tuple(found["dimensions"].split(","))) in published
+            assert {(name, search.schema.dimensions) for name in names} <= published
         else:
-            (name,) = re.findall(r'MetricName="(\w+)"', text)
-            assert "AWS/Bedrock" in text
-            assert name in OF_AWS
+            namespaces = {search.schema.namespace} if search.schema else designated(search.condition, "Namespace")
+            assert (namespaces, names <= OF_AWS) == ({"AWS/Bedrock"}, True)
     assert ours >= 8
+
+
+def designated(condition: metric_search.Condition, designator: str) -> set[str]:
+    """What a search wants exactly a property to be."""
+    match condition:
+        case metric_search.Term(text, True, named) if named == designator:
+            return {text}
+        case metric_search.All(parts) | metric_search.Any(parts):
+            return {text for part in parts for text in designated(part, designator)}
+    return set()
 
 
 def test_ids_are_unique_in_a_graph_and_expressions_follow_the_grammar_and_use_ids_there_are(body: Tree) -> None:

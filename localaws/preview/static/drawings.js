@@ -156,7 +156,7 @@ function lines(place, drawing, filled, range, card) {
     width: place.clientWidth, height: Math.max(60, place.clientHeight),
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
     scales: { x: { time: true, range }, left: scale(drawing.left), right: scale(drawing.right) },
-    axes: [{ ...axis, values: (_, splits) => splits.map(clock) }, { ...axis, scale: "left", size: 58, values: short }, { ...axis, scale: "right", side: 1, show: right, grid: { show: false }, values: short }],
+    axes: [{ ...axis, space: days(range[0], range[1]) ? 100 : 56, values: (_, splits) => splits.map(clock) }, { ...axis, scale: "left", size: 58, values: short }, { ...axis, scale: "right", side: 1, show: right, grid: { show: false }, values: short }],
     series: [{}, ...filled.map((each) => ({
       label: each.label, scale: each.axis, stroke: each.color, width: 1.6, spanGaps: false,
       fill: drawing.stacked ? `${each.color}55` : undefined,
@@ -168,10 +168,11 @@ function lines(place, drawing, filled, range, card) {
   place.chart = chart;
 }
 
+const days = (first, last) => last - first > 86_400;
+
 function clock(seconds, at, all) {
   const text = new Date(seconds * 1000).toISOString();
-  const days = all.length > 1 && all.at(-1) - all[0] > 86_400;
-  return days ? `${text.slice(5, 10)} ${text.slice(11, 16)}` : text.slice(11, 16);
+  return days(all[0], all.at(-1)) ? `${text.slice(5, 10)} ${text.slice(11, 16)}` : text.slice(11, 16);
 }
 
 function bounds({ min, max }, low, high, marks) {

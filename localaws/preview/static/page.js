@@ -45,7 +45,8 @@ async function describe() {
   for (const variable of found.variables) {
     state.values[variable.id] = variable.value;
     const select = element("select", { id: `variable-${variable.id}` });
-    for (const option of variable.options) {
+    const known = variable.options.some((option) => option.value === variable.value);
+    for (const option of known ? variable.options : [{ value: variable.value, label: variable.value }, ...variable.options]) {
       const made = element("option", { value: option.value, text: option.label });
       made.selected = option.value === variable.value;
       select.append(made);
