@@ -69,7 +69,7 @@ class Reader:
         ]
 
     def series(self, wanted: Iterable[MetricStat], time_range: TimeRange) -> dict[MetricStat, Series]:
-        """Return the series of these statistics."""
+        """Return the series of these statistics; one whose period is as long as the time range has one value of it."""
         stats = list(dict.fromkeys(wanted))
         found: dict[MetricStat, dict[int, float]] = {stat: {} for stat in stats}
         for start in range(0, len(stats), MAX_QUERIES):

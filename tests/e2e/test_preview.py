@@ -197,3 +197,38 @@ def test_a_picture_of_the_whole_page(watched: Watched, tmp_path: Path) -> None:
     watched.page.screenshot(path=picture, full_page=True)
     assert picture.stat().st_size > 50_000
     assert watched.page.locator(".problem").count() == 0
+
+
+@pytest.mark.usefixtures("dashboard")
+def test_a_dashboard_of_another_kind_is_drawn_without_errors(
+    browser: Browser, local: Instance, minute: datetime, resource: Callable[[str], str]
+) -> None:
+    # given a dashboard with what ours has not: marks of all kinds, bars, pies, alarms, a widget that nobody can draw
+    row = [DEFAULT_NAMESPACE, "ConsumedTokens", "ModelId", MODEL, "EndpointType", "cross-region", {"stat": "Sum"}]
+    marks = {
+        "horizontal": [[{"value": 1, "label": "band"}, {"value": 9}], {"value": 5, "fill": "above"}],
+        "vertical": [{"value": minute.isoformat(), "label": "release", "fill": "after"}],
+    }
+    query = f"SOURCE '{resource('MetricProcessorLogGroup')}' | stats sum(requests) as calls by ModelId"
+    alarm = local.session().client("cloudwatch").describe_alarms()["MetricAlarms"][0]["AlarmArn"]
+    properties = [
+        ("metric", {"metrics": [row], "annotations": marks, "legend": {"position": "hidden"}, "stacked": True}),
+        ("metric", {"metrics": [row], "view": "bar", "setPeriodToTimeRange": True}),
+        ("metric", {"metrics": [row], "view": "pie"}),
+        ("log", {"query": query, "view": "bar"}),
+        ("alarm", {"title": "alarms", "alarms": [alarm]}),
+        ("custom", {"endpoint": "arn"}),
+    ]
+    body = {"widgets": [{"type": kind, "properties": each, "y": 6 * y} for y, (kind, each) in enumerate(properties)]}
+    local.session().client("cloudwatch").put_dashboard(DashboardName="others", DashboardBody=json.dumps(body))
+    # when a browser shows it
+    found = Watched(browser.new_page(viewport={"width": 1280, "height": 1000}, color_scheme="dark"))
+    found.page.goto(f"{local.preview_url}/dashboards/others?hours=12")
+    found.page.wait_for_selector("body[data-drawn='hours=12']", timeout=60_000)
+    # then all but the last is drawn, and that is said
+    assert found.page.locator(".nothing").count() == 0
+    assert found.page.locator(".problem").all_text_contents() == [
+        "not supported by this preview: widgets of the type 'custom'"
+    ]
+    assert found.page.locator(".legend").count() == 1  # the pie's
+    assert found.errors == []

@@ -104,7 +104,7 @@ function gauge(place, drawing, filled) {
 }
 
 const slices = ({ columns, rows: found }) => found.map((row, at) => ({
-  label: row.slice(0, -1).join(" ") || columns[0],
+  label: row.length > 1 ? row.slice(0, -1).map((cell) => cell ?? "–").join(" ") : columns[0],
   value: Number(row.at(-1)) || 0,
   color: PALETTE[at % PALETTE.length],
 }));
