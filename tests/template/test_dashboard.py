@@ -203,6 +203,8 @@ def test_graphs_name_metrics_that_are_published_with_exactly_those_dimensions(
         plain = [each for each in row if isinstance(each, str)]
         if plain and plain[0] == NAMESPACE:
             named.add((plain[1], tuple(plain[2::2])))
+        elif plain:
+            assert (plain[:2], plain[2::2]) == (["AWS/Lambda", "Errors"], ["FunctionName"])
 
     assert ("ReservedTokens", ("ModelId", "EndpointType")) in named
     assert ("TokenQuota", ("ModelId", "EndpointType")) in named
