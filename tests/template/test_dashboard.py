@@ -277,7 +277,7 @@ def test_the_quota_and_the_alarms_threshold_are_drawn_beside_every_percentage(bo
     for graph in percentages:
         assert [mark["value"] for mark in graph["annotations"]["horizontal"]] == [100]
         alarms = [options(row) for row in graph["metrics"] if options(row)["id"] == "alarm"]
-        assert [(each["expression"], each["label"]) for each in alarms] == [("TIME_SERIES(80)", "alarm")]
+        assert [(each["expression"], each["label"]) for each in alarms] == [("TIME_SERIES(80)", "alarm 80")]
 
 
 def test_quotas_are_drawn_as_they_are_and_not_added_up(body: Tree) -> None:

@@ -6,7 +6,9 @@ export function draw(card, drawing, range) {
   card.append(place);
   if (drawing.kind === "rows") return { pie: () => pie(place, card, slices(drawing)), bar: () => rowBars(place, drawing), table: () => rows(place, drawing) }[drawing.view]();
   if (drawing.kind === "alarms") return alarms(place, drawing);
-  drawing.series.forEach((each, index) => (each.color ||= PALETTE[index % PALETTE.length]));
+  const taken = new Set([...drawing.series, ...drawing.annotations.flat()].map((each) => each.color));
+  const free = PALETTE.filter((color) => !taken.has(color));
+  drawing.series.filter((each) => !each.color).forEach((each, index) => (each.color = free[index % free.length]));
   const filled = drawing.series.filter((each) => each.values.length);
   if (!filled.length) return place.append(element("div", { class: "nothing", text: "no data" }));
   const views = { timeSeries: lines, table: summary, gauge, singleValue: values, bar: bars, pie: pieOfSeries };
