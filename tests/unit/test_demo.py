@@ -1,6 +1,7 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import boto3
 import pytest
@@ -8,8 +9,10 @@ from moto import mock_aws
 
 from bedrock_quota.buckets import Bucket, EndpointType
 from bedrock_quota.settings import DEFAULT_NAMESPACE
+from localaws.account import Account
 from localaws.errors import LocalAwsError
-from quota_monitor import demo, usage
+from localaws.instance import Instance
+from quota_monitor import demo, local, usage
 from quota_monitor.usage import Window
 
 END = datetime.now(UTC).replace(second=0, microsecond=0)
@@ -240,3 +243,12 @@ def test_gives_up_when_no_more_arrive(session, monkeypatch):
 def test_more_than_were_sent_is_a_failure_too(session):
     with pytest.raises(LocalAwsError, match="2 too many"):
         wait(session, [9], 7)
+
+
+def test_the_dashboard_opens_at_a_bucket(capsys: pytest.CaptureFixture[str]) -> None:
+    account = Account("http://127.0.0.1:1", "http://127.0.0.1:3", "us-east-1")
+    running = Instance(Path(), account, "stack", {"DashboardName": "d"}, preview_url="http://127.0.0.1:2")
+
+    local.show(running, {"model": "a.b-v1:0", "endpoint": "regional"})
+
+    assert "  http://127.0.0.1:2/dashboards/d?model=a.b-v1:0&endpoint=regional\n" in capsys.readouterr().out
