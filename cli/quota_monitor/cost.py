@@ -48,6 +48,9 @@ WRITES_A_DELIVERY = 2
 """Of duplicate detection: one when a delivery begins, one when it is done."""
 
 GIGABYTE = 1e9
+HOURS_A_MONTH = 730
+HOURS_SHOWN = 3
+"""Of the dashboard, where nobody chooses another time range."""
 
 
 class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,6 +60,7 @@ class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alarm_metric_month: float
     dashboard_month: float
     log_gigabyte: float
+    log_scanned_gigabyte: float
     lambda_million_requests: float
     lambda_gigabyte_second: float
     table_million_writes: float
@@ -109,7 +113,8 @@ def cost(buckets: int, calls: int, calls_a_delivery: int, duplicate_detection: b
     """
     use = Use(buckets, calls, calls_a_delivery, duplicate_detection)
     price = prices()
-    items = list(bill(use, price, alarms(), line_bytes(calls_a_delivery)))
+    written = line_bytes(calls_a_delivery)
+    items = list(bill(use, price, alarms(), written))
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("a month")
     table.add_column("how it comes about", overflow="fold")
@@ -118,6 +123,10 @@ def cost(buckets: int, calls: int, calls_a_delivery: int, duplicate_detection: b
         table.add_row(item.what, item.how, f"{item.dollars:,.2f}")
     table.add_row("[bold]all together[/]", "", f"[bold]{sum(item.dollars for item in items):,.2f}[/]")
     Console(highlight=False).print(table)
+    click.echo(
+        f"A thousand looks at the dashboard, {queries()} queries over {HOURS_SHOWN} hours of metric lines each: "
+        f"${1_000 * look(use, price, written, queries()):,.2f}."
+    )
     click.echo(
         "Not counted: Bedrock's own invocation log, if it is switched on for this: "
         f"${price.log_gigabyte:.2f} a GB of prompts and answers."
@@ -143,6 +152,12 @@ def alarms() -> Alarms:
         else:
             fixed += sum("MetricStat" in query or "SELECT" in str(query.get("Expression")) for query in queries)
     return Alarms(fixed, a_bucket)
+
+
+def queries() -> int:
+    """Count the queries of Logs Insights on the template's dashboard."""
+    body = _resources()["QuotaDashboard"]["Properties"]["DashboardBody"]["Fn::ToJsonString"]
+    return sum(widget["type"] == "log" for widget in body["widgets"])
 
 
 def memory_gigabytes() -> float:
@@ -198,6 +213,12 @@ def bill(use: Use, price: Prices, watched: Alarms, written: LineBytes) -> Iterat
             f"{WRITES_A_DELIVERY} writes a delivery",
             deliveries * WRITES_A_DELIVERY / 1e6 * price.table_million_writes,
         )
+
+
+def look(use: Use, price: Prices, written: LineBytes, asked: int) -> float:
+    """Return what it costs to open the dashboard once, in dollars: each of its `asked` queries reads all lines."""
+    month = use.calls / use.calls_a_delivery * written.written
+    return asked * month * HOURS_SHOWN / HOURS_A_MONTH / GIGABYTE * price.log_scanned_gigabyte
 
 
 class LineBytes(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ PRICES = Prices(
     alarm_metric_month=0.25,
     dashboard_month=4,
     log_gigabyte=2,
+    log_scanned_gigabyte=0.04,
     lambda_million_requests=10,
     lambda_gigabyte_second=0.001,
     table_million_writes=100,
@@ -48,6 +49,20 @@ def test_a_month_is_what_its_parts_are(monkeypatch: pytest.MonkeyPatch) -> None:
         "Lambda": 2 + 40_000 * 0.5 * 0.001,
         "state table": 40,
     }
+
+
+def test_a_look_at_the_dashboard_scans_its_hours_once_a_query() -> None:
+    # 73,000 calls in 7,300 deliveries of 1,000 bytes are 10,000 bytes an hour: 3 hours, 5 times, at $0.04 a GB
+    use = Use(buckets=1, calls=73_000, calls_a_delivery=10)
+
+    assert cost.look(use, PRICES, LineBytes(written=1_000, lines=2), 5) == pytest.approx(5 * 30_000 / 1e9 * 0.04)
+
+
+def test_queries_and_hours_counted_are_the_dashboards() -> None:
+    text = cost.TEMPLATE.read_text(encoding="utf-8")
+
+    assert cost.queries() == text.count("            - type: log\n") > 5
+    assert f"          start: -PT{cost.HOURS_SHOWN}H\n" in text
 
 
 def test_without_duplicate_detection_there_is_no_state_table_to_pay() -> None:
