@@ -1,21 +1,26 @@
-"""A failed delivery: what Lambda kept in the stack's bucket after the processor failed at it three times.
+"""A failed delivery: what Lambda kept in the stack's bucket after the processor failed at it again and again.
 
-Each object is the record of an asynchronous invocation, with the event in `requestPayload`
-(https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html, read 2026-11-23). Keys begin with
-the function's name and the time, so that their order is that of the failures.
+An object is the record of an asynchronous invocation, with the event in `requestPayload`
+(https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html, read 2026-11-23), or that of a batch
+of a stream, mostly of one delivery, with the event as a text in `payload`
+(https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html, read 2026-11-24).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from botocore.config import Config
 
+from bedrock_quota import envelope
+from bedrock_quota.errors import DeliveryError
+
 if TYPE_CHECKING:
     import boto3
+    from mypy_boto3_lambda import LambdaClient
 
 
 class FailedDelivery(msgspec.Struct, frozen=True):
@@ -34,7 +39,7 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Replayed(msgspec.Struct, frozen=True):
-    """What became of one delivery: `problem` is None where all of it was processed, and its object deleted."""
+    """What became of one object: `problem` is None where all of it was processed, and the object deleted."""
 
     key: str
     problem: str | None = None
@@ -64,7 +69,7 @@ def kept(session: boto3.Session, bucket: str) -> list[FailedDelivery]:
             for page in pages
             for each in page.get("Contents", [])
         ),
-        key=lambda each: each.key,
+        key=lambda each: (each.kept_at, each.key),
     )
 
 
@@ -73,9 +78,10 @@ def replay(
 ) -> Iterator[Replayed]:
     """Have the processor process these deliveries, one after the other; delete each object when all of it is done.
 
-    What fails again stays, and so does a delivery of which records were refused, say for their age, unless they are to
-    be discarded. It can be interrupted and run again: a delivery that was processed but not deleted is known as a
-    duplicate for as long as the bucket keeps it, where duplicates are detected. Raises what botocore raises.
+    Of a batch, only what is not done stays. What fails again stays, and so does a delivery of which records were
+    refused, say for their age, unless they are to be discarded. It can be interrupted and run again: a delivery that
+    was processed but not deleted is known as a duplicate for as long as the bucket keeps it, where duplicates are
+    detected. Raises what botocore raises.
     """
     s3 = session.client("s3")
     # As patient as the function may take, and never twice: the second would be a duplicate.
@@ -83,21 +89,63 @@ def replay(
     for each in deliveries:
         body = s3.get_object(Bucket=where.bucket, Key=each.key)["Body"].read()
         try:
-            event = msgspec.json.decode(body, type=_Invocation).request_payload
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            held = _held(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, DeliveryError):
             yield Replayed(each.key, "is not the record of an invocation")
             continue
-        answer = functions.invoke(FunctionName=where.function, Payload=bytes(event))
-        if answer.get("FunctionError"):
-            yield Replayed(each.key, _reason(answer["Payload"].read()))
+        problems = [_problem(functions, where.function, event, discard=discard) for event in held.events]
+        left = [number for number, problem in enumerate(problems) if problem is not None]
+        if not left:
+            s3.delete_object(Bucket=where.bucket, Key=each.key)
+            yield Replayed(each.key)
             continue
-        refused = _refused(answer["Payload"].read())
-        if refused is None or (refused and not discard):
-            said = "nothing that can be read" if refused is None else f"that {refused} of its records were refused"
-            yield Replayed(each.key, f"was processed, and the processor answered {said}; it stays")
-            continue
-        s3.delete_object(Bucket=where.bucket, Key=each.key)
-        yield Replayed(each.key)
+        if len(left) < len(problems):  # what was processed must not be, again
+            s3.put_object(Bucket=where.bucket, Key=each.key, Body=held.without_all_but(left))
+        which = f"{len(left)} of its {len(problems)} deliveries stay, the first: " if len(problems) > 1 else ""
+        yield Replayed(each.key, f"{which}{problems[left[0]]}")
+
+
+def _problem(client: LambdaClient, function: str, event: bytes, *, discard: bool) -> str | None:
+    """Have one delivery processed; return why it was not, or not all of it."""
+    answer = client.invoke(FunctionName=function, Payload=event)
+    if answer.get("FunctionError"):
+        return _reason(answer["Payload"].read())
+    refused = _refused(answer["Payload"].read())
+    if refused is None:
+        return "was processed, and the processor answered nothing that can be read; it stays"
+    if refused and not discard:
+        return f"was processed, and the processor answered that {refused} of its records were refused; it stays"
+    return None
+
+
+class _Held(msgspec.Struct, frozen=True):
+    """What an object holds: deliveries, as events of CloudWatch Logs, and the batch they came in, if they did."""
+
+    events: list[bytes]
+    record: dict[str, Any] = {}
+    batch: dict[str, Any] = {}
+
+    def without_all_but(self, left: list[int]) -> bytes:
+        """Return the object with these deliveries of its batch alone."""
+        batch = {**self.batch, "Records": [self.batch["Records"][number] for number in left]}
+        return msgspec.json.encode({**self.record, "payload": msgspec.json.encode(batch).decode()})
+
+
+class _Batch(msgspec.Struct, frozen=True):
+    payload: str | dict[str, Any]
+
+
+def _held(body: bytes) -> _Held:
+    """Take an object apart. Raises what msgspec raises, or `DeliveryError`, if it is none of the two."""
+    try:
+        return _Held([bytes(msgspec.json.decode(body, type=_Invocation).request_payload)])
+    except msgspec.ValidationError:
+        payload = msgspec.json.decode(body, type=_Batch).payload
+    batch = msgspec.json.decode(payload, type=dict[str, Any]) if isinstance(payload, str) else payload
+    if not batch.get("Records"):
+        raise DeliveryError("the payload is not a batch, or an empty one")
+    events = [msgspec.json.encode(each.event) for each in envelope.parcels(batch)]
+    return _Held(events, msgspec.json.decode(body), batch)
 
 
 class _Result(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from typing import Any
 
 import invariants
 import msgspec
+import shard
 from records import (
     EMBEDDING,
     NOVA,
@@ -34,7 +35,7 @@ from bedrock_quota.accounts import Accounts
 from bedrock_quota.buckets import EndpointType
 from bedrock_quota.model_ids import ApplicationProfile, OutOfScope, Reference
 from bedrock_quota.registry import Model, Registry, read_sources
-from quota_monitor import failed_deliveries
+from quota_monitor import events, failed_deliveries
 from quota_monitor.failed_deliveries import FailedDelivery, Place
 
 
@@ -240,7 +241,8 @@ def failed_delivery_seeds() -> tuple[bytes, ...]:
         "requestPayload": event_of([converse()]),
         "responsePayload": {"errorType": "DeliveryError"},
     }
-    return json_lines([kept]), json_lines([{"errorType": "DeliveryError", "errorMessage": "not gzip"}])
+    of_a_stream = shard.kept(events.batch([event_of([converse()])])["Records"]).encode()
+    return json_lines([kept]), of_a_stream, json_lines([{"errorType": "DeliveryError", "errorMessage": "not gzip"}])
 
 
 def _texts(texts: Iterable[str]) -> tuple[bytes, ...]:

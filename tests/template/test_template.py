@@ -1,6 +1,5 @@
 """The stack as CloudFormation gets it: template.yaml after SAM's own transform."""
 
-import copy
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ingestion import template_of
 from samcli.yamlhelper import yaml_parse
 from samtranslator.translator.transform import transform
 
@@ -30,9 +30,19 @@ def source() -> Tree:
 
 
 @pytest.fixture(scope="module")
-def stack(source: Tree) -> Iterator[Tree]:
+def stack() -> Iterator[Tree]:
     """Every resource and output as transformed, with references written as text: `${Name}` and `${Name.Attribute}`."""
-    given = copy.deepcopy(source)
+    yield from transformed("direct")
+
+
+@pytest.fixture(scope="module")
+def streaming() -> Iterator[Tree]:
+    """The same of a stack whose logs come through a stream."""
+    yield from transformed("kinesis")
+
+
+def transformed(way: str) -> Iterator[Tree]:
+    given = template_of(TEMPLATE.read_text(encoding="utf-8"), way)
     given["Transform"].remove("AWS::LanguageExtensions")  # leaves Fn::ToJsonString, which is read below
     for resource in given["Resources"].values():
         for key in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys():
@@ -386,6 +396,81 @@ def test_subscription_waits_for_the_permission(stack: Tree) -> None:
         "FilterPattern": "",
         "DestinationArn": "${MetricProcessorFunction.Arn}",
     }
+
+
+STREAM = "${InvocationLogStream.Arn}"
+
+
+def test_a_stream_is_all_that_the_other_way_adds(stack: Tree, streaming: Tree) -> None:
+    assert streaming["Resources"].keys() - stack["Resources"].keys() == {
+        "InvocationLogStream",
+        "InvocationLogStreamRole",
+        "InvocationLogStreamMapping",
+        "StreamLagAlarm",
+    }
+    assert streaming["Outputs"].keys() - stack["Outputs"].keys() == {"InvocationLogStreamArn"}
+    changed = {name for name, each in stack["Resources"].items() if each != streaming["Resources"][name]}
+    assert changed == {"InvocationLogSubscription", "MetricProcessorRole", "DeliveriesGivenUpAlarm"}
+    assert "kinesis" not in json.dumps(stack["Resources"])
+
+
+def test_the_same_filter_fills_the_stream_and_waits_for_what_reads_it(stack: Tree, streaming: Tree) -> None:
+    subscription = streaming["Resources"]["InvocationLogSubscription"]
+
+    assert subscription["Metadata"]["After"] == "${InvocationLogStreamMapping}"
+    assert subscription["Properties"] == properties(stack, "InvocationLogSubscription") | {
+        "DestinationArn": STREAM,
+        "RoleArn": "${InvocationLogStreamRole.Arn}",
+        "Distribution": "Random",
+    }
+
+
+def test_the_stream_is_encrypted_and_grows_by_itself(streaming: Tree) -> None:
+    assert properties(streaming, "InvocationLogStream") == {
+        "StreamModeDetails": {"StreamMode": "ON_DEMAND"},
+        "RetentionPeriodHours": 24,
+        "StreamEncryption": {"EncryptionType": "KMS", "KeyId": "alias/aws/kinesis"},
+    }
+
+
+def test_only_cloudwatch_logs_of_this_account_puts_into_the_stream(streaming: Tree) -> None:
+    role = properties(streaming, "InvocationLogStreamRole")
+    (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
+
+    assert statement["Principal"] == {"Service": "logs.amazonaws.com"}
+    assert statement["Condition"] == {"ArnLike": {"aws:SourceArn": f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:*"}}
+    assert granted(role) == {"": ({"kinesis:PutRecord"}, [STREAM])}
+
+
+def test_the_processor_may_read_the_stream_only_where_there_is_one(stack: Tree, streaming: Tree) -> None:
+    direct, through = (granted(properties(each, "MetricProcessorRole")) for each in (stack, streaming))
+
+    assert through == direct | {
+        "ReadStream": (
+            {
+                "kinesis:DescribeStream",
+                "kinesis:DescribeStreamSummary",
+                "kinesis:GetRecords",
+                "kinesis:GetShardIterator",
+                "kinesis:ListShards",
+            },
+            [STREAM],
+        )
+    }
+
+
+def test_what_fails_is_alone_in_the_end_and_kept_in_the_same_bucket(streaming: Tree) -> None:
+    mapping = properties(streaming, "InvocationLogStreamMapping")
+
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["BisectBatchOnFunctionError"] is True
+    assert mapping["DestinationConfig"] == {"OnFailure": {"Destination": "${FailedDeliveriesBucket.Arn}"}}
+    assert (
+        mapping["MaximumRecordAgeInSeconds"]
+        < properties(streaming, "InvocationLogStream")["RetentionPeriodHours"] * 3600
+    )
+    assert mapping["StartingPosition"] == "TRIM_HORIZON"
+    assert mapping["MetricsConfig"] == {"Metrics": ["EventCount"]}  # DeliveriesGivenUpAlarm watches one of these
 
 
 def test_only_that_log_group_of_this_account_may_invoke_the_processor(stack: Tree) -> None:

@@ -86,10 +86,16 @@ def written(registry: Registry, process: Process, read_line: ReadLine) -> list[L
     twice = processing.process(
         Delivery("DATA_MESSAGE", events), resolved, quotas=None, namespace="Mine", now=NOW, seen={"seen"}
     )
+    together = processing.outcome(
+        [processing.read(Delivery("DATA_MESSAGE", events), resolved, NOW) for _ in range(2)],
+        quotas=None,
+        namespace="Mine",
+        now=NOW,
+    )
     again = processing.duplicate(Delivery("DATA_MESSAGE"), "Mine", NOW)
     changes = [Change(BUCKET, unit, 1, 2) for unit in Unit]
     of_quotas = lines.of_quotas("Mine", MINUTE, {BUCKET: QUOTA, Bucket("a.zero", BUCKET.endpoint_type): ZERO}, changes)
-    return [read_line(line) for line in (*outcome.lines, *twice.lines, again, *of_quotas)]
+    return [read_line(line) for line in (*outcome.lines, *twice.lines, *together.lines, again, *of_quotas)]
 
 
 def metrics(written: Iterable[Line], dimensions: list[str]) -> Iterator[tuple[str, str]]:
