@@ -22,7 +22,9 @@ from quota_monitor.signs import (
     InvocationLogging,
     Kept,
     Permission,
+    Reader,
     Signs,
+    Stream,
     Traffic,
     Unread,
 )
@@ -79,6 +81,7 @@ def examine(session: boto3.Session, stack_name: str, now: datetime) -> Signs:
         log_group=_attempt(lambda: log_groups.find(logs, group)),
         filters=_attempt(lambda: _or_none(lambda: _filters(logs, functions, group))),
         permissions=named("MetricProcessorFunction", lambda name: _permissions(functions, name)),
+        stream=_attempt(lambda: _stream(session, stack)),
         processor=named("MetricProcessorFunction", lambda name: _function(functions, name)),
         on_failure=named("MetricProcessorFunction", lambda name: _or_none(lambda: _on_failure(functions, name))),
         own_log_groups=_attempt(lambda: {name: log_groups.find(logs, name) is not None for name in own}),
@@ -141,8 +144,34 @@ def _filters(logs: CloudWatchLogsClient, functions: LambdaClient, group: str) ->
     )
 
 
+def _stream(session: boto3.Session, stack: Stack) -> Stream | None:
+    arn = stack.outputs.get("InvocationLogStreamArn")
+    if arn is None:
+        return None
+    kinesis, functions, iam = session.client("kinesis"), session.client("lambda"), session.client("iam")
+    found = _or_none(lambda: kinesis.describe_stream_summary(StreamARN=arn)["StreamDescriptionSummary"])
+    role = stack.resources.get("InvocationLogStreamRole", "")
+    policy = _or_none(lambda: iam.get_role_policy(RoleName=role, PolicyName="put-invocation-logs"))
+    reader = _or_none(lambda: functions.get_event_source_mapping(UUID=stack.resources["InvocationLogStreamMapping"]))
+    return Stream(
+        arn=arn,
+        status=found["StreamStatus"] if found else None,
+        role=f"arn:{stack.partition}:iam::{stack.account}:role/{role}" if policy else None,
+        reader=Reader(
+            reader["UUID"],
+            reader["State"],
+            reader.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination"),
+        )
+        if reader
+        else None,
+    )
+
+
 def _namespace(client: LambdaClient, destination: str) -> str | None:
-    """Return where a subscribed function publishes, if it is such a monitor as this."""
+    """Return where a subscribed function publishes, or one that reads a subscribed stream, if it is such a monitor."""
+    if ":stream/" in destination:
+        readers = client.list_event_source_mappings(EventSourceArn=destination)["EventSourceMappings"]
+        destination = next((each["FunctionArn"] for each in readers), "")
     if ":function:" not in destination:
         return None
     found = _attempt(lambda: _or_none(lambda: _function(client, destination)))

@@ -21,6 +21,7 @@ from quota_monitor.signs import (
     Kept,
     Permission,
     Signs,
+    Stream,
     Traffic,
     Unread,
 )
@@ -166,23 +167,30 @@ def _log_group(where: str, _now: datetime, stack: Stack, found: LogGroup | None)
         yield Finding(Status.OK, where, f"{name} is there")
 
 
-@_of("subscription", "stack", "filters", "processor")
+@_of("subscription", "stack", "filters", "processor", "stream")
 def _subscription(
-    where: str, _now: datetime, stack: Stack, found: tuple[Filter, ...] | None, processor: Function | None
+    where: str,
+    _now: datetime,
+    stack: Stack,
+    found: tuple[Filter, ...] | None,
+    processor: Function | None,
+    stream: Stream | None,
 ) -> Findings:
     if found is None or processor is None:
         return  # the group or the function itself is gone, and a finding of its own
     group = stack.outputs.get("InvocationLogGroupName", "")
-    ours = next((each for each in found if each.destination == processor.arn), None)
+    destination = stream.arn if stream else processor.arn
+    to = f"the stream of {processor.name}" if stream else processor.name
+    ours = next((each for each in found if each.destination == destination), None)
     again = (
         f"put it back: aws logs put-subscription-filter --log-group-name {group} "
-        f"--filter-name {stack.name}-metric-processor --filter-pattern '' --destination-arn {processor.arn}"
-    )
+        f"--filter-name {stack.name}-metric-processor --filter-pattern '' --destination-arn {destination}"
+    ) + (f" --role-arn {stream.role} --distribution Random" if stream else "")
     if ours is None:
         full = len(found) >= MAX_FILTERS
         names = ", ".join(each.name for each in found)
         first = f"take one of {names} away, for a group has room for {MAX_FILTERS}, and " if full else ""
-        yield Finding(Status.PROBLEM, where, f"no filter of {group} delivers to {processor.name}", first + again)
+        yield Finding(Status.PROBLEM, where, f"no filter of {group} delivers to {to}", first + again)
         return
     if ours.pattern.strip():
         yield Finding(Status.PROBLEM, where, f"{ours.name} lets only {ours.pattern!r} through", again)
@@ -190,7 +198,7 @@ def _subscription(
         yield Finding(
             Status.OK,
             where,
-            f"{ours.name} delivers to {processor.name}; {len(found)} of {MAX_FILTERS} filters are used",
+            f"{ours.name} delivers to {to}; {len(found)} of {MAX_FILTERS} filters are used",
         )
     for other in found:
         if other is not ours and other.namespace == stack.parameters.get("MetricsNamespace"):
@@ -202,12 +210,17 @@ def _subscription(
             )
 
 
-@_of("permission", "stack", "permissions", "processor")
+@_of("permission", "stack", "permissions", "processor", "stream")
 def _permission(
-    where: str, _now: datetime, stack: Stack, found: tuple[Permission, ...], processor: Function | None
+    where: str,
+    _now: datetime,
+    stack: Stack,
+    found: tuple[Permission, ...],
+    processor: Function | None,
+    stream: Stream | None,
 ) -> Findings:
-    if processor is None:
-        return
+    if processor is None or stream is not None:
+        return  # what puts records into a stream is a finding of its own
     source = stack.arn_of_log_group(stack.outputs.get("InvocationLogGroupName", ""))
     allowed = any(
         each.service in {"logs.amazonaws.com", f"logs.{stack.region}.amazonaws.com"}
@@ -226,6 +239,40 @@ def _permission(
             f"--action lambda:InvokeFunction --principal logs.amazonaws.com --source-account {stack.account} "
             f"--source-arn '{source}'",
         )
+
+
+@_of("stream", "stack", "stream")
+def _stream(where: str, _now: datetime, stack: Stack, found: Stream | None) -> Findings:
+    if found is None:
+        return
+    name = found.arn.rpartition("/")[2]
+    again = "deploy with Ingestion=direct, and then with Ingestion=kinesis: CloudFormation makes it anew only so"
+    if found.status is None:
+        yield Finding(Status.PROBLEM, where, f"{name} is gone: every record is lost at once", again)
+        return
+    if found.role is None:
+        yield Finding(Status.PROBLEM, where, "CloudWatch Logs may not put records into it and loses them", again)
+    reader, kept = found.reader, f"arn:{stack.partition}:s3:::{stack.resources.get('FailedDeliveriesBucket', '')}"
+    if reader is None:
+        yield Finding(Status.PROBLEM, where, f"nothing reads {name}: records are lost after 24 hours", again)
+        return
+    change = f"aws lambda update-event-source-mapping --uuid {reader.uuid}"
+    if reader.state not in {"Enabled", "Enabling", "Creating", "Updating"}:
+        yield Finding(
+            Status.PROBLEM,
+            where,
+            f"the processor does not read {name}: its event source mapping is {reader.state}",
+            f"switch it on, before records are lost after 24 hours: {change} --enabled",
+        )
+    elif reader.on_failure != kept:
+        yield Finding(
+            Status.PROBLEM,
+            where,
+            "what the processor fails at is not kept",
+            f"set where it goes: {change} --destination-config OnFailure={{Destination={kept}}}",
+        )
+    elif found.role is not None:
+        yield Finding(Status.OK, where, f"{name} is {found.status}, and the processor reads it")
 
 
 # ---------------------------------------------------------------- records to metrics

@@ -53,6 +53,25 @@ class Permission(msgspec.Struct, frozen=True):
     source_account: str | None
 
 
+class Reader(msgspec.Struct, frozen=True):
+    """The event source mapping by which the processor reads the stream: where failed batches go to, and its state."""
+
+    uuid: str
+    state: str
+    on_failure: str | None = None
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """A stream that invocation logs go through: None is what is not there of it."""
+
+    arn: str
+    status: str | None
+    """Such as `ACTIVE`."""
+    role: str | None
+    """The ARN of the role by which CloudWatch Logs may put records into it, if it may."""
+    reader: Reader | None
+
+
 class Traffic(msgspec.Struct, frozen=True):
     """What the metrics of the last `HOURS` hours show; times are the beginnings of five minutes.
 
@@ -111,6 +130,8 @@ class Signs(msgspec.Struct, frozen=True):
     log_group: LogGroup | Unread | None
     filters: tuple[Filter, ...] | Unread | None
     permissions: tuple[Permission, ...] | Unread
+    stream: Stream | Unread | None
+    """None where logs come directly."""
     processor: Function | Unread | None
     on_failure: str | Unread | None
     """The ARN that the processor's failed deliveries go to."""

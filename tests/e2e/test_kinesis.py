@@ -97,6 +97,28 @@ def test_the_same_filter_feeds_the_stream(streaming: Instance, resource: Resourc
     assert resource("FailedDeliveriesBucket") in mapping["DestinationConfig"]["OnFailure"]["Destination"]
 
 
+def test_the_doctor_looks_at_the_stream(streaming: Instance, resource: Resource, monkeypatch: Any) -> None:
+    # given the stream's reader switched off, and on again
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(streaming.cli_config))
+    functions, uuid = streaming.session().client("lambda"), resource("InvocationLogStreamMapping")
+
+    def said() -> list[str]:
+        arguments = ["doctor", "--profile", "local", "--stack-name", streaming.stack_name]
+        output = CliRunner(env={"COLUMNS": "250"}).invoke(main, arguments).output
+        return [
+            line for line in output.splitlines() if line.split()[1:2] in (["subscription"], ["stream"], ["permission"])
+        ]
+
+    functions.update_event_source_mapping(UUID=uuid, Enabled=False)
+    ill = said()
+    functions.update_event_source_mapping(UUID=uuid, Enabled=True)
+    well = said()
+    # then
+    assert [line.split()[:2] for line in ill] == [["ok", "subscription"], ["problem", "stream"]]
+    assert "its event source mapping is Disabled" in ill[1]
+    assert [line.split()[:2] for line in well] == [["ok", "subscription"], ["ok", "stream"]]
+
+
 def test_numbers_through_the_stream_are_those_of_an_independent_sum(
     streaming: Instance, put: Callable[..., None], metric: Metric, minute: datetime
 ) -> None:

@@ -27,7 +27,9 @@ from quota_monitor.signs import (
     InvocationLogging,
     Kept,
     Permission,
+    Reader,
     Signs,
+    Stream,
     Traffic,
     Unread,
 )
@@ -79,6 +81,7 @@ WELL = Signs(
     log_group=LOG_GROUP,
     filters=(FILTER,),
     permissions=(Permission("logs.amazonaws.com", SOURCE, ACCOUNT),),
+    stream=None,
     processor=FUNCTION,
     on_failure="arn:aws:s3:::failed",
     own_log_groups={"/aws/lambda/processor": True},
@@ -120,7 +123,8 @@ def test_every_place_that_is_looked_at_stands_in_the_docs() -> None:
 
     documented = {where for row in rows for where in row.split(" | ")[0].strip("| ").split(", ")}
 
-    assert documented == {finding.where for finding in findings.of(WELL, NOW)}
+    streaming = msgspec.structs.replace(WELL, **STREAMING)  # type: ignore[arg-type]
+    assert documented == {finding.where for signs in (WELL, streaming) for finding in findings.of(signs, NOW)}
 
 
 def test_a_stack_that_is_well_is_all_ok() -> None:
@@ -135,6 +139,56 @@ def test_a_stack_that_is_well_is_all_ok() -> None:
         "subscription",
         "permission",
     ]
+
+
+STREAM = f"arn:aws:kinesis:us-east-1:{ACCOUNT}:stream/logs"
+READER = Reader("9d2a0f3e", "Enabled", "arn:aws:s3:::failed")
+THROUGH = Stream(STREAM, "ACTIVE", f"arn:aws:iam::{ACCOUNT}:role/puts", READER)
+STREAMING = {"stream": THROUGH, "filters": (msgspec.structs.replace(FILTER, destination=STREAM),)}
+
+
+def test_a_stack_that_reads_a_stream_is_all_ok_and_needs_no_permission() -> None:
+    signs = msgspec.structs.replace(WELL, **STREAMING, permissions=())  # type: ignore[arg-type]
+
+    found = findings.of(signs, NOW)
+
+    assert {each.status for each in found} == {Status.OK}
+    assert [each.where for each in found][3:5] == ["subscription", "stream"]
+    assert found[3].what.startswith("monitor-metric-processor delivers to the stream of processor")
+    assert found[4].what == "logs is ACTIVE, and the processor reads it"
+
+
+@pytest.mark.parametrize(
+    ("changes", "what", "do"),
+    [
+        ({"status": None}, "logs is gone: every record is lost at once", "deploy with Ingestion=direct"),
+        ({"role": None}, "CloudWatch Logs may not put records into it", "deploy with Ingestion=direct"),
+        ({"reader": None}, "nothing reads logs: records are lost after 24 hours", "deploy with Ingestion=direct"),
+        (
+            {"reader": change(READER, state="Disabled")},
+            "the processor does not read logs: its event source mapping is Disabled",
+            "aws lambda update-event-source-mapping --uuid 9d2a0f3e --enabled",
+        ),
+        (
+            {"reader": change(READER, on_failure=None)},
+            "what the processor fails at is not kept",
+            "--destination-config OnFailure={Destination=arn:aws:s3:::failed}",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_stream_is_a_problem(changes: dict[str, Any], what: str, do: str) -> None:
+    (found,) = unwell(**STREAMING | {"stream": change(THROUGH, **changes)})
+
+    assert (found.status, found.where) == (Status.PROBLEM, "stream")
+    assert found.what.startswith(what)
+    assert do in found.do
+
+
+def test_a_filter_that_still_delivers_to_the_function_is_none_to_the_stream() -> None:
+    (found,) = unwell(stream=THROUGH)
+
+    assert found.what == f"no filter of {GROUP} delivers to the stream of processor"
+    assert found.do.endswith(f"--destination-arn {STREAM} --role-arn {THROUGH.role} --distribution Random")
 
 
 @pytest.mark.parametrize(
@@ -378,7 +432,12 @@ class Refusing:
 
 class _Stacks:
     def describe_stacks(self, StackName: str) -> Any:  # noqa: N803 - AWS's name
-        stack = {"StackName": StackName, "StackId": STACK.arn, "StackStatus": "CREATE_COMPLETE"}
+        stack = {
+            "StackName": StackName,
+            "StackId": STACK.arn,
+            "StackStatus": "CREATE_COMPLETE",
+            "Outputs": [{"OutputKey": "InvocationLogStreamArn", "OutputValue": STREAM}],
+        }
         return {"Stacks": [stack]}
 
     def get_paginator(self, _operation: str) -> Any:
