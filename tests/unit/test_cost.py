@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from records import MINUTE, SONNET, Process, ReadLine, converse
@@ -11,7 +12,7 @@ from bedrock_quota import lines
 from bedrock_quota.buckets import Bucket, EndpointType
 from bedrock_quota.quotas import BucketQuota
 from quota_monitor import cost
-from quota_monitor.cost import Alarms, LineBytes, Prices, Use
+from quota_monitor.cost import Alarms, Batch, LineBytes, Prices, Use
 from quota_monitor.main import main
 
 README = Path(__file__).parents[2] / "README.md"
@@ -24,6 +25,9 @@ PRICES = Prices(
     lambda_million_requests=10,
     lambda_gigabyte_second=0.001,
     table_million_writes=100,
+    stream_hour=1,
+    stream_gigabyte_in=10,
+    stream_gigabyte_out=5,
     event_overhead_bytes=20,
     platform_log_bytes=500,
     delivery_seconds=0.04,
@@ -37,7 +41,7 @@ def test_a_month_is_what_its_parts_are(monkeypatch: pytest.MonkeyPatch) -> None:
     # given 3 buckets and 2 million calls in 200,000 deliveries, each of which writes 4 lines of 980 bytes in all
     use = Use(buckets=3, calls=2_000_000, calls_a_delivery=10)
 
-    bill = cost.bill(use, PRICES, Alarms(fixed=5, a_bucket=3), LineBytes(written=980, lines=4))
+    bill = cost.bill(use, PRICES, Alarms(fixed=5, a_bucket=3), LineBytes(written=980, lines=4, calls=10))
 
     assert {item.what: pytest.approx(item.dollars) for item in bill} == {
         "metrics": (3 * 9 + 9) * 0.5,
@@ -55,7 +59,9 @@ def test_a_look_at_the_dashboard_scans_its_hours_once_a_query() -> None:
     # 73,000 calls in 7,300 deliveries of 1,000 bytes are 10,000 bytes an hour: 3 hours, 5 times, at $0.04 a GB
     use = Use(buckets=1, calls=73_000, calls_a_delivery=10)
 
-    assert cost.look(use, PRICES, LineBytes(written=1_000, lines=2), 5) == pytest.approx(5 * 30_000 / 1e9 * 0.04)
+    assert cost.look(use, PRICES, LineBytes(written=1_000, lines=2, calls=10), 5) == pytest.approx(
+        5 * 30_000 / 1e9 * 0.04
+    )
 
 
 def test_queries_and_hours_counted_are_the_dashboards() -> None:
@@ -65,10 +71,76 @@ def test_queries_and_hours_counted_are_the_dashboards() -> None:
     assert f"          start: -PT{cost.HOURS_SHOWN}H\n" in text
 
 
+def test_a_month_through_a_stream_is_what_its_parts_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "memory_gigabytes", lambda: 0.5)
+    # given the same calls, 20 deliveries of 1,500 bytes an invocation, which then writes 6 lines of 2,000 bytes
+    use = Use(buckets=3, calls=2_000_000, calls_a_delivery=10, duplicate_detection=False, through_stream=True)
+
+    bill = cost.bill(use, PRICES, Alarms(5, 3), LineBytes(2_000, 6, calls=200), Batch(20, delivery_bytes=1_500))
+
+    assert {item.what: pytest.approx(item.dollars) for item in bill} == {
+        "metrics": (3 * 9 + 9 + 6) * 0.5,
+        "alarms": (3 * 3 + 5) * 0.25,
+        "dashboard": 4,
+        "metric lines": 10_000 * (2_000 + 6 * 20) / 1e9 * 2,
+        "Lambda's own lines": 10_000 * 500 / 1e9 * 2,
+        # 0.01 million invocations; 10,000 × 0.04 s + 2,000,000 × 0.01 s of half a GB
+        "Lambda": 0.1 + 20_400 * 0.5 * 0.001,
+        # 730 hours; 200,000 records of 2 KB in, of 1,500 bytes out
+        "stream": 730 + 200_000 * 2_048 / 1e9 * 10 + 200_000 * 1_500 / 1e9 * 5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("a_second", "size", "deliveries"),
+    [
+        (0.01, 1_000, 1),  # one comes, and is read
+        (8, 1_000, 60),  # 30 s of a quarter of them: there are four shards
+        (1_000, 1_000, 200),  # the batch is full
+        (1_000, 100_000, 47.18592),  # 6 MiB in base64 hold 4.7 MB
+    ],
+)
+def test_a_batch_is_what_the_mapping_waits_for(a_second: float, size: int, deliveries: float) -> None:
+    use = Use(buckets=1, calls=round(a_second * 730 * 3600), calls_a_delivery=1, through_stream=True)
+
+    assert cost.batch_of(use, size).deliveries == pytest.approx(deliveries, rel=1e-3)
+
+
+@pytest.mark.parametrize("calls_a_delivery", [1, 10])
+def test_at_the_break_even_both_ways_cost_the_same(calls_a_delivery: int) -> None:
+    use, price = Use(buckets=3, calls=0, calls_a_delivery=calls_a_delivery), cost.prices()
+
+    even = cost.break_even(use, price)
+
+    assert even is not None
+    for factor, through_is_cheaper in ((0.9, False), (1.1, True)):
+        calls = round(factor * even * 730 * 3600 * calls_a_delivery)
+        direct, through = (
+            sum(
+                item.dollars
+                for item in cost.bill_of(msgspec.structs.replace(use, calls=calls, through_stream=way), price)
+            )
+            for way in (False, True)
+        )
+        assert (through < direct) is through_is_cheaper
+
+
+def test_operations_says_the_break_even_that_is_computed() -> None:
+    page = (README.parent / "docs" / "operations.md").read_text(encoding="utf-8")
+    table = page.partition("from so many deliveries a second on |\n|---|---|\n")[2].partition("\n\n")[0]
+    told = [tuple(map(int, re.findall(r"\d+", row))) for row in table.splitlines()]
+
+    assert len(told) == 4
+    for calls, figure in told:
+        for detection in (True, False):
+            even = cost.break_even(Use(1, 0, calls, detection), cost.prices())
+            assert figure == pytest.approx(even, rel=0.2)
+
+
 def test_without_duplicate_detection_there_is_no_state_table_to_pay() -> None:
     use = Use(buckets=1, calls=1_000, calls_a_delivery=1, duplicate_detection=False)
 
-    bill = {item.what: item for item in cost.bill(use, PRICES, Alarms(0, 0), LineBytes(1, 1))}
+    bill = {item.what: item for item in cost.bill(use, PRICES, Alarms(0, 0), LineBytes(1, 1, 1))}
 
     assert "state table" not in bill
     assert "1,000 invocations, 50 s of" in bill["Lambda"].how  # 1,000 × 0.04 s + 1,000 × 0.01 s
@@ -104,14 +176,18 @@ def test_line_bytes_are_measured_on_the_processors_own_lines() -> None:
     assert one.lines == 2  # the call, and the health of the delivery
     assert 2 <= ten.lines <= 11
     assert 1_000 < one.written < ten.written < 20_000
+    assert (one.calls, ten.calls) == (1, 10)
 
 
-def test_command_says_every_part_and_the_sum() -> None:
-    ran = CliRunner().invoke(main, ["cost", "--buckets", "2", "--calls", "0"])
+@pytest.mark.parametrize(("ingestion", "parts"), [("direct", 7), ("kinesis", 8)])
+def test_command_says_every_part_and_the_sum(ingestion: str, parts: int) -> None:
+    arguments = ["cost", "--buckets", "2", "--calls", "0", "--ingestion", ingestion]
+    ran = CliRunner(env={"COLUMNS": "200"}).invoke(main, arguments)
 
     assert ran.exit_code == 0
     amounts = [float(each) for each in re.findall(r"(\d+\.\d\d)$", ran.output, re.MULTILINE)]
-    assert len(amounts) == 8
+    assert len(amounts) == parts + 1
+    assert re.search(r"a stream \(Ingestion=kinesis\) is cheaper from \d+ deliveries a second on", ran.output)
     assert amounts[-1] == pytest.approx(sum(amounts[:-1]), abs=0.02)
 
 
@@ -133,4 +209,4 @@ def test_readme_shows_what_the_command_prints() -> None:
 
     output = CliRunner().invoke(main, command.split()).output
 
-    assert printed.splitlines() == [line.rstrip() for line in output.splitlines()[:-1]]
+    assert printed.splitlines() == [line.rstrip() for line in output.splitlines()[:-2]]
