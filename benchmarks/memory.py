@@ -25,7 +25,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bedrock_quota import bodies, delivery, registry
+from bedrock_quota import batches, bodies, delivery, registry
+from quota_monitor import events
 
 ROOT = Path(__file__).parents[1]
 
@@ -99,7 +100,7 @@ class Run(msgspec.Struct, frozen=True):
     resident: int
     mapped: int
     seconds: float
-    answer: dict[str, int] | None = None
+    answer: dict[str, Any] | None = None
     error: str | None = None
 
 
@@ -192,6 +193,15 @@ def deliveries() -> Iterator[tuple[str, bytes]]:
         yield name, filled(MESSAGES[name], first_id)
 
 
+def batch() -> bytes:
+    """Return the worst batch of a stream: just not enough log events to be written, then the worst delivery thrice."""
+    message = MESSAGES["small records, all different"]
+    few = [{"id": f"{number:056d}", "message": message(number)} for number in range(batches.MOST_TOGETHER - 1)]
+    first = _event(_json({"messageType": "DATA_MESSAGE", "logEvents": few}).encode())
+    worst = [filled(message, number * delivery.MAX_LOG_EVENTS) for number in range(1, 4)]
+    return json.dumps(events.batch([json.loads(each) for each in (first, *worst)])).encode()
+
+
 def bomb() -> bytes:
     """Return an event of some 0.6 MB that inflates to 450 MB."""
     compress = zlib.compressobj(9, wbits=31)
@@ -199,7 +209,7 @@ def bomb() -> bytes:
     return json.dumps({"awslogs": {"data": base64.b64encode(whole).decode()}}).encode()
 
 
-def run(events: Iterable[bytes], environment: Mapping[str, str] = ENVIRONMENT, limit: int = LIMIT) -> list[Run]:
+def run(sent: Iterable[bytes], environment: Mapping[str, str] = ENVIRONMENT, limit: int = LIMIT) -> list[Run]:
     """Run the handler on events, one after the other in one process. Raises `MemoryError` if `limit` is too small."""
     with tempfile.TemporaryDirectory() as directory:
         compiled = Path(directory, "registry.json")
@@ -207,7 +217,7 @@ def run(events: Iterable[bytes], environment: Mapping[str, str] = ENVIRONMENT, l
         function = ROOT / "functions" / "metric_processor" / "app.py"
         done = subprocess.run(
             [sys.executable, str(Path(__file__).with_name("limited_run.py")), str(function), str(compiled), str(limit)],
-            input=b"\n".join(events),
+            input=b"\n".join(sent),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env={"PYTHONPATH": str(ROOT / "layers" / "core"), "PATH": os.environ["PATH"], **environment},
@@ -230,19 +240,20 @@ def main() -> None:
         peaks = (f"{done.resident / 2**20:.0f}", f"{done.mapped / 2**20:.0f}")
         table.add_row(name, f"{size / 1e6:.2f}", came_to, *peaks, f"{done.seconds:.2f}")
 
-    events = dict(deliveries())
-    for name, event in events.items():
+    worst = dict(deliveries())
+    for name, event in worst.items():
         add(name, len(event), run([event])[0])
-    add("all of these in one container, no limit", 0, run(events.values(), limit=UNLIMITED)[-1])
+    add("all of these in one container, no limit", 0, run(worst.values(), limit=UNLIMITED)[-1])
     add("0.6 MB that become 450 MB", len(bomb()), run([bomb()])[0])
+    add("a batch of a stream, of the first thrice and a third", len(batch()), run([batch()])[0])
     with_state = ENVIRONMENT | STATE_OUT_OF_REACH
-    add("the first, with boto3 and no limit", 0, run([events[next(iter(events))]], with_state, UNLIMITED)[0])
-    add("all of these, with boto3 and no limit", 0, run(events.values(), with_state, UNLIMITED)[-1])
+    add("the first, with boto3 and no limit", 0, run([worst[next(iter(worst))]], with_state, UNLIMITED)[0])
+    add("all of these, with boto3 and no limit", 0, run(worst.values(), with_state, UNLIMITED)[-1])
     for size in (bodies.MAX_BODY_BYTES, bodies.MAX_BODY_BYTES + 1, bodies.MAX_BODY_BYTES // 40):
         with bodies_in_s3(size) as environment:
-            found = run([events["small records whose body is in S3"]], environment, UNLIMITED)[0]
+            found = run([worst["small records whose body is in S3"]], environment, UNLIMITED)[0]
             add(f"bodies of {size:,} bytes read from S3, with boto3 and no limit", 0, found)
-            found = run(events.values(), ENVIRONMENT | environment, UNLIMITED)[-1]
+            found = run(worst.values(), ENVIRONMENT | environment, UNLIMITED)[-1]
             add("  all of these, so", 0, found)
     Console(width=160).print(table)
 

@@ -61,6 +61,13 @@ def deployed_memory() -> int:
     return int(template["Resources"]["MetricProcessorFunction"]["Properties"]["MemorySize"]) * 1024 * 1024
 
 
+def test_worst_batch_of_a_stream_takes_less_than_128_mb() -> None:
+    (done,) = memory.run([memory.batch()])
+
+    assert done.answer == {"batchItemFailures": []}
+    assert done.resident < LIMIT
+
+
 def test_one_more_byte_is_refused() -> None:
     (done,) = memory.run([filled(MESSAGES[SMALL], inflated=delivery.MAX_INFLATED_BYTES + 1)])
 
