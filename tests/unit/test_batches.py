@@ -203,7 +203,7 @@ class Memory:
         return SimpleNamespace(
             result=found,
             checked=True,
-            finish=lambda result: self.told.append(("finished", result["received"])),
+            finish=lambda result: self.told.append(("finished", result["received"])) is None,
             forget=lambda error: self.told.append(("forgotten", str(error))),
         )
 
@@ -255,13 +255,26 @@ def test_what_cannot_be_written_is_forgotten_and_counts_when_it_comes_again(
     assert memory.told[2:] == [("finished", 1)] * 2
 
 
-def test_a_ticket_without_a_store_is_unchecked_on_the_health_line(function: Function, read: Read) -> None:
-    unchecked: Any = SimpleNamespace(begin=lambda _received, _context: Ticket("key"))
-    function.container.deliveries = unchecked
+def test_a_state_table_that_does_not_answer_is_asked_once_a_batch(function: Function, read: Read) -> None:
+    # given one that answers for the first delivery alone
+    asked = iter([SimpleNamespace(result=None, checked=True, finish=lambda _result: True), Ticket("key")])
+    silent: Any = SimpleNamespace(begin=lambda _received, _context: next(asked))
+    function.container.deliveries = silent
+    # when four come
+    told = function(events.batch([sent_by_logs(converse()) for _ in range(4)]))
+    # then all are processed, and the health line says of how many nobody knows
+    assert told == {"batchItemFailures": []}
+    assert [health["duplicates_unchecked"] for health in read(function)[1]] == [3]
 
-    function(events.batch([sent_by_logs(converse()), sent_by_logs(converse())]))
 
-    assert [health["duplicates_unchecked"] for health in read(function)[1]] == [2]
+def test_a_state_table_that_stops_answering_is_told_of_nothing_more(function: Function) -> None:
+    told: list[object] = []
+    ticket = SimpleNamespace(result=None, checked=True, finish=lambda result: told.append(result) is not None)
+    silent: Any = SimpleNamespace(begin=lambda _received, _context: ticket)
+    function.container.deliveries = silent
+
+    assert function(events.batch([sent_by_logs(converse()) for _ in range(3)])) == {"batchItemFailures": []}
+    assert len(told) == 1
 
 
 def test_parcels_of_an_event_of_cloudwatch_logs_are_that_event() -> None:

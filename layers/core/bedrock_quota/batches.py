@@ -78,6 +78,9 @@ class _Group:
         self._event_ids: list[str] = []
         self._again: list[bytes] = []
         self._tickets: list[tuple[Ticket, Result]] = []
+        self._memory = kept.deliveries
+        self._unchecked = False
+        """Whether the state table did not answer: to ask again for each delivery would take all the time there is."""
 
     def read(self, sent: Sequence[Parcel]) -> Exception | None:
         """Read deliveries until there are enough of them or one fails; return why it did."""
@@ -93,14 +96,16 @@ class _Group:
     def _read(self, received: Delivery) -> None:
         kept = self._kept
         known, self._now = kept.knowledge(), self._clock(received)
-        memory = None if received.is_control else kept.deliveries  # every control message is like every other
-        ticket = memory.begin(received, self._context) if memory is not None else None
+        # every control message is like every other
+        asked = self._memory is not None and not self._unchecked and not received.is_control
+        ticket = self._memory.begin(received, self._context) if self._memory is not None and asked else None
+        self._unchecked = self._unchecked or (ticket is not None and not ticket.checked)
         if ticket is not None and ticket.result is not None:
             self._again.append(processing.duplicate(received, kept.settings.namespace, self._now))
             self._results.append(ticket.result)
             return
         try:
-            checked = ticket is None or ticket.checked
+            checked = received.is_control or not self._unchecked
             entries = processing.read(
                 received, known.accounts, self._now, kept.seen, kept.fetch_bodies, checked=checked
             )
@@ -142,7 +147,8 @@ class _Group:
                 ticket.forget(error)
             raise
         for ticket, result in self._tickets:
-            ticket.finish(result)
+            if not ticket.finish(result):
+                break  # the next ones would take their time and fail, too
         return self._results
 
 

@@ -66,13 +66,15 @@ class Ticket(msgspec.Struct, frozen=True):
         """Whether the state table could be asked about it."""
         return self.store is not None
 
-    def finish(self, result: Result) -> None:
-        """Note that the delivery is processed. Never raises: its metrics are written."""
+    def finish(self, result: Result) -> bool:
+        """Note that the delivery is processed; return whether that is done. Never raises: its metrics are written."""
         if self.store is not None:
             try:
                 self.store.save_success(data=self.key, result=result)  # type: ignore[arg-type]
             except Exception as error:  # noqa: BLE001 - if the delivery comes again, it counts again: docs/limits.md
                 _logger.warning("the state table could not be told of a delivery", extra={"error": str(error)})
+                return False
+        return True
 
     def forget(self, failure: Exception) -> None:
         """Note that the delivery failed and is to be processed when it comes again. Never raises."""
