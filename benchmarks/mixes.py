@@ -28,7 +28,7 @@ def delivery_of(events: list[LogEvent]) -> dict[str, Any]:
 
 
 def _mix(make: Callable[[int, datetime], list[LogEvent]], count: int) -> tuple[int, dict[str, Any]]:
-    return count, delivery_of(make(count, datetime.now(UTC)))
+    return count, delivery_of(make(count, datetime.now(UTC).replace(second=45)))
 
 
 def all_mixes() -> dict[str, tuple[int, dict[str, Any]]]:
