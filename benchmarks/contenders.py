@@ -29,7 +29,7 @@ NAMESPACE = "Bedrock/Quotas"
 
 Event = dict[str, Any]
 
-_ACCOUNTS = Accounts(
+ACCOUNTS = Accounts(
     read_sources(Path(__file__).parents[1] / "registry" / "models"), resolve_profile=lambda _profile: UNRESOLVED
 )
 
@@ -38,9 +38,7 @@ def ours(event: Event) -> None:
     """Do all that the handler does of a delivery, but for asking the state table and keeping its container warm."""
     received = delivery.decode(event)
     seen = SeenEvents()
-    outcome = processing.process(
-        received, _ACCOUNTS, quotas=None, namespace=NAMESPACE, now=datetime.now(UTC), seen=seen
-    )
+    outcome = processing.process(received, ACCOUNTS, quotas=None, namespace=NAMESPACE, now=datetime.now(UTC), seen=seen)
     lines.write(outcome.lines, io.StringIO())
 
 
