@@ -65,6 +65,14 @@ def test_worst_batch_of_a_stream_takes_less_than_128_mb() -> None:
     (done,) = memory.run([memory.batch()])
 
     assert done.answer == {"batchItemFailures": []}
+
+
+@pytest.mark.parametrize("name", ["small records with an emoji each", "records of 1 MB with an emoji each"])
+def test_largest_delivery_that_is_decoded_as_text_at_once_does_too(name: str) -> None:
+    (done,) = memory.run([filled(MESSAGES[name], inflated=delivery.MAX_TEXT_BYTES)])
+
+    assert done.answer is not None
+    assert done.answer["processed"] == done.answer["received"] > 0
     assert done.resident < LIMIT
 
 
