@@ -52,9 +52,10 @@ def _set_up(event: Mapping[str, Any]) -> Mapping[str, str]:
         adopt_only=given.get("Mode") == "adopt-only",
         own_log_groups=tuple(given["OwnLogGroups"]),
     )
-    if wanted.former and wanted.former.log_group != wanted.part.log_group:
-        state.remember_log_group(os.environ["STATE_TABLE"], clients.state(), wanted.former.log_group)
+    if wanted.former:
+        _remember(wanted.former.log_group, wanted)
     found = invocation_logging.set_up(clients.bedrock_settings(), clients.logs(), clients.keys(), wanted)
+    _remember(found.log_group, wanted)
     logger.info("invocation logging", done=found.done, log_group=found.log_group)
     large = found.large_bodies
     return {
@@ -63,6 +64,12 @@ def _set_up(event: Mapping[str, Any]) -> Mapping[str, str]:
         "LargeBodiesBucket": large.bucket if large else "",
         "LargeBodies": large.folder if large else NOWHERE,
     }
+
+
+def _remember(log_group: str, wanted: Wanted) -> None:
+    """Note a log group that the stack may be the last to read, if it is not the one that its properties name."""
+    if log_group != wanted.part.log_group:
+        state.remember_log_group(os.environ["STATE_TABLE"], clients.state(), log_group)
 
 
 def _part(given: Mapping[str, Any]) -> Part:

@@ -562,7 +562,7 @@ def setup(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     monkeypatch.setenv("STATE_TABLE", "table")
     monkeypatch.setattr(state, "remember_log_group", called("remember", None))
     monkeypatch.setattr(state, "former_log_groups", called("former", ("/former",)))
-    monkeypatch.setattr(invocation_logging, "set_up", called("set up", SetUp("/group", "done so")))
+    monkeypatch.setattr(invocation_logging, "set_up", called("set up", SetUp(PART.log_group, "done so")))
     monkeypatch.setattr(invocation_logging, "take_out", called("take out", "taken out"))
     return calls
 
@@ -582,9 +582,21 @@ def test_setup_returns_the_group_and_what_was_done(
     load("logging_setup").handler(request("Create", **PROPERTIES), None)
 
     nowhere = {"LargeBodiesBucket": "", "LargeBodies": "NO-LARGE-BODIES/"}
-    assert answers == [("invocation-logging", {"LogGroupName": "/group", "Done": "done so"} | nowhere)]
+    assert answers == [("invocation-logging", {"LogGroupName": PART.log_group, "Done": "done so"} | nowhere)]
     assert setup == [("set up", "bedrock_settings", "logs", "keys", WANTED)]
-    assert [(line["done"], line["log_group"]) for line in printed()] == [("done so", "/group")]
+    assert [(line["done"], line["log_group"]) for line in printed()] == [("done so", PART.log_group)]
+
+
+def test_setup_remembers_a_log_group_that_it_adopts(
+    load: Load, answers: list[tuple[str, Any]], setup: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given that another monitor has made it, and may be gone before this one
+    monkeypatch.setattr(invocation_logging, "set_up", lambda *_given: SetUp("/adopted", "adopted"))
+
+    load("logging_setup").handler(request("Create", **PROPERTIES), None)
+
+    assert setup == [("remember", "table", "state", "/adopted")]
+    assert answers[0][1]["LogGroupName"] == "/adopted"
 
 
 @pytest.mark.parametrize("former", ["/aws/bedrock/modelinvocations", "/before"])

@@ -3,7 +3,7 @@
 One configuration per account and Region; `PutModelInvocationLoggingConfiguration` replaces all of it, unconditionally,
 so what is there is read first and kept (API reference, read 2026-11-23).
 
-What belongs to a stack, and how that is known without anything to remember but former names of its log group:
+What belongs to a stack, and how that is known without anything to remember but the names of log groups it has read:
 
 - The part of the configuration that delivers to CloudWatch Logs is the stack's if it bears the stack's role. It is put
   in and taken out as a whole; what it says of large bodies is in it. An update also knows the role, the log group and

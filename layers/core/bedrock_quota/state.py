@@ -99,7 +99,7 @@ def read_profile(table: str, client: DynamoDBClient, arn: str) -> Reference | No
 
 
 def remember_log_group(table: str, client: DynamoDBClient, name: str) -> None:
-    """Note a log group that the stack's invocation logging moves away from. Raises what botocore raises."""
+    """Note a log group of invocation logs that the stack reads or has read. Raises what botocore raises."""
     client.update_item(
         TableName=table,
         Key={"id": {"S": LOG_GROUPS_ID}},
