@@ -5,7 +5,6 @@ import json
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,7 +12,7 @@ from typing import Any, TypeAlias
 import msgspec
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
-from localaws import process, template
+from localaws import process, sam, template
 from localaws.account import Account
 from localaws.errors import LocalAwsError
 from localaws.state import StateDirectory
@@ -34,7 +33,6 @@ _FUNCTION = "AWS::Serverless::Function"
 _BUILT_TYPES = {_FUNCTION, "AWS::Serverless::LayerVersion"}
 _X86 = {"x86_64", "amd64"}
 _ARM = {"arm64", "aarch64"}
-_OF_MAKE = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}  # of the `make` that may have started this
 
 
 def architecture_of(processor: str) -> str:
@@ -91,7 +89,7 @@ class Deployment(msgspec.Struct, frozen=True):
             *("--stack-name", self.stack_name, "--s3-bucket", _ARTIFACTS_BUCKET, "--capabilities", *_CAPABILITIES),
             *("--no-confirm-changeset", "--no-fail-on-empty-changeset"),
         ):
-            event = _event(line)
+            event = sam.document(line)
             if event.get("type") == "changeset":
                 changes.add(event["logical_id"])
             elif event.get("type") == "event" and event["status"].endswith("_COMPLETE"):
@@ -101,11 +99,8 @@ class Deployment(msgspec.Struct, frozen=True):
 
     def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
         """What the SAM CLI, and the makefiles it runs, see."""
-        kept = {name: value for name, value in inherited.items() if name not in _OF_MAKE}
         return {
-            **self.account.environment(kept),
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)]),
-            "PYTHON": sys.executable,
+            **self.account.environment(sam.environment(inherited)),
             "LAMBDA_PLATFORM": "native",  # the emulator runs functions with this very interpreter
             "SAM_CLI_TELEMETRY": "0",
             "SAM_CLI_POLL_DELAY": _POLL_SECONDS,
@@ -114,8 +109,7 @@ class Deployment(msgspec.Struct, frozen=True):
 
     def overrides(self) -> list[str]:
         """The stack's parameters: the given ones over those of this machine."""
-        parameters = {"Architecture": architecture_of(self.processor), **self.parameters}
-        return [f"{name}={_quoted(value)}" for name, value in parameters.items()]
+        return sam.overrides({"Architecture": architecture_of(self.processor), **self.parameters})
 
     def _make_bucket(self) -> None:
         """A bucket for what is deployed: `--resolve-s3` would deploy a stack for it first, and take 8 s more."""
@@ -132,10 +126,10 @@ class Deployment(msgspec.Struct, frozen=True):
         """Run the SAM CLI and give what it prints, line by line; raise with the end of it if it fails."""
         settings = self.directory.path / "samconfig.toml"  # in place of the checkout's, which is for real accounts
         settings.write_text("version = 0.1\n", encoding="utf-8")
-        arguments = [sys.executable, "-m", "samcli", command, *options, "--config-file", str(settings)]
+        arguments = [*sam.command(command, *options), "--config-file", str(settings)]
         arguments += ["--region", self.account.region, "--parameter-overrides", *self.overrides()]
         with self.directory.sam_log.open("w", encoding="utf-8") as log:
-            sam = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
+            running = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
                 arguments,
                 cwd=self.checkout,
                 env=self.environment(os.environ),
@@ -145,23 +139,23 @@ class Deployment(msgspec.Struct, frozen=True):
                 text=True,
                 errors="replace",
             )
-            with sam:
-                for line in _lines(sam):
+            with running:
+                for line in _lines(running):
                     log.write(line)
                     log.flush()
                     yield line.strip()
-        if sam.returncode != 0:
+        if running.returncode != 0:
             end = process.tail(self.directory.sam_log)
             raise LocalAwsError(f"sam {command} failed; the end of {self.directory.sam_log}:\n{end}")
 
 
-def _lines(sam: "subprocess.Popen[str]") -> Iterator[str]:
-    if sam.stdout is None:
+def _lines(running: "subprocess.Popen[str]") -> Iterator[str]:
+    if running.stdout is None:
         raise RuntimeError("sam was started without a pipe")
     try:
-        yield from sam.stdout
+        yield from running.stdout
     except BaseException:  # the user's Ctrl-C among them: sam must not go on alone
-        sam.terminate()
+        running.terminate()
         raise
 
 
@@ -190,16 +184,3 @@ def _built(parsed: Mapping[str, Any]) -> Iterator[str]:
             continue
         if not resource.get("Metadata", {}).get("SkipBuild"):
             yield name
-
-
-def _event(line: str) -> dict[str, Any]:
-    """One of the JSON documents among the lines of `sam deploy --output json`; empty for any other line."""
-    if not line.startswith("{"):
-        return {}
-    event = json.loads(line)
-    return event if isinstance(event, dict) else {}
-
-
-def _quoted(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

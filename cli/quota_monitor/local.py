@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from localaws import instance
 from localaws.errors import LocalAwsError
 from localaws.tally import Tally
+from quota_monitor.parameters import option as parameters_option
 
 STAGES = {
     "starting": "Starting the emulator",
@@ -42,13 +43,12 @@ def local() -> None:
 @_state
 @click.option("--region", default=instance.REGION, show_default=True, help="The Region to pretend to be.")
 @click.option("--stack-name", default=instance.STACK_NAME, show_default=True, help="Name of the stack.")
-@click.option("--parameter", "parameters", metavar="NAME=VALUE", multiple=True, help="A parameter of the template.")
-def up(directory: Path, region: str, stack_name: str, parameters: tuple[str, ...]) -> None:
+@parameters_option
+def up(directory: Path, region: str, stack_name: str, parameters: Mapping[str, str]) -> None:
     """Start it, and deploy this checkout on it; where it runs already, deploy again."""
-    given = dict(_name_and_value(parameter) for parameter in parameters)
     with shown_progress() as progress, explained():
         running = instance.up(
-            directory=directory, region=region, stack_name=stack_name, parameters=given, progress=progress
+            directory=directory, region=region, stack_name=stack_name, parameters=parameters, progress=progress
         )
     console.print("\nAWS runs on this machine until [bold]quota-monitor local down[/].\n")
     show(running)
@@ -157,13 +157,6 @@ def show_tally(tally: Tally) -> None:
         console.print(f"refused {rejection.count:,}×: {reason} (last: {rejection.example})", style="red", markup=False)
     if tally.unreachable:
         console.print(f"the sidecar cannot reach the emulator: {tally.unreachable}", style="red", markup=False)
-
-
-def _name_and_value(parameter: str) -> tuple[str, str]:
-    name, separator, value = parameter.partition("=")
-    if not separator:
-        raise click.BadParameter(f"{parameter!r} is not NAME=VALUE", param_hint="--parameter")
-    return name, value
 
 
 def _short(path: Path) -> str:

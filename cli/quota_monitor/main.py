@@ -2,7 +2,7 @@
 
 import click
 
-from quota_monitor import cost, demo, doctor, events, failed, local, registry
+from quota_monitor import cost, demo, deploy, doctor, events, failed, local, registry
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -11,6 +11,7 @@ def main() -> None:
 
 
 main.add_command(cost.cost)
+main.add_command(deploy.deploy)
 main.add_command(doctor.doctor)
 main.add_command(failed.failed)
 main.add_command(local.local)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from localaws import deployment, template
+from localaws import deployment, sam, template
 from localaws.account import Account
 from localaws.deployment import Deployment, architecture_of
 from localaws.errors import LocalAwsError
@@ -164,7 +164,7 @@ def test_a_failed_build_shows_the_end_of_what_sam_said(tmp_path):
 
 @pytest.mark.parametrize(("text", "expected"), [("", {}), ("Uploading", {}), ('{"type": "info"}', {"type": "info"})])
 def test_events_are_told_from_other_output(text, expected):
-    assert deployment._event(text) == expected
+    assert sam.document(text) == expected
 
 
 def test_short_forms_are_read_as_sam_reads_them(tmp_path):

@@ -1,0 +1,144 @@
+"""`quota-monitor deploy`: this checkout's own command, in several Regions of the emulator at once."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from localaws import deployment, template
+from localaws.account import Account
+from localaws.instance import CHECKOUT, Instance
+
+STACK = "quota-regions"
+GOOD = ("eu-west-1", "ap-southeast-2")
+BAD = "ca-central-1"
+IMPORTED = ("cli", "localaws", "layers", "functions", "registry")
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This checkout without what the emulator cannot take: its command line builds and deploys this very copy."""
+    copied: Path = tmp_path_factory.mktemp("checkout")
+    for name in IMPORTED:
+        shutil.copytree(CHECKOUT / name, copied / name, symlinks=True, ignore=shutil.ignore_patterns("build"))
+    shutil.copy(CHECKOUT / "samconfig.toml", copied)
+    kept, _ = template.without(deployment._parse(CHECKOUT / "template.yaml"))
+    (copied / "template.yaml").write_text(json.dumps(kept), encoding="utf-8")  # JSON is YAML
+    return copied
+
+
+@pytest.fixture(scope="module")
+def environment(copy: Path, local: Instance) -> Mapping[str, str]:
+    paths = [str(copy), str(copy / "cli"), str(copy / "layers" / "core")]
+    return {
+        **local.account.environment(os.environ),
+        "PYTHONPATH": os.pathsep.join(paths),
+        "LAMBDA_PLATFORM": "native",
+        "SAM_CLI_TELEMETRY": "0",
+        "SAM_CLI_POLL_DELAY": "0.1",
+        "__SAM_CLI_APP_DIR": str(copy / "sam"),
+        "COLUMNS": "200",
+    }
+
+
+def started(environment: Mapping[str, str], copy: Path, *regions: str) -> subprocess.Popen[str]:
+    architecture = deployment.architecture_of(os.uname().machine)
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-c", "from quota_monitor.main import main; main()", "deploy"),
+            *("--regions", ",".join(regions), "--stack-name", STACK, "--parameter", f"Architecture={architecture}"),
+        ],
+        cwd=copy,
+        env=dict(environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def in_region(local: Instance, region: str) -> Account:
+    return msgspec.structs.replace(local.account, region=region)
+
+
+def status(local: Instance, region: str) -> str:
+    found = in_region(local, region).session().client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+    return str(found[0]["StackStatus"])
+
+
+@pytest.fixture(scope="module")
+def occupied(local: Instance) -> Iterator[str]:
+    """A Region in which the stack cannot be made: its dashboard's log group is somebody else's already."""
+    logs = in_region(local, BAD).session().client("logs")
+    group = f"/aws/lambda/{STACK}-metric-processor"
+    logs.create_log_group(logGroupName=group)
+    yield BAD
+    logs.delete_log_group(logGroupName=group)
+
+
+@pytest.fixture(scope="module")
+def printed(environment: Mapping[str, str], copy: Path, occupied: str) -> tuple[int, str]:
+    running = started(environment, copy, GOOD[0], occupied, GOOD[1])
+    output, _ = running.communicate(timeout=240)
+    return running.returncode, output
+
+
+def test_one_build_is_deployed_in_every_region_that_takes_it(local: Instance, printed: tuple[int, str]) -> None:
+    _, output = printed
+    for region in GOOD:
+        assert status(local, region) == "CREATE_COMPLETE", output
+        assert re.search(rf"{region} +deployed +\d+", output), output
+        assert f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}#dashboards" in output
+
+
+def test_a_region_that_fails_is_named_with_its_reason_and_stops_no_other(
+    local: Instance, printed: tuple[int, str]
+) -> None:
+    exit_code, output = printed
+    assert exit_code == 1
+    assert re.search(rf"{BAD} +failed", output), output
+    assert re.search(r"failed: MetricProcessorLogGroup: .*exists", output), output
+    assert status(local, BAD) in {"ROLLBACK_COMPLETE", "CREATE_FAILED"}
+
+
+def test_each_region_has_functions_of_its_own_that_run(local: Instance, printed: tuple[int, str]) -> None:
+    for region in GOOD:
+        session = in_region(local, region).session()
+        found = session.client("cloudformation").describe_stack_resource(
+            StackName=STACK, LogicalResourceId="QuotaFetcherFunction"
+        )["StackResourceDetail"]["PhysicalResourceId"]
+        answer = session.client("lambda").invoke(FunctionName=found, Payload=b"{}")
+        assert "FunctionError" not in answer, printed[1]
+
+
+def test_ctrl_c_leaves_cloudformation_to_finish_and_says_so(
+    local: Instance, environment: Mapping[str, str], copy: Path
+) -> None:
+    region = "sa-east-1"
+    running = started(environment, copy, region)
+    cloudformation = in_region(local, region).session().client("cloudformation")
+    # given a stack that is being made
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and running.poll() is None:
+        stacks = cloudformation.list_stacks()["StackSummaries"]
+        if any((each["StackName"], each["StackStatus"]) == (STACK, "CREATE_IN_PROGRESS") for each in stacks):
+            break
+        time.sleep(0.1)
+    time.sleep(0.5)  # for the first event to be told
+    # when
+    running.send_signal(signal.SIGINT)
+    output, _ = running.communicate(timeout=30)
+    # then
+    assert running.returncode == 130, output
+    assert f"CloudFormation finishes by itself in {region}" in output
+    while time.monotonic() < deadline and status(local, region).endswith("IN_PROGRESS"):
+        time.sleep(0.2)
+    assert status(local, region) == "CREATE_COMPLETE"

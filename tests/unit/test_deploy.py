@@ -1,0 +1,95 @@
+"""`quota-monitor deploy`: what is asked of it, and how far a Region's `sam deploy` has come by what it tells."""
+
+import itertools
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from localaws import sam
+from quota_monitor import deploy, regions
+from quota_monitor.main import main
+from quota_monitor.regions import Progress, State
+
+
+def told(*documents):
+    return list(itertools.accumulate(documents, regions.after, initial=Progress()))
+
+
+def event(logical_id, status, reason=""):
+    return {"type": "event", "logical_id": logical_id, "status": status, "reason": reason}
+
+
+def test_a_region_goes_from_preparing_to_deployed_with_its_outputs():
+    steps = told(
+        {"type": "info", "managed_s3_bucket": "b"},
+        {"type": "changeset", "action": "Add", "logical_id": "StateTable"},
+        event("StateTable", "CREATE_IN_PROGRESS"),
+        {"type": "outputs", "stack_outputs": [{"key": "DashboardURL", "value": "https://x", "description": ""}]},
+        {"type": "result", "status": "success"},
+    )
+    assert [(each.state, each.at_hand) for each in steps] == [
+        (State.PREPARING, ""),
+        (State.PREPARING, ""),
+        (State.DEPLOYING, "to change: StateTable"),
+        (State.DEPLOYING, "StateTable CREATE_IN_PROGRESS"),
+        (State.DEPLOYING, "StateTable CREATE_IN_PROGRESS"),
+        (State.DEPLOYED, ""),
+    ]
+    assert steps[-1].outputs == {"DashboardURL": "https://x"}
+
+
+def test_the_reason_of_a_failure_is_the_first_one_that_is_no_consequence():
+    *_, last = told(
+        event("Other", "CREATE_FAILED", "Resource creation cancelled"),
+        event("StateTable", "CREATE_FAILED", "no more tables"),
+        event("stack", "ROLLBACK_IN_PROGRESS", "The following resource(s) failed to create: [StateTable]."),
+        event("Topic", "DELETE_FAILED", "in use"),
+        {"type": "result", "status": "failure", "error": {"type": "E", "message": "Failed to create the stack"}},
+    )
+    assert (last.state, last.reason) == (State.FAILED, "StateTable: no more tables")
+
+
+def test_a_failure_without_an_event_has_the_reason_of_sam():
+    *_, last = told({"type": "result", "status": "failure", "error": {"type": "E", "message": "no credentials"}})
+    assert (last.state, last.reason) == (State.FAILED, "no credentials")
+
+
+def test_nothing_to_change_is_no_failure():
+    *_, last = told({"type": "result", "status": "no_changes", "message": "No changes to deploy."})
+    assert regions.ended(last, 0, "") == Progress(State.UNCHANGED)
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "last_lines", "reason"),
+    [
+        (1, "Error: no such profile", "Error: no such profile"),
+        (-9, "", "sam deploy ended with code -9"),
+        (0, "", "sam deploy ended with code 0"),  # without having told that it succeeded
+    ],
+)
+def test_an_end_without_a_result_is_a_failure(exit_code, last_lines, reason):
+    assert regions.ended(Progress(), exit_code, last_lines) == Progress(State.FAILED, reason=reason)
+
+
+@pytest.mark.parametrize("line", ["", "Uploading to x", "{not JSON", "[1]"])
+def test_a_line_that_is_no_document_is_none(line):
+    assert sam.document(line) == {}
+
+
+def test_regions_of_every_partition_are_taken():
+    given = "us-east-1, eu-central-2,ap-southeast-4,us-gov-west-1,cn-northwest-1,mx-central-1"
+    assert regions.of_option(None, None, given)[1::3] == ("eu-central-2", "cn-northwest-1")
+
+
+@pytest.mark.parametrize("given", ["", "us-east-1,", "us-east", "US-EAST-1", "us-east-1,us-east-1", "us-east-1;rm"])
+def test_what_is_no_list_of_regions_is_refused(given):
+    with pytest.raises(click.BadParameter):
+        regions.of_option(None, None, given)
+
+
+def test_a_parameter_without_a_value_is_refused_before_anything_is_built(monkeypatch):
+    monkeypatch.setattr(deploy, "build", lambda _parameters: pytest.fail("built"))
+    result = CliRunner().invoke(main, ["deploy", "--regions", "us-east-1", "--parameter", "AlarmEmail"])
+    assert result.exit_code == 2
+    assert "'AlarmEmail' is not NAME=VALUE" in result.output
