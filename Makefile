@@ -6,11 +6,13 @@ UV_VERSION := 0.13.9
 SECONDS := 60
 CHECKOV_VERSION := 3.3.30
 PILLOW_VERSION := 13.0.0
+ZIZMOR_VERSION := 1.32.0
+VERSION = $(shell $(BIN)/uv version --short)
 BIN := .venv/bin
 NO_SANDBOX := $(if $(filter 0,$(shell id -u)),--no-sandbox) # Chromium has none for root
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check checkov format lock events bench memory fuzz soak screenshots clean
+.PHONY: help setup demo test check checkov workflows format lock events dist bench memory fuzz soak screenshots clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +43,9 @@ checkov: setup ## Check the template against checkov's rules, in an environment 
 	$(BIN)/uv tool run --quiet --python $(BIN)/python checkov==$(CHECKOV_VERSION) \
 		--framework cloudformation --file template.yaml --compact --quiet --skip-download
 
+workflows: setup ## Check the workflows against zizmor's rules, in an environment of its own
+	$(BIN)/uv tool run --quiet --python $(BIN)/python zizmor@$(ZIZMOR_VERSION) --offline --persona pedantic .github
+
 format: setup ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -52,6 +57,17 @@ lock: setup ## Lock the dependencies again, the functions' included
 
 events: setup ## Rebuild events/ from the readable records
 	$(BIN)/quota-monitor events
+
+dist: setup ## Build what a release consists of, into dist/: sam deploy takes the unpacked zip as it is
+	rm -rf dist .aws-sam
+	mkdir dist
+	PYTHON=$(CURDIR)/$(BIN)/python $(BIN)/sam build
+	rm .aws-sam/build.toml # of this machine
+	$(BIN)/python -m zipfile --create dist/bedrock-quota-monitor-$(VERSION).zip \
+		.aws-sam template.yaml samconfig.toml README.md LICENSE CHANGELOG.md
+	$(BIN)/uv export --frozen --only-group functions --no-emit-project --format cyclonedx1.5 --quiet \
+		--preview-features sbom-export --output-file dist/sbom.cdx.json
+	cd dist && sha256sum *.zip sbom.cdx.json > SHA256SUMS
 
 bench: setup ## Measure all that docs/performance.md says, and write it there; five minutes
 	$(BIN)/uv run --isolated --frozen --quiet \
@@ -75,4 +91,4 @@ screenshots: setup ## Take the README's picture of the dashboard after a demo; n
 		'from PIL import Image; path = "docs/images/dashboard.png"; Image.open(path).convert("RGB").quantize(256, dither=0).save(path, optimize=True)'
 
 clean: ## Remove what was made here
-	rm -rf .venv .aws-sam .localaws .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz
+	rm -rf .venv .aws-sam .localaws dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz

@@ -43,7 +43,7 @@ class Deployment:
         self.ended: float | None = None
         # A session of its own: the terminal's Ctrl-C is for this command, which says what becomes of each Region.
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
-            sam.command("deploy", *options, "--region", region, *_profile(profile)),
+            sam.command("deploy", *options, "--region", region, *profile_option(profile)),
             cwd=checkout.ROOT,
             env=sam.environment(os.environ),
             stdin=subprocess.DEVNULL,
@@ -167,5 +167,6 @@ def _say_what_goes_on(deployments: Sequence[Deployment], stack_name: str) -> Non
         console.print(f"\nNot begun in {', '.join(not_begun)}: nothing is changed there.")
 
 
-def _profile(profile: str | None) -> list[str]:
+def profile_option(profile: str | None) -> list[str]:
+    """How the SAM CLI is told of an AWS profile, if there is one."""
     return [] if profile is None else ["--profile", profile]

@@ -2,7 +2,7 @@
 
 import click
 
-from quota_monitor import cost, demo, deploy, doctor, events, failed, local, registry
+from quota_monitor import cost, demo, deploy, doctor, events, failed, local, package, registry
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -17,4 +17,5 @@ main.add_command(failed.failed)
 main.add_command(local.local)
 main.add_command(demo.demo)
 main.add_command(events.events)
+main.add_command(package.package)
 main.add_command(registry.registry)
