@@ -1,5 +1,6 @@
 """`quota-monitor deploy`: this checkout's own command, in several Regions of the emulator at once."""
 
+import io
 import json
 import os
 import re
@@ -7,20 +8,26 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from localaws import deployment, template
 from localaws.account import Account
+from localaws.deployment import Deployment
 from localaws.instance import CHECKOUT, Instance
+from localaws.state import StateDirectory
 
 STACK = "quota-regions"
 GOOD = ("eu-west-1", "ap-southeast-2")
 BAD = "ca-central-1"
+CHANGES_AGO = 5
+BUILT = ("template.yaml", "functions", "layers", "registry")
 IMPORTED = ("cli", "localaws", "layers", "functions", "registry")
 
 
@@ -30,7 +37,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copied: Path = tmp_path_factory.mktemp("checkout")
     for name in IMPORTED:
         shutil.copytree(CHECKOUT / name, copied / name, symlinks=True, ignore=shutil.ignore_patterns("build"))
-    shutil.copy(CHECKOUT / "samconfig.toml", copied)
+    for name in ("samconfig.toml", "README.md", "LICENSE"):
+        shutil.copy(CHECKOUT / name, copied)
     kept, _ = template.without(deployment._parse(CHECKOUT / "template.yaml"))
     (copied / "template.yaml").write_text(json.dumps(kept), encoding="utf-8")  # JSON is YAML
     return copied
@@ -76,7 +84,7 @@ def status(local: Instance, region: str) -> str:
 
 @pytest.fixture(scope="module")
 def occupied(local: Instance) -> Iterator[str]:
-    """A Region in which the stack cannot be made: its dashboard's log group is somebody else's already."""
+    """A Region in which the stack cannot be made: the processor's log group is somebody else's already."""
     logs = in_region(local, BAD).session().client("logs")
     group = f"/aws/lambda/{STACK}-metric-processor"
     logs.create_log_group(logGroupName=group)
@@ -85,7 +93,49 @@ def occupied(local: Instance) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def printed(environment: Mapping[str, str], copy: Path, occupied: str) -> tuple[int, str]:
+def previous(local: Instance, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str] | str:
+    """The previous release's stack in one Region: physical ids of what holds data. Or the reason why there is none."""
+    commit = git("describe", "--tags", "--abbrev=0", "--match=v*", "HEAD^")
+    if not commit:  # before the first release, a template of some changes ago
+        *_, commit = ["", *git("log", f"--max-count={CHANGES_AGO}", "--format=%H", "--", "template.yaml").split()]
+    archive = git("archive", commit, *BUILT, text=False) if commit else b""
+    if not archive:
+        return "no earlier commit here: no git, a shallow clone, or not the project's own repository"
+    checkout = tmp_path_factory.mktemp("previous")
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        tar.extractall(checkout, filter="tar")
+    directory = StateDirectory(tmp_path_factory.mktemp("state"))
+    deployed = Deployment(checkout, in_region(local, GOOD[0]), STACK, directory)
+    deployed.build(lambda *_: None)
+    deployed.deploy(lambda *_: None)
+    return holding_data(local, GOOD[0])
+
+
+def git(*arguments: str, text: bool = True) -> Any:
+    program = shutil.which("git")
+    if program is None:
+        return "" if text else b""
+    ran = subprocess.run([program, *arguments], cwd=CHECKOUT, capture_output=True, text=text, check=False)
+    return (ran.stdout.strip() if text else ran.stdout) if ran.returncode == 0 else ran.stdout[:0]
+
+
+def holding_data(local: Instance, region: str) -> dict[str, str]:
+    cloudformation = in_region(local, region).session().client("cloudformation")
+    found = cloudformation.describe_stack_resources(StackName=STACK)["StackResources"]
+    stateful = json.loads((CHECKOUT / "tests" / "data" / "stateful.json").read_bytes())
+    return {
+        each["LogicalResourceId"]: each["PhysicalResourceId"]
+        for each in found
+        if each["LogicalResourceId"] in stateful and "PhysicalResourceId" in each
+    }
+
+
+@pytest.fixture(scope="module")
+def printed(
+    environment: Mapping[str, str], copy: Path, occupied: str, previous: dict[str, str] | str
+) -> tuple[int, str]:
+    """What the command prints: in a Region with the previous release, in one that refuses, and in an empty one."""
+    assert previous  # is there before
     running = started(environment, copy, GOOD[0], occupied, GOOD[1])
     output, _ = running.communicate(timeout=240)
     return running.returncode, output
@@ -94,7 +144,7 @@ def printed(environment: Mapping[str, str], copy: Path, occupied: str) -> tuple[
 def test_one_build_is_deployed_in_every_region_that_takes_it(local: Instance, printed: tuple[int, str]) -> None:
     _, output = printed
     for region in GOOD:
-        assert status(local, region) == "CREATE_COMPLETE", output
+        assert status(local, region) in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}, output
         assert re.search(rf"{region} +deployed +\d+", output), output
         assert f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}#dashboards" in output
 
@@ -117,6 +167,20 @@ def test_each_region_has_functions_of_its_own_that_run(local: Instance, printed:
         )["StackResourceDetail"]["PhysicalResourceId"]
         answer = session.client("lambda").invoke(FunctionName=found, Payload=b"{}")
         assert "FunctionError" not in answer, printed[1]
+
+
+def test_an_update_replaces_nothing_that_holds_data(
+    local: Instance, previous: dict[str, str] | str, printed: tuple[int, str]
+) -> None:
+    if isinstance(previous, str):
+        pytest.skip(previous)
+    # given a stack of the previous release, whose data is in these
+    assert {"StateTable", "FailedDeliveriesBucket", "AlarmTopic", "InvocationLogging"} <= previous.keys()
+    # when this checkout was deployed over it
+    assert status(local, GOOD[0]) == "UPDATE_COMPLETE", printed[1]
+    # then
+    after = holding_data(local, GOOD[0])
+    assert {name: after.get(name) for name in previous} == previous
 
 
 def test_ctrl_c_leaves_cloudformation_to_finish_and_says_so(
