@@ -25,7 +25,7 @@ ENDPOINT_SETTINGS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SERVICE_QUOTAS")
 
 TEMPLATE_NAME = "template.yaml"
 _LOCAL_TEMPLATE_NAME = "template.local.json"  # JSON is YAML
-_ARTIFACTS_BUCKET = "localaws-artifacts"
+_ARTIFACTS_BUCKET = "localaws-artifacts-{region}"  # Lambda takes code from its own Region
 _REGION_WITHOUT_CONSTRAINT = "us-east-1"  # S3 knows it from before there were others
 _CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 _POLL_SECONDS = "0.1"
@@ -86,7 +86,7 @@ class Deployment(msgspec.Struct, frozen=True):
         for line in self._sam(
             "deploy",
             *("--template-file", str(self.directory.build / _LOCAL_TEMPLATE_NAME), "--output", "json"),
-            *("--stack-name", self.stack_name, "--s3-bucket", _ARTIFACTS_BUCKET, "--capabilities", *_CAPABILITIES),
+            *("--stack-name", self.stack_name, "--s3-bucket", self._bucket, "--capabilities", *_CAPABILITIES),
             *("--no-confirm-changeset", "--no-fail-on-empty-changeset"),
         ):
             event = sam.document(line)
@@ -111,16 +111,20 @@ class Deployment(msgspec.Struct, frozen=True):
         """The stack's parameters: the given ones over those of this machine."""
         return sam.overrides({"Architecture": architecture_of(self.processor), **self.parameters})
 
+    @property
+    def _bucket(self) -> str:
+        return _ARTIFACTS_BUCKET.format(region=self.account.region)
+
     def _make_bucket(self) -> None:
         """A bucket for what is deployed: `--resolve-s3` would deploy a stack for it first, and take 8 s more."""
         s3 = self.account.session().client("s3")
         if self.account.region == _REGION_WITHOUT_CONSTRAINT:
-            s3.create_bucket(Bucket=_ARTIFACTS_BUCKET)
+            s3.create_bucket(Bucket=self._bucket)
             return
         with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
             # a Region is any string here, and one of a list to the type checker
             constraint: Any = {"LocationConstraint": self.account.region}
-            s3.create_bucket(Bucket=_ARTIFACTS_BUCKET, CreateBucketConfiguration=constraint)
+            s3.create_bucket(Bucket=self._bucket, CreateBucketConfiguration=constraint)
 
     def _sam(self, command: str, *options: str) -> Iterator[str]:
         """Run the SAM CLI and give what it prints, line by line; raise with the end of it if it fails."""

@@ -8,6 +8,8 @@ All of them are in the pipe by the time the function has answered; here it is re
 
 Its CloudFormation deletes a bucket with all that is in it. S3 refuses that (API reference, DeleteBucket, read
 2026-11-24), and so does this.
+
+And a stack that makes a function ends running functions of the same name in other Regions, too: here, in its own alone.
 """
 
 import array
@@ -22,7 +24,8 @@ from typing import Any
 
 from ministack import app  # type: ignore[import-untyped]
 from ministack.core.lambda_runtime import Worker  # type: ignore[import-untyped]
-from ministack.services import s3  # type: ignore[import-untyped]
+from ministack.core.responses import get_account_id, get_region  # type: ignore[import-untyped]
+from ministack.services import lambda_svc, s3  # type: ignore[import-untyped]
 from ministack.services.cloudformation import provisioners  # type: ignore[import-untyped]
 
 _WAITS = {"first_line_wait": 0.1, "idle_confirm": 0.1, "hard_cap": 10.0}
@@ -48,7 +51,12 @@ def main() -> None:
     Worker._drain_stderr_bounded = drain_all
     of_buckets = provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
     of_buckets["delete"] = functools.partial(_delete_if_empty, of_buckets["delete"])
+    lambda_svc.invalidate_worker = functools.partial(_end_here, lambda_svc.invalidate_worker)
     app.main()
+
+
+def _end_here(end: Callable[..., None], function: str, **of: Any) -> None:
+    end(function, **{"account": get_account_id(), "region": get_region(), **of})
 
 
 def _delete_if_empty(delete: Callable[[str, Any], None], bucket: str, properties: Any) -> None:

@@ -20,6 +20,9 @@ from quota_monitor.main import main as quota_monitor
 GLOBAL_OPTIONS = {"region", "profile", "output", "query", "endpoint-url", "no-cli-pager", "cli-input-json"}
 """Of the AWS CLI's own, those that are used here."""
 
+SERVICES = {"s3api": "s3"}
+"""What the AWS CLI calls otherwise than botocore."""
+
 RENAMED = {("sns", "Endpoint"): "notification-endpoint"}
 """Options the AWS CLI calls otherwise, since they would hide one of its own (awscli/customizations/argrename.py)."""
 
@@ -67,6 +70,7 @@ def check(command: str) -> None:
 
 def _check_aws(arguments: list[str]) -> None:
     service, operation, *rest = arguments
+    service = SERVICES.get(service, service)
     model = botocore.session.get_session().get_service_model(service)
     operations = {xform_name(name, "-"): name for name in model.operation_names}
     assert operation in operations, f"aws {service} has no {operation}"

@@ -10,9 +10,10 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 import click
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from localaws import sam
 from quota_monitor import checkout, regions
@@ -105,7 +106,7 @@ def deploy(names: tuple[str, ...], profile: str | None, stack_name: str, paramet
             each.leave()
         _say_what_goes_on(deployments, stack_name)
         raise SystemExit(INTERRUPTED) from None
-    console.print(_endings(deployments))
+    console.print(_endings(deployments), soft_wrap=True)
     if any(each.progress.state not in STYLES or each.progress.state is State.FAILED for each in deployments):
         raise SystemExit(1)
 
@@ -139,12 +140,12 @@ def _table(deployments: Sequence[Deployment]) -> RenderableType:
     for each in deployments:
         told = each.progress
         table.add_row(
-            each.region, str(told.state), told.at_hand, f"{each.seconds:.0f}", style=STYLES.get(told.state, "")
+            each.region, str(told.state), Text(told.at_hand), f"{each.seconds:.0f}", style=STYLES.get(told.state, "")
         )
     return table
 
 
-def _endings(deployments: Sequence[Deployment]) -> RenderableType:
+def _endings(deployments: Sequence[Deployment]) -> Text:
     """What each Region came to: where to look, or why not."""
     lines = []
     for each in deployments:
@@ -153,7 +154,7 @@ def _endings(deployments: Sequence[Deployment]) -> RenderableType:
         if told.state is State.FAILED:
             lines.append(f"  failed: {told.reason}")
         lines += [f"  {told.outputs[name]}" for name in ("DashboardURL", "InvocationLogging") if name in told.outputs]
-    return Group(*lines)
+    return Text("\n".join(lines))
 
 
 def _say_what_goes_on(deployments: Sequence[Deployment], stack_name: str) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +58,12 @@ def environment(copy: Path, local: Instance) -> Mapping[str, str]:
     }
 
 
-def started(environment: Mapping[str, str], copy: Path, *regions: str) -> subprocess.Popen[str]:
-    architecture = deployment.architecture_of(os.uname().machine)
+ARCHITECTURE = f"Architecture={deployment.architecture_of(os.uname().machine)}"
+
+
+def started(environment: Mapping[str, str], copy: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [
-            *(sys.executable, "-c", "from quota_monitor.main import main; main()", "deploy"),
-            *("--regions", ",".join(regions), "--stack-name", STACK, "--parameter", f"Architecture={architecture}"),
-        ],
+        [sys.executable, "-c", "from quota_monitor.main import main; main()", *arguments, "--parameter", ARCHITECTURE],
         cwd=copy,
         env=dict(environment),
         stdout=subprocess.PIPE,
@@ -82,14 +81,28 @@ def status(local: Instance, region: str) -> str:
     return str(found[0]["StackStatus"])
 
 
+def fetched(local: Instance, region: str) -> Mapping[str, Any]:
+    """What Lambda answers of a run of that Region's fetcher."""
+    session = in_region(local, region).session()
+    found = session.client("cloudformation").describe_stack_resource(
+        StackName=STACK, LogicalResourceId="QuotaFetcherFunction"
+    )["StackResourceDetail"]["PhysicalResourceId"]
+    return session.client("lambda").invoke(FunctionName=found, Payload=b"{}")
+
+
 @pytest.fixture(scope="module")
-def occupied(local: Instance) -> Iterator[str]:
-    """A Region in which the stack cannot be made: the processor's log group is somebody else's already."""
-    logs = in_region(local, BAD).session().client("logs")
-    group = f"/aws/lambda/{STACK}-metric-processor"
-    logs.create_log_group(logGroupName=group)
-    yield BAD
-    logs.delete_log_group(logGroupName=group)
+def occupied(local: Instance) -> str:
+    """A Region in which the stack cannot be made: invocation logs go to the log group of its own processor."""
+    in_region(local, BAD).session().client("bedrock").put_model_invocation_logging_configuration(
+        loggingConfig={
+            "cloudWatchConfig": {
+                "logGroupName": f"/aws/lambda/{STACK}-metric-processor",
+                "roleArn": f"arn:aws:iam::{local.account.id}:role/bedrock-logs",
+            },
+            "textDataDeliveryEnabled": True,
+        }
+    )
+    return BAD
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +149,8 @@ def printed(
 ) -> tuple[int, str]:
     """What the command prints: in a Region with the previous release, in one that refuses, and in an empty one."""
     assert previous  # is there before
-    running = started(environment, copy, GOOD[0], occupied, GOOD[1])
+    regions = ",".join([GOOD[0], occupied, GOOD[1]])
+    running = started(environment, copy, "deploy", "--regions", regions, "--stack-name", STACK)
     output, _ = running.communicate(timeout=240)
     return running.returncode, output
 
@@ -155,18 +169,13 @@ def test_a_region_that_fails_is_named_with_its_reason_and_stops_no_other(
     exit_code, output = printed
     assert exit_code == 1
     assert re.search(rf"{BAD} +failed", output), output
-    assert re.search(r"failed: MetricProcessorLogGroup: .*exists", output), output
+    assert "failed: InvocationLogging: " in output, output
     assert status(local, BAD) in {"ROLLBACK_COMPLETE", "CREATE_FAILED"}
 
 
 def test_each_region_has_functions_of_its_own_that_run(local: Instance, printed: tuple[int, str]) -> None:
     for region in GOOD:
-        session = in_region(local, region).session()
-        found = session.client("cloudformation").describe_stack_resource(
-            StackName=STACK, LogicalResourceId="QuotaFetcherFunction"
-        )["StackResourceDetail"]["PhysicalResourceId"]
-        answer = session.client("lambda").invoke(FunctionName=found, Payload=b"{}")
-        assert "FunctionError" not in answer, printed[1]
+        assert "FunctionError" not in fetched(local, region), printed[1]
 
 
 def test_an_update_replaces_nothing_that_holds_data(
@@ -187,7 +196,7 @@ def test_ctrl_c_leaves_cloudformation_to_finish_and_says_so(
     local: Instance, environment: Mapping[str, str], copy: Path
 ) -> None:
     region = "sa-east-1"
-    running = started(environment, copy, region)
+    running = started(environment, copy, "deploy", "--regions", region, "--stack-name", STACK)
     cloudformation = in_region(local, region).session().client("cloudformation")
     # given a stack that is being made
     deadline = time.monotonic() + 120
@@ -206,3 +215,34 @@ def test_ctrl_c_leaves_cloudformation_to_finish_and_says_so(
     while time.monotonic() < deadline and status(local, region).endswith("IN_PROGRESS"):
         time.sleep(0.2)
     assert status(local, region) == "CREATE_COMPLETE"
+
+
+def test_a_template_for_stack_sets_deploys_by_itself_in_each_region(
+    local: Instance, environment: Mapping[str, str], copy: Path
+) -> None:
+    # given a bucket in each Region
+    regions = ("eu-north-1", "us-west-2")
+    for region in regions:
+        in_region(local, region).session().client("s3").create_bucket(
+            Bucket=f"monitor-code-{region}", CreateBucketConfiguration={"LocationConstraint": region}
+        )
+    # when
+    options = ("--regions", ",".join(regions), "--bucket-prefix", "monitor-code", "--output", str(copy / "set.json"))
+    running = started(environment, copy, "package", *options)
+    output, _ = running.communicate(timeout=120)
+    assert running.returncode == 0, output
+    # then the template is a stack by itself: no SAM CLI, no macro, no code from another Region
+    text = (copy / "set.json").read_text(encoding="utf-8")
+    assert "Transform" not in json.loads(text)
+    cloudformation = in_region(local, regions[1]).session().client("cloudformation")
+    cloudformation.create_stack(
+        StackName=STACK,
+        TemplateBody=text,
+        Capabilities=["CAPABILITY_IAM"],
+        Parameters=[dict(zip(("ParameterKey", "ParameterValue"), ARCHITECTURE.split("="), strict=True))],
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and status(local, regions[1]).endswith("IN_PROGRESS"):
+        time.sleep(0.2)
+    assert status(local, regions[1]) == "CREATE_COMPLETE"
+    assert "FunctionError" not in fetched(local, regions[1])
