@@ -1,0 +1,68 @@
+"""What is published: the template's metadata for the Serverless Application Repository, one version, the workflows."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from samcli.yamlhelper import yaml_parse
+
+ROOT = Path(__file__).parents[2]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+LIMITS = {
+    "Name": (140, "[a-zA-Z0-9-]+"),
+    "Description": (256, ".+"),
+    "Author": (127, "[a-z0-9](([a-z0-9]|-(?!-))*[a-z0-9])?"),
+}
+"""Of the repository: https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/
+serverless-sam-template-publishing-applications-metadata-properties.html (read 2026-11-24)."""
+
+
+@pytest.fixture(scope="module")
+def application() -> dict[str, Any]:
+    template = yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))
+    found: dict[str, Any] = template["Metadata"]["AWS::ServerlessRepo::Application"]
+    return found
+
+
+def test_the_repository_takes_the_metadata(application: dict[str, Any]) -> None:
+    for name, (longest, pattern) in LIMITS.items():
+        assert len(application[name]) <= longest, name
+        assert re.fullmatch(pattern, application[name]), name
+    assert len(application["Labels"]) <= 10
+    assert all(re.fullmatch(r"[a-zA-Z0-9+\-_:/@]{1,127}", label) for label in application["Labels"])
+    for file in ("LicenseUrl", "ReadmeUrl"):
+        assert 0 < (ROOT / application[file]).stat().st_size <= 5_000_000
+
+
+def test_there_is_one_version_and_it_is_in_the_changelog(application: dict[str, Any]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    version = application["SemanticVersion"]
+
+    assert re.fullmatch(r"\d+\.\d+\.\d+", version)
+    assert project["version"] == version
+    assert project["license"] == application["SpdxLicenseId"]
+    assert f"\n## {version}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
+def test_workflows_are_pinned_and_may_do_little(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    workflow = yaml.safe_load(text)
+
+    for used in re.findall(r"uses: (.+)", text):
+        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", used), used
+    assert workflow["permissions"] == {}
+    writing = {name for job in workflow["jobs"].values() for name, may in job["permissions"].items() if may == "write"}
+    assert writing == ({"contents", "id-token", "attestations"} if file.name == "release.yml" else set())
+    assert "secrets." not in text
+    assert text.count("actions/checkout@") == text.count("persist-credentials: false")
+
+
+def test_a_pull_request_runs_what_everybody_can_run() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+    runs = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
+
+    assert runs == [".ci/run"]
