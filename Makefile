@@ -63,8 +63,9 @@ dist: setup ## Build what a release consists of, into dist/: sam deploy takes th
 	mkdir dist
 	PYTHON=$(CURDIR)/$(BIN)/python $(BIN)/sam build
 	rm .aws-sam/build.toml # of this machine
+	find functions -name __pycache__ -prune -exec rm -rf {} +
 	$(BIN)/python -m zipfile --create dist/bedrock-quota-monitor-$(VERSION).zip \
-		.aws-sam template.yaml samconfig.toml README.md LICENSE CHANGELOG.md
+		.aws-sam functions template.yaml samconfig.toml README.md LICENSE CHANGELOG.md
 	$(BIN)/uv export --frozen --only-group functions --no-emit-project --format cyclonedx1.5 --quiet \
 		--preview-features sbom-export --output-file dist/sbom.cdx.json
 	cd dist && sha256sum *.zip sbom.cdx.json > SHA256SUMS

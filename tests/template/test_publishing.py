@@ -66,3 +66,17 @@ def test_a_pull_request_runs_what_everybody_can_run() -> None:
     runs = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
 
     assert runs == [".ci/run"]
+
+
+def test_a_release_has_the_code_that_is_not_built_but_used_as_it_stands() -> None:
+    template = yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    packed = set(re.search(r"zipfile --create \S+ \\\n(.+)", makefile)[1].split())  # type: ignore[index]
+    needed = {
+        resource["Properties"]["CodeUri"].partition("/")[0]
+        for resource in template["Resources"].values()
+        if resource.get("Metadata", {}).get("SkipBuild")
+    }
+
+    assert needed
+    assert needed | {".aws-sam", "LICENSE", "README.md", "samconfig.toml"} <= packed
