@@ -184,7 +184,7 @@ def test_an_update_replaces_nothing_that_holds_data(
     if isinstance(previous, str):
         pytest.skip(previous)
     # given a stack of the previous release, whose data is in these
-    assert {"StateTable", "FailedDeliveriesBucket", "AlarmTopic", "InvocationLogging"} <= previous.keys()
+    assert {"StateTable", "FailedDeliveriesBucket", "AlarmTopic", "MetricProcessorLogGroup"} <= previous.keys()
     # when this checkout was deployed over it
     assert status(local, GOOD[0]) == "UPDATE_COMPLETE", printed[1]
     # then

@@ -21,6 +21,7 @@ STATEFUL = {
     "AWS::SNS::Subscription",  # a new one must be confirmed again
     "AWS::SNS::Topic",
     "Custom::BedrockInvocationLogging",
+    "Custom::EmptiedBucket",  # one that goes empties its bucket
 }
 ALSO = {"InvocationLoggingRole"}
 """Bedrock's configuration names it: a new one would not be known as the stack's own."""
