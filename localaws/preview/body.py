@@ -27,6 +27,8 @@ class Variable(msgspec.Struct, frozen=True):
     label: str
     options: tuple[tuple[str, str], ...]
     default: str
+    typed: bool
+    """Whether any value may be written, and none is to choose from."""
 
 
 Find = Callable[[metric_search.Search], Iterable[Metric]]
@@ -47,7 +49,8 @@ def _variable(given: Mapping[str, Any], find: Find) -> Variable:
     default = given.get("defaultValue", "")
     if default == FIRST:
         default = options[0][0] if options else ""
-    return Variable(given["id"], given.get("label", given["id"]), tuple(options), default)
+    typed = given.get("inputType") == "input"
+    return Variable(given["id"], given.get("label", given["id"]), tuple(options), default, typed)
 
 
 def chosen(text: str, values: Mapping[str, str]) -> dict[str, Any]:

@@ -76,6 +76,7 @@ class Dashboards:
                     "label": each.label,
                     "options": [{"value": value, "label": label} for value, label in each.options],
                     "value": values.get(each.id) or each.default,
+                    "typed": each.typed,
                 }
                 for each in variables
             ],

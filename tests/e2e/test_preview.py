@@ -136,7 +136,7 @@ def watched(browser: Browser, local: Instance, dashboard: str) -> Watched:
 
 
 def choices(model: str, endpoint: str) -> str:
-    return urlencode({"model": model, "endpoint": endpoint, "hours": 12})
+    return urlencode({"model": model, "endpoint": endpoint, "region": "us-east-1", "hours": 12})
 
 
 def wait_until_drawn(page: Page, model: str, endpoint: str) -> None:

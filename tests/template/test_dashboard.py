@@ -16,6 +16,7 @@ from bedrock_quota import lines, processing
 from bedrock_quota.buckets import Bucket, EndpointType
 from bedrock_quota.delivery import Delivery
 from bedrock_quota.quotas import BucketQuota
+from localaws.preview import body as preview_body
 from localaws.preview import logs_insights, math_evaluation, metric_math, metric_search, metrics_insights, properties
 
 TESTS = Path(__file__).parents[1]
@@ -221,7 +222,9 @@ OF_AWS = {
 
 def test_searches_look_for_metrics_that_are_published(body: Tree, published: set[tuple[str, tuple[str, ...]]]) -> None:
     calls = [call for each in expressions(body) for call in math_evaluation.searches(metric_math.parse(each))]
-    texts = [call.expression for call in calls] + [variable["search"] for variable in body["variables"]]
+    texts = [call.expression for call in calls] + [
+        variable["search"] for variable in body["variables"] if "search" in variable
+    ]
     ours = 0
     for search in map(metric_search.parse, texts):
         names = designated(search.condition, "MetricName")
@@ -289,9 +292,10 @@ def test_quotas_are_drawn_as_they_are_and_not_added_up(body: Tree) -> None:
 
 
 def test_variables_change_every_graph_query_and_heading_of_one_bucket(body: Tree) -> None:
-    assert [(each["type"], each["pattern"]) for each in body["variables"]] == [
+    assert [(each["type"], each.get("pattern", each.get("property"))) for each in body["variables"]] == [
         ("pattern", MODEL),
         ("pattern", ENDPOINT),
+        ("property", "region"),
     ]
     with_dimensions = [row for row in rows(body) if "ModelId" in row]
     assert len(with_dimensions) >= 10
@@ -301,6 +305,19 @@ def test_variables_change_every_graph_query_and_heading_of_one_bucket(body: Tree
     # and the placeholders stand for nothing else
     text = json.dumps(body["widgets"])
     assert text.count(MODEL) >= text.count(ENDPOINT) > 10
+
+
+def test_another_region_is_that_of_every_graph_and_table(body: Tree) -> None:
+    (variable,) = [each for each in body["variables"] if each["type"] == "property"]
+    drawn = [widget["properties"] for widget in body["widgets"] if widget["type"] in {"metric", "log"}]
+    # given a page that begins with its own Region, all of whose widgets name it once
+    assert variable["defaultValue"] == VALUES["AWS::Region"]
+    assert {each["region"] for each in drawn} == {VALUES["AWS::Region"]}
+    # when another one is written
+    found = preview_body.chosen(json.dumps(body), {"region": "eu-west-1"})
+    # then it is that of all of them, and nothing else has changed
+    changed = [widget["properties"] for widget in found["widgets"] if widget["type"] in {"metric", "log"}]
+    assert changed == [{**each, "region": "eu-west-1"} for each in drawn]
 
 
 def names_of(written: list[Tree]) -> set[str]:

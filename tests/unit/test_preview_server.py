@@ -130,10 +130,18 @@ def test_variables_search_and_take_the_first(account: Any) -> None:
     found = Dashboards(account).describe("mine", {})
 
     assert found["variables"][0] == {
-        "id": "m", "label": "Model", "value": "a",
+        "id": "m", "label": "Model", "value": "a", "typed": False,
         "options": [{"value": "a", "label": "a"}, {"value": "b", "label": "b"}],
     }  # fmt: skip
     assert found["widgets"][1] == {"x": 0, "y": 1, "width": 12, "height": 6}
+
+
+def test_a_variable_to_write_has_nothing_to_choose_from() -> None:
+    given = {"type": "property", "property": "region", "inputType": "input", "id": "r", "defaultValue": "here"}
+
+    (found,) = body.variables({"variables": [given]}, lambda _search: [])
+
+    assert (found.default, found.options, found.typed) == ("here", (), True)
 
 
 def test_a_pattern_is_replaced_everywhere_and_a_property_set() -> None:

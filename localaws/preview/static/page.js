@@ -44,19 +44,18 @@ async function describe() {
   place.replaceChildren();
   for (const variable of found.variables) {
     state.values[variable.id] = variable.value;
-    const select = element("select", { id: `variable-${variable.id}` });
-    const known = variable.options.some((option) => option.value === variable.value);
+    const control = element(variable.typed ? "input" : "select", { id: `variable-${variable.id}` });
+    const known = variable.typed || variable.options.some((option) => option.value === variable.value);
     for (const option of known ? variable.options : [{ value: variable.value, label: variable.value }, ...variable.options]) {
-      const made = element("option", { value: option.value, text: option.label });
-      made.selected = option.value === variable.value;
-      select.append(made);
+      control.append(element("option", { value: option.value, text: option.label }));
     }
-    select.addEventListener("change", () => {
-      state.values[variable.id] = select.value;
+    control.value = variable.value;
+    control.addEventListener("change", () => {
+      state.values[variable.id] = control.value;
       remember();
       refresh();
     });
-    place.append(element("label", { text: `${variable.label} ` }, [select]));
+    place.append(element("label", { text: `${variable.label} ` }, [control]));
   }
   return found;
 }
