@@ -102,9 +102,9 @@ def deploy(names: tuple[str, ...], profile: str | None, stack_name: str, paramet
             for each in deployments:
                 each.wait()
     except KeyboardInterrupt:
+        _say_what_goes_on(deployments, stack_name)
         for each in deployments:
             each.leave()
-        _say_what_goes_on(deployments, stack_name)
         raise SystemExit(INTERRUPTED) from None
     console.print(_endings(deployments), soft_wrap=True)
     if any(each.progress.state not in STYLES or each.progress.state is State.FAILED for each in deployments):
