@@ -29,7 +29,8 @@ LAST_LINES = 8
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as a shell gives it."""
 
-STYLES = {State.FAILED: "red", State.DEPLOYED: "green", State.UNCHANGED: "green"}
+WELL = {State.DEPLOYED, State.UNCHANGED}
+STYLES = {State.FAILED: "red", **dict.fromkeys(WELL, "green")}
 
 console = Console(highlight=False)
 
@@ -44,7 +45,7 @@ class Deployment:
         self.ended: float | None = None
         # A session of its own: the terminal's Ctrl-C is for this command, which says what becomes of each Region.
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
-            sam.command("deploy", *options, "--region", region, *profile_option(profile)),
+            sam.command("deploy", *options, "--region", region, *checkout.profile_option(profile)),
             cwd=checkout.ROOT,
             env=sam.environment(os.environ),
             stdin=subprocess.DEVNULL,
@@ -107,31 +108,18 @@ def deploy(names: tuple[str, ...], profile: str | None, stack_name: str, paramet
             each.leave()
         raise SystemExit(INTERRUPTED) from None
     console.print(_endings(deployments), soft_wrap=True)
-    if any(each.progress.state not in STYLES or each.progress.state is State.FAILED for each in deployments):
+    if any(each.progress.state not in WELL for each in deployments):
         raise SystemExit(1)
 
 
 def build(parameters: Mapping[str, str]) -> None:
-    """`sam build` of this checkout; raises `click.ClickException` with what it printed if it fails."""
-    environment = sam.environment(os.environ)
-    options = []
-    if parameters:
-        options = ["--parameter-overrides", *sam.overrides(parameters)]
-        if "Architecture" in parameters:
-            environment.setdefault("LAMBDA_PLATFORM", PLATFORMS.get(parameters["Architecture"], ""))
+    """`sam build` of this checkout, for the functions' processor; raises `click.ClickException` if it fails."""
+    options = ["--parameter-overrides", *sam.overrides(parameters)] if parameters else []
+    platform = (
+        {"LAMBDA_PLATFORM": PLATFORMS.get(parameters["Architecture"], "")} if "Architecture" in parameters else {}
+    )
     with console.status("Building functions and layers"):
-        built = subprocess.run(  # noqa: S603 - our own interpreter and arguments
-            sam.command("build", *options),
-            cwd=checkout.ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-    if built.returncode != 0:
-        raise click.ClickException(f"sam build failed:\n{built.stdout.strip()}")
+        checkout.run_sam("build", *options, **platform)
 
 
 def _table(deployments: Sequence[Deployment]) -> RenderableType:
@@ -166,8 +154,3 @@ def _say_what_goes_on(deployments: Sequence[Deployment], stack_name: str) -> Non
             console.print(f"  quota-monitor doctor --region {name} --stack-name {stack_name}", soft_wrap=True)
     if not_begun:
         console.print(f"\nNot begun in {', '.join(not_begun)}: nothing is changed there.")
-
-
-def profile_option(profile: str | None) -> list[str]:
-    """How the SAM CLI is told of an AWS profile, if there is one."""
-    return [] if profile is None else ["--profile", profile]

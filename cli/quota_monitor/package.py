@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +13,6 @@ import click
 from rich.console import Console
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
-from localaws import sam
 from localaws.template import Template
 from quota_monitor import checkout, deploy, regions
 from quota_monitor.parameters import option as parameters_option
@@ -88,17 +85,6 @@ def regional(packaged: Template, bucket_prefix: str) -> Template:
 def _packaged(region: str, bucket: str, profile: str | None) -> Template:
     output = checkout.ROOT / ".aws-sam" / f"packaged-{region}.yaml"
     options = ["--s3-bucket", bucket, "--region", region, "--output-template-file", str(output)]
-    ran = subprocess.run(  # noqa: S603 - our own interpreter and arguments
-        sam.command("package", *options, *deploy.profile_option(profile)),
-        cwd=checkout.ROOT,
-        env=sam.environment(os.environ),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if ran.returncode != 0:
-        raise click.ClickException(f"{region}: sam package failed:\n{ran.stdout.strip()}")
+    checkout.run_sam("package", *options, profile=profile)
     parsed: Template = yaml_parse(output.read_text(encoding="utf-8"))
     return json.loads(json.dumps(parsed, default=str))  # type: ignore[no-any-return]
