@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from localaws import sam
-from quota_monitor import deploy, regions
+from quota_monitor import checkout, deploy, regions
 from quota_monitor.main import main
 from quota_monitor.regions import Progress, State
 
@@ -93,3 +93,36 @@ def test_a_parameter_without_a_value_is_refused_before_anything_is_built(monkeyp
     result = CliRunner().invoke(main, ["deploy", "--regions", "us-east-1", "--parameter", "AlarmEmail"])
     assert result.exit_code == 2
     assert "'AlarmEmail' is not NAME=VALUE" in result.output
+
+
+@pytest.mark.parametrize(
+    ("parameters", "options", "environment"),
+    [
+        ({}, (), {}),
+        ({"AlarmEmail": "a@b"}, ("--parameter-overrides", 'AlarmEmail="a@b"'), {}),
+        (
+            {"Architecture": "x86_64"},
+            ("--parameter-overrides", 'Architecture="x86_64"'),
+            {"LAMBDA_PLATFORM": "x86_64"},
+        ),
+        (
+            {"Architecture": "arm64"},
+            ("--parameter-overrides", 'Architecture="arm64"'),
+            {"LAMBDA_PLATFORM": "aarch64"},
+        ),
+    ],
+)
+def test_wheels_are_built_for_the_processor_that_is_deployed(monkeypatch, parameters, options, environment):
+    called = []
+    monkeypatch.setattr(checkout, "run_sam", lambda name, *given, **named: called.append((name, given, named)))
+    deploy.build(parameters)
+    assert called == [("build", options, environment)]
+
+
+def test_a_failed_build_deploys_nothing_and_shows_what_sam_said(monkeypatch, tmp_path):
+    (tmp_path / "template.yaml").write_text("Resources: {A: {Type: AWS::Serverless::Function}}\n")
+    monkeypatch.setattr(checkout, "ROOT", tmp_path)
+    monkeypatch.setattr(deploy, "Deployment", lambda *_: pytest.fail("deployed"))
+    result = CliRunner().invoke(main, ["deploy", "--regions", "us-east-1"])
+    assert result.exit_code == 1
+    assert "sam build failed" in result.output
