@@ -235,9 +235,11 @@ def test_a_template_for_stack_sets_deploys_by_itself_in_each_region(
     text = (copy / "set.json").read_text(encoding="utf-8")
     assert "Transform" not in json.loads(text)
     cloudformation = in_region(local, regions[1]).session().client("cloudformation")
+    bucket = f"monitor-code-{regions[1]}"
+    in_region(local, regions[1]).session().client("s3").put_object(Bucket=bucket, Key="set.json", Body=text.encode())
     cloudformation.create_stack(
         StackName=STACK,
-        TemplateBody=text,
+        TemplateURL=f"{local.endpoint_url}/{bucket}/set.json",  # too large to be given as it is
         Capabilities=["CAPABILITY_IAM"],
         Parameters=[dict(zip(("ParameterKey", "ParameterValue"), ARCHITECTURE.split("="), strict=True))],
     )
