@@ -243,7 +243,7 @@ def test_a_template_for_stack_sets_deploys_by_itself_in_each_region(
         Capabilities=["CAPABILITY_IAM"],
         Parameters=[dict(zip(("ParameterKey", "ParameterValue"), ARCHITECTURE.split("="), strict=True))],
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and status(local, regions[1]).endswith("IN_PROGRESS"):
         time.sleep(0.2)
     assert status(local, regions[1]) == "CREATE_COMPLETE"
