@@ -8,19 +8,24 @@ of a stream, mostly of one delivery, with the event as a text in `payload`
 
 from __future__ import annotations
 
+import base64
+import gzip
+import zlib
 from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
-from bedrock_quota import envelope
+from bedrock_quota import delivery, envelope
 from bedrock_quota.errors import DeliveryError
 
 if TYPE_CHECKING:
     import boto3
     from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_s3 import S3Client
 
 
 class FailedDelivery(msgspec.Struct, frozen=True):
@@ -39,10 +44,21 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Replayed(msgspec.Struct, frozen=True):
-    """What became of one object: `problem` is None where all of it was processed, and the object deleted."""
+    """What became of one object: `problem` is None where all of it was processed, and the object deleted.
+
+    `failed` is whether anything is left to be replayed.
+    """
 
     key: str
     problem: str | None = None
+    failed: bool = False
+
+
+REFUSED = "refused/"
+"""Begins the key of what was replayed, and of which records were refused: it is done, and not replayed again."""
+
+MAX_INFLATED_BYTES = 512 * 1024 * 1024
+"""Inflated size up to which a delivery that is too large for the processor is taken apart here."""
 
 
 class _Invocation(msgspec.Struct, frozen=True, rename="camel"):
@@ -62,6 +78,15 @@ def place(session: boto3.Session, stack_name: str) -> Place:
 
 def kept(session: boto3.Session, bucket: str) -> list[FailedDelivery]:
     """Return the failed deliveries, the oldest first. Raises what botocore raises."""
+    return [each for each in _objects(session, bucket) if not each.key.startswith(REFUSED)]
+
+
+def refused(session: boto3.Session, bucket: str) -> list[FailedDelivery]:
+    """Return what was replayed, and of which records were refused. Raises what botocore raises."""
+    return [each for each in _objects(session, bucket) if each.key.startswith(REFUSED)]
+
+
+def _objects(session: boto3.Session, bucket: str) -> list[FailedDelivery]:
     pages = session.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket)
     return sorted(
         (
@@ -78,44 +103,109 @@ def replay(
 ) -> Iterator[Replayed]:
     """Have the processor process these deliveries, one after the other; delete each object when all of it is done.
 
-    Of a batch, only what is not done stays. What fails again stays, and so does a delivery of which records were
-    refused, say for their age, unless they are to be discarded. It can be interrupted and run again: a delivery that
-    was processed but not deleted is known as a duplicate for as long as the bucket keeps it, where duplicates are
-    detected. Raises what botocore raises.
+    What fails again stays; of a batch, that alone. What is processed, and of which records were refused, say for their
+    age, is kept below `REFUSED`, where no replay comes by, or discarded. A delivery that is too large for the processor
+    is processed in parts, always the same. It can be interrupted and run again: a delivery that was processed but not
+    deleted is known as a duplicate for as long as the bucket keeps it, where duplicates are detected.
     """
     s3 = session.client("s3")
     # As patient as the function may take, and never twice: the second would be a duplicate.
     functions = session.client("lambda", config=Config(read_timeout=90, retries={"total_max_attempts": 1}))
     for each in deliveries:
-        body = s3.get_object(Bucket=where.bucket, Key=each.key)["Body"].read()
         try:
-            held = _held(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, DeliveryError):
-            yield Replayed(each.key, "is not the record of an invocation")
-            continue
-        problems = [_problem(functions, where.function, event, discard=discard) for event in held.events]
-        left = [number for number, problem in enumerate(problems) if problem is not None]
-        if not left:
-            s3.delete_object(Bucket=where.bucket, Key=each.key)
-            yield Replayed(each.key)
-            continue
-        if len(left) < len(problems):  # what was processed must not be, again
-            s3.put_object(Bucket=where.bucket, Key=each.key, Body=held.without_all_but(left))
-        which = f"{len(left)} of its {len(problems)} deliveries stay, the first: " if len(problems) > 1 else ""
-        yield Replayed(each.key, f"{which}{problems[left[0]]}")
+            yield _replay(s3, functions, where, each.key, discard=discard)
+        except (BotoCoreError, ClientError) as error:
+            yield Replayed(each.key, f"could not be replayed: {error}", failed=True)
 
 
-def _problem(client: LambdaClient, function: str, event: bytes, *, discard: bool) -> str | None:
-    """Have one delivery processed; return why it was not, or not all of it."""
-    answer = client.invoke(FunctionName=function, Payload=event)
-    if answer.get("FunctionError"):
-        return _reason(answer["Payload"].read())
-    refused = _refused(answer["Payload"].read())
-    if refused is None:
-        return "was processed, and the processor answered nothing that can be read; it stays"
-    if refused and not discard:
-        return f"was processed, and the processor answered that {refused} of its records were refused; it stays"
-    return None
+def _replay(s3: S3Client, functions: LambdaClient, where: Place, key: str, *, discard: bool) -> Replayed:
+    body = s3.get_object(Bucket=where.bucket, Key=key)["Body"].read()
+    try:
+        held = _held(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, DeliveryError):
+        return Replayed(key, "is not the record of an invocation", failed=True)
+    outcomes = [_process(functions, where.function, event) for event in held.events]
+    refusals = sum(outcome for outcome in outcomes if isinstance(outcome, int))
+    if refusals and not discard:
+        s3.put_object(Bucket=where.bucket, Key=f"{REFUSED}{key}", Body=body)
+    left = [number for number, outcome in enumerate(outcomes) if isinstance(outcome, str)]
+    if not left:
+        s3.delete_object(Bucket=where.bucket, Key=key)
+        kept_as = "discarded" if discard else f"kept as {REFUSED}{key}"
+        refused = f"was processed, but for {refusals} of its records, which were refused; {kept_as}"
+        return Replayed(key, refused if refusals else None)
+    if len(left) < len(outcomes):  # what was processed must not be, again
+        s3.put_object(Bucket=where.bucket, Key=key, Body=held.without_all_but(left))
+    which = f"{len(left)} of its {len(outcomes)} deliveries stay, the first: " if len(outcomes) > 1 else ""
+    return Replayed(key, f"{which}{outcomes[left[0]]}", failed=True)
+
+
+def _process(client: LambdaClient, function: str, event: bytes) -> int | str:
+    """Have one delivery processed; return how many of its records were refused, or why it failed."""
+    refusals = 0
+    for part in _parts(event):
+        answer = client.invoke(FunctionName=function, Payload=part)
+        said = answer["Payload"].read()
+        if answer.get("FunctionError"):
+            return _reason(said)
+        found = _refused(said)
+        if found is None:
+            return "was processed, and the processor answered nothing that can be read"
+        refusals += found
+    return refusals
+
+
+def _parts(event: bytes) -> Iterator[bytes]:
+    """Return a delivery as it is or, if it is larger than the processor takes, in parts that are not.
+
+    What cannot be taken apart is returned as it is, for the processor to say what is wrong with it.
+    """
+    try:
+        inflated = _inflated(event)
+        if len(inflated) <= delivery.MAX_INFLATED_BYTES:
+            yield event
+            return
+        whole = msgspec.json.decode(inflated, type=_Whole)
+    except (ValueError, zlib.error, msgspec.DecodeError, RecursionError, DeliveryError):
+        yield event
+        return
+    yield from _halves(whole)
+
+
+def _halves(whole: _Whole) -> Iterator[bytes]:
+    inflated = msgspec.json.encode(whole)
+    events = whole.log_events
+    if len(events) > 1 and (len(inflated) > delivery.MAX_INFLATED_BYTES or len(events) > delivery.MAX_LOG_EVENTS):
+        middle = len(events) // 2
+        for half in (events[:middle], events[middle:]):
+            yield from _halves(msgspec.structs.replace(whole, log_events=half))
+    else:
+        data = base64.b64encode(gzip.compress(inflated, mtime=0)).decode()
+        yield msgspec.json.encode({"awslogs": {"data": data}})
+
+
+class _Whole(msgspec.Struct, frozen=True, rename="camel"):
+    """A delivery of which the log events are not looked into."""
+
+    message_type: str
+    log_events: list[msgspec.Raw] = []
+    log_group: str = ""
+    log_stream: str = ""
+    owner: str = ""
+
+
+class _Sent(msgspec.Struct, frozen=True):
+    awslogs: dict[str, str]
+
+
+def _inflated(event: bytes) -> bytes:
+    """Return what a delivery holds. Raises what its libraries raise, or `DeliveryError` for a bomb."""
+    inflater = zlib.decompressobj(wbits=31)
+    data = base64.b64decode(msgspec.json.decode(event, type=_Sent).awslogs.get("data", ""))
+    inflated = inflater.decompress(data, MAX_INFLATED_BYTES)
+    if not inflater.eof:
+        raise DeliveryError("is cut short, or a bomb")
+    return inflated
 
 
 class _Held(msgspec.Struct, frozen=True):

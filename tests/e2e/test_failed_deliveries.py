@@ -53,8 +53,8 @@ def test_replay_processes_what_can_be_and_keeps_the_rest(
     # then the first and the third are processed and gone, the second stays and is named
     assert listed.output.endswith(f"3 failed deliveries in s3://{bucket}\n")
     assert (replayed.exit_code, again.exit_code) == (1, 1)
-    assert "2 of 3 processed and deleted" in replayed.output
-    assert "0 of 1 processed and deleted" in again.output
+    assert "2 of 3 processed" in replayed.output
+    assert "0 of 1 processed" in again.output
     assert "still failing: aws/lambda/async/processor/2026/11/20/1: " in replayed.output
     assert [each["Key"][-2:] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["/1"]
     # and their records are counted once each: 2 + 40 and 3 + 50

@@ -1,46 +1,79 @@
 """Failed deliveries whose objects, or the function's answers to them, are not what they should be."""
 
+import base64
+import gzip
 import io
 import json
+import random
+import string
+import threading
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any
 
+import boto3
+import msgspec
 import pytest
 import shard
+from botocore.exceptions import ClientError
 
+from bedrock_quota import delivery
+from bedrock_quota.errors import DeliveryError
 from quota_monitor import events, failed_deliveries
 from quota_monitor.failed_deliveries import FailedDelivery, Place, Replayed
 
 PLACE = Place("bucket", "function")
 KEPT = FailedDelivery("key", 1, datetime(2026, 11, 23, tzinfo=UTC))
+BATCH = events.batch([{"awslogs": {"data": data}} for data in ("one", "two", "three")])["Records"]
+DONE = b'{"received": 1, "processed": 1}'
 
 
 class Account:
-    """S3 and Lambda in one: holds an object, gives an answer, notes what is deleted."""
+    """S3 and Lambda in one: holds objects, fails at the deliveries it is told to, answers all others alike."""
 
     def __init__(self, held: bytes, answer: bytes) -> None:
-        self._held, self._answer = held, answer
-        self.deleted: list[str] = []
+        self.objects = {"key": held}
+        self.answer = answer
+        self.failing: set[str] = set()
+        self.errors: list[Exception] = []
+        self.invoked: list[bytes] = []
+        self.pages: list[tuple[str, datetime]] | None = None
 
     def client(self, _name: str, **_config: Any) -> Any:
         return self
 
-    def get_object(self, **_of: str) -> dict[str, Any]:
-        return {"Body": io.BytesIO(self._held)}
+    def get_paginator(self, _operation: str) -> Any:
+        return self
 
-    def invoke(self, **_of: object) -> dict[str, Any]:
-        failed = {} if self._answer.startswith(b'{"received"') else {"FunctionError": "Unhandled"}
-        return {**failed, "Payload": io.BytesIO(self._answer)}
+    def paginate(self, **_of: str) -> Any:
+        pages = [(key, KEPT.kept_at) for key in self.objects] if self.pages is None else self.pages
+        return [{"Contents": [{"Key": key, "Size": 1, "LastModified": at}]} for key, at in pages]
 
-    def delete_object(self, Key: str, **_of: str) -> None:  # noqa: N803 - boto3's name
-        self.deleted.append(Key)
+    def get_object(self, Key: str, **_of: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        return {"Body": io.BytesIO(self.objects[Key])}
+
+    def put_object(self, Key: str, Body: bytes, **_of: str) -> None:  # noqa: N803
+        self.objects[Key] = Body
+
+    def delete_object(self, Key: str, **_of: str) -> None:  # noqa: N803
+        del self.objects[Key]
+
+    def invoke(self, *, Payload: bytes, **_of: object) -> dict[str, Any]:  # noqa: N803
+        if self.errors:
+            raise self.errors.pop()
+        data = msgspec.json.decode(Payload).get("awslogs", {}).get("data")
+        if data in self.failing:
+            return {"FunctionError": "Unhandled", "Payload": io.BytesIO(b'{"errorType": "DeliveryError"}')}
+        self.invoked.append(Payload)
+        failed = {} if self.answer.startswith(b'{"received"') else {"FunctionError": "Unhandled"}
+        return {**failed, "Payload": io.BytesIO(self.answer)}
 
 
 def replayed(held: bytes, answer: bytes = b"{}") -> Replayed:
     account: Any = Account(held, answer)
-    kept = FailedDelivery("key", len(held), datetime(2026, 11, 23, tzinfo=UTC))
-    (found,) = failed_deliveries.replay(account, Place("bucket", "function"), [kept])
-    assert not account.deleted
+    (found,) = failed_deliveries.replay(account, PLACE, [KEPT])
+    assert account.objects == {"key": held}
     return found
 
 
@@ -55,7 +88,7 @@ def replayed(held: bytes, answer: bytes = b"{}") -> Replayed:
     ],
 )
 def test_object_that_is_no_record_of_an_invocation_stays(held: bytes) -> None:
-    assert replayed(held) == Replayed("key", "is not the record of an invocation")
+    assert replayed(held) == Replayed("key", "is not the record of an invocation", failed=True)
 
 
 @pytest.mark.parametrize(
@@ -74,81 +107,159 @@ def test_object_that_is_no_record_of_an_invocation_stays(held: bytes) -> None:
     ],
 )
 def test_whatever_the_function_answers_the_object_stays_with_its_problem(answer: bytes, problem: str) -> None:
-    assert replayed(b'{"requestPayload": {}}', answer) == Replayed("key", problem)
+    assert replayed(b'{"requestPayload": {}}', answer) == Replayed("key", problem, failed=True)
 
 
 @pytest.mark.parametrize(
-    ("answer", "discard", "deleted"),
+    ("answer", "discard", "left"),
     [
-        (b'{"received": 9, "processed": 9}', False, True),
-        (b'{"received": 9, "processed": 0}', False, True),  # out of scope or failed calls, all counted
-        (b'{"received": 9, "processed": 0, "rejected": 9}', False, False),
-        (b'{"received": 9, "processed": 8, "rejected": 1}', True, True),
-        (b'{"received": ', True, False),
+        (b'{"received": 9, "processed": 9}', False, set()),
+        (b'{"received": 9, "processed": 0}', False, set()),  # out of scope or failed calls, all counted
+        (b'{"received": 9, "processed": 8, "rejected": 1}', False, {"refused/key"}),
+        (b'{"received": 9, "processed": 8, "rejected": 1}', True, set()),
+        (b'{"received": ', True, {"key"}),
     ],
 )
-def test_object_goes_only_when_none_of_its_records_was_refused(answer: bytes, discard: bool, deleted: bool) -> None:
+def test_what_is_processed_goes_and_is_kept_aside_if_records_of_it_were_refused(
+    answer: bytes, discard: bool, left: set[str]
+) -> None:
     account: Any = Account(b'{"requestPayload": {}}', answer)
-    delivery = FailedDelivery("key", 1, datetime(2026, 11, 23, tzinfo=UTC))
 
-    (found,) = failed_deliveries.replay(account, Place("bucket", "function"), [delivery], discard=discard)
+    (found,) = failed_deliveries.replay(account, PLACE, [KEPT], discard=discard)
 
-    assert (found.problem is None) is deleted
-    assert bool(account.deleted) is deleted
-    if b"rejected" in answer and not deleted:
-        assert "9 of its records were refused" in str(found.problem)
-
-
-class Bucket:
-    """S3 with one object, and a processor that fails at the deliveries it is told to."""
-
-    def __init__(self, held: str, failing: set[str]) -> None:
-        self.held: str | None = held
-        self._failing = failing
-        self.processed: list[str] = []
-
-    def client(self, _name: str, **_config: Any) -> Any:
-        return self
-
-    def get_object(self, **_of: str) -> dict[str, Any]:
-        return {"Body": io.BytesIO(str(self.held).encode())}
-
-    def put_object(self, *, Body: bytes, **_of: str) -> None:  # noqa: N803 - boto3's name
-        self.held = Body.decode()
-
-    def delete_object(self, **_of: str) -> None:
-        self.held = None
-
-    def invoke(self, *, Payload: bytes, **_of: object) -> dict[str, Any]:  # noqa: N803
-        data = json.loads(Payload)["awslogs"]["data"]
-        if data in self._failing:
-            return {"FunctionError": "Unhandled", "Payload": io.BytesIO(b'{"errorType": "DeliveryError"}')}
-        self.processed.append(data)
-        return {"Payload": io.BytesIO(b'{"received": 1, "processed": 1}')}
+    assert account.objects.keys() == left
+    assert found.failed is ("key" in left)
+    assert ("1 of its records" in str(found.problem)) is (b"rejected" in answer)
+    # and what is kept aside is not replayed again: the good ones would count twice
+    assert [each.key for each in failed_deliveries.kept(account, "bucket")] == [key for key in left if key == "key"]
+    assert {each.key for each in failed_deliveries.refused(account, "bucket")} == left - {"key"}
 
 
-BATCH = events.batch([{"awslogs": {"data": data}} for data in ("one", "two", "three")])["Records"]
+def test_of_a_batch_that_failed_in_part_what_was_refused_is_kept_aside_too() -> None:
+    account: Any = Account(shard.kept(BATCH).encode(), b'{"received": 2, "processed": 1, "rejected": 1}')
+    account.failing = {"two"}
+
+    (found,) = failed_deliveries.replay(account, PLACE, [KEPT])
+
+    assert found.failed
+    assert json.loads(json.loads(account.objects["key"])["payload"]) == {"Records": [BATCH[1]]}
+    assert account.objects["refused/key"] == shard.kept(BATCH).encode()
+
+
+def test_a_delivery_that_is_larger_than_the_processor_takes_is_processed_in_parts() -> None:
+    # given questions about one long text, 17.6 MB of them, that compress well enough to be sent
+    text = "".join(random.Random(7).choices(string.ascii_lowercase, k=12_000))
+    messages = [f"question {number}: {text}" for number in range(1_470)]
+    event = events.delivery(messages)
+    assert len(event["awslogs"]["data"]) < 1_000_000
+    with pytest.raises(DeliveryError, match="inflates to more than"):
+        delivery.decode(event)
+    account: Any = Account(json.dumps({"requestPayload": event}).encode(), b'{"received": 735, "processed": 735}')
+    # when
+    (found,) = failed_deliveries.replay(account, PLACE, [KEPT])
+    # then the processor takes each part, and all of them are all there was, in order
+    assert found == Replayed("key")
+    parts = [delivery.decode(json.loads(payload)) for payload in account.invoked]
+    assert len(parts) == 2
+    assert [log_event.message for part in parts for log_event in part.log_events] == messages
+    ids = [log_event.id for log_event in delivery.decode(event, 20_000_000).log_events]
+    assert [log_event.id for part in parts for log_event in part.log_events] == ids
+    assert not account.objects
+
+
+@pytest.mark.parametrize("data", ["é", "A", "AAAA", base64.b64encode(gzip.compress(b"no JSON" * 3_000_000)).decode()])
+def test_what_cannot_be_taken_apart_is_sent_as_it_is(data: str) -> None:
+    event = json.dumps({"awslogs": {"data": data}})
+    account: Any = Account(f'{{"requestPayload": {event}}}'.encode(), b'{"errorType": "DeliveryError"}')
+
+    (found,) = failed_deliveries.replay(account, PLACE, [KEPT])
+
+    assert found.failed
+    assert account.invoked == [event.encode()]
+
+
+def test_one_that_cannot_be_asked_for_is_named_and_the_others_go_on() -> None:
+    account: Any = Account(b'{"requestPayload": {}}', b'{"received": 1, "processed": 1}')
+    throttled = {"Error": {"Code": "TooManyRequestsException", "Message": "Rate exceeded"}}
+    account.errors = [ClientError(throttled, "Invoke")]
+    both = [KEPT, FailedDelivery("second", 1, KEPT.kept_at)]
+    account.objects["second"] = account.objects["key"]
+
+    first, second = failed_deliveries.replay(account, PLACE, both)
+
+    assert (first.key, first.failed) == ("key", True)
+    assert "Rate exceeded" in str(first.problem)
+    assert second == Replayed("second")
+    assert account.objects.keys() == {"key"}
+
+
+def test_they_are_replayed_in_the_order_in_which_they_failed() -> None:
+    account: Any = Account(b"", b"")
+    account.pages = [("b/later", datetime(2026, 11, 23, 12, 1, tzinfo=UTC)), ("c/first", KEPT.kept_at)]
+
+    assert [each.key for each in failed_deliveries.kept(account, "bucket")] == ["c/first", "b/later"]
+
+
+def test_the_function_is_never_asked_twice_about_one_delivery(no_aws: None) -> None:  # noqa: ARG001
+    # given a function whose answer is an error that boto3 would try again
+    asked: list[str] = []
+
+    class Broken(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.path)
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_error(500)
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"requestPayload": {}}')
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+            """Stay quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Broken)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    session: Any = SimpleNamespace(
+        client=lambda name, **options: boto3.client(
+            name, endpoint_url=f"http://127.0.0.1:{server.server_port}", **options
+        )
+    )
+    try:
+        # when
+        (found,) = failed_deliveries.replay(session, PLACE, [KEPT])
+    finally:
+        server.shutdown()
+        server.server_close()
+    # then
+    assert found.failed
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("as_text", [True, False])
 def test_every_delivery_of_a_batch_of_a_stream_is_processed_by_itself(as_text: bool) -> None:
     held = json.loads(shard.kept(BATCH))
-    bucket: Any = Bucket(json.dumps(held if as_text else held | {"payload": {"Records": BATCH}}), set())
+    account: Any = Account(json.dumps(held if as_text else held | {"payload": {"Records": BATCH}}).encode(), DONE)
 
-    assert list(failed_deliveries.replay(bucket, PLACE, [KEPT])) == [Replayed("key")]
-    assert bucket.processed == ["one", "two", "three"]
-    assert bucket.held is None
+    assert list(failed_deliveries.replay(account, PLACE, [KEPT])) == [Replayed("key")]
+    assert processed(account) == ["one", "two", "three"]
+    assert not account.objects
+
+
+def processed(account: Account) -> list[str]:
+    return [json.loads(payload)["awslogs"]["data"] for payload in account.invoked]
 
 
 def test_of_a_batch_of_which_some_fail_again_these_alone_are_kept() -> None:
     # given a batch of three, of which the second fails
-    bucket: Any = Bucket(shard.kept(BATCH), {"two"})
+    account: Any = Account(shard.kept(BATCH).encode(), DONE)
+    account.failing = {"two"}
     # when it is replayed twice
-    (first,), (second,) = (list(failed_deliveries.replay(bucket, PLACE, [KEPT])) for _ in range(2))
+    (first,), (second,) = (list(failed_deliveries.replay(account, PLACE, [KEPT])) for _ in range(2))
     # then the others are processed once, and what stays is what Lambda would have kept of it
     assert first.problem == "1 of its 3 deliveries stay, the first: DeliveryError: "
     assert second.problem == "DeliveryError: "
-    assert bucket.processed == ["one", "three"]
-    kept = json.loads(bucket.held)
+    assert processed(account) == ["one", "three"]
+    kept = json.loads(account.objects["key"])
     assert json.loads(kept["payload"]) == {"Records": [BATCH[1]]}
     assert kept.keys() == json.loads(shard.kept(BATCH)).keys()
