@@ -222,6 +222,15 @@ def test_a_delivery_processed_before_is_told_of_and_the_others_count(function: F
     assert memory.told == [("finished", 1), ("finished", 1)]
 
 
+def test_control_messages_are_never_looked_up_for_all_of_them_are_alike(function: Function, read: Read) -> None:
+    memory: Any = Memory()  # which fails when it is asked
+    function.container.deliveries = memory
+    control = event_around(json.dumps(envelope(["CWL CONTROL MESSAGE"], "CONTROL_MESSAGE")).encode())
+
+    assert [function(control) for _ in range(2)] == [{"received": 1, "processed": 0}] * 2
+    assert [health.get("DuplicateDeliveries") for health in read(function)[1]] == [None, None]
+
+
 def test_a_delivery_that_another_run_works_on_comes_again_with_what_is_behind_it(function: Function) -> None:
     memory: Any = Memory(None, DeliveryError("in progress"), None)
     function.container.deliveries = memory

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -439,6 +440,14 @@ def test_health_line(read_line: ReadLine) -> None:
         "RecordLagSeconds": 2.5,
         "x": 1,
     }
+
+
+def test_lines_are_out_before_the_function_ends(tmp_path: Path) -> None:
+    # given an output that keeps what it is given until it is told to hand it on
+    with (tmp_path / "out").open("w") as output:
+        lines.write([b"one", b"two"] * 200, output)
+        # then nothing waits in it: Lambda freezes a container as soon as its handler has answered
+        assert (tmp_path / "out").read_text() == "one\ntwo\n" * 200
 
 
 # The reader itself: a check that cannot fail checks nothing.
