@@ -117,7 +117,7 @@ class Accounts:
         self._providers = registry.id_prefixes
         self._rates: dict[tuple[str, bool, int], _Rate] = {}
         self._origins: dict[_OriginKey, _Origin] = {}
-        self._now, self._now_seconds = EPOCH, 0.0
+        self._now, self._oldest, self._newest = EPOCH, 0.0, 0.0
 
     def of(self, record: Record, now: datetime) -> Entry:
         """Account for one record.
@@ -127,12 +127,13 @@ class Accounts:
         or `absurd_count`.
         """
         if now is not self._now:  # once a delivery: it costs as much as the rest of this
-            self._now, self._now_seconds = now, now.timestamp()
-        started = record.started
+            self._now, seconds = now, now.timestamp()
+            self._oldest, self._newest = seconds - OLDEST_SECONDS, seconds + NEWEST_SECONDS
+        started = records.seconds_of(record.started_at)
         minute = started - started % 60
-        if self._now_seconds - minute > OLDEST_SECONDS:  # metrics are stamped with the start of the minute
+        if minute < self._oldest:  # metrics are stamped with the start of the minute
             raise RecordError("too_old", record.request_id)
-        if started - self._now_seconds > NEWEST_SECONDS:
+        if started > self._newest:
             raise RecordError("too_far_ahead", record.request_id)
         identity, performance = record.identity, record.performance_config
         key = (
