@@ -23,6 +23,9 @@ COMPARISONS = {"GreaterThanThreshold": operator.gt, "GreaterThanOrEqualToThresho
 LAMBDA = "https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html"
 LOGS = "https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatch-Logs-Monitoring-CloudWatch-Metrics.html"
 BEDROCK = "https://docs.aws.amazon.com/bedrock/latest/userguide/monitoring-runtime-metrics.html"
+ALL_MODELS = (
+    "awslabs/generative-ai-cdk-constructs, src/patterns/gen-ai/aws-bedrock-cw-dashboard, addAllModelsMonitoring"
+)
 DOCUMENTED: dict[tuple[str, str], tuple[set[str], str]] = {
     # metric: dimensions it is documented with, and where that was read (2026-11-23)
     ("AWS/Lambda", "Errors"): ({"FunctionName"}, LAMBDA),
@@ -35,17 +38,23 @@ DOCUMENTED: dict[tuple[str, str], tuple[set[str], str]] = {
     ("AWS/Logs", "DeliveryThrottling"): ({"LogGroupName", "DestinationType", "FilterName", "PolicyLevel"}, LOGS),
     ("AWS/Logs", "EMFParsingErrors"): ({"LogGroupName"}, LOGS),
     ("AWS/Logs", "EMFValidationErrors"): ({"LogGroupName"}, LOGS),
-    # "Across all model IDs", which the console calls metrics without a dimension
-    ("AWS/Bedrock", "Invocations"): (set(), BEDROCK),
+    # In no documentation: AWS's own dashboard "across all model ids" reads it so (2026-11-24); see docs/limits.md.
+    ("AWS/Bedrock", "Invocations"): (set(), ALL_MODELS),
+    # "Across all model IDs", which may be no dimension or one of that value: the alarms' queries take either
     ("AWS/Bedrock", "ModelInvocationLogsCloudWatchDeliveryFailure"): (set(), BEDROCK),
     ("AWS/Bedrock", "ModelInvocationLargeDataS3DeliveryFailure"): (set(), BEDROCK),
 }
 
 
 @pytest.fixture(scope="module", params=WAYS)
-def all_alarms(request: pytest.FixtureRequest) -> dict[str, Tree]:
-    """The alarms of a stack, for each way of ingestion."""
-    template = template_of((ROOT / "template.yaml").read_text(encoding="utf-8"), request.param)
+def template(request: pytest.FixtureRequest) -> Tree:
+    """The template of a stack, for each way of ingestion."""
+    found: Tree = template_of((ROOT / "template.yaml").read_text(encoding="utf-8"), request.param)
+    return found
+
+
+@pytest.fixture(scope="module")
+def all_alarms(template: Tree) -> dict[str, Tree]:
     return {
         name: resource["Properties"]
         for name, resource in template["Resources"].items()
@@ -131,6 +140,27 @@ def test_somebody_is_told_what_it_means_and_what_to_do(alarms: dict[str, Tree]) 
         assert 80 <= len(said) <= 1_024, name  # CloudWatch's limit
         assert said.endswith("."), name
         assert said.count(". ") + said.count("; ") >= 1, name  # what it is, and what then
+
+
+def test_only_what_proves_it_tells_that_it_is_over(all_alarms: dict[str, Tree]) -> None:
+    telling = {name for name, alarm in all_alarms.items() if "OKActions" in alarm}
+
+    # calls far below their quota, and a fetch without an error; elsewhere no failure may mean no traffic
+    assert telling == {"ReservedQuotaAlarm", "ConsumedQuotaAlarm", "RequestQuotaAlarm", "QuotaFetcherErrorsAlarm"}
+
+
+def test_ranges_are_those_that_cloudwatch_takes(all_alarms: dict[str, Tree]) -> None:
+    # PutMetricAlarm (API reference, read 2026-11-24): seven days in all, one where periods are under an hour; and
+    # "Limits" (User Guide): a Metrics Insights query sees three hours.
+    for name, alarm in all_alarms.items():
+        queries = alarm.get("Metrics", [])
+        stats = [query["MetricStat"]["Period"] for query in queries if "MetricStat" in query]
+        (period,) = {*stats, *(query["Period"] for query in queries if "Period" in query)} or {alarm["Period"]}
+        longest = 604_800 if period >= 3_600 else 86_400
+        if any("SELECT" in str(query.get("Expression")) for query in queries):
+            longest = 10_800
+        assert period % 60 == 0, name
+        assert period * alarm["EvaluationPeriods"] <= longest, name
 
 
 def test_nothing_rings_for_want_of_data(alarms: dict[str, Tree]) -> None:
@@ -274,6 +304,33 @@ class TestQuotas:
         alarm = all_alarms["ReservedQuotaAlarm"]
 
         assert all(self.state_at(alarm, now, {100, 120}, 2) == {"OK"} for now in range(90, 140))
+
+
+class TestFetcherErrors:
+    """The fetcher runs every so many minutes, and CloudWatch looks every minute at what the period before it holds."""
+
+    @staticmethod
+    def states_at(template: Tree, fails: Sequence[bool], until: int) -> list[str]:
+        resources = template["Resources"]
+        alarm = resources["QuotaFetcherErrorsAlarm"]["Properties"]
+        schedule = resources["QuotaFetcherFunction"]["Properties"]["Events"]["Schedule"]["Properties"]
+        (every,) = map(int, re.fullmatch(r"rate\((\d+) minutes\)", schedule["ScheduleExpression"]).groups())  # type: ignore[union-attr]
+        errors = {
+            number * every: 3.0 if failed else 0.0 for number, failed in enumerate(fails)
+        }  # with Lambda's retries
+        period = alarm["Period"] // 60
+        sums = [
+            [value for minute, value in errors.items() if now - period <= minute < now] for now in range(1, until + 1)
+        ]
+        return [state(alarm, [sum(each) if each else None]) for each in sums]
+
+    def test_a_lasting_fault_rings_once(self, template: Tree) -> None:
+        assert set(self.states_at(template, [True] * 8, 8 * 174)) == {"ALARM"}
+
+    def test_it_is_over_when_a_fetch_has_succeeded(self, template: Tree) -> None:
+        found = self.states_at(template, [True, False, False], 3 * 174)
+
+        assert (found.index("OK") + 1, found.count("OK")) == (181, 3 * 174 - 180)  # the fetch was at minute 174
 
 
 class TestLateRecords:
