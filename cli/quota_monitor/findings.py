@@ -10,7 +10,7 @@ import msgspec
 
 from bedrock_quota.fetching import DRIFT, ZERO
 from bedrock_quota.log_groups import MAX_FILTERS, LogGroup
-from bedrock_quota.snapshots import Snapshot
+from bedrock_quota.snapshots import OLDEST_QUOTAS, Snapshot
 from quota_monitor.signs import (
     HOURS,
     Access,
@@ -29,9 +29,6 @@ from quota_monitor.stacks import Stack
 
 LATEST_RECORD = timedelta(minutes=20)
 """How long after a call its record may come: a quarter of an hour, and the five minutes that metrics are read by."""
-
-OLDEST_QUOTAS = timedelta(hours=6)
-"""Two of the fetcher's rounds: older quotas are no passing fault."""
 
 UNKNOWN_SHARE = 0.2
 """Share of calls without a known max_tokens above which CoverageAlarm rings, too."""

@@ -193,6 +193,7 @@ def test_metrics_flow_while_a_service_fails(
     assert line.get("duplicates_unchecked") == (1 if gone else None)
     if service != "dynamodb" or case["first"]:  # the next in the same container may have read the quotas, or not yet
         assert ("quota_age_seconds" in line) is not gone
+        assert line.get("QuotasUnknown") == (line["RecordsProcessed"] if gone else None)
     assert line["MaxTokensUnknown"] == (1 if service == "s3" else 0)
     assert line.get("out_of_scope_reasons") == ({"unresolved_profile": 1} if service == "bedrock" else None)
 

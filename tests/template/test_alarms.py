@@ -18,7 +18,11 @@ ROOT = Path(__file__).parents[2]
 Tree = dict[str, Any]
 NAMESPACE = {"Ref": "MetricsNamespace"}
 TOPIC = {"Ref": "AlarmTopic"}
-COMPARISONS = {"GreaterThanThreshold": operator.gt, "GreaterThanOrEqualToThreshold": operator.ge}
+COMPARISONS = {
+    "GreaterThanThreshold": operator.gt,
+    "GreaterThanOrEqualToThreshold": operator.ge,
+    "LessThanThreshold": operator.lt,
+}
 
 LAMBDA = "https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html"
 LOGS = "https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatch-Logs-Monitoring-CloudWatch-Metrics.html"
@@ -28,6 +32,7 @@ ALL_MODELS = (
 )
 DOCUMENTED: dict[tuple[str, str], tuple[set[str], str]] = {
     # metric: dimensions it is documented with, and where that was read (2026-11-23)
+    ("AWS/Lambda", "Invocations"): ({"FunctionName"}, LAMBDA),
     ("AWS/Lambda", "Errors"): ({"FunctionName"}, LAMBDA),
     ("AWS/Lambda", "Throttles"): ({"FunctionName"}, LAMBDA),
     ("AWS/Lambda", "AsyncEventsDropped"): ({"FunctionName"}, LAMBDA),
@@ -127,7 +132,7 @@ def test_metrics_of_our_own_are_published(alarms: dict[str, Tree], process: Proc
     }
 
     assert directive["Dimensions"] == [[]]
-    assert ours >= {("RecordsRejected",), ("MaxTokensUnknown",), ("AlarmTests",)}
+    assert ours >= {("RecordsRejected",), ("MaxTokensUnknown",), ("QuotasUnknown",), ("AlarmTests",)}
     assert {name for (name,) in ours} <= published
 
 
@@ -145,8 +150,9 @@ def test_somebody_is_told_what_it_means_and_what_to_do(alarms: dict[str, Tree]) 
 def test_only_what_proves_it_tells_that_it_is_over(all_alarms: dict[str, Tree]) -> None:
     telling = {name for name, alarm in all_alarms.items() if "OKActions" in alarm}
 
-    # calls far below their quota, and a fetch without an error; elsewhere no failure may mean no traffic
-    assert telling == {"ReservedQuotaAlarm", "ConsumedQuotaAlarm", "RequestQuotaAlarm", "QuotaFetcherErrorsAlarm"}
+    # calls far below their quota, a fetch, and one without an error; elsewhere no failure may mean no traffic
+    of_quotas = {"ReservedQuotaAlarm", "ConsumedQuotaAlarm", "RequestQuotaAlarm"}
+    assert telling == of_quotas | {"QuotaFetcherErrorsAlarm", "QuotaFetcherSilentAlarm"}
 
 
 def test_ranges_are_those_that_cloudwatch_takes(all_alarms: dict[str, Tree]) -> None:
@@ -165,14 +171,22 @@ def test_ranges_are_those_that_cloudwatch_takes(all_alarms: dict[str, Tree]) -> 
 
 def test_nothing_rings_for_want_of_data(alarms: dict[str, Tree]) -> None:
     assert len(alarms) > 10
-    assert {name for name, alarm in alarms.items() if alarm["TreatMissingData"] != "notBreaching"} == set()
+    treated = {name: alarm["TreatMissingData"] for name, alarm in alarms.items()}
+    assert treated == dict.fromkeys(alarms, "notBreaching") | {"QuotaFetcherSilentAlarm": "missing"}
+    told = {
+        name: alarm["InsufficientDataActions"] for name, alarm in alarms.items() if "InsufficientDataActions" in alarm
+    }
+    assert told == {"QuotaFetcherSilentAlarm": [TOPIC]}
 
 
 def test_alarms_ring_above_their_threshold(alarms: dict[str, Tree], streaming: bool) -> None:
-    assert {alarm["ComparisonOperator"] for alarm in alarms.values()} == {"GreaterThanThreshold"}
+    comparisons = {name: alarm["ComparisonOperator"] for name, alarm in alarms.items()}
+    assert comparisons.pop("QuotaFetcherSilentAlarm") == "LessThanThreshold"
+    assert set(comparisons.values()) == {"GreaterThanThreshold"}
     assert {name: alarm["Threshold"] for name, alarm in alarms.items() if alarm["Threshold"] != 0} == {
         "CoverageAlarm": 20,
         "LateRecordsAlarm": 600,
+        "QuotaFetcherSilentAlarm": 1,
         **({"StreamLagAlarm": 15 * 60 * 1000} if streaming else {}),
     }
 
@@ -333,6 +347,41 @@ class TestFetcherErrors:
         assert (found.index("OK") + 1, found.count("OK")) == (181, 3 * 174 - 180)  # the fetch was at minute 174
 
 
+class TestFetcherSilence:
+    """A fetch falls into every third hour, and into no more than three between."""
+
+    def test_a_new_stack_and_a_running_fetcher_are_quiet(self, alarms: dict[str, Tree]) -> None:
+        # as every alarm begins: it tells nobody, for that is no change
+        assert state(alarms["QuotaFetcherSilentAlarm"], [None] * 9) == "INSUFFICIENT_DATA"
+        assert set(states(alarms["QuotaFetcherSilentAlarm"], [1, None, None, 2, None, None, 1, None, None])) == {"OK"}
+
+    @pytest.mark.parametrize("farther", FARTHER)
+    def test_six_hours_without_a_fetch_are_told(self, alarms: dict[str, Tree], farther: int) -> None:
+        hours = [1.0, *[None] * 12]
+        found = [
+            state(alarms["QuotaFetcherSilentAlarm"], hours[max(0, end - 6 - farther) : end])  # six, and those before
+            for end in range(1, len(hours) + 1)
+        ]
+
+        assert found == ["OK"] * (6 + farther) + ["INSUFFICIENT_DATA"] * (7 - farther)
+
+
+class TestQuotasUnknown:
+    """Calls without quotas, of ten minutes each; nothing where all have theirs."""
+
+    @pytest.mark.parametrize(
+        ("calls", "rung"),
+        [
+            pytest.param([40, 40, 40], True, id="half an hour"),
+            pytest.param([1, None, 1, None, 1], True, id="rare calls"),
+            pytest.param([900, 900, *[None] * 10], False, id="a new stack, before the first fetch"),
+            pytest.param([None, None, 5, None, None, None, None, 5, None], False, id="a table that hiccups"),
+        ],
+    )
+    def test_rings_where_it_lasts(self, alarms: dict[str, Tree], calls: list[float | None], rung: bool) -> None:
+        assert ("ALARM" in states(alarms["QuotasUnknownAlarm"], calls)) is rung
+
+
 class TestLateRecords:
     """Of each period, the least of the deliveries' ages."""
 
@@ -438,7 +487,7 @@ def test_functions_alarms_are_about_the_right_function(alarms: dict[str, Tree], 
         for name, alarm in alarms.items()
         if alarm.get("Namespace") == "AWS/Lambda"
     }
-    fetcher = {"QuotaFetcherErrorsAlarm": "QuotaFetcherFunction"}
+    fetcher = dict.fromkeys(("QuotaFetcherErrorsAlarm", "QuotaFetcherSilentAlarm"), "QuotaFetcherFunction")
     processor = dict.fromkeys(
         (
             "MetricProcessorErrorsAlarm",

@@ -260,7 +260,24 @@ def test_without_quotas_the_metrics_flow_and_the_health_line_says_so(process: Pr
     (line,) = metric_lines(outcome, read_line)
     assert line["ConsumedTokens"] == [200]  # 100 + 5 × 20
     assert not [name for name in line if name.endswith("Percent")]
-    assert "quota_age_seconds" not in health_of(outcome, read_line)
+    health = health_of(outcome, read_line)
+    assert "quota_age_seconds" not in health
+    assert health["QuotasUnknown"] == 1
+
+
+@pytest.mark.parametrize(("age", "unknown"), [(5, None), (21_600, None), (21_601, 2)])
+def test_calls_with_quotas_of_over_six_hours_are_counted(
+    process: Process, read_line: ReadLine, age: float, unknown: int | None
+) -> None:
+    outcome = process([converse(), converse(NOVA), failed()], quotas={}, quota_age_seconds=age)
+
+    assert health_of(outcome, read_line).get("QuotasUnknown") == unknown
+
+
+def test_where_there_is_no_call_no_quota_is_missed(process: Process, read_line: ReadLine) -> None:
+    outcome = process([failed(), "no JSON"], quotas=None)
+
+    assert "QuotasUnknown" not in health_of(outcome, read_line)
 
 
 def test_with_quotas_the_percent_metrics_are_published(process: Process, read_line: ReadLine) -> None:

@@ -15,6 +15,7 @@ from bedrock_quota.max_tokens import Source
 from bedrock_quota.minutes import Minute
 from bedrock_quota.quotas import BucketQuota
 from bedrock_quota.records import Record, RequestBody
+from bedrock_quota.snapshots import OLDEST_QUOTAS
 
 MAX_NAMED = 20
 """Request ids and model ids named by one delivery; the rest is only counted."""
@@ -75,7 +76,7 @@ def outcome(
     """Turn the entries of one or more deliveries into metric lines, as if all had come in one.
 
     `quotas` is None where they could not be read: the percent metrics are then left out, and the health line says so
-    by its missing `quota_age_seconds`.
+    by its missing `quota_age_seconds` and by `QuotasUnknown`, which also counts calls whose quotas are too old.
     """
     entries = read_together[0] if len(read_together) == 1 else _together(read_together)
     grouped = minutes.group(entries.opened)
@@ -85,6 +86,8 @@ def outcome(
     if quotas is not None and quota_age_seconds is not None:
         properties["quota_age_seconds"] = round(quota_age_seconds)
     health = _health(entries, grouped, now)
+    if entries.opened and (quotas is None or (quota_age_seconds or 0) > OLDEST_QUOTAS.total_seconds()):
+        health["QuotasUnknown"] = len(entries.opened)
     return Outcome(
         lines=(
             *lines.of_minutes(grouped, namespace, quotas or {}),

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -13,6 +13,9 @@ from bedrock_quota.quotas import BucketQuota
 from bedrock_quota.registry import Model
 
 _logger = logging.getLogger(__name__)
+
+OLDEST_QUOTAS = timedelta(hours=6)
+"""Two of the fetcher's rounds: older quotas are no passing fault."""
 
 REFRESH_SECONDS = 180
 """How long a container goes on with the snapshot it has."""
