@@ -5,11 +5,13 @@
 """
 
 import functools
+import json
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import botocore.session
 import click
@@ -49,6 +51,19 @@ def in_advice(text: str) -> list[str]:
     return re.findall(r"\b(?:aws|quota-monitor|sam) [a-z][^;]*?(?=, and |\)|;|$)", text)
 
 
+def options_of(command: str) -> dict[str, list[str]]:
+    """The values that the shell would give to each option of a command."""
+    values: dict[str, list[str]] = {}
+    option = ""
+    for word in words_of(command):
+        if word.startswith("--"):
+            option, equals, value = word.partition("=")
+            values[option] = [value] if equals else []
+        elif option:
+            values[option].append(word)
+    return values
+
+
 def words_of(command: str) -> list[str]:
     """Words of one command without the variables set before it and the path of its program."""
     words = shlex.split(command, comments=True)
@@ -81,8 +96,27 @@ def _check_aws(arguments: list[str]) -> None:
     given = {word[2:].partition("=")[0] for word in rest if word.startswith("--")}
     unknown = given - options.keys() - switches - GLOBAL_OPTIONS
     assert not unknown, f"aws {service} {operation} has no --{', --'.join(sorted(unknown))}"
+    for name, values in options_of(shlex.join(["aws", *arguments])).items():
+        _check_values(
+            name,
+            values,
+            options.get(name[2:]),
+            streams=bool(model.operation_model(operations[operation]).has_streaming_output),
+        )
     required = {xform_name(name, "-") for name in shape.required_members} if shape else set()
     assert "cli-input-json" in given or required <= given, f"aws {service} {operation} needs {sorted(required - given)}"
+
+
+def _check_values(name: str, values: list[str], member: Any, *, streams: bool) -> None:
+    """Raise if an option has more values than it takes, as an unquoted name with a space gives it."""
+    kind = member.type_name if member is not None else "boolean" if name.startswith("--no-") else "string"
+    if kind in {"string", "integer", "long", "structure", "map"}:
+        assert 1 <= len(values) <= 1 + streams, f"{name} takes one value, and was given {values}"
+    if kind == "boolean":
+        assert not values, f"{name} takes no value, and was given {values}"
+    for value in values:
+        if value.startswith("{"):
+            json.loads(value)
 
 
 def _check_click(command: click.Command, arguments: list[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -21,8 +23,10 @@ from quota_monitor.signs import (
     Function,
     InvocationLogging,
     Kept,
+    Parts,
     Permission,
     Reader,
+    Role,
     Signs,
     Stream,
     Traffic,
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     import boto3
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef
+    from mypy_boto3_iam import IAMClient
     from mypy_boto3_kms import KMSClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
@@ -48,11 +53,30 @@ Value = TypeVar("Value")
 _PERIOD_SECONDS = 300
 _NOT_THERE = {
     "ResourceNotFoundException",
+    "ResourceNotFound",  # CloudWatch's, of a dashboard
+    "NotFound",  # SNS's
     "NoSuchEntity",
     "404",
     "NoSuchBucket",
+    "NoSuchBucketPolicy",
     "ServerSideEncryptionConfigurationNotFoundError",
 }
+
+_LOOKS = {
+    "AWS::CloudWatch::Dashboard": ("cloudwatch", "get_dashboard", "DashboardName"),
+    "AWS::DynamoDB::Table": ("dynamodb", "describe_table", "TableName"),
+    "AWS::Events::Rule": ("events", "describe_rule", "Name"),
+    "AWS::IAM::Role": ("iam", "get_role", "RoleName"),
+    "AWS::Lambda::Function": ("lambda", "get_function_configuration", "FunctionName"),
+    "AWS::S3::Bucket": ("s3", "head_bucket", "Bucket"),
+    "AWS::SNS::Topic": ("sns", "get_topic_attributes", "TopicArn"),
+    "AWS::Scheduler::Schedule": ("scheduler", "get_schedule", "Name"),
+}
+"""How to look whether a resource is there, by its type: service, operation, and what its physical id is called there.
+
+Alarms, log groups, subscription, permission and stream are looked at by themselves. A layer is of no use to a function
+that has been made with it.
+"""
 
 
 def examine(session: boto3.Session, stack_name: str, now: datetime) -> Signs:
@@ -75,9 +99,14 @@ def examine(session: boto3.Session, stack_name: str, now: datetime) -> Signs:
     own = [
         stack.resources[name] for name in ("MetricProcessorLogGroup", "QuotaFetcherLogGroup") if name in stack.resources
     ]
+    alarms = _attempt(lambda: _alarms(session.client("cloudwatch"), stack))
     return Signs(
         stack=stack,
+        parts=_parts(session, stack, alarms),
         invocation_logging=logging,
+        logging_role=None
+        if isinstance(logging, Unread) or logging is None
+        else _attempt(lambda: _or_none(lambda: _writing_role(session.client("iam"), stack, logging))),
         log_group=_attempt(lambda: log_groups.find(logs, group)),
         filters=_attempt(lambda: _or_none(lambda: _filters(logs, functions, group))),
         permissions=named("MetricProcessorFunction", lambda name: _permissions(functions, name)),
@@ -86,9 +115,17 @@ def examine(session: boto3.Session, stack_name: str, now: datetime) -> Signs:
         on_failure=named("MetricProcessorFunction", lambda name: _or_none(lambda: _on_failure(functions, name))),
         own_log_groups=_attempt(lambda: {name: log_groups.find(logs, name) is not None for name in own}),
         traffic=_attempt(lambda: _traffic(session.client("cloudwatch"), stack, now)),
-        large_bodies=named("MetricProcessorRole", lambda role: _access(session, stack, role, large_bodies)),
-        kept=named("FailedDeliveriesBucket", lambda bucket: _kept(session, bucket)),
-        snapshot=named("StateTable", lambda table: state.read_snapshot(table, session.client("dynamodb"))),
+        large_bodies=named(
+            "MetricProcessorRole", lambda role: _or_none(lambda: _access(session, stack, role, large_bodies))
+        ),
+        kept=named("FailedDeliveriesBucket", lambda bucket: _or_none(lambda: _kept(session, stack, bucket))),
+        processor_role=named(
+            "MetricProcessorRole", lambda role: _or_none(lambda: _keeping_role(session.client("iam"), stack, role))
+        ),
+        snapshot=named(
+            "StateTable",
+            lambda table: _or_none(lambda: state.read_snapshot(table, session.client("dynamodb"))),
+        ),
         fetcher=named("QuotaFetcherFunction", lambda name: _function(functions, name)),
         schedule=named(
             "QuotaFetcherFunctionSchedule",
@@ -98,8 +135,8 @@ def examine(session: boto3.Session, stack_name: str, now: datetime) -> Signs:
             "QuotaFetcherFunctionOverridesChanged",
             lambda name: _or_none(lambda: session.client("events").describe_rule(Name=name)["State"]),
         ),
-        alarms=_attempt(lambda: _alarms(session.client("cloudwatch"), stack)),
-        subscribers=named("AlarmTopic", lambda topic: subscribers(session.client("sns"), topic)),
+        alarms=alarms,
+        subscribers=named("AlarmTopic", lambda topic: _or_none(lambda: subscribers(session.client("sns"), topic))),
     )
 
 
@@ -120,6 +157,28 @@ def _or_none(look: Callable[[], Value]) -> Value | None:
         raise
 
 
+def _parts(session: boto3.Session, stack: Stack, alarms: tuple[Alarm, ...] | Unread) -> Parts:
+    clients: Any = functools.cache(session.client)
+
+    def there(resource_type: str, physical_id: str) -> bool | Unread:
+        service, operation, name = _LOOKS[resource_type]
+        look = getattr(clients(service), operation)
+        found = _attempt(lambda: _or_none(lambda: look(**{name: physical_id})))
+        return found if isinstance(found, Unread) else found is not None
+
+    seen = {
+        logical_id: there(resource_type, stack.resources[logical_id])
+        for logical_id, resource_type in stack.types.items()
+        if resource_type in _LOOKS
+    }
+    gone = {logical_id for logical_id, found in seen.items() if found is False}
+    if not isinstance(alarms, Unread):
+        names = {each.name for each in alarms}
+        gone |= {each for each in stack.of_type("AWS::CloudWatch::Alarm") if stack.resources[each] not in names}
+    unread = {stack.types[logical_id]: found for logical_id, found in seen.items() if isinstance(found, Unread)}
+    return Parts(frozenset(gone), tuple(unread.values()))
+
+
 def _invocation_logging(session: boto3.Session) -> InvocationLogging | None:
     found = invocation_logging.read(session.client("bedrock"))
     if found is None:
@@ -128,6 +187,54 @@ def _invocation_logging(session: boto3.Session) -> InvocationLogging | None:
         text=found.get("textDataDeliveryEnabled", True),
         log_group=invocation_logging.log_group_of(found),
         large_bodies=invocation_logging.large_bodies_of(found),
+        role=found.get("cloudWatchConfig", {}).get("roleArn"),
+    )
+
+
+def _writing_role(client: IAMClient, stack: Stack, logging: InvocationLogging) -> Role | None:
+    """Look whether Bedrock may take on its role, if it has one, and write to the log group by it.
+
+    The stream is the one that the Bedrock User Guide names (Monitor model invocation, read 2026-11-24).
+    """
+    arn = logging.role
+    if arn is None:
+        return None
+    found: Any = client.get_role(RoleName=arn.rpartition("/")[2])["Role"]["AssumeRolePolicyDocument"]
+    stream = (
+        f"{stack.arn_of_log_group(logging.log_group or '').removesuffix('*')}log-stream:aws/bedrock/modelinvocations"
+    )
+    return Role(
+        arn,
+        trusts=tuple(_let_in(found["Statement"], "sts:AssumeRole")),
+        refused=_refused(client, arn, stream, "logs:CreateLogStream", "logs:PutLogEvents"),
+    )
+
+
+def _keeping_role(client: IAMClient, stack: Stack, name: str) -> Role:
+    """Look whether Lambda may keep failed deliveries by the processor's role.
+
+    It asks for these two (Lambda Developer Guide, Capturing records of asynchronous invocations, read 2026-11-24).
+    """
+    arn, bucket = stack.arn_of_role(name), stack.arn_of_bucket(stack.resources.get("FailedDeliveriesBucket", ""))
+    return Role(
+        arn,
+        refused=(
+            *_refused(client, arn, f"{bucket}/aws/lambda/async/x", "s3:PutObject"),
+            *_refused(client, arn, bucket, "s3:ListBucket"),
+        ),
+    )
+
+
+def _refused(client: IAMClient, role: str, resource: str, *actions: str) -> tuple[str, ...]:
+    """Return those of the actions that a role's policies, with their limits and the organisation's, do not allow.
+
+    What depends on a condition that nobody here can know counts as allowed.
+    """
+    found = client.simulate_principal_policy(PolicySourceArn=role, ActionNames=actions, ResourceArns=[resource])
+    return tuple(
+        each["EvalActionName"]
+        for each in found["EvaluationResults"]
+        if each["EvalDecision"] != "allowed" and not each.get("MissingContextValues")
     )
 
 
@@ -156,7 +263,7 @@ def _stream(session: boto3.Session, stack: Stack) -> Stream | None:
     return Stream(
         arn=arn,
         status=found["StreamStatus"] if found else None,
-        role=f"arn:{stack.partition}:iam::{stack.account}:role/{role}" if policy else None,
+        role=stack.arn_of_role(role) if policy else None,
         reader=Reader(
             reader["UUID"],
             reader["State"],
@@ -196,18 +303,22 @@ def _permissions(client: LambdaClient, name: str) -> tuple[Permission, ...]:
     policy = _or_none(lambda: client.get_policy(FunctionName=name)["Policy"])
     if policy is None:
         return ()
-    document = msgspec.json.decode(policy)
-    return tuple(_invocations_allowed(document["Statement"]))
+    return tuple(_let_in(msgspec.json.decode(policy)["Statement"], "lambda:InvokeFunction"))
 
 
-def _invocations_allowed(statements: list[dict[str, Any]]) -> Iterator[Permission]:
+def _let_in(statements: list[dict[str, Any]], action: str) -> Iterator[Permission]:
+    """Yield which services a policy lets do this, for which sources."""
     for statement in statements:
-        service = statement["Principal"].get("Service") if isinstance(statement["Principal"], dict) else None
-        if statement["Effect"] == "Allow" and statement["Action"] == "lambda:InvokeFunction" and service:
-            conditions = {
-                key.lower(): value for each in statement.get("Condition", {}).values() for key, value in each.items()
-            }
-            yield Permission(service, conditions.get("aws:sourcearn"), conditions.get("aws:sourceaccount"))
+        if statement["Effect"] != "Allow" or action not in _as_list(statement.get("Action", [])):
+            continue
+        conditions = {
+            key.lower(): _as_list(value)
+            for each in statement.get("Condition", {}).values()
+            for key, value in each.items()
+        }
+        sources = conditions.get("aws:sourcearn", [None]), conditions.get("aws:sourceaccount", [None])
+        for service, arn, account in itertools.product(_principals(statement, "Service"), *sources):
+            yield Permission(service, arn, account)
 
 
 def _on_failure(client: LambdaClient, name: str) -> str | None:
@@ -259,22 +370,20 @@ def _query(
     }
 
 
-def _access(session: boto3.Session, stack: Stack, role: str, large: LargeBodies | None) -> Access:
-    found: Any = session.client("iam").get_role_policy(RoleName=role, PolicyName="process-deliveries")["PolicyDocument"]
-    readable = tuple(
-        resource
-        for statement in found["Statement"]
-        if "s3:GetObject" in _as_list(statement["Action"])
-        for resource in _as_list(statement["Resource"])
-    )
+def _access(session: boto3.Session, stack: Stack, name: str, large: LargeBodies | None) -> Access:
     if large is None:
-        return Access(readable)
-    s3 = session.client("s3")
+        return Access()
+    s3, role = session.client("s3"), stack.arn_of_role(name)
     if _or_none(lambda: s3.head_bucket(Bucket=large.bucket)) is None:
-        return Access(readable, bucket_there=False)
-    arn = f"arn:{stack.partition}:iam::{stack.account}:role/{role}"
+        return Access(bucket_there=False)
+    body = stack.arn_of_bucket(f"{large.folder}x")
     key = _key_of(s3, large.bucket)
-    return Access(readable, role=arn, key=key, decrypts=key is None or _decrypts(session.client("kms"), key, arn))
+    return Access(
+        reads=not _refused(session.client("iam"), role, body, "s3:GetObject"),
+        role=role,
+        key=key,
+        decrypts=key is None or _decrypts(session.client("kms"), key, role),
+    )
 
 
 def _key_of(client: S3Client, bucket: str) -> str | None:
@@ -292,28 +401,47 @@ def _decrypts(client: KMSClient, key: str, role: str) -> bool:
     arn = client.describe_key(KeyId=key)["KeyMetadata"]["Arn"]  # the policy is not found by an alias
     policy = msgspec.json.decode(client.get_key_policy(KeyId=arn, PolicyName="default")["Policy"])
     return any(
-        statement["Effect"] == "Allow"
-        and any(fnmatchcase("kms:Decrypt", action) for action in _as_list(statement["Action"]))
-        and {role, "*"} & set(_principals(statement["Principal"]))
+        statement["Effect"] == "Allow" and _is_about(statement, "kms:Decrypt", role)
         for statement in policy["Statement"]
     )
 
 
-def _principals(given: Any) -> list[str]:
-    return _as_list(given.get("AWS", []) if isinstance(given, dict) else given)
+def _is_about(statement: dict[str, Any], action: str, role: str) -> bool:
+    """Whether a statement of a resource's policy is about this action of this role."""
+    actions = (each.lower() for each in _as_list(statement.get("Action", [])))
+    return any(fnmatchcase(action.lower(), each) for each in actions) and bool(
+        {role, "*"} & set(_principals(statement, "AWS"))
+    )
 
 
-def _as_list(value: Any) -> list[str]:
+def _principals(statement: dict[str, Any], kind: str) -> list[Any]:
+    given = statement.get("Principal", {})
+    return _as_list(given.get(kind, []) if isinstance(given, dict) else given)
+
+
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _kept(session: boto3.Session, bucket: str) -> Kept:
+def _kept(session: boto3.Session, stack: Stack, bucket: str) -> Kept:
     found = failed_deliveries.kept(session, bucket)
-    return Kept(len(found), min((each.kept_at for each in found), default=None))
+    s3, role = session.client("s3"), stack.arn_of_role(stack.resources.get("MetricProcessorRole", ""))
+    policy = _or_none(lambda: s3.get_bucket_policy(Bucket=bucket)["Policy"])
+    return Kept(
+        len(found),
+        min((each.kept_at for each in found), default=None),
+        closed=policy is not None
+        and any(
+            statement["Effect"] == "Deny"
+            and "Condition" not in statement  # such as that on TLS, which Lambda meets
+            and _is_about(statement, "s3:PutObject", role)
+            for statement in msgspec.json.decode(policy)["Statement"]
+        ),
+    )
 
 
 def _alarms(client: CloudWatchClient, stack: Stack) -> tuple[Alarm, ...]:
-    names = [stack.resources[logical_id] for logical_id in stack.alarms]
+    names = [stack.resources[logical_id] for logical_id in stack.of_type("AWS::CloudWatch::Alarm")]
     found = client.describe_alarms(AlarmNames=names, MaxRecords=100)["MetricAlarms"] if names else []
     return tuple(
         Alarm(

@@ -1,6 +1,7 @@
 """The findings on a deployed stack: what its signs mean, and what to do about each."""
 
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -19,7 +20,9 @@ from quota_monitor.signs import (
     Function,
     InvocationLogging,
     Kept,
+    Parts,
     Permission,
+    Role,
     Signs,
     Stream,
     Traffic,
@@ -33,13 +36,33 @@ LATEST_RECORD = timedelta(minutes=20)
 UNKNOWN_SHARE = 0.2
 """Share of calls without a known max_tokens above which CoverageAlarm rings, too."""
 
+RETRIES, EVENT_SECONDS = 2, 21_600
+"""Of the processor's deliveries, as the template has them: how often, and for how long, Lambda tries one again."""
+
 LOOK_AGAIN = (
     "deploy again with another LogRetentionDays (sam deploy --parameter-overrides LogRetentionDays=60): "
     "the stack then looks at the invocation logging anew"
 )
 """What makes CloudFormation ask LoggingSetupFunction once more: one of its properties must change."""
 
-_DELIVER = "have it delivered to CloudWatch Logs in the Bedrock console, under Settings, Model invocation logging"
+_CONSOLE = "in the Bedrock console, under Settings, Model invocation logging"
+_DELIVER = f"have it delivered to CloudWatch Logs {_CONSOLE}"
+
+
+_WITHOUT = {
+    "InvocationLoggingRole": "Bedrock can log no call by it",
+    "MetricProcessorFunction": "every record is lost at once",
+    "MetricProcessorRole": "the processor cannot run, no record becomes a metric",
+    "FailedDeliveriesBucket": "what the processor fails at is lost",
+    "StateTable": "there are no percentages, and deliveries that come twice count twice",
+    "QuotaFetcherFunction": "quotas grow old",
+    "QuotaFetcherRole": "quotas grow old",
+    "QuotaFetcherFunctionSchedule": "quotas grow old",
+    "QuotaFetcherFunctionScheduleRole": "quotas grow old",
+    "InvocationLogStreamRole": "CloudWatch Logs may not put records into the stream and loses them",
+    "AlarmTopic": "no alarm is heard",
+}
+"""What follows if one of these parts is gone; an alarm does not ring, and without any other nothing is lost."""
 
 
 class Status(StrEnum):
@@ -113,8 +136,66 @@ def _stack(where: str, _now: datetime, stack: Stack) -> Findings:
         yield Finding(Status.PROBLEM, where, f"{stack.name} is {stack.status}", _stack_events(stack))
 
 
+_FIRST = {
+    "UPDATE_ROLLBACK_FAILED": "continue-update-rollback",
+    "ROLLBACK_COMPLETE": "delete-stack",  # of a creation that failed: there is nothing to update
+    "ROLLBACK_FAILED": "delete-stack",
+    "CREATE_FAILED": "delete-stack",
+}
+"""What CloudFormation wants done before a stack in this state can be deployed again.
+
+API reference, ContinueUpdateRollback, read 2026-11-24; a stack that was never whole can only be deleted.
+"""
+
+
 def _stack_events(stack: Stack) -> str:
-    return f"see why, and deploy again: aws cloudformation describe-stack-events --stack-name {stack.name}"
+    named = ("--stack-name", stack.name)
+    events = _command("aws", "cloudformation", "describe-stack-events", *named)
+    first = _FIRST.get(stack.status)
+    then = f"{_command('aws', 'cloudformation', first, *named)}, and deploy again" if first else "deploy again"
+    return f"see why: {events}; mend that; {then}"
+
+
+def _command(*words: str) -> str:
+    """Return a command line with every word as the shell must have it."""
+    return shlex.join(words)
+
+
+def _bring_back(stack: Stack) -> str:
+    """Return how to have CloudFormation make anew what was deleted, or changed, outside of it.
+
+    An update fails at a resource that is gone. A drift-aware change set compares with what is there, and makes it again
+    (CloudFormation User Guide, Using drift-aware change sets, and AWS's DevOps blog, 2025-11-19, scenario 3; read
+    2026-11-24).
+    """
+    named = ("--stack-name", stack.name, "--change-set-name", "bring-back")
+    parameters = [f"ParameterKey={key},UsePreviousValue=true" for key in stack.parameters]
+    create = _command(
+        *("aws", "cloudformation", "create-change-set", *named, "--use-previous-template"),
+        *("--deployment-mode", "REVERT_DRIFT", "--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"),
+        *(["--parameters", *parameters] if parameters else []),
+    )
+    changes = "Changes[].ResourceChange.[Action,LogicalResourceId]"
+    describe = _command("aws", "cloudformation", "describe-change-set", *named, "--query", changes)
+    execute = _command("aws", "cloudformation", "execute-change-set", *named)
+    return f"have it made again: {create}; see what that changes: {describe}; do it: {execute}"
+
+
+@_of("parts", "stack", "parts")
+def _parts(where: str, _now: datetime, stack: Stack, found: Parts) -> Findings:
+    for unread in found.unread:
+        yield _could_not_check(where, unread)
+    alarms = set(stack.of_type("AWS::CloudWatch::Alarm"))
+    harm = {name: "it does not ring" if name in alarms else _WITHOUT.get(name) for name in found.gone}
+    harmful = sorted(name for name, follows in harm.items() if follows)
+    harmless = sorted(harm.keys() - set(harmful))
+    if harmful:
+        said = "; ".join(f"{name}, {harm[name]}" for name in harmful)
+        yield Finding(Status.PROBLEM, where, f"gone: {said}", _bring_back(stack))
+    if harmless:
+        yield Finding(Status.WARNING, where, f"gone: {', '.join(harmless)}", _bring_back(stack))
+    if not found.gone and not found.unread:
+        yield Finding(Status.OK, where, "all are there")
 
 
 @_of("invocation logging", "stack", "invocation_logging")
@@ -138,8 +219,83 @@ def _logging(where: str, _now: datetime, stack: Stack, found: InvocationLogging 
             Status.PROBLEM,
             where,
             "leaves the text out, so max_tokens is unknown and no reserved tokens are shown",
-            "switch on Text in the Bedrock console, under Settings, Model invocation logging",
+            f"switch on Text {_CONSOLE}",
         )
+
+
+@_of("logging role", "stack", "invocation_logging", "logging_role")
+def _logging_role(
+    where: str, _now: datetime, stack: Stack, logging: InvocationLogging | None, found: Role | None
+) -> Findings:
+    if logging is None or logging.role is None:
+        return
+    name = logging.role.rpartition("/")[2]
+    if found is None:
+        if name != stack.resources.get("InvocationLoggingRole"):  # which is a finding on the parts
+            do = f"name another one {_CONSOLE}"
+            yield Finding(Status.PROBLEM, where, f"{name} is gone: Bedrock can log no call", do)
+        return
+    source = f"arn:{stack.partition}:bedrock:{stack.region}:{stack.account}"
+    if not _lets_in(found.trusts, {"bedrock.amazonaws.com"}, source, stack.account):
+        trust = {
+            "Effect": "Allow",
+            "Principal": {"Service": "bedrock.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+            "Condition": {
+                "StringEquals": {"aws:SourceAccount": stack.account},
+                "ArnLike": {"aws:SourceArn": f"{source}:*"},
+            },
+        }
+        allow = _command(
+            *("aws", "iam", "update-assume-role-policy", "--role-name", name, "--policy-document", _policy(trust))
+        )
+        yield Finding(
+            Status.PROBLEM,
+            where,
+            f"{name} does not let Bedrock take it on: Bedrock can log no call",
+            f"let it, and nobody else: {allow}",
+        )
+    if found.refused:
+        group = stack.arn_of_log_group(logging.log_group or "").removesuffix("*")
+        write = {
+            "Effect": "Allow",
+            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+            "Resource": f"{group}log-stream:aws/bedrock/modelinvocations",
+        }
+        allow = _command(
+            *("aws", "iam", "put-role-policy", "--role-name", name, "--policy-name", "write-invocation-logs"),
+            *("--policy-document", _policy(write)),
+        )
+        yield Finding(
+            Status.PROBLEM,
+            where,
+            f"{name} may not {_and(found.refused)}: Bedrock can log no call",
+            f"allow it: {allow}; if that does not help, its boundary or a policy of your organisation forbids it",
+        )
+    elif found.trusts and not found.refused:
+        yield Finding(Status.OK, where, f"Bedrock may write to {logging.log_group} by {name}")
+
+
+def _policy(statement: dict[str, Any]) -> str:
+    return msgspec.json.encode({"Version": "2012-10-17", "Statement": [statement]}).decode()
+
+
+def _and(words: Iterable[str]) -> str:
+    return " and ".join(words)
+
+
+def _lets_in(found: Iterable[Permission], services: set[str], source: str, account: str) -> bool:
+    """Whether one of these lets in one of the services on behalf of this source.
+
+    Of an account as the source, which says only where a call comes from, no more than that is compared.
+    """
+    fields = source.count(":") + 1
+    return any(
+        each.service in services
+        and (each.source_arn is None or fnmatchcase(source, ":".join(each.source_arn.split(":")[:fields])))
+        and each.source_account in {None, account}
+        for each in found
+    )
 
 
 @_of("log group", "stack", "log_group")
@@ -150,8 +306,7 @@ def _log_group(where: str, _now: datetime, stack: Stack, found: LogGroup | None)
             Status.PROBLEM,
             where,
             f"{name} is gone, and the subscription with it",
-            f"make it again, and look again for the subscription: aws logs create-log-group --log-group-name {name}, "
-            f"and aws logs put-retention-policy --log-group-name {name} --retention-in-days 30",
+            f"make it again, and look again for the subscription: {_make_log_group(name)}",
         )
     elif found.log_class != "STANDARD":
         yield Finding(
@@ -162,6 +317,12 @@ def _log_group(where: str, _now: datetime, stack: Stack, found: LogGroup | None)
         )
     else:
         yield Finding(Status.OK, where, f"{name} is there")
+
+
+def _make_log_group(name: str) -> str:
+    make = _command("aws", "logs", "create-log-group", "--log-group-name", name)
+    keep = _command("aws", "logs", "put-retention-policy", "--log-group-name", name, "--retention-in-days", "30")
+    return f"{make}, and {keep}"
 
 
 @_of("subscription", "stack", "filters", "processor", "stream")
@@ -179,10 +340,12 @@ def _subscription(
     destination = stream.arn if stream else processor.arn
     to = f"the stream of {processor.name}" if stream else processor.name
     ours = next((each for each in found if each.destination == destination), None)
-    again = (
-        f"put it back: aws logs put-subscription-filter --log-group-name {group} "
-        f"--filter-name {stack.name}-metric-processor --filter-pattern '' --destination-arn {destination}"
-    ) + (f" --role-arn {stream.role} --distribution Random" if stream else "")
+    again = "put it back: " + _command(
+        *("aws", "logs", "put-subscription-filter", "--log-group-name", group),
+        *("--filter-name", f"{stack.name}-metric-processor", "--filter-pattern", ""),
+        *("--destination-arn", destination),
+        *(("--role-arn", stream.role, "--distribution", "Random") if stream and stream.role else ()),
+    )
     if ours is None:
         full = len(found) >= MAX_FILTERS
         names = ", ".join(each.name for each in found)
@@ -219,12 +382,8 @@ def _permission(
     if processor is None or stream is not None:
         return  # what puts records into a stream is a finding of its own
     source = stack.arn_of_log_group(stack.outputs.get("InvocationLogGroupName", ""))
-    allowed = any(
-        each.service in {"logs.amazonaws.com", f"logs.{stack.region}.amazonaws.com"}
-        and (each.source_arn is None or fnmatchcase(source, each.source_arn))
-        and each.source_account in {None, stack.account}
-        for each in found
-    )
+    services = {f"logs.{end}" for end in ("amazonaws.com", f"{stack.region}.amazonaws.com")}
+    allowed = _lets_in(found, services, source, stack.account)
     if allowed:
         yield Finding(Status.OK, where, f"CloudWatch Logs may invoke {processor.name}")
     else:
@@ -232,41 +391,44 @@ def _permission(
             Status.PROBLEM,
             where,
             f"CloudWatch Logs may not invoke {processor.name}: every record is lost at once",
-            f"allow it: aws lambda add-permission --function-name {processor.name} --statement-id invocation-log "
-            f"--action lambda:InvokeFunction --principal logs.amazonaws.com --source-account {stack.account} "
-            f"--source-arn '{source}'",
+            "allow it: "
+            + _command(
+                *("aws", "lambda", "add-permission", "--function-name", processor.name),
+                *("--statement-id", "invocation-log", "--action", "lambda:InvokeFunction"),
+                *("--principal", "logs.amazonaws.com", "--source-account", stack.account, "--source-arn", source),
+            ),
         )
 
 
-@_of("stream", "stack", "stream")
-def _stream(where: str, _now: datetime, stack: Stack, found: Stream | None) -> Findings:
+@_of("stream", "stack", "parts", "stream")
+def _stream(where: str, _now: datetime, stack: Stack, parts: Parts, found: Stream | None) -> Findings:
     if found is None:
         return
     name = found.arn.rpartition("/")[2]
-    again = "deploy with Ingestion=direct, and then with Ingestion=kinesis: CloudFormation makes it anew only so"
+    again = _bring_back(stack)
     if found.status is None:
         yield Finding(Status.PROBLEM, where, f"{name} is gone: every record is lost at once", again)
         return
-    if found.role is None:
+    if found.role is None and "InvocationLogStreamRole" not in parts.gone:
         yield Finding(Status.PROBLEM, where, "CloudWatch Logs may not put records into it and loses them", again)
-    reader, kept = found.reader, f"arn:{stack.partition}:s3:::{stack.resources.get('FailedDeliveriesBucket', '')}"
+    reader, kept = found.reader, stack.arn_of_bucket(stack.resources.get("FailedDeliveriesBucket", ""))
     if reader is None:
         yield Finding(Status.PROBLEM, where, f"nothing reads {name}: records are lost after 24 hours", again)
         return
-    change = f"aws lambda update-event-source-mapping --uuid {reader.uuid}"
+    change = ("aws", "lambda", "update-event-source-mapping", "--uuid", reader.uuid)
     if reader.state not in {"Enabled", "Enabling", "Creating", "Updating"}:
         yield Finding(
             Status.PROBLEM,
             where,
             f"the processor does not read {name}: its event source mapping is {reader.state}",
-            f"switch it on, before records are lost after 24 hours: {change} --enabled",
+            f"switch it on, before records are lost after 24 hours: {_command(*change, '--enabled')}",
         )
     elif reader.on_failure != kept:
         yield Finding(
             Status.PROBLEM,
             where,
             "what the processor fails at is not kept",
-            f"set where it goes: {change} --destination-config OnFailure={{Destination={kept}}}",
+            "set where it goes: " + _command(*change, "--destination-config", f"OnFailure={{Destination={kept}}}"),
         )
     elif found.role is not None:
         yield Finding(Status.OK, where, f"{name} is {found.status}, and the processor reads it")
@@ -275,33 +437,28 @@ def _stream(where: str, _now: datetime, stack: Stack, found: Stream | None) -> F
 # ---------------------------------------------------------------- records to metrics
 
 
-@_of("processor", "stack", "processor")
-def _processor(where: str, _now: datetime, stack: Stack, found: Function | None) -> Findings:
-    yield from _function(where, stack, "MetricProcessorFunction", found)
+@_of("processor", "processor")
+def _processor(where: str, _now: datetime, found: Function | None) -> Findings:
+    yield from _function(where, found)
 
 
-def _function(where: str, stack: Stack, logical_id: str, found: Function | None) -> Findings:
+def _function(where: str, found: Function | None) -> Findings:
     if found is None:
-        yield Finding(
-            Status.PROBLEM,
-            where,
-            f"{stack.resources.get(logical_id, logical_id)} is gone",
-            "delete the stack and deploy it again: CloudFormation does not make it anew",
-        )
-        return
+        return  # a finding on the parts
+    named = ("--function-name", found.name)
     if found.reserved == 0:
         yield Finding(
             Status.PROBLEM,
             where,
             f"{found.name} is switched off: its reserved concurrency is 0",
-            f"switch it on: aws lambda delete-function-concurrency --function-name {found.name}",
+            f"switch it on: {_command('aws', 'lambda', 'delete-function-concurrency', *named)}",
         )
     if found.state != "Active":
         yield Finding(
             Status.PROBLEM,
             where,
             f"{found.name} is {found.state}",
-            f"see why: aws lambda get-function-configuration --function-name {found.name}",
+            f"see why: {_command('aws', 'lambda', 'get-function-configuration', *named)}",
         )
     if found.last_update == "Failed":
         yield Finding(Status.PROBLEM, where, f"the last update of {found.name} failed", "deploy again")
@@ -309,29 +466,59 @@ def _function(where: str, stack: Stack, logical_id: str, found: Function | None)
         yield Finding(Status.OK, where, f"{found.name} is active")
 
 
-@_of("failed deliveries", "stack", "on_failure", "kept")
-def _failed_deliveries(where: str, _now: datetime, stack: Stack, on_failure: str | None, kept: Kept) -> Findings:
+@_of("failed deliveries", "stack", "kept", "on_failure", "processor")
+def _failed_deliveries(
+    where: str, _now: datetime, stack: Stack, kept: Kept | None, on_failure: str | None, processor: Function | None
+) -> Findings:
+    if kept is None or processor is None:
+        return  # the bucket or the function itself is gone, a finding on the parts
     bucket = stack.resources.get("FailedDeliveriesBucket", "")
-    destined = on_failure == f"arn:{stack.partition}:s3:::{bucket}"
-    if not destined:
-        function = stack.resources.get("MetricProcessorFunction", "")
+    destination = stack.arn_of_bucket(bucket)
+    if on_failure != destination:
+        put = _command(
+            *("aws", "lambda", "put-function-event-invoke-config", "--function-name", processor.name),
+            *("--qualifier", "$LATEST", "--maximum-retry-attempts", str(RETRIES)),
+            *("--maximum-event-age-in-seconds", str(EVENT_SECONDS)),
+            *("--destination-config", f"OnFailure={{Destination={destination}}}"),
+        )
         yield Finding(
             Status.PROBLEM,
             where,
-            f"are not kept: {function} has no failure destination {bucket}",
-            f"set it: aws lambda update-function-event-invoke-config --function-name {function} --qualifier '$LATEST' "
-            f"--destination-config OnFailure={{Destination=arn:{stack.partition}:s3:::{bucket}}}",
+            f"are not kept: {processor.name} has no failure destination {bucket}",
+            f"set it: {put}",
         )
     if kept.count:
         since = f", the oldest since {kept.oldest:%Y-%m-%d %H:%M} UTC" if kept.oldest else ""
+        replay = _command("quota-monitor", "failed", "replay", "--stack-name", stack.name)
         yield Finding(
             Status.PROBLEM,
             where,
             f"{kept.count:,} wait in s3://{bucket}{since}; their records are missing from the metrics",
-            f"mend what the processor's log names, then: quota-monitor failed replay --stack-name {stack.name}",
+            f"mend what the processor's log names, then: {replay}",
         )
-    elif destined:
+    elif on_failure == destination:
         yield Finding(Status.OK, where, "there are none")
+
+
+@_of("failed deliveries", "stack", "parts", "kept", "processor_role")
+def _keeping(where: str, _now: datetime, stack: Stack, parts: Parts, kept: Kept | None, role: Role | None) -> Findings:
+    if kept is None or role is None or "MetricProcessorRole" in parts.gone:
+        return  # findings on the parts
+    bucket = stack.resources.get("FailedDeliveriesBucket", "")
+    if role.refused:
+        yield Finding(
+            Status.PROBLEM,
+            where,
+            f"cannot be kept: {role.arn.rpartition('/')[2]} may not {_and(role.refused)} in {bucket}",
+            f"{_bring_back(stack)}; if that does not help, a policy of your organisation forbids it",
+        )
+    if kept.closed:
+        yield Finding(
+            Status.PROBLEM,
+            where,
+            f"cannot be kept: the policy of {bucket} denies it to the processor's role",
+            f"take that statement out, or {_bring_back(stack)}",
+        )
 
 
 @_of("metric lines", "own_log_groups")
@@ -342,8 +529,7 @@ def _metric_lines(where: str, _now: datetime, found: dict[str, bool]) -> Finding
                 Status.PROBLEM,
                 where,
                 f"{name} is gone, and with it every metric that is written there",
-                f"make it again: aws logs create-log-group --log-group-name {name}, "
-                f"and aws logs put-retention-policy --log-group-name {name} --retention-in-days 30",
+                f"make it again: {_make_log_group(name)}",
             )
     if all(found.values()):
         yield Finding(Status.OK, where, "the functions' log groups are there")
@@ -386,22 +572,21 @@ def _ago(then: datetime, now: datetime) -> str:
     return f"{minutes} minutes ago" if minutes < 120 else f"{minutes // 60} hours ago"
 
 
-@_of("large bodies", "stack", "invocation_logging", "processor", "large_bodies")
+@_of("large bodies", "parts", "invocation_logging", "processor", "large_bodies")
 def _large_bodies(
     where: str,
     _now: datetime,
-    stack: Stack,
+    parts: Parts,
     logging: InvocationLogging | None,
     processor: Function | None,
-    access: Access,
+    access: Access | None,
 ) -> Findings:
-    if logging is None or processor is None:
+    if logging is None or processor is None or access is None or "MetricProcessorRole" in parts.gone:
         return
     large = logging.large_bodies
     if large is None:
         yield Finding(Status.OK, where, "go nowhere: max_tokens of calls over 100 KB stays unknown (docs/limits.md)")
         return
-    arn = f"arn:{stack.partition}:s3:::{large.folder}"
     if not access.bucket_there:
         yield Finding(
             Status.PROBLEM,
@@ -413,7 +598,7 @@ def _large_bodies(
         yield Finding(
             Status.PROBLEM, where, f"go to {large.bucket}, of which the processor was told nothing", LOOK_AGAIN
         )
-    elif not any(fnmatchcase(arn + "x", each) for each in access.readable):
+    elif not access.reads:
         yield Finding(
             Status.PROBLEM, where, f"the processor may not read s3://{large.bucket}/{large.prefix}", LOOK_AGAIN
         )
@@ -438,47 +623,57 @@ def _large_bodies(
 # ---------------------------------------------------------------- quotas
 
 
-@_of("quotas", "stack", "snapshot", "traffic")
-def _quotas(where: str, now: datetime, stack: Stack, found: Snapshot | None, traffic: Traffic) -> Findings:
-    fetcher = stack.resources.get("QuotaFetcherFunction", "")
-    fetch = f"fetch them now and read the answer: aws lambda invoke --function-name {fetcher} /dev/stdout"
+@_of("quotas", "stack", "parts", "snapshot")
+def _quotas(where: str, now: datetime, stack: Stack, parts: Parts, found: Snapshot | None) -> Findings:
+    if "StateTable" in parts.gone:
+        return
     if found is None or not found.quotas:
-        yield Finding(Status.PROBLEM, where, "were never fetched: there are no percentages", fetch)
+        yield Finding(Status.PROBLEM, where, "were never fetched: there are no percentages", _fetch(stack))
     elif now - found.fetched_at > OLDEST_QUOTAS:
-        yield Finding(Status.PROBLEM, where, f"were last fetched {_ago(found.fetched_at, now)}", fetch)
+        yield Finding(Status.PROBLEM, where, f"were last fetched {_ago(found.fetched_at, now)}", _fetch(stack))
     else:
         yield Finding(Status.OK, where, f"of {len(found.quotas)} buckets were fetched {_ago(found.fetched_at, now)}")
-    if traffic.last_failed_fetch and now - traffic.last_failed_fetch < OLDEST_QUOTAS:
-        yield Finding(
-            Status.WARNING, where, f"a fetch failed {_ago(traffic.last_failed_fetch, now)}, in whole or in part", fetch
-        )
     for sentence in (*found.standing.get(ZERO, ()), *found.standing.get(DRIFT, ())) if found else ():
         yield Finding(Status.WARNING, where, sentence, "docs/operations.md, When something is wrong")
 
 
-@_of("fetcher", "stack", "fetcher")
-def _fetcher(where: str, _now: datetime, stack: Stack, found: Function | None) -> Findings:
-    yield from _function(where, stack, "QuotaFetcherFunction", found)
+@_of("quotas", "stack", "traffic")
+def _failed_fetches(where: str, now: datetime, stack: Stack, traffic: Traffic) -> Findings:
+    failed = traffic.last_failed_fetch
+    if failed and now - failed < OLDEST_QUOTAS:
+        yield Finding(Status.WARNING, where, f"a fetch failed {_ago(failed, now)}, in whole or in part", _fetch(stack))
+
+
+def _fetch(stack: Stack) -> str:
+    fetcher = stack.resources.get("QuotaFetcherFunction", "")
+    invoke = _command("aws", "lambda", "invoke", "--function-name", fetcher, "/dev/stdout")
+    return f"fetch them now and read the answer: {invoke}"
+
+
+@_of("fetcher", "fetcher")
+def _fetcher(where: str, _now: datetime, found: Function | None) -> Findings:
+    yield from _function(where, found)
 
 
 @_of("schedule", "stack", "schedule")
 def _schedule(where: str, _now: datetime, stack: Stack, found: str | None) -> Findings:
-    name = stack.resources.get("QuotaFetcherFunctionSchedule", "")
+    if found is None:
+        return  # a finding on the parts
     if found == "ENABLED":
         yield Finding(Status.OK, where, "starts the fetcher every 174 minutes")
     else:
         yield Finding(
             Status.PROBLEM,
             where,
-            f"{name} is {'switched off' if found else 'gone'}: quotas grow old",
-            "switch it on in the EventBridge console, under Schedules"
-            if found
-            else "delete the stack and deploy it again",
+            f"{stack.resources.get('QuotaFetcherFunctionSchedule', '')} is switched off: quotas grow old",
+            "switch it on in the EventBridge console, under Schedules",
         )
 
 
 @_of("overrides", "stack", "overrides_rule")
 def _overrides(where: str, _now: datetime, stack: Stack, found: str | None) -> Findings:
+    if found is None:
+        return  # a finding on the parts
     name = stack.resources.get("QuotaFetcherFunctionOverridesChanged", "")
     if found == "ENABLED":
         yield Finding(Status.OK, where, "a change starts the fetcher")
@@ -486,8 +681,8 @@ def _overrides(where: str, _now: datetime, stack: Stack, found: str | None) -> F
         yield Finding(
             Status.WARNING,
             where,
-            f"the rule {name} is {'switched off' if found else 'gone'}: a change waits for the schedule",
-            f"switch it on: aws events enable-rule --name {name}" if found else "delete the stack and deploy it again",
+            f"the rule {name} is switched off: a change waits for the schedule",
+            f"switch it on: {_command('aws', 'events', 'enable-rule', '--name', name)}",
         )
 
 
@@ -496,24 +691,16 @@ def _overrides(where: str, _now: datetime, stack: Stack, found: str | None) -> F
 
 @_of("alarms", "stack", "alarms")
 def _alarms(where: str, _now: datetime, stack: Stack, found: tuple[Alarm, ...]) -> Findings:
-    logical = {stack.resources[logical_id]: logical_id for logical_id in stack.alarms}
+    logical = {stack.resources[each]: each for each in stack.of_type("AWS::CloudWatch::Alarm")}
     topic = stack.resources.get("AlarmTopic", "")
-    gone = sorted(logical[name] for name in logical.keys() - {each.name for each in found})
     muted = [each.name for each in found if not each.armed]
     astray = [logical.get(each.name, each.name) for each in found if topic not in each.actions]
-    if gone:
-        yield Finding(
-            Status.PROBLEM,
-            where,
-            f"{', '.join(gone)} {'is' if len(gone) == 1 else 'are'} gone",
-            "change the AlarmDescription in template.yaml and deploy: CloudFormation puts an alarm that it changes",
-        )
     if muted:
         yield Finding(
             Status.PROBLEM,
             where,
             f"{', '.join(logical.get(name, name) for name in muted)}: actions are switched off, nobody is told",
-            f"switch them on: aws cloudwatch enable-alarm-actions --alarm-names {' '.join(muted)}",
+            f"switch them on: {_command('aws', 'cloudwatch', 'enable-alarm-actions', '--alarm-names', *muted)}",
         )
     if astray:
         yield Finding(
@@ -522,7 +709,7 @@ def _alarms(where: str, _now: datetime, stack: Stack, found: tuple[Alarm, ...]) 
             f"{', '.join(astray)} no longer reports to {topic}",
             "put the topic back among its actions in the CloudWatch console",
         )
-    if found and not (gone or muted or astray):
+    if found and not (muted or astray):
         yield Finding(Status.OK, where, f"{len(found)} are armed")
     for each in found:
         if each.state == "ALARM" and logical.get(each.name) != "TestAlarm":
@@ -535,15 +722,21 @@ def _alarms(where: str, _now: datetime, stack: Stack, found: tuple[Alarm, ...]) 
 
 
 @_of("topic", "stack", "subscribers")
-def _topic(where: str, _now: datetime, stack: Stack, found: dict[str, int]) -> Findings:
+def _topic(where: str, _now: datetime, stack: Stack, found: dict[str, int] | None) -> Findings:
+    if found is None:
+        return  # a finding on the parts
     topic = stack.resources.get("AlarmTopic", "")
     if found["confirmed"]:
         yield Finding(Status.OK, where, f"{found['confirmed']} confirmed subscribers")
     else:
         pending = f"; {found['pending']} have not confirmed" if found["pending"] else ""
+        subscribe = _command(
+            *("aws", "sns", "subscribe", "--topic-arn", topic, "--protocol", "email"),
+            *("--notification-endpoint", "YOUR-ADDRESS"),
+        )
         yield Finding(
             Status.PROBLEM,
             where,
             f"nobody is subscribed, no alarm is heard{pending}",
-            f"subscribe: aws sns subscribe --topic-arn {topic} --protocol email --notification-endpoint YOUR-ADDRESS",
+            f"subscribe: {subscribe}",
         )

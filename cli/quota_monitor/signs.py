@@ -23,6 +23,8 @@ class InvocationLogging(msgspec.Struct, frozen=True):
     text: bool
     log_group: str | None
     large_bodies: LargeBodies | None = None
+    role: str | None = None
+    """The ARN of the role by which Bedrock writes to the log group."""
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -46,7 +48,7 @@ class Function(msgspec.Struct, frozen=True):
 
 
 class Permission(msgspec.Struct, frozen=True):
-    """A statement of a function's policy that lets a service invoke it."""
+    """A statement of a policy that lets a service invoke a function, or take on a role, for one source at most."""
 
     service: str
     source_arn: str | None
@@ -70,6 +72,21 @@ class Stream(msgspec.Struct, frozen=True):
     role: str | None
     """The ARN of the role by which CloudWatch Logs may put records into it, if it may."""
     reader: Reader | None
+
+
+class Role(msgspec.Struct, frozen=True):
+    """A role: who may take it on, and which of the actions that its work needs its policies refuse."""
+
+    arn: str
+    trusts: tuple[Permission, ...] = ()
+    refused: tuple[str, ...] = ()
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """Logical ids of what is gone of a stack; of the parts that could not be looked at the reasons."""
+
+    gone: frozenset[str] = frozenset()
+    unread: tuple[Unread, ...] = ()
 
 
 class Traffic(msgspec.Struct, frozen=True):
@@ -98,13 +115,13 @@ class Alarm(msgspec.Struct, frozen=True):
 
 
 class Access(msgspec.Struct, frozen=True):
-    """Large bodies: the S3 ARNs, with wildcards, that the processor may read, and whether their bucket is there.
+    """Large bodies: whether their bucket is there, and whether the processor may read it.
 
-    The bucket counts as there where there is to be none. `key` is the customer's KMS key that it encrypts with, if any;
-    `decrypts` whether that key's policy names the processor's role, `role`.
+    Both are true where there is to be none. `key` is the customer's KMS key that it encrypts with, if any; `decrypts`
+    whether that key's policy names the processor's role, `role`.
     """
 
-    readable: tuple[str, ...]
+    reads: bool = True
     bucket_there: bool = True
     role: str = ""
     key: str | None = None
@@ -112,10 +129,11 @@ class Access(msgspec.Struct, frozen=True):
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """Failed deliveries in the stack's bucket: how many, and since when."""
+    """Failed deliveries in the stack's bucket: how many, and since when; whether its policy lets nobody put more."""
 
     count: int
     oldest: datetime | None = None
+    closed: bool = False
 
 
 HOURS = 24
@@ -126,7 +144,10 @@ class Signs(msgspec.Struct, frozen=True):
     """All that was seen. None is what is not there; `Unread` is what could not be looked at."""
 
     stack: Stack
+    parts: Parts | Unread
     invocation_logging: InvocationLogging | Unread | None
+    logging_role: Role | Unread | None
+    """The role by which Bedrock writes to the log group."""
     log_group: LogGroup | Unread | None
     filters: tuple[Filter, ...] | Unread | None
     permissions: tuple[Permission, ...] | Unread
@@ -138,13 +159,15 @@ class Signs(msgspec.Struct, frozen=True):
     own_log_groups: Mapping[str, bool] | Unread
     """Log groups of the functions by name, and whether they are there."""
     traffic: Traffic | Unread
-    large_bodies: Access | Unread
-    kept: Kept | Unread
+    large_bodies: Access | Unread | None
+    kept: Kept | Unread | None
+    processor_role: Role | Unread | None
+    """Refused is what keeping failed deliveries needs."""
     snapshot: Snapshot | Unread | None
     fetcher: Function | Unread | None
     schedule: str | Unread | None
     overrides_rule: str | Unread | None
     """The schedule's and the rule's state, such as `ENABLED`."""
     alarms: tuple[Alarm, ...] | Unread
-    subscribers: Mapping[str, int] | Unread
+    subscribers: Mapping[str, int] | Unread | None
     """Confirmed and pending subscribers of the topic by that word."""

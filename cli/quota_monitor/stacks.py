@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Stack(msgspec.Struct, frozen=True):
-    """A stack: its ARN, parameters and outputs, and the physical id of each of its resources by logical id."""
+    """A stack: its ARN, parameters and outputs, and physical id and type of each of its resources by logical id."""
 
     name: str
     arn: str
@@ -23,8 +23,11 @@ class Stack(msgspec.Struct, frozen=True):
     parameters: Mapping[str, str]
     outputs: Mapping[str, str]
     resources: Mapping[str, str]
-    alarms: tuple[str, ...]
-    """Logical ids of the alarms among the resources."""
+    types: Mapping[str, str] = {}
+
+    def of_type(self, resource_type: str) -> tuple[str, ...]:
+        """Logical ids of the resources of one type."""
+        return tuple(name for name, found in self.types.items() if found == resource_type)
 
     @property
     def partition(self) -> str:
@@ -40,6 +43,14 @@ class Stack(msgspec.Struct, frozen=True):
     def account(self) -> str:
         """The account's number."""
         return self.arn.split(":")[4]
+
+    def arn_of_role(self, name: str) -> str:
+        """ARN of a role that this stack made."""
+        return f"arn:{self.partition}:iam::{self.account}:role/{name}"
+
+    def arn_of_bucket(self, name: str) -> str:
+        """ARN of a bucket, or of what is in it."""
+        return f"arn:{self.partition}:s3:::{name}"
 
     def arn_of_log_group(self, group: str) -> str:
         """ARN of a log group of this account and Region, as CloudWatch Logs gives it as a source."""
@@ -63,9 +74,7 @@ def read(session: boto3.Session, name: str) -> Stack:
         parameters={each["ParameterKey"]: each.get("ParameterValue", "") for each in found.get("Parameters", [])},
         outputs={each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])},
         resources={each["LogicalResourceId"]: each["PhysicalResourceId"] for each in resources},
-        alarms=tuple(
-            each["LogicalResourceId"] for each in resources if each["ResourceType"] == "AWS::CloudWatch::Alarm"
-        ),
+        types={each["LogicalResourceId"]: each["ResourceType"] for each in resources},
     )
 
 

@@ -127,7 +127,7 @@ def test_nothing_is_sent_where_the_alarm_cannot_begin_to_ring(
 ) -> None:
     account: Any = Account(state=state)
     account.armed = armed
-    stack = Stack("monitor", "arn:aws:cloudformation:r:1:stack/monitor/1", "CREATE_COMPLETE", {}, {}, resources, ())
+    stack = Stack("monitor", "arn:aws:cloudformation:r:1:stack/monitor/1", "CREATE_COMPLETE", {}, {}, resources)
     monkeypatch.setattr("quota_monitor.stacks.read", lambda _session, _name: stack)
 
     with pytest.raises(AlarmTestError, match=why):

@@ -94,9 +94,12 @@ def test_a_wrong_command_is_noticed() -> None:
         "aws logs put-filter --log-group-name x",
         "aws logs put-subscription-filter --log-group x",
         "aws sns subscribe --topic-arn x",
+        "aws lambda get-policy --function-name a name of words",
+        "aws lambda get-policy --function-name",
+        "aws iam put-role-policy --role-name x --policy-name y --policy-document '{Version}'",
         "quota-monitor doktor",
         "quota-monitor doctor --stack x",
         "sam deploy --regions us-east-1",
     ):
-        with pytest.raises(AssertionError):
+        with pytest.raises((AssertionError, ValueError)):
             check(wrong)

@@ -1,5 +1,6 @@
 """What the doctor makes of a stack's signs: every finding made to happen, from a stack where all is well."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
@@ -10,6 +11,7 @@ import msgspec
 import pytest
 from botocore.exceptions import ClientError
 from rich.console import Console
+from samcli.yamlhelper import yaml_parse
 
 from bedrock_quota.buckets import Bucket, EndpointType
 from bedrock_quota.fetching import DRIFT, UNREAD, ZERO
@@ -26,8 +28,10 @@ from quota_monitor.signs import (
     Function,
     InvocationLogging,
     Kept,
+    Parts,
     Permission,
     Reader,
+    Role,
     Signs,
     Stream,
     Traffic,
@@ -41,11 +45,12 @@ ACCOUNT = "111122223333"
 SOURCE = f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:{GROUP}:*"
 PROCESSOR = f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:processor"
 TOPIC = f"arn:aws:sns:us-east-1:{ACCOUNT}:topic"
+RESERVED = "monitor tokens reserved near the quota"  # the names of three alarms have spaces
 STACK = Stack(
     name="monitor",
     arn=f"arn:aws:cloudformation:us-east-1:{ACCOUNT}:stack/monitor/1",
     status="UPDATE_COMPLETE",
-    parameters={"MetricsNamespace": "Bedrock/Quotas"},
+    parameters={"MetricsNamespace": "Bedrock/Quotas", "AlarmEmail": ""},
     outputs={"InvocationLogGroupName": GROUP},
     resources={
         "MetricProcessorFunction": "processor",
@@ -53,18 +58,29 @@ STACK = Stack(
         "QuotaFetcherFunctionSchedule": "schedule",
         "QuotaFetcherFunctionOverridesChanged": "rule",
         "FailedDeliveriesBucket": "failed",
+        "MetricProcessorRole": "processing",
+        "InvocationLoggingRole": "logging",
+        "StateTable": "state",
         "AlarmTopic": TOPIC,
         "SilenceAlarm": "monitor-silence-1",
+        "ReservedQuotaAlarm": RESERVED,
         "TestAlarm": "monitor-test-1",
     },
-    alarms=("SilenceAlarm", "TestAlarm"),
+    types={
+        "SilenceAlarm": "AWS::CloudWatch::Alarm",
+        "ReservedQuotaAlarm": "AWS::CloudWatch::Alarm",
+        "TestAlarm": "AWS::CloudWatch::Alarm",
+    },
 )
 FUNCTION = Function("processor", PROCESSOR, "Active", "Successful", {"LARGE_BODIES_BUCKET": "large"})
 FILTER = Filter("monitor-metric-processor", "", PROCESSOR, "Bedrock/Quotas")
 LOG_GROUP = LogGroup(GROUP, f"arn:aws:logs:us-east-1:111122223333:log-group:{GROUP}")
-LOGGING = InvocationLogging(text=True, log_group=GROUP, large_bodies=LargeBodies("large", "bodies/"))
+LOGGING_ROLE = f"arn:aws:iam::{ACCOUNT}:role/logging"
+LOGGING = InvocationLogging(text=True, log_group=GROUP, large_bodies=LargeBodies("large", "bodies/"), role=LOGGING_ROLE)
+TRUST = Permission("bedrock.amazonaws.com", f"arn:aws:bedrock:us-east-1:{ACCOUNT}:*", ACCOUNT)
 ALARMS = (
     Alarm("monitor-silence-1", "OK", armed=True, actions=(TOPIC,), description="No records."),
+    Alarm(RESERVED, "OK", armed=True, actions=(TOPIC,), description="A bucket is nearly full."),
     Alarm("monitor-test-1", "OK", armed=True, actions=(TOPIC,)),
 )
 KEY = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/theirs"
@@ -77,7 +93,9 @@ def ago(**since: float) -> datetime:
 
 WELL = Signs(
     stack=STACK,
+    parts=Parts(),
     invocation_logging=LOGGING,
+    logging_role=Role(LOGGING_ROLE, trusts=(TRUST,)),
     log_group=LOG_GROUP,
     filters=(FILTER,),
     permissions=(Permission("logs.amazonaws.com", SOURCE, ACCOUNT),),
@@ -86,8 +104,9 @@ WELL = Signs(
     on_failure="arn:aws:s3:::failed",
     own_log_groups={"/aws/lambda/processor": True},
     traffic=Traffic(calls=(ago(minutes=5),), records=(ago(minutes=5),), processed=10),
-    large_bodies=Access(("arn:aws:s3:::large/bodies/*",)),
+    large_bodies=Access(),
     kept=Kept(0),
+    processor_role=Role(f"arn:aws:iam::{ACCOUNT}:role/processing"),
     snapshot=Snapshot(ago(minutes=100), QUOTAS),
     fetcher=msgspec.structs.replace(FUNCTION, name="fetcher"),
     schedule="ENABLED",
@@ -131,10 +150,12 @@ def test_a_stack_that_is_well_is_all_ok() -> None:
     found = findings.of(WELL, NOW)
 
     assert {each.status for each in found} == {Status.OK}
-    assert len(found) == 16
-    assert [each.where for each in found][:5] == [
+    assert len(found) == 18
+    assert [each.where for each in found][:7] == [
         "stack",
+        "parts",
         "invocation logging",
+        "logging role",
         "log group",
         "subscription",
         "permission",
@@ -153,17 +174,21 @@ def test_a_stack_that_reads_a_stream_is_all_ok_and_needs_no_permission() -> None
     found = findings.of(signs, NOW)
 
     assert {each.status for each in found} == {Status.OK}
-    assert [each.where for each in found][3:5] == ["subscription", "stream"]
-    assert found[3].what.startswith("monitor-metric-processor delivers to the stream of processor")
-    assert found[4].what == "logs is ACTIVE, and the processor reads it"
+    assert [each.where for each in found][5:7] == ["subscription", "stream"]
+    assert found[5].what.startswith("monitor-metric-processor delivers to the stream of processor")
+    assert found[6].what == "logs is ACTIVE, and the processor reads it"
 
 
 @pytest.mark.parametrize(
     ("changes", "what", "do"),
     [
-        ({"status": None}, "logs is gone: every record is lost at once", "deploy with Ingestion=direct"),
-        ({"role": None}, "CloudWatch Logs may not put records into it", "deploy with Ingestion=direct"),
-        ({"reader": None}, "nothing reads logs: records are lost after 24 hours", "deploy with Ingestion=direct"),
+        ({"status": None}, "logs is gone: every record is lost at once", "aws cloudformation create-change-set "),
+        ({"role": None}, "CloudWatch Logs may not put records into it", "aws cloudformation create-change-set "),
+        (
+            {"reader": None},
+            "nothing reads logs: records are lost after 24 hours",
+            "aws cloudformation create-change-set ",
+        ),
         (
             {"reader": change(READER, state="Disabled")},
             "the processor does not read logs: its event source mapping is Disabled",
@@ -172,7 +197,7 @@ def test_a_stack_that_reads_a_stream_is_all_ok_and_needs_no_permission() -> None
         (
             {"reader": change(READER, on_failure=None)},
             "what the processor fails at is not kept",
-            "--destination-config OnFailure={Destination=arn:aws:s3:::failed}",
+            "--destination-config 'OnFailure={Destination=arn:aws:s3:::failed}'",
         ),
     ],
 )
@@ -182,6 +207,16 @@ def test_what_is_wrong_with_a_stream_is_a_problem(changes: dict[str, Any], what:
     assert (found.status, found.where) == (Status.PROBLEM, "stream")
     assert found.what.startswith(what)
     assert do in found.do
+
+
+def test_a_role_of_the_stream_that_is_gone_is_found_once() -> None:
+    gone = Parts(frozenset({"InvocationLogStreamRole"}))
+
+    (found,) = unwell(**STREAMING | {"stream": change(THROUGH, role=None), "parts": gone})
+
+    assert found.what == (
+        "gone: InvocationLogStreamRole, CloudWatch Logs may not put records into the stream and loses them"
+    )
 
 
 def test_a_filter_that_still_delivers_to_the_function_is_none_to_the_stream() -> None:
@@ -246,6 +281,36 @@ def test_a_filter_that_still_delivers_to_the_function_is_none_to_the_stream() ->
             {"permissions": (Permission("logs.amazonaws.com", SOURCE, "444455556666"),)},
             ("problem", "permission", "CloudWatch Logs may not invoke"),
         ),
+        # the role by which Bedrock writes
+        (
+            {"parts": Parts(frozenset({"InvocationLoggingRole"})), "logging_role": None},
+            ("problem", "parts", "gone: InvocationLoggingRole, Bedrock can log no call by it"),
+        ),
+        (
+            {"logging_role": None, "invocation_logging": change(LOGGING, role=LOGGING_ROLE + "-of-theirs")},
+            ("problem", "logging role", "logging-of-theirs is gone"),
+        ),
+        (
+            {"logging_role": Role(LOGGING_ROLE, trusts=())},
+            ("problem", "logging role", "logging does not let Bedrock take it on"),
+        ),
+        (
+            {"logging_role": Role(LOGGING_ROLE, trusts=(change(TRUST, service="lambda.amazonaws.com"),))},
+            ("problem", "logging role", "logging does not let Bedrock take it on"),
+        ),
+        (
+            {"logging_role": Role(LOGGING_ROLE, trusts=(change(TRUST, source_account="444455556666"),))},
+            ("problem", "logging role", "logging does not let Bedrock take it on"),
+        ),
+        (
+            # a role copied from another Region
+            {"logging_role": Role(LOGGING_ROLE, (change(TRUST, source_arn=f"arn:aws:bedrock:eu-west-1:{ACCOUNT}:*"),))},
+            ("problem", "logging role", "logging does not let Bedrock take it on"),
+        ),
+        (
+            {"logging_role": change(WELL.logging_role, refused=("logs:CreateLogStream", "logs:PutLogEvents"))},
+            ("problem", "logging role", "logging may not logs:CreateLogStream and logs:PutLogEvents"),
+        ),
         # records to metrics
         ({"processor": change(FUNCTION, reserved=0)}, ("problem", "processor", "processor is switched off")),
         ({"processor": change(FUNCTION, state="Failed")}, ("problem", "processor", "processor is Failed")),
@@ -253,9 +318,41 @@ def test_a_filter_that_still_delivers_to_the_function_is_none_to_the_stream() ->
             {"processor": change(FUNCTION, last_update="Failed")},
             ("problem", "processor", "the last update of processor"),
         ),
-        ({"processor": None}, ("problem", "processor", "processor is gone")),
+        (
+            {"parts": Parts(frozenset({"MetricProcessorFunction"})), "processor": None, "on_failure": None},
+            ("problem", "parts", "gone: MetricProcessorFunction, every record is lost at once"),
+        ),
+        (
+            # whether IAM's simulator knows a role that is gone or not
+            {
+                "parts": Parts(frozenset({"MetricProcessorRole"})),
+                "processor_role": Role("arn:gone", refused=("s3:PutObject",)),
+                "large_bodies": Access(reads=False),
+            },
+            ("problem", "parts", "gone: MetricProcessorRole, the processor cannot run"),
+        ),
+        (
+            {
+                "parts": Parts(frozenset({"MetricProcessorRole"})),
+                "processor_role": None,
+                "large_bodies": None,
+            },
+            ("problem", "parts", "gone: MetricProcessorRole, the processor cannot run"),
+        ),
         ({"on_failure": None}, ("problem", "failed deliveries", "are not kept: processor has no failure destination")),
         ({"on_failure": "arn:aws:s3:::other"}, ("problem", "failed deliveries", "are not kept")),
+        (
+            {"processor_role": Role(f"arn:aws:iam::{ACCOUNT}:role/processing", refused=("s3:PutObject",))},
+            ("problem", "failed deliveries", "cannot be kept: processing may not s3:PutObject in failed"),
+        ),
+        (
+            {"kept": Kept(0, closed=True)},
+            ("problem", "failed deliveries", "cannot be kept: the policy of failed denies it"),
+        ),
+        (
+            {"parts": Parts(frozenset({"FailedDeliveriesBucket"})), "kept": None},
+            ("problem", "parts", "gone: FailedDeliveriesBucket, what the processor fails at is lost"),
+        ),
         (
             {"kept": Kept(1_234, datetime(2026, 11, 20, 9, 17, tzinfo=UTC))},
             ("problem", "failed deliveries", "1,234 wait in s3://failed, the oldest since 2026-11-20 09:17 UTC"),
@@ -282,13 +379,13 @@ def test_a_filter_that_still_delivers_to_the_function_is_none_to_the_stream() ->
             {"traffic": Traffic(records=(ago(minutes=5),), processed=100, unknown=21)},
             ("warning", "records", "for 21% of them max_tokens is unknown"),
         ),
-        ({"large_bodies": Access((), bucket_there=False)}, ("problem", "large bodies", "the bucket large is gone")),
+        ({"large_bodies": Access(bucket_there=False)}, ("problem", "large bodies", "the bucket large is gone")),
         (
             {"processor": change(FUNCTION, environment={"LARGE_BODIES_BUCKET": ""})},
             ("problem", "large bodies", "go to large, of which the processor was told nothing"),
         ),
         (
-            {"large_bodies": Access(("arn:aws:s3:::large/other/*",))},
+            {"large_bodies": Access(reads=False)},
             ("problem", "large bodies", "the processor may not read s3://large/bodies/"),
         ),
         (
@@ -313,22 +410,54 @@ def test_a_filter_that_still_delivers_to_the_function_is_none_to_the_stream() ->
             ("warning", "quotas", "quota is 0: x"),
         ),
         ({"snapshot": Snapshot(NOW, QUOTAS, standing={DRIFT: ("rate of y",)})}, ("warning", "quotas", "rate of y")),
-        ({"fetcher": None}, ("problem", "fetcher", "fetcher is gone")),
-        ({"schedule": "DISABLED"}, ("problem", "schedule", "schedule is switched off: quotas grow old")),
-        ({"schedule": None}, ("problem", "schedule", "schedule is gone: quotas grow old")),
-        ({"overrides_rule": "DISABLED"}, ("warning", "overrides", "the rule rule is switched off")),
-        ({"overrides_rule": None}, ("warning", "overrides", "the rule rule is gone")),
-        # alarms
-        ({"alarms": ALARMS[:1]}, ("problem", "alarms", "TestAlarm is gone")),
         (
-            {"alarms": (change(ALARMS[0], armed=False), ALARMS[1])},
+            {"parts": Parts(frozenset({"StateTable"})), "snapshot": None},
+            (
+                "problem",
+                "parts",
+                "gone: StateTable, there are no percentages, and deliveries that come twice count twice",
+            ),
+        ),
+        (
+            {"parts": Parts(frozenset({"QuotaFetcherFunction"})), "fetcher": None},
+            ("problem", "parts", "gone: QuotaFetcherFunction, quotas grow old"),
+        ),
+        ({"schedule": "DISABLED"}, ("problem", "schedule", "schedule is switched off: quotas grow old")),
+        (
+            {"parts": Parts(frozenset({"QuotaFetcherFunctionSchedule"})), "schedule": None},
+            ("problem", "parts", "gone: QuotaFetcherFunctionSchedule, quotas grow old"),
+        ),
+        ({"overrides_rule": "DISABLED"}, ("warning", "overrides", "the rule rule is switched off")),
+        (
+            {"parts": Parts(frozenset({"QuotaFetcherFunctionOverridesChanged"})), "overrides_rule": None},
+            ("warning", "parts", "gone: QuotaFetcherFunctionOverridesChanged"),
+        ),
+        (
+            {"parts": Parts(frozenset({"QuotaDashboard", "LoggingSetupFunction"}))},
+            ("warning", "parts", "gone: LoggingSetupFunction, QuotaDashboard"),
+        ),
+        (
+            {"parts": Parts(unread=(Unread("User is not authorized to perform: iam:GetRole"),))},
+            ("warning", "parts", "could not check: User is not authorized to perform: iam:GetRole"),
+        ),
+        # alarms
+        (
+            {"parts": Parts(frozenset({"TestAlarm"})), "alarms": ALARMS[:2]},
+            ("problem", "parts", "gone: TestAlarm, it does not ring"),
+        ),
+        (
+            {"alarms": (change(ALARMS[0], armed=False), *ALARMS[1:])},
             ("problem", "alarms", "SilenceAlarm: actions are switched off"),
         ),
         (
-            {"alarms": (change(ALARMS[0], actions=("arn:other",)), ALARMS[1])},
+            {"alarms": (change(ALARMS[0], actions=("arn:other",)), *ALARMS[1:])},
             ("problem", "alarms", f"SilenceAlarm no longer reports to {TOPIC}"),
         ),
-        ({"alarms": (change(ALARMS[0], state="ALARM"), ALARMS[1])}, ("warning", "alarms", "SilenceAlarm rings")),
+        ({"alarms": (change(ALARMS[0], state="ALARM"), *ALARMS[1:])}, ("warning", "alarms", "SilenceAlarm rings")),
+        (
+            {"parts": Parts(frozenset({"AlarmTopic"})), "subscribers": None},
+            ("problem", "parts", "gone: AlarmTopic, no alarm is heard"),
+        ),
         (
             {"subscribers": {"confirmed": 0, "pending": 2}},
             ("problem", "topic", "nobody is subscribed, no alarm is heard; 2 have not confirmed"),
@@ -354,13 +483,16 @@ def test_every_fault_is_one_finding_with_something_to_do(signs: dict[str, Any], 
         # a failed fetch that is long over
         {"traffic": Traffic(last_failed_fetch=ago(hours=7))},
         # no bucket for large bodies, none wanted
-        {"invocation_logging": change(LOGGING, large_bodies=None), "large_bodies": Access(())},
+        {"invocation_logging": change(LOGGING, large_bodies=None), "large_bodies": Access()},
         # a permission without conditions, or of the Region's own principal; another subscriber that is no monitor
         {"permissions": (Permission("logs.us-east-1.amazonaws.com", None, None),)},
         {"filters": (FILTER, Filter("firehose", "", "arn:aws:firehose:us-east-1:1:deliverystream/x"))},
         {"filters": (FILTER, Filter("second", "", "arn:aws:lambda:us-east-1:1:function:b", "Bedrock/Second"))},
         # the alarm of a test is no alarm
-        {"alarms": (ALARMS[0], change(ALARMS[1], state="ALARM"))},
+        {"alarms": (*ALARMS[:2], change(ALARMS[2], state="ALARM"))},
+        # an account that logs to S3 only by no role; trust without conditions, or for one thing of the account
+        {"logging_role": Role(LOGGING_ROLE, trusts=(Permission("bedrock.amazonaws.com", None, None),))},
+        {"logging_role": Role(LOGGING_ROLE, (change(TRUST, source_arn=f"arn:aws:bedrock:us-east-1:{ACCOUNT}:x/y"),))},
         {"processor": change(FUNCTION, reserved=5)},
     ],
 )
@@ -370,6 +502,93 @@ def test_what_is_no_fault_is_not_found(signs: dict[str, Any]) -> None:
 
 def test_what_follows_from_a_fault_is_not_found_twice() -> None:
     assert [each.where for each in unwell(log_group=None, filters=None)] == ["log group"]
+
+
+def test_a_stack_that_cannot_be_updated_is_readied_first() -> None:
+    def advised(status: str) -> list[str]:
+        (found,) = unwell(stack=change(STACK, status=status))
+        return commands.in_advice(found.do)
+
+    events = "aws cloudformation describe-stack-events --stack-name monitor"
+    assert advised("UPDATE_ROLLBACK_COMPLETE") == [events]
+    assert advised("ROLLBACK_COMPLETE") == [events, "aws cloudformation delete-stack --stack-name monitor"]
+    assert advised("UPDATE_ROLLBACK_FAILED") == [
+        events,
+        "aws cloudformation continue-update-rollback --stack-name monitor",
+    ]
+
+
+def test_what_is_gone_is_one_finding_with_one_way_to_bring_it_back() -> None:
+    gone = Parts(frozenset({"StateTable", "AlarmTopic"}))
+
+    (found,) = unwell(parts=gone, snapshot=None, subscribers=None)
+
+    assert found.what == (
+        "gone: AlarmTopic, no alarm is heard; "
+        "StateTable, there are no percentages, and deliveries that come twice count twice"
+    )
+
+
+def test_what_is_gone_is_brought_back_with_the_parameters_there_are() -> None:
+    (found,) = unwell(parts=Parts(frozenset({"QuotaDashboard"})))
+
+    create, describe, execute = commands.in_advice(found.do)
+
+    named = {"--stack-name": ["monitor"], "--change-set-name": ["bring-back"]}
+    assert commands.options_of(create) == {
+        **named,
+        "--use-previous-template": [],
+        "--deployment-mode": ["REVERT_DRIFT"],
+        "--capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        "--parameters": [
+            "ParameterKey=MetricsNamespace,UsePreviousValue=true",
+            "ParameterKey=AlarmEmail,UsePreviousValue=true",
+        ],
+    }
+    assert commands.options_of(describe).items() >= named.items()
+    assert commands.options_of(execute) == named
+
+
+def test_names_with_spaces_reach_the_command_whole() -> None:
+    muted = tuple(change(each, armed=False) for each in ALARMS[:2])
+
+    (found,) = unwell(alarms=(*muted, ALARMS[2]))
+
+    (command,) = commands.in_advice(found.do)
+    assert commands.options_of(command) == {"--alarm-names": ["monitor-silence-1", RESERVED]}
+
+
+def test_a_failure_destination_is_put_whole_for_its_configuration_may_be_gone() -> None:
+    template = yaml_parse(Path(__file__).parents[2].joinpath("template.yaml").read_text(encoding="utf-8"))
+    wanted = template["Resources"]["MetricProcessorFunction"]["Properties"]["EventInvokeConfig"]
+
+    (found,) = unwell(on_failure=None)
+
+    (command,) = commands.in_advice(found.do)
+    assert command.startswith("aws lambda put-function-event-invoke-config ")
+    assert commands.options_of(command) == {
+        "--function-name": ["processor"],
+        "--qualifier": ["$LATEST"],
+        "--maximum-retry-attempts": [str(wanted["MaximumRetryAttempts"])],
+        "--maximum-event-age-in-seconds": [str(wanted["MaximumEventAgeInSeconds"])],
+        "--destination-config": ["OnFailure={Destination=arn:aws:s3:::failed}"],
+    }
+
+
+def test_the_logging_role_is_mended_for_this_account_and_stream_alone() -> None:
+    (trust,) = unwell(logging_role=Role(LOGGING_ROLE))
+    (write,) = unwell(logging_role=change(WELL.logging_role, refused=("logs:PutLogEvents",)))
+
+    options = [commands.options_of(command) for each in (trust, write) for command in commands.in_advice(each.do)]
+
+    assert [each["--role-name"] for each in options] == [["logging"], ["logging"]]
+    trusting, writing = (json.loads(each["--policy-document"][0])["Statement"][0] for each in options)
+    assert trusting["Principal"] == {"Service": "bedrock.amazonaws.com"}
+    assert trusting["Condition"]["ArnLike"] == {"aws:SourceArn": f"arn:aws:bedrock:us-east-1:{ACCOUNT}:*"}
+    assert writing["Action"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
+    assert writing["Resource"] == (
+        f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:{GROUP}:log-stream:aws/bedrock/modelinvocations"
+    )
 
 
 def test_two_others_filters_leave_no_room() -> None:
@@ -389,6 +608,39 @@ def test_commands_name_what_they_are_for() -> None:
         f"--filter-pattern '' --destination-arn {PROCESSOR}"
     )
     assert forbidden.do.endswith(f"--principal logs.amazonaws.com --source-account {ACCOUNT} --source-arn '{SOURCE}'")
+
+
+@pytest.mark.parametrize(("partition", "region"), [("aws-us-gov", "us-gov-west-1"), ("aws-cn", "cn-north-1")])
+def test_advice_is_for_the_partition_of_the_stack(partition: str, region: str) -> None:
+    def there(arn: str) -> str:
+        return arn.replace("arn:aws:", f"arn:{partition}:").replace("us-east-1", region)
+
+    stack = change(STACK, arn=there(STACK.arn), resources={name: there(each) for name, each in STACK.resources.items()})
+    # given a stack elsewhere, of which all that names an ARN is wrong
+    signs = {
+        "permissions": (),
+        "on_failure": None,
+        "processor": change(FUNCTION, arn=there(PROCESSOR)),
+        "filters": (),
+        "logging_role": Role(there(LOGGING_ROLE), refused=("logs:PutLogEvents",)),
+        "subscribers": {"confirmed": 0, "pending": 0},
+    }
+
+    found = unwell(stack=stack, **signs)
+
+    # then every command is for there
+    assert [each.where for each in found] == [
+        "logging role",
+        "logging role",
+        "subscription",
+        "permission",
+        "failed deliveries",
+        "alarms",
+        "topic",
+    ]
+    for each in found:
+        assert "arn:aws:" not in each.do
+        assert "us-east-1" not in each.do
 
 
 @pytest.mark.parametrize("field", [each for each in Signs.__struct_fields__ if each != "stack"])
@@ -441,7 +693,7 @@ class _Stacks:
         return {"Stacks": [stack]}
 
     def get_paginator(self, _operation: str) -> Any:
-        kinds = {name: "AWS::CloudWatch::Alarm" if name in STACK.alarms else "Other" for name in STACK.resources}
+        kinds = {**dict.fromkeys(STACK.resources, "Other"), **STACK.types, "AlarmTopic": "AWS::SNS::Topic"}
         resources = [
             {
                 "LogicalResourceId": name,
@@ -477,9 +729,59 @@ def test_credentials_that_may_see_nothing_give_warnings_and_no_crash() -> None:
     signs = examination.examine(session, "monitor", NOW)
 
     unread = {name for name in Signs.__struct_fields__ if isinstance(getattr(signs, name), Unread)}
-    assert unread == {*Signs.__struct_fields__} - {"stack", "own_log_groups"}
-    assert signs.stack.alarms == ("SilenceAlarm", "TestAlarm")
+    assert unread == {*Signs.__struct_fields__} - {"stack", "own_log_groups", "parts", "logging_role", "large_bodies"}
+    assert signs.parts == Parts(unread=(Unread(f"ClientError: {denied('get_topic_attributes')}"),))
+    assert signs.stack.of_type("AWS::CloudWatch::Alarm") == ("SilenceAlarm", "ReservedQuotaAlarm", "TestAlarm")
     assert "Gone" not in signs.stack.resources
     statuses = [each.status for each in findings.of(signs, NOW)]
     assert Status.PROBLEM not in statuses
     assert statuses.count(Status.WARNING) >= 14
+
+
+class _Answers:
+    """A client that answers each operation as it is told to."""
+
+    def __init__(self, **answers: Any) -> None:
+        self._answers = answers
+
+    def __getattr__(self, operation: str) -> Any:
+        return lambda **_arguments: self._answers[operation]
+
+
+def test_who_a_role_trusts_is_read_from_every_way_to_write_it() -> None:
+    statements = [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": ["lambda.amazonaws.com", "bedrock.amazonaws.com"]},
+            "Action": ["sts:TagSession", "sts:AssumeRole"],
+            "Condition": {
+                "StringEquals": {"AWS:SourceAccount": [ACCOUNT, "444455556666"]},
+                "ArnLike": {"aws:SourceArn": "arn:aws:bedrock:*"},
+            },
+        },
+        {"Effect": "Deny", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "sts:AssumeRole"},
+        {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "sts:AssumeRole"},
+    ]
+    decisions = [
+        {"EvalActionName": "logs:CreateLogStream", "EvalDecision": "implicitDeny"},
+        {"EvalActionName": "logs:PutLogEvents", "EvalDecision": "allowed"},
+        # a condition on what only Bedrock says, which may well be met
+        {"EvalActionName": "logs:X", "EvalDecision": "implicitDeny", "MissingContextValues": ["aws:SourceArn"]},
+    ]
+    client: Any = _Answers(
+        get_role={"Role": {"AssumeRolePolicyDocument": {"Statement": statements}}},
+        simulate_principal_policy={"EvaluationResults": decisions},
+    )
+
+    role = examination._writing_role(client, STACK, LOGGING)
+
+    assert role == Role(
+        LOGGING_ROLE,
+        trusts=tuple(
+            Permission(service, "arn:aws:bedrock:*", account)
+            for service in ("lambda.amazonaws.com", "bedrock.amazonaws.com")
+            for account in (ACCOUNT, "444455556666")
+        ),
+        refused=("logs:CreateLogStream",),
+    )
+    assert unwell(logging_role=change(role, refused=())) == []
