@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
+import commands
 import pytest
 from click.testing import CliRunner, Result
 
@@ -100,9 +101,22 @@ def no_text(local: Instance, _resource: Resource) -> AbstractContextManager[None
     return logging_changed(local, {"textDataDeliveryEnabled": False})
 
 
-def another_group(local: Instance, _resource: Resource) -> AbstractContextManager[None]:
-    elsewhere = {"logGroupName": "/somewhere/else", "roleArn": f"arn:aws:iam::{local.account.id}:role/else"}
-    return logging_changed(local, {"cloudWatchConfig": elsewhere})
+@contextmanager
+def another_group(local: Instance, resource: Resource) -> Iterator[None]:
+    """Somebody has Bedrock deliver to a group of their own, by a role of their own."""
+    iam, ours = local.session().client("iam"), resource("InvocationLoggingRole")
+    trust = iam.get_role(RoleName=ours)["Role"]["AssumeRolePolicyDocument"]
+    write: Any = iam.get_role_policy(RoleName=ours, PolicyName="write-invocation-logs")["PolicyDocument"]
+    statement = json.dumps(write).replace(local.outputs["InvocationLogGroupName"], "/somewhere/else")
+    role = iam.create_role(RoleName="else", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    iam.put_role_policy(RoleName="else", PolicyName="write", PolicyDocument=statement)
+    try:
+        elsewhere = {"logGroupName": "/somewhere/else", "roleArn": role}
+        with logging_changed(local, {"cloudWatchConfig": elsewhere}):
+            yield
+    finally:
+        iam.delete_role_policy(RoleName="else", PolicyName="write")
+        iam.delete_role(RoleName="else")
 
 
 @contextmanager
@@ -158,6 +172,129 @@ def schedule_off(local: Instance, resource: Resource) -> Iterator[None]:
         scheduler.update_schedule(**kept, State="ENABLED")
 
 
+@contextmanager
+def no_bucket(local: Instance, resource: Resource) -> Iterator[None]:
+    s3, bucket = local.session().client("s3"), resource("FailedDeliveriesBucket")
+    policy = s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    encryption: Any = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]
+    kept = [each["Key"] for each in s3.list_objects_v2(Bucket=bucket).get("Contents", [])]
+    bodies = {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in kept}
+    for key in bodies:
+        s3.delete_object(Bucket=bucket, Key=key)
+    s3.delete_bucket(Bucket=bucket)
+    try:
+        yield
+    finally:
+        s3.create_bucket(Bucket=bucket)
+        s3.put_bucket_policy(Bucket=bucket, Policy=policy)
+        s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=encryption)
+        for key, body in bodies.items():
+            s3.put_object(Bucket=bucket, Key=key, Body=body)
+
+
+@contextmanager
+def no_table(local: Instance, resource: Resource) -> Iterator[None]:
+    tables, name = local.session().client("dynamodb"), resource("StateTable")
+    found: Any = tables.describe_table(TableName=name)["Table"]
+    items = [item for page in tables.get_paginator("scan").paginate(TableName=name) for item in page["Items"]]
+    tables.delete_table(TableName=name)
+    try:
+        yield
+    finally:
+        tables.create_table(
+            TableName=name,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=found["AttributeDefinitions"],
+            KeySchema=found["KeySchema"],
+        )
+        tables.update_time_to_live(
+            TableName=name, TimeToLiveSpecification={"AttributeName": "expiration", "Enabled": True}
+        )
+        for item in items:
+            tables.put_item(TableName=name, Item=item)
+
+
+@contextmanager
+def no_topic(local: Instance, resource: Resource) -> Iterator[None]:
+    sns, topic = local.session().client("sns"), resource("AlarmTopic")
+    policy = sns.get_topic_attributes(TopicArn=topic)["Attributes"]["Policy"]
+    sns.delete_topic(TopicArn=topic)
+    try:
+        yield
+    finally:
+        assert sns.create_topic(Name=topic.rpartition(":")[2])["TopicArn"] == topic
+        sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=policy)
+
+
+def no_role(logical_id: str) -> Fault:
+    @contextmanager
+    def fault(local: Instance, resource: Resource) -> Iterator[None]:
+        iam, name = local.session().client("iam"), resource(logical_id)
+        trust = json.dumps(iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"])
+        names = iam.list_role_policies(RoleName=name)["PolicyNames"]
+        policies = {each: iam.get_role_policy(RoleName=name, PolicyName=each)["PolicyDocument"] for each in names}
+        for each in names:
+            iam.delete_role_policy(RoleName=name, PolicyName=each)
+        iam.delete_role(RoleName=name)
+        try:
+            yield
+        finally:
+            iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
+            for each, document in policies.items():
+                iam.put_role_policy(RoleName=name, PolicyName=each, PolicyDocument=json.dumps(document))
+
+    return fault
+
+
+@contextmanager
+def no_alarm(local: Instance, resource: Resource) -> Iterator[None]:
+    cloudwatch: Any = local.session().client("cloudwatch")
+    (found,) = cloudwatch.describe_alarms(AlarmNames=[resource("RecordsRejectedAlarm")])["MetricAlarms"]
+    taken = cloudwatch.meta.service_model.operation_model("PutMetricAlarm").input_shape.members
+    cloudwatch.delete_alarms(AlarmNames=[found["AlarmName"]])
+    try:
+        yield
+    finally:
+        cloudwatch.put_metric_alarm(**{key: value for key, value in found.items() if key in taken and value})
+
+
+@contextmanager
+def no_dashboard(local: Instance, resource: Resource) -> Iterator[None]:
+    cloudwatch, name = local.session().client("cloudwatch"), resource("QuotaDashboard")
+    body = cloudwatch.get_dashboard(DashboardName=name)["DashboardBody"]
+    cloudwatch.delete_dashboards(DashboardNames=[name])
+    try:
+        yield
+    finally:
+        cloudwatch.put_dashboard(DashboardName=name, DashboardBody=body)
+
+
+@contextmanager
+def no_schedule(local: Instance, resource: Resource) -> Iterator[None]:
+    scheduler: Any = local.session().client("scheduler")
+    found = scheduler.get_schedule(Name=resource("QuotaFetcherFunctionSchedule"))
+    taken = scheduler.meta.service_model.operation_model("CreateSchedule").input_shape.members
+    scheduler.delete_schedule(Name=found["Name"])
+    try:
+        yield
+    finally:
+        scheduler.create_schedule(**{key: value for key, value in found.items() if key in taken and value})
+
+
+@contextmanager
+def no_rule(local: Instance, resource: Resource) -> Iterator[None]:
+    events, name = local.session().client("events"), resource("QuotaFetcherFunctionOverridesChanged")
+    found = events.describe_rule(Name=name)
+    targets: Any = events.list_targets_by_rule(Rule=name)["Targets"]
+    events.remove_targets(Rule=name, Ids=[each["Id"] for each in targets])
+    events.delete_rule(Name=name)
+    try:
+        yield
+    finally:
+        events.put_rule(Name=name, EventPattern=found["EventPattern"], State="ENABLED")
+        events.put_targets(Rule=name, Targets=targets)
+
+
 SIGNS: dict[Fault, tuple[str, str]] = {
     # what the doctor says of each fault, and what to do
     no_filter: ("no filter of /aws/bedrock/modelinvocations delivers to", "aws logs put-subscription-filter"),
@@ -205,6 +342,139 @@ def test_faults_are_named_until_they_are_mended(
         assert advice in ill.output
     assert " problem" not in well.output
     assert well.exit_code == 0
+
+
+def test_every_part_that_is_gone_is_said_to_be_until_it_is_back(
+    local: Instance, resource: Resource, doctor: Doctor
+) -> None:
+    # given a stack of which somebody has deleted one of each kind
+    faults = [
+        no_bucket,
+        no_table,
+        no_topic,
+        no_alarm,
+        no_schedule,
+        no_rule,
+        no_dashboard,
+        *map(no_role, ("InvocationLoggingRole", "MetricProcessorRole", "QuotaFetcherRole")),
+    ]
+    with ExitStack() as made:
+        for fault in faults:
+            made.enter_context(fault(local, resource))
+        # when
+        ill = doctor()
+    well = doctor()
+    # then it is not a matter of credentials, each is named with what follows, and nothing that follows from it is
+    assert ill.exit_code == 1
+    assert "could not check" not in ill.output
+    assert len([line for line in ill.output.splitlines() if line.startswith(" problem")]) == 1
+    assert [line.strip() for line in ill.output.splitlines() if line.startswith("▸ parts: ")] == [
+        "▸ parts: gone: AlarmTopic, no alarm is heard; "
+        "FailedDeliveriesBucket, what the processor fails at is lost; "
+        "InvocationLoggingRole, Bedrock can log no call by it; "
+        "MetricProcessorRole, the processor cannot run, no record becomes a metric; "
+        "QuotaFetcherFunctionSchedule, quotas grow old; "
+        "QuotaFetcherRole, quotas grow old; "
+        "RecordsRejectedAlarm, it does not ring; "
+        "StateTable, there are no percentages, and deliveries that come twice count twice",
+        "▸ parts: gone: QuotaDashboard, QuotaFetcherFunctionOverridesChanged",
+    ]
+    assert f"aws cloudformation create-change-set --stack-name {local.stack_name} " in ill.output
+    # and all are there again
+    assert "gone: " not in well.output
+    assert "could not check" not in well.output
+
+
+def command_of(result: Result, beginning: str) -> dict[str, list[str]]:
+    """The options of the one command in the doctor's advice that begins so."""
+    (found,) = [
+        command
+        for line in result.output.splitlines()
+        for command in commands.in_advice(line)
+        if command.startswith(beginning)
+    ]
+    return commands.options_of(found)
+
+
+@pytest.mark.usefixtures("queue")
+def test_a_logging_role_that_bedrock_cannot_use_is_mended_by_the_advice(
+    local: Instance, resource: Resource, doctor: Doctor
+) -> None:
+    # given a role that trusts somebody else, and whose policy is gone
+    iam, name = local.session().client("iam"), resource("InvocationLoggingRole")
+    trust = json.dumps(iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"])
+    policy = json.dumps(iam.get_role_policy(RoleName=name, PolicyName="write-invocation-logs")["PolicyDocument"])
+    try:
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=trust.replace("bedrock.", "lambda."))
+        iam.delete_role_policy(RoleName=name, PolicyName="write-invocation-logs")
+        ill = doctor()
+        # when what the doctor says is done
+        trusting = command_of(ill, "aws iam update-assume-role-policy")
+        writing = command_of(ill, "aws iam put-role-policy")
+        iam.update_assume_role_policy(
+            RoleName=trusting["--role-name"][0], PolicyDocument=trusting["--policy-document"][0]
+        )
+        iam.put_role_policy(
+            RoleName=writing["--role-name"][0],
+            PolicyName=writing["--policy-name"][0],
+            PolicyDocument=writing["--policy-document"][0],
+        )
+        well = doctor()
+    finally:
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=trust)
+        iam.put_role_policy(RoleName=name, PolicyName="write-invocation-logs", PolicyDocument=policy)
+    # then
+    assert ill.exit_code == 1
+    assert f"{name} does not let Bedrock take it on" in ill.output
+    assert f"{name} may not logs:CreateLogStream and logs:PutLogEvents" in ill.output
+    assert well.exit_code == 0, well.output
+
+
+@pytest.mark.usefixtures("queue")
+def test_failed_deliveries_that_could_not_be_kept_are_a_problem(
+    local: Instance, resource: Resource, doctor: Doctor
+) -> None:
+    # given a processor without a destination, whose role may not write there, and a bucket that lets nobody
+    functions, iam, s3 = (local.session().client(each) for each in ("lambda", "iam", "s3"))
+    function, role, bucket = map(resource, ("MetricProcessorFunction", "MetricProcessorRole", "FailedDeliveriesBucket"))
+    config: Any = functions.get_function_event_invoke_config(FunctionName=function, Qualifier="$LATEST")
+    granted: Any = iam.get_role_policy(RoleName=role, PolicyName="process-deliveries")["PolicyDocument"]
+    closed = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
+    policy = json.dumps(closed)
+    closed["Statement"].append({"Effect": "Deny", "Principal": "*", "Action": "s3:Put*", "Resource": "*"})
+    left = [each for each in granted["Statement"] if each["Sid"] != "KeepFailedDeliveries"]
+    try:
+        functions.delete_function_event_invoke_config(FunctionName=function, Qualifier="$LATEST")
+        iam.put_role_policy(
+            RoleName=role,
+            PolicyName="process-deliveries",
+            PolicyDocument=json.dumps({**granted, "Statement": left}),
+        )
+        s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(closed))
+        # when
+        ill = doctor()
+    finally:
+        s3.put_bucket_policy(Bucket=bucket, Policy=policy)
+        iam.put_role_policy(RoleName=role, PolicyName="process-deliveries", PolicyDocument=json.dumps(granted))
+        put = command_of(ill, "aws lambda put-function-event-invoke-config")
+        functions.put_function_event_invoke_config(
+            FunctionName=put["--function-name"][0],
+            Qualifier=put["--qualifier"][0],
+            MaximumRetryAttempts=int(put["--maximum-retry-attempts"][0]),
+            MaximumEventAgeInSeconds=int(put["--maximum-event-age-in-seconds"][0]),
+            DestinationConfig=config["DestinationConfig"],
+        )
+    after: Any = functions.get_function_event_invoke_config(FunctionName=function, Qualifier="$LATEST")
+    well = doctor()
+    # then all three are said, and the advice gives back what was there
+    assert f"are not kept: {function} has no failure destination {bucket}" in ill.output
+    assert f"cannot be kept: {role} may not s3:PutObject and s3:ListBucket in {bucket}" in ill.output
+    assert f"cannot be kept: the policy of {bucket} denies it" in ill.output
+    destination = config["DestinationConfig"]["OnFailure"]["Destination"]
+    assert put["--destination-config"] == [f"OnFailure={{Destination={destination}}}"]
+    kept = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
+    assert [after[each] for each in kept] == [config[each] for each in kept]
+    assert well.exit_code == 0, well.output
 
 
 @pytest.mark.usefixtures("queue")
