@@ -106,7 +106,7 @@ def _price() -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for row in price.rows():
         yield (
-            f"| {row.calls_a_delivery:,} | {row.line_bytes:,.0f} | {row.with_detection:.2f} "
+            f"| {row.deliveries} | {row.line_bytes:,.0f} | {row.with_detection:.2f} "
             f"| {row.without_detection:.2f} | {row.parts} |"
         )
     side = client_side.measure()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -342,12 +342,15 @@ def delivery_bytes(calls: int) -> int:
     return len(base64.b64decode(event["awslogs"]["data"]))
 
 
+Records = Callable[[int, datetime, int], list[traffic.LogEvent]]
+"""Returns the records of so many calls that end at a time, others for another seed."""
+
 QUARTERS = (7, 22, 37, 52)
 """Seconds of a minute at which deliveries end."""
 
 
 @functools.cache
-def line_bytes(calls: int) -> LineBytes:
+def line_bytes(calls: int, records: Records = traffic.chat) -> LineBytes:
     """Run the processor on deliveries of so many invented calls, all buckets having quotas; return the mean.
 
     There is one in each quarter of a minute, for a delivery that reaches into the next one takes more lines.
@@ -362,7 +365,7 @@ def line_bytes(calls: int) -> LineBytes:
     written: list[bytes] = []
     for seed, second in enumerate(QUARTERS):
         now = datetime(2026, 11, 23, 12, 0, second, tzinfo=UTC)
-        log_events = tuple(LogEvent(event.message) for event in traffic.chat(calls, now, seed))
+        log_events = tuple(LogEvent(event.message) for event in records(calls, now, seed))
         written += processing.process(
             Delivery("DATA_MESSAGE", log_events),
             accounts,
