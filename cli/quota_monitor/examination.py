@@ -309,7 +309,7 @@ def _permissions(client: LambdaClient, name: str) -> tuple[Permission, ...]:
 def _let_in(statements: list[dict[str, Any]], action: str) -> Iterator[Permission]:
     """Yield which services a policy lets do this, for which sources."""
     for statement in statements:
-        if statement["Effect"] != "Allow" or action not in _as_list(statement.get("Action", [])):
+        if statement["Effect"] != "Allow" or not _names(statement, action):
             continue
         conditions = {
             key.lower(): _as_list(value)
@@ -380,6 +380,7 @@ def _access(session: boto3.Session, stack: Stack, name: str, large: LargeBodies 
     key = _key_of(s3, large.bucket)
     return Access(
         reads=not _refused(session.client("iam"), role, body, "s3:GetObject"),
+        writers=tuple(_let_in(_statements(s3, large.bucket), "s3:PutObject")),
         role=role,
         key=key,
         decrypts=key is None or _decrypts(session.client("kms"), key, role),
@@ -408,10 +409,12 @@ def _decrypts(client: KMSClient, key: str, role: str) -> bool:
 
 def _is_about(statement: dict[str, Any], action: str, role: str) -> bool:
     """Whether a statement of a resource's policy is about this action of this role."""
+    return _names(statement, action) and bool({role, "*"} & set(_principals(statement, "AWS")))
+
+
+def _names(statement: dict[str, Any], action: str) -> bool:
     actions = (each.lower() for each in _as_list(statement.get("Action", [])))
-    return any(fnmatchcase(action.lower(), each) for each in actions) and bool(
-        {role, "*"} & set(_principals(statement, "AWS"))
-    )
+    return any(fnmatchcase(action.lower(), each) for each in actions)
 
 
 def _principals(statement: dict[str, Any], kind: str) -> list[Any]:
@@ -426,18 +429,21 @@ def _as_list(value: Any) -> list[Any]:
 def _kept(session: boto3.Session, stack: Stack, bucket: str) -> Kept:
     found = failed_deliveries.kept(session, bucket)
     s3, role = session.client("s3"), stack.arn_of_role(stack.resources.get("MetricProcessorRole", ""))
-    policy = _or_none(lambda: s3.get_bucket_policy(Bucket=bucket)["Policy"])
     return Kept(
         len(found),
         min((each.kept_at for each in found), default=None),
-        closed=policy is not None
-        and any(
+        closed=any(
             statement["Effect"] == "Deny"
             and "Condition" not in statement  # such as that on TLS, which Lambda meets
             and _is_about(statement, "s3:PutObject", role)
-            for statement in msgspec.json.decode(policy)["Statement"]
+            for statement in _statements(s3, bucket)
         ),
     )
+
+
+def _statements(client: S3Client, bucket: str) -> list[dict[str, Any]]:
+    policy = _or_none(lambda: client.get_bucket_policy(Bucket=bucket)["Policy"])
+    return msgspec.json.decode(policy)["Statement"] if policy else []
 
 
 def _alarms(client: CloudWatchClient, stack: Stack) -> tuple[Alarm, ...]:

@@ -54,6 +54,7 @@ _WITHOUT = {
     "MetricProcessorFunction": "every record is lost at once",
     "MetricProcessorRole": "the processor cannot run, no record becomes a metric",
     "FailedDeliveriesBucket": "what the processor fails at is lost",
+    "LargeBodiesBucket": "max_tokens of calls over 100 KB is unknown",
     "StateTable": "there are no percentages, and deliveries that come twice count twice",
     "QuotaFetcherFunction": "quotas grow old",
     "QuotaFetcherRole": "quotas grow old",
@@ -235,16 +236,12 @@ def _logging_role(
             do = f"name another one {_CONSOLE}"
             yield Finding(Status.PROBLEM, where, f"{name} is gone: Bedrock can log no call", do)
         return
-    source = f"arn:{stack.partition}:bedrock:{stack.region}:{stack.account}"
-    if not _lets_in(found.trusts, {"bedrock.amazonaws.com"}, source, stack.account):
+    if not _lets_in(found.trusts, {"bedrock.amazonaws.com"}, stack.bedrock, stack.account):
         trust = {
             "Effect": "Allow",
             "Principal": {"Service": "bedrock.amazonaws.com"},
             "Action": "sts:AssumeRole",
-            "Condition": {
-                "StringEquals": {"aws:SourceAccount": stack.account},
-                "ArnLike": {"aws:SourceArn": f"{source}:*"},
-            },
+            "Condition": _for_the_account(stack),
         }
         allow = _command(
             *("aws", "iam", "update-assume-role-policy", "--role-name", name, "--policy-document", _policy(trust))
@@ -274,6 +271,14 @@ def _logging_role(
         )
     elif found.trusts and not found.refused:
         yield Finding(Status.OK, where, f"Bedrock may write to {logging.log_group} by {name}")
+
+
+def _for_the_account(stack: Stack) -> dict[str, Any]:
+    """Return the condition that Bedrock does something for this account and Region."""
+    return {
+        "StringEquals": {"aws:SourceAccount": stack.account},
+        "ArnLike": {"aws:SourceArn": f"{stack.bedrock}:*"},
+    }
 
 
 def _policy(statement: dict[str, Any]) -> str:
@@ -587,6 +592,8 @@ def _large_bodies(
     if large is None:
         yield Finding(Status.OK, where, "go nowhere: max_tokens of calls over 100 KB stays unknown (docs/limits.md)")
         return
+    if not access.bucket_there and "LargeBodiesBucket" in parts.gone:
+        return
     if not access.bucket_there:
         yield Finding(
             Status.PROBLEM,
@@ -618,6 +625,29 @@ def _large_bodies(
         )
     else:
         yield Finding(Status.OK, where, f"the processor may read s3://{large.bucket}/{large.prefix}")
+
+
+@_of("large bodies", "stack", "invocation_logging", "large_bodies")
+def _large_bodies_written(
+    where: str, _now: datetime, stack: Stack, logging: InvocationLogging | None, access: Access | None
+) -> Findings:
+    large = logging.large_bodies if logging else None
+    if large is None or access is None or not access.bucket_there:
+        return
+    if not _lets_in(access.writers, {"bedrock.amazonaws.com"}, stack.bedrock, stack.account):
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"Service": "bedrock.amazonaws.com"},
+            "Action": "s3:PutObject",
+            "Resource": stack.arn_of_bucket(f"{large.folder}{stack.account}/BedrockModelInvocationLogs/*"),
+            "Condition": _for_the_account(stack),
+        }
+        yield Finding(
+            Status.PROBLEM,
+            where,
+            f"Bedrock may not write to s3://{large.bucket}/{large.prefix}: max_tokens of calls over 100 KB is unknown",
+            f"add to the policy of that bucket: {msgspec.json.encode(statement).decode()}",
+        )
 
 
 # ---------------------------------------------------------------- quotas

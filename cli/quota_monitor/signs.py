@@ -117,12 +117,13 @@ class Alarm(msgspec.Struct, frozen=True):
 class Access(msgspec.Struct, frozen=True):
     """Large bodies: whether their bucket is there, and whether the processor may read it.
 
-    Both are true where there is to be none. `key` is the customer's KMS key that it encrypts with, if any; `decrypts`
-    whether that key's policy names the processor's role, `role`.
+    Both are true where there is to be none. `writers` may write to it. `key` is the customer's KMS key that it encrypts
+    with, if any; `decrypts` whether that key's policy names the processor's role, `role`.
     """
 
     reads: bool = True
     bucket_there: bool = True
+    writers: tuple[Permission, ...] = ()
     role: str = ""
     key: str | None = None
     decrypts: bool = True

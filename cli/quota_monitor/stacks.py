@@ -44,6 +44,11 @@ class Stack(msgspec.Struct, frozen=True):
         """The account's number."""
         return self.arn.split(":")[4]
 
+    @property
+    def bedrock(self) -> str:
+        """How ARNs of Bedrock's resources in this account and Region begin."""
+        return f"arn:{self.partition}:bedrock:{self.region}:{self.account}"
+
     def arn_of_role(self, name: str) -> str:
         """ARN of a role that this stack made."""
         return f"arn:{self.partition}:iam::{self.account}:role/{name}"

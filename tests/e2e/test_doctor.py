@@ -431,6 +431,33 @@ def test_a_logging_role_that_bedrock_cannot_use_is_mended_by_the_advice(
 
 
 @pytest.mark.usefixtures("queue")
+def test_a_bucket_that_bedrock_may_not_write_to_is_a_problem_until_its_policy_says_so(
+    local: Instance, doctor: Doctor, large_bodies: str
+) -> None:
+    # given a bucket for large bodies whose policy is gone
+    s3 = local.session().client("s3")
+    policy = s3.get_bucket_policy(Bucket=large_bodies)["Policy"]
+    try:
+        s3.delete_bucket_policy(Bucket=large_bodies)
+        ill = doctor()
+        # when the statement that the doctor gives is put there
+        (advice,) = [line for line in ill.output.splitlines() if "add to the policy of that bucket: " in line]
+        statement = json.loads(advice.partition("that bucket: ")[2])
+        s3.put_bucket_policy(
+            Bucket=large_bodies, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        )
+        well = doctor()
+    finally:
+        s3.put_bucket_policy(Bucket=large_bodies, Policy=policy)
+    # then it is the one that the template has
+    assert ill.exit_code == 1
+    assert f"Bedrock may not write to s3://{large_bodies}/" in ill.output
+    ours = next(each for each in json.loads(policy)["Statement"] if each["Sid"] == "BedrockWritesLargeBodies")
+    assert {key: value for key, value in ours.items() if key != "Sid"} == statement
+    assert well.exit_code == 0, well.output
+
+
+@pytest.mark.usefixtures("queue")
 def test_failed_deliveries_that_could_not_be_kept_are_a_problem(
     local: Instance, resource: Resource, doctor: Doctor
 ) -> None:

@@ -104,7 +104,7 @@ WELL = Signs(
     on_failure="arn:aws:s3:::failed",
     own_log_groups={"/aws/lambda/processor": True},
     traffic=Traffic(calls=(ago(minutes=5),), records=(ago(minutes=5),), processed=10),
-    large_bodies=Access(),
+    large_bodies=Access(writers=(TRUST,)),
     kept=Kept(0),
     processor_role=Role(f"arn:aws:iam::{ACCOUNT}:role/processing"),
     snapshot=Snapshot(ago(minutes=100), QUOTAS),
@@ -327,7 +327,7 @@ def test_a_filter_that_still_delivers_to_the_function_is_none_to_the_stream() ->
             {
                 "parts": Parts(frozenset({"MetricProcessorRole"})),
                 "processor_role": Role("arn:gone", refused=("s3:PutObject",)),
-                "large_bodies": Access(reads=False),
+                "large_bodies": Access(reads=False, writers=(TRUST,)),
             },
             ("problem", "parts", "gone: MetricProcessorRole, the processor cannot run"),
         ),
@@ -385,8 +385,16 @@ def test_a_filter_that_still_delivers_to_the_function_is_none_to_the_stream() ->
             ("problem", "large bodies", "go to large, of which the processor was told nothing"),
         ),
         (
-            {"large_bodies": Access(reads=False)},
+            {"large_bodies": Access(reads=False, writers=(TRUST,))},
             ("problem", "large bodies", "the processor may not read s3://large/bodies/"),
+        ),
+        (
+            {"large_bodies": change(WELL.large_bodies, writers=(change(TRUST, source_account="444455556666"),))},
+            ("problem", "large bodies", "Bedrock may not write to s3://large/bodies/: max_tokens"),
+        ),
+        (
+            {"parts": Parts(frozenset({"LargeBodiesBucket"})), "large_bodies": Access(bucket_there=False)},
+            ("problem", "parts", "gone: LargeBodiesBucket, max_tokens of calls over 100 KB is unknown"),
         ),
         (
             {"large_bodies": change(WELL.large_bodies, key=KEY, decrypts=False)},
@@ -591,6 +599,21 @@ def test_the_logging_role_is_mended_for_this_account_and_stream_alone() -> None:
     )
 
 
+def test_the_statement_for_large_bodies_is_that_of_the_template() -> None:
+    (found,) = unwell(large_bodies=change(WELL.large_bodies, writers=()))
+
+    assert json.loads(found.do.partition(": ")[2]) == {
+        "Effect": "Allow",
+        "Principal": {"Service": "bedrock.amazonaws.com"},
+        "Action": "s3:PutObject",
+        "Resource": f"arn:aws:s3:::large/bodies/AWSLogs/{ACCOUNT}/BedrockModelInvocationLogs/*",
+        "Condition": {
+            "StringEquals": {"aws:SourceAccount": ACCOUNT},
+            "ArnLike": {"aws:SourceArn": f"arn:aws:bedrock:us-east-1:{ACCOUNT}:*"},
+        },
+    }
+
+
 def test_two_others_filters_leave_no_room() -> None:
     others = tuple(Filter(name, "", f"arn:aws:lambda:us-east-1:1:function:{name}") for name in ("a", "b"))
 
@@ -623,6 +646,7 @@ def test_advice_is_for_the_partition_of_the_stack(partition: str, region: str) -
         "processor": change(FUNCTION, arn=there(PROCESSOR)),
         "filters": (),
         "logging_role": Role(there(LOGGING_ROLE), refused=("logs:PutLogEvents",)),
+        "large_bodies": Access(),
         "subscribers": {"confirmed": 0, "pending": 0},
     }
 
@@ -635,6 +659,7 @@ def test_advice_is_for_the_partition_of_the_stack(partition: str, region: str) -
         "subscription",
         "permission",
         "failed deliveries",
+        "large bodies",
         "alarms",
         "topic",
     ]
@@ -753,7 +778,7 @@ def test_who_a_role_trusts_is_read_from_every_way_to_write_it() -> None:
         {
             "Effect": "Allow",
             "Principal": {"Service": ["lambda.amazonaws.com", "bedrock.amazonaws.com"]},
-            "Action": ["sts:TagSession", "sts:AssumeRole"],
+            "Action": ["sts:TagSession", "sts:assume*"],
             "Condition": {
                 "StringEquals": {"AWS:SourceAccount": [ACCOUNT, "444455556666"]},
                 "ArnLike": {"aws:SourceArn": "arn:aws:bedrock:*"},
