@@ -23,6 +23,7 @@ from quota_monitor.signs import (
     Function,
     InvocationLogging,
     Kept,
+    Key,
     Parts,
     Permission,
     Reader,
@@ -55,6 +56,7 @@ _NOT_THERE = {
     "ResourceNotFoundException",
     "ResourceNotFound",  # CloudWatch's, of a dashboard
     "NotFound",  # SNS's
+    "NotFoundException",  # KMS's
     "NoSuchEntity",
     "404",
     "NoSuchBucket",
@@ -99,6 +101,8 @@ def examine(session: boto3.Session, stack_name: str, now: datetime) -> Signs:
     own = [
         stack.resources[name] for name in ("MetricProcessorLogGroup", "QuotaFetcherLogGroup") if name in stack.resources
     ]
+    log_group = _attempt(lambda: log_groups.find(logs, group))
+    log_key = None if isinstance(log_group, Unread) or log_group is None else log_group.key
     alarms = _attempt(lambda: _alarms(session.client("cloudwatch"), stack))
     return Signs(
         stack=stack,
@@ -107,7 +111,8 @@ def examine(session: boto3.Session, stack_name: str, now: datetime) -> Signs:
         logging_role=None
         if isinstance(logging, Unread) or logging is None
         else _attempt(lambda: _or_none(lambda: _writing_role(session.client("iam"), stack, logging))),
-        log_group=_attempt(lambda: log_groups.find(logs, group)),
+        log_group=log_group,
+        log_group_key=_attempt(lambda: _key(session.client("kms"), log_key)) if log_key else None,
         filters=_attempt(lambda: _or_none(lambda: _filters(logs, functions, group))),
         permissions=named("MetricProcessorFunction", lambda name: _permissions(functions, name)),
         stream=_attempt(lambda: _stream(session, stack)),
@@ -377,13 +382,14 @@ def _access(session: boto3.Session, stack: Stack, name: str, large: LargeBodies 
     if _or_none(lambda: s3.head_bucket(Bucket=large.bucket)) is None:
         return Access(bucket_there=False)
     body = stack.arn_of_bucket(f"{large.folder}x")
-    key = _key_of(s3, large.bucket)
+    named, kms = _key_of(s3, large.bucket), session.client("kms")
+    key = None if named is None else _key(kms, named)
     return Access(
         reads=not _refused(session.client("iam"), role, body, "s3:GetObject"),
         writers=tuple(_let_in(_statements(s3, large.bucket), "s3:PutObject")),
         role=role,
         key=key,
-        decrypts=key is None or _decrypts(session.client("kms"), key, role),
+        decrypts=key is None or (key.state == "Enabled" and _decrypts(kms, key, role)),
     )
 
 
@@ -397,10 +403,15 @@ def _key_of(client: S3Client, bucket: str) -> str | None:
     return None
 
 
-def _decrypts(client: KMSClient, key: str, role: str) -> bool:
+def _key(client: KMSClient, name: str) -> Key:
+    """Look at a key by its ARN or by its alias, by which neither its policy is found nor a command takes it."""
+    found = _or_none(lambda: client.describe_key(KeyId=name)["KeyMetadata"])
+    return Key(found["Arn"], found.get("KeyState", "Enabled")) if found else Key(name, "gone")
+
+
+def _decrypts(client: KMSClient, key: Key, role: str) -> bool:
     """Whether a key's own policy lets the role decrypt: the role's policy does not, so nothing else can."""
-    arn = client.describe_key(KeyId=key)["KeyMetadata"]["Arn"]  # the policy is not found by an alias
-    policy = msgspec.json.decode(client.get_key_policy(KeyId=arn, PolicyName="default")["Policy"])
+    policy = msgspec.json.decode(client.get_key_policy(KeyId=key.arn, PolicyName="default")["Policy"])
     return any(
         statement["Effect"] == "Allow" and _is_about(statement, "kms:Decrypt", role)
         for statement in policy["Statement"]

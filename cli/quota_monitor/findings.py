@@ -20,6 +20,7 @@ from quota_monitor.signs import (
     Function,
     InvocationLogging,
     Kept,
+    Key,
     Parts,
     Permission,
     Role,
@@ -303,8 +304,8 @@ def _lets_in(found: Iterable[Permission], services: set[str], source: str, accou
     )
 
 
-@_of("log group", "stack", "log_group")
-def _log_group(where: str, _now: datetime, stack: Stack, found: LogGroup | None) -> Findings:
+@_of("log group", "stack", "log_group", "log_group_key")
+def _log_group(where: str, _now: datetime, stack: Stack, found: LogGroup | None, key: Key | None) -> Findings:
     name = stack.outputs.get("InvocationLogGroupName", "")
     if found is None:
         yield Finding(
@@ -320,8 +321,28 @@ def _log_group(where: str, _now: datetime, stack: Stack, found: LogGroup | None)
             f"{name} is of the class {found.log_class}, which cannot be subscribed",
             f"have Bedrock deliver to another group (its console, under Settings), and {LOOK_AGAIN}",
         )
+    elif key is not None and key.state != "Enabled":
+        yield Finding(
+            Status.PROBLEM,
+            where,
+            f"{name} is encrypted with {key.arn}, which is {key.state}: nothing can be written or read there",
+            _enable(key)
+            or "take the key away: " + _command("aws", "logs", "disassociate-kms-key", "--log-group-name", name),
+        )
     else:
         yield Finding(Status.OK, where, f"{name} is there")
+
+
+def _enable(key: Key) -> str:
+    """Return how to have a key in use again, or nothing if it cannot be.
+
+    A key whose deletion is cancelled is disabled (KMS Developer Guide, Cancel key deletion, read 2026-11-24).
+    """
+    if key.state not in {"Disabled", "PendingDeletion"}:
+        return ""
+    first = _command("aws", "kms", "cancel-key-deletion", "--key-id", key.arn) + ", and "
+    enable = _command("aws", "kms", "enable-key", "--key-id", key.arn)
+    return f"enable it: {first if key.state == 'PendingDeletion' else ''}{enable}"
 
 
 def _make_log_group(name: str) -> str:
@@ -609,6 +630,14 @@ def _large_bodies(
         yield Finding(
             Status.PROBLEM, where, f"the processor may not read s3://{large.bucket}/{large.prefix}", LOOK_AGAIN
         )
+    elif access.key is not None and access.key.state != "Enabled":
+        yield Finding(
+            Status.PROBLEM,
+            where,
+            f"s3://{large.bucket} is encrypted with {access.key.arn}, which is {access.key.state}: "
+            "max_tokens of calls over 100 KB is unknown",
+            _enable(access.key) or "have the bucket encrypt with another key",
+        )
     elif access.key is not None and not access.decrypts:
         statement = {
             "Effect": "Allow",
@@ -619,7 +648,7 @@ def _large_bodies(
         yield Finding(
             Status.PROBLEM,
             where,
-            f"s3://{large.bucket} is encrypted with {access.key}, which the processor may not use: "
+            f"s3://{large.bucket} is encrypted with {access.key.arn}, which the processor may not use: "
             "max_tokens of calls over 100 KB stays unknown",
             f"add to the policy of that key: {msgspec.json.encode(statement).decode()}",
         )

@@ -114,18 +114,25 @@ class Alarm(msgspec.Struct, frozen=True):
     description: str = ""
 
 
+class Key(msgspec.Struct, frozen=True):
+    """A KMS key: its state is `gone` where AWS knows it no more."""
+
+    arn: str
+    state: str = "Enabled"
+
+
 class Access(msgspec.Struct, frozen=True):
     """Large bodies: whether their bucket is there, and whether the processor may read it.
 
     Both are true where there is to be none. `writers` may write to it. `key` is the customer's KMS key that it encrypts
-    with, if any; `decrypts` whether that key's policy names the processor's role, `role`.
+    with, if any; `decrypts` whether its policy names the processor's role, `role`.
     """
 
     reads: bool = True
     bucket_there: bool = True
     writers: tuple[Permission, ...] = ()
     role: str = ""
-    key: str | None = None
+    key: Key | None = None
     decrypts: bool = True
 
 
@@ -150,6 +157,8 @@ class Signs(msgspec.Struct, frozen=True):
     logging_role: Role | Unread | None
     """The role by which Bedrock writes to the log group."""
     log_group: LogGroup | Unread | None
+    log_group_key: Key | Unread | None
+    """What it is encrypted with, if it is with a key of the customer's."""
     filters: tuple[Filter, ...] | Unread | None
     permissions: tuple[Permission, ...] | Unread
     stream: Stream | Unread | None

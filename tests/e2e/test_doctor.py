@@ -526,12 +526,18 @@ def test_a_key_that_the_processor_may_not_use_is_a_problem_until_its_policy_says
         policy["Statement"].append(json.loads(advice.partition("that key: ")[2]))
         kms.put_key_policy(KeyId=key, PolicyName="default", Policy=json.dumps(policy))
         well = doctor()
+        # and when somebody wants it deleted
+        kms.schedule_key_deletion(KeyId=key)
+        lost = doctor()
     finally:
         s3.put_bucket_encryption(Bucket=large_bodies, ServerSideEncryptionConfiguration=before)
     # then
     assert ill.exit_code == 1
-    assert "is encrypted with alias/theirs, which the processor may not use" in ill.output
+    assert f"is encrypted with {key}, which the processor may not use" in ill.output
     assert resource("MetricProcessorRole") in advice
+    assert lost.exit_code == 1
+    assert f"is encrypted with {key}, which is PendingDeletion" in lost.output
+    assert command_of(lost, "aws kms cancel-key-deletion") == {"--key-id": [key]}
     assert well.exit_code == 0, well.output
 
 

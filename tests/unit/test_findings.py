@@ -28,6 +28,7 @@ from quota_monitor.signs import (
     Function,
     InvocationLogging,
     Kept,
+    Key,
     Parts,
     Permission,
     Reader,
@@ -97,6 +98,7 @@ WELL = Signs(
     invocation_logging=LOGGING,
     logging_role=Role(LOGGING_ROLE, trusts=(TRUST,)),
     log_group=LOG_GROUP,
+    log_group_key=None,
     filters=(FILTER,),
     permissions=(Permission("logs.amazonaws.com", SOURCE, ACCOUNT),),
     stream=None,
@@ -255,6 +257,14 @@ def test_a_filter_that_still_delivers_to_the_function_is_none_to_the_stream() ->
             {"log_group": change(LOG_GROUP, log_class="INFREQUENT_ACCESS")},
             ("problem", "log group", f"{GROUP} is of the class INFREQUENT_ACCESS"),
         ),
+        (
+            {"log_group": change(LOG_GROUP, key=KEY), "log_group_key": Key(KEY, "Disabled")},
+            ("problem", "log group", f"{GROUP} is encrypted with {KEY}, which is Disabled"),
+        ),
+        (
+            {"log_group": change(LOG_GROUP, key=KEY), "log_group_key": Key(KEY, "gone")},
+            ("problem", "log group", f"{GROUP} is encrypted with {KEY}, which is gone"),
+        ),
         ({"filters": ()}, ("problem", "subscription", f"no filter of {GROUP} delivers to processor")),
         (
             {"filters": (change(FILTER, destination="arn:aws:lambda:us-east-1:1:function:other", namespace=None),)},
@@ -393,11 +403,15 @@ def test_a_filter_that_still_delivers_to_the_function_is_none_to_the_stream() ->
             ("problem", "large bodies", "Bedrock may not write to s3://large/bodies/: max_tokens"),
         ),
         (
+            {"large_bodies": change(WELL.large_bodies, key=Key(KEY, "gone"), decrypts=False)},
+            ("problem", "large bodies", f"s3://large is encrypted with {KEY}, which is gone"),
+        ),
+        (
             {"parts": Parts(frozenset({"LargeBodiesBucket"})), "large_bodies": Access(bucket_there=False)},
             ("problem", "parts", "gone: LargeBodiesBucket, max_tokens of calls over 100 KB is unknown"),
         ),
         (
-            {"large_bodies": change(WELL.large_bodies, key=KEY, decrypts=False)},
+            {"large_bodies": change(WELL.large_bodies, key=Key(KEY), decrypts=False)},
             (
                 "problem",
                 "large bodies",
@@ -502,6 +516,7 @@ def test_every_fault_is_one_finding_with_something_to_do(signs: dict[str, Any], 
         {"logging_role": Role(LOGGING_ROLE, trusts=(Permission("bedrock.amazonaws.com", None, None),))},
         {"logging_role": Role(LOGGING_ROLE, (change(TRUST, source_arn=f"arn:aws:bedrock:us-east-1:{ACCOUNT}:x/y"),))},
         {"processor": change(FUNCTION, reserved=5)},
+        {"log_group": change(LOG_GROUP, key=KEY), "log_group_key": Key(KEY)},
     ],
 )
 def test_what_is_no_fault_is_not_found(signs: dict[str, Any]) -> None:
@@ -612,6 +627,19 @@ def test_the_statement_for_large_bodies_is_that_of_the_template() -> None:
             "ArnLike": {"aws:SourceArn": f"arn:aws:bedrock:us-east-1:{ACCOUNT}:*"},
         },
     }
+
+
+def test_a_key_is_enabled_and_kept_from_deletion_first() -> None:
+    key = {"log_group": change(LOG_GROUP, key=KEY), "log_group_key": Key(KEY, "PendingDeletion")}
+
+    (log_group,) = unwell(**key)
+    (bodies,) = unwell(large_bodies=change(WELL.large_bodies, key=Key(KEY, "PendingDeletion")))
+
+    for found in (log_group, bodies):
+        assert [command.split()[:3] for command in commands.in_advice(found.do)] == [
+            ["aws", "kms", "cancel-key-deletion"],
+            ["aws", "kms", "enable-key"],
+        ]
 
 
 def test_two_others_filters_leave_no_room() -> None:
@@ -754,7 +782,14 @@ def test_credentials_that_may_see_nothing_give_warnings_and_no_crash() -> None:
     signs = examination.examine(session, "monitor", NOW)
 
     unread = {name for name in Signs.__struct_fields__ if isinstance(getattr(signs, name), Unread)}
-    assert unread == {*Signs.__struct_fields__} - {"stack", "own_log_groups", "parts", "logging_role", "large_bodies"}
+    assert unread == {*Signs.__struct_fields__} - {
+        "stack",
+        "own_log_groups",
+        "parts",
+        "logging_role",
+        "large_bodies",
+        "log_group_key",
+    }
     assert signs.parts == Parts(unread=(Unread(f"ClientError: {denied('get_topic_attributes')}"),))
     assert signs.stack.of_type("AWS::CloudWatch::Alarm") == ("SilenceAlarm", "ReservedQuotaAlarm", "TestAlarm")
     assert "Gone" not in signs.stack.resources
