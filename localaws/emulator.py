@@ -3,13 +3,20 @@
 It runs Lambda code with the interpreter it was started with, which is this one, and hands them its environment.
 """
 
+import json
 import os
+import signal
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from localaws import loopback, process
 from localaws.account import LOOPBACK, Account
+from localaws.errors import LocalAwsError
 from localaws.process import Process
+
+_HELD_SECONDS = 10.0
 
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH")
 
@@ -53,3 +60,17 @@ def is_ready(account: Account) -> bool:
 def wait_until_ready(running: Process, account: Account, log: Path) -> None:
     """Return as soon as it answers; raise if it has ended or takes too long."""
     process.wait_until(running, lambda: is_ready(account), "the emulator", log)
+
+
+def held(running: Process, scratch: Path) -> dict[str, Any]:
+    """Return all that it holds, by service, as it would keep it for its next start; for tests."""
+    written = scratch / "state" / "held.json"
+    written.unlink(missing_ok=True)
+    os.kill(running.pid, signal.SIGUSR1)
+    deadline = time.monotonic() + _HELD_SECONDS
+    while not written.exists():
+        if time.monotonic() > deadline:
+            raise LocalAwsError("the emulator does not say what it holds")
+        time.sleep(0.02)
+    found: dict[str, Any] = json.loads(written.read_bytes())
+    return found

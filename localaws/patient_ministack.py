@@ -1,4 +1,4 @@
-"""MiniStack, with more patience for what functions print, and S3's own rule for buckets that go.
+"""MiniStack, with more patience for what functions print, and three things of AWS that it lacks.
 
 `python -m localaws.patient_ministack`.
 
@@ -7,26 +7,32 @@ without any. On a busy machine lines are still under way then: they come with th
 All of them are in the pipe by the time the function has answered; here it is read until it is empty.
 
 Its CloudFormation deletes a bucket with all that is in it. S3 refuses that (API reference, DeleteBucket, read
-2026-11-24), and so does this.
+2026-11-24), and so does this. Nor does it send `Delete` to a custom resource whose creation has failed, as the
+rollback of a creation does on AWS. And nobody can ask it for all that it holds: here SIGUSR1 has it written down.
 
 And a stack that makes a function ends running functions of the same name in other Regions, too: here, in its own alone.
 """
 
 import array
+import contextlib
 import fcntl
 import functools
 import inspect
+import json
 import os
+import signal
 import termios
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ministack import app  # type: ignore[import-untyped]
+from ministack.core import persistence  # type: ignore[import-untyped]
 from ministack.core.lambda_runtime import Worker  # type: ignore[import-untyped]
 from ministack.core.responses import get_account_id, get_region  # type: ignore[import-untyped]
 from ministack.services import lambda_svc, s3  # type: ignore[import-untyped]
-from ministack.services.cloudformation import provisioners  # type: ignore[import-untyped]
+from ministack.services.cloudformation import provisioners, stacks  # type: ignore[import-untyped]
 
 _WAITS = {"first_line_wait": 0.1, "idle_confirm": 0.1, "hard_cap": 10.0}
 """Seconds, from when the pipe is empty: MiniStack's own thread has the lines then, and is about to hand them over."""
@@ -49,6 +55,8 @@ def main() -> None:
         return str(drain(worker, **_WAITS))
 
     Worker._drain_stderr_bounded = drain_all
+    _delete_what_failed_to_be_made()
+    signal.signal(signal.SIGUSR1, _write_down)
     of_buckets = provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
     of_buckets["delete"] = functools.partial(_delete_if_empty, of_buckets["delete"])
     lambda_svc.invalidate_worker = functools.partial(_end_here, lambda_svc.invalidate_worker)
@@ -64,6 +72,41 @@ def _delete_if_empty(delete: Callable[[str, Any], None], bucket: str, properties
     if held is not None and (held["objects"] or s3._bucket_has_versions(bucket)):
         raise RuntimeError(f"The bucket you tried to delete is not empty: {bucket}")
     delete(bucket, properties)
+
+
+def _delete_what_failed_to_be_made() -> None:
+    create, roll_back = provisioners._custom_resource_create, stacks._roll_back_operation
+    failed: dict[tuple[str, str], tuple[Any, str]] = {}
+
+    def create_or_note(logical_id: str, properties: Any, stack_name: str, kind: str) -> Any:
+        try:
+            return create(logical_id, properties, stack_name, kind)
+        except Exception:
+            failed[stack_name, logical_id] = (properties, kind)
+            raise
+
+    async def delete_and_roll_back(name: str, stack_id: str, stack: Any, operation: Any, *more: Any) -> None:
+        logical_id = operation.get("failed_logical_id")
+        properties, kind = failed.pop((name, logical_id), (None, ""))
+        if properties is not None and not operation.get("is_update"):
+            stack["StackStatus"] = "ROLLBACK_IN_PROGRESS"
+            with contextlib.suppress(ValueError):  # there is no such function, and was none to make anything
+                await stacks.run_reentrant(
+                    provisioners._custom_resource_delete, "failed-to-be-made", properties, name, logical_id, kind
+                )
+        await roll_back(name, stack_id, stack, operation, *more)
+
+    provisioners._custom_resource_create = create_or_note
+    stacks._roll_back_operation = delete_and_roll_back
+
+
+def _write_down(*_signal: object) -> None:
+    held = {name: state() for name, state in app._build_persistence_save_dict().items()}
+    directory = Path(os.environ["STATE_DIR"])
+    directory.mkdir(exist_ok=True)
+    unfinished = directory / "held.unfinished"
+    unfinished.write_text(json.dumps(held, default=persistence._json_default), encoding="utf-8")
+    unfinished.replace(directory / "held.json")
 
 
 def _await_empty(pipe: int) -> None:

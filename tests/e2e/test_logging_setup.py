@@ -1,0 +1,424 @@
+"""Setting invocation logging up, and leaving, on stacks of this very template: each in a Region of its own."""
+
+import json
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+import pytest
+from botocore.exceptions import WaiterError
+
+from bedrock_quota.log_groups import MADE_BY
+from localaws import emulator, template
+from localaws.account import ACCOUNT_ID
+from localaws.edge import Edge, Fault
+from localaws.instance import Instance
+from localaws.state import StateDirectory
+
+GROUP = "/aws/bedrock/modelinvocations"
+TEXTS = {"textDataDeliveryEnabled": True}
+THEIRS = TEXTS | {
+    "cloudWatchConfig": {"logGroupName": "/theirs", "roleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/theirs"},
+}
+S3_ONLY = TEXTS | {"s3Config": {"bucketName": "theirs", "keyPrefix": "logs"}, "imageDataDeliveryEnabled": True}
+AT_THE_END = "InvocationLogSubscription"
+"""What needs the whole set-up: it, and all that it depends on, are a stack of their own in most tests here."""
+
+ARTIFACTS = "localaws-artifacts"
+
+Tree = dict[str, Any]
+
+
+class Region:
+    """One Region of the emulated account, with nothing in it, and what tests do there."""
+
+    def __init__(self, local: Instance, edge: Edge, name: str, whole: Tree) -> None:
+        self.name = name
+        self.session = msgspec.structs.replace(local.account, region=name).session()
+        self.stacks, self.bedrock = self.session.client("cloudformation"), self.session.client("bedrock")
+        self.logs, self.s3 = self.session.client("logs"), self.session.client("s3")
+        self.edge, self.function = edge, f"{name}-LoggingSetupFunction"
+        text = json.dumps(whole).replace(f"{edge.url}/", f"{edge.url}/{name}-")
+        self.whole: Tree = json.loads(text.replace(f'"s3://{ARTIFACTS}/', f'"s3://{self._artifacts(local)}/'))
+        self.small = only(self.whole, AT_THE_END)
+
+    def _artifacts(self, local: Instance) -> str:
+        """The code, in a bucket of this Region: CloudFormation takes it from no other."""
+        there, bucket = local.session().client("s3"), f"{ARTIFACTS}-{self.name}"
+        constraint: Any = {"LocationConstraint": self.name}
+        self.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration=constraint)
+        for each in there.list_objects_v2(Bucket=ARTIFACTS)["Contents"]:
+            code = there.get_object(Bucket=ARTIFACTS, Key=each["Key"])["Body"].read()
+            self.s3.put_object(Bucket=bucket, Key=each["Key"], Body=code)
+        return bucket
+
+    def start(self, stack: str, body: Tree, *, update: bool = False, **parameters: str) -> None:
+        given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
+        ask: Any = self.stacks.update_stack if update else self.stacks.create_stack
+        template = {"Bucket": f"{ARTIFACTS}-{self.name}", "Key": f"{stack}.json"}
+        self.s3.put_object(**template, Body=json.dumps(body).encode())
+        ask(
+            StackName=stack,
+            TemplateURL=f"https://s3.{self.name}.amazonaws.com/{template['Bucket']}/{template['Key']}",
+            Parameters=given,
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        )
+        self.s3.delete_object(**template)
+
+    def wait(self, stack: str, done: str) -> str:
+        """Wait for the end, good or bad, and return the stack's status."""
+        waiter: Any = self.stacks.get_waiter(f"stack_{done}_complete")
+        try:
+            waiter.wait(StackName=stack, WaiterConfig={"Delay": 0.25, "MaxAttempts": 480})
+        except WaiterError:
+            return self.stacks.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
+        return f"{done.upper()}_COMPLETE"
+
+    def create(self, stack: str, body: Tree | None = None, **parameters: str) -> str:
+        self.start(stack, body or self.small, **parameters)
+        return self.wait(stack, "create")
+
+    def update(self, stack: str, body: Tree | None = None, **parameters: str) -> str:
+        self.start(stack, body or self.small, update=True, **parameters)
+        return self.wait(stack, "update")
+
+    def delete(self, stack: str) -> str:
+        self.stacks.delete_stack(StackName=stack)
+        return self.wait(stack, "delete")
+
+    def outputs(self, stack: str) -> dict[str, str]:
+        found = self.stacks.describe_stacks(StackName=stack)["Stacks"][0].get("Outputs", [])
+        return {each["OutputKey"]: each["OutputValue"] for each in found}
+
+    def resource(self, stack: str, logical_id: str) -> str:
+        found = self.stacks.describe_stack_resource(StackName=stack, LogicalResourceId=logical_id)
+        return str(found["StackResourceDetail"]["PhysicalResourceId"])
+
+    def reasons(self, stack: str) -> str:
+        events = self.stacks.describe_stack_events(StackName=stack)["StackEvents"]
+        return "\n".join(each.get("ResourceStatusReason", "") for each in events)
+
+    def configure(self, configuration: Any) -> None:
+        self.bedrock.put_model_invocation_logging_configuration(loggingConfig=configuration)
+
+    def configuration(self) -> Any:
+        return self.bedrock.get_model_invocation_logging_configuration().get("loggingConfig")
+
+    def delivers_to(self) -> str | None:
+        return (self.configuration() or {}).get("cloudWatchConfig", {}).get("logGroupName")
+
+    def groups(self) -> list[str]:
+        """The log groups, but for those of functions."""
+        found = self.logs.describe_log_groups()["logGroups"]
+        return [each["logGroupName"] for each in found if not each["logGroupName"].startswith("/aws/lambda/")]
+
+    def filters(self, group: str = GROUP) -> list[str]:
+        found = self.logs.describe_subscription_filters(logGroupName=group)["subscriptionFilters"]
+        return sorted(each["filterName"] for each in found)
+
+
+def only(whole: Tree, wanted: str) -> Tree:
+    """The template with one resource and all that it needs, and the outputs that can still be given."""
+    needed: set[str] = set()
+
+    def need(name: str) -> None:
+        if name in whole["Resources"] and name not in needed:
+            needed.add(name)
+            for each in template.references(whole["Resources"][name]):
+                need(each)
+            for each in template.references(whole["Globals"]):
+                need(each)
+
+    need(wanted)
+    dropped = whole["Resources"].keys() - needed
+    outputs = {name: each for name, each in whole["Outputs"].items() if dropped.isdisjoint(template.references(each))}
+    return {**whole, "Resources": {name: whole["Resources"][name] for name in sorted(needed)}, "Outputs": outputs}
+
+
+def broken(body: Tree, after: str) -> Tree:
+    """The template with something more that cannot be made, when `after` is made."""
+    nobody = {"ServiceToken": f"arn:aws:lambda:us-east-1:{ACCOUNT_ID}:function:nobody"}
+    cannot = {"Type": "Custom::Broken", "DependsOn": after, "Properties": nobody}
+    return {**body, "Resources": {**body["Resources"], "Broken": cannot}}
+
+
+@pytest.fixture(scope="module")
+def whole(local: Instance) -> Tree:
+    """The template as it was deployed, its code already uploaded."""
+    stacks = local.session().client("cloudformation")
+    body: Any = stacks.get_template(StackName=local.stack_name, TemplateStage="Original")["TemplateBody"]
+    return json.loads(body) if isinstance(body, str) and body.lstrip().startswith("{") else template_of(body)
+
+
+def template_of(body: Any) -> Tree:
+    from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    found: Tree = json.loads(json.dumps(yaml_parse(body) if isinstance(body, str) else body, default=str))
+    return found
+
+
+@pytest.fixture
+def region(local: Instance, edge: Edge, whole: Tree, request: pytest.FixtureRequest) -> Region:
+    """A Region of this test's own."""
+    return Region(local, edge, f"test-{zlib.crc32(request.node.name.encode()) % 10_000}-1", whole)
+
+
+# Leaving
+
+
+SITUATIONS: Mapping[str, tuple[Any, dict[str, str], str]] = {
+    "no-logging-1": (None, {}, "switched invocation logging on"),
+    "cloudwatch-1": (THEIRS, {}, "adopted the existing invocation logging"),
+    "s3-only-1": (S3_ONLY, {}, "added CloudWatch to the existing invocation logging"),
+    "adopt-only-1": (THEIRS, {"InvocationLogging": "adopt-only"}, "adopted the existing invocation logging"),
+}
+
+
+ADOPTED = ("cloudwatch-1", "adopt-only-1")
+"""Where there is nothing to set up. The rest of the stack knows no difference, and is left out for its time."""
+
+
+@pytest.fixture(scope="module")
+def left(local: Instance, edge: Edge, whole: Tree) -> tuple[dict[str, str], Tree, Tree]:
+    """The stack, made and deleted again in each situation, and all that the emulator holds before and after."""
+    home = StateDirectory(local.directory)
+    state = home.find()
+    assert state is not None
+    assert state.emulator is not None
+    regions = {name: Region(local, edge, name, whole) for name in SITUATIONS}
+    for name, (configuration, _, _) in SITUATIONS.items():
+        regions[name].logs.create_log_group(logGroupName="/theirs")
+        if configuration:
+            regions[name].configure(configuration)
+    before = emulator.held(state.emulator, home.scratch)
+
+    stack = local.session().client("cloudformation").describe_stacks(StackName=local.stack_name)["Stacks"][0]
+    given = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
+    said = {}
+    for name, (_, parameters, _) in SITUATIONS.items():
+        here = regions[name]
+        body = here.small if name in ADOPTED else here.whole
+        here.start(name, body, Architecture=given["Architecture"], **parameters)
+        assert here.wait(name, "create") == "CREATE_COMPLETE", here.reasons(name)
+        said[name] = here.outputs(name)["InvocationLogging"]
+        for bucket in ("LargeBodiesBucket", "FailedDeliveriesBucket"):
+            for key in ("AWSLogs/a", "b"):
+                here.s3.put_object(Bucket=here.resource(name, bucket), Key=key, Body=b"a prompt")
+            here.s3.create_multipart_upload(Bucket=here.resource(name, bucket), Key="never-completed")
+        assert here.delete(name) == "DELETE_COMPLETE", here.reasons(name)
+    return said, before, emulator.held(state.emulator, home.scratch)
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_it_works_in_every_situation(left: tuple[dict[str, str], Tree, Tree], situation: str) -> None:
+    assert left[0][situation].startswith(SITUATIONS[situation][2])
+
+
+def test_leaving_leaves_everything_as_it_was(local: Instance, left: tuple[dict[str, str], Tree, Tree]) -> None:
+    _, before, after = left
+    found = differences(before, after)
+    assert found == [], "\n".join(found)
+    for name in SITUATIONS:
+        functions = msgspec.structs.replace(local.account, region=name).session().client("lambda")
+        assert functions.list_layers()["Layers"] == []
+
+
+KEPT = {
+    "/cloudformation/stacks": "AWS lists a deleted stack for 90 days",
+    "/cloudformation/stack_events": "and tells what became of it",
+    "/cloudwatch/alarm_history": "AWS keeps an alarm's history when the alarm has gone",
+    "/lambda/layers": "the number of a layer's version is never given again; that no layer is left is asked of Lambda",
+    "/scheduler/schedule_groups": "every Region has a default group, which the emulator makes when it is first asked",
+    "/dynamodb/tags": "the emulator keeps the tags of a table that has gone; that no table is left is seen",
+}
+"""What may differ, and why: nobody can delete it."""
+
+
+def differences(before: Any, after: Any, path: str = "") -> list[str]:
+    if before == after or path in KEPT:
+        return []
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = sorted(before.keys() | after.keys())
+        return [each for key in keys for each in differences(before.get(key), after.get(key), f"{path}/{key}")]
+    return [f"{path}: {str(before)[:300]} -> {str(after)[:300]}"]
+
+
+# Rollbacks, names, second stacks
+
+
+def test_a_creation_that_fails_leaves_nothing(region: Region) -> None:
+    # given something that cannot be made, after logging has been set up
+    status = region.create("failing", broken(region.small, after=AT_THE_END))
+    # then
+    assert status == "ROLLBACK_COMPLETE"
+    assert (region.configuration(), region.groups()) == (None, [])
+
+
+def test_adopt_only_without_logging_stops_and_says_what_is_missing(region: Region) -> None:
+    region.configure(S3_ONLY)
+
+    assert region.create("adopting", InvocationLogging="adopt-only") == "ROLLBACK_COMPLETE"
+
+    assert "invocation logs go to S3 only, and InvocationLogging=adopt-only" in region.reasons("adopting")
+    assert (region.configuration(), region.groups()) == (S3_ONLY, [])
+
+
+def test_the_log_groups_name_changes_fails_to_change_and_goes_with_all_its_groups(region: Region) -> None:
+    assert region.create("renaming") == "CREATE_COMPLETE"
+    # when an update to another name fails later on
+    failing = broken(region.small, after=AT_THE_END)
+    assert region.update("renaming", failing, InvocationLogGroupName="/second") == "UPDATE_ROLLBACK_COMPLETE"
+    # then all is as before
+    assert region.delivers_to() == GROUP
+    assert region.filters() == ["renaming-metric-processor"]
+    # when it succeeds
+    assert region.update("renaming", InvocationLogGroupName="/third") == "UPDATE_COMPLETE"
+    # then the delivery has moved, and no log is lost by that
+    assert region.delivers_to() == "/third"
+    assert (region.filters("/third"), region.filters()) == (["renaming-metric-processor"], [])
+    assert GROUP in region.groups()
+    # when the stack goes, so do all its groups
+    assert region.delete("renaming") == "DELETE_COMPLETE"
+    assert (region.configuration(), region.groups()) == (None, [])
+
+
+def test_a_second_stack_outlives_the_first_that_set_logging_up(region: Region) -> None:
+    assert region.create("first") == "CREATE_COMPLETE"
+    assert region.create("second") == "CREATE_COMPLETE"
+    assert region.outputs("second")["InvocationLogging"].startswith("adopted")
+    # when the first goes
+    assert region.delete("first") == "DELETE_COMPLETE"
+    # then nothing bears its role any more, and the second keeps its group
+    assert (region.configuration(), region.filters()) == (None, ["second-metric-processor"])
+    # when the second looks anew, it sets logging up itself
+    assert region.update("second", LogRetentionDays="60") == "UPDATE_COMPLETE"
+    assert region.configuration()["cloudWatchConfig"]["roleArn"].endswith(
+        region.resource("second", "InvocationLoggingRole")
+    )
+    # and when it goes, the last of them, nothing is left
+    assert region.delete("second") == "DELETE_COMPLETE"
+    assert (region.configuration(), region.groups()) == (None, [])
+
+
+def test_two_deployments_at_once_agree_on_one_configuration(region: Region) -> None:
+    names = {"left": "/left", "right": "/right"}
+    for stack, group in names.items():
+        region.start(stack, region.small, InvocationLogGroupName=group)
+    assert [region.wait(stack, "create") for stack in names] == ["CREATE_COMPLETE"] * 2
+    # then both read the group that Bedrock delivers to
+    group = region.delivers_to()
+    assert group in names.values()
+    assert {region.outputs(stack)["InvocationLogGroupName"] for stack in names} == {group}
+    # and both leave nothing
+    assert [region.delete(stack) for stack in names] == ["DELETE_COMPLETE"] * 2
+    assert (region.configuration(), region.groups()) == (None, [])
+
+
+# A call that fails
+
+
+FAILING = [
+    (Fault.ERROR, "bedrock", "GetModelInvocationLoggingConfiguration"),
+    (Fault.THROTTLED, "logs", "DescribeLogGroups"),
+    (Fault.LOST_ANSWER, "logs", "CreateLogGroup"),
+    (Fault.ERROR, "logs", "PutRetentionPolicy"),
+    (Fault.LOST_ANSWER, "bedrock", "PutModelInvocationLoggingConfiguration"),
+]
+"""A failure of each kind of call, and the worse one for those that change something: carried out, and not answered."""
+
+
+def test_calls_that_fail_leave_nothing_that_is_not_known_as_the_stacks_own(
+    region: Region, setup_event: Callable[..., Tree]
+) -> None:
+    # given a stack, whose logging is taken away behind its back
+    assert region.create("faulty") == "CREATE_COMPLETE"
+    role = region.resource("faulty", "InvocationLoggingRole")
+    for fault, service, operation in FAILING:
+        region.bedrock.delete_model_invocation_logging_configuration()
+        for group in region.groups():
+            region.logs.delete_log_group(logGroupName=group)
+        # when a call fails, as often as it is tried
+        with region.edge.failing(fault, service, operation=operation, function=region.function):
+            setup_event(region, "faulty")
+        # then what there is bears the stack's mark
+        found = (region.configuration() or {}).get("cloudWatchConfig", {})
+        assert found.get("roleArn", role).endswith(role), operation
+        for group in region.groups():
+            assert region.logs.list_tags_log_group(logGroupName=group)["tags"] == {MADE_BY: "faulty"}, operation
+    # and all of it goes, though the first calls fail
+    with region.edge.failing(Fault.THROTTLED, "bedrock", function=region.function, times=2):
+        assert region.delete("faulty") == "DELETE_COMPLETE"
+    assert (region.configuration(), region.groups()) == (None, [])
+
+
+def test_a_creation_whose_last_call_has_no_answer_is_rolled_back_without_a_trace(region: Region) -> None:
+    # given that Bedrock switches logging on, and nobody hears of it
+    lost = ("bedrock", "PutModelInvocationLoggingConfiguration")
+    with region.edge.failing(Fault.LOST_ANSWER, lost[0], operation=lost[1], function=region.function):
+        assert region.create("unheard") == "ROLLBACK_COMPLETE"
+
+    assert (region.configuration(), region.groups()) == (None, [])
+
+
+@pytest.fixture
+def setup_event() -> Callable[..., Tree]:
+    """Have the set-up asked once more, as CloudFormation asks it."""
+
+    def ask(region: Region, stack: str) -> Tree:
+        found = region.stacks.describe_stacks(StackName=stack)["Stacks"][0]
+        bucket = region.resource(stack, "LargeBodiesBucket")
+        answer = {"Bucket": bucket, "Key": "answer"}
+        event = {
+            "RequestType": "Create",
+            "ResponseURL": region.s3.generate_presigned_url("put_object", Params=answer),
+            "StackId": found["StackId"],
+            "RequestId": "again",
+            "LogicalResourceId": "InvocationLogSetup",
+            "ResourceProperties": {
+                "LogGroupName": GROUP,
+                "RoleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/{region.resource(stack, 'InvocationLoggingRole')}",
+                "RetentionDays": "30",
+                "LargeBodiesBucket": bucket,
+                "SubscriptionFilter": f"{stack}-metric-processor",
+                "OwnLogGroups": [],
+            },
+        }
+        function = region.resource(stack, "LoggingSetupFunction")
+        region.session.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
+        said: Tree = json.loads(region.s3.get_object(**answer)["Body"].read())
+        return said
+
+    return ask
+
+
+# What stops a deployment
+
+
+def test_a_group_that_cannot_be_read_stops_the_deployment_and_says_what_to_do(
+    region: Region, setup_event: Callable[..., Tree]
+) -> None:
+    assert region.create("refusing") == "CREATE_COMPLETE"
+    key = region.session.client("kms").create_key()["KeyMetadata"]
+    region.session.client("kms").disable_key(KeyId=key["KeyId"])
+    region.logs.create_log_group(logGroupName="/rare", logGroupClass="INFREQUENT_ACCESS")
+    region.logs.create_log_group(logGroupName="/locked", kmsKeyId=key["Arn"])
+    region.logs.create_log_group(logGroupName="/full")
+    for name in ("shipper", "archive"):
+        region.logs.put_subscription_filter(
+            logGroupName="/full",
+            filterName=name,
+            filterPattern="",
+            destinationArn=f"arn:aws:lambda:{region.name}:{ACCOUNT_ID}:function:x",
+        )
+    said = {}
+    for group in ("/rare", "/locked", "/full", "/gone"):
+        theirs = {"logGroupName": group, "roleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/theirs"}
+        region.configure({"cloudWatchConfig": theirs})
+        answer = setup_event(region, "refusing")
+        assert answer["Status"] == "FAILED", group
+        said[group] = answer["Reason"]
+    assert "class INFREQUENT_ACCESS, which cannot be subscribed" in said["/rare"]
+    assert "which is Disabled: nothing can be written or read there" in said["/locked"]
+    assert "archive and shipper take it: remove one" in said["/full"]
+    assert "/gone, which is gone: make it again" in said["/gone"]
