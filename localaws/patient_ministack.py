@@ -1,4 +1,4 @@
-"""MiniStack, with more patience for what functions print, and three things of AWS that it lacks.
+"""MiniStack, with more patience for what functions print, and some things of AWS that it lacks.
 
 `python -m localaws.patient_ministack`.
 
