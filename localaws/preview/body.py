@@ -53,6 +53,13 @@ def _variable(given: Mapping[str, Any], find: Find) -> Variable:
     return Variable(given["id"], given.get("label", given["id"]), tuple(options), default, typed)
 
 
+def not_drawn(body: Mapping[str, Any]) -> list[str]:
+    """Return what a body as a whole asks that this preview does not do."""
+    if body.get("periodOverride", "auto") == "inherit":
+        return []
+    return ["periodOverride: auto, by which CloudWatch takes longer periods for longer time ranges"]
+
+
 def chosen(text: str, values: Mapping[str, str]) -> dict[str, Any]:
     """Return a body with these values for its variables, by id; a variable without one stays as it is."""
     body: dict[str, Any] = json.loads(text)

@@ -23,12 +23,12 @@ _DRAWN: dict[str, set[str]] = {
     "metric.annotations": {"horizontal", "vertical"},
     "metric.annotations.horizontal": {*_MARK, "yAxis"},
     "metric.annotations.vertical": _MARK,
-    "metric.table": {"layout", "stickySummary", "summaryColumns"},
+    "metric.table": {"summaryColumns"},
     "metric.metrics": {"id", "label", "stat", "period", "color", "visible", "yAxis", "expression"},
 }  # fmt: skip
 _WITHOUT_EFFECT: dict[str, list[Any]] = {
     "sparkline": [False], "trend": [False], "timezone": ["+0000", "UTC"], "queryLanguage": ["CWLI"],
-    "showTimeSeriesData": [False],
+    "showTimeSeriesData": [False], "layout": ["horizontal"], "stickySummary": [True, False],
 }  # fmt: skip
 """Values of properties that ask for what is drawn anyway."""
 

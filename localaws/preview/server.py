@@ -70,6 +70,7 @@ class Dashboards:
         return {
             "name": name,
             "start": given.get("start", "-PT3H"),
+            "problems": [f"not drawn by this preview: {each}" for each in body.not_drawn(given)],
             "variables": [
                 {
                     "id": each.id,

@@ -219,7 +219,8 @@ def test_a_dashboard_of_another_kind_is_drawn_without_errors(
         ("alarm", {"title": "alarms", "alarms": [alarm]}),
         ("custom", {"endpoint": "arn"}),
     ]
-    body = {"widgets": [{"type": kind, "properties": each, "y": 6 * y} for y, (kind, each) in enumerate(properties)]}
+    widgets = [{"type": kind, "properties": each, "y": 6 * y} for y, (kind, each) in enumerate(properties)]
+    body = {"widgets": widgets, "periodOverride": "inherit"}
     local.session().client("cloudwatch").put_dashboard(DashboardName="others", DashboardBody=json.dumps(body))
     # when a browser shows it
     found = Watched(browser.new_page(viewport={"width": 1280, "height": 1000}, color_scheme="dark"))

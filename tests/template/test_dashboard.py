@@ -2,15 +2,16 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+import resolved
 from records import MINUTE, NOW, SONNET, Process, ReadLine, converse, failed
-from samcli.yamlhelper import yaml_parse
+from resolved import ENDPOINT, MODEL, NAMESPACE, TEMPLATE, VALUES, Resolver, Tree
 
 from bedrock_quota import lines, processing
 from bedrock_quota.buckets import Bucket, EndpointType
@@ -20,84 +21,18 @@ from localaws.preview import body as preview_body
 from localaws.preview import logs_insights, math_evaluation, metric_math, metric_search, metrics_insights, properties
 
 TESTS = Path(__file__).parents[1]
-TEMPLATE = TESTS.parent / "template.yaml"
 SCHEMA = jsonschema.Draft7Validator(json.loads((TESTS / "data" / "dashboard_body.schema.json").read_bytes()))
-Tree = dict[str, Any]
-
-NAMESPACE = "Bedrock/Quotas"
-MODEL, ENDPOINT = "chosen-model", "chosen-endpoint"
-VALUES: dict[str, str] = {  # strings, whatever the parameter's type: so CloudFormation puts them into a JSON text
-    "AWS::Region": "us-east-1",
-    "AWS::Partition": "aws",
-    "AWS::StackName": "stack",
-    "MetricsNamespace": NAMESPACE,
-    "AlarmThresholdPercent": "80",
-    "MetricProcessorFunction": "processor",
-    "MetricProcessorLogGroup": "/aws/lambda/processor",
-    "QuotaFetcherLogGroup": "/aws/lambda/fetcher",
-    "QuotaDashboard": "stack-us-east-1",
-    "AlarmTopic": "arn:topic",
-}
 
 
 @pytest.fixture(scope="module")
 def template() -> Tree:
-    found: Tree = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))
-    return found
+    return resolved.template()
 
 
 @pytest.fixture(params=["", "team,environment"], ids=["no tags", "tags"])
 def body(template: Tree, request: pytest.FixtureRequest) -> Tree:
     """The body as CloudFormation would make it, without keys of requestMetadata and with some."""
-    properties = template["Resources"]["QuotaDashboard"]["Properties"]
-    text = Resolver({**VALUES, "RequestMetadataKeys": request.param}, template)(properties["DashboardBody"])
-    found: Tree = json.loads(text)
-    return found
-
-
-class Resolver:
-    """CloudFormation's functions, as far as this template uses them in a dashboard or an alarm."""
-
-    def __init__(self, values: Mapping[str, str], template: Tree) -> None:
-        self._values, self._template = values, template
-
-    def __call__(self, node: Any) -> Any:
-        if isinstance(node, list):
-            return [self(each) for each in node]
-        if not isinstance(node, dict):
-            return node
-        if len(node) == 1:
-            ((function, argument),) = node.items()
-            if function in FUNCTIONS:
-                return FUNCTIONS[function](self, argument)
-        return {key: self(value) for key, value in node.items()}
-
-    def ref(self, name: str) -> str:
-        return self._values[name]
-
-    def sub(self, given: Any) -> str:
-        text, own = (given, {}) if isinstance(given, str) else (given[0], self(given[1]))
-        return re.sub(r"\$\{([\w:.]+)\}", lambda found: {**self._values, **own}[found[1]], text)
-
-    def one_of(self, given: Any) -> Any:
-        condition, yes, no = given
-        assert condition == "HasMetadataKeys"
-        return self(yes if self._values["RequestMetadataKeys"] else no)
-
-    def in_map(self, given: Any) -> Any:
-        name, first, second = self(given)
-        return self._template["Mappings"][name][first][second]
-
-
-FUNCTIONS: dict[str, Callable[[Resolver, Any], Any]] = {
-    "Ref": Resolver.ref,
-    "Fn::Sub": Resolver.sub,
-    "Fn::If": Resolver.one_of,
-    "Fn::FindInMap": Resolver.in_map,
-    "Fn::Select": lambda resolve, given: resolve(given[1])[given[0]],
-    "Fn::Split": lambda resolve, given: resolve(given[1]).split(given[0]),
-    "Fn::ToJsonString": lambda resolve, given: json.dumps(resolve(given)),
-}
+    return resolved.dashboard(template, request.param)
 
 
 def literals(node: Any) -> Iterator[str]:
@@ -172,6 +107,25 @@ def test_nothing_in_the_body_looks_like_a_variable_of_cloudformations(template: 
 def test_the_preview_draws_every_property(body: Tree) -> None:
     for widget in body["widgets"]:
         assert properties.not_drawn(widget["type"], widget["properties"]) == [], widget["properties"].get("title")
+
+
+def test_a_minute_is_a_minute_in_every_time_range(body: Tree) -> None:
+    # "auto" is the default, and makes the console take longer periods for longer ranges, whatever a widget says: a sum
+    # of shares over five minutes is no percentage (CloudWatch-Dashboard-Body-Structure.html, read 2026-11-24).
+    assert body["periodOverride"] == "inherit"
+    assert preview_body.not_drawn(body) == []
+    assert len(preview_body.not_drawn({"widgets": []})) == 1
+
+
+def test_a_bucket_is_a_row_of_the_peaks_and_what_is_over_its_quota_is_marked(body: Tree) -> None:
+    # "vertical" makes metrics columns (add_remove_table_dashboard.html, read 2026-11-24).
+    peaks = [graph for graph in graphs(body) if graph["view"] == "table"]
+
+    assert [graph["title"] for graph in peaks] == ["Peak reserved (what throttles)", "Peak consumed", "Peak requests"]
+    for graph in peaks:
+        assert (graph["table"]["layout"], graph["table"]["summaryColumns"]) == ("horizontal", ["MAX", "AVG"])
+        (mark,) = graph["annotations"]["horizontal"]
+        assert (mark["value"], mark["fill"]) == (100, "above")
 
 
 def test_widgets_stay_inside_24_columns_and_do_not_overlap(body: Tree) -> None:
@@ -327,13 +281,27 @@ def names_of(written: list[Tree]) -> set[str]:
 
 
 def test_queries_read_our_own_logs_by_fields_that_their_lines_have(body: Tree, written: list[Tree]) -> None:
-    fields = names_of(written) | {f"request_metadata.{key}" for key in ("team", "environment")}
+    fields = names_of(written) | {"request_metadata.team"}
     found = queries(body)
     assert len(found) >= 6
     for query in found:
         parsed = logs_insights.parse(query)
         assert set(parsed.groups) <= {VALUES["MetricProcessorLogGroup"], VALUES["QuotaFetcherLogGroup"]}
         assert logs_insights.fields(parsed) - fields == set()
+
+
+@pytest.mark.parametrize("key", ["team", "cost-center", "Cost Center", "a/b", "app#1", "k8s:app", "a.b"])
+def test_any_key_of_the_metadata_is_a_column(template: Tree, key: str) -> None:
+    # given a stack that keeps a key in which characters are special to Logs Insights, and lines of two of its values
+    (query,) = [each for each in queries(resolved.dashboard(template, f"{key},other")) if "request_metadata" in each]
+    calls = {"caller": "a", "requests": 1, "reserved_tokens": 10, "consumed_tokens": 3}
+    lines_of = [calls | {"request_metadata": {key: value}} for value in ("x", "y", "x")]
+    events = [{"timestamp": 0, "message": json.dumps(line)} for line in lines_of]
+    # when its query is run, then it tells them apart
+    columns, found = logs_insights.run(logs_insights.parse(query), map(logs_insights.row_of, events))
+    assert columns[0] == f"request_metadata.{key}"
+    assert [row[0] for row in found] == ["x", "y"]
+    assert [row[2:] for row in found] == [[20, 6, 2], [10, 3, 1]]
 
 
 def test_saved_queries_read_the_processors_log_by_fields_that_its_lines_have(

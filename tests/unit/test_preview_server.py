@@ -134,6 +134,8 @@ def test_variables_search_and_take_the_first(account: Any) -> None:
         "options": [{"value": "a", "label": "a"}, {"value": "b", "label": "b"}],
     }  # fmt: skip
     assert found["widgets"][1] == {"x": 0, "y": 1, "width": 12, "height": 6}
+    (problem,) = found["problems"]  # the body does not say that its periods are meant
+    assert problem.startswith("not drawn by this preview: periodOverride: auto")
 
 
 def test_a_variable_to_write_has_nothing_to_choose_from() -> None:
@@ -260,6 +262,7 @@ def test_moments_bands_and_hidden_marks(account: Any) -> None:
         ("metric", {"metrics": [], "annotations": {"alarms": ["arn"], "horizontal": [{"value": 1, "odd": 2}]}},
          "annotations.alarms, annotations.horizontal.odd"),
         ("log", {"query": "SOURCE 'g' | limit 1", "accountId": "1"}, "accountId"),
+        ("metric", {"metrics": [], "table": {"layout": "vertical", "stickySummary": True}}, "table.layout"),
         ("text", {"markdown": "x", "colour": "red"}, "colour"),
     ],
 )  # fmt: skip

@@ -43,11 +43,12 @@ const SUMMARIES = {
 const NAMES = { MAX: "peak", MIN: "least", SUM: "sum", AVG: "average" };
 
 function summary(place, drawing, filled) {
-  const limit = Math.min(...drawing.annotations.flat().map((each) => each.value), 100);
+  const marks = drawing.annotations.map(([mark]) => mark);
+  const over = (value) => marks.some(({ value: limit, fill }) => (fill === "above" && value >= limit) || (fill === "below" && value <= limit));
   const found = filled.map((each) => [each.label, ...drawing.summary.map((name) => SUMMARIES[name](each.values))]);
   rows(place, { columns: ["", ...drawing.summary.map((name) => NAMES[name])], rows: found });
   place.querySelectorAll("tbody tr").forEach((row, at) => {
-    if (found[at][1] >= limit) row.children[1].classList.add("over");
+    found[at].forEach((value, column) => row.children[column].classList.toggle("over", column > 0 && over(value)));
   });
 }
 

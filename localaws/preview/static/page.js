@@ -26,6 +26,7 @@ async function start() {
     button.addEventListener("click", () => choose(hours));
     document.getElementById("times").append(button);
   }
+  document.getElementById("problems").append(...found.problems.map((text) => element("div", { class: "problem", text })));
   const main = document.getElementById("widgets");
   state.cards = found.widgets.map((place) => {
     const card = element("section", {});
