@@ -13,6 +13,16 @@ EMF_SCHEMA = jsonschema.Draft7Validator(
 MAX_LINE_BYTES = 256 * 1024
 """The smallest limit on a log event that AWS ever documented; the newest text says 1 MB."""
 
+MAX_FIELDS = 200
+"""Fields of a JSON log event that Logs Insights finds; members of arrays are fields of their own."""
+
+
+def fields_of(node: Any) -> int:
+    """How many fields Logs Insights makes of a value."""
+    if isinstance(node, dict):
+        return sum(fields_of(each) for each in node.values())
+    return sum(fields_of(each) for each in node) if isinstance(node, list) else 1
+
 
 def strictly_read(line: bytes) -> dict[str, Any]:
     def refuse(constant: str) -> None:
@@ -21,6 +31,7 @@ def strictly_read(line: bytes) -> dict[str, Any]:
     assert b"\n" not in line
     assert len(line) < MAX_LINE_BYTES
     root: dict[str, Any] = json.loads(line, parse_constant=refuse)
+    assert fields_of(root) <= MAX_FIELDS
     if "_aws" not in root:  # a plain line, not a metric
         return root
     EMF_SCHEMA.validate(root)
