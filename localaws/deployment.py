@@ -25,7 +25,7 @@ ENDPOINT_SETTINGS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SERVICE_QUOTAS")
 
 TEMPLATE_NAME = "template.yaml"
 _LOCAL_TEMPLATE_NAME = "template.local.json"  # JSON is YAML
-_ARTIFACTS_BUCKET = "localaws-artifacts-{region}"  # Lambda takes code from its own Region
+ARTIFACTS_BUCKET = "localaws-artifacts-{region}"  # Lambda takes code from its own Region
 _REGION_WITHOUT_CONSTRAINT = "us-east-1"  # S3 knows it from before there were others
 _CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 _POLL_SECONDS = "0.1"
@@ -113,7 +113,7 @@ class Deployment(msgspec.Struct, frozen=True):
 
     @property
     def _bucket(self) -> str:
-        return _ARTIFACTS_BUCKET.format(region=self.account.region)
+        return ARTIFACTS_BUCKET.format(region=self.account.region)
 
     def _make_bucket(self) -> None:
         """A bucket for what is deployed: `--resolve-s3` would deploy a stack for it first, and take 8 s more."""

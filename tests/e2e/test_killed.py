@@ -32,7 +32,7 @@ from quota_monitor import events
 
 NAME = "killed"
 MODEL = "mistral.mistral-7b-instruct-v0:2"
-TIMEOUT_SECONDS = 8
+TIMEOUT_SECONDS = 5
 """In place of the processor's 60: an unfinished delivery is refused for as long as the function could still run."""
 
 RIE = Path(samcli.__file__).parent / "local" / "rapid" / f"aws-lambda-rie-{architecture_of(platform.machine())}"

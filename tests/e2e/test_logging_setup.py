@@ -12,6 +12,7 @@ from botocore.exceptions import WaiterError
 from bedrock_quota.log_groups import MADE_BY
 from localaws import emulator, template
 from localaws.account import ACCOUNT_ID
+from localaws.deployment import ARTIFACTS_BUCKET
 from localaws.edge import Edge, Fault
 from localaws.instance import Instance
 from localaws.state import StateDirectory
@@ -24,8 +25,6 @@ THEIRS = TEXTS | {
 S3_ONLY = TEXTS | {"s3Config": {"bucketName": "theirs", "keyPrefix": "logs"}, "imageDataDeliveryEnabled": True}
 AT_THE_END = "InvocationLogSubscription"
 """What needs the whole set-up: it, and all that it depends on, are a stack of their own in most tests here."""
-
-ARTIFACTS = "localaws-artifacts"
 
 Tree = dict[str, Any]
 
@@ -40,23 +39,23 @@ class Region:
         self.logs, self.s3 = self.session.client("logs"), self.session.client("s3")
         self.edge, self.function = edge, f"{name}-LoggingSetupFunction"
         text = json.dumps(whole).replace(f"{edge.url}/", f"{edge.url}/{name}-")
-        self.whole: Tree = json.loads(text.replace(f'"s3://{ARTIFACTS}/', f'"s3://{self._artifacts(local)}/'))
+        home, self.artifacts = (ARTIFACTS_BUCKET.format(region=each) for each in (local.account.region, name))
+        self._copy_artifacts(local, home)
+        self.whole: Tree = json.loads(text.replace(f'"s3://{home}/', f'"s3://{self.artifacts}/'))
         self.small = only(self.whole, AT_THE_END)
 
-    def _artifacts(self, local: Instance) -> str:
-        """The code, in a bucket of this Region: CloudFormation takes it from no other."""
-        there, bucket = local.session().client("s3"), f"{ARTIFACTS}-{self.name}"
-        constraint: Any = {"LocationConstraint": self.name}
-        self.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration=constraint)
-        for each in there.list_objects_v2(Bucket=ARTIFACTS)["Contents"]:
-            code = there.get_object(Bucket=ARTIFACTS, Key=each["Key"])["Body"].read()
-            self.s3.put_object(Bucket=bucket, Key=each["Key"], Body=code)
-        return bucket
+    def _copy_artifacts(self, local: Instance, home: str) -> None:
+        """Bring the code into a bucket of this Region: CloudFormation takes it from no other."""
+        there, constraint = local.session().client("s3"), {"LocationConstraint": self.name}
+        self.s3.create_bucket(Bucket=self.artifacts, CreateBucketConfiguration=constraint)  # type: ignore[arg-type]
+        for each in there.list_objects_v2(Bucket=home)["Contents"]:
+            code = there.get_object(Bucket=home, Key=each["Key"])["Body"].read()
+            self.s3.put_object(Bucket=self.artifacts, Key=each["Key"], Body=code)
 
     def start(self, stack: str, body: Tree, *, update: bool = False, **parameters: str) -> None:
         given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
         ask: Any = self.stacks.update_stack if update else self.stacks.create_stack
-        template = {"Bucket": f"{ARTIFACTS}-{self.name}", "Key": f"{stack}.json"}
+        template = {"Bucket": self.artifacts, "Key": f"{stack}.json"}
         self.s3.put_object(**template, Body=json.dumps(body).encode())
         ask(
             StackName=stack,

@@ -53,7 +53,7 @@ def _definitions(namespace: str, dimensions: tuple[str, ...], metrics: tuple[str
 
 
 def of_minutes(minutes: Iterable[Minute], namespace: str, quotas: Mapping[Bucket, BucketQuota]) -> Iterator[bytes]:
-    """Yield the metric lines of all minutes: one a minute and kind of caller, more where it has over `MAX_VALUES` calls."""
+    """Yield the metric lines of all minutes: one a minute and kind of caller, more where it has over `MAX_VALUES`."""
     for minute in minutes:
         for start in range(0, len(minute.accounts), MAX_VALUES):
             accounts = minute.accounts[start : start + MAX_VALUES]

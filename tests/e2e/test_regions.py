@@ -27,7 +27,7 @@ STACK = "quota-regions"
 GOOD = ("eu-west-1", "ap-southeast-2")
 BAD = "ca-central-1"
 CHANGES_AGO = 5
-BUILT = ("template.yaml", "functions", "layers", "registry")
+BUILT = ("template.yaml", "functions", "layers", "registry", "LICENSE", "README.md")
 IMPORTED = ("cli", "localaws", "layers", "functions", "registry")
 
 
