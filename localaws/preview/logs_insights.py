@@ -4,10 +4,12 @@ Read: AmazonCloudWatch/latest/logs/CWL_QuerySyntax.html and its pages on command
 SOURCE, fields, display, filter, stats, sort, limit; anything else is refused by name.
 """
 
+import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -98,6 +100,9 @@ Command = Filter | Fields | Stats | Sort | Limit
 MAX_ROWS = 10_000
 """Of any query."""
 
+MAX_FIELDS = 200
+"""Of an event's JSON (the page on `parse`, read 2026-11-24): taken to be its first; others cannot be asked for."""
+
 _TOKENS = re.compile(
     r"""(?P<space>(?:\s|\#[^\n]*)+)
     |(?P<number>\d+(?:\.\d+)?)
@@ -108,8 +113,10 @@ _TOKENS = re.compile(
     |(?P<symbol><=|>=|!=|[|,()=<>+\-*/\[\]])""",
     re.VERBOSE,
 )
-_AGGREGATES = frozenset({"sum", "avg", "min", "max", "count", "count_distinct", "pct", "latest", "earliest"})
-_FUNCTIONS = frozenset({"ispresent", "coalesce", "abs", "floor", "ceil", "bin"})
+_AGGREGATES = frozenset(
+    {"sum", "avg", "min", "max", "count", "count_distinct", "pct", "latest", "earliest", "sortsfirst", "sortslast"}
+)
+_FUNCTIONS = frozenset({"ispresent", "coalesce", "abs", "floor", "ceil", "bin", "frommillis"})
 
 
 def parse(text: str) -> Query:
@@ -307,19 +314,19 @@ def row_of(event: Mapping[str, Any]) -> dict[str, Any]:
             found = json.loads(event["message"])
         except ValueError:
             return row
-        _flatten("", found, row)
+        row.update(itertools.islice(_flat("", found), MAX_FIELDS))
     return row
 
 
-def _flatten(prefix: str, value: object, row: dict[str, Any]) -> None:
+def _flat(prefix: str, value: object) -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            _flatten(f"{prefix}.{key}" if prefix else str(key), inner, row)
+            yield from _flat(f"{prefix}.{key}" if prefix else str(key), inner)
     elif isinstance(value, list):
-        for index, inner in enumerate(value[:100]):
-            _flatten(f"{prefix}.{index}", inner, row)
+        for index, inner in enumerate(value):
+            yield from _flat(f"{prefix}.{index}", inner)
     elif value is not None:
-        row[prefix] = value
+        yield prefix, value
 
 
 def run(query: Query, rows: Iterable[Row]) -> tuple[list[str], list[list[Any]]]:
@@ -385,10 +392,11 @@ def _aggregated(call: Call, rows: Sequence[Row]) -> Any:
         return len(values) if call.function == "count" else len(set(values))
     if not values:
         return None
-    if call.function in {"latest", "earliest"}:
-        timed = [(row.get("@timestamp", 0), row) for row in rows if _value(call.arguments[0], row) is not None]
+    if call.function in {"latest", "earliest"}:  # of that event, which may not have the field
         pick = max if call.function == "latest" else min
-        return _value(call.arguments[0], pick(timed, key=lambda pair: pair[0])[1])
+        return _value(call.arguments[0], pick(rows, key=lambda row: row.get("@timestamp", 0)))
+    if call.function in {"sortsfirst", "sortslast"}:
+        return sorted(values, key=_order)[-1 if call.function == "sortslast" else 0]
     numbers = sorted(float(value) for value in values if isinstance(value, int | float))
     if not numbers:
         return None
@@ -423,12 +431,22 @@ def _value(expression: Expression, row: Row) -> Any:
             return _number(math.floor, _value(arguments[0], row))
         case Call("ceil", arguments):
             return _number(math.ceil, _value(arguments[0], row))
+        case Call("frommillis", arguments):
+            return _timestamp(_value(arguments[0], row))
         case Call(function, _):
             raise PreviewError(f"{function} does not stand here")
 
 
 def _number(function: Callable[[float], float], value: object) -> float | None:
     return function(value) if isinstance(value, int | float) else None
+
+
+def _timestamp(milliseconds: object) -> str | None:
+    """Return a moment as the console shows it."""
+    if not isinstance(milliseconds, int | float):
+        return None
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
+    return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03}"
 
 
 _ORDERED: dict[str, Callable[[Any, Any], bool]] = {

@@ -701,7 +701,7 @@ def test_every_reference_is_to_something_there_is(stack: Tree) -> None:
     text = json.dumps({"Resources": stack["Resources"], "Outputs": stack["Outputs"]})
     names = set(re.findall(r"\$\{([A-Za-z0-9:]+)", text))
 
-    of_fn_sub_and_labels = {"Console", "Field", "Key", "PROP"}
+    of_fn_sub_and_labels = {"Console", "Field", "Key", "Ways"}
     known = stack["Resources"].keys() | stack["Parameters"].keys() | of_fn_sub_and_labels
     assert {name for name in names if not name.startswith("AWS::")} <= known
     assert names & {"StateTable", "MetricsNamespace"}

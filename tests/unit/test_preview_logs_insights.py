@@ -40,6 +40,8 @@ def run(query: str) -> tuple[list[str], list[list[Any]]]:
         ("# a remark\nfilter ispresent(tokens) | stats pct(tokens, 50) as p50, max(tokens) as most, avg(tokens) as mean", ["p50", "most", "mean"], [[30, 70, 110 / 3]]),
         ("filter not ispresent(tokens) and ispresent(caller) | stats sum(tokens) as none by caller", ["caller", "none"], [["b", None]]),
         ("filter ispresent(tokens) | sort caller desc, tokens asc | limit 2 | display caller, tokens", ["caller", "tokens"], [["b", 70], ["a", 10]]),
+        ("filter ispresent(caller) | stats latest(tokens) as last, latest(note) as said, sortsLast(note) as z, sortsFirst(note) as a", ["last", "said", "z", "a"], [[None, "new", "old", "new"]]),
+        ("filter failed = 4 | fields fromMillis(failed * 1000) as at, fromMillis(note) as none | display at, none", ["at", "none"], [["1970-01-01 00:00:04.000", None]]),
     ],
 )  # fmt: skip
 def test_a_query_makes_these_rows(query: str, columns: list[str], rows: list[list[Any]]) -> None:
@@ -47,6 +49,15 @@ def test_a_query_makes_these_rows(query: str, columns: list[str], rows: list[lis
 
     assert found[0] == columns
     assert found[1] == [[pytest.approx(cell) if isinstance(cell, float) else cell for cell in row] for row in rows]
+
+
+def test_an_event_has_200_fields_and_no_more() -> None:
+    line = {"values": list(range(198)), "nested": {"last": "here"}, "fits": 1, "lost": 2}
+
+    row = logs_insights.row_of({"timestamp": 0, "message": json.dumps(line)})
+
+    assert (row["values.197"], row["nested.last"], row["fits"]) == (197, "here", 1)
+    assert "lost" not in row
 
 
 def test_source_names_the_groups() -> None:

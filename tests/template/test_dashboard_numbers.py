@@ -1,0 +1,387 @@
+"""What the dashboard and the saved queries show of four minutes of calls, worked out by hand."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+import resolved
+from made_account import MadeAccount
+from records import (
+    ACCOUNT,
+    MINUTE,
+    NOVA,
+    NOW,
+    SONNET,
+    TITAN,
+    Entry,
+    Process,
+    ReadLine,
+    converse,
+    failed,
+    metadata_only,
+)
+from resolved import NAMESPACE, VALUES, Tree
+
+from bedrock_quota import lines, model_ids, processing
+from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.delivery import Delivery
+from bedrock_quota.quotas import BucketQuota
+from bedrock_quota.registry import Registry
+from localaws.preview import body as preview_body
+from localaws.preview import drawing, logs_insights, math_evaluation, metric_math, metric_search
+from localaws.preview.drawing import Drawing, Reader
+from localaws.preview.series import TimeRange
+
+PROCESSOR, FETCHER = VALUES["MetricProcessorLogGroup"], VALUES["QuotaFetcherLogGroup"]
+CROSS = Bucket(SONNET, EndpointType.CROSS_REGION)
+QUOTAS = {
+    CROSS: BucketQuota(tokens_per_minute=10_000, requests_per_minute=20),
+    Bucket(NOVA, EndpointType.REGIONAL): BucketQuota(tokens_per_minute=1_000, requests_per_minute=5),
+    Bucket(TITAN, EndpointType.REGIONAL): BucketQuota(tokens_per_minute=0, requests_per_minute=10),
+}
+A, B, C, D = (MINUTE - 180, MINUTE - 120, MINUTE - 60, MINUTE)
+"""11:57 to 12:00. Each begins at a full minute."""
+TIMES = {A: "11:57", B: "11:58", C: "11:59", D: "12:00"}
+RANGE = TimeRange(MINUTE - 300, MINUTE + 60)
+HELD = 0.000001
+ZERO = "a quota of 0: this account may not call it in this Region; ask for more in Service Quotas"
+
+
+def by(caller: str, minute: int) -> dict[str, Any]:
+    """Who called, and when."""
+    return {
+        "identity": {"arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/{caller}/session"},
+        "timestamp": f"2026-11-23T{TIMES[minute]}:05Z",
+    }
+
+
+def call(model_id: str, caller: str, minute: int, *, asked: int, given: int, made: int) -> Entry:
+    return converse(model_id, max_tokens=asked, input_tokens=given, output_tokens=made, **by(caller, minute))
+
+
+ENTRIES: list[Entry | str] = [
+    # burndown 5x; reserved 2 × 1,100, consumed 2 × (100 + 5 × 20)
+    *[call(f"us.{SONNET}", "Report", A, asked=1_000, given=100, made=20)] * 2,
+    # reserved 3 × 4,100 + 2 × 250, consumed 3 × 300 + 2 × 200: over the quota
+    *[call(f"us.{SONNET}", "Report", B, asked=4_000, given=100, made=40)] * 3,
+    *[call(f"us.{SONNET}", "Chat", B, asked=200, given=50, made=30)] * 2,
+    *[failed(f"us.{SONNET}", **by("Chat", B))] * 2,
+    failed(f"us.{SONNET}", "ValidationException", **by("Report", B)),
+    call(f"us.{SONNET}", "Chat", C, asked=200, given=50, made=30),
+    metadata_only(f"us.{SONNET}", 7, 11, **by("Chat", D)),
+    # of other buckets: 1x, and one without quotas
+    call(NOVA, "Batch", A, asked=500, given=100, made=20),
+    call(SONNET, "Report", A, asked=100, given=10, made=2),
+    failed(TITAN, **by("Report", D)),
+    converse(f"arn:aws:bedrock:us-east-1:{ACCOUNT}:provisioned-model/abcdef123456"),
+    "{",
+]
+
+
+@pytest.fixture
+def account(process: Process, read_line: ReadLine) -> MadeAccount:
+    """Two deliveries, one that came again, a fetch of the quotas before them, and what AWS itself counts."""
+    made = MadeAccount()
+    made.write(FETCHER, C, map(read_line, lines.of_quotas(NAMESPACE, C, QUOTAS)))
+    now = int(NOW.timestamp())
+    made.write(PROCESSOR, now, map(read_line, process(ENTRIES, quotas=QUOTAS).lines))
+    again = process([call(NOVA, "Batch", D, asked=500, given=100, made=20)], quotas=QUOTAS)
+    made.write(PROCESSOR, now, map(read_line, again.lines))
+    made.write(PROCESSOR, now, [read_line(processing.duplicate(Delivery("DATA_MESSAGE"), NAMESPACE, NOW))])
+    made.put(NAMESPACE, "ConsumedTokens", C, 1_000, ModelId=f"{SONNET}:1m", EndpointType="cross-region")
+    for name, second, value, model_id in (
+        ("InvocationThrottles", B, 2, f"us.{SONNET}"),
+        ("InvocationThrottles", B, 99, f"us.{SONNET}-5"),  # another model, whose name begins so
+        ("InvocationClientErrors", B, 1, f"global.{SONNET}"),
+        ("InvocationServerErrors", C, 3, SONNET),
+        ("EstimatedTPMQuotaUsage", A, 400, f"us.{SONNET}"),
+        ("EstimatedTPMQuotaUsage", A, 20, SONNET),
+        ("EstimatedTPMQuotaUsage", A, 7_777, f"us.{SONNET}-5"),
+    ):
+        made.put("AWS/Bedrock", name, second, value, ModelId=model_id)
+    made.put("AWS/Bedrock", "ModelInvocationLogsCloudWatchDeliveryFailure", A, 4, 1)
+    made.put("AWS/Lambda", "Errors", A, 1, 2, FunctionName=VALUES["MetricProcessorFunction"])
+    return made
+
+
+@pytest.fixture(scope="module")
+def template() -> Tree:
+    return resolved.template()
+
+
+@pytest.fixture(scope="module")
+def body(template: Tree) -> Tree:
+    return resolved.dashboard(template)
+
+
+def drawn(body: Tree, account: Any, bucket: Bucket = CROSS) -> dict[str, Drawing]:
+    """What every widget shows when a bucket is chosen, by the beginning of its title."""
+    values = {"model": bucket.model_id, "endpoint": str(bucket.endpoint_type)}
+    widgets = preview_body.chosen(json.dumps(body), values)["widgets"]
+    found = [drawing.draw(widget, RANGE, Reader(account, "us-east-1")) for widget in widgets]
+    assert [each["problems"] for each in found if each["problems"]] == []
+    titles = [each["title"] for each in found if each["kind"] != "text"]
+    assert len(titles) == len(set(titles))
+    return {each["title"]: each for each in found if each["kind"] != "text"}
+
+
+def shown(found: Mapping[str, Drawing], title: str) -> Drawing:
+    (one,) = [each for name, each in found.items() if name.startswith(title)]
+    return one
+
+
+def points(drawn: Drawing) -> dict[str, dict[int, Any]]:
+    """The series of a graph: values by minute."""
+    return {
+        series["label"]: {
+            at // 1000: pytest.approx(value, abs=HELD)
+            for at, value in zip(series["times"], series["values"], strict=True)
+        }
+        for series in drawn["series"]
+    }
+
+
+NAME, OTHER = f"{SONNET} cross-region", f"{NOVA} regional"
+RESERVED = {NAME: {A: 22, B: 128, C: 2.5}, OTHER: {A: 60, D: 60}}
+CONSUMED = {NAME: {A: 4, B: 13, C: 2, D: 0.62}, OTHER: {A: 12, D: 12}}
+REQUESTS = {NAME: {A: 10, B: 25, C: 5, D: 5}, OTHER: {A: 20, D: 20}}
+
+
+@pytest.mark.parametrize(
+    ("table", "graph", "expected"),
+    [
+        ("Peak reserved (", "Reserved, percent", RESERVED),
+        ("Peak consumed", "Consumed, percent", CONSUMED),
+        ("Peak requests", "Requests, percent", REQUESTS),
+    ],
+)
+def test_the_bucket_with_the_highest_peak_comes_first(
+    body: Tree, account: MadeAccount, table: str, graph: str, expected: dict[str, dict[int, float]]
+) -> None:
+    # The first one's peak is the higher, its average, its least, and its name are the lower.
+    found = {title: each for title, each in drawn(body, account).items() if not title.endswith(", percent")}
+
+    peaks = points(shown(found, table))
+    assert (peaks, list(peaks)) == (expected, list(expected))
+    assert shown(found, table)["summary"] == ["MAX", "AVG"]
+    over_time = points(shown(found, graph))
+    assert over_time.pop("alarm 80") == dict.fromkeys(RANGE.moments(60), 80)
+    assert (over_time, list(over_time)) == (expected, list(expected))
+    assert shown(found, graph)["stacked"] is False
+
+
+@pytest.mark.parametrize(
+    ("title", "label", "peak"),
+    [
+        ("Peak reserved, percent", "reserved", 128),
+        ("Peak consumed, percent", "consumed", 13),
+        ("Peak requests, percent", "requests", 25),
+    ],
+)
+def test_gauges_stand_at_the_peak(body: Tree, account: MadeAccount, title: str, label: str, peak: float) -> None:
+    found = drawn(body, account)[title]
+
+    assert found["view"] == "gauge"
+    assert points(found) == {label: dict.fromkeys(RANGE.moments(60), peak)}
+    assert found["left"] == {"min": 0, "max": 150}
+    assert [[mark["value"] for mark in each] for each in found["annotations"]] == [[100]]
+
+
+def test_tokens_and_requests_of_each_minute_beside_the_quota(body: Tree, account: MadeAccount) -> None:
+    found = drawn(body, account)
+
+    assert points(found["Tokens per minute"]) == {
+        "reserved (what throttles)": {A: 2_200, B: 12_800, C: 250},
+        "consumed": {A: 400, B: 1_300, C: 200, D: 62},
+        "gap: set aside by max_tokens, not used": {A: 1_800, B: 11_500, C: 50},  # none where nothing is known
+        "quota": dict.fromkeys((A, B, C, D), 10_000),
+    }
+    assert points(found["Requests per minute"]) == {
+        "requests": {A: 2, B: 5, C: 1, D: 1},
+        "quota": dict.fromkeys((A, B, C, D), 20),
+    }
+    assert all(found[title]["stacked"] is False for title in ("Tokens per minute", "Requests per minute"))
+
+
+def test_what_was_asked_for_beside_what_came_of_it(body: Tree) -> None:
+    # given 200 calls: the k-th asked for k tokens, and produced 1,000 + k (which no model does)
+    made = MadeAccount()
+    for name, first in (("MaxTokens", 1), ("OutputTokens", 1_001)):
+        made.put(NAMESPACE, name, A, *range(first, first + 200), ModelId=SONNET, EndpointType="cross-region")
+
+    assert points(shown(drawn(body, made), "max_tokens asked")) == {
+        "max_tokens, most": {A: 200},
+        "max_tokens, p99": {A: 198},
+        "max_tokens, median": {A: 100},
+        "output, most": {A: 1_200},
+        "output, p99": {A: 1_198},
+        "output, median": {A: 1_100},
+    }
+
+
+def test_bedrocks_own_counts_are_of_this_model_however_it_is_called(body: Tree, account: MadeAccount) -> None:
+    found = drawn(body, account)
+
+    assert points(shown(found, "Throttles and errors")) == {
+        f"throttled us.{SONNET}": {B: 2},
+        f"client errors global.{SONNET}": {B: 1},
+        f"server errors {SONNET}": {C: 3},
+    }
+    assert points(shown(found, "Cross-check")) == {
+        "consumed, all endpoint types": {A: 420, B: 1_300, C: 1_200, D: 62},
+        "EstimatedTPMQuotaUsage": {A: 420},
+    }
+
+
+def test_searches_name_every_way_to_call_a_model_and_are_short_enough(body: Tree, registry: Registry) -> None:
+    every = {"chosen-model", *(f"{each}.chosen-model" for each in (*model_ids.GEO_PREFIXES, model_ids.GLOBAL_PREFIX))}
+    longest = max((model.id for model in registry.models), key=len)
+    named = []
+    for widget in body["widgets"]:
+        for row in widget["properties"].get("metrics", []):
+            for search in math_evaluation.searches(metric_math.parse(row[-1].get("expression", "m"))):
+                metric_search.parse(search.expression.replace("chosen-model", longest))
+                if "{AWS/Bedrock,ModelId}" in search.expression:
+                    named.append(names(metric_search.parse(search.expression).condition))
+
+    assert named == [every] * 4
+
+
+def names(condition: metric_search.Condition) -> set[str]:
+    """The ids that a search wants exactly."""
+    match condition:
+        case metric_search.Term(text, True, "ModelId"):
+            return {text}
+        case metric_search.All(parts) | metric_search.Any(parts):
+            return {text for part in parts for text in names(part)}
+    return set()
+
+
+def test_whether_the_numbers_can_be_trusted(body: Tree, account: MadeAccount) -> None:
+    found = drawn(body, account)
+
+    became = {"processed": 12, "failed calls": 4, "out of scope": 1, "rejected": 1}
+    records = shown(found, "Records in this time range")
+    assert points(records) == {label: {RANGE.start: value} for label, value in became.items()} | {
+        "max_tokens unknown": {RANGE.start: 1}
+    }
+    assert points(found["What became of each record"]) == {label: {D: value} for label, value in became.items()}
+    assert found["What became of each record"]["stacked"] is True
+    coverage = shown(found, "Coverage")
+    assert points(coverage) == {
+        "calls whose max_tokens is known": {D: 100 * 11 / 12},
+        "oldest record's age": {D: 205},  # at 12:00:30, of a call at 11:57:05; 25 in the second delivery
+    }
+    assert [each["axis"] for each in coverage["series"]] == ["left", "right"]
+    five = {"calls of unlisted models": {D: 0}, "deliveries that came twice": {D: 1}}
+    before = MINUTE - 300
+    five |= {"deliveries that failed": {before: 3}}
+    five |= {"records Bedrock could not log ModelInvocationLogsCloudWatchDeliveryFailure": {before: 5}}
+    assert {label: dict(at) for label, at in points(found["What to look into"]).items()} == five
+
+
+# Tables
+
+
+def rows(found: Mapping[str, Drawing], title: str) -> list[list[Any]]:
+    return rounded(shown(found, title)["rows"])
+
+
+def rounded(found: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    return [[round(cell, 3) if isinstance(cell, float) else cell for cell in row] for row in found]
+
+
+THROTTLED, INVALID = "ThrottlingException", "ValidationException"
+OF_CROSS = [SONNET, "cross-region"]
+FAILED = [
+    ["Chat", THROTTLED, *OF_CROSS, 2],
+    ["Report", THROTTLED, TITAN, "regional", 1],
+    ["Report", INVALID, *OF_CROSS, 1],
+]
+
+
+def test_tables_of_the_chosen_bucket(body: Tree, account: MadeAccount) -> None:
+    found = drawn(body, account)
+
+    assert shown(found, "Who fills")["columns"] == [
+        "caller", "known_from", "max_tokens", "output", "reserved", "consumed", "calls"
+    ]  # fmt: skip
+    assert rows(found, "Who fills") == [
+        ["Report", "explicit", 2_800, 32, 14_500, 1_300, 5],
+        ["Chat", "explicit", 200, 30, 750, 600, 3],
+        ["Chat", "unknown", None, 11, None, 62, 1],
+    ]
+    assert rows(found, "Its failed calls") == [[THROTTLED, "Chat", 2], [INVALID, "Report", 1]]
+    assert sorted(rows(found, "Its requests, by where")) == [["explicit", 8], ["unknown", 1]]
+    assert shown(found, "Its requests, by where")["view"] == "pie"
+    assert rows(found, "Its quotas") == [[10_000, 20, None]]
+
+
+def test_a_quota_of_0_is_said_in_words_though_the_newest_line_says_nothing(body: Tree, account: MadeAccount) -> None:
+    found = drawn(body, account, Bucket(TITAN, EndpointType.REGIONAL))
+
+    assert rows(found, "Quotas in words") == [[TITAN, "regional", ZERO]]
+    assert rows(found, "Its quotas") == [[0, 10, ZERO]]  # the newest line is that of the call that failed
+
+
+def test_tables_of_all_buckets(body: Tree, account: MadeAccount) -> None:
+    found = drawn(body, account)
+    report, batch = ["Report", *OF_CROSS, 14_500, 1_300, 5], ["Batch", NOVA, "regional", 1_200, 240, 2]
+    chat, once = ["Chat", *OF_CROSS, 750, 662, 4], ["Report", SONNET, "regional", 110, 20, 1]
+
+    assert rows(found, "Callers of all buckets, by tokens reserved") == [report, batch, chat, once]
+    assert rows(found, "Callers of all buckets, by tokens consumed") == [report, chat, batch, once]
+    assert rows(found, "By operation and application profile") == [["Converse", None, 16_560, 2_222, 12]]
+    assert rows(found, "Whose calls fail")[0] == FAILED[0]
+    assert sorted(rows(found, "Whose calls fail")) == FAILED
+
+
+SAVED = {
+    "TopReserversQuery": [
+        ["Report", None, *OF_CROSS, 14_500, 1_300, 5],
+        ["Batch", None, NOVA, "regional", 1_200, 240, 2],
+        ["Chat", None, *OF_CROSS, 750, 600, 3],
+        ["Report", None, SONNET, "regional", 110, 20, 1],
+    ],
+    "OversizedMaxTokensQuery": [  # a line each: Report's asked for 1,000, 4,000 and 100, and got 20, 40 and 2
+        ["Report", SONNET, "Converse", 6, 1_700, 40, 40, 42.5],
+        ["Batch", NOVA, "Converse", 2, 500, 20, 20, 25],
+        ["Chat", SONNET, "Converse", 3, 200, 30, 30, 6.667],
+    ],
+    "ThrottledMinutesQuery": [
+        ["12:00", NOVA, "regional", "Batch", None, 600, 120, 1],
+        ["12:00", TITAN, "regional", "Report", 1, None, None, None],
+        ["12:00", *OF_CROSS, "Chat", None, None, 62, 1],
+        ["11:59", *OF_CROSS, "Chat", None, 250, 200, 1],
+        ["11:58", *OF_CROSS, "Chat", 2, 500, 400, 2],  # who was throttled, and right behind who filled that minute
+        ["11:58", *OF_CROSS, "Report", None, 12_300, 900, 3],
+        ["11:57", NOVA, "regional", "Batch", None, 600, 120, 1],
+        ["11:57", *OF_CROSS, "Report", None, 2_200, 400, 2],
+        ["11:57", SONNET, "regional", "Report", None, 110, 20, 1],
+    ],
+    "UnknownMaxTokensQuery": [["Chat", SONNET, "Converse", 1, 62]],
+    "FailuresQuery": [
+        [THROTTLED, *OF_CROSS, "Chat", "Converse", 2],
+        [INVALID, *OF_CROSS, "Report", "Converse", 1],
+        [THROTTLED, TITAN, "regional", "Report", "Converse", 1],
+    ],
+}
+
+
+@pytest.mark.parametrize("logical_id", SAVED)
+def test_a_saved_query_makes_these_rows(template: Tree, account: MadeAccount, logical_id: str) -> None:
+    query = logs_insights.parse(template["Resources"][logical_id]["Properties"]["QueryString"])
+
+    _, found = logs_insights.run(query, Reader(account, "us-east-1").events([PROCESSOR], RANGE))  # type: ignore[arg-type]
+
+    expected = [
+        [f"2026-11-23 {cell}:00.000" if cell in TIMES.values() else cell for cell in row] for row in SAVED[logical_id]
+    ]
+    assert rounded(found) == expected
+
+
+def test_every_saved_query_is_tried(template: Tree) -> None:
+    resources = template["Resources"].items()
+
+    assert SAVED.keys() == {name for name, each in resources if each["Type"] == "AWS::Logs::QueryDefinition"}
