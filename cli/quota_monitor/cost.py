@@ -83,6 +83,7 @@ class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alarm_metric_month: float
     dashboard_month: float
     log_gigabyte: float
+    log_gigabyte_month: float
     log_scanned_gigabyte: float
     lambda_million_requests: float
     lambda_gigabyte_second: float
@@ -162,7 +163,8 @@ def cost(buckets: int, calls: int, calls_a_delivery: int, duplicate_detection: b
     )
     click.echo(
         "Not counted: Bedrock's own invocation log, if it is switched on for this: "
-        f"${price.log_gigabyte:.2f} a GB of prompts and answers."
+        f"${price.log_gigabyte:.2f} a GB of prompts and answers; and keeping logs, "
+        f"${price.log_gigabyte_month:.2f} a GB and month, compressed."
     )
     even = break_even(use, price)
     click.echo(

@@ -65,15 +65,19 @@ def demo(seed: int, down: bool) -> None:
         running = instance.up(parameters={"RequestMetadataKeys": METADATA_KEYS}, progress=progress)
         shown = run(running, seed, progress)
     _print(shown)
-    local.console.print(f"\nThat took {time.monotonic() - began:.0f} s.", end=" ")
+    if down:
+        local.console.print()
+    else:
+        nearest = max(shown.uses, key=report.urgency).bucket
+        local.show_dashboard(running, {"model": nearest.model_id, "endpoint": nearest.endpoint_type.value})
+    local.console.print(f"That took {time.monotonic() - began:.0f} s.", end=" ")
     if down:
         with local.explained():
             instance.down()
         local.console.print("AWS on this machine is down again.")
     else:
         local.console.print("AWS goes on running on this machine until [bold]quota-monitor local down[/].\n")
-        nearest = max(shown.uses, key=report.urgency).bucket
-        local.show(running, {"model": nearest.model_id, "endpoint": nearest.endpoint_type.value})
+        local.show(running)
 
 
 def run(running: Instance, seed: int, progress: Progress = lambda _stage, _done, _total: None) -> Shown:

@@ -50,7 +50,8 @@ def up(directory: Path, region: str, stack_name: str, parameters: Mapping[str, s
         running = instance.up(
             directory=directory, region=region, stack_name=stack_name, parameters=parameters, progress=progress
         )
-    console.print("\nAWS runs on this machine until [bold]quota-monitor local down[/].\n")
+    console.print("\nAWS runs on this machine until [bold]quota-monitor local down[/].")
+    show_dashboard(running)
     show(running)
 
 
@@ -64,7 +65,8 @@ def status(directory: Path) -> None:
         for trouble in found.trouble or ("nothing runs; start it with `quota-monitor local up`",):
             console.print(trouble, style="red" if found.trouble else "", markup=False)
         raise SystemExit(1)
-    show(found.instance)
+    show_dashboard(found.instance)
+    show(found.instance, each_left_out=True)
     console.print(f"\nStack {found.instance.stack_name}: {found.stack_status}")
     if found.tally is not None:
         show_tally(found.tally)
@@ -124,8 +126,15 @@ def shown_progress() -> Iterator[Callable[[str, int, int], None]]:
         yield advance
 
 
-def show(running: instance.Instance, chosen: Mapping[str, str] | None = None) -> None:
-    """Where everything is, and how to look at it; `chosen` are values of the dashboard's variables."""
+def show_dashboard(running: instance.Instance, chosen: Mapping[str, str] | None = None) -> None:
+    """Where the dashboard is, if the stack has one; `chosen` are values of its variables."""
+    if "DashboardName" in running.outputs:
+        console.print("\nThe dashboard, drawn on this machine:\n", style="bold")
+        console.print(f"  {_dashboard_url(running, chosen)}\n", markup=False, soft_wrap=True)
+
+
+def show(running: instance.Instance, *, each_left_out: bool = False) -> None:
+    """Where everything is, how to look at it, and how much is left out on this machine, or what and why."""
     facts = {
         "Endpoint": running.endpoint_url,
         "Region, account": f"{running.account.region}, {running.account.id}",
@@ -134,11 +143,14 @@ def show(running: instance.Instance, chosen: Mapping[str, str] | None = None) ->
     width = max(map(len, facts))
     for name, value in facts.items():
         console.print(f"{name:<{width}}  {value}", markup=False, soft_wrap=True)
-    for name, reason in running.left_out.items():
-        console.print(f"left out on this machine: {name} ({reason})", style="dim", markup=False)
-    if "DashboardName" in running.outputs:
-        console.print("\nThe dashboard, drawn on this machine:\n", style="bold")
-        console.print(f"  {_dashboard_url(running, chosen)}", markup=False, soft_wrap=True)
+    if each_left_out:
+        for name, reason in running.left_out.items():
+            console.print(f"left out on this machine: {name} ({reason})", style="dim", markup=False)
+    elif running.left_out:
+        left_out = f"{len(running.left_out)} resources of the template are left out on this machine"
+        console.print(
+            f"\n{left_out}; `quota-monitor local status` names them.", style="dim", markup=False, soft_wrap=True
+        )
     config = shlex.quote(_short(running.cli_config))
     console.print("\nWith the AWS CLI, or any SDK:\n", style="bold")
     console.print(f"  export AWS_CONFIG_FILE={config} AWS_PROFILE=local", markup=False, soft_wrap=True)

@@ -21,6 +21,7 @@ PRICES = Prices(
     alarm_metric_month=0.25,
     dashboard_month=4,
     log_gigabyte=2,
+    log_gigabyte_month=0.03,
     log_scanned_gigabyte=0.04,
     lambda_million_requests=10,
     lambda_gigabyte_second=0.001,

@@ -249,6 +249,21 @@ def test_the_dashboard_opens_at_a_bucket(capsys: pytest.CaptureFixture[str]) -> 
     account = Account("http://127.0.0.1:1", "http://127.0.0.1:3", "us-east-1")
     running = Instance(Path(), account, "stack", {"DashboardName": "d"}, preview_url="http://127.0.0.1:2")
 
-    local.show(running, {"model": "a.b-v1:0", "endpoint": "regional"})
+    local.show_dashboard(running, {"model": "a.b-v1:0", "endpoint": "regional"})
 
     assert "  http://127.0.0.1:2/dashboards/d?model=a.b-v1:0&endpoint=regional\n" in capsys.readouterr().out
+
+
+def test_what_is_left_out_is_one_sentence_and_each_with_its_reason_if_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    account = Account("http://127.0.0.1:1", "http://127.0.0.1:3", "us-east-1")
+    running = Instance(Path(), account, "stack", {}, preview_url="", left_out={"Query": "because", "Alarm": "so"})
+
+    local.show(running)
+    local.show(running, each_left_out=True)
+
+    once, each = capsys.readouterr().out.split("With the AWS CLI")[:2]
+    assert "2 resources of the template are left out on this machine; `quota-monitor local status` names them." in once
+    assert "because" not in once
+    assert "left out on this machine: Query (because)\nleft out on this machine: Alarm (so)\n" in each
