@@ -201,9 +201,9 @@ def test_any_record_is_an_account_a_failed_call_out_of_scope_or_refused(accounts
     entry = account_or_reason(found, accounts)
     if isinstance(entry, Account):
         assert entry.consumed_tokens >= 0
-        assert (entry.reserved_tokens is None) is (entry.source is Source.UNKNOWN)
+        assert (entry.reserved_tokens is None) is (entry.kind.source is Source.UNKNOWN)
         assert entry.reserved_tokens is None or entry.reserved_tokens >= 0
-        assert not entry.blocked or entry.consumed_tokens == entry.reserved_tokens == 0
+        assert not entry.kind.blocked or entry.consumed_tokens == entry.reserved_tokens == 0
     else:
         assert isinstance(entry, FailedCall | OutOfScope | str)
 

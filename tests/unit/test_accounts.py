@@ -85,7 +85,7 @@ def test_consumption_can_exceed_the_reservation(accounts: Accounts) -> None:
 def test_unknown_max_tokens_reserves_nothing_that_is_known(accounts: Accounts) -> None:
     account = opened(accounts, metadata_only(NOVA, input_tokens=7, output_tokens=11))
 
-    assert account.source is Source.UNKNOWN
+    assert account.kind.source is Source.UNKNOWN
     assert (account.max_tokens, account.reserved_tokens) == (None, None)
     assert account.consumed_tokens == 18
 
@@ -93,12 +93,12 @@ def test_unknown_max_tokens_reserves_nothing_that_is_known(accounts: Accounts) -
 def test_embedding_reserves_its_input(accounts: Accounts) -> None:
     account = opened(accounts, invoke(EMBEDDING, {"inputText": "…"}, input_tokens=40, output_tokens=None))
 
-    assert (account.source, account.reserved_tokens, account.consumed_tokens) == (Source.NONE, 40, 40)
-    assert not account.blocked
+    assert (account.kind.source, account.reserved_tokens, account.consumed_tokens) == (Source.NONE, 40, 40)
+    assert not account.kind.blocked
 
 
 def test_embedding_without_counts_is_not_taken_for_blocked(accounts: Accounts) -> None:
-    assert not opened(accounts, invoke(EMBEDDING, {}, input_tokens=None, output_tokens=None)).blocked
+    assert not opened(accounts, invoke(EMBEDDING, {}, input_tokens=None, output_tokens=None)).kind.blocked
 
 
 @pytest.mark.parametrize(
@@ -120,8 +120,8 @@ def test_embedding_without_counts_is_not_taken_for_blocked(accounts: Accounts) -
 def test_call_blocked_by_a_guardrail_is_a_request_without_tokens(accounts: Accounts, entry: Entry) -> None:
     account = opened(accounts, entry)
 
-    assert account.blocked
-    assert (account.source, account.max_tokens) == (Source.NONE, 0)
+    assert account.kind.blocked
+    assert (account.kind.source, account.max_tokens) == (Source.NONE, 0)
     assert (account.reserved_tokens, account.consumed_tokens) == (0, 0)
 
 
@@ -161,7 +161,7 @@ def test_counts_that_stand_in_the_answer_alone_are_taken(accounts: Accounts) -> 
 
     account = opened(accounts, invoke(SONNET, {"max_tokens": 70}, answer=answer, input_tokens=None, output_tokens=None))
 
-    assert not account.blocked
+    assert not account.kind.blocked
     assert (account.reserved_tokens, account.consumed_tokens) == (100, 50)  # 30 + 70, 30 + 5 × 4
 
 
@@ -170,14 +170,14 @@ def test_answer_that_a_guardrail_changed_is_a_call_like_any_other(accounts: Acco
 
     account = opened(accounts, invoke(SONNET, {"max_tokens": 70}, answer=answer, input_tokens=30, output_tokens=4))
 
-    assert not account.blocked
+    assert not account.kind.blocked
     assert (account.reserved_tokens, account.consumed_tokens) == (100, 50)
 
 
 def test_unlisted_embedding_is_a_call_without_output(accounts: Accounts) -> None:
     account = opened(accounts, invoke("newcomer.embed-1", {"inputText": "…"}, input_tokens=40, output_tokens=None))
 
-    assert (account.source, account.listed, account.blocked) == (Source.NONE, False, False)
+    assert (account.kind.source, account.kind.listed, account.kind.blocked) == (Source.NONE, False, False)
     assert (account.reserved_tokens, account.consumed_tokens) == (40, 40)
 
 
@@ -187,13 +187,13 @@ def test_unlisted_embedding_is_told_without_any_body(accounts: Accounts) -> None
 
     account = opened(accounts, entry)
 
-    assert (account.source, account.reserved_tokens, account.consumed_tokens) == (Source.NONE, 40, 40)
+    assert (account.kind.source, account.reserved_tokens, account.consumed_tokens) == (Source.NONE, 40, 40)
 
 
 def test_cache_counts_of_0_do_not_unblock_a_call(accounts: Accounts) -> None:
     entry = blocked(SONNET, input={"cacheReadInputTokenCount": 0, "cacheWriteInputTokenCount": 0})
 
-    assert opened(accounts, entry).blocked
+    assert opened(accounts, entry).kind.blocked
 
 
 def test_counts_of_a_stream_by_anthropic(accounts: Accounts) -> None:
@@ -226,7 +226,7 @@ def test_cached_tokens_of_openai_are_no_input(accounts: Accounts) -> None:
 def test_call_wholly_from_the_cache_is_not_blocked(accounts: Accounts) -> None:
     account = opened(accounts, converse(input_tokens=0, output_tokens=0, cache_read=900, max_tokens=50))
 
-    assert not account.blocked
+    assert not account.kind.blocked
     assert (account.reserved_tokens, account.consumed_tokens) == (50, 0)
 
 
@@ -256,7 +256,7 @@ def test_rate_that_is_no_whole_number(registry: Registry) -> None:
     ],
 )
 def test_bucket(accounts: Accounts, model_id: str, bucket: Bucket) -> None:
-    assert opened(accounts, converse(model_id)).bucket == bucket
+    assert opened(accounts, converse(model_id)).kind.bucket == bucket
 
 
 @pytest.mark.parametrize(
@@ -273,11 +273,11 @@ def test_more_than_200_000_input_tokens_use_the_1m_context_quota(
 ) -> None:
     given = converse(f"us.{SONNET}", input_tokens=input_tokens, cache_read=cache_read, cache_write=cache_write)
 
-    assert opened(accounts, given).bucket == Bucket(SONNET + suffix, CROSS)
+    assert opened(accounts, given).kind.bucket == Bucket(SONNET + suffix, CROSS)
 
 
 def test_model_without_a_1m_context_quota_keeps_its_bucket(accounts: Accounts) -> None:
-    assert opened(accounts, converse(OPUS, input_tokens=900_000)).bucket == Bucket(OPUS, REGIONAL)
+    assert opened(accounts, converse(OPUS, input_tokens=900_000)).kind.bucket == Bucket(OPUS, REGIONAL)
 
 
 @pytest.mark.parametrize(
@@ -292,14 +292,14 @@ def test_latency_optimized_calls_have_a_bucket_of_their_own(
 
     account = opened(accounts, converse(model_id, performanceConfig={"latency": latency}))
 
-    assert account.bucket == Bucket("anthropic.claude-3-5-haiku-20241022-v1:0", expected)
+    assert account.kind.bucket == Bucket("anthropic.claude-3-5-haiku-20241022-v1:0", expected)
 
 
 @pytest.mark.parametrize("model_id", [SONNET, NOVA, "anthropic.claude-of-tomorrow", "newcomer.model-1"])
 def test_model_without_latency_optimized_inference_keeps_its_bucket(accounts: Accounts, model_id: str) -> None:
     account = opened(accounts, converse(f"us.{model_id}", performanceConfig={"latency": "optimized"}))
 
-    assert account.bucket == Bucket(model_id, CROSS)
+    assert account.kind.bucket == Bucket(model_id, CROSS)
 
 
 @pytest.mark.parametrize(
@@ -311,11 +311,11 @@ def test_unlisted_model_keeps_its_bucket_and_gets_its_providers_rate(
     account = opened(accounts, converse(f"us.{model_id}", input_tokens=10, output_tokens=100, max_tokens=None))
 
     known = registry.provider_by_id[provider]
-    assert account.bucket == Bucket(model_id, CROSS)
-    assert not account.listed
-    assert account.burndown.status is RateStatus.UNLISTED
+    assert account.kind.bucket == Bucket(model_id, CROSS)
+    assert not account.kind.listed
+    assert account.kind.burndown.status is RateStatus.UNLISTED
     assert account.consumed_tokens == 10 + known.burndown[-1].rate * 100
-    assert (account.source, account.max_tokens) == (Source.DEFAULT, known.max_output_tokens)
+    assert (account.kind.source, account.max_tokens) == (Source.DEFAULT, known.max_output_tokens)
 
 
 # Application profiles
@@ -336,10 +336,10 @@ def test_application_profile_shares_the_bucket_of_its_model(registry: Registry) 
     account = opened(Accounts(registry, resolver), converse(PROFILE_ARN, max_tokens=None))
 
     assert resolver.asked == [ApplicationProfile(PROFILE_ARN, "a1b2c3d4e5f6")]
-    assert account.bucket == Bucket(SONNET, CROSS)
-    assert account.application_profile == "a1b2c3d4e5f6"
+    assert account.kind.bucket == Bucket(SONNET, CROSS)
+    assert account.kind.application_profile == "a1b2c3d4e5f6"
     assert account.max_tokens == 64_000  # the maximum of the model behind it
-    assert account.listed
+    assert account.kind.listed
 
 
 @pytest.mark.parametrize("before", [OutOfScope("unresolved_profile"), Reference(SONNET, CROSS)])
@@ -350,7 +350,7 @@ def test_application_profile_is_left_to_the_resolvers_cache(registry: Registry, 
 
     resolver.answer = Reference(NOVA, REGIONAL)
 
-    assert opened(accounts, converse(PROFILE_ARN)).bucket == Bucket(NOVA, REGIONAL)
+    assert opened(accounts, converse(PROFILE_ARN)).kind.bucket == Bucket(NOVA, REGIONAL)
 
 
 def test_out_of_scope_call_is_no_account(accounts: Accounts) -> None:
@@ -368,8 +368,8 @@ def test_account_says_who_called_and_how(registry: Registry) -> None:
 
     account = opened(accounts, converse(operation="ConverseStream", requestMetadata=metadata))
 
-    assert account.caller == "ReportWriter"
-    assert account.operation == "ConverseStream"
+    assert account.kind.caller == "ReportWriter"
+    assert account.kind.operation == "ConverseStream"
     # Only the keys that are allowed, in the order of the setting, safe to print
     assert account.request_metadata == (("team", "zw?lf"), ("cost-center", "42"))
 
@@ -379,7 +379,7 @@ def test_without_an_allow_list_no_tag_is_carried(accounts: Accounts) -> None:
 
 
 def test_missing_identity_is_unknown(accounts: Accounts) -> None:
-    assert opened(accounts, converse(identity=None)).caller == "unknown"
+    assert opened(accounts, converse(identity=None)).kind.caller == "unknown"
 
 
 def test_minute_is_that_of_the_calls_start(accounts: Accounts) -> None:
@@ -492,7 +492,7 @@ def test_failed_call_needs_no_counts_and_names_no_text(accounts: Accounts) -> No
 
 
 def test_operation_that_is_no_word_is_not_named(accounts: Accounts) -> None:
-    assert opened(accounts, converse(operation="a prompt in disguise")).operation == "other"
+    assert opened(accounts, converse(operation="a prompt in disguise")).kind.operation == "other"
 
 
 def test_titan_default_differs_by_operation(accounts: Accounts) -> None:

@@ -77,7 +77,7 @@ def test_before_the_first_fetch_there_are_no_quotas_and_the_registry_holds(conta
     known = container.knowledge()
 
     assert (known.quotas, known.fetched_at, known.age_seconds(NOON)) == (None, None, None)
-    assert account(known, SONNET).burndown.rate == 5
+    assert account(known, SONNET).kind.burndown.rate == 5
     assert account(known, SONNET, requestMetadata={"team": "search", "x": "y"}).request_metadata == (
         ("team", "search"),
     )
@@ -86,7 +86,7 @@ def test_before_the_first_fetch_there_are_no_quotas_and_the_registry_holds(conta
 def test_new_snapshot_brings_quotas_overrides_and_profiles(world: World, container: Container) -> None:
     # given a container that has processed a call of a model it does not know
     before = container.knowledge()
-    assert not account(before, ROCKET.id).listed
+    assert not account(before, ROCKET.id).kind.listed
     # when the fetcher has stored a snapshot
     profiles = ((PROFILE_ARN, Reference(ROCKET.id, EndpointType.CROSS_REGION)),)
     world.later(Snapshot(NOON, QUOTAS, (ROCKET,), profiles))
@@ -95,9 +95,9 @@ def test_new_snapshot_brings_quotas_overrides_and_profiles(world: World, contain
     assert known.quotas == dict(QUOTAS)
     assert known.age_seconds(NOON + timedelta(seconds=90)) == 90
     found = account(known, f"us.{ROCKET.id}", input_tokens=100, output_tokens=20)
-    assert (found.listed, found.burndown.rate, found.consumed_tokens) == (True, 7, 240)  # 100 + 7 × 20
+    assert (found.kind.listed, found.kind.burndown.rate, found.consumed_tokens) == (True, 7, 240)  # 100 + 7 × 20
     through = account(known, PROFILE_ARN)
-    assert (through.bucket, through.application_profile) == (
+    assert (through.kind.bucket, through.kind.application_profile) == (
         Bucket(ROCKET.id, EndpointType.CROSS_REGION), PROFILE_ARN.rpartition("/")[2],
     )  # fmt: skip
     assert world.asked == 0
@@ -107,11 +107,11 @@ def test_new_snapshot_brings_quotas_overrides_and_profiles(world: World, contain
 
 def test_override_that_is_gone_takes_effect_as_well(world: World, container: Container) -> None:
     world.answer = Snapshot(NOON, QUOTAS, (ROCKET,))
-    assert account(container.knowledge(), ROCKET.id).listed
+    assert account(container.knowledge(), ROCKET.id).kind.listed
 
     world.later(Snapshot(NOON, QUOTAS))
 
-    assert not account(container.knowledge(), ROCKET.id).listed
+    assert not account(container.knowledge(), ROCKET.id).kind.listed
 
 
 @pytest.mark.parametrize("answer", [RuntimeError("no table"), None])
@@ -124,8 +124,8 @@ def test_failed_read_keeps_the_last(world: World, container: Container, answer: 
 
     assert known is before
     assert known.quotas == dict(QUOTAS)
-    assert account(known, ROCKET.id).burndown.rate == 7
-    assert account(known, PROFILE_ARN).bucket == Bucket(NOVA, EndpointType.REGIONAL)
+    assert account(known, ROCKET.id).kind.burndown.rate == 7
+    assert account(known, PROFILE_ARN).kind.bucket == Bucket(NOVA, EndpointType.REGIONAL)
 
 
 def test_knowledge_is_made_once_a_snapshot(world: World, container: Container) -> None:
@@ -141,7 +141,7 @@ def test_snapshot_without_quotas_has_no_age_but_overrides(world: World, containe
     known = container.knowledge()
 
     assert (known.quotas, known.fetched_at, known.age_seconds(NOON)) == (None, None, None)
-    assert account(known, ROCKET.id).listed
+    assert account(known, ROCKET.id).kind.listed
 
 
 def test_profile_that_no_snapshot_names_is_asked_for(world: World, container: Container) -> None:
@@ -160,7 +160,7 @@ def test_profile_out_of_reach_is_known_with_the_snapshot_that_names_it(world: Wo
 
     world.later(Snapshot(NOON, QUOTAS, (), ((PROFILE_ARN, Reference(NOVA, EndpointType.REGIONAL)),)))
 
-    assert account(container.knowledge(), PROFILE_ARN).bucket == Bucket(NOVA, EndpointType.REGIONAL)
+    assert account(container.knowledge(), PROFILE_ARN).kind.bucket == Bucket(NOVA, EndpointType.REGIONAL)
 
 
 def test_model_is_first_seen_once(container: Container) -> None:

@@ -231,7 +231,7 @@ def test_large_bodies_lie_where_their_record_says(events):
 
 def test_explicit_absent_and_unavailable_max_tokens(records, entries):
     opened = [entries.of(read(json.dumps(record)), END) for record in records]
-    sources = Counter(entry.source for entry in opened if isinstance(entry, Account))
+    sources = Counter(entry.kind.source for entry in opened if isinstance(entry, Account))
     assert sources.keys() == set(max_tokens.Source)
     assert min(sources.values()) > 100
 

@@ -6,6 +6,7 @@ input + cache write + output × burndown rate. Cache reads never count. An older
 cache reads at the start; this follows the newer one.
 """
 
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -21,7 +22,6 @@ from bedrock_quota.records import Record
 from bedrock_quota.registry import Burndown, Model, Provider, Registry
 
 EPOCH = datetime.fromtimestamp(0, UTC)
-SECONDS_A_DAY = 24 * 3600
 
 LONG_CONTEXT_SUFFIX = ":1m"
 """Ends the `ModelId` of a model's 1M-context quota."""
@@ -33,24 +33,40 @@ NEWEST_SECONDS = 2 * 3600
 """… and data more than two hours ahead (EMF specification, `Timestamp`, read 2026-11-23)."""
 
 
+Tags = tuple[tuple[str, str], ...]
+"""The keys of a call's `requestMetadata` that are allowed, with their values."""
+
+
+class Kind(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
+    """What many calls have in common: made once and shared by their accounts.
+
+    `listed` says whether the model is in the registry. A call that a guardrail blocked before the model ran (`blocked`)
+    is a request without tokens.
+    """
+
+    bucket: Bucket
+    caller: str
+    application_profile: str | None
+    operation: str
+    source: Source
+    blocked: bool
+    burndown: Burndown
+    listed: bool
+
+
 class Account(msgspec.Struct, frozen=True, gc=False):
-    """One call: its bucket, its minute, and its tokens.
+    """One call: its kind, its minute, and its tokens.
 
     `started` is when the call began, in seconds since the epoch; `minute` is the start of that minute.
     `reserved_tokens` were set aside when it began: input + cache write + max_tokens; `consumed_tokens` were taken when
     it ended: input + cache write + output × burndown rate. `max_tokens` and `reserved_tokens` are None exactly when the
-    source is `unknown`. A call that a guardrail blocked before the model ran (`blocked`) is a request without tokens.
+    source is `unknown`.
     """
 
-    bucket: Bucket
+    kind: Kind
+    request_metadata: Tags
     started: int
     minute: int
-    caller: str
-    application_profile: str | None
-    request_metadata: tuple[tuple[str, str], ...]
-    operation: str
-    source: Source
-    burndown: Burndown
     input_tokens: int
     cache_read_tokens: int
     cache_write_tokens: int
@@ -58,8 +74,6 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     max_tokens: int | None
     reserved_tokens: int | None
     consumed_tokens: float
-    listed: bool
-    blocked: bool
 
 
 class FailedCall(msgspec.Struct, frozen=True, gc=False):
@@ -82,7 +96,7 @@ ResolveProfile = Callable[[ApplicationProfile], Reference | OutOfScope]
 
 
 class _Rate(msgspec.Struct, frozen=True):
-    """What is known of a model id on one day. `burndown_rate` is that of `burndown`, an integer where it is whole."""
+    """What is known of a model id on one day. `burndown_rate` is that of `burndown`, an integer if it `is_whole`."""
 
     bucket: Bucket
     long_context_above: int | None
@@ -90,6 +104,7 @@ class _Rate(msgspec.Struct, frozen=True):
     provider: Provider
     burndown: Burndown
     burndown_rate: float
+    is_whole: bool
     application_profile: str | None
 
 
@@ -98,11 +113,29 @@ _OriginKey = tuple[str, str | None, str, bool, int]
 
 
 class _Origin(msgspec.Struct, frozen=True):
-    """What is known of calls of one model id, caller and operation on one day."""
+    """What is known of calls of one model id, caller and operation on one day, and the kinds that they turned out."""
 
     rate: _Rate | OutOfScope
     caller: str
     operation: str
+    kinds: dict[tuple[Source, bool, bool], Kind] = {}
+
+    def kind(self, rate: _Rate, source: Source, *, blocked: bool, long_context: bool) -> Kind:
+        """Return the kind of a call of this origin, always the same one."""
+        bucket = rate.bucket
+        if long_context:
+            bucket = Bucket(bucket.model_id + LONG_CONTEXT_SUFFIX, bucket.endpoint_type)
+        made = Kind(
+            bucket=bucket,
+            caller=self.caller,
+            application_profile=rate.application_profile,
+            operation=self.operation,
+            source=source,
+            blocked=blocked,
+            burndown=rate.burndown,
+            listed=rate.model is not None,
+        )
+        return self.kinds.setdefault((source, blocked, long_context), made)
 
 
 class Accounts:
@@ -117,7 +150,7 @@ class Accounts:
         self._providers = registry.id_prefixes
         self._rates: dict[tuple[str, bool, int], _Rate] = {}
         self._origins: dict[_OriginKey, _Origin] = {}
-        self._now, self._oldest, self._newest = EPOCH, 0.0, 0.0
+        self._now, self._oldest, self._newest = EPOCH, 0, 0
 
     def of(self, record: Record, now: datetime) -> Entry:
         """Account for one record.
@@ -128,9 +161,8 @@ class Accounts:
         """
         if now is not self._now:  # once a delivery: it costs as much as the rest of this
             self._now, seconds = now, now.timestamp()
-            self._oldest, self._newest = seconds - OLDEST_SECONDS, seconds + NEWEST_SECONDS
-        started = records.seconds_of(record.started_at)
-        minute = started - started % 60
+            self._oldest, self._newest = math.ceil(seconds) - OLDEST_SECONDS, int(seconds) + NEWEST_SECONDS
+        started, minute, day = records.moment_of(record.started_at)
         if minute < self._oldest:  # metrics are stamped with the start of the minute
             raise RecordError("too_old", record.request_id)
         if started > self._newest:
@@ -141,7 +173,7 @@ class Accounts:
             identity.arn if identity is not None else None,
             record.operation,
             performance is not None and performance.latency == "optimized",
-            started // SECONDS_A_DAY,
+            day,
         )
         origin = self._origins.get(key) or self._origin(key)
         rate = origin.rate
@@ -160,33 +192,26 @@ class Accounts:
             _check_counts(record)
             if not (input_tokens or output_tokens or cache_read or cache_write):
                 blocked, limit = True, max_tokens.NO_OUTPUT
-        bucket = rate.bucket
-        if rate.long_context_above is not None and input_tokens + cache_read + cache_write > rate.long_context_above:
-            bucket = Bucket(bucket.model_id + LONG_CONTEXT_SUFFIX, bucket.endpoint_type)
         base = input_tokens + cache_write
+        threshold, source, max_output = rate.long_context_above, limit.source, limit.value
+        long_context = threshold is not None and base + cache_read > threshold
         consumed = base + output_tokens * rate.burndown_rate
         return Account(
-            bucket,
+            origin.kinds.get((source, blocked, long_context))
+            or origin.kind(rate, source, blocked=blocked, long_context=long_context),
+            self._tags(record.request_metadata) if self._metadata_keys else (),
             started,
             minute,
-            origin.caller,
-            rate.application_profile,
-            self._tags(record.request_metadata) if self._metadata_keys else (),
-            origin.operation,
-            limit.source,
-            rate.burndown,
             input_tokens,
             cache_read,
             cache_write,
             output_tokens,
-            limit.value,
-            None if limit.value is None else base + limit.value,
-            consumed if consumed % 1 else int(consumed),
-            rate.model is not None,
-            blocked,
+            max_output,
+            None if max_output is None else base + max_output,
+            consumed if rate.is_whole or consumed % 1 else int(consumed),
         )
 
-    def _tags(self, metadata: dict[str, str] | None) -> tuple[tuple[str, str], ...]:
+    def _tags(self, metadata: dict[str, str] | None) -> Tags:
         if not metadata:
             return ()
         return tuple((key, callers.label(metadata[key])) for key in self._metadata_keys if key in metadata)
@@ -226,7 +251,8 @@ class Accounts:
             model=model,
             provider=self._registry.provider_of(found.model_id),
             burndown=burndown,
-            burndown_rate=int(burndown.rate) if burndown.rate == int(burndown.rate) else burndown.rate,
+            burndown_rate=int(burndown.rate) if float(burndown.rate).is_integer() else burndown.rate,
+            is_whole=float(burndown.rate).is_integer(),
             application_profile=application_profile,
         )
         if application_profile is None:

@@ -12,8 +12,9 @@ from typing import Any, TextIO
 import msgspec
 
 from bedrock_quota.accounts import Account, FailedCall
-from bedrock_quota.buckets import Bucket
+from bedrock_quota.buckets import Bucket, EndpointType
 from bedrock_quota.changes import Change
+from bedrock_quota.max_tokens import Source
 from bedrock_quota.minutes import MAX_KINDS, OTHER, Minute
 from bedrock_quota.quotas import BucketQuota
 from bedrock_quota.registry import RateStatus
@@ -37,12 +38,16 @@ UNITS = {
 _encode = msgspec.json.Encoder().encode
 
 
-def _directive(namespace: str, seconds: float, dimensions: tuple[str, ...], metrics: Iterable[str]) -> dict[str, Any]:
+class _Directive(msgspec.Struct, frozen=True, gc=False, rename="pascal"):
+    """What makes metrics of a line's members: their time, in milliseconds, and all the rest, encoded."""
+
+    timestamp: int
+    cloud_watch_metrics: msgspec.Raw
+
+
+def _directive(namespace: str, seconds: float, dimensions: tuple[str, ...], metrics: Iterable[str]) -> _Directive:
     """Return what makes metrics of a line's members with these names."""
-    return {
-        "Timestamp": int(seconds * 1000),
-        "CloudWatchMetrics": _definitions(namespace, dimensions, tuple(metrics)),
-    }
+    return _Directive(int(seconds * 1000), _definitions(namespace, dimensions, tuple(metrics)))
 
 
 @functools.lru_cache(maxsize=256)
@@ -60,60 +65,99 @@ def of_minutes(minutes: Iterable[Minute], namespace: str, quotas: Mapping[Bucket
             yield _of_calls(minute, accounts, namespace, quotas.get(minute.key.bucket, NO_QUOTA))
 
 
+class _CallsLine(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """The line of calls of one kind in one minute. What is none, 0 or as ever is left out: bytes cost."""
+
+    model_id: str = msgspec.field(name="ModelId")
+    endpoint_type: EndpointType = msgspec.field(name="EndpointType")
+    caller: str
+    operation: str
+    max_tokens_source: Source
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    consumed_tokens: float
+    reserved_tokens: int | None = None
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    burndown_status: RateStatus | None = None
+    application_profile: str = ""
+    request_metadata: dict[str, str] | None = None
+    blocked: bool = False
+    # Last what has many fields: a query must find all the others.
+    directive: _Directive | None = msgspec.field(name="_aws", default=None)
+    consumed: list[float] | None = msgspec.field(name="ConsumedTokens", default=None)
+    reserved: list[int] | None = msgspec.field(name="ReservedTokens", default=None)
+    output: list[int] | None = msgspec.field(name="OutputTokens", default=None)
+    limits: list[int | None] | None = msgspec.field(name="MaxTokens", default=None)
+    consumed_percent: float | None = msgspec.field(name="ConsumedQuotaPercent", default=None)
+    reserved_percent: float | None = msgspec.field(name="ReservedQuotaPercent", default=None)
+    requests_percent: float | None = msgspec.field(name="RequestQuotaPercent", default=None)
+    token_quota: float | None = msgspec.field(name="TokenQuota", default=None)
+    request_quota: float | None = msgspec.field(name="RequestQuota", default=None)
+
+
+@functools.lru_cache(maxsize=1024)
+def _definitions_of_calls(namespace: str, known: bool, blocked: bool, quota: BucketQuota) -> msgspec.Raw:
+    """Return which metrics calls have: whether their max_tokens is `known`, and what of their bucket's quota."""
+    tokens, requests = quota.tokens_per_minute, quota.requests_per_minute
+    metrics = {
+        "ConsumedTokens": True,
+        "ReservedTokens": known,
+        "OutputTokens": not blocked,
+        "MaxTokens": known and not blocked,
+        "ConsumedQuotaPercent": tokens,
+        "ReservedQuotaPercent": known and tokens,
+        "RequestQuotaPercent": requests,
+        **dict.fromkeys(_quota_metrics(quota), True),
+    }
+    return _definitions(namespace, BUCKET_DIMENSIONS, tuple(name for name, there in metrics.items() if there))
+
+
 def _of_calls(minute: Minute, accounts: tuple[Account, ...], namespace: str, quota: BucketQuota) -> bytes:
-    key, burndown = minute.key, accounts[0].burndown
+    key, burndown = minute.key, accounts[0].kind.burndown
+    known, blocked = key.source is not Source.UNKNOWN, key.blocked
+    tokens, requests = quota.tokens_per_minute, quota.requests_per_minute
     consumed = [account.consumed_tokens for account in accounts]
     reserved = [account.reserved_tokens for account in accounts if account.reserved_tokens is not None]
     output = [account.output_tokens for account in accounts]
     all_consumed, all_reserved = sum(consumed), sum(reserved)
-    metrics: dict[str, Any] = {"ConsumedTokens": consumed}
-    if reserved:
-        metrics["ReservedTokens"] = reserved
-    if not key.blocked:
-        metrics["OutputTokens"] = output
-        if reserved:
-            metrics["MaxTokens"] = [account.max_tokens for account in accounts]
-    # Each call adds its share, so the sum over a minute is the percentage: one value says it for all of them.
-    if quota.tokens_per_minute:
-        metrics["ConsumedQuotaPercent"] = _percent(all_consumed, quota.tokens_per_minute)
-        if reserved:
-            metrics["ReservedQuotaPercent"] = _percent(all_reserved, quota.tokens_per_minute)
-    if quota.requests_per_minute:
-        metrics["RequestQuotaPercent"] = _percent(len(accounts), quota.requests_per_minute)
-    if quota is not NO_QUOTA:
+    line = _CallsLine(  # in their order, for names take three times as long
+        key.bucket.model_id,
+        key.bucket.endpoint_type,
+        key.caller,
+        key.operation,
+        key.source,
+        len(accounts),
+        sum([account.input_tokens for account in accounts]),
+        sum(output),
+        all_consumed,
+        all_reserved if known else None,
+        sum([account.cache_read_tokens for account in accounts]),
+        sum([account.cache_write_tokens for account in accounts]),
+        None if burndown.status is RateStatus.LISTED else burndown.status,
+        key.application_profile,
+        dict(key.request_metadata) or None,
+        blocked,
+        _Directive(key.minute * 1000, _definitions_of_calls(namespace, known, blocked, quota)),
+        consumed,
+        reserved if known else None,
+        None if blocked else output,
+        [account.max_tokens for account in accounts] if known and not blocked else None,
+        # Each call adds its share, so the sum over a minute is the percentage: one value says it for all of them.
+        _percent(all_consumed, tokens) if tokens else None,
+        _percent(all_reserved, tokens) if tokens and known else None,
+        _percent(len(accounts), requests) if requests else None,
         # The quota stands at every minute with a call, not just where the fetcher ran: a graph needs no gap filled.
-        metrics |= _quota_metrics(quota)
-    line: dict[str, Any] = {
-        "ModelId": key.bucket.model_id,
-        "EndpointType": key.bucket.endpoint_type,
-        "caller": key.caller,
-        "operation": key.operation,
-        "max_tokens_source": key.source,
-        "requests": len(accounts),
-        "input_tokens": sum([account.input_tokens for account in accounts]),
-        "output_tokens": sum(output),
-        "consumed_tokens": all_consumed,
-    }
-    if reserved:
-        line["reserved_tokens"] = all_reserved
-    seldom = {
-        "cache_read_tokens": sum([account.cache_read_tokens for account in accounts]),
-        "cache_write_tokens": sum([account.cache_write_tokens for account in accounts]),
-        "burndown_status": None if burndown.status is RateStatus.LISTED else burndown.status,
-        "application_profile": key.application_profile,
-        "request_metadata": dict(key.request_metadata),
-        "blocked": key.blocked,
-    }
-    line |= {name: value for name, value in seldom.items() if value}  # what is 0 or as ever is left out: bytes cost
-    # Last what has many fields: a query must find all the others.
-    line["_aws"] = _directive(namespace, key.minute, BUCKET_DIMENSIONS, metrics)
-    line |= metrics
+        tokens,
+        requests,
+    )
     return _encode(line)
 
 
 def _percent(part: float, whole: float) -> float:
     """Return a percentage to six decimals: a minute's sum of a thousand such is still right to the third."""
-    return round(100 * part / whole, 6)
+    return int(100_000_000 * part / whole + 0.5) / 1_000_000  # round() of a float takes as long as encoding a line
 
 
 def _quota_metrics(quota: BucketQuota) -> dict[str, float]:
@@ -216,5 +260,5 @@ LINES_AT_A_TIME = 256
 def write(written: Sequence[bytes], to: TextIO) -> None:
     """Write lines where Lambda reads them: to standard output."""
     for start in range(0, len(written), LINES_AT_A_TIME):
-        to.write(b"".join(line + b"\n" for line in written[start : start + LINES_AT_A_TIME]).decode())
+        to.write((b"\n".join(written[start : start + LINES_AT_A_TIME]) + b"\n").decode())
     to.flush()

@@ -38,19 +38,22 @@ def in_body(body: RequestBody) -> int | None:
     (`max_tokens`), Anthropic text completion (`max_tokens_to_sample`), Llama (`max_gen_len`), Jurassic
     (`maxTokens`), Pegasus (`maxOutputTokens`). Asking for `n` answers (Jamba) reserves `n` times the limit.
     """
-    limit = _first_limit(body)
+    inference, limit = body.inference_config, None
+    if inference is not None:
+        limit = inference.max_tokens
+        if limit is None:
+            limit = inference.max_new_tokens
+    if limit is None:
+        limit = _limit_of_invoke_model(body)
     return limit if limit is None or body.choices is None else limit * max(body.choices, 1)
 
 
-def _first_limit(body: RequestBody) -> int | None:
-    inference = body.inference_config
-    if inference is not None:
-        limit = inference.max_tokens if inference.max_tokens is not None else inference.max_new_tokens
-        if limit is not None:
-            return limit
+def _limit_of_invoke_model(body: RequestBody) -> int | None:
     titan = body.text_generation_config
     if titan is not None and titan.max_token_count is not None:
         return titan.max_token_count
+    if body.max_tokens is not None and body.max_completion_tokens is None and body.max_output_tokens is None:
+        return body.max_tokens  # most often so
     at_the_top = (
         body.max_completion_tokens,
         body.max_output_tokens,

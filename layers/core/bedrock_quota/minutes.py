@@ -1,12 +1,10 @@
 """A minute: the calls of one bucket and one kind of caller that began in the same minute."""
 
-import operator
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Collection, Iterable
 
 import msgspec
 
-from bedrock_quota.accounts import Account
+from bedrock_quota.accounts import Account, Kind, Tags
 from bedrock_quota.buckets import Bucket
 from bedrock_quota.max_tokens import Source
 
@@ -21,7 +19,7 @@ class MinuteKey(msgspec.Struct, frozen=True, gc=False, order=True):
     operation: str
     source: Source
     blocked: bool
-    request_metadata: tuple[tuple[str, str], ...]
+    request_metadata: Tags
 
 
 class Minute(msgspec.Struct, frozen=True, gc=False):
@@ -33,7 +31,7 @@ class Minute(msgspec.Struct, frozen=True, gc=False):
     @property
     def listed(self) -> bool:
         """Whether the model of the bucket is in the registry."""
-        return self.accounts[0].listed
+        return self.accounts[0].kind.listed
 
 
 MAX_KINDS = 1_000
@@ -48,22 +46,29 @@ def group(accounts: Iterable[Account]) -> list[Minute]:
 
     The first `MAX_KINDS` kinds are told apart; what comes of others after that is the caller `other` of its bucket.
     """
-    groups: dict[tuple[Any, ...], list[Account]] = {}
+    groups: dict[MinuteKey, list[Account]] = {}
+    known: dict[tuple[int, Kind, Tags], list[Account]] = {}
     for account in accounts:
-        key = (
-            account.minute,
-            account.bucket,
-            account.caller,
-            account.application_profile or "",
-            account.operation,
-            account.source,
-            account.blocked,
-            account.request_metadata,
-        )
-        found = groups.get(key)
+        seen_as = (account.minute, account.kind, account.request_metadata)
+        found = known.get(seen_as)
         if found is None:
-            if len(groups) >= MAX_KINDS:
-                key = (account.minute, account.bucket, OTHER, "", OTHER, account.source, account.blocked, ())
-            found = groups.setdefault(key, [])
+            found = known[seen_as] = groups.setdefault(_key(account, groups), [])
         found.append(account)
-    return [Minute(MinuteKey(*key), tuple(found)) for key, found in sorted(groups.items(), key=operator.itemgetter(0))]
+    return [Minute(key, tuple(groups[key])) for key in sorted(groups)]
+
+
+def _key(account: Account, groups: Collection[MinuteKey]) -> MinuteKey:
+    kind = account.kind
+    key = MinuteKey(
+        account.minute,
+        kind.bucket,
+        kind.caller,
+        kind.application_profile or "",
+        kind.operation,
+        kind.source,
+        kind.blocked,
+        account.request_metadata,
+    )
+    if key in groups or len(groups) < MAX_KINDS:
+        return key
+    return MinuteKey(account.minute, kind.bucket, OTHER, "", OTHER, kind.source, kind.blocked, ())

@@ -107,13 +107,18 @@ class Record(msgspec.Struct, frozen=True, gc=False, rename="camel"):
         return _moment(self.started_at)
 
 
-@functools.lru_cache(maxsize=4096)
-def seconds_of(text: str) -> int:
-    """Return a moment in whole seconds since the epoch. Many calls begin in one second, and parsing takes its time.
+SECONDS_A_DAY = 24 * 3600
 
-    Raises `msgspec.ValidationError` for what is no moment, or has no zone.
+
+@functools.lru_cache(maxsize=4096)
+def moment_of(text: str) -> tuple[int, int, int]:
+    """Return a moment's second and the start of its minute, in seconds since the epoch, and the days since then.
+
+    Many calls begin in one second, and parsing takes its time. Raises `msgspec.ValidationError` for what is no moment,
+    or has no zone.
     """
-    return int(msgspec.convert(text, _Moment).timestamp())
+    seconds = int(msgspec.convert(text, _Moment).timestamp())
+    return seconds, seconds - seconds % 60, seconds // SECONDS_A_DAY
 
 
 _decoder = msgspec.json.Decoder(Record)
@@ -143,7 +148,7 @@ def read(message: bytes | str) -> Record:
         raise RecordError("too_large")
     try:
         record = _decoder.decode(message)
-        seconds_of(record.started_at)
+        moment_of(record.started_at)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return _read_tolerantly(message)
     if record.schema_type != SCHEMA_TYPE:
