@@ -37,8 +37,8 @@ ACCOUNTS = Accounts(
 def ours(event: Event) -> None:
     """Do all that the handler does of a delivery, but for asking the state table and keeping its container warm."""
     received = delivery.decode(event)
-    seen = SeenEvents()
-    outcome = processing.process(received, ACCOUNTS, quotas=None, namespace=NAMESPACE, now=datetime.now(UTC), seen=seen)
+    seen, now = SeenEvents().ids, datetime.now(UTC)
+    outcome = processing.process(received, ACCOUNTS, quotas=None, namespace=NAMESPACE, now=now, seen=seen)
     lines.write(outcome.lines, io.StringIO())
 
 

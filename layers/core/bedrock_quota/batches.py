@@ -107,7 +107,7 @@ class _Group:
         try:
             checked = received.is_control or not self._unchecked
             entries = processing.read(
-                received, known.accounts, self._now, kept.seen, kept.fetch_bodies, checked=checked
+                received, known.accounts, self._now, kept.seen.ids, kept.fetch_bodies, checked=checked
             )
         except Exception as error:
             if ticket is not None:

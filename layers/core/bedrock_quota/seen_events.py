@@ -1,7 +1,7 @@
 """Seen events: log events that come again in another delivery are known again within one container."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 REMEMBERED_EVENTS = 20_000
 """Log events one container remembers: some 4 MB."""
@@ -14,8 +14,10 @@ class SeenEvents:
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._most = most
 
-    def __contains__(self, event_id: object) -> bool:
-        return event_id in self._seen
+    @property
+    def ids(self) -> Set[str]:
+        """The ids themselves."""
+        return self._seen.keys()
 
     def remember(self, event_ids: Iterable[str]) -> None:
         """Remember log events, now that they are processed; the oldest are forgotten."""
