@@ -94,7 +94,8 @@ def deploy(names: tuple[str, ...], profile: str | None, stack_name: str, paramet
     After Ctrl-C, CloudFormation finishes what it has begun.
     """
     build(parameters)
-    options = ["--stack-name", stack_name, "--output", "json", "--no-confirm-changeset", "--no-fail-on-empty-changeset"]
+    options = ["--stack-name", stack_name, "--s3-prefix", stack_name, "--on-failure", "DELETE", "--output", "json"]
+    options += ["--no-confirm-changeset", "--no-fail-on-empty-changeset"]
     if parameters:
         options += ["--parameter-overrides", *sam.overrides(parameters)]
     deployments = [Deployment(name, options, profile) for name in names]

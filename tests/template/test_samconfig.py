@@ -25,6 +25,8 @@ def test_profile_can_deploy_without_a_question(config: dict[str, Any], profile: 
     assert deploy["resolve_s3"] is True
     assert "region" not in deploy  # the user says where
     assert deploy["confirm_changeset"] is (profile == "prod")
+    assert deploy["on_failure"] == "DELETE"  # what is left of a failed creation could not be deployed over
+    assert deploy["s3_prefix"] == config[profile]["global"]["parameters"]["stack_name"]
 
 
 def test_every_profile_deploys_a_stack_of_its_own(config: dict[str, Any]) -> None:
