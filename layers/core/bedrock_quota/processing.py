@@ -80,13 +80,14 @@ def outcome(
     """
     entries = read_together[0] if len(read_together) == 1 else _together(read_together)
     grouped = minutes.group(entries.opened)
-    properties = _properties(entries, grouped)
+    sources, unlisted = _sources(grouped), [minute for minute in grouped if not minute.listed]
+    properties = _properties(entries, sources)
     if len(read_together) > 1:
         properties["deliveries"] = len(read_together)
     if quotas is not None and quota_age_seconds is not None:
         properties["quota_age_seconds"] = round(quota_age_seconds)
     seconds = now.timestamp()
-    health = _health(entries, grouped, seconds)
+    health = _health(entries, sources, unlisted, seconds)
     if entries.opened and (quotas is None or (quota_age_seconds or 0) > OLDEST_QUOTAS.total_seconds()):
         health["QuotasUnknown"] = len(entries.opened)
     return Outcome(
@@ -101,7 +102,7 @@ def outcome(
         ignored=entries.ignored,
         rejected=tuple(entries.rejected),
         out_of_scope=dict(entries.out_of_scope),
-        unlisted=tuple({minute.key.bucket.model_id: None for minute in grouped if not minute.listed})[:MAX_NAMED],
+        unlisted=tuple({minute.key.bucket.model_id: None for minute in unlisted})[:MAX_NAMED],
     )
 
 
@@ -171,13 +172,14 @@ def read(
     events = _new_events(delivery.log_events, seen)
     entries.duplicates = entries.ignored = len(delivery.log_events) - len(events)
     waiting: deque[Record] = deque()
+    read_record, account = records.read, entries.account
     for event in events:
         try:
-            record = records.read(event.message)
+            record = read_record(event.message)
             if record.input.body_s3_path is not None and _missing_body(record) is not None:
                 waiting.append(record)
-                continue
-            entries.account(record, accounts, now)
+            else:
+                account(record, accounts, now)
         except RecordError as error:
             if records.is_permissions_line(event.message):
                 entries.ignored += 1
@@ -214,15 +216,28 @@ def _missing_body(record: Record) -> str | None:
     return record.input.body_s3_path if record.input.body is None and record.error_code is None else None
 
 
-def _health(entries: Entries, grouped: Sequence[Minute], now: float) -> dict[str, float]:
+_SOURCES = tuple(Source)
+
+
+def _sources(grouped: Sequence[Minute]) -> dict[Source, int]:
+    """Return how many calls have their max_tokens from where."""
+    sources = dict.fromkeys(_SOURCES, 0)
+    for minute in grouped:
+        sources[minute.key.source] += len(minute.accounts)
+    return sources
+
+
+def _health(
+    entries: Entries, sources: Mapping[Source, int], unlisted: Sequence[Minute], now: float
+) -> dict[str, float]:
     opened = entries.opened
     health: dict[str, float] = {
         "RecordsProcessed": len(opened),
         "RecordsRejected": len(entries.rejected),
         "RecordsOutOfScope": sum(entries.out_of_scope.values()),
         "RequestsFailed": len(entries.failed),
-        "MaxTokensUnknown": sum(len(minute.accounts) for minute in grouped if minute.key.source is Source.UNKNOWN),
-        "UnlistedModels": sum(len(minute.accounts) for minute in grouped if not minute.listed),
+        "MaxTokensUnknown": sources[Source.UNKNOWN],
+        "UnlistedModels": sum([len(minute.accounts) for minute in unlisted]),
     }
     if opened:
         lag = max(0.0, now - min([account.started for account in opened]))
@@ -232,13 +247,7 @@ def _health(entries: Entries, grouped: Sequence[Minute], now: float) -> dict[str
     return health
 
 
-_SOURCES = tuple(Source)
-
-
-def _properties(entries: Entries, grouped: Sequence[Minute]) -> dict[str, object]:
-    sources = dict.fromkeys(_SOURCES, 0)
-    for minute in grouped:
-        sources[minute.key.source] += len(minute.accounts)
+def _properties(entries: Entries, sources: Mapping[Source, int]) -> dict[str, object]:
     properties: dict[str, object] = {
         "event": "delivery",
         "received": entries.received,
