@@ -45,7 +45,7 @@ def in_body(body: RequestBody) -> int | None:
             limit = inference.max_new_tokens
     if limit is None:
         limit = _limit_of_invoke_model(body)
-    return limit if limit is None or body.choices is None else limit * max(body.choices, 1)
+    return limit * body.choices if body.choices and limit is not None else limit
 
 
 def _limit_of_invoke_model(body: RequestBody) -> int | None:
@@ -82,20 +82,17 @@ def of(record: Record, model: Model | None, provider: Provider) -> MaxTokens:
     """
     if model is not None and model.kind is not Kind.TEXT:
         return NO_OUTPUT
-    body = record.input.body
+    body, source = record.input.body, Source.EXPLICIT
     limit = None if body is None else in_body(body)
-    if limit is not None:
-        if limit > MAX_COUNT:
-            raise RecordError("absurd_count", record.request_id)
-        return MaxTokens(limit, Source.EXPLICIT)
-    if model is None and _is_embedding(record):
-        return NO_OUTPUT
-    if body is None:
-        return UNKNOWN
-    default = _default(record.operation, model, provider) * max(body.choices or 1, 1)
-    if default > MAX_COUNT:
+    if limit is None:
+        if model is None and _is_embedding(record):
+            return NO_OUTPUT
+        if body is None:
+            return UNKNOWN
+        limit, source = _default(record.operation, model, provider) * (body.choices or 1), Source.DEFAULT
+    if limit > MAX_COUNT:
         raise RecordError("absurd_count", record.request_id)
-    return MaxTokens(default, Source.DEFAULT)
+    return MaxTokens(limit, source)
 
 
 _NAMES_WITHOUT_OUTPUT = ("embed", "rerank")

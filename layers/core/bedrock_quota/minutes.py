@@ -9,7 +9,7 @@ from bedrock_quota.buckets import Bucket
 from bedrock_quota.max_tokens import Source
 
 
-class MinuteKey(msgspec.Struct, frozen=True, gc=False, order=True):
+class MinuteKey(msgspec.Struct, frozen=True, gc=False, order=True, cache_hash=True):
     """What calls must share to stand on one metric line: its dimensions, timestamp and properties."""
 
     minute: int
@@ -69,6 +69,6 @@ def _key(account: Account, groups: Collection[MinuteKey]) -> MinuteKey:
         kind.blocked,
         account.request_metadata,
     )
-    if key in groups or len(groups) < MAX_KINDS:
+    if len(groups) < MAX_KINDS or key in groups:
         return key
     return MinuteKey(account.minute, kind.bucket, OTHER, "", OTHER, kind.source, kind.blocked, ())

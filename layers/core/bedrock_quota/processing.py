@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 
 from bedrock_quota import lines, minutes, model_ids, records
-from bedrock_quota.accounts import Account, Accounts, FailedCall
+from bedrock_quota.accounts import Account, Accounts, Entry, FailedCall
 from bedrock_quota.buckets import Bucket
 from bedrock_quota.delivery import Delivery, LogEvent
 from bedrock_quota.errors import RecordError
@@ -121,9 +121,8 @@ class Entries(msgspec.Struct):
     unchecked: int = 0
     """Deliveries of which nobody could say whether they were processed before."""
 
-    def account(self, record: Record, accounts: Accounts, now: datetime) -> None:
-        """Count a record as what it turns out to be. Raises `RecordError`."""
-        entry = accounts.of(record, now)
+    def add(self, entry: Entry) -> None:
+        """Count a record as what it turned out to be."""
         if isinstance(entry, Account):
             self.opened.append(entry)
         elif isinstance(entry, FailedCall):
@@ -172,14 +171,14 @@ def read(
     events = _new_events(delivery.log_events, seen)
     entries.duplicates = entries.ignored = len(delivery.log_events) - len(events)
     waiting: deque[Record] = deque()
-    read_record, account = records.read, entries.account
+    read_record, account, add = records.read, accounts.of, entries.add
     for event in events:
         try:
             record = read_record(event.message)
             if record.input.body_s3_path is not None and _missing_body(record) is not None:
                 waiting.append(record)
             else:
-                account(record, accounts, now)
+                add(account(record, now))
         except RecordError as error:
             if records.is_permissions_line(event.message):
                 entries.ignored += 1
@@ -192,7 +191,7 @@ def read(
         record = waiting.popleft()
         body = bodies.get(_missing_body(record) or "")
         try:
-            entries.account(records.with_body(record, body) if body else record, accounts, now)
+            add(account(records.with_body(record, body) if body else record, now))
         except RecordError as error:
             entries.reject(error)
     return entries
