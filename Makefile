@@ -84,9 +84,10 @@ soak: setup ## Send a million records of all fates through the deployed stack; 1
 	SOAK_RECORDS=1000000 $(BIN)/pytest -q -s -p no:randomly tests/e2e/test_soak.py
 
 screenshots: setup ## Take the README's picture of the dashboard after a demo; needs chromium
+	$(BIN)/quota-monitor local down # another demo's hour would be drawn beside this one's
 	$(BIN)/quota-monitor demo
 	chromium --headless $(NO_SANDBOX) --disable-gpu --disable-quic --no-first-run --disable-background-networking \
-		--disable-component-update --disable-sync --hide-scrollbars --window-size=1400,3280 --virtual-time-budget=20000 \
+		--disable-component-update --disable-sync --hide-scrollbars --window-size=1400,3714 --virtual-time-budget=20000 \
 		--screenshot=docs/images/dashboard.png "$$($(BIN)/quota-monitor local dashboard)?model=anthropic.claude-sonnet-4-6&endpoint=cross-region"
 	$(BIN)/uv run --quiet --isolated --no-project --python $(BIN)/python --with pillow==$(PILLOW_VERSION) python -c \
 		'from PIL import Image; path = "docs/images/dashboard.png"; Image.open(path).convert("RGB").quantize(256, dither=0).save(path, optimize=True)'

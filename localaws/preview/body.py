@@ -57,7 +57,7 @@ def not_drawn(body: Mapping[str, Any]) -> list[str]:
     """Return what a body as a whole asks that this preview does not do."""
     if body.get("periodOverride", "auto") == "inherit":
         return []
-    return ["periodOverride: auto, by which CloudWatch takes longer periods for longer time ranges"]
+    return ["periodOverride: auto, with which long time ranges have longer periods"]
 
 
 def chosen(text: str, values: Mapping[str, str]) -> dict[str, Any]:

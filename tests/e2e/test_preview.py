@@ -174,6 +174,14 @@ def test_the_page_shows_the_quota_where_it_is_and_changes_with_its_variables(
         quota,
     )
     assert colour is True
+    # and what is over its quota is marked in the tables of peaks, be it the peak or the average
+    marked = card(page, "Peak reserved (what throttles)").locator("td.over").all_text_contents()
+    (peaks,) = [
+        [each["values"] for each in drawing["series"]]
+        for drawing in drawings(local, dashboard, minute)
+        if drawing.get("title") == "Peak reserved (what throttles)"
+    ]
+    assert len(marked) == sum((max(each) >= 100) + (sum(each) >= 100 * len(each)) for each in peaks) > 0
     # when another bucket is chosen
     page.select_option("#variable-model", OTHER)
     page.select_option("#variable-endpoint", "regional")
@@ -220,16 +228,17 @@ def test_a_dashboard_of_another_kind_is_drawn_without_errors(
         ("custom", {"endpoint": "arn"}),
     ]
     widgets = [{"type": kind, "properties": each, "y": 6 * y} for y, (kind, each) in enumerate(properties)]
-    body = {"widgets": widgets, "periodOverride": "inherit"}
+    body = {"widgets": widgets}
     local.session().client("cloudwatch").put_dashboard(DashboardName="others", DashboardBody=json.dumps(body))
     # when a browser shows it
     found = Watched(browser.new_page(viewport={"width": 1280, "height": 1000}, color_scheme="dark"))
     found.page.goto(f"{local.preview_url}/dashboards/others?hours=12")
     found.page.wait_for_selector("body[data-drawn='hours=12']", timeout=60_000)
-    # then all but the last is drawn, and that is said
+    # then all but the last is drawn, and that is said, and that CloudWatch would take other periods
     assert found.page.locator(".nothing").count() == 0
     assert found.page.locator(".problem").all_text_contents() == [
-        "not supported by this preview: widgets of the type 'custom'"
+        "not drawn by this preview: periodOverride: auto, with which long time ranges have longer periods",
+        "not supported by this preview: widgets of the type 'custom'",
     ]
     assert found.page.locator(".legend").count() == 1  # the pie's
     assert found.errors == []
