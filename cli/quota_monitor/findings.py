@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from bedrock_quota.fetching import DRIFT, ZERO
+from bedrock_quota.invocation_logging import LOOK_AGAIN
 from bedrock_quota.log_groups import MAX_FILTERS, LogGroup
 from bedrock_quota.snapshots import OLDEST_QUOTAS, Snapshot
 from quota_monitor.signs import (
@@ -39,12 +40,6 @@ UNKNOWN_SHARE = 0.2
 
 RETRIES, EVENT_SECONDS = 2, 21_600
 """Of the processor's deliveries, as the template has them: how often, and for how long, Lambda tries one again."""
-
-LOOK_AGAIN = (
-    "deploy again with another LogRetentionDays (sam deploy --parameter-overrides LogRetentionDays=60): "
-    "the stack then looks at the invocation logging anew"
-)
-"""What makes CloudFormation ask LoggingSetupFunction once more: one of its properties must change."""
 
 _CONSOLE = "in the Bedrock console, under Settings, Model invocation logging"
 _DELIVER = f"have it delivered to CloudWatch Logs {_CONSOLE}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from bedrock_quota import clients, custom_resources, invocation_logging, refusals, state
+from bedrock_quota import clients, custom_resources, invocation_logging, log_groups, refusals, state
 from bedrock_quota.invocation_logging import Part, Wanted
 
 PHYSICAL_ID = "invocation-logging"
@@ -34,9 +34,13 @@ def _act(event: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def _leave(event: Mapping[str, Any]) -> Mapping[str, str]:
-    former = state.former_log_groups(os.environ["STATE_TABLE"], clients.state())
-    part = _part(event["ResourceProperties"])
-    done = invocation_logging.take_out(clients.bedrock_settings(), clients.logs(), part, former)
+    done = invocation_logging.take_out(
+        clients.bedrock_settings(),
+        clients.logs(),
+        _part(event["ResourceProperties"]),
+        custom_resources.stack_name(event),
+        state.read_log_groups(os.environ["STATE_TABLE"], clients.patient_state()),
+    )
     logger.info("invocation logging", done=done)
     return {}
 
@@ -52,10 +56,10 @@ def _set_up(event: Mapping[str, Any]) -> Mapping[str, str]:
         adopt_only=given.get("Mode") == "adopt-only",
         own_log_groups=tuple(given["OwnLogGroups"]),
     )
-    if wanted.former:
-        _remember(wanted.former.log_group, wanted)
+    if wanted.former and log_groups.has_made(clients.logs(), wanted.former.log_group, wanted.stack_name):
+        _remember(wanted.former.log_group)  # before an update failed, or an older version, that noted less
     found = invocation_logging.set_up(clients.bedrock_settings(), clients.logs(), clients.keys(), wanted)
-    _remember(found.log_group, wanted)
+    _remember(found.log_group)
     logger.info("invocation logging", done=found.done, log_group=found.log_group)
     large = found.large_bodies
     return {
@@ -66,10 +70,9 @@ def _set_up(event: Mapping[str, Any]) -> Mapping[str, str]:
     }
 
 
-def _remember(log_group: str, wanted: Wanted) -> None:
-    """Note a log group that the stack may be the last to read, if it is not the one that its properties name."""
-    if log_group != wanted.part.log_group:
-        state.remember_log_group(os.environ["STATE_TABLE"], clients.state(), log_group)
+def _remember(log_group: str) -> None:
+    """Note a log group that this stack reads or has made: it goes with the stack, the last of its readers."""
+    state.remember_log_group(os.environ["STATE_TABLE"], clients.patient_state(), log_group)
 
 
 def _part(given: Mapping[str, Any]) -> Part:

@@ -277,6 +277,14 @@ def test_the_log_groups_name_changes_fails_to_change_and_goes_with_all_its_group
     assert region.delivers_to() == "/third"
     assert (region.filters("/third"), region.filters()) == (["renaming-metric-processor"], [])
     assert GROUP in region.groups()
+    # which another stack with that name for its own does not take, be it that its creation fails
+    assert region.create("another", broken(region.small, after=AT_THE_END)) == "ROLLBACK_COMPLETE"
+    assert GROUP in region.groups()
+    # or that it leaves, even without its table
+    assert region.create("other") == "CREATE_COMPLETE"
+    region.session.client("dynamodb").delete_table(TableName=region.resource("other", "StateTable"))
+    assert region.delete("other") == "DELETE_COMPLETE"
+    assert (region.delivers_to(), GROUP in region.groups()) == ("/third", True)
     # when the stack goes, so do all its groups
     assert region.delete("renaming") == "DELETE_COMPLETE"
     assert (region.configuration(), region.groups()) == (None, [])

@@ -36,6 +36,7 @@ from bedrock_quota import (
     emptying,
     fetching,
     invocation_logging,
+    log_groups,
     registry,
     settings,
     state,
@@ -556,12 +557,13 @@ def setup(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     def called(name: str, answer: object) -> Callable[..., object]:
         return lambda *given: (calls.append((name, *given)), answer)[1]
 
-    for client in ("bedrock_settings", "logs", "keys", "state"):
+    for client in ("bedrock_settings", "logs", "keys", "patient_state"):
         monkeypatch.setattr(clients, client, lambda client=client: client)
     monkeypatch.setattr(clients, "stacks", lambda: Stacks("DELETE_IN_PROGRESS"))
     monkeypatch.setenv("STATE_TABLE", "table")
     monkeypatch.setattr(state, "remember_log_group", called("remember", None))
-    monkeypatch.setattr(state, "former_log_groups", called("former", ("/former",)))
+    monkeypatch.setattr(state, "read_log_groups", called("read", ("/former",)))
+    monkeypatch.setattr(log_groups, "has_made", called("has made", True))
     monkeypatch.setattr(invocation_logging, "set_up", called("set up", SetUp(PART.log_group, "done so")))
     monkeypatch.setattr(invocation_logging, "take_out", called("take out", "taken out"))
     return calls
@@ -583,7 +585,10 @@ def test_setup_returns_the_group_and_what_was_done(
 
     nowhere = {"LargeBodiesBucket": "", "LargeBodies": "NO-LARGE-BODIES/"}
     assert answers == [("invocation-logging", {"LogGroupName": PART.log_group, "Done": "done so"} | nowhere)]
-    assert setup == [("set up", "bedrock_settings", "logs", "keys", WANTED)]
+    assert setup == [
+        ("set up", "bedrock_settings", "logs", "keys", WANTED),
+        ("remember", "table", "patient_state", PART.log_group),
+    ]
     assert [(line["done"], line["log_group"]) for line in printed()] == [("done so", PART.log_group)]
 
 
@@ -595,23 +600,31 @@ def test_setup_remembers_a_log_group_that_it_adopts(
 
     load("logging_setup").handler(request("Create", **PROPERTIES), None)
 
-    assert setup == [("remember", "table", "state", "/adopted")]
+    assert setup == [("remember", "table", "patient_state", "/adopted")]
     assert answers[0][1]["LogGroupName"] == "/adopted"
 
 
-@pytest.mark.parametrize("former", ["/aws/bedrock/modelinvocations", "/before"])
-def test_setup_knows_on_an_update_what_was_before_and_remembers_a_former_log_group(
-    load: Load, answers: list[tuple[str, Any]], setup: list[tuple[Any, ...]], former: str
+@pytest.mark.parametrize("made", [True, False])
+def test_setup_knows_on_an_update_what_was_before_and_remembers_a_log_group_that_it_made(
+    load: Load,
+    answers: list[tuple[str, Any]],
+    setup: list[tuple[Any, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+    made: bool,
 ) -> None:
-    before = PROPERTIES | {"LogGroupName": former, "RoleArn": "arn:aws:iam::111122223333:role/old"}
+    monkeypatch.setattr(log_groups, "has_made", lambda *given: given == ("logs", "/before", "s") and made)
+    before = PROPERTIES | {"LogGroupName": "/before", "RoleArn": "arn:aws:iam::111122223333:role/old"}
     update = request("Update", **PROPERTIES) | {"OldResourceProperties": before}
 
     load("logging_setup").handler(update, None)
 
-    part = Part(former, "arn:aws:iam::111122223333:role/old", 30, "ours")
-    remembered = [("remember", "table", "state", "/before")] if former == "/before" else []
+    part = Part("/before", "arn:aws:iam::111122223333:role/old", 30, "ours")
     wanted = msgspec.structs.replace(WANTED, former=part)
-    assert setup == [*remembered, ("set up", "bedrock_settings", "logs", "keys", wanted)]
+    assert setup == [
+        *([("remember", "table", "patient_state", "/before")] if made else []),
+        ("set up", "bedrock_settings", "logs", "keys", wanted),
+        ("remember", "table", "patient_state", PART.log_group),
+    ]
     assert len(answers) == 1
 
 
@@ -622,7 +635,7 @@ def test_setup_takes_the_properties_of_an_older_version_after_its_rollback(
 
     load("logging_setup").handler(request("Update", **older) | {"OldResourceProperties": PROPERTIES}, None)
 
-    ((_, _, _, _, wanted),) = setup
+    (wanted,) = [given[-1] for name, *given in setup if name == "set up"]
     assert (wanted.part.large_bodies_bucket, wanted.adopt_only, wanted.former) == ("", False, PART)
     assert not isinstance(answers[0][1], Exception)
 
@@ -649,7 +662,10 @@ def test_setup_takes_out_what_is_its_stacks_when_the_stack_leaves(  # noqa: PLR0
 
     load("logging_setup").handler(request("Delete", **PROPERTIES), None)
 
-    assert setup == [("former", "table", "state"), ("take out", "bedrock_settings", "logs", PART, ("/former",))]
+    assert setup == [
+        ("read", "table", "patient_state"),
+        ("take out", "bedrock_settings", "logs", PART, "s", ("/former",)),
+    ]
     assert answers == [("invocation-logging", {})]
     assert [line["done"] for line in printed()] == ["taken out"]
 
@@ -690,7 +706,7 @@ def test_setup_that_fails_is_answered_as_failed_and_can_be_deleted(
     function.handler(request("Delete", **PROPERTIES), None)  # as CloudFormation's rollback does
 
     assert answers == [("invocation-logging", error), ("invocation-logging", {})]
-    assert [name for name, *_ in setup] == ["former", "take out"]
+    assert [name for name, *_ in setup] == ["read", "take out"]
 
 
 # BucketEmptyingFunction

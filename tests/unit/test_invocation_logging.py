@@ -9,8 +9,8 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
-from bedrock_quota import invocation_logging
-from bedrock_quota.invocation_logging import LargeBodies, Part, SetUp, Wanted
+from bedrock_quota import invocation_logging, log_groups
+from bedrock_quota.invocation_logging import LOOK_AGAIN, LargeBodies, Part, SetUp, Wanted
 from bedrock_quota.log_groups import MADE_BY
 from bedrock_quota.preflight import InvocationLoggingError
 
@@ -107,8 +107,8 @@ class Services:
     def set_up(self, wanted: Wanted = WANTED) -> SetUp:
         return invocation_logging.set_up(self.bedrock, self.logs, self.kms, wanted, self.slept.append)
 
-    def take_out(self, *former: str) -> str:
-        return invocation_logging.take_out(self.bedrock, self.logs, PART, former)
+    def take_out(self, *read: str) -> str:
+        return invocation_logging.take_out(self.bedrock, self.logs, PART, "monitor", read)
 
 
 def arn(name: str) -> str:
@@ -161,6 +161,7 @@ def test_adopting_logs_without_large_bodies_warns(services: Services, adopt_only
 
     assert (found.log_group, found.large_bodies) == ("/theirs", None)
     assert found.done.startswith("adopted the existing invocation logging; bodies over 100 KB are delivered nowhere")
+    assert found.done.endswith(f", then {LOOK_AGAIN}")  # an update that changes no property asks for no set-up
 
 
 def test_somebody_elses_logs_in_the_wanted_group_are_adopted_too(services: Services) -> None:
@@ -259,7 +260,22 @@ def test_log_group_that_somebody_makes_at_the_same_time_is_theirs(services: Serv
     services.configured(S3_ONLY)
     services.group(there=False)
     services.to_logs.add_client_error("create_log_group", "ResourceAlreadyExistsException")
+    services.group()
+    services.tagged(made_by=None)
     services.changed(S3_ONLY, OURS_AND_S3)
+
+    assert services.set_up().log_group == GROUP
+
+
+def test_log_group_that_was_made_without_an_answer_expires_too(services: Services) -> None:
+    # given that botocore has tried again, and finds what its first request made
+    services.configured(None)
+    services.group(there=False)
+    services.to_logs.add_client_error("create_log_group", "ResourceAlreadyExistsException")
+    services.group()
+    services.tagged()
+    services.to_logs.add_response("put_retention_policy", {}, {"logGroupName": GROUP, "retentionInDays": 30})
+    services.changed(None, OURS)
 
     assert services.set_up().log_group == GROUP
 
@@ -608,7 +624,31 @@ def test_the_last_monitor_removes_the_group_that_another_made(services: Services
     services.filtered()
     services.removed()
 
-    assert services.take_out().endswith(f"removed {GROUP}")
+    assert services.take_out(GROUP).endswith(f"removed {GROUP}")
+
+
+def test_group_of_another_stack_that_this_one_never_read_stays(services: Services) -> None:
+    # given the default name, under which another stack has kept its logs since it was renamed
+    services.configured(THEIRS)
+    services.group()
+    services.tagged(made_by="the-first-monitor")
+
+    done = services.take_out()
+    assert done.endswith(f"left {GROUP}, which the stack the-first-monitor made and this one never read")
+
+
+@pytest.mark.parametrize(("made_by", "made"), [("monitor", True), ("another", False), (None, False)])
+def test_who_made_a_group_is_read_from_its_tag(services: Services, made_by: str | None, made: bool) -> None:
+    services.group()
+    services.tagged(made_by=made_by)
+
+    assert log_groups.has_made(services.logs, GROUP, "monitor") is made
+
+
+def test_group_that_is_gone_was_made_by_nobody(services: Services) -> None:
+    services.group(there=False)
+
+    assert log_groups.has_made(services.logs, GROUP, "monitor") is False
 
 
 def test_former_groups_go_too(services: Services) -> None:

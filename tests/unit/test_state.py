@@ -233,3 +233,15 @@ def test_error_of_dynamodb_is_raised(table: tuple[Any, Stubber], operation: str)
 
     with pytest.raises(ClientError, match="AccessDenied"):
         getattr(state, operation)("state", client, *more[operation])
+
+
+def test_log_groups_noted_come_back_in_order_and_once(real_table: Any) -> None:
+    for name in ("/second", "/first", "/second"):
+        state.remember_log_group("state", real_table, name)
+
+    assert state.read_log_groups("state", real_table) == ("/first", "/second")
+
+
+def test_no_log_groups_are_noted_at_first_nor_where_the_table_is_gone(real_table: Any) -> None:
+    assert state.read_log_groups("state", real_table) == ()
+    assert state.read_log_groups("gone", real_table) == ()

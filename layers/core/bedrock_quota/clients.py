@@ -37,6 +37,13 @@ def state() -> DynamoDBClient:
 
 
 @functools.cache
+def patient_state() -> DynamoDBClient:
+    """DynamoDB for what a deployment notes in the state table: patient, for without it a stack cannot leave."""
+    client: DynamoDBClient = _client("dynamodb", seconds=5, attempts=5)
+    return client
+
+
+@functools.cache
 def bedrock() -> BedrockClient:
     """Bedrock's control plane, for application profiles: quick to give up, for metrics flow without them."""
     client: BedrockClient = _client("bedrock", seconds=2, attempts=2)

@@ -8,7 +8,8 @@ What belongs to a stack, and how that is known without anything to remember but 
 - The part of the configuration that delivers to CloudWatch Logs is the stack's if it bears the stack's role. It is put
   in and taken out as a whole; what it says of large bodies is in it. An update also knows the role, the log group and
   the bucket of before, so that they can be replaced.
-- A log group is a monitor's if it bears the tag it was made with (`log_groups.MADE_BY`).
+- A log group is a stack's if the tag it was made with names that stack (`log_groups.MADE_BY`), or another monitor that
+  made it for both: then both have read it.
 - Nothing else is ever changed. Text delivery that its owner has off stays off, and an adopted configuration that has
   no bucket for large bodies gets none: both would send prompts where they did not go before. A warning says so.
 """
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
 
 Configuration = Mapping[str, Any]
+
+LOOK_AGAIN = (
+    "deploy again with another LogRetentionDays (sam deploy --parameter-overrides LogRetentionDays=60): "
+    "the stack then looks at the invocation logging anew"
+)
+"""What makes CloudFormation ask for a set-up once more: one of its properties must change."""
 
 SETTLE_SECONDS = 3
 """How long after a change it is looked whether another deployment has changed it at the same time."""
@@ -218,7 +225,7 @@ def _warnings(configuration: Configuration) -> str:
     if large_bodies_of(configuration) is None:
         return (
             "; bodies over 100 KB are delivered nowhere, so their max_tokens stays unknown: "
-            "name a bucket for large data in Bedrock's settings and update the stack"
+            f"name a bucket for large data in Bedrock's settings, then {LOOK_AGAIN}"
         )
     return ""
 
@@ -273,12 +280,13 @@ def _put(bedrock: BedrockClient, before: Configuration | None, after: Configurat
 
 
 def take_out(
-    bedrock: BedrockClient, logs: CloudWatchLogsClient, part: Part, former_log_groups: Iterable[str] = ()
+    bedrock: BedrockClient, logs: CloudWatchLogsClient, part: Part, stack_name: str, read_groups: Iterable[str] = ()
 ) -> str:
     """Take out what this stack put into the configuration, then its log groups, and nothing else.
 
-    A log group that a monitor made goes with its logs, unless Bedrock or a subscription still uses it: then it is
-    the other's, and the last monitor that leaves removes it. Returns a sentence that says what was done. Raises
+    A log group that this stack made goes with its logs, and so does one that another monitor made and this stack has
+    read (`read_groups`), unless Bedrock or a subscription still uses it: then it is the other's, and the last of its
+    readers that leaves removes it. Returns a sentence that says what was done. Raises
     `InvocationLoggingError` if the configuration is somebody else's by now and still needs this stack's bucket, and
     what botocore raises.
     """
@@ -301,17 +309,24 @@ def take_out(
             "which goes with this stack: name another bucket there, or none (Bedrock console, Settings, Model "
             "invocation logging), and delete the stack again."
         )
-    names = dict.fromkeys([part.log_group, *former_log_groups])
-    return done + "".join(f"; {_leave(logs, name, in_use=log_group_of(present) == name)}" for name in names)
+    delivered = log_group_of(present)
+    sentences = [
+        _leave(logs, name, stack_name, was_read=name in read_groups, in_use=name == delivered)
+        for name in dict.fromkeys([part.log_group, *read_groups])
+    ]
+    return "; ".join([done, *sentences])
 
 
-def _leave(logs: CloudWatchLogsClient, name: str, *, in_use: bool) -> str:
-    """Remove a log group that a monitor made and nobody uses; say what became of it."""
+def _leave(logs: CloudWatchLogsClient, name: str, stack_name: str, *, was_read: bool, in_use: bool) -> str:
+    """Remove a log group that this stack or one before it made, and that nobody uses; say what became of it."""
     group = log_groups.find(logs, name)
     if group is None:
         return f"{name} is gone already"
-    if log_groups.made_by(logs, group) is None:
+    maker = log_groups.made_by(logs, group)
+    if maker is None:
         return f"left {name}, which no monitor made"
+    if maker != stack_name and not was_read:
+        return f"left {name}, which the stack {maker} made and this one never read"
     if in_use:
         return f"left {name}, for Bedrock delivers to it"
     others = log_groups.filters(logs, name)

@@ -48,23 +48,30 @@ def find(client: CloudWatchLogsClient, name: str) -> LogGroup | None:
     return None
 
 
-def make(client: CloudWatchLogsClient, name: str, retention_days: int, made_by: str, sleep: Sleep) -> bool:
-    """Make a log group, unless somebody has by now; whether it was made.
+def make(client: CloudWatchLogsClient, name: str, retention_days: int, made_by: str, sleep: Sleep) -> None:
+    """Make a log group, unless somebody has by now.
 
-    The policy that allows it may be as new as the name: after an update it takes a while to be known.
+    The policy that allows it may be as new as the name: after an update it takes a while to be known. An answer that
+    was lost has been asked for again by botocore, and was a group of this stack's own, then: it expires, too.
     Raises what botocore raises.
     """
     try:
         patiently(lambda: client.create_log_group(logGroupName=name, tags={MADE_BY: made_by}), sleep)
     except client.exceptions.ResourceAlreadyExistsException:
-        return False  # somebody's group, with a retention of their own choice
+        if not has_made(client, name, made_by):
+            return  # somebody's group, with a retention of their own choice
     client.put_retention_policy(logGroupName=name, retentionInDays=retention_days)
-    return True
 
 
 def made_by(client: CloudWatchLogsClient, group: LogGroup) -> str | None:
     """Return the name of the stack that made a log group, or None if no monitor did. Raises what botocore raises."""
     return client.list_tags_for_resource(resourceArn=group.arn)["tags"].get(MADE_BY)
+
+
+def has_made(client: CloudWatchLogsClient, name: str, stack_name: str) -> bool:
+    """Whether it was this stack that made a log group, and it is still there. Raises what botocore raises."""
+    group = find(client, name)
+    return group is not None and made_by(client, group) == stack_name
 
 
 def filters(client: CloudWatchLogsClient, name: str) -> tuple[str, ...]:

@@ -99,7 +99,7 @@ def read_profile(table: str, client: DynamoDBClient, arn: str) -> Reference | No
 
 
 def remember_log_group(table: str, client: DynamoDBClient, name: str) -> None:
-    """Note a log group of invocation logs that the stack reads or has read. Raises what botocore raises."""
+    """Note a log group of invocation logs that the stack reads, has read or has made. Raises what botocore raises."""
     client.update_item(
         TableName=table,
         Key={"id": {"S": LOG_GROUPS_ID}},
@@ -108,7 +108,13 @@ def remember_log_group(table: str, client: DynamoDBClient, name: str) -> None:
     )
 
 
-def former_log_groups(table: str, client: DynamoDBClient) -> tuple[str, ...]:
-    """Return the log groups noted, in the order of their names. Raises what botocore raises."""
-    item = client.get_item(TableName=table, Key={"id": {"S": LOG_GROUPS_ID}}, ConsistentRead=True).get("Item", {})
+def read_log_groups(table: str, client: DynamoDBClient) -> tuple[str, ...]:
+    """Return the log groups noted, in the order of their names: none if the table is gone.
+
+    Raises what else botocore raises.
+    """
+    try:
+        item = client.get_item(TableName=table, Key={"id": {"S": LOG_GROUPS_ID}}, ConsistentRead=True).get("Item", {})
+    except client.exceptions.ResourceNotFoundException:
+        return ()
     return tuple(sorted(item.get("log_groups", {}).get("SS", [])))
