@@ -77,6 +77,17 @@ def test_it_stops_in_time_and_goes_on_where_it_was(s3: Any) -> None:
     assert emptying.empty(s3, "kept", plenty) == 500
 
 
+def test_it_stops_in_time_among_uploads_too(s3: Any) -> None:
+    for key in ("a", "b"):
+        s3.create_multipart_upload(Bucket="kept", Key=key)
+    seconds = iter([61.0, 59.0])
+
+    with pytest.raises(EmptyingError, match="removed 1 objects from kept, and there are more"):
+        emptying.empty(s3, "kept", lambda: next(seconds))
+
+    assert len(left(s3)) == 1
+
+
 def test_objects_that_s3_keeps_are_told() -> None:
     client: Any = boto3.client("s3", region_name="us-east-1")
     with Stubber(client) as stub:

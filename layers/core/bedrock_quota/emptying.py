@@ -29,11 +29,7 @@ def empty(client: S3Client, bucket: str, seconds_left: Callable[[], float]) -> i
     removed = 0
     with contextlib.suppress(client.exceptions.NoSuchBucket):
         for page in _pages(client, bucket):
-            if seconds_left() < RESERVED_SECONDS:
-                raise EmptyingError(
-                    f"removed {removed:,} objects from {bucket}, and there are more: delete the stack again, "
-                    "and it goes on from here"
-                )
+            _stop_in_time(bucket, removed, seconds_left)
             answer = client.delete_objects(Bucket=bucket, Delete={"Objects": page, "Quiet": True})
             kept = answer.get("Errors", [])
             if kept:
@@ -43,10 +39,19 @@ def empty(client: S3Client, bucket: str, seconds_left: Callable[[], float]) -> i
                 )
             removed += len(page)
         for key, upload in _uploads(client, bucket):
+            _stop_in_time(bucket, removed, seconds_left)
             with contextlib.suppress(client.exceptions.NoSuchUpload):  # completed or aborted meanwhile
                 client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
             removed += 1
     return removed
+
+
+def _stop_in_time(bucket: str, removed: int, seconds_left: Callable[[], float]) -> None:
+    if seconds_left() < RESERVED_SECONDS:
+        raise EmptyingError(
+            f"removed {removed:,} objects from {bucket}, and there are more: delete the stack again, "
+            "and it goes on from here"
+        )
 
 
 def _pages(client: S3Client, bucket: str) -> Iterator[list[ObjectIdentifierTypeDef]]:
