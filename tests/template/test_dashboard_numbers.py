@@ -9,6 +9,7 @@ import resolved
 from made_account import MadeAccount
 from records import (
     ACCOUNT,
+    EMBEDDING,
     MINUTE,
     NOVA,
     NOW,
@@ -74,16 +75,18 @@ ENTRIES: list[Entry | str] = [
     call(NOVA, "Batch", A, asked=500, given=100, made=20),
     call(SONNET, "Report", A, asked=100, given=10, made=2),
     failed(TITAN, **by("Report", D)),
-    converse(f"arn:aws:bedrock:us-east-1:{ACCOUNT}:provisioned-model/abcdef123456"),
+    *[converse(f"arn:aws:bedrock:us-east-1:{ACCOUNT}:provisioned-model/abcdef123456")] * 2,
     "{",
 ]
 
 
 @pytest.fixture
 def account(process: Process, read_line: ReadLine) -> MadeAccount:
-    """Two deliveries, one that came again, a fetch of the quotas before them, and what AWS itself counts."""
+    """Two deliveries, one that came again, a fetch of the quotas before one was raised, and what AWS itself counts."""
     made = MadeAccount()
-    made.write(FETCHER, C, map(read_line, lines.of_quotas(NAMESPACE, C, QUOTAS)))
+    fetched = QUOTAS | {CROSS: BucketQuota(tokens_per_minute=9_000, requests_per_minute=20)}
+    fetched |= {Bucket(EMBEDDING, EndpointType.REGIONAL): BucketQuota(requests_per_minute=9)}
+    made.write(FETCHER, C, map(read_line, lines.of_quotas(NAMESPACE, C, fetched)))
     now = int(NOW.timestamp())
     made.write(PROCESSOR, now, map(read_line, process(ENTRIES, quotas=QUOTAS).lines))
     again = process([call(NOVA, "Batch", D, asked=500, given=100, made=20)], quotas=QUOTAS)
@@ -261,7 +264,7 @@ def names(condition: metric_search.Condition) -> set[str]:
 def test_whether_the_numbers_can_be_trusted(body: Tree, account: MadeAccount) -> None:
     found = drawn(body, account)
 
-    became = {"processed": 12, "failed calls": 4, "out of scope": 1, "rejected": 1}
+    became = {"processed": 12, "failed calls": 4, "out of scope": 2, "rejected": 1}
     records = shown(found, "Records in this time range")
     assert points(records) == {label: {RANGE.start: value} for label, value in became.items()} | {
         "max_tokens unknown": {RANGE.start: 1}
@@ -315,13 +318,14 @@ def test_tables_of_the_chosen_bucket(body: Tree, account: MadeAccount) -> None:
     assert rows(found, "Its failed calls") == [[THROTTLED, "Chat", 2], [INVALID, "Report", 1]]
     assert sorted(rows(found, "Its requests, by where")) == [["explicit", 8], ["unknown", 1]]
     assert shown(found, "Its requests, by where")["view"] == "pie"
-    assert rows(found, "Its quotas") == [[10_000, 20, None]]
+    assert rows(found, "Its quotas") == [[10_000, 20, None]]  # the newest ones
 
 
 def test_a_quota_of_0_is_said_in_words_though_the_newest_line_says_nothing(body: Tree, account: MadeAccount) -> None:
     found = drawn(body, account, Bucket(TITAN, EndpointType.REGIONAL))
 
-    assert rows(found, "Quotas in words") == [[TITAN, "regional", ZERO]]
+    without = "no quota on tokens: AWS limits its requests alone"
+    assert rows(found, "Quotas in words") == [[TITAN, "regional", ZERO], [EMBEDDING, "regional", without]]
     assert rows(found, "Its quotas") == [[0, 10, ZERO]]  # the newest line is that of the call that failed
 
 
