@@ -32,7 +32,7 @@ from ministack.core import persistence  # type: ignore[import-untyped]
 from ministack.core.lambda_runtime import Worker  # type: ignore[import-untyped]
 from ministack.core.responses import get_account_id, get_region  # type: ignore[import-untyped]
 from ministack.services import lambda_svc, s3  # type: ignore[import-untyped]
-from ministack.services.cloudformation import provisioners, stacks  # type: ignore[import-untyped]
+from ministack.services.cloudformation import custom_resource, provisioners, stacks  # type: ignore[import-untyped]
 
 _WAITS = {"first_line_wait": 0.1, "idle_confirm": 0.1, "hard_cap": 10.0}
 """Seconds, from when the pipe is empty: MiniStack's own thread has the lines then, and is about to hand them over."""
@@ -77,6 +77,13 @@ def _delete_if_empty(delete: Callable[[str, Any], None], bucket: str, properties
 def _delete_what_failed_to_be_made() -> None:
     create, roll_back = provisioners._custom_resource_create, stacks._roll_back_operation
     failed: dict[tuple[str, str], tuple[Any, str]] = {}
+    deliver = custom_resource.deliver_response
+    answered: dict[tuple[str, str], str] = {}
+
+    def deliver_and_note(token: str, answer: dict[str, Any]) -> bool:
+        if answer["Status"] == "FAILED":
+            answered[answer["StackId"], answer["LogicalResourceId"]] = answer["PhysicalResourceId"]
+        return bool(deliver(token, answer))
 
     def create_or_note(logical_id: str, properties: Any, stack_name: str, kind: str) -> Any:
         try:
@@ -91,13 +98,15 @@ def _delete_what_failed_to_be_made() -> None:
         if properties is not None and not operation.get("is_update"):
             stack["StackStatus"] = "ROLLBACK_IN_PROGRESS"
             with contextlib.suppress(ValueError):  # there is no such function, and was none to make anything
+                physical_id = answered.pop((stack_id, logical_id), "never-answered")
                 await stacks.run_reentrant(
-                    provisioners._custom_resource_delete, "failed-to-be-made", properties, name, logical_id, kind
+                    provisioners._custom_resource_delete, physical_id, properties, name, logical_id, kind
                 )
         await roll_back(name, stack_id, stack, operation, *more)
 
     provisioners._custom_resource_create = create_or_note
     stacks._roll_back_operation = delete_and_roll_back
+    custom_resource.deliver_response = deliver_and_note
 
 
 def _write_down(*_signal: object) -> None:

@@ -5,9 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from aws_lambda_powertools import Logger
+from botocore.exceptions import BotoCoreError, ClientError
 
 from bedrock_quota import clients, custom_resources, invocation_logging, log_groups, refusals, state
+from bedrock_quota.custom_resources import NothingDoneError
 from bedrock_quota.invocation_logging import Part, Wanted
+from bedrock_quota.propagation import patiently
+from bedrock_quota.refusals import RefusedError
 
 PHYSICAL_ID = "invocation-logging"
 """Never another: a new one would have CloudFormation delete the old one, and with it what the new one has set up."""
@@ -24,6 +28,8 @@ def handler(event: dict[str, Any], _context: object) -> None:
 
 
 def _act(event: Mapping[str, Any]) -> Mapping[str, str]:
+    if event["RequestType"] == "Create":
+        _ask_first()
     with refusals.explained():
         if event["RequestType"] != "Delete":
             return _set_up(event)
@@ -31,6 +37,15 @@ def _act(event: Mapping[str, Any]) -> Mapping[str, str]:
             logger.info("invocation logging", done="left as it is, for the stack stays")
             return {}
         return _leave(event)
+
+
+def _ask_first() -> None:
+    """See that Bedrock answers: where it may not, or in a Region without it, nothing can be set up, or taken out."""
+    try:
+        with refusals.explained():
+            patiently(lambda: invocation_logging.read(clients.bedrock_settings()))
+    except (BotoCoreError, ClientError, RefusedError) as error:
+        raise NothingDoneError(f"Bedrock's invocation logging cannot be read: {error}") from error
 
 
 def _leave(event: Mapping[str, Any]) -> Mapping[str, str]:

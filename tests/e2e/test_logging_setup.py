@@ -368,6 +368,14 @@ def test_a_creation_whose_last_call_has_no_answer_is_rolled_back_without_a_trace
     assert (region.configuration(), region.groups()) == (None, [])
 
 
+def test_a_creation_that_cannot_ask_bedrock_is_rolled_back_and_deleted(region: Region) -> None:
+    with region.edge.failing(Fault.ERROR, "bedrock", function=region.function):
+        assert region.create("unasked") == "ROLLBACK_COMPLETE"
+        assert "Bedrock's invocation logging cannot be read" in region.reasons("unasked")
+        assert region.delete("unasked") == "DELETE_COMPLETE"
+    assert (region.configuration(), region.groups()) == (None, [])
+
+
 @pytest.fixture
 def setup_event() -> Callable[..., Tree]:
     """Have the set-up asked once more, as CloudFormation asks it."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bedrock_quota import custom_resources
+from bedrock_quota.custom_resources import NothingDoneError
 
 
 class Inbox(HTTPServer):
@@ -115,6 +116,23 @@ def test_failure_is_answered_with_its_reason_and_logged(inbox: Inbox, caplog: py
         "Reason": "PermissionError: bedrock says no",
     }
     assert [record.message for record in caplog.records] == ["custom resource failed"]
+
+
+def test_what_could_not_begin_to_be_made_is_deleted_without_asking_for_anything(inbox: Inbox) -> None:
+    # given a creation that has changed nothing
+    def act(event: Mapping[str, Any]) -> Mapping[str, str]:
+        assert event["RequestType"] == "Create"
+        raise NothingDoneError("bedrock does not answer")
+
+    custom_resources.serve(request(inbox.url), "first-quota-fetch", act)
+    made = inbox.requests[0][3]
+    # when CloudFormation deletes what it was told
+    deletion = request(inbox.url, RequestType="Delete", PhysicalResourceId=made["PhysicalResourceId"])
+    custom_resources.serve(deletion, "first-quota-fetch", act)
+
+    failed = {"Status": "FAILED", "Reason": "bedrock does not answer"}
+    assert made == ANSWER | {"PhysicalResourceId": "nothing-done"} | failed
+    assert inbox.requests[1][3] == ANSWER | {"PhysicalResourceId": "nothing-done", "Status": "SUCCESS", "Data": {}}
 
 
 def test_endless_reason_is_cut_to_what_cloudformation_takes(inbox: Inbox) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import boto3
 import msgspec
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 from records import (
     NOVA,
     PROFILE_ARN,
@@ -42,6 +43,7 @@ from bedrock_quota import (
     state,
 )
 from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.custom_resources import NothingDoneError
 from bedrock_quota.errors import DeliveryError, QuotaFetchError
 from bedrock_quota.invocation_logging import InvocationLoggingError, Part, SetUp, Wanted
 from bedrock_quota.quotas import BucketQuota, ListedQuota
@@ -564,6 +566,7 @@ def setup(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     monkeypatch.setattr(state, "remember_log_group", called("remember", None))
     monkeypatch.setattr(state, "read_log_groups", called("read", ("/former",)))
     monkeypatch.setattr(log_groups, "has_made", called("has made", True))
+    monkeypatch.setattr(invocation_logging, "read", lambda _bedrock: None)
     monkeypatch.setattr(invocation_logging, "set_up", called("set up", SetUp(PART.log_group, "done so")))
     monkeypatch.setattr(invocation_logging, "take_out", called("take out", "taken out"))
     return calls
@@ -689,6 +692,37 @@ def test_setup_takes_out_nothing_while_the_stack_stays(  # noqa: PLR0917 - fixtu
 
     assert (setup, answers) == ([], [("invocation-logging", {})])
     assert [line["done"] for line in printed()] == ["left as it is, for the stack stays"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no service control policy"}}, "Get"),
+            "Get is forbidden by a service control policy",
+        ),
+        (EndpointConnectionError(endpoint_url="https://bedrock.mars-1"), "Could not connect"),
+    ],
+)
+def test_setup_that_cannot_ask_bedrock_says_that_nothing_was_done(  # noqa: PLR0917 - fixtures
+    load: Load,
+    answers: list[tuple[str, Any]],
+    setup: list[tuple[Any, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    said: str,
+) -> None:
+    def refuse(_bedrock: object) -> None:
+        raise error
+
+    monkeypatch.setattr(invocation_logging, "read", refuse)
+
+    load("logging_setup").handler(request("Create", **PROPERTIES), None)
+
+    assert setup == []
+    ((_, answer),) = answers
+    assert isinstance(answer, NothingDoneError)
+    assert str(answer).startswith(f"Bedrock's invocation logging cannot be read: {said}")
 
 
 def test_setup_that_fails_is_answered_as_failed_and_can_be_deleted(

@@ -14,10 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bedrock_quota.errors import QuotaMonitorError
+
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
 
 _logger = logging.getLogger(__name__)
+
+NOTHING_DONE = "nothing-done"
+"""Physical id of what could not begin to be made: CloudFormation deletes it by this, and there is nothing to do."""
 
 MAX_REASON = 1000
 """CloudFormation takes answers of up to 4,096 bytes in all."""
@@ -29,6 +34,10 @@ _ANSWER_ATTEMPTS = 3
 
 Act = Callable[[Mapping[str, Any]], Mapping[str, str]]
 """Carries out one request (`RequestType` is Create, Update or Delete) and returns the resource's attributes."""
+
+
+class NothingDoneError(QuotaMonitorError):
+    """A creation has failed before it changed anything; the message says why."""
 
 
 def is_request(event: Mapping[str, Any]) -> bool:
@@ -54,9 +63,12 @@ def stack_leaves(event: Mapping[str, Any], client: CloudFormationClient) -> bool
 def serve(event: Mapping[str, Any], physical_id: str, act: Act) -> None:
     """Carry out a request and answer it: with the attributes, or with FAILED and the reason if `act` raises.
 
-    CloudFormation waits an hour for an answer that does not come, so every failure is answered. Raises if the
-    answer itself cannot be delivered, three times in a row.
+    CloudFormation waits an hour for an answer that does not come, so every failure is answered. A creation that
+    raises `NothingDoneError` is answered with an id of its own, whose deletion, which follows, has nothing to do and
+    succeeds: what kept the creation from asking AWS would keep the deletion from it, too. Raises if the answer itself
+    cannot be delivered, three times in a row.
     """
+    nothing_done = event.get("PhysicalResourceId") == NOTHING_DONE
     answer: dict[str, Any] = {
         "PhysicalResourceId": event.get("PhysicalResourceId", physical_id),
         "StackId": event["StackId"],
@@ -64,7 +76,10 @@ def serve(event: Mapping[str, Any], physical_id: str, act: Act) -> None:
         "LogicalResourceId": event["LogicalResourceId"],
     }
     try:
-        answer |= {"Status": "SUCCESS", "Data": act(event)}
+        answer |= {"Status": "SUCCESS", "Data": {} if nothing_done else act(event)}
+    except NothingDoneError as error:
+        _logger.exception("custom resource not begun", extra={"request_type": event["RequestType"]})
+        answer |= {"Status": "FAILED", "Reason": str(error)[:MAX_REASON], "PhysicalResourceId": NOTHING_DONE}
     except Exception as error:
         _logger.exception("custom resource failed", extra={"request_type": event["RequestType"]})
         answer |= {"Status": "FAILED", "Reason": f"{type(error).__name__}: {error}"[:MAX_REASON]}
