@@ -9,7 +9,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from bedrock_quota import clients, custom_resources, invocation_logging, log_groups, refusals, state
 from bedrock_quota.custom_resources import NothingDoneError
-from bedrock_quota.invocation_logging import Part, Wanted
+from bedrock_quota.invocation_logging import Part, SetUp, Wanted
+from bedrock_quota.preflight import InvocationLoggingError
 from bedrock_quota.propagation import patiently
 from bedrock_quota.refusals import RefusedError
 
@@ -31,9 +32,10 @@ def _act(event: Mapping[str, Any]) -> Mapping[str, str]:
     if event["RequestType"] == "Create":
         _ask_first()
     with refusals.explained():
+        status = patiently(lambda: custom_resources.stack_status(event, clients.stacks()))
         if event["RequestType"] != "Delete":
-            return _set_up(event)
-        if not custom_resources.stack_leaves(event, clients.stacks()):
+            return _set_up(event, status)
+        if status not in custom_resources.LEAVING:
             logger.info("invocation logging", done="left as it is, for the stack stays")
             return {}
         return _leave(event)
@@ -60,7 +62,7 @@ def _leave(event: Mapping[str, Any]) -> Mapping[str, str]:
     return {}
 
 
-def _set_up(event: Mapping[str, Any]) -> Mapping[str, str]:
+def _set_up(event: Mapping[str, Any], status: str) -> Mapping[str, str]:
     given = event["ResourceProperties"]
     before = event.get("OldResourceProperties")
     wanted = Wanted(
@@ -73,7 +75,7 @@ def _set_up(event: Mapping[str, Any]) -> Mapping[str, str]:
     )
     if wanted.former and log_groups.has_made(clients.logs(), wanted.former.log_group, wanted.stack_name):
         _remember(wanted.former.log_group)  # before an update failed, or an older version, that noted less
-    found = invocation_logging.set_up(clients.bedrock_settings(), clients.logs(), clients.keys(), wanted)
+    found = _found(event, wanted, status)
     _remember(found.log_group)
     logger.info("invocation logging", done=found.done, log_group=found.log_group)
     large = found.large_bodies
@@ -83,6 +85,23 @@ def _set_up(event: Mapping[str, Any]) -> Mapping[str, str]:
         "LargeBodiesBucket": large.bucket if large else "",
         "LargeBodies": large.folder if large else NOWHERE,
     }
+
+
+def _found(event: Mapping[str, Any], wanted: Wanted, status: str) -> SetUp:
+    bedrock, logs = clients.bedrock_settings(), clients.logs()
+
+    def cancelled() -> bool:
+        return custom_resources.stack_status(event, clients.stacks()) != status
+
+    if event["RequestType"] == "Create" and status in custom_resources.LEAVING | {custom_resources.UPDATE_ROLLS_BACK}:
+        raise InvocationLoggingError("The stack rolls back or is deleted already: nothing is set up for it.")
+    try:
+        return invocation_logging.set_up(bedrock, logs, clients.keys(), wanted, cancelled)
+    except InvocationLoggingError as refusal:
+        if status != custom_resources.UPDATE_ROLLS_BACK:
+            raise
+        groups = state.read_log_groups(os.environ["STATE_TABLE"], clients.patient_state())
+        return invocation_logging.as_found(bedrock, logs, wanted, groups, str(refusal))
 
 
 def _remember(log_group: str) -> None:

@@ -376,6 +376,20 @@ def test_a_creation_that_cannot_ask_bedrock_is_rolled_back_and_deleted(region: R
     assert (region.configuration(), region.groups()) == (None, [])
 
 
+def test_an_update_that_is_refused_is_rolled_back(region: Region) -> None:
+    # given an adopted log group, in place of which Bedrock delivers to one that cannot be subscribed
+    region.logs.create_log_group(logGroupName="/theirs")
+    region.configure(THEIRS)
+    assert region.create("refused") == "CREATE_COMPLETE"
+    region.logs.create_log_group(logGroupName="/rare", logGroupClass="INFREQUENT_ACCESS")
+    region.configure({"cloudWatchConfig": THEIRS["cloudWatchConfig"] | {"logGroupName": "/rare"}})  # type: ignore[operator]
+    # when the stack is updated
+    assert region.update("refused", LogRetentionDays="60") == "UPDATE_ROLLBACK_COMPLETE"
+    # then it says why, and stays subscribed to what it has read
+    assert "class INFREQUENT_ACCESS, which cannot be subscribed" in region.reasons("refused")
+    assert region.filters("/theirs") == ["refused-metric-processor"]
+
+
 @pytest.fixture
 def setup_event() -> Callable[..., Tree]:
     """Have the set-up asked once more, as CloudFormation asks it."""

@@ -553,7 +553,7 @@ WANTED = Wanted(PART, "s", "s-metric-processor", own_log_groups=("/aws/lambda/ow
 
 @pytest.fixture
 def setup(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """What the function asked of its library, call by call, and with which clients; its stack is being deleted."""
+    """What the function asked of its library, call by call, and with which clients; its stack is being updated."""
     calls: list[tuple[Any, ...]] = []
 
     def called(name: str, answer: object) -> Callable[..., object]:
@@ -561,13 +561,15 @@ def setup(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
     for client in ("bedrock_settings", "logs", "keys", "patient_state"):
         monkeypatch.setattr(clients, client, lambda client=client: client)
-    monkeypatch.setattr(clients, "stacks", lambda: Stacks("DELETE_IN_PROGRESS"))
+    monkeypatch.setattr(clients, "stacks", lambda: Stacks("UPDATE_IN_PROGRESS"))
     monkeypatch.setenv("STATE_TABLE", "table")
     monkeypatch.setattr(state, "remember_log_group", called("remember", None))
     monkeypatch.setattr(state, "read_log_groups", called("read", ("/former",)))
     monkeypatch.setattr(log_groups, "has_made", called("has made", True))
     monkeypatch.setattr(invocation_logging, "read", lambda _bedrock: None)
-    monkeypatch.setattr(invocation_logging, "set_up", called("set up", SetUp(PART.log_group, "done so")))
+    found = SetUp(PART.log_group, "done so")
+    monkeypatch.setattr(invocation_logging, "set_up", lambda *given: (calls.append(("set up", *given[:-1])), found)[1])
+    monkeypatch.setattr(invocation_logging, "as_found", called("as found", SetUp("/found", "left")))
     monkeypatch.setattr(invocation_logging, "take_out", called("take out", "taken out"))
     return calls
 
@@ -725,6 +727,81 @@ def test_setup_that_cannot_ask_bedrock_says_that_nothing_was_done(  # noqa: PLR0
     assert str(answer).startswith(f"Bedrock's invocation logging cannot be read: {said}")
 
 
+def refuses(*_given: object) -> None:
+    raise InvocationLoggingError("the group is full")
+
+
+def test_setup_that_is_refused_while_an_update_rolls_back_warns(
+    load: Load, answers: list[tuple[str, Any]], setup: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "stacks", lambda: Stacks("UPDATE_ROLLBACK_IN_PROGRESS"))
+    monkeypatch.setattr(invocation_logging, "set_up", refuses)
+
+    load("logging_setup").handler(request("Update", **PROPERTIES), None)
+
+    assert setup == [
+        ("read", "table", "patient_state"),
+        ("as found", "bedrock_settings", "logs", WANTED, ("/former",), "the group is full"),
+        ("remember", "table", "patient_state", "/found"),
+    ]
+    assert (answers[0][1]["LogGroupName"], answers[0][1]["Done"]) == ("/found", "left")
+
+
+@pytest.mark.parametrize(("kind", "status"), [("Update", "UPDATE_IN_PROGRESS"), ("Create", "CREATE_IN_PROGRESS")])
+def test_setup_that_is_refused_at_any_other_time_fails(  # noqa: PLR0917 - fixtures
+    load: Load,
+    answers: list[tuple[str, Any]],
+    setup: list[tuple[Any, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    status: str,
+) -> None:
+    monkeypatch.setattr(clients, "stacks", lambda: Stacks(status))
+    monkeypatch.setattr(invocation_logging, "set_up", refuses)
+
+    load("logging_setup").handler(request(kind, **PROPERTIES), None)
+
+    assert isinstance(answers[0][1], InvocationLoggingError)
+    assert setup == []
+
+
+@pytest.mark.parametrize("status", ["DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS"])
+def test_setup_that_comes_late_for_a_creation_does_nothing(
+    load: Load,
+    answers: list[tuple[str, Any]],
+    setup: list[tuple[Any, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+    status: str,
+) -> None:
+    monkeypatch.setattr(clients, "stacks", lambda: Stacks(status))
+
+    load("logging_setup").handler(request("Create", **PROPERTIES), None)
+
+    assert setup == []
+    assert "nothing is set up for it" in str(answers[0][1])
+
+
+def test_setup_is_cancelled_when_the_stack_is_not_as_it_was(
+    load: Load, answers: list[tuple[str, Any]], setup: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack, told = Stacks("CREATE_IN_PROGRESS"), []
+
+    def set_up(*given: Any) -> SetUp:
+        *_, cancelled = given
+        told.append(cancelled())
+        stack.status = "ROLLBACK_IN_PROGRESS"
+        told.append(cancelled())
+        return SetUp(PART.log_group, "done so")
+
+    monkeypatch.setattr(clients, "stacks", lambda: stack)
+    monkeypatch.setattr(invocation_logging, "set_up", set_up)
+
+    load("logging_setup").handler(request("Create", **PROPERTIES), None)
+
+    assert told == [False, True]
+    assert (len(setup), len(answers)) == (1, 1)
+
+
 def test_setup_that_fails_is_answered_as_failed_and_can_be_deleted(
     load: Load, answers: list[tuple[str, Any]], setup: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -737,6 +814,7 @@ def test_setup_that_fails_is_answered_as_failed_and_can_be_deleted(
     function = load("logging_setup")
 
     function.handler(request("Create", **PROPERTIES), None)
+    monkeypatch.setattr(clients, "stacks", lambda: Stacks("ROLLBACK_IN_PROGRESS"))
     function.handler(request("Delete", **PROPERTIES), None)  # as CloudFormation's rollback does
 
     assert answers == [("invocation-logging", error), ("invocation-logging", {})]

@@ -62,6 +62,7 @@ class Services:
         self.kms: Any = boto3.client("kms")
         self.to_bedrock, self.to_logs, self.to_kms = Stubber(self.bedrock), Stubber(self.logs), Stubber(self.kms)
         self.slept: list[float] = []
+        self.waits: list[bool] = []  # whether CloudFormation still waits, each time it is asked; in the end it does
 
     def configured(self, configuration: dict[str, Any] | None) -> None:
         answer = {} if configuration is None else {"loggingConfig": configuration}
@@ -105,7 +106,21 @@ class Services:
         self.to_bedrock.add_client_error(PUT, code, message)
 
     def set_up(self, wanted: Wanted = WANTED) -> SetUp:
-        return invocation_logging.set_up(self.bedrock, self.logs, self.kms, wanted, self.slept.append)
+        return invocation_logging.set_up(
+            self.bedrock, self.logs, self.kms, wanted, self.cancelled, sleep=self.slept.append
+        )
+
+    def cancelled(self) -> bool:
+        return not (self.waits.pop(0) if self.waits else True)
+
+    def as_found(self, wanted: Wanted, *read: str) -> SetUp:
+        return invocation_logging.as_found(self.bedrock, self.logs, wanted, read, "the group is full")
+
+    def group_goes(self) -> None:
+        self.group()
+        self.tagged()
+        self.filtered()
+        self.removed()
 
     def take_out(self, *read: str) -> str:
         return invocation_logging.take_out(self.bedrock, self.logs, PART, "monitor", read)
@@ -545,6 +560,117 @@ def test_put_that_is_refused_for_another_reason_is_raised_at_once(services: Serv
     with pytest.raises(ClientError, match=code):
         services.set_up()
     assert services.slept == []
+
+
+# Cancelled, for another resource has failed
+
+
+CANCELLED = "CloudFormation has cancelled this set-up"
+
+
+def test_creation_cancelled_while_the_role_is_waited_for_puts_nothing_and_removes_its_group(services: Services) -> None:
+    # given that the deletion, which comes at once, may have run before the group was made
+    services.waits = [True, False, False]
+    services.configured(None)
+    services.made()
+    services.configured(None)
+    services.put_is_refused(NOT_YET)
+    # then, instead of another attempt
+    services.configured(None)
+    services.group_goes()
+
+    with pytest.raises(InvocationLoggingError, match=CANCELLED):
+        services.set_up()
+
+
+@pytest.mark.parametrize("before", [None, S3_ONLY])
+def test_creation_cancelled_after_its_change_takes_it_back(services: Services, before: dict[str, Any] | None) -> None:
+    after = OURS if before is None else OURS_AND_S3
+    services.waits = [True, False]
+    services.configured(before)
+    services.made()
+    services.changed(before, after)
+    services.configured(after)
+    if before is None:
+        services.to_bedrock.add_response(DELETE, {}, {})
+    else:
+        services.put(before)
+    services.group_goes()
+
+    with pytest.raises(InvocationLoggingError, match=CANCELLED):
+        services.set_up()
+
+
+def test_cancelled_creation_whose_change_had_no_answer_takes_it_back(services: Services) -> None:
+    services.waits = [True, False]
+    services.configured(None)
+    services.made()
+    services.configured(None)
+    services.put_is_refused("carried out, and not answered", code="InternalServerException")
+    services.configured(OURS)
+    services.to_bedrock.add_response(DELETE, {}, {})
+    services.group_goes()
+
+    with pytest.raises(InvocationLoggingError, match=CANCELLED):
+        services.set_up()
+
+
+def test_cancelled_update_puts_back_what_was_before_and_keeps_the_logs(services: Services) -> None:
+    services.waits = [True, False]
+    services.configured(OURS_AND_S3)
+    services.made("/elsewhere")
+    services.changed(OURS_AND_S3, moved(OURS_AND_S3, "/elsewhere"))
+    services.configured(moved(OURS_AND_S3, "/elsewhere"))
+    services.put(OURS_AND_S3)
+
+    with pytest.raises(InvocationLoggingError, match=CANCELLED):
+        services.set_up(updated(log_group="/elsewhere"))
+
+
+def test_cancelled_update_that_its_rollback_has_undone_already_changes_nothing(services: Services) -> None:
+    services.waits = [True, False]
+    services.configured(OURS)
+    services.made("/elsewhere")
+    services.configured(OURS)
+    services.put(moved(OURS, "/elsewhere"))
+    services.configured(OURS)
+    services.configured(OURS)
+
+    with pytest.raises(InvocationLoggingError, match=CANCELLED):
+        services.set_up(updated(log_group="/elsewhere"))
+
+
+# Rolled back, where a set-up is refused
+
+
+def test_rollback_stays_with_the_group_that_is_subscribed_and_warns(services: Services) -> None:
+    # given that Bedrock delivers elsewhere by now
+    large = {"bucketName": "their-large-bodies"}
+    services.configured(
+        {"cloudWatchConfig": CLOUDWATCH | {"logGroupName": "/full", "largeDataDeliveryS3Config": large}}
+    )
+    services.group(there=False)
+    services.readable("/read-before")
+    services.group("/theirs")
+    services.filtered("another", "monitor-metric-processor", name="/theirs")
+
+    assert services.as_found(updated(), "/read-before", "/theirs") == SetUp(
+        "/theirs",
+        "left invocation logging as it was found, for an update was rolled back; the group is full",
+        LargeBodies("their-large-bodies"),
+    )
+
+
+@pytest.mark.parametrize(("present", "group"), [(THEIRS, "/theirs"), (S3_ONLY, GROUP), (None, GROUP)])
+def test_rollback_without_a_subscription_takes_what_bedrock_delivers_to(
+    services: Services, present: dict[str, Any] | None, group: str
+) -> None:
+    services.configured(present)
+    services.group(there=False)
+
+    found = services.as_found(updated())
+
+    assert (found.log_group, found.large_bodies) == (group, None)
 
 
 # Taking out

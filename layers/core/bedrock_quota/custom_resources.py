@@ -27,8 +27,10 @@ NOTHING_DONE = "nothing-done"
 MAX_REASON = 1000
 """CloudFormation takes answers of up to 4,096 bytes in all."""
 
-_LEAVING = frozenset({"DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"})
+LEAVING = frozenset({"DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"})
 """A stack that is deleted, or whose creation has failed; all other statuses are of stacks that stay."""
+
+UPDATE_ROLLS_BACK = "UPDATE_ROLLBACK_IN_PROGRESS"
 
 _ANSWER_ATTEMPTS = 3
 
@@ -50,14 +52,19 @@ def stack_name(event: Mapping[str, Any]) -> str:
     return str(event["StackId"]).split("/")[1]
 
 
+def stack_status(event: Mapping[str, Any], client: CloudFormationClient) -> str:
+    """Return the status of the stack that asks. Raises what botocore raises."""
+    (stack,) = client.describe_stacks(StackName=event["StackId"])["Stacks"]
+    return stack["StackStatus"]
+
+
 def stack_leaves(event: Mapping[str, Any], client: CloudFormationClient) -> bool:
     """Whether the stack that asks is itself being removed.
 
     An update sends `Delete`, too, for what it has replaced or what its template no longer holds, and so does the
     rollback of one; what the stack has set up, and what it keeps, must outlive that. Raises what botocore raises.
     """
-    (stack,) = client.describe_stacks(StackName=event["StackId"])["Stacks"]
-    return stack["StackStatus"] in _LEAVING
+    return stack_status(event, client) in LEAVING
 
 
 def serve(event: Mapping[str, Any], physical_id: str, act: Act) -> None:

@@ -17,7 +17,7 @@ What belongs to a stack, and how that is known without anything to remember but 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -111,13 +111,26 @@ def read(client: BedrockClient) -> dict[str, Any] | None:
 
 
 def set_up(
-    bedrock: BedrockClient, logs: CloudWatchLogsClient, kms: KMSClient, wanted: Wanted, sleep: Sleep = time.sleep
+    bedrock: BedrockClient,
+    logs: CloudWatchLogsClient,
+    kms: KMSClient,
+    wanted: Wanted,
+    cancelled: Callable[[], bool],
+    *,
+    sleep: Sleep = time.sleep,
 ) -> SetUp:
     """See to it that invocation logs reach a CloudWatch log group, on creation and on every update of the stack.
 
     The configuration cannot be changed on a condition. So it is read again just before it is changed and some seconds
-    after: where another deployment was quicker, what that one made is adopted. Raises `InvocationLoggingError` for
-    what would leave the stack without records, and what botocore raises.
+    after: where another deployment was quicker, what that one made is adopted.
+
+    Where another resource of the stack fails, CloudFormation waits for this no longer, and has it deleted or updated
+    back while it still runs (aws-cloudformation/cloudformation-coverage-roadmap, issue 1814, read 2026-11-24).
+    `cancelled` tells so: it is asked before each change and after the last, and what was done is taken back then, for
+    that deletion may have looked before there was anything.
+
+    Raises `InvocationLoggingError` for what would leave the stack without records, and for a set-up that is cancelled,
+    and what botocore raises.
     """
     for _ in range(ROUNDS):
         before = patiently(lambda: read(bedrock), sleep)
@@ -127,21 +140,24 @@ def set_up(
         if not ours and wanted.adopt_only:
             raise InvocationLoggingError(_MISSING_IN_S3 if before else _MISSING)
         after = _with_cloudwatch(before, wanted)
-        remarks = _prepare(logs, kms, wanted, again=ours and log_group_of(before) == wanted.part.log_group, sleep=sleep)
-        done = _words(before, changed=_delivery(before) != _delivery(after), ours=ours)
-        result = _set_up(after, done, remarks)
-        if _delivery(before) == _delivery(after):
-            return result
-        if _put(bedrock, before, after, sleep):
-            sleep(SETTLE_SECONDS)
-            if _delivery(read(bedrock)) == _delivery(after):
-                return result
+        try:
+            again = ours and log_group_of(before) == wanted.part.log_group
+            remarks = _prepare(logs, kms, wanted, again=again, sleep=sleep)
+            settled = _change(bedrock, before, after, cancelled, sleep)
+        finally:
+            if cancelled():
+                _take_back(bedrock, logs, before, after, wanted)
+                raise InvocationLoggingError(_CANCELLED)
+        if settled:
+            done = _words(before, changed=_delivery(before) != _delivery(after), ours=ours)
+            return _set_up(after, done, remarks)
     raise InvocationLoggingError(
         "Somebody else keeps changing Bedrock's invocation logging, another deployment perhaps: "
         "wait until that is done and deploy again."
     )
 
 
+_CANCELLED = "CloudFormation has cancelled this set-up: what it had done is taken back."
 _MISSING = (
     "Bedrock logs no model invocations in this account and Region, and InvocationLogging=adopt-only forbids to switch "
     "it on. Have them delivered to CloudWatch Logs with text (Bedrock console, Settings, Model invocation logging), or "
@@ -263,20 +279,80 @@ def _delivery(configuration: Configuration | None) -> tuple[str | None, str | No
     return log_group_of(configuration), role, large_bodies_of(configuration)
 
 
-def _put(bedrock: BedrockClient, before: Configuration | None, after: Configuration, sleep: Sleep) -> bool:
-    """Put a configuration in place of `before`; whether that was still there.
+def _change(
+    bedrock: BedrockClient,
+    before: Configuration | None,
+    after: Configuration,
+    cancelled: Callable[[], bool],
+    sleep: Sleep,
+) -> bool:
+    """See to it that the configuration is as it should be; whether it is, some seconds later."""
+    if _delivery(before) == _delivery(after):
+        return True
+    if not _put(bedrock, before, after, cancelled, sleep):
+        return False
+    sleep(SETTLE_SECONDS)
+    return _delivery(read(bedrock)) == _delivery(after)
+
+
+def _take_back(
+    bedrock: BedrockClient,
+    logs: CloudWatchLogsClient,
+    before: Configuration | None,
+    after: Configuration,
+    wanted: Wanted,
+) -> None:
+    """Put back what was before a change, unless somebody else has by now; remove the group made for a new stack."""
+    present: Configuration | None = read(bedrock)
+    if _delivery(present) == _delivery(after) != _delivery(before):
+        if before is None:
+            bedrock.delete_model_invocation_logging_configuration()
+        else:
+            bedrock.put_model_invocation_logging_configuration(loggingConfig=before)  # type: ignore[arg-type]
+        present = before
+    if wanted.former is None:
+        name = wanted.part.log_group
+        _leave(logs, name, wanted.stack_name, was_read=False, in_use=name == log_group_of(present))
+
+
+def _put(
+    bedrock: BedrockClient,
+    before: Configuration | None,
+    after: Configuration,
+    cancelled: Callable[[], bool],
+    sleep: Sleep,
+) -> bool:
+    """Put a configuration in place of `before`; whether that was still there, and is still wanted.
 
     Bedrock tries the role at once, and a new role's policy takes a while to be known: meanwhile somebody else may
     have changed the configuration, so each attempt looks first.
     """
 
     def attempt() -> bool:
-        if read(bedrock) != before:
+        if cancelled() or read(bedrock) != before:
             return False
         bedrock.put_model_invocation_logging_configuration(loggingConfig=after)  # type: ignore[arg-type]
         return True
 
     return patiently(attempt, sleep)
+
+
+def as_found(
+    bedrock: BedrockClient, logs: CloudWatchLogsClient, wanted: Wanted, read_groups: Iterable[str], refusal: str
+) -> SetUp:
+    """Return what there is, with a warning in place of a refusal: for the rollback of an update, which has to end.
+
+    The log group is the one that the stack's subscription is on, so that nothing moves; if it is on none that the
+    stack knows of (`read_groups`), the one that Bedrock delivers to, or else the stack's own. Raises what botocore
+    raises.
+    """
+    configuration = read(bedrock)
+    known = dict.fromkeys([wanted.part.log_group, *read_groups])
+    there = (name for name in known if log_groups.find(logs, name) is not None)
+    subscribed = (name for name in there if wanted.own_filter in log_groups.filters(logs, name))
+    group = next(subscribed, None) or log_group_of(configuration) or wanted.part.log_group
+    done = f"left invocation logging as it was found, for an update was rolled back; {refusal}"
+    return SetUp(group, done, large_bodies_of(configuration))
 
 
 def take_out(
