@@ -640,6 +640,16 @@ def test_cancelled_update_that_its_rollback_has_undone_already_changes_nothing(s
         services.set_up(updated(log_group="/elsewhere"))
 
 
+def test_cancelled_update_that_had_nothing_to_change_changes_nothing(services: Services) -> None:
+    services.waits = [False]
+    services.configured(OURS)
+    services.readable()
+    services.configured(OURS)
+
+    with pytest.raises(InvocationLoggingError, match=CANCELLED):
+        services.set_up(updated())
+
+
 # Rolled back, where a set-up is refused
 
 
