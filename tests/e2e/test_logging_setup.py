@@ -174,10 +174,6 @@ SITUATIONS: Mapping[str, tuple[Any, dict[str, str], str]] = {
 }
 
 
-ADOPTED = ("cloudwatch-1", "adopt-only-1")
-"""Where there is nothing to set up. The rest of the stack knows no difference, and is left out for its time."""
-
-
 @pytest.fixture(scope="module")
 def left(local: Instance, edge: Edge, whole: Tree) -> tuple[dict[str, str], Tree, Tree]:
     """The stack, made and deleted again in each situation, and all that the emulator holds before and after."""
@@ -197,8 +193,7 @@ def left(local: Instance, edge: Edge, whole: Tree) -> tuple[dict[str, str], Tree
     said = {}
     for name, (_, parameters, _) in SITUATIONS.items():
         here = regions[name]
-        body = here.small if name in ADOPTED else here.whole
-        here.start(name, body, Architecture=given["Architecture"], **parameters)
+        here.start(name, here.whole, Architecture=given["Architecture"], **parameters)
         assert here.wait(name, "create") == "CREATE_COMPLETE", here.reasons(name)
         said[name] = here.outputs(name)["InvocationLogging"]
         for bucket in ("LargeBodiesBucket", "FailedDeliveriesBucket"):
