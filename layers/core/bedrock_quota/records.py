@@ -101,11 +101,6 @@ class Record(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     input: RecordInput = RecordInput()
     output: RecordOutput = RecordOutput()
 
-    @property
-    def timestamp(self) -> datetime:
-        """When the request began."""
-        return _moment(self.started_at)
-
 
 SECONDS_A_DAY = 24 * 3600
 
