@@ -16,10 +16,10 @@ import msgspec
 from bedrock_quota import callers, max_tokens, model_ids, records
 from bedrock_quota.buckets import Bucket, EndpointType
 from bedrock_quota.errors import RecordError
-from bedrock_quota.max_tokens import Source
+from bedrock_quota.max_tokens import NOTHING_RESERVED, Defaults, Source
 from bedrock_quota.model_ids import ApplicationProfile, OutOfScope, Reference
-from bedrock_quota.records import Record
-from bedrock_quota.registry import Burndown, Model, Provider, Registry
+from bedrock_quota.records import Record, moment_of
+from bedrock_quota.registry import Model, Provider, RateStatus, Registry
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -37,36 +37,35 @@ Tags = tuple[tuple[str, str], ...]
 """The keys of a call's `requestMetadata` that are allowed, with their values."""
 
 
-class Kind(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
-    """What many calls have in common: made once and shared by their accounts.
+class Kind(msgspec.Struct, frozen=True, gc=False, order=True, cache_hash=True):
+    """What calls have in common that stand on one metric line: its timestamp, dimensions and properties.
 
-    `listed` says whether the model is in the registry. A call that a guardrail blocked before the model ran (`blocked`)
-    is a request without tokens.
+    `minute` is the start of the minute in which they began, in seconds since the epoch. A call that a guardrail blocked
+    before the model ran (`blocked`) is a request without tokens. `listed` says whether the model is in the registry.
     """
 
+    minute: int
     bucket: Bucket
     caller: str
-    application_profile: str | None
+    application_profile: str
     operation: str
     source: Source
     blocked: bool
-    burndown: Burndown
+    request_metadata: Tags
+    burndown_status: RateStatus
     listed: bool
 
 
 class Account(msgspec.Struct, frozen=True, gc=False):
-    """One call: its kind, its minute, and its tokens.
+    """One call: its kind, its start in seconds since the epoch, and its tokens.
 
-    `started` is when the call began, in seconds since the epoch; `minute` is the start of that minute.
     `reserved_tokens` were set aside when it began: input + cache write + max_tokens; `consumed_tokens` were taken when
     it ended: input + cache write + output × burndown rate. `max_tokens` and `reserved_tokens` are None exactly when the
     source is `unknown`.
     """
 
     kind: Kind
-    request_metadata: Tags
     started: int
-    minute: int
     input_tokens: int
     cache_read_tokens: int
     cache_write_tokens: int
@@ -96,46 +95,33 @@ ResolveProfile = Callable[[ApplicationProfile], Reference | OutOfScope]
 
 
 class _Rate(msgspec.Struct, frozen=True):
-    """What is known of a model id on one day. `burndown_rate` is that of `burndown`, an integer if it `is_whole`."""
+    """What is known of a model id on one day. `burndown_rate` is an integer if it `is_whole`."""
 
     bucket: Bucket
     long_context_above: int | None
     model: Model | None
     provider: Provider
-    burndown: Burndown
     burndown_rate: float
     is_whole: bool
-    application_profile: str | None
+    burndown_status: RateStatus
+    application_profile: str = ""
 
 
 _OriginKey = tuple[str, str | None, str, bool, int]
 """Model id, caller's ARN, operation, whether latency-optimized, and the day."""
 
 
-class _Origin(msgspec.Struct, frozen=True):
-    """What is known of calls of one model id, caller and operation on one day, and the kinds that they turned out."""
+class _Origin(msgspec.Struct, frozen=True, eq=False):
+    """What is known of calls of one model id, caller and operation on one day. It is a key by its identity."""
 
     rate: _Rate | OutOfScope
     caller: str
     operation: str
-    kinds: dict[tuple[Source, bool, bool], Kind] = {}
+    unsaid: Defaults
 
-    def kind(self, rate: _Rate, source: Source, *, blocked: bool, long_context: bool) -> Kind:
-        """Return the kind of a call of this origin, always the same one."""
-        bucket = rate.bucket
-        if long_context:
-            bucket = Bucket(bucket.model_id + LONG_CONTEXT_SUFFIX, bucket.endpoint_type)
-        made = Kind(
-            bucket=bucket,
-            caller=self.caller,
-            application_profile=rate.application_profile,
-            operation=self.operation,
-            source=source,
-            blocked=blocked,
-            burndown=rate.burndown,
-            listed=rate.model is not None,
-        )
-        return self.kinds.setdefault((source, blocked, long_context), made)
+
+_KindKey = tuple[_Origin, int, Source, bool, bool, Tags]
+"""Origin, minute, source of max_tokens, whether blocked, whether long-context, and the tags."""
 
 
 class Accounts:
@@ -150,6 +136,8 @@ class Accounts:
         self._providers = registry.id_prefixes
         self._rates: dict[tuple[str, bool, int], _Rate] = {}
         self._origins: dict[_OriginKey, _Origin] = {}
+        self._passing_origins: dict[_OriginKey, _Origin] = {}
+        self._kinds: dict[_KindKey, Kind] = {}
         self._now, self._oldest, self._newest = EPOCH, 0, 0
 
     def of(self, record: Record, now: datetime) -> Entry:
@@ -162,7 +150,11 @@ class Accounts:
         if now is not self._now:  # once a delivery: it costs as much as the rest of this
             self._now, seconds = now, now.timestamp()
             self._oldest, self._newest = math.ceil(seconds) - OLDEST_SECONDS, int(seconds) + NEWEST_SECONDS
-        started, minute, day = records.moment_of(record.started_at)
+            self._passing_origins.clear()
+        try:
+            started, minute, day = moment_of(record.started_at)
+        except RecordError as error:
+            raise RecordError(error.reason, record.request_id) from None
         if minute < self._oldest:  # metrics are stamped with the start of the minute
             raise RecordError("too_old", record.request_id)
         if started > self._newest:
@@ -183,25 +175,23 @@ class Accounts:
         if not isinstance(rate, _Rate):  # the other way round takes ten times as long: msgspec's classes are ABCs
             return rate
         given = record.input
-        input_tokens = given.input_tokens or 0
+        input_tokens, output_tokens = given.input_tokens or 0, record.output.output_tokens or 0
         cache_read, cache_write = given.cache_read_tokens or 0, given.cache_write_tokens or 0
-        output_tokens = record.output.output_tokens or 0
-        limit = max_tokens.of(record, rate.model, rate.provider)
-        blocked = False
-        if not (input_tokens and output_tokens) and limit.source is not Source.NONE:
+        max_output, source = max_tokens.of(record, origin.unsaid)
+        blocked = long_context = False
+        if not (input_tokens and output_tokens) and source is not Source.NONE:
             _check_counts(record)
             if not (input_tokens or output_tokens or cache_read or cache_write):
-                blocked, limit = True, max_tokens.NO_OUTPUT
+                blocked, (max_output, source) = True, max_tokens.NO_OUTPUT
         base = input_tokens + cache_write
-        threshold, source, max_output = rate.long_context_above, limit.source, limit.value
-        long_context = threshold is not None and base + cache_read > threshold
+        if rate.long_context_above is not None:
+            long_context = base + cache_read > rate.long_context_above
         consumed = base + output_tokens * rate.burndown_rate
+        tags = self._tags(record.request_metadata) if self._metadata_keys else ()
+        kind = (origin, minute, source, blocked, long_context, tags)
         return Account(
-            origin.kinds.get((source, blocked, long_context))
-            or origin.kind(rate, source, blocked=blocked, long_context=long_context),
-            self._tags(record.request_metadata) if self._metadata_keys else (),
+            self._kinds.get(kind) or self._kind(rate, kind),
             started,
-            minute,
             input_tokens,
             cache_read,
             cache_write,
@@ -217,14 +207,40 @@ class Accounts:
         return tuple((key, callers.label(metadata[key])) for key in self._metadata_keys if key in metadata)
 
     def _origin(self, key: _OriginKey) -> _Origin:
+        known = self._passing_origins.get(key)
+        if known is not None:
+            return known
         model_id, arn, operation, optimized, day = key
         rate = self._rate(model_id, optimized, day)
-        origin = _Origin(rate, callers.name_of(arn), records.word_of(operation))
-        # profiles have a memory of their own; what is longer than AWS makes it is not worth one
-        lasting = isinstance(rate, _Rate) and rate.application_profile is None
-        if lasting and len(arn or "") <= MAX_ARN and len(operation) <= MAX_OPERATION:
-            _remember(self._origins, key, origin)
+        unsaid, lasting = NOTHING_RESERVED, False
+        if isinstance(rate, _Rate):
+            unsaid = max_tokens.defaults(model_id, operation, rate.model, rate.provider)
+            lasting = not rate.application_profile  # what that leads to can change
+        origin = _Origin(rate, callers.name_of(arn), records.word_of(operation), unsaid)
+        # what is longer than AWS makes it is not worth a memory
+        if len(arn or "") <= MAX_ARN and len(operation) <= MAX_OPERATION:
+            _remember(self._origins if lasting else self._passing_origins, key, origin)
         return origin
+
+    def _kind(self, rate: _Rate, key: _KindKey) -> Kind:
+        origin, minute, source, blocked, long_context, tags = key
+        bucket = rate.bucket
+        if long_context:
+            bucket = Bucket(bucket.model_id + LONG_CONTEXT_SUFFIX, bucket.endpoint_type)
+        kind = Kind(
+            minute=minute,
+            bucket=bucket,
+            caller=origin.caller,
+            application_profile=rate.application_profile,
+            operation=origin.operation,
+            source=source,
+            blocked=blocked,
+            request_metadata=tags,
+            burndown_status=rate.burndown_status,
+            listed=rate.model is not None,
+        )
+        _remember(self._kinds, key, kind)
+        return kind
 
     def _rate(self, model_id: str, optimized: bool, day: int) -> _Rate | OutOfScope:
         key = (model_id, optimized, day)
@@ -232,7 +248,7 @@ class Accounts:
         if known is not None:
             return known
         found = model_ids.parse(model_id, self._providers)
-        application_profile = None
+        application_profile = ""
         if isinstance(found, ApplicationProfile):
             application_profile = found.profile_id
             found = self._resolve_profile(found)
@@ -245,17 +261,18 @@ class Accounts:
             EndpointType.LATENCY_OPTIMIZED if served_fast else found.endpoint_type,
         )
         burndown = self._registry.burndown_of(found.model_id, (EPOCH + timedelta(days=day)).date())
+        is_whole = float(burndown.rate).is_integer()
         rate = _Rate(
             bucket=bucket,
             long_context_above=model.long_context_above if model else None,
             model=model,
             provider=self._registry.provider_of(found.model_id),
-            burndown=burndown,
-            burndown_rate=int(burndown.rate) if float(burndown.rate).is_integer() else burndown.rate,
-            is_whole=float(burndown.rate).is_integer(),
+            burndown_rate=int(burndown.rate) if is_whole else burndown.rate,
+            is_whole=is_whole,
+            burndown_status=burndown.status,
             application_profile=application_profile,
         )
-        if application_profile is None:
+        if not application_profile:
             _remember(self._rates, key, rate)
         return rate
 
@@ -279,7 +296,8 @@ def _check_counts(record: Record) -> None:
 
 
 MAX_REMEMBERED = 4096
-"""Kinds of calls, and model ids, remembered by one container: more than an account has, few enough to stay small."""
+"""Model ids, origins and kinds that one container remembers of each: more than an account has in a quarter of an hour,
+few enough to stay small."""
 
 MAX_ARN = 512
 MAX_OPERATION = 64

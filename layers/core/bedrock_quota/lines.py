@@ -15,7 +15,7 @@ from bedrock_quota.accounts import Account, FailedCall
 from bedrock_quota.buckets import Bucket, EndpointType
 from bedrock_quota.changes import Change
 from bedrock_quota.max_tokens import Source
-from bedrock_quota.minutes import MAX_KINDS, OTHER, Minute
+from bedrock_quota.minutes import MAX_KINDS, MAX_OTHERS, OTHER, Minute
 from bedrock_quota.quotas import BucketQuota
 from bedrock_quota.registry import RateStatus
 
@@ -62,7 +62,7 @@ def of_minutes(minutes: Iterable[Minute], namespace: str, quotas: Mapping[Bucket
     for minute in minutes:
         for start in range(0, len(minute.accounts), MAX_VALUES):
             accounts = minute.accounts[start : start + MAX_VALUES]
-            yield _of_calls(minute, accounts, namespace, quotas.get(minute.key.bucket, NO_QUOTA))
+            yield _of_calls(minute, accounts, namespace, quotas.get(minute.kind.bucket, NO_QUOTA))
 
 
 class _CallsLine(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -115,19 +115,19 @@ def _definitions_of_calls(namespace: str, known: bool, blocked: bool, quota: Buc
 
 
 def _of_calls(minute: Minute, accounts: tuple[Account, ...], namespace: str, quota: BucketQuota) -> bytes:
-    key, burndown = minute.key, accounts[0].kind.burndown
-    known, blocked = key.source is not Source.UNKNOWN, key.blocked
+    kind = minute.kind
+    known, blocked = kind.source is not Source.UNKNOWN, kind.blocked
     tokens, requests = quota.tokens_per_minute, quota.requests_per_minute
     consumed = [account.consumed_tokens for account in accounts]
     reserved = [account.reserved_tokens for account in accounts if account.reserved_tokens is not None]
     output = [account.output_tokens for account in accounts]
     all_consumed, all_reserved = sum(consumed), sum(reserved)
     line = _CallsLine(  # in their order, for names take three times as long
-        key.bucket.model_id,
-        key.bucket.endpoint_type,
-        key.caller,
-        key.operation,
-        key.source,
+        kind.bucket.model_id,
+        kind.bucket.endpoint_type,
+        kind.caller,
+        kind.operation,
+        kind.source,
         len(accounts),
         sum([account.input_tokens for account in accounts]),
         sum(output),
@@ -135,11 +135,11 @@ def _of_calls(minute: Minute, accounts: tuple[Account, ...], namespace: str, quo
         all_reserved if known else None,
         sum([account.cache_read_tokens for account in accounts]),
         sum([account.cache_write_tokens for account in accounts]),
-        None if burndown.status is RateStatus.LISTED else burndown.status,
-        key.application_profile,
-        dict(key.request_metadata) or None,
+        None if kind.burndown_status is RateStatus.LISTED else kind.burndown_status,
+        kind.application_profile,
+        dict(kind.request_metadata) if kind.request_metadata else None,
         blocked,
-        _Directive(key.minute * 1000, _definitions_of_calls(namespace, known, blocked, quota)),
+        _Directive(kind.minute * 1000, _definitions_of_calls(namespace, known, blocked, quota)),
         consumed,
         reserved if known else None,
         None if blocked else output,
@@ -192,7 +192,10 @@ def of_failed_calls(
 
 
 def _counted(failed: Sequence[FailedCall]) -> Iterable[tuple[FailedCall, int]]:
-    """Count calls by kind; of more than `MAX_KINDS` kinds, all but the most frequent as the caller `other`."""
+    """Count calls by kind; of more than `MAX_KINDS` kinds, all but the most frequent as the caller `other`.
+
+    There are at most `MAX_OTHERS` of these, too; all calls beyond that are counted together, in the minute of one.
+    """
     if not failed:
         return ()
     kinds = Counter(failed)
@@ -202,17 +205,99 @@ def _counted(failed: Sequence[FailedCall]) -> Iterable[tuple[FailedCall, int]]:
     others: Counter[FailedCall] = Counter()
     for call, count in counted[MAX_KINDS:]:
         others[msgspec.structs.replace(call, caller=OTHER, operation=OTHER, error_code=OTHER)] += count
-    return [*counted[:MAX_KINDS], *others.items()]
+    named = others.most_common(MAX_OTHERS)
+    rest = others.total() - sum(count for _, count in named)
+    if rest:
+        named.append((FailedCall(None, named[-1][0].minute, OTHER, OTHER, OTHER), rest))
+    return [*counted[:MAX_KINDS], *named]
 
 
-def of_health(
-    namespace: str,
-    seconds: float,
-    metrics: Mapping[str, float],
-    properties: Mapping[str, Any],
-) -> bytes:
+def of_rest(accounts: Sequence[Account]) -> Iterator[bytes]:
+    """Yield one line for all calls beyond the bound on lines, if there are any: their sums, and no metric."""
+    if accounts:
+        minutes = [account.kind.minute for account in accounts]
+        line = {
+            "event": "other_calls",
+            "first_minute": min(minutes) * 1000,
+            "last_minute": max(minutes) * 1000,
+            "requests": len(accounts),
+            "input_tokens": sum([account.input_tokens for account in accounts]),
+            "output_tokens": sum([account.output_tokens for account in accounts]),
+            "consumed_tokens": sum([account.consumed_tokens for account in accounts]),
+            "reserved_tokens": sum([account.reserved_tokens or 0 for account in accounts]),
+        }
+        yield _encode(line)
+
+
+class Health(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What the line of one or more deliveries says of their health: metrics, then properties.
+
+    `RecordLagSeconds` is the age of a delivery's oldest call; of several deliveries there are the least and the most.
+    What has a default is left out where it has nothing to say.
+    """
+
+    processed: int = msgspec.field(name="RecordsProcessed")
+    rejected: int = msgspec.field(name="RecordsRejected")
+    out_of_scope: int = msgspec.field(name="RecordsOutOfScope")
+    failed: int = msgspec.field(name="RequestsFailed")
+    max_tokens_unknown: int = msgspec.field(name="MaxTokensUnknown")
+    unlisted_models: int = msgspec.field(name="UnlistedModels")
+    event: str
+    received: int
+    ignored: int
+    control: bool
+    max_tokens_explicit: int
+    max_tokens_default: int
+    max_tokens_none: int
+    lag_seconds: tuple[float, ...] = msgspec.field(name="RecordLagSeconds", default=())
+    quotas_unknown: int = msgspec.field(name="QuotasUnknown", default=0)
+    alarm_tests: int = msgspec.field(name="AlarmTests", default=0)
+    deliveries: int = 1
+    quota_age_seconds: int | None = None
+    duplicate_records: int = 0
+    duplicates_unchecked: int = 0
+    other_calls: int = 0
+    rejected_reasons: dict[str, int] = {}
+    out_of_scope_reasons: dict[str, int] = {}
+    error_codes: dict[str, int] = {}
+
+
+@functools.lru_cache(maxsize=16)
+def _health_metrics(lag: bool, unknown: bool, tests: bool) -> tuple[str, ...]:
+    """Return which metrics health has: those that are always there and those that there is something to say of."""
+    always = (
+        "RecordsProcessed",
+        "RecordsRejected",
+        "RecordsOutOfScope",
+        "RequestsFailed",
+        "MaxTokensUnknown",
+        "UnlistedModels",
+    )
+    others = {"RecordLagSeconds": lag, "QuotasUnknown": unknown, "AlarmTests": tests}
+    return (*always, *(name for name, there in others.items() if there))
+
+
+def of_health(namespace: str, seconds: float, health: Health) -> bytes:
     """Return the line of health metrics: no dimensions, and what else is worth knowing as properties."""
-    return _encode({"_aws": _directive(namespace, seconds, (), metrics), **metrics, **properties})
+    metrics = _health_metrics(bool(health.lag_seconds), health.quotas_unknown > 0, health.alarm_tests > 0)
+    return _with_directive(_directive(namespace, seconds, (), metrics), health)
+
+
+class _Duplicate(msgspec.Struct, frozen=True, gc=False):
+    event: str
+    received: int
+    deliveries: int = msgspec.field(name="DuplicateDeliveries", default=1)
+
+
+def of_duplicate(namespace: str, seconds: float, received: int) -> bytes:
+    """Return the health line of a delivery that was processed before."""
+    return _with_directive(
+        _directive(namespace, seconds, (), ("DuplicateDeliveries",)), _Duplicate("duplicate_delivery", received)
+    )
+
+
+def _with_directive(directive: _Directive, members: msgspec.Struct) -> bytes:
+    return b'{"_aws":' + _encode(directive) + b"," + _encode(members)[1:]
 
 
 def of_quotas(

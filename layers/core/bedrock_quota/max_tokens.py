@@ -18,15 +18,12 @@ class Source(StrEnum):
     NONE = "none"
 
 
-class MaxTokens(msgspec.Struct, frozen=True, gc=False):
-    """The max_tokens of one call; `value` is None exactly when the source is `unknown`."""
+MaxTokens = tuple[int | None, Source]
+"""The max_tokens of one call and how it is known; None exactly when the source is `unknown`."""
 
-    value: int | None
-    source: Source
-
-
-NO_OUTPUT = MaxTokens(0, Source.NONE)
-UNKNOWN = MaxTokens(None, Source.UNKNOWN)
+EXPLICIT = Source.EXPLICIT  # a member of an enumeration takes as long to find as all else of a common call's limit
+NO_OUTPUT: MaxTokens = (0, Source.NONE)
+UNKNOWN: MaxTokens = (None, Source.UNKNOWN)
 
 
 def in_body(body: RequestBody) -> int | None:
@@ -38,23 +35,24 @@ def in_body(body: RequestBody) -> int | None:
     (`max_tokens`), Anthropic text completion (`max_tokens_to_sample`), Llama (`max_gen_len`), Jurassic
     (`maxTokens`), Pegasus (`maxOutputTokens`). Asking for `n` answers (Jamba) reserves `n` times the limit.
     """
-    inference, limit = body.inference_config, None
-    if inference is not None:
-        limit = inference.max_tokens
-        if limit is None:
-            limit = inference.max_new_tokens
-    if limit is None:
-        limit = _limit_of_invoke_model(body)
-    return limit * body.choices if body.choices and limit is not None else limit
+    inference = body.inference_config
+    limit = body.max_tokens if inference is None else inference.max_tokens
+    if limit is None or not (
+        body.text_generation_config is None and body.max_completion_tokens is None and body.max_output_tokens is None
+    ):
+        limit = None if body == _NO_LIMITS else _first_limit(body)
+    return limit if limit is None or body.choices is None else limit * (body.choices or 1)
 
 
-def _limit_of_invoke_model(body: RequestBody) -> int | None:
-    titan = body.text_generation_config
-    if titan is not None and titan.max_token_count is not None:
-        return titan.max_token_count
-    if body.max_tokens is not None and body.max_completion_tokens is None and body.max_output_tokens is None:
-        return body.max_tokens  # most often so
-    at_the_top = (
+_NO_LIMITS = RequestBody()
+
+
+def _first_limit(body: RequestBody) -> int | None:
+    inference, titan = body.inference_config, body.text_generation_config
+    limits = (
+        None if inference is None else inference.max_tokens,
+        None if inference is None else inference.max_new_tokens,
+        None if titan is None else titan.max_token_count,
         body.max_completion_tokens,
         body.max_output_tokens,
         body.max_tokens,
@@ -64,50 +62,62 @@ def _limit_of_invoke_model(body: RequestBody) -> int | None:
         body.max_tokens_camel,
         body.max_output_tokens_camel,
     )
-    for limit in at_the_top:
+    for limit in limits:
         if limit is not None:
             return limit
     return None
 
 
-def of(record: Record, model: Model | None, provider: Provider) -> MaxTokens:
-    """Return what output a call reserved.
+class Defaults(msgspec.Struct, frozen=True, gc=False):
+    """What calls of one model and operation reserve without a word of theirs.
 
-    Without a limit in the request, Converse counts as the model's maximum ("The default value is the maximum
-    allowed value for the model", API reference of InferenceConfiguration, read 2026-11-23), InvokeModel as the
-    model's documented default. A model that is not in the registry counts as its provider's largest, or as one
-    without output where its id and its call say so.
-
-    Raises `RecordError` (`absurd_count`) where `n` answers of that length are more than any model gives.
+    `no_output`: the model has none. `maybe_no_output`: nobody has listed it yet, and its id and the operation are those
+    of models without; a call of it that has output has some. `tokens`: where a request has no limit.
     """
-    if model is not None and model.kind is not Kind.TEXT:
-        return NO_OUTPUT
-    body, source = record.input.body, Source.EXPLICIT
-    limit = None if body is None else in_body(body)
-    if limit is None:
-        if model is None and _is_embedding(record):
-            return NO_OUTPUT
-        if body is None:
-            return UNKNOWN
-        limit, source = _default(record.operation, model, provider) * (body.choices or 1), Source.DEFAULT
-    if limit > MAX_COUNT:
-        raise RecordError("absurd_count", record.request_id)
-    return MaxTokens(limit, source)
 
+    tokens: int
+    no_output: bool = False
+    maybe_no_output: bool = False
+
+
+NOTHING_RESERVED = Defaults(0, no_output=True)
+"""For calls outside any bucket."""
 
 _NAMES_WITHOUT_OUTPUT = ("embed", "rerank")
 """In the ids of all such models that AWS lists."""
 
 
-def _is_embedding(record: Record) -> bool:
-    """Whether a model that nobody has listed yet seems to have no output: its id says so, and no output is counted."""
-    named = any(name in record.model_id for name in _NAMES_WITHOUT_OUTPUT)
-    return named and record.operation == "InvokeModel" and not record.output.output_tokens
+def defaults(model_id: str, operation: str, model: Model | None, provider: Provider) -> Defaults:
+    """Return what calls of a model, None if it is not in the registry, reserve by default.
 
-
-def _default(operation: str, model: Model | None, provider: Provider) -> int:
-    if model is None or model.max_output_tokens is None:
-        return provider.max_output_tokens
+    Without a limit in the request, Converse counts as the model's maximum ("The default value is the maximum
+    allowed value for the model", API reference of InferenceConfiguration, read 2026-11-23), InvokeModel as the
+    model's documented default. A model that is not in the registry counts as its provider's largest.
+    """
+    if model is None:
+        named = any(name in model_id for name in _NAMES_WITHOUT_OUTPUT)
+        return Defaults(provider.max_output_tokens, maybe_no_output=named and operation == "InvokeModel")
+    tokens = provider.max_output_tokens if model.max_output_tokens is None else model.max_output_tokens
     if model.default_max_tokens is not None and not operation.startswith("Converse"):
-        return model.default_max_tokens
-    return model.max_output_tokens
+        tokens = model.default_max_tokens
+    return Defaults(tokens, no_output=model.kind is not Kind.TEXT)
+
+
+def of(record: Record, unsaid: Defaults) -> MaxTokens:
+    """Return what output a call reserved, given what calls of its model and operation reserve by default.
+
+    Raises `RecordError` (`absurd_count`) where `n` answers of that length are more than any model gives.
+    """
+    if unsaid.no_output:
+        return NO_OUTPUT
+    body, source = record.input.body, EXPLICIT
+    limit = None if body is None else in_body(body)
+    if limit is None:
+        if unsaid.maybe_no_output and not record.output.output_tokens:
+            return NO_OUTPUT
+        if body is None:
+            return UNKNOWN
+        limit, source = unsaid.tokens * (body.choices or 1), Source.DEFAULT
+    if limit > MAX_COUNT:
+        raise RecordError("absurd_count", record.request_id)
+    return limit, source

@@ -11,8 +11,8 @@ from bedrock_quota.accounts import Account, Accounts, Entry, FailedCall
 from bedrock_quota.buckets import Bucket
 from bedrock_quota.delivery import Delivery, LogEvent
 from bedrock_quota.errors import RecordError
+from bedrock_quota.lines import Health
 from bedrock_quota.max_tokens import Source
-from bedrock_quota.minutes import Minute
 from bedrock_quota.quotas import BucketQuota
 from bedrock_quota.records import Record, RequestBody
 from bedrock_quota.snapshots import OLDEST_QUOTAS
@@ -46,6 +46,8 @@ class Outcome(msgspec.Struct, frozen=True):
     rejected: tuple[Rejected, ...]
     out_of_scope: Mapping[str, int]
     unlisted: tuple[str, ...]
+    other_calls: int = 0
+    """Of those processed, the calls beyond the bound on lines: they have no metrics."""
 
 
 def process(
@@ -80,21 +82,46 @@ def outcome(
     """
     entries = read_together[0] if len(read_together) == 1 else _together(read_together)
     grouped = minutes.group(entries.opened)
-    sources, unlisted = _sources(grouped), [minute for minute in grouped if not minute.listed]
-    properties = _properties(entries, sources)
-    if len(read_together) > 1:
-        properties["deliveries"] = len(read_together)
-    if quotas is not None and quota_age_seconds is not None:
-        properties["quota_age_seconds"] = round(quota_age_seconds)
+    sources = dict.fromkeys(_SOURCES, 0)
+    unlisted: dict[str, int] = {}
+    for kind, calls in grouped.sizes():
+        sources[kind.source] += calls
+        if not kind.listed:
+            unlisted[kind.bucket.model_id] = unlisted.get(kind.bucket.model_id, 0) + calls
     seconds = now.timestamp()
-    health = _health(entries, sources, unlisted, seconds)
-    if entries.opened and (quotas is None or (quota_age_seconds or 0) > OLDEST_QUOTAS.total_seconds()):
-        health["QuotasUnknown"] = len(entries.opened)
+    no_quotas = quotas is None or (quota_age_seconds or 0) > OLDEST_QUOTAS.total_seconds()
+    health = Health(
+        processed=len(entries.opened),
+        rejected=len(entries.rejected),
+        out_of_scope=sum(entries.out_of_scope.values()),
+        failed=len(entries.failed),
+        max_tokens_unknown=sources[Source.UNKNOWN],
+        unlisted_models=sum(unlisted.values()),
+        event="delivery",
+        received=entries.received,
+        ignored=entries.ignored,
+        control=entries.control,
+        max_tokens_explicit=sources[Source.EXPLICIT],
+        max_tokens_default=sources[Source.DEFAULT],
+        max_tokens_none=sources[Source.NONE],
+        lag_seconds=_lags(entries.oldest_starts, seconds),
+        quotas_unknown=len(entries.opened) if no_quotas else 0,
+        alarm_tests=entries.out_of_scope.get(model_ids.ALARM_TEST_REASON, 0),
+        deliveries=len(read_together),
+        quota_age_seconds=None if quotas is None or quota_age_seconds is None else round(quota_age_seconds),
+        duplicate_records=entries.duplicates,
+        duplicates_unchecked=entries.unchecked,
+        other_calls=len(grouped.rest),
+        rejected_reasons=_most_common([each.reason for each in entries.rejected]),
+        out_of_scope_reasons=entries.out_of_scope,
+        error_codes=_most_common([call.error_code for call in entries.failed]),
+    )
     return Outcome(
         lines=(
-            *lines.of_minutes(grouped, namespace, quotas or {}),
+            *lines.of_minutes(grouped.minutes, namespace, quotas or {}),
+            *lines.of_rest(grouped.rest),
             *lines.of_failed_calls(entries.failed, namespace, quotas or {}),
-            lines.of_health(namespace, seconds, health, properties),
+            lines.of_health(namespace, seconds, health),
         ),
         received=entries.received,
         processed=len(entries.opened),
@@ -102,8 +129,19 @@ def outcome(
         ignored=entries.ignored,
         rejected=tuple(entries.rejected),
         out_of_scope=dict(entries.out_of_scope),
-        unlisted=tuple({minute.key.bucket.model_id: None for minute in unlisted})[:MAX_NAMED],
+        unlisted=tuple(unlisted)[:MAX_NAMED],
+        other_calls=len(grouped.rest),
     )
+
+
+def _lags(oldest_starts: Sequence[int], now: float) -> tuple[float, ...]:
+    """Return how old the oldest call of a delivery is, to a tenth of a second; the least and the most of several."""
+    ends = oldest_starts if len(oldest_starts) < 2 else (max(oldest_starts), min(oldest_starts))
+    return tuple([int(10 * max(0.0, now - start) + 0.5) / 10 for start in ends])  # round() takes ten times as long
+
+
+def _most_common(words: Sequence[str]) -> dict[str, int]:
+    return dict(Counter(words).most_common(MAX_NAMED)) if words else {}
 
 
 class Entries(msgspec.Struct):
@@ -111,6 +149,8 @@ class Entries(msgspec.Struct):
 
     received: int = 0
     opened: list[Account] = []
+    oldest_starts: list[int] = []
+    """When the oldest call of each delivery with calls began, in seconds since the epoch."""
     failed: list[FailedCall] = []
     rejected: list[Rejected] = []
     out_of_scope: dict[str, int] = {}
@@ -140,6 +180,7 @@ def _together(several: Sequence[Entries]) -> Entries:
     return Entries(
         received=sum(each.received for each in several),
         opened=[account for each in several for account in each.opened],
+        oldest_starts=[start for each in several for start in each.oldest_starts],
         failed=[call for each in several for call in each.failed],
         rejected=[rejected for each in several for rejected in each.rejected],
         out_of_scope=sum((Counter(each.out_of_scope) for each in several), Counter()),
@@ -171,29 +212,34 @@ def read(
     events = _new_events(delivery.log_events, seen)
     entries.duplicates = entries.ignored = len(delivery.log_events) - len(events)
     waiting: deque[Record] = deque()
-    read_record, account, add = records.read, accounts.of, entries.add
+    opened, account = entries.opened, accounts.of
     for event in events:
         try:
-            record = read_record(event.message)
+            record = records.read(event.message)
             if record.input.body_s3_path is not None and _missing_body(record) is not None:
                 waiting.append(record)
+                continue
+            entry = account(record, now)
+            if type(entry) is Account:  # nearly always
+                opened.append(entry)
             else:
-                add(account(record, now))
+                entries.add(entry)
         except RecordError as error:
             if records.is_permissions_line(event.message):
                 entries.ignored += 1
             else:
                 entries.reject(error)
-    if not waiting:
-        return entries
-    bodies = fetch_bodies({path for record in waiting if (path := _missing_body(record)) is not None})
-    while waiting:  # of a record only its account is kept
-        record = waiting.popleft()
-        body = bodies.get(_missing_body(record) or "")
-        try:
-            add(account(records.with_body(record, body) if body else record, now))
-        except RecordError as error:
-            entries.reject(error)
+    if waiting:
+        bodies = fetch_bodies({path for record in waiting if (path := _missing_body(record)) is not None})
+        while waiting:  # of a record only its account is kept
+            record = waiting.popleft()
+            body = bodies.get(_missing_body(record) or "")
+            try:
+                entries.add(account(records.with_body(record, body) if body else record, now))
+            except RecordError as error:
+                entries.reject(error)
+    if opened:
+        entries.oldest_starts.append(min([each.started for each in opened]))
     return entries
 
 
@@ -218,59 +264,6 @@ def _missing_body(record: Record) -> str | None:
 _SOURCES = tuple(Source)
 
 
-def _sources(grouped: Sequence[Minute]) -> dict[Source, int]:
-    """Return how many calls have their max_tokens from where."""
-    sources = dict.fromkeys(_SOURCES, 0)
-    for minute in grouped:
-        sources[minute.key.source] += len(minute.accounts)
-    return sources
-
-
-def _health(
-    entries: Entries, sources: Mapping[Source, int], unlisted: Sequence[Minute], now: float
-) -> dict[str, float]:
-    opened = entries.opened
-    health: dict[str, float] = {
-        "RecordsProcessed": len(opened),
-        "RecordsRejected": len(entries.rejected),
-        "RecordsOutOfScope": sum(entries.out_of_scope.values()),
-        "RequestsFailed": len(entries.failed),
-        "MaxTokensUnknown": sources[Source.UNKNOWN],
-        "UnlistedModels": sum([len(minute.accounts) for minute in unlisted]),
-    }
-    if opened:
-        lag = max(0.0, now - min([account.started for account in opened]))
-        health["RecordLagSeconds"] = int(10 * lag + 0.5) / 10  # to a tenth; round() takes ten times as long
-    if tests := entries.out_of_scope.get(model_ids.ALARM_TEST_REASON):
-        health["AlarmTests"] = tests
-    return health
-
-
-def _properties(entries: Entries, sources: Mapping[Source, int]) -> dict[str, object]:
-    properties: dict[str, object] = {
-        "event": "delivery",
-        "received": entries.received,
-        "ignored": entries.ignored,
-        "control": entries.control,
-        "max_tokens_explicit": sources[Source.EXPLICIT],
-        "max_tokens_default": sources[Source.DEFAULT],
-        "max_tokens_none": sources[Source.NONE],
-    }
-    if entries.duplicates:
-        properties["duplicate_records"] = entries.duplicates
-    if entries.unchecked:
-        properties["duplicates_unchecked"] = entries.unchecked
-    if entries.rejected:
-        properties["rejected_reasons"] = dict(Counter(each.reason for each in entries.rejected))
-    if entries.out_of_scope:
-        properties["out_of_scope_reasons"] = dict(entries.out_of_scope)
-    if entries.failed:
-        codes = Counter(call.error_code for call in entries.failed)
-        properties["error_codes"] = dict(codes.most_common(MAX_NAMED))
-    return properties
-
-
 def duplicate(delivery: Delivery, namespace: str, now: datetime) -> bytes:
     """Return the health line of a delivery that was processed before: nothing of it counts again."""
-    properties = {"event": "duplicate_delivery", "received": len(delivery.log_events)}
-    return lines.of_health(namespace, now.timestamp(), {"DuplicateDeliveries": 1}, properties)
+    return lines.of_duplicate(namespace, now.timestamp(), len(delivery.log_events))

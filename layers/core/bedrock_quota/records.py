@@ -9,7 +9,7 @@ import functools
 import json
 import re
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -26,7 +26,7 @@ _MomentText = Annotated[str, msgspec.Meta(max_length=32)]
 PERMISSIONS_LINE = "Permissions are correctly set for Amazon Bedrock logs"
 """Begins the plain-text event that Bedrock writes first into a fresh log group."""
 
-SCHEMA_TYPE = "ModelInvocationLog"
+SCHEMA_TYPE: Literal["ModelInvocationLog"] = "ModelInvocationLog"
 
 
 class InferenceConfig(msgspec.Struct, frozen=True, gc=False):
@@ -93,7 +93,7 @@ class Record(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     model_id: str
     operation: str = ""
     request_id: str = ""
-    schema_type: str = SCHEMA_TYPE
+    schema_type: Literal["ModelInvocationLog"] = SCHEMA_TYPE
     error_code: str | None = None
     identity: Identity | None = None
     request_metadata: dict[str, str] | None = None
@@ -109,14 +109,14 @@ SECONDS_A_DAY = 24 * 3600
 def moment_of(text: str) -> tuple[int, int, int]:
     """Return a moment's second and the start of its minute, in seconds since the epoch, and the days since then.
 
-    Many calls begin in one second, and parsing takes its time. Raises `msgspec.ValidationError` for what is no moment,
-    or has no zone.
+    Many calls begin in one second, and parsing takes its time. Raises `RecordError` with the reason `bad_timestamp` for
+    what is no moment, or has no zone.
     """
-    seconds = int(msgspec.convert(text, _Moment).timestamp())
+    seconds = int(_moment(text).timestamp())
     return seconds, seconds - seconds % 60, seconds // SECONDS_A_DAY
 
 
-_decoder = msgspec.json.Decoder(Record)
+_decode = msgspec.json.Decoder(Record).decode
 _body_decoder = msgspec.json.Decoder(RequestBody)
 
 
@@ -142,14 +142,13 @@ def read(message: bytes | str) -> Record:
     if len(message) > MAX_MESSAGE_BYTES // 4 and _size(message) > MAX_MESSAGE_BYTES:  # a character is up to 4 bytes
         raise RecordError("too_large")
     try:
-        record = _decoder.decode(message)
-        moment_of(record.started_at)
+        record = _decode(message)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return _read_tolerantly(message)
-    if record.schema_type != SCHEMA_TYPE:
-        raise RecordError("wrong_schema", request_id_of(record.request_id))
-    counted = record.input.input_tokens is not None and record.output.output_tokens is not None
-    if record.error_code or (counted and record.error_code is None):
+    if record.error_code is None:
+        if record.input.input_tokens is not None and record.output.output_tokens is not None:
+            return record
+    elif record.error_code:
         return record
     return _read_tolerantly(message)
 
@@ -255,11 +254,11 @@ def _text(value: object) -> str | None:
 
 def _moment_text(value: object) -> str:
     """Return a moment as text that `Record` takes: as it was written, if that will do."""
+    moment = _moment(value)
     try:
-        msgspec.convert(value, _Moment)
         return msgspec.convert(value, _MomentText)
     except (msgspec.ValidationError, UnicodeError):
-        return _moment(value).isoformat()
+        return moment.isoformat()
 
 
 def _moment(value: object) -> datetime:
