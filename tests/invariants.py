@@ -56,6 +56,7 @@ def delivery_is_decoded_or_refused(event: Any, bound: int = 1_000_000) -> Delive
 def record_is_read_or_refused(text: str) -> Record | None:
     try:
         found = records.read(utf8(text))
+        records.moment_of(found.started_at)
     except RecordError as error:
         _is_safe(error)
         return None

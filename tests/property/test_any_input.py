@@ -258,17 +258,18 @@ def test_max_tokens_of_a_body_is_known_and_neither_negative_nor_absurd(
 
     record = records.read(text)
     assert record.input.body is not None
+    unsaid = max_tokens.defaults(model_id, operation, *look_up(model_id))
     if (record.input.body.choices or 1) > 1:  # n answers can be more than any model gives
         try:
-            found = max_tokens.of(record, *look_up(model_id))
+            limit, source = max_tokens.of(record, unsaid)
         except RecordError as error:
             assert error.reason == "absurd_count"
             return
     else:
-        found = max_tokens.of(record, *look_up(model_id))
-    assert found.source in {Source.EXPLICIT, Source.DEFAULT, Source.NONE}
-    assert found.value is not None
-    assert 0 <= found.value <= records.MAX_COUNT
+        limit, source = max_tokens.of(record, unsaid)
+    assert source in {Source.EXPLICIT, Source.DEFAULT, Source.NONE}
+    assert limit is not None
+    assert 0 <= limit <= records.MAX_COUNT
 
 
 @given(texts | model_texts | st.text(max_size=400))

@@ -313,7 +313,7 @@ def test_unlisted_model_keeps_its_bucket_and_gets_its_providers_rate(
     known = registry.provider_by_id[provider]
     assert account.kind.bucket == Bucket(model_id, CROSS)
     assert not account.kind.listed
-    assert account.kind.burndown.status is RateStatus.UNLISTED
+    assert account.kind.burndown_status is RateStatus.UNLISTED
     assert account.consumed_tokens == 10 + known.burndown[-1].rate * 100
     assert (account.kind.source, account.max_tokens) == (Source.DEFAULT, known.max_output_tokens)
 
@@ -344,13 +344,18 @@ def test_application_profile_shares_the_bucket_of_its_model(registry: Registry) 
 
 @pytest.mark.parametrize("before", [OutOfScope("unresolved_profile"), Reference(SONNET, CROSS)])
 def test_application_profile_is_left_to_the_resolvers_cache(registry: Registry, before: Reference | OutOfScope) -> None:
+    # given a profile that was resolved, or could not be, for the calls of one delivery
     resolver = Resolver(before)
     accounts = Accounts(registry, resolver)
-    accounts.of(records.read(message(converse(PROFILE_ARN))), NOW)
+    for _ in range(3):
+        accounts.of(records.read(message(converse(PROFILE_ARN))), NOW)
+    assert len(resolver.asked) == 1
 
     resolver.answer = Reference(NOVA, REGIONAL)
 
-    assert opened(accounts, converse(PROFILE_ARN)).kind.bucket == Bucket(NOVA, REGIONAL)
+    # then it is asked for again in the next one
+    found = opened(accounts, converse(PROFILE_ARN), NOW + timedelta(seconds=1))
+    assert found.kind.bucket == Bucket(NOVA, REGIONAL)
 
 
 def test_out_of_scope_call_is_no_account(accounts: Accounts) -> None:
@@ -371,11 +376,11 @@ def test_account_says_who_called_and_how(registry: Registry) -> None:
     assert account.kind.caller == "ReportWriter"
     assert account.kind.operation == "ConverseStream"
     # Only the keys that are allowed, in the order of the setting, safe to print
-    assert account.request_metadata == (("team", "zw?lf"), ("cost-center", "42"))
+    assert account.kind.request_metadata == (("team", "zw?lf"), ("cost-center", "42"))
 
 
 def test_without_an_allow_list_no_tag_is_carried(accounts: Accounts) -> None:
-    assert opened(accounts, converse(requestMetadata={"team": "search"})).request_metadata == ()
+    assert opened(accounts, converse(requestMetadata={"team": "search"})).kind.request_metadata == ()
 
 
 def test_missing_identity_is_unknown(accounts: Accounts) -> None:
@@ -387,7 +392,7 @@ def test_minute_is_that_of_the_calls_start(accounts: Accounts) -> None:
     late = opened(accounts, converse(timestamp="2026-11-23T12:00:59.999Z"))
     before = opened(accounts, converse(timestamp="2026-11-23T11:59:59Z"))
 
-    assert (early.minute, late.minute, before.minute) == (MINUTE, MINUTE, MINUTE - 60)
+    assert (early.kind.minute, late.kind.minute, before.kind.minute) == (MINUTE, MINUTE, MINUTE - 60)
     assert (early.started, late.started) == (MINUTE, MINUTE + 59)
 
 
@@ -434,7 +439,7 @@ def test_minute_that_cloudwatch_would_drop_is_refused(accounts: Accounts) -> Non
 
     # One second into the next minute, it is 13 d 23 h 59 min 15 s old, and so is its metric.
     given = converse(timestamp=at(now - timedelta(days=14) + timedelta(seconds=45)))
-    assert opened(accounts, given, now=now).minute == MINUTE - 14 * 86_400 + 60
+    assert opened(accounts, given, now=now).kind.minute == MINUTE - 14 * 86_400 + 60
 
 
 def test_failed_call_keeps_its_code_and_invents_no_tokens(accounts: Accounts) -> None:

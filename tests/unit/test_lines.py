@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 from records import (
     EMBEDDING,
@@ -27,6 +28,7 @@ from bedrock_quota import lines, minutes, records
 from bedrock_quota.accounts import Account, Accounts, FailedCall
 from bedrock_quota.buckets import Bucket, EndpointType
 from bedrock_quota.changes import Change
+from bedrock_quota.lines import Health
 from bedrock_quota.model_ids import OutOfScope, Reference
 from bedrock_quota.quotas import BucketQuota, Unit
 from bedrock_quota.registry import Registry
@@ -39,7 +41,7 @@ def lines_of(accounts: Accounts, *entries: Entry, quotas: Mapping[Bucket, Bucket
     opened = [accounts.of(records.read(message(entry)), NOW) for entry in entries]
     calls = [account for account in opened if isinstance(account, Account)]
     assert len(calls) == len(entries)
-    return list(lines.of_minutes(minutes.group(calls), "Bedrock/Quotas", quotas or {}))
+    return list(lines.of_minutes(minutes.group(calls).minutes, "Bedrock/Quotas", quotas or {}))
 
 
 def metric_names(line: Mapping[str, Any]) -> set[str]:
@@ -334,6 +336,48 @@ def test_failed_calls_beyond_the_bound_are_counted_as_others(accounts: Accounts,
     assert sum(line["requests_failed"] for line in found) == 1_023
 
 
+def test_failed_calls_of_endless_buckets_and_minutes_are_bounded_too(read_line: ReadLine) -> None:
+    # given two calls in each of 1,500 minutes and one in each of 1,500 more
+    bucket = Bucket(NOVA, REGIONAL)
+    calls = [FailedCall(bucket, 60 * (n % 3_000), "Job", "Converse", "ThrottlingException") for n in range(4_500)]
+
+    found = [read_line(line) for line in lines.of_failed_calls(calls, "Mine", {})]
+
+    # then the 1,000 most frequent minutes have a line, the next 1,000 one without caller, and the rest one together
+    assert len(found) == minutes.MAX_KINDS + minutes.MAX_OTHERS + 1
+    assert [line["caller"] for line in found] == ["Job"] * 1_000 + ["other"] * 1_001
+    assert [line["requests_failed"] for line in found] == [2] * 1_500 + [1] * 500 + [1_000]
+    assert "ModelId" in found[-2]
+    assert "ModelId" not in found[-1]
+
+
+def test_calls_beyond_the_bound_on_lines_stand_on_one_line_with_their_sums(
+    accounts: Accounts, read_line: ReadLine
+) -> None:
+    calls = [
+        accounts.of(records.read(message(entry)), NOW)
+        for entry in (
+            # reserved 100 + 500, consumed 100 + 5 × 20; then a reservation that is unknown, consumed 7 + 2
+            converse(timestamp="2026-11-23T12:01:00Z"),
+            metadata_only(timestamp="2026-11-23T12:00:30Z", input_tokens=7, output_tokens=2),
+        )
+    ]
+
+    (line,) = lines.of_rest(calls)  # type: ignore[arg-type]
+
+    assert read_line(line) == {
+        "event": "other_calls",
+        "first_minute": MINUTE * 1000,
+        "last_minute": (MINUTE + 60) * 1000,
+        "requests": 2,
+        "input_tokens": 107,
+        "output_tokens": 22,
+        "consumed_tokens": 209,
+        "reserved_tokens": 600,
+    }
+    assert list(lines.of_rest(())) == []
+
+
 def test_quota_lines_publish_0_as_0_and_leave_out_what_is_not_there(read_line: ReadLine) -> None:
     quotas = {
         Bucket("a.both", EndpointType.REGIONAL): BucketQuota(tokens_per_minute=400_000, requests_per_minute=100),
@@ -414,13 +458,33 @@ def test_quota_lines_carry_the_daily_quota_and_what_a_changed_quota_was_before(r
     assert metric_names(first) == {"TokenQuota", "RequestQuota"}
 
 
-def test_health_line(read_line: ReadLine) -> None:
-    line = lines.of_health(
-        "Mine",
-        MINUTE + 30.5,
-        {"RecordsProcessed": 3, "RecordLagSeconds": 2.5},
-        {"x": 1},
-    )
+HEALTHY = Health(
+    processed=3,
+    rejected=0,
+    out_of_scope=0,
+    failed=1,
+    max_tokens_unknown=2,
+    unlisted_models=0,
+    event="delivery",
+    received=4,
+    ignored=0,
+    control=False,
+    max_tokens_explicit=1,
+    max_tokens_default=0,
+    max_tokens_none=0,
+)
+ALWAYS = (
+    "RecordsProcessed",
+    "RecordsRejected",
+    "RecordsOutOfScope",
+    "RequestsFailed",
+    "MaxTokensUnknown",
+    "UnlistedModels",
+)
+
+
+def test_health_line_to_the_last_member(read_line: ReadLine) -> None:
+    line = lines.of_health("Mine", MINUTE + 30.5, HEALTHY)
 
     assert read_line(line) == {
         "_aws": {
@@ -429,16 +493,77 @@ def test_health_line(read_line: ReadLine) -> None:
                 {
                     "Namespace": "Mine",
                     "Dimensions": [[]],
-                    "Metrics": [
-                        {"Name": "RecordsProcessed", "Unit": "Count"},
-                        {"Name": "RecordLagSeconds", "Unit": "Seconds"},
-                    ],
+                    "Metrics": [{"Name": name, "Unit": "Count"} for name in ALWAYS],
                 }
             ],
         },
         "RecordsProcessed": 3,
-        "RecordLagSeconds": 2.5,
-        "x": 1,
+        "RecordsRejected": 0,
+        "RecordsOutOfScope": 0,
+        "RequestsFailed": 1,
+        "MaxTokensUnknown": 2,
+        "UnlistedModels": 0,
+        "event": "delivery",
+        "received": 4,
+        "ignored": 0,
+        "control": False,
+        "max_tokens_explicit": 1,
+        "max_tokens_default": 0,
+        "max_tokens_none": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "member", "unit"),
+    [
+        ({"lag_seconds": 0.0}, ("RecordLagSeconds", 0), "Seconds"),
+        ({"lag_seconds": (2.5, 700.0)}, ("RecordLagSeconds", [2.5, 700.0]), "Seconds"),
+        ({"quotas_unknown": 3}, ("QuotasUnknown", 3), "Count"),
+        ({"alarm_tests": 1}, ("AlarmTests", 1), "Count"),
+    ],
+)
+def test_health_metric_that_there_is_something_to_say_of(
+    read_line: ReadLine, changes: dict[str, Any], member: tuple[str, object], unit: str
+) -> None:
+    found = read_line(lines.of_health("Mine", MINUTE, msgspec.structs.replace(HEALTHY, **changes)))
+
+    assert found[member[0]] == member[1]
+    metrics = found["_aws"]["CloudWatchMetrics"][0]["Metrics"]
+    assert metrics[len(ALWAYS) :] == [{"Name": member[0], "Unit": unit}]
+
+
+def test_health_properties_are_no_metrics(read_line: ReadLine) -> None:
+    said = {
+        "deliveries": 2,
+        "quota_age_seconds": 0,
+        "duplicate_records": 1,
+        "duplicates_unchecked": 1,
+        "other_calls": 5,
+        "rejected_reasons": {"not_json": 1},
+        "out_of_scope_reasons": {"custom_model": 1},
+        "error_codes": {"ThrottlingException": 1},
+    }
+    found = read_line(lines.of_health("Mine", MINUTE, msgspec.structs.replace(HEALTHY, **said)))
+
+    assert {key: found[key] for key in said} == said
+    assert metric_names(found) == set(ALWAYS)
+
+
+def test_line_of_a_delivery_that_was_processed_before(read_line: ReadLine) -> None:
+    assert read_line(lines.of_duplicate("Mine", MINUTE, 7)) == {
+        "_aws": {
+            "Timestamp": 1_795_435_200_000,
+            "CloudWatchMetrics": [
+                {
+                    "Namespace": "Mine",
+                    "Dimensions": [[]],
+                    "Metrics": [{"Name": "DuplicateDeliveries", "Unit": "Count"}],
+                }
+            ],
+        },
+        "DuplicateDeliveries": 1,
+        "event": "duplicate_delivery",
+        "received": 7,
     }
 
 

@@ -20,7 +20,8 @@ TEXT = {"messages": [{"role": "user", "content": "Say something invented."}]}
 
 def of(entry: Entry, registry: Registry) -> MaxTokens:
     model_id = entry["modelId"]
-    return max_tokens.of(records.read(message(entry)), registry.find(model_id), registry.provider_of(model_id))
+    record, model, provider = records.read(message(entry)), registry.find(model_id), registry.provider_of(model_id)
+    return max_tokens.of(record, max_tokens.defaults(model_id, record.operation, model, provider))
 
 
 @pytest.mark.parametrize(
@@ -55,9 +56,9 @@ def of(entry: Entry, registry: Registry) -> MaxTokens:
 def test_invoke_model_sets_its_limit_where_its_provider_puts_it(
     registry: Registry, model_id: str, body: Entry, limit: int
 ) -> None:
-    assert of(invoke(model_id, body), registry) == MaxTokens(limit, Source.EXPLICIT)
+    assert of(invoke(model_id, body), registry) == (limit, Source.EXPLICIT)
     streamed = invoke(model_id, body, operation="InvokeModelWithResponseStream", answer=[{"chunk": 1}])
-    assert of(streamed, registry) == MaxTokens(limit, Source.EXPLICIT)
+    assert of(streamed, registry) == (limit, Source.EXPLICIT)
 
 
 @pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
@@ -75,7 +76,7 @@ def test_invoke_model_sets_its_limit_where_its_provider_puts_it(
     ],
 )
 def test_openai_style_models_take_either_name(registry: Registry, model_id: str, field: str) -> None:
-    assert of(invoke(model_id, {field: 777, **TEXT}), registry) == MaxTokens(777, Source.EXPLICIT)
+    assert of(invoke(model_id, {field: 777, **TEXT}), registry) == (777, Source.EXPLICIT)
 
 
 @pytest.mark.parametrize(
@@ -87,13 +88,13 @@ def test_openai_style_models_take_either_name(registry: Registry, model_id: str,
     ],
 )
 def test_openai_operations(registry: Registry, operation: str, body: Entry, limit: int) -> None:
-    assert of(invoke(GPT_OSS, body, operation=operation), registry) == MaxTokens(limit, Source.EXPLICIT)
+    assert of(invoke(GPT_OSS, body, operation=operation), registry) == (limit, Source.EXPLICIT)
 
 
 @pytest.mark.parametrize("operation", ["Converse", "ConverseStream"])
 @pytest.mark.parametrize("model_id", [SONNET, NOVA, TITAN, LLAMA, JAMBA, MISTRAL_LARGE, GPT_OSS])
 def test_converse_sets_its_limit_in_one_place_for_all_models(registry: Registry, model_id: str, operation: str) -> None:
-    assert of(converse(model_id, max_tokens=333, operation=operation), registry) == MaxTokens(333, Source.EXPLICIT)
+    assert of(converse(model_id, max_tokens=333, operation=operation), registry) == (333, Source.EXPLICIT)
 
 
 @pytest.mark.parametrize(
@@ -114,10 +115,10 @@ def test_converse_sets_its_limit_in_one_place_for_all_models(registry: Registry,
 def test_without_a_limit_the_default_depends_on_the_operation(
     registry: Registry, model_id: str, invoke_model: int, on_converse: int
 ) -> None:
-    assert of(invoke(model_id, {"prompt": "…"}), registry) == MaxTokens(invoke_model, Source.DEFAULT)
-    assert of(converse(model_id, max_tokens=None), registry) == MaxTokens(on_converse, Source.DEFAULT)
+    assert of(invoke(model_id, {"prompt": "…"}), registry) == (invoke_model, Source.DEFAULT)
+    assert of(converse(model_id, max_tokens=None), registry) == (on_converse, Source.DEFAULT)
     streamed = converse(model_id, max_tokens=None, operation="ConverseStream")
-    assert of(streamed, registry) == MaxTokens(on_converse, Source.DEFAULT)
+    assert of(streamed, registry) == (on_converse, Source.DEFAULT)
 
 
 @pytest.mark.parametrize(
@@ -132,15 +133,15 @@ def test_without_a_limit_the_default_depends_on_the_operation(
 )
 def test_n_answers_reserve_n_times_the_default(registry: Registry, entry: Entry, value: int) -> None:
     assert registry.provider_by_id["*"].max_output_tokens == 131_072
-    assert of(entry, registry) == MaxTokens(value, Source.DEFAULT)
+    assert of(entry, registry) == (value, Source.DEFAULT)
 
 
 @pytest.mark.parametrize(
     ("body", "found"),
     [
-        ({"max_tokens": 50_000_000, "n": 2}, MaxTokens(100_000_000, Source.EXPLICIT)),
-        ({"max_tokens": 100_000_000}, MaxTokens(100_000_000, Source.EXPLICIT)),
-        ({"n": 24_414}, MaxTokens(99_999_744, Source.DEFAULT)),  # × 4,096
+        ({"max_tokens": 50_000_000, "n": 2}, (100_000_000, Source.EXPLICIT)),
+        ({"max_tokens": 100_000_000}, (100_000_000, Source.EXPLICIT)),
+        ({"n": 24_414}, (99_999_744, Source.DEFAULT)),  # × 4,096
         ({"max_tokens": 33_333_334, "n": 3}, None),  # 100,000,002
         ({"max_tokens": 100_000_000, "n": 100_000_000}, None),
         ({"n": 24_415}, None),  # 100,003,840
@@ -157,38 +158,38 @@ def test_more_answers_than_any_model_gives_are_absurd(registry: Registry, body: 
 
 
 def test_empty_body_has_no_limit(registry: Registry) -> None:
-    assert of(invoke(TITAN, {}), registry) == MaxTokens(512, Source.DEFAULT)
+    assert of(invoke(TITAN, {}), registry) == (512, Source.DEFAULT)
 
 
 def test_null_limit_is_no_limit(registry: Registry) -> None:
     body = {"inputText": "…", "textGenerationConfig": {"maxTokenCount": None}, "max_tokens": None}
 
-    assert of(invoke(TITAN, body), registry) == MaxTokens(512, Source.DEFAULT)
+    assert of(invoke(TITAN, body), registry) == (512, Source.DEFAULT)
 
 
 @pytest.mark.parametrize("written", ["256", 256.0])
 def test_limit_written_oddly_is_still_explicit(registry: Registry, written: object) -> None:
     body = {"textGenerationConfig": {"maxTokenCount": written}}
 
-    assert of(invoke(TITAN, body), registry) == MaxTokens(256, Source.EXPLICIT)
+    assert of(invoke(TITAN, body), registry) == (256, Source.EXPLICIT)
 
 
 @pytest.mark.parametrize("written", [-1, "many", 2.5, True, [5], {"a": 5}, 10**12])
 def test_limit_that_is_no_count_is_no_limit(registry: Registry, written: object) -> None:
     body = {"textGenerationConfig": {"maxTokenCount": written}}
 
-    assert of(invoke(TITAN, body), registry) == MaxTokens(512, Source.DEFAULT)
+    assert of(invoke(TITAN, body), registry) == (512, Source.DEFAULT)
 
 
 @pytest.mark.parametrize("written", [None, [], [1, 2], "text", 5])
 def test_without_a_body_that_can_be_read_the_limit_is_unknown(registry: Registry, written: object) -> None:
     entry = invoke(SONNET, written)
 
-    assert of(entry, registry) == MaxTokens(None, Source.UNKNOWN)
+    assert of(entry, registry) == (None, Source.UNKNOWN)
 
 
 def test_metadata_only_record_has_no_body(registry: Registry) -> None:
-    assert of(metadata_only(), registry) == MaxTokens(None, Source.UNKNOWN)
+    assert of(metadata_only(), registry) == (None, Source.UNKNOWN)
 
 
 def test_body_in_s3_is_unknown(registry: Registry) -> None:
@@ -196,7 +197,7 @@ def test_body_in_s3_is_unknown(registry: Registry) -> None:
     del entry["input"]["inputBodyJson"]
     entry["input"]["inputBodyS3Path"] = "s3://invented-bucket/data/0f0e_input.json.gz"
 
-    assert of(entry, registry) == MaxTokens(None, Source.UNKNOWN)
+    assert of(entry, registry) == (None, Source.UNKNOWN)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +206,7 @@ def test_body_in_s3_is_unknown(registry: Registry) -> None:
 )
 @pytest.mark.parametrize("body", [None, {}, {"max_tokens": 99}])
 def test_model_without_output_tokens_reserves_none(registry: Registry, model_id: str, body: object) -> None:
-    assert of(invoke(model_id, body, output_tokens=None), registry) == MaxTokens(0, Source.NONE)
+    assert of(invoke(model_id, body, output_tokens=None), registry) == (0, Source.NONE)
 
 
 def test_unlisted_model_counts_as_the_largest_of_its_provider(registry: Registry) -> None:
@@ -215,22 +216,22 @@ def test_unlisted_model_counts_as_the_largest_of_its_provider(registry: Registry
     largest = max(
         model.max_output_tokens or 0 for model in registry.models if registry.provider_of(model.id).id == "anthropic"
     )
-    assert of(given, registry) == MaxTokens(largest, Source.DEFAULT)
-    assert of(stranger, registry) == MaxTokens(registry.provider_by_id["*"].max_output_tokens, Source.DEFAULT)
-    assert of(invoke("newcomer.model-1", {"max_tokens": 5}), registry) == MaxTokens(5, Source.EXPLICIT)
+    assert of(given, registry) == (largest, Source.DEFAULT)
+    assert of(stranger, registry) == (registry.provider_by_id["*"].max_output_tokens, Source.DEFAULT)
+    assert of(invoke("newcomer.model-1", {"max_tokens": 5}), registry) == (5, Source.EXPLICIT)
 
 
 @pytest.mark.parametrize(
     ("body", "output_tokens", "found"),
     [
-        ({"inputText": "…"}, None, MaxTokens(0, Source.NONE)),
-        ({"inputText": "…"}, 0, MaxTokens(0, Source.NONE)),
-        ({"texts": ["…"], "n": 3}, None, MaxTokens(0, Source.NONE)),
-        ({"inputText": "…"}, 1, MaxTokens(131_072, Source.DEFAULT)),  # it did write
-        ({"max_tokens": 300}, None, MaxTokens(300, Source.EXPLICIT)),  # it might have
-        ({"max_tokens": 300}, 0, MaxTokens(300, Source.EXPLICIT)),
-        (None, None, MaxTokens(0, Source.NONE)),  # no text is delivered: its name says enough
-        (None, 1, MaxTokens(None, Source.UNKNOWN)),
+        ({"inputText": "…"}, None, (0, Source.NONE)),
+        ({"inputText": "…"}, 0, (0, Source.NONE)),
+        ({"texts": ["…"], "n": 3}, None, (0, Source.NONE)),
+        ({"inputText": "…"}, 1, (131_072, Source.DEFAULT)),  # it did write
+        ({"max_tokens": 300}, None, (300, Source.EXPLICIT)),  # it might have
+        ({"max_tokens": 300}, 0, (300, Source.EXPLICIT)),
+        (None, None, (0, Source.NONE)),  # no text is delivered: its name says enough
+        (None, 1, (None, Source.UNKNOWN)),
     ],
 )
 def test_unlisted_model_that_asked_for_no_output_and_got_none_has_none(
@@ -243,7 +244,7 @@ def test_unlisted_model_that_asked_for_no_output_and_got_none_has_none(
 def test_listed_model_reserved_its_default_even_if_it_wrote_nothing(
     registry: Registry, output_tokens: int | None
 ) -> None:
-    assert of(invoke(TITAN, {}, output_tokens=output_tokens), registry) == MaxTokens(512, Source.DEFAULT)
+    assert of(invoke(TITAN, {}, output_tokens=output_tokens), registry) == (512, Source.DEFAULT)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +261,7 @@ def test_listed_model_reserved_its_default_even_if_it_wrote_nothing(
 def test_unlisted_model_is_one_without_output_only_if_its_id_and_its_call_say_so(
     registry: Registry, entry: Entry, source: Source
 ) -> None:
-    assert of(entry, registry).source is source
+    assert of(entry, registry)[1] is source
 
 
 def test_ids_of_listed_models_say_whether_they_give_text(registry: Registry) -> None:

@@ -1,6 +1,7 @@
 """Grouping accounts into minutes."""
 
 import random
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from records import MINUTE, NOVA, NOW, SONNET, converse, invoke, message
 
 from bedrock_quota import minutes, records
 from bedrock_quota.accounts import Account, Accounts
+from bedrock_quota.minutes import Grouped
 from bedrock_quota.model_ids import OutOfScope
 from bedrock_quota.registry import Registry
 
@@ -24,7 +26,7 @@ def opened(accounts: Accounts, *entries: dict[str, Any]) -> list[Account]:
 
 
 def test_nothing_gives_nothing() -> None:
-    assert minutes.group([]) == []
+    assert minutes.group([]) == Grouped(())
 
 
 def test_calls_that_share_all_a_line_says_share_a_minute(tagged: Accounts) -> None:
@@ -34,9 +36,9 @@ def test_calls_that_share_all_a_line_says_share_a_minute(tagged: Accounts) -> No
         converse(timestamp="2026-11-23T12:00:59Z", input_tokens=2),
     )
 
-    (minute,) = minutes.group([first, second])
+    (minute,) = minutes.group([first, second]).minutes
 
-    assert minute.key.minute == MINUTE
+    assert minute.kind.minute == MINUTE
     assert minute.accounts == (first, second)
 
 
@@ -57,7 +59,7 @@ def test_calls_that_share_all_a_line_says_share_a_minute(tagged: Accounts) -> No
 def test_calls_that_differ_in_something_a_line_says_do_not(tagged: Accounts, other: dict[str, Any]) -> None:
     given = opened(tagged, converse(), other)
 
-    assert sorted(len(minute.accounts) for minute in minutes.group(given)) == [1, 1]
+    assert sorted(len(minute.accounts) for minute in minutes.group(given).minutes) == [1, 1]
 
 
 def test_order_of_arrival_does_not_change_the_groups(tagged: Accounts) -> None:
@@ -72,10 +74,10 @@ def test_order_of_arrival_does_not_change_the_groups(tagged: Accounts) -> None:
     )
     shuffled = random.Random(7).sample(given, len(given))
 
-    keys = [minute.key for minute in minutes.group(given)]
+    kinds = [minute.kind for minute in minutes.group(given).minutes]
 
-    assert keys == sorted(keys)
-    assert [minute.key for minute in minutes.group(shuffled)] == keys
+    assert kinds == sorted(kinds)
+    assert [minute.kind for minute in minutes.group(shuffled).minutes] == kinds
 
 
 # A bound on lines
@@ -91,22 +93,42 @@ def test_callers_beyond_the_bound_share_a_line_and_no_token_is_lost(accounts: Ac
     beyond = [by(10_000 + number, output_tokens=number + 1) for number in range(20)]
     beyond += [by(20_000 + number, model_id=NOVA, output_tokens=number + 1) for number in range(10)]
 
-    found = minutes.group(opened(accounts, *first, *beyond, by(0)))
+    found = minutes.group(opened(accounts, *first, *beyond, by(0))).minutes
 
     # then two more lines, one of each bucket: 1 + 2 + … + 20 and 1 + 2 + … + 10 tokens of output
     assert len(found) == minutes.MAX_KINDS + 2
-    others = [minute for minute in found if minute.key.caller == minutes.OTHER]
+    others = [minute for minute in found if minute.kind.caller == minutes.OTHER]
     assert {
-        (minute.key.bucket.model_id, len(minute.accounts), sum(each.output_tokens for each in minute.accounts))
+        (minute.kind.bucket.model_id, len(minute.accounts), sum(each.output_tokens for each in minute.accounts))
         for minute in others
     } == {(SONNET, 20, 210), (NOVA, 10, 55)}
-    assert all((minute.key.operation, minute.key.application_profile) == ("other", "") for minute in others)
+    assert all((minute.kind.operation, minute.kind.application_profile) == ("other", "") for minute in others)
     # and who had a line before goes on having it
-    assert [len(minute.accounts) for minute in found if minute.key.caller == "u0"] == [2]
+    assert [len(minute.accounts) for minute in found if minute.kind.caller == "u0"] == [2]
+
+
+def test_buckets_and_minutes_beyond_the_bound_are_the_rest(accounts: Accounts) -> None:
+    # given a call in each of 2,000 minutes, 3 in minutes after that, and one more in the first and in the last line's
+    def at(minute: int) -> dict[str, Any]:
+        moment = datetime.fromtimestamp(MINUTE - 60 * minute, UTC)
+        return converse(timestamp=moment.strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+    bound = minutes.MAX_KINDS + minutes.MAX_OTHERS
+    given = opened(accounts, *(at(minute) for minute in (*range(bound + 3), 0, bound - 1)))
+
+    found = minutes.group(given)
+
+    assert (minutes.MAX_KINDS, minutes.MAX_OTHERS) == (1_000, 1_000)
+    assert len(found.minutes) == bound
+    assert found.rest == tuple(given[bound : bound + 3])
+    counted = {(minute.kind.minute, minute.kind.caller): len(minute.accounts) for minute in found.minutes}
+    assert counted[MINUTE, "ReportWriter"] == 2
+    assert counted[MINUTE - 60 * (bound - 1), "other"] == 2
+    assert sum(calls for _, calls in found.sizes()) == len(given)
 
 
 def test_up_to_the_bound_every_caller_has_a_line(accounts: Accounts) -> None:
-    found = minutes.group(opened(accounts, *(by(number) for number in range(minutes.MAX_KINDS))))
+    found = minutes.group(opened(accounts, *(by(number) for number in range(minutes.MAX_KINDS)))).minutes
 
     assert len(found) == minutes.MAX_KINDS
-    assert minutes.OTHER not in {minute.key.caller for minute in found}
+    assert minutes.OTHER not in {minute.kind.caller for minute in found}

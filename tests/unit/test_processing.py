@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -430,3 +431,47 @@ def test_an_event_that_is_twice_in_one_delivery_counts_once(accounts: Accounts) 
     )
 
     assert (outcome.received, outcome.processed, outcome.ignored) == (5, 4, 1)
+
+
+# Several deliveries written together
+
+
+def read_of(accounts: Accounts, *entries: Any) -> processing.Entries:
+    events = tuple(log_event(message(entry), str(number)) for number, entry in enumerate(entries))
+    return processing.read(Delivery("DATA_MESSAGE", events), accounts, NOW)
+
+
+def test_deliveries_written_together_add_up(accounts: Accounts, read_line: ReadLine) -> None:
+    # given a delivery with calls of 60 s and 700 s ago, one with a call of 20 s ago, and one without any
+    deliveries = [
+        read_of(accounts, converse(timestamp=ago(60)), converse(timestamp=ago(700)), converse("gibberish")),
+        read_of(accounts, converse(timestamp=ago(20)), converse("gibberish"), converse("arn:aws:x")),
+        read_of(accounts, failed(SONNET), "no record"),
+    ]
+
+    outcome = processing.outcome(deliveries, quotas=None, namespace="Bedrock/Quotas", now=NOW)
+
+    assert adds_up(outcome)
+    assert (outcome.received, outcome.processed, outcome.failed, len(outcome.rejected)) == (8, 3, 1, 1)
+    assert sum(outcome.out_of_scope.values()) == 3
+    health = health_of(outcome, read_line)
+    assert health["deliveries"] == 3
+    # then of the deliveries' lags the least and the most, not the oldest call's alone: that of one delivery is no lag
+    assert health["RecordLagSeconds"] == [20, 700]
+
+
+def ago(seconds: int) -> str:
+    return (NOW - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_lines_of_a_delivery_are_bounded_whatever_it_holds(process: Process, read_line: ReadLine) -> None:
+    # given calls in 2,100 minutes, each failed once and answered once
+    moments = [ago(60 * number) for number in range(2_100)]
+
+    outcome = process([*(converse(timestamp=moment) for moment in moments), *(failed(timestamp=m) for m in moments)])
+
+    assert adds_up(outcome)
+    assert outcome.processed == outcome.failed == 2_100
+    # then 2,000 lines of each, one for the rest of each, and the health line, which says how many are left out
+    assert len(outcome.lines) == 2 * (1_000 + 1_000 + 1) + 1
+    assert health_of(outcome, read_line)["other_calls"] == outcome.other_calls == 100

@@ -31,7 +31,7 @@ def read(entry: Entry) -> Record:
 
 def reason_for(text: str) -> str:
     with pytest.raises(RecordError) as caught:
-        records.read(text)
+        records.moment_of(records.read(text).started_at)
     return caught.value.reason
 
 

@@ -249,7 +249,7 @@ class Health(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     max_tokens_explicit: int
     max_tokens_default: int
     max_tokens_none: int
-    lag_seconds: tuple[float, ...] = msgspec.field(name="RecordLagSeconds", default=())
+    lag_seconds: float | tuple[float, float] | None = msgspec.field(name="RecordLagSeconds", default=None)
     quotas_unknown: int = msgspec.field(name="QuotasUnknown", default=0)
     alarm_tests: int = msgspec.field(name="AlarmTests", default=0)
     deliveries: int = 1
@@ -279,7 +279,7 @@ def _health_metrics(lag: bool, unknown: bool, tests: bool) -> tuple[str, ...]:
 
 def of_health(namespace: str, seconds: float, health: Health) -> bytes:
     """Return the line of health metrics: no dimensions, and what else is worth knowing as properties."""
-    metrics = _health_metrics(bool(health.lag_seconds), health.quotas_unknown > 0, health.alarm_tests > 0)
+    metrics = _health_metrics(health.lag_seconds is not None, health.quotas_unknown > 0, health.alarm_tests > 0)
     return _with_directive(_directive(namespace, seconds, (), metrics), health)
 
 

@@ -104,7 +104,7 @@ def outcome(
         max_tokens_explicit=sources[Source.EXPLICIT],
         max_tokens_default=sources[Source.DEFAULT],
         max_tokens_none=sources[Source.NONE],
-        lag_seconds=_lags(entries.oldest_starts, seconds),
+        lag_seconds=_lag(entries.oldest_starts, seconds),
         quotas_unknown=len(entries.opened) if no_quotas else 0,
         alarm_tests=entries.out_of_scope.get(model_ids.ALARM_TEST_REASON, 0),
         deliveries=len(read_together),
@@ -134,10 +134,16 @@ def outcome(
     )
 
 
-def _lags(oldest_starts: Sequence[int], now: float) -> tuple[float, ...]:
-    """Return how old the oldest call of a delivery is, to a tenth of a second; the least and the most of several."""
-    ends = oldest_starts if len(oldest_starts) < 2 else (max(oldest_starts), min(oldest_starts))
-    return tuple([int(10 * max(0.0, now - start) + 0.5) / 10 for start in ends])  # round() takes ten times as long
+def _lag(oldest_starts: Sequence[int], now: float) -> float | tuple[float, float] | None:
+    """Return how old a delivery's oldest call is, in seconds; the least and the most of several deliveries."""
+    if not oldest_starts:
+        return None
+    least, most = _tenths(now - max(oldest_starts)), _tenths(now - min(oldest_starts))
+    return least if len(oldest_starts) == 1 else (least, most)
+
+
+def _tenths(seconds: float) -> float:
+    return int(10 * max(0.0, seconds) + 0.5) / 10  # round() takes ten times as long
 
 
 def _most_common(words: Sequence[str]) -> dict[str, int]:
