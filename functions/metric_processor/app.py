@@ -57,4 +57,10 @@ def _publish(outcome: Outcome | None, again: Sequence[bytes]) -> None:
                 "add it to registry/models or to the SSM parameter of overrides, as docs/adding-models.md says",
                 model_id=model_id,
             )
+        if outcome.other_calls:
+            logger.warning(
+                "calls of more kinds, buckets and minutes than lines are written for have no metrics: "
+                'their sums are on a line with event = "other_calls"',
+                calls=outcome.other_calls,
+            )
     lines.write([*(outcome.lines if outcome is not None else ()), *again], sys.stdout)

@@ -38,6 +38,7 @@ from bedrock_quota import (
     fetching,
     invocation_logging,
     log_groups,
+    minutes,
     registry,
     settings,
     state,
@@ -259,6 +260,21 @@ def test_processor_names_an_unlisted_model_again_in_a_new_container(load: Load, 
         load("metric_processor").handler(event_of([converse("newcomer.a", timestamp=just_now())]), None)
 
     assert [line["model_id"] for line in printed() if "model_id" in line] == ["newcomer.a", "newcomer.a"]
+
+
+def test_processor_warns_of_calls_beyond_the_bound_on_lines(
+    load: Load, printed: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(minutes, "MAX_KINDS", 1)
+    monkeypatch.setattr(minutes, "MAX_OTHERS", 0)
+
+    load("metric_processor").handler(
+        event_of([converse(timestamp=just_now()), converse(NOVA, timestamp=just_now())]), None
+    )
+
+    (warning,) = [line for line in printed() if line.get("level") == "WARNING"]
+    assert warning["calls"] == 1
+    assert 'event = "other_calls"' in warning["message"]
 
 
 def test_processor_does_not_name_rejected_records_without_end(load: Load, printed: Printed) -> None:

@@ -367,6 +367,8 @@ def test_calls_beyond_the_bound_on_lines_stand_on_one_line_with_their_sums(
 
     assert read_line(line) == {
         "event": "other_calls",
+        "caller": "other",
+        "operation": "other",
         "first_minute": MINUTE * 1000,
         "last_minute": (MINUTE + 60) * 1000,
         "requests": 2,

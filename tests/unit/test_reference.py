@@ -23,7 +23,7 @@ from records import (
 )
 from samcli.yamlhelper import yaml_parse
 
-from bedrock_quota import lines, model_ids, processing
+from bedrock_quota import lines, minutes, model_ids, processing
 from bedrock_quota.accounts import Accounts
 from bedrock_quota.buckets import Bucket, EndpointType
 from bedrock_quota.changes import Change, Unit
@@ -67,7 +67,7 @@ def test_outputs(template: Any) -> None:
 
 
 @pytest.fixture
-def written(registry: Registry, process: Process, read_line: ReadLine) -> list[Line]:
+def written(registry: Registry, process: Process, read_line: ReadLine, monkeypatch: pytest.MonkeyPatch) -> list[Line]:
     """Lines of every kind: of each outcome that a record, a delivery and a quota can have."""
     resolved = Accounts(registry, lambda _profile: Reference(NOVA, EndpointType.REGIONAL), ("team",))
     records = [
@@ -95,7 +95,11 @@ def written(registry: Registry, process: Process, read_line: ReadLine) -> list[L
     again = processing.duplicate(Delivery("DATA_MESSAGE"), "Mine", NOW)
     changes = [Change(BUCKET, unit, 1, 2) for unit in Unit]
     of_quotas = lines.of_quotas("Mine", MINUTE, {BUCKET: QUOTA, Bucket("a.zero", BUCKET.endpoint_type): ZERO}, changes)
-    return [read_line(line) for line in (*outcome.lines, *twice.lines, *together.lines, again, *of_quotas)]
+    monkeypatch.setattr(minutes, "MAX_KINDS", 1)
+    monkeypatch.setattr(minutes, "MAX_OTHERS", 0)
+    beyond = process([converse(), converse(NOVA)])
+    every = (*outcome.lines, *twice.lines, *together.lines, again, *of_quotas, *beyond.lines)
+    return [read_line(line) for line in every]
 
 
 def metrics(written: Iterable[Line], dimensions: list[str]) -> Iterator[tuple[str, str]]:
@@ -115,15 +119,17 @@ def test_metrics_with_their_units(written: list[Line], heading: str, dimensions:
 
 
 def kind(line: Line) -> str:
-    if line.get("event") == "failed_calls":
-        return "Lines of failed calls"
+    of_events = {"failed_calls": "Lines of failed calls", "other_calls": "Lines of other calls"}
+    if line.get("event") in of_events:
+        return of_events[line["event"]]
     if "event" in line:
         return "Lines of deliveries"
     return "Lines of calls" if "consumed_tokens" in line else "Lines of quotas"
 
 
 @pytest.mark.parametrize(
-    "heading", ["Lines of calls", "Lines of failed calls", "Lines of deliveries", "Lines of quotas"]
+    "heading",
+    ["Lines of calls", "Lines of failed calls", "Lines of other calls", "Lines of deliveries", "Lines of quotas"],
 )
 def test_properties(written: list[Line], heading: str) -> None:
     named = {name for name, _ in (*metrics(written, ["ModelId", "EndpointType"]), *metrics(written, []))}

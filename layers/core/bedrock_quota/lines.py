@@ -218,6 +218,8 @@ def of_rest(accounts: Sequence[Account]) -> Iterator[bytes]:
         minutes = [account.kind.minute for account in accounts]
         line = {
             "event": "other_calls",
+            "caller": OTHER,
+            "operation": OTHER,
             "first_minute": min(minutes) * 1000,
             "last_minute": max(minutes) * 1000,
             "requests": len(accounts),
