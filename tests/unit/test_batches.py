@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import shard
+from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyAlreadyInProgressError
 from hypothesis import given
 from hypothesis import strategies as st
 from records import NOW, ReadLine, converse, envelope, event_around, message
 
-from bedrock_quota import batches
+from bedrock_quota import batches, processing
 from bedrock_quota.delivery import Delivery
 from bedrock_quota.duplicates import Ticket
 from bedrock_quota.envelope import Parcel, answer, parcels
@@ -231,8 +232,10 @@ def test_control_messages_are_never_looked_up_for_all_of_them_are_alike(function
     assert [health.get("DuplicateDeliveries") for health in read(function)[1]] == [None, None]
 
 
-def test_a_delivery_that_another_run_works_on_comes_again_with_what_is_behind_it(function: Function) -> None:
-    memory: Any = Memory(None, DeliveryError("in progress"), None)
+def test_a_delivery_that_another_run_works_on_comes_again_with_what_is_behind_it(
+    function: Function, caplog: pytest.LogCaptureFixture
+) -> None:
+    memory: Any = Memory(None, IdempotencyAlreadyInProgressError("another invocation"), None)
     function.container.deliveries = memory
     batch = events.batch([sent_by_logs(converse()) for _ in range(3)])
 
@@ -240,6 +243,24 @@ def test_a_delivery_that_another_run_works_on_comes_again_with_what_is_behind_it
 
     assert told == {"batchItemFailures": [{"itemIdentifier": batch["Records"][1]["kinesis"]["sequenceNumber"]}]}
     assert memory.told == [("finished", 1)]
+    (warning,) = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert warning.getMessage() == "a delivery of a batch failed and comes again"
+    assert warning.__dict__["error"] == "IdempotencyAlreadyInProgressError"
+
+
+def test_a_delivery_whose_records_cannot_be_read_is_forgotten(
+    function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory: Any = Memory(None)
+    function.container.deliveries = memory
+
+    def broken(*_given: object, **_named: object) -> None:
+        raise DeliveryError("no memory")
+
+    monkeypatch.setattr(processing, "read", broken)
+
+    assert function(events.batch([sent_by_logs(converse())])) is None
+    assert memory.told == [("forgotten", "no memory")]
 
 
 def test_what_cannot_be_written_is_forgotten_and_counts_when_it_comes_again(
@@ -264,13 +285,112 @@ def test_what_cannot_be_written_is_forgotten_and_counts_when_it_comes_again(
     assert memory.told[2:] == [("finished", 1)] * 2
 
 
+def test_a_log_event_that_counted_before_stays_known_when_what_it_came_again_with_cannot_be_written(
+    function: Function, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a call that counted
+    one, two = sent_by_logs(converse(input_tokens=1000)), sent_by_logs(converse(input_tokens=2000))
+    function(events.batch([one]))
+
+    # when it comes again with another, first where nothing can be written
+    def broken(*_of: object) -> None:
+        raise DeliveryError("no output")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(function, "publish", broken)
+        assert function(events.batch([two, one])) is None
+    assert function(events.batch([two, one])) == {"batchItemFailures": []}
+    # then each counts once: 1,000 + 5 × 20 and 2,000 + 5 × 20
+    assert [line["ConsumedTokens"] for line in read(function)[0]] == [[1100], [2100]]
+
+
+class Killed(BaseException):
+    """Lambda's end of a run whose time is over."""
+
+
+class SlowTable:
+    """A state table that takes so many milliseconds of a run's time for each request."""
+
+    def __init__(self, milliseconds: int) -> None:
+        self._milliseconds = milliseconds
+        self.left = 0
+        self.results: dict[tuple[str, ...], dict[str, int]] = {}
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.left
+
+    def _take(self) -> None:
+        self.left -= self._milliseconds
+        if self.left <= 0:
+            raise Killed
+
+    def begin(self, received: Delivery, _context: Any) -> Any:
+        self._take()
+        key = tuple(event.id for event in received.log_events)
+
+        def finish(result: dict[str, int]) -> bool:
+            self._take()
+            self.results[key] = result
+            return True
+
+        return SimpleNamespace(
+            result=self.results.get(key), checked=True, finish=finish, forget=lambda _error: self._take()
+        )
+
+
+@pytest.mark.parametrize(("milliseconds", "runs"), [(20, 1), (100, 1), (300, 2), (900, 6), (4_000, 23)])
+def test_a_slow_state_table_makes_nothing_count_twice(function: Function, milliseconds: int, runs: int) -> None:
+    # given runs of a minute, in each of which as many deliveries are read as 35 seconds have requests
+    table: Any = SlowTable(milliseconds)
+    batch = events.batch([sent_by_logs(converse(input_tokens=1000 + n)) for n in range(200)])["Records"]
+    done = 0
+
+    def run(event: dict[str, Any]) -> dict[str, Any] | None:
+        nonlocal done
+        done += 1
+        function.container = function.new_container()  # which knows no log event
+        function.container.deliveries = table
+        table.left = 60_000
+        sent = parcels(event)
+        try:
+            results = batches.process(sent, function.container, table, lambda _received: NOW, function.publish)
+        except Killed:
+            return None
+        return answer(sent, results)
+
+    # when
+    given_up = shard.consume(batch, run)
+    # then
+    assert (given_up, done) == ([], runs)
+    counted = [value for line in function.written for value in json.loads(line).get("ConsumedTokens", [])]
+    assert sorted(counted) == [1100 + n for n in range(200)]
+
+
+def test_a_slow_state_table_is_told_of_no_failure_when_time_is_short(
+    function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given that after the second delivery 5 seconds are left, and after one more request less
+    memory: Any = Memory(None, None)
+    function.container.deliveries = memory
+    function.remaining = iter([60_000, 5_000, 4_999])
+
+    def broken(*_of: object) -> None:
+        raise DeliveryError("no output")
+
+    monkeypatch.setattr(function, "publish", broken)
+
+    assert function(events.batch([sent_by_logs(converse()), sent_by_logs(converse())])) is None
+    assert memory.told == [("forgotten", "no output")]
+
+
 def test_a_state_table_that_does_not_answer_is_asked_once_a_batch(function: Function, read: Read) -> None:
     # given one that answers for the first delivery alone
     asked = iter([SimpleNamespace(result=None, checked=True, finish=lambda _result: True), Ticket("key")])
     silent: Any = SimpleNamespace(begin=lambda _received, _context: next(asked))
     function.container.deliveries = silent
-    # when four come
-    told = function(events.batch([sent_by_logs(converse()) for _ in range(4)]))
+    # when four come, and a control message, which is never asked about
+    control = event_around(json.dumps(envelope(["CWL CONTROL MESSAGE"], "CONTROL_MESSAGE")).encode())
+    told = function(events.batch([*[sent_by_logs(converse()) for _ in range(4)], control]))
     # then all are processed, and the health line says of how many nobody knows
     assert told == {"batchItemFailures": []}
     assert [health["duplicates_unchecked"] for health in read(function)[1]] == [3]

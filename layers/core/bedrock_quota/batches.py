@@ -31,6 +31,10 @@ MOST_TOGETHER = 10_000
 LEAST_MILLISECONDS = 25_000
 """Time without which no further delivery is begun: profiles may take it 10 s, bodies 5 s, the state table 8 s."""
 
+LAST_MILLISECONDS = 5_000
+"""Time without which the state table is told of no further delivery: one request may take 4 s. A function that is killed
+has all it wrote counted again, one that ends in time nothing: Lambda does not come back to what was answered for."""
+
 Result = dict[str, int]
 """What became of a delivery's records: `received`, `processed` and, where there are any, `rejected`."""
 
@@ -64,8 +68,8 @@ def process(
     return results
 
 
-def _is_late(context: LambdaContext) -> bool:
-    return context.get_remaining_time_in_millis() < LEAST_MILLISECONDS
+def _is_late(context: LambdaContext, least: int = LEAST_MILLISECONDS) -> bool:
+    return context.get_remaining_time_in_millis() < least
 
 
 class _Group:
@@ -119,7 +123,7 @@ class _Group:
         if ticket is not None:
             self._tickets.append((ticket, result))
         ids = [event.id for event in received.log_events]
-        self._event_ids += ids
+        self._event_ids += [each for each in ids if each not in kept.seen.ids]  # those before it were written
         kept.seen.remember(ids)
 
     def write(self, publish: Publish) -> list[Result]:
@@ -144,11 +148,14 @@ class _Group:
         except Exception as error:
             kept.seen.forget(self._event_ids)
             for ticket, _ in self._tickets:
+                if _is_late(self._context, LAST_MILLISECONDS):
+                    break  # they are refused until this invocation's time is over, then processed
                 ticket.forget(error)
             raise
         for ticket, result in self._tickets:
-            if not ticket.finish(result):
-                break  # the next ones would take their time and fail, too
+            # where one fails, the next ones would take their time and fail, too
+            if _is_late(self._context, LAST_MILLISECONDS) or not ticket.finish(result):
+                break
         return self._results
 
 
