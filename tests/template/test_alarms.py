@@ -508,6 +508,10 @@ def test_functions_alarms_are_about_the_right_function(alarms: dict[str, Tree], 
     assert functions == fetcher | processor | (of_stream if streaming else {})
 
 
+def test_the_longest_wait_in_the_stream_is_what_rings(alarms: dict[str, Tree], streaming: bool) -> None:
+    assert not streaming or alarms["StreamLagAlarm"]["Statistic"] == "Maximum"  # one shard may be behind
+
+
 def test_operations_explains_every_alarm_in_the_order_of_the_template(
     all_alarms: dict[str, Tree], streaming: bool
 ) -> None:

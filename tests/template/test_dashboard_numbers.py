@@ -279,7 +279,7 @@ def test_whether_the_numbers_can_be_trusted(body: Tree, account: MadeAccount) ->
     assert [each["axis"] for each in coverage["series"]] == ["left", "right"]
     five = {"calls of unlisted models": {D: 0}, "deliveries that came twice": {D: 1}}
     before = MINUTE - 300
-    five |= {"deliveries that failed": {before: 3}}
+    five |= {"runs of the processor that failed": {before: 3}}
     five |= {"records Bedrock could not log ModelInvocationLogsCloudWatchDeliveryFailure": {before: 5}}
     assert {label: dict(at) for label, at in points(found["What to look into"]).items()} == five
 

@@ -31,13 +31,15 @@ Statement = dict[str, Any]
 def statements() -> list[Statement]:
     """Every statement of every role's policies, of a stack that has all there is."""
     resources = template_of(TEMPLATE.read_text(encoding="utf-8"), "kinesis")["Resources"].values()
-    return [
-        statement
+    policies = [resource["Properties"] for resource in resources if resource["Type"] == "AWS::IAM::Policy"]
+    policies += [
+        each
         for resource in resources
         if resource["Type"] == "AWS::IAM::Role"
-        for policy in resource["Properties"]["Policies"]
-        for statement in policy["PolicyDocument"]["Statement"]
+        for each in resource["Properties"]["Policies"]
     ]
+    assert {each["PolicyName"] for each in policies} >= {"process-deliveries", "read-invocation-log-stream"}
+    return [statement for each in policies for statement in each["PolicyDocument"]["Statement"]]
 
 
 def listed(value: Any) -> list[Any]:

@@ -14,7 +14,7 @@ from ingestion import template_of
 from samcli.yamlhelper import yaml_parse
 from samtranslator.translator.transform import transform
 
-from bedrock_quota import log_groups, propagation, settings
+from bedrock_quota import batches, log_groups, propagation, settings
 
 OVERRIDES = "/${AWS::StackName}/registry-overrides"
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
@@ -408,12 +408,16 @@ def test_a_stream_is_all_that_the_other_way_adds(stack: Tree, streaming: Tree) -
     assert streaming["Resources"].keys() - stack["Resources"].keys() == {
         "InvocationLogStream",
         "InvocationLogStreamRole",
+        "InvocationLogStreamPolicy",
         "InvocationLogStreamMapping",
         "StreamLagAlarm",
     }
     assert streaming["Outputs"].keys() - stack["Outputs"].keys() == {"InvocationLogStreamArn"}
     changed = {name for name, each in stack["Resources"].items() if each != streaming["Resources"][name]}
-    assert changed == {"InvocationLogSubscription", "MetricProcessorRole", "DeliveriesGivenUpAlarm"}
+    assert changed == {
+        "InvocationLogSubscription",
+        "DeliveriesGivenUpAlarm",
+    }  # and so nothing that the filter waits for
     assert "kinesis" not in json.dumps(stack["Resources"])
 
 
@@ -445,10 +449,12 @@ def test_only_cloudwatch_logs_of_this_account_puts_into_the_stream(streaming: Tr
     assert granted(role) == {"": ({"kinesis:PutRecord"}, [STREAM])}
 
 
-def test_the_processor_may_read_the_stream_only_where_there_is_one(stack: Tree, streaming: Tree) -> None:
-    direct, through = (granted(properties(each, "MetricProcessorRole")) for each in (stack, streaming))
+def test_the_processor_may_read_the_stream_for_as_long_as_it_is_read(streaming: Tree) -> None:
+    """What is not in a template any more goes in the end, in reverse order: the filter, then the mapping, then this."""
+    policy = properties(streaming, "InvocationLogStreamPolicy")
 
-    assert through == direct | {
+    assert policy["Roles"] == ["${MetricProcessorRole}"]
+    assert granted({"Policies": [policy]}) == {
         "ReadStream": (
             {
                 "kinesis:DescribeStream",
@@ -460,6 +466,7 @@ def test_the_processor_may_read_the_stream_only_where_there_is_one(stack: Tree, 
             [STREAM],
         )
     }
+    assert streaming["Resources"]["InvocationLogStreamMapping"]["DependsOn"] == "InvocationLogStreamPolicy"
 
 
 def test_the_destination_for_other_accounts_is_well_formed_and_opens_to_that_account_alone(tmp_path: Path) -> None:
@@ -490,15 +497,31 @@ def test_the_destination_for_other_accounts_is_well_formed_and_opens_to_that_acc
 def test_what_fails_is_alone_in_the_end_and_kept_in_the_same_bucket(streaming: Tree) -> None:
     mapping = properties(streaming, "InvocationLogStreamMapping")
 
-    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-    assert mapping["BisectBatchOnFunctionError"] is True
-    assert mapping["DestinationConfig"] == {"OnFailure": {"Destination": "${FailedDeliveriesBucket.Arn}"}}
+    assert mapping == {
+        "EventSourceArn": STREAM,
+        "FunctionName": "${MetricProcessorFunction.Arn}",
+        "StartingPosition": "TRIM_HORIZON",
+        "BatchSize": 200,
+        "MaximumBatchingWindowInSeconds": 30,
+        "ParallelizationFactor": 1,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "BisectBatchOnFunctionError": True,
+        "MaximumRetryAttempts": 10,
+        "MaximumRecordAgeInSeconds": 6 * 3600,
+        "DestinationConfig": {"OnFailure": {"Destination": "${FailedDeliveriesBucket.Arn}"}},
+        "MetricsConfig": {"Metrics": ["EventCount"]},  # DeliveriesGivenUpAlarm watches one of these
+    }
     assert (
         mapping["MaximumRecordAgeInSeconds"]
         < properties(streaming, "InvocationLogStream")["RetentionPeriodHours"] * 3600
     )
-    assert mapping["StartingPosition"] == "TRIM_HORIZON"
-    assert mapping["MetricsConfig"] == {"Metrics": ["EventCount"]}  # DeliveriesGivenUpAlarm watches one of these
+
+
+def test_a_run_has_35_seconds_to_begin_deliveries_in_and_time_to_end(stack: Tree) -> None:
+    seconds = properties(stack, "MetricProcessorFunction")["Timeout"]
+
+    assert seconds - batches.LEAST_MILLISECONDS / 1000 >= 35  # docs/limits.md
+    assert batches.LAST_MILLISECONDS < batches.LEAST_MILLISECONDS
 
 
 def test_only_that_log_group_of_this_account_may_invoke_the_processor(stack: Tree) -> None:
