@@ -262,17 +262,18 @@ def _stream(session: boto3.Session, stack: Stack) -> Stream | None:
         return None
     kinesis, functions, iam = session.client("kinesis"), session.client("lambda"), session.client("iam")
     found = _or_none(lambda: kinesis.describe_stream_summary(StreamARN=arn)["StreamDescriptionSummary"])
-    role = stack.resources.get("InvocationLogStreamRole", "")
-    policy = _or_none(lambda: iam.get_role_policy(RoleName=role, PolicyName="put-invocation-logs"))
+    role = stack.arn_of_role(stack.resources["InvocationLogStreamRole"])
     reader = _or_none(lambda: functions.get_event_source_mapping(UUID=stack.resources["InvocationLogStreamMapping"]))
     return Stream(
         arn=arn,
         status=found["StreamStatus"] if found else None,
-        role=stack.arn_of_role(role) if policy else None,
+        role=_or_none(lambda: Role(role, refused=_refused(iam, role, arn, "kinesis:PutRecord"))),
         reader=Reader(
             reader["UUID"],
             reader["State"],
             reader.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination"),
+            reader.get("LastProcessingResult", ""),
+            "ReportBatchItemFailures" in reader.get("FunctionResponseTypes", []),
         )
         if reader
         else None,

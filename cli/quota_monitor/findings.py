@@ -24,6 +24,7 @@ from quota_monitor.signs import (
     Key,
     Parts,
     Permission,
+    Reader,
     Role,
     Signs,
     Stream,
@@ -365,7 +366,7 @@ def _subscription(
         *("aws", "logs", "put-subscription-filter", "--log-group-name", group),
         *("--filter-name", f"{stack.name}-metric-processor", "--filter-pattern", ""),
         *("--destination-arn", destination),
-        *(("--role-arn", stream.role, "--distribution", "Random") if stream and stream.role else ()),
+        *(("--role-arn", stream.role.arn, "--distribution", "Random") if stream and stream.role else ()),
     )
     if ours is None:
         full = len(found) >= MAX_FILTERS
@@ -427,32 +428,57 @@ def _stream(where: str, _now: datetime, stack: Stack, parts: Parts, found: Strea
         return
     name = found.arn.rpartition("/")[2]
     again = _bring_back(stack)
-    if found.status is None:
-        yield Finding(Status.PROBLEM, where, f"{name} is gone: every record is lost at once", again)
-        return
-    if found.role is None and "InvocationLogStreamRole" not in parts.gone:
-        yield Finding(Status.PROBLEM, where, "CloudWatch Logs may not put records into it and loses them", again)
-    reader, kept = found.reader, stack.arn_of_bucket(stack.resources.get("FailedDeliveriesBucket", ""))
-    if reader is None:
-        yield Finding(Status.PROBLEM, where, f"nothing reads {name}: records are lost after 24 hours", again)
-        return
-    change = ("aws", "lambda", "update-event-source-mapping", "--uuid", reader.uuid)
-    if reader.state not in {"Enabled", "Enabling", "Creating", "Updating"}:
+    if found.status in {None, "DELETING"}:
         yield Finding(
             Status.PROBLEM,
             where,
+            f"{name} is {'gone' if found.status is None else found.status}: every record is lost at once",
+            again,
+        )
+        return
+    wrong = [*_put_into(name, stack, parts, found), *_read_from(name, stack, found.reader)]
+    for what, do in wrong:
+        yield Finding(Status.PROBLEM, where, what, do)
+    if not wrong and "InvocationLogStreamRole" not in parts.gone:
+        yield Finding(Status.OK, where, f"{name} is {found.status}, and the processor reads it")
+
+
+def _put_into(name: str, stack: Stack, parts: Parts, found: Stream) -> Iterator[tuple[str, str]]:
+    if "InvocationLogStreamRole" in parts.gone:
+        return  # a finding on the parts
+    if found.role is None or found.role.refused:
+        yield (
+            f"CloudWatch Logs may not put records into {name} and loses them",
+            f"{_bring_back(stack)}; if that does not help, a policy of your organisation forbids it",
+        )
+
+
+def _read_from(name: str, stack: Stack, reader: Reader | None) -> Iterator[tuple[str, str]]:
+    if reader is None:
+        yield f"nothing reads {name}: records are lost after 24 hours", _bring_back(stack)
+        return
+    kept = stack.arn_of_bucket(stack.resources.get("FailedDeliveriesBucket", ""))
+    change = ("aws", "lambda", "update-event-source-mapping", "--uuid", reader.uuid)
+    if reader.state not in {"Enabled", "Enabling", "Creating", "Updating"}:
+        yield (
             f"the processor does not read {name}: its event source mapping is {reader.state}",
             f"switch it on, before records are lost after 24 hours: {_command(*change, '--enabled')}",
         )
-    elif reader.on_failure != kept:
-        yield Finding(
-            Status.PROBLEM,
-            where,
+    elif reader.last_result.startswith("PROBLEM"):
+        yield (
+            f"Lambda could not hand over the last batch of {name}: {reader.last_result}",
+            f"if the processor failed, its log says why; if the stream may not be read, {_bring_back(stack)}",
+        )
+    if not reader.in_part:
+        yield (
+            "where a delivery of a batch fails, those behind it are lost: Lambda does not heed the answer",
+            "have it do so: " + _command(*change, "--function-response-types", "ReportBatchItemFailures"),
+        )
+    if reader.on_failure != kept:
+        yield (
             "what the processor fails at is not kept",
             "set where it goes: " + _command(*change, "--destination-config", f"OnFailure={{Destination={kept}}}"),
         )
-    elif found.role is not None:
-        yield Finding(Status.OK, where, f"{name} is {found.status}, and the processor reads it")
 
 
 # ---------------------------------------------------------------- records to metrics

@@ -55,12 +55,24 @@ class Permission(msgspec.Struct, frozen=True):
     source_account: str | None
 
 
+class Role(msgspec.Struct, frozen=True):
+    """A role: who may take it on, and which of the actions that its work needs its policies refuse."""
+
+    arn: str
+    trusts: tuple[Permission, ...] = ()
+    refused: tuple[str, ...] = ()
+
+
 class Reader(msgspec.Struct, frozen=True):
     """The event source mapping by which the processor reads the stream: where failed batches go to, and its state."""
 
     uuid: str
     state: str
     on_failure: str | None = None
+    last_result: str = ""
+    """What Lambda says of the last batch, such as `OK` or `PROBLEM: …`."""
+    in_part: bool = True
+    """Whether Lambda heeds the answer that names what of a batch was not processed."""
 
 
 class Stream(msgspec.Struct, frozen=True):
@@ -69,17 +81,9 @@ class Stream(msgspec.Struct, frozen=True):
     arn: str
     status: str | None
     """Such as `ACTIVE`."""
-    role: str | None
-    """The ARN of the role by which CloudWatch Logs may put records into it, if it may."""
+    role: Role | None
+    """The role by which CloudWatch Logs puts records into it."""
     reader: Reader | None
-
-
-class Role(msgspec.Struct, frozen=True):
-    """A role: who may take it on, and which of the actions that its work needs its policies refuse."""
-
-    arn: str
-    trusts: tuple[Permission, ...] = ()
-    refused: tuple[str, ...] = ()
 
 
 class Parts(msgspec.Struct, frozen=True):

@@ -98,9 +98,11 @@ def test_the_same_filter_feeds_the_stream(streaming: Instance, resource: Resourc
 
 
 def test_the_doctor_looks_at_the_stream(streaming: Instance, resource: Resource, monkeypatch: Any) -> None:
-    # given the stream's reader switched off, and on again
+    # given the stream's reader switched off, then what fills it without its policy, then all as it was
     monkeypatch.setenv("AWS_CONFIG_FILE", str(streaming.cli_config))
     functions, uuid = streaming.session().client("lambda"), resource("InvocationLogStreamMapping")
+    iam: Any = streaming.session().client("iam")
+    policy = {"RoleName": resource("InvocationLogStreamRole"), "PolicyName": "put-invocation-logs"}
 
     def said() -> list[str]:
         arguments = ["doctor", "--profile", "local", "--stack-name", streaming.stack_name]
@@ -111,11 +113,19 @@ def test_the_doctor_looks_at_the_stream(streaming: Instance, resource: Resource,
 
     functions.update_event_source_mapping(UUID=uuid, Enabled=False)
     ill = said()
-    functions.update_event_source_mapping(UUID=uuid, Enabled=True)
+    functions.update_event_source_mapping(UUID=uuid, Enabled=True, FunctionResponseTypes=[])
+    document = iam.get_role_policy(**policy)["PolicyDocument"]
+    iam.delete_role_policy(**policy)
+    worse = said()
+    iam.put_role_policy(**policy, PolicyDocument=json.dumps(document))
+    functions.update_event_source_mapping(UUID=uuid, FunctionResponseTypes=["ReportBatchItemFailures"])
     well = said()
     # then
     assert [line.split()[:2] for line in ill] == [["ok", "subscription"], ["problem", "stream"]]
     assert "its event source mapping is Disabled" in ill[1]
+    assert [line.split()[:2] for line in worse] == [["ok", "subscription"], *[["problem", "stream"]] * 2]
+    assert "CloudWatch Logs may not put records into" in worse[1]
+    assert "Lambda does not heed the answer" in worse[2]
     assert [line.split()[:2] for line in well] == [["ok", "subscription"], ["ok", "stream"]]
 
 

@@ -165,8 +165,8 @@ def test_a_stack_that_is_well_is_all_ok() -> None:
 
 
 STREAM = f"arn:aws:kinesis:us-east-1:{ACCOUNT}:stream/logs"
-READER = Reader("9d2a0f3e", "Enabled", "arn:aws:s3:::failed")
-THROUGH = Stream(STREAM, "ACTIVE", f"arn:aws:iam::{ACCOUNT}:role/puts", READER)
+READER = Reader("9d2a0f3e", "Enabled", "arn:aws:s3:::failed", "No records processed")
+THROUGH = Stream(STREAM, "ACTIVE", Role(f"arn:aws:iam::{ACCOUNT}:role/puts"), READER)
 STREAMING = {"stream": THROUGH, "filters": (msgspec.structs.replace(FILTER, destination=STREAM),)}
 
 
@@ -185,7 +185,17 @@ def test_a_stack_that_reads_a_stream_is_all_ok_and_needs_no_permission() -> None
     ("changes", "what", "do"),
     [
         ({"status": None}, "logs is gone: every record is lost at once", "aws cloudformation create-change-set "),
-        ({"role": None}, "CloudWatch Logs may not put records into it", "aws cloudformation create-change-set "),
+        (
+            {"status": "DELETING"},
+            "logs is DELETING: every record is lost at once",
+            "aws cloudformation create-change-set ",
+        ),
+        ({"role": None}, "CloudWatch Logs may not put records into logs", "aws cloudformation create-change-set "),
+        (
+            {"role": change(THROUGH.role, refused=("kinesis:PutRecord",))},
+            "CloudWatch Logs may not put records into logs and loses them",
+            "aws cloudformation create-change-set ",
+        ),
         (
             {"reader": None},
             "nothing reads logs: records are lost after 24 hours",
@@ -195,6 +205,21 @@ def test_a_stack_that_reads_a_stream_is_all_ok_and_needs_no_permission() -> None
             {"reader": change(READER, state="Disabled")},
             "the processor does not read logs: its event source mapping is Disabled",
             "aws lambda update-event-source-mapping --uuid 9d2a0f3e --enabled",
+        ),
+        (
+            {"reader": change(READER, state="Disabling")},
+            "the processor does not read logs: its event source mapping is Disabling",
+            "aws lambda update-event-source-mapping --uuid 9d2a0f3e --enabled",
+        ),
+        (
+            {"reader": change(READER, last_result="PROBLEM: Function call failed")},
+            "Lambda could not hand over the last batch of logs: PROBLEM: Function call failed",
+            "the processor failed, its log says why",
+        ),
+        (
+            {"reader": change(READER, in_part=False)},
+            "where a delivery of a batch fails, those behind it are lost",
+            "update-event-source-mapping --uuid 9d2a0f3e --function-response-types ReportBatchItemFailures",
         ),
         (
             {"reader": change(READER, on_failure=None)},
@@ -211,6 +236,22 @@ def test_what_is_wrong_with_a_stream_is_a_problem(changes: dict[str, Any], what:
     assert do in found.do
 
 
+@pytest.mark.parametrize("state", ["Creating", "Enabling", "Enabled", "Updating"])
+def test_a_stream_that_is_about_to_be_read_is_no_problem(state: str) -> None:
+    assert unwell(**STREAMING | {"stream": change(THROUGH, reader=change(READER, state=state, last_result="OK"))}) == []
+
+
+def test_a_reader_that_is_switched_off_is_not_blamed_for_its_last_batch() -> None:
+    reader = change(READER, state="Disabled", last_result="PROBLEM: Function call failed", on_failure=None)
+
+    found = unwell(**STREAMING | {"stream": change(THROUGH, reader=reader)})
+
+    assert [each.what for each in found] == [
+        "the processor does not read logs: its event source mapping is Disabled",
+        "what the processor fails at is not kept",
+    ]
+
+
 def test_a_role_of_the_stream_that_is_gone_is_found_once() -> None:
     gone = Parts(frozenset({"InvocationLogStreamRole"}))
 
@@ -225,7 +266,7 @@ def test_a_filter_that_still_delivers_to_the_function_is_none_to_the_stream() ->
     (found,) = unwell(stream=THROUGH)
 
     assert found.what == f"no filter of {GROUP} delivers to the stream of processor"
-    assert found.do.endswith(f"--destination-arn {STREAM} --role-arn {THROUGH.role} --distribution Random")
+    assert found.do.endswith(f"--destination-arn {STREAM} --role-arn {THROUGH.role.arn} --distribution Random")
 
 
 @pytest.mark.parametrize(
@@ -845,3 +886,55 @@ def test_who_a_role_trusts_is_read_from_every_way_to_write_it() -> None:
         refused=("logs:CreateLogStream",),
     )
     assert unwell(logging_role=change(role, refused=())) == []
+
+
+class _Account:
+    """A session of which each service answers its operations as it is told to."""
+
+    def __init__(self, **services: dict[str, Any]) -> None:
+        self._services = services
+
+    def client(self, service: str) -> Any:
+        return _Answers(**self._services[service])
+
+
+MAPPING = {
+    "UUID": "9d2a0f3e",
+    "State": "Enabled",
+    "LastProcessingResult": "OK",
+    "FunctionResponseTypes": ["ReportBatchItemFailures"],
+    "DestinationConfig": {"OnFailure": {"Destination": "arn:aws:s3:::failed"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("mapping", "reader"),
+    [
+        (MAPPING, Reader("9d2a0f3e", "Enabled", "arn:aws:s3:::failed", "OK", in_part=True)),
+        (
+            {"UUID": "9d2a0f3e", "State": "Enabled"},  # as it is with nothing set, before it has read anything
+            Reader("9d2a0f3e", "Enabled", None, "", in_part=False),
+        ),
+    ],
+)
+@pytest.mark.parametrize("decision", ["allowed", "implicitDeny"])
+def test_a_stream_is_looked_at_with_what_fills_and_reads_it(
+    mapping: dict[str, Any], reader: Reader, decision: str
+) -> None:
+    # given
+    stack = change(
+        STACK,
+        outputs={"InvocationLogStreamArn": STREAM},
+        resources={"InvocationLogStreamRole": "puts", "InvocationLogStreamMapping": "9d2a0f3e"},
+    )
+    decisions = [{"EvalActionName": "kinesis:PutRecord", "EvalDecision": decision}]
+    account: Any = _Account(
+        kinesis={"describe_stream_summary": {"StreamDescriptionSummary": {"StreamStatus": "UPDATING"}}},
+        iam={"simulate_principal_policy": {"EvaluationResults": decisions}},
+        **{"lambda": {"get_event_source_mapping": mapping}},
+    )
+    # when
+    found = examination._stream(account, stack)
+    # then
+    refused = () if decision == "allowed" else ("kinesis:PutRecord",)
+    assert found == Stream(STREAM, "UPDATING", Role(f"arn:aws:iam::{ACCOUNT}:role/puts", refused=refused), reader)

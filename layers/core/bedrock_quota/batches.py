@@ -32,8 +32,11 @@ LEAST_MILLISECONDS = 25_000
 """Time without which no further delivery is begun: profiles may take it 10 s, bodies 5 s, the state table 8 s."""
 
 LAST_MILLISECONDS = 5_000
-"""Time without which the state table is told of no further delivery: one request may take 4 s. A function that is killed
-has all it wrote counted again, one that ends in time nothing: Lambda does not come back to what was answered for."""
+"""Time without which the state table is told of no further delivery: one request may take 4 s.
+
+A run that is killed has all that it wrote counted again. One that ends in time has not: what it answered for does not
+come again, whether the state table was told of it or not.
+"""
 
 Result = dict[str, int]
 """What became of a delivery's records: `received`, `processed` and, where there are any, `rejected`."""
