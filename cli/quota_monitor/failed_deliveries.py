@@ -123,7 +123,7 @@ def _replay(s3: S3Client, functions: LambdaClient, where: Place, key: str, *, di
     try:
         held = _held(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, DeliveryError):
-        return Replayed(key, "is not the record of an invocation", failed=True)
+        return Replayed(key, _without_records(body) or "is not the record of an invocation", failed=True)
     outcomes = [_process(functions, where.function, event) for event in held.events]
     refusals = sum(outcome for outcome in outcomes if isinstance(outcome, int))
     if refusals and not discard:
@@ -236,6 +236,29 @@ def _held(body: bytes) -> _Held:
         raise DeliveryError("the payload is not a batch, or an empty one")
     events = [msgspec.json.encode(each.event) for each in envelope.parcels(batch)]
     return _Held(events, msgspec.json.decode(body), batch)
+
+
+class _Numbers(msgspec.Struct, frozen=True, rename="camel"):
+    shard_id: str
+    start_sequence_number: str
+    end_sequence_number: str
+    stream_arn: str
+
+
+class _BatchInfo(msgspec.Struct, frozen=True):
+    numbers: _Numbers = msgspec.field(name="KinesisBatchInfo")
+
+
+def _without_records(body: bytes) -> str | None:
+    """Return where the records of a batch are that Lambda kept without them, as it does at other destinations."""
+    try:
+        found = msgspec.json.decode(body, type=_BatchInfo).numbers
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return (
+        f"holds none of the records, which are in {found.stream_arn} for a day: {found.shard_id}, "
+        f"{found.start_sequence_number} to {found.end_sequence_number}"
+    )
 
 
 class _Result(msgspec.Struct, frozen=True):

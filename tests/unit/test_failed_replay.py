@@ -246,6 +246,22 @@ def test_every_delivery_of_a_batch_of_a_stream_is_processed_by_itself(as_text: b
     assert not account.objects
 
 
+def test_of_a_batch_that_was_kept_without_its_records_it_is_said_where_they_are() -> None:
+    held = json.loads(shard.kept(BATCH))
+    del held["payload"]
+    account: Any = Account(json.dumps(held).encode(), DONE)
+
+    (found,) = failed_deliveries.replay(account, PLACE, [KEPT])
+
+    first, last = (BATCH[n]["kinesis"]["sequenceNumber"] for n in (0, -1))
+    assert found.failed
+    assert found.problem == (
+        f"holds none of the records, which are in {BATCH[0]['eventSourceARN']} for a day: shardId-000000000000, "
+        f"{first} to {last}"
+    )
+    assert account.objects
+
+
 def processed(account: Account) -> list[str]:
     return [json.loads(payload)["awslogs"]["data"] for payload in account.invoked]
 
