@@ -285,6 +285,30 @@ def test_what_cannot_be_written_is_forgotten_and_counts_when_it_comes_again(
     assert memory.told[2:] == [("finished", 1)] * 2
 
 
+def test_what_was_written_before_something_cannot_be_is_answered_for(
+    function: Function, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given deliveries that are written one by one, and an output that is closed after the first
+    memory: Any = Memory(None, None)
+    function.container.deliveries = memory
+    monkeypatch.setattr(batches, "MOST_TOGETHER", 1)
+    publish = function.publish
+
+    def closing(outcome: Outcome | None, again: Sequence[bytes]) -> None:
+        if function.written:
+            raise OSError("closed")
+        publish(outcome, again)
+
+    monkeypatch.setattr(function, "publish", closing)
+    batch = events.batch([sent_by_logs(converse()) for _ in range(3)])
+    # when
+    told = function(batch)
+    # then Lambda comes back with the second
+    assert told == {"batchItemFailures": [{"itemIdentifier": batch["Records"][1]["kinesis"]["sequenceNumber"]}]}
+    assert sum(line["requests"] for line in read(function)[0]) == 1
+    assert memory.told == [("finished", 1), ("forgotten", "closed")]
+
+
 def test_a_log_event_that_counted_before_stays_known_when_what_it_came_again_with_cannot_be_written(
     function: Function, read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
