@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -94,6 +95,21 @@ def test_deliveries_of_a_batch_are_written_as_if_they_had_come_in_one(function: 
     assert calls["ConsumedTokens"] == [200, 200, 200]  # 100 + 5 × 20 each
     assert (health["received"], health["RecordsProcessed"], health["RecordsRejected"]) == (4, 3, 1)
     assert health["deliveries"] == 3
+
+
+def test_one_long_call_among_deliveries_written_together_is_no_lag_of_all_of_them(
+    function: Function, read: Read
+) -> None:
+    # given two deliveries of calls that began 20 seconds ago, one with an older call too, and one of 700 seconds ago
+    def called(*seconds: int) -> dict[str, Any]:
+        return sent_by_logs(
+            *(converse(timestamp=f"{NOW - timedelta(seconds=each):%Y-%m-%dT%H:%M:%SZ}") for each in seconds)
+        )
+
+    # when
+    function(events.batch([called(20), called(20, 50), called(700)]))
+    # then of 20, 50 and 700 the least and the most are told
+    assert [health["RecordLagSeconds"] for health in read(function)[1]] == [[20.0, 700.0]]
 
 
 def test_a_delivery_by_itself_is_answered_with_its_counts(function: Function) -> None:
