@@ -9,7 +9,10 @@ PILLOW_VERSION := 13.0.0
 ZIZMOR_VERSION := 1.32.0
 VERSION = $(shell $(BIN)/uv version --short)
 BIN := .venv/bin
+UV := $(BIN)/uv
 NO_SANDBOX := $(if $(filter 0,$(shell id -u)),--no-sandbox) # Chromium has none for root
+
+include layers/compile.mk # LAMBDA_PYTHON
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check checkov workflows format lock events dist bench memory fuzz soak screenshots clean
@@ -59,9 +62,10 @@ events: setup ## Rebuild events/ from the readable records
 	$(BIN)/quota-monitor events
 
 dist: setup ## Build what a release consists of, into dist/: sam deploy takes the unpacked zip as it is
+	@test -n "$(LAMBDA_PYTHON)" || { echo "a release holds .pyc files, which only Lambda's Python $(LAMBDA_PYTHON_VERSION) makes, and none was found: install it, or give LAMBDA_PYTHON=/path/to/it" >&2; exit 1; }
 	rm -rf dist .aws-sam
 	mkdir dist
-	PYTHON=$(CURDIR)/$(BIN)/python $(BIN)/sam build
+	PYTHON=$(CURDIR)/$(BIN)/python LAMBDA_PYTHON="$(LAMBDA_PYTHON)" $(BIN)/sam build
 	rm .aws-sam/build.toml # of this machine
 	find functions -name __pycache__ -prune -exec rm -rf {} +
 	$(BIN)/python -m zipfile --create dist/bedrock-quota-monitor-$(VERSION).zip \
@@ -69,10 +73,11 @@ dist: setup ## Build what a release consists of, into dist/: sam deploy takes th
 	$(BIN)/uv export --frozen --only-group functions --no-emit-project --format cyclonedx1.5 --quiet \
 		--preview-features sbom-export --output-file dist/sbom.cdx.json
 	cd dist && sha256sum *.zip sbom.cdx.json > SHA256SUMS
+	$(BIN)/python tests/release.py dist/*.zip $(LAMBDA_PYTHON_VERSION)
 
 bench: setup ## Measure all that docs/performance.md says, and write it there; five minutes
 	$(BIN)/uv run --isolated --frozen --quiet \
-		--python "$$($(BIN)/uv python find --no-python-downloads 3.13 2>/dev/null || echo $(BIN)/python)" python -m benchmarks
+		--python "$(or $(LAMBDA_PYTHON),$(BIN)/python)" python -m benchmarks
 
 memory: setup ## Measure the processor's peak memory on the worst deliveries there are
 	$(BIN)/python -m benchmarks.memory

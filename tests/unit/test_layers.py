@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import release
 
 ROOT = Path(__file__).parents[2]
 MAX_BYTES = 15_000_000
@@ -70,6 +71,98 @@ def test_every_module_is_compiled_for_the_runtime_and_taken_unchecked(built: Pat
     # and tracebacks name the files where Lambda has them
     core = (built / "bedrock_quota" / "__pycache__" / f"lines.{sys.implementation.cache_tag}.pyc").read_bytes()
     assert b"/opt/python/bedrock_quota/lines.py" in core
+
+
+RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def compiled(folder: Path, *path: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run what both layers' Makefiles include on a layer of one module, as for Lambda, with these folders as PATH."""
+    (folder / "python").mkdir()
+    (folder / "python" / "module.py").touch()
+    folder.joinpath("Makefile").write_text(f"include {ROOT / 'layers' / 'compile.mk'}\nall:\n\t$(compile)\n")
+    return subprocess.run(
+        ["make", "--silent"],  # noqa: S607 - whichever make there is
+        cwd=folder,
+        env={"ARTIFACTS_DIR": str(folder), "HOME": str(folder), "PATH": ":".join([*path, os.defpath]), **environment},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+
+
+def pyc_files(folder: Path) -> list[str]:
+    return [path.name for path in folder.rglob("*.pyc")]
+
+
+def executable(path: Path, script: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def test_python_of_lambdas_version_compiles_a_layer(tmp_path: Path) -> None:
+    done = compiled(tmp_path, PYTHON=sys.executable, LAMBDA_PYTHON_VERSION=RUNNING)
+
+    assert pyc_files(tmp_path) == [f"module.{sys.implementation.cache_tag}.pyc"]
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("where", ["on the PATH", "of uv", "of pyenv"])
+def test_python_of_lambdas_version_is_found(tmp_path: Path, where: str) -> None:
+    # given that `python3` is another, and that there is one elsewhere
+    commands = tmp_path / "commands"
+    this = f'exec {sys.executable} "$@"'
+    executable(commands / "python3", "exit 1")
+    if where == "on the PATH":
+        executable(commands / f"python{RUNNING}", this)
+    elif where == "of uv":
+        executable(commands / "python", this)
+        executable(commands / "uv", f'test "$1 $2 $4" = "python find {RUNNING}" && echo {commands / "python"}')
+    else:
+        executable(tmp_path / ".pyenv" / "versions" / f"{RUNNING}.7" / "bin" / "python", this)
+    # when
+    compiled(tmp_path, str(commands), PYTHON="python3", LAMBDA_PYTHON_VERSION=RUNNING)
+    # then
+    assert pyc_files(tmp_path) == [f"module.{sys.implementation.cache_tag}.pyc"]
+
+
+def test_python_of_another_version_compiles_nothing_and_the_build_says_so(tmp_path: Path) -> None:
+    # given one that calls itself Lambda's, and is not
+    executable(tmp_path / "commands" / "python3.99", f'exec {sys.executable} "$@"')
+    # when
+    done = compiled(tmp_path, str(tmp_path / "commands"), PYTHON=sys.executable, LAMBDA_PYTHON_VERSION="3.99")
+    # then
+    assert pyc_files(tmp_path) == []
+    assert done.stderr.startswith("no Python 3.99 here: built without .pyc files")
+
+
+def test_release_without_a_pyc_file_is_told() -> None:
+    core, dependencies = release.LAYERS
+    modules = [f"{core}/bedrock_quota/lines.py", f"{dependencies}/six.py", "functions/metric_processor/app.py"]
+    pyc = [
+        f"{core}/bedrock_quota/__pycache__/lines.cpython-313.pyc",
+        f"{dependencies}/__pycache__/six.cpython-313.pyc",
+    ]
+
+    assert release.without_pyc([*modules, *pyc], "3.13") == []
+    assert release.without_pyc([*modules, pyc[0]], "3.13") == [modules[1]]
+    assert release.without_pyc([*modules, *pyc], "3.14") == modules[:2]
+    with pytest.raises(ValueError, match="DependenciesLayer/python has no modules"):
+        release.without_pyc([modules[0], pyc[0]], "3.13")
+
+
+def test_release_is_not_built_without_lambdas_python() -> None:
+    done = subprocess.run(
+        ["make", "--silent", "--old-file", ".venv/ready", "dist", "LAMBDA_PYTHON="],  # noqa: S607
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+
+    assert done.returncode != 0
+    assert "only Lambda's Python 3.13 makes, and none was found" in done.stderr
 
 
 def test_without_duplicate_detection_a_cold_start_imports_neither_boto3_nor_what_needs_it(built: Path) -> None:
