@@ -1,5 +1,7 @@
 """LoggingSetupFunction: the custom resource that finds, extends or makes the account's invocation logging."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -7,12 +9,15 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
-from bedrock_quota import clients, custom_resources, invocation_logging, log_groups, refusals, state
+from bedrock_quota import custom_resources
 from bedrock_quota.custom_resources import NothingDoneError
-from bedrock_quota.invocation_logging import Part, SetUp, Wanted
-from bedrock_quota.preflight import InvocationLoggingError
-from bedrock_quota.propagation import patiently
-from bedrock_quota.refusals import RefusedError
+
+with custom_resources.answered_if_it_fails():
+    from bedrock_quota import clients, invocation_logging, log_groups, refusals, state
+    from bedrock_quota.invocation_logging import Part, SetUp, Wanted
+    from bedrock_quota.preflight import InvocationLoggingError
+    from bedrock_quota.propagation import patiently
+    from bedrock_quota.refusals import RefusedError
 
 PHYSICAL_ID = "invocation-logging"
 """Never another: a new one would have CloudFormation delete the old one, and with it what the new one has set up."""

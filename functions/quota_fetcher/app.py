@@ -1,5 +1,7 @@
 """QuotaFetcherFunction: Service Quotas in, quota metrics and the processor's snapshot out; on a schedule."""
 
+from __future__ import annotations
+
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -8,13 +10,16 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from bedrock_quota import clients, custom_resources, drift, fetching, lines, registry, renewal, settings, state
+from bedrock_quota import custom_resources
 from bedrock_quota.errors import QuotaFetchError
-from bedrock_quota.fetching import Sources
-from bedrock_quota.registry import Registry
-from bedrock_quota.renewal import Shelf
-from bedrock_quota.settings import Settings
-from bedrock_quota.snapshots import Stored
+
+with custom_resources.answered_if_it_fails():
+    from bedrock_quota import clients, drift, fetching, lines, registry, renewal, settings, state
+    from bedrock_quota.fetching import Sources
+    from bedrock_quota.registry import Registry
+    from bedrock_quota.renewal import Shelf
+    from bedrock_quota.settings import Settings
+    from bedrock_quota.snapshots import Stored
 
 logger = Logger(service="bedrock_quota")
 

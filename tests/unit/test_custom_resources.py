@@ -1,10 +1,14 @@
 """Answering CloudFormation, over HTTP on this machine."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import urllib.error
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -161,6 +165,53 @@ def test_answer_that_reaches_nobody_is_raised(inbox: Inbox) -> None:
 
     with pytest.raises(urllib.error.URLError):
         custom_resources.serve(request(inbox.url), "first-quota-fetch", lambda _event: {})
+
+
+FUNCTIONS = Path(__file__).parents[2] / "functions"
+
+
+def serve_with_wheels_of_another_processor(function: str, event: Mapping[str, Any], folder: Path) -> None:
+    """Run a handler in a process where no compiled wheel can be imported."""
+    for wheel in ("msgspec", "isal", "pybase64"):
+        folder.joinpath(f"{wheel}.py").write_text(f"raise ImportError('wrong ELF class: {wheel}')")
+    done = subprocess.run(
+        [sys.executable, "-c", "import json, sys, app; app.handler(json.load(sys.stdin), None)"],
+        input=json.dumps(event).encode(),
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{folder}:{FUNCTIONS / function}:{FUNCTIONS.parent / 'layers' / 'core'}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
+        check=False,
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.parametrize("function", ["logging_setup", "quota_fetcher"])
+def test_function_with_wheels_of_another_processor_answers_so(inbox: Inbox, tmp_path: Path, function: str) -> None:
+    # when it is asked to create, then to delete what that came to, and, elsewhere, to update
+    serve_with_wheels_of_another_processor(function, request(inbox.url), tmp_path)
+    made = inbox.requests[0][3]["PhysicalResourceId"]
+    deletion = request(inbox.url, RequestType="Delete", PhysicalResourceId=made)
+    serve_with_wheels_of_another_processor(function, deletion, tmp_path)
+    update = request(inbox.url, RequestType="Update", PhysicalResourceId="made-before")
+    serve_with_wheels_of_another_processor(function, update, tmp_path)
+    # then
+    created, deleted, updated = (body for *_, body in inbox.requests)
+    assert (created["Status"], created["PhysicalResourceId"]) == ("FAILED", "nothing-done")
+    assert created["Reason"].startswith("wrong ELF class: msgspec. Are the layers built for the processor that")
+    assert deleted == ANSWER | {"PhysicalResourceId": "nothing-done", "Status": "SUCCESS", "Data": {}}
+    assert (updated["Status"], updated["PhysicalResourceId"]) == ("FAILED", "made-before")
+    assert "wrong ELF class: msgspec" in updated["Reason"]
+
+
+def test_buckets_can_be_emptied_with_wheels_of_another_processor(inbox: Inbox, tmp_path: Path) -> None:
+    properties = {"ResourceProperties": {"Bucket": "kept"}}
+
+    serve_with_wheels_of_another_processor("bucket_emptying", request(inbox.url) | properties, tmp_path)
+
+    assert inbox.requests[0][3]["Status"] == "SUCCESS"
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,19 @@
 """A custom resource: what CloudFormation asks of a function, and the answer it waits for.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref.html (read 2026-11-23).
+Imports the standard library alone: an answer can be given where nothing else can be imported.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from bedrock_quota.errors import QuotaMonitorError
 
@@ -40,6 +41,32 @@ Act = Callable[[Mapping[str, Any]], Mapping[str, str]]
 
 class NothingDoneError(QuotaMonitorError):
     """A creation has failed before it changed anything; the message says why."""
+
+
+_not_imported: list[ImportError] = []
+
+
+@contextlib.contextmanager
+def answered_if_it_fails() -> Iterator[None]:
+    """Around a function's imports: one that fails becomes the answer, and not a function that never answers.
+
+    It does where the layers' wheels are for another processor than the function's.
+    """
+    try:
+        yield
+    except ImportError as error:
+        _logger.exception("not imported")
+        _not_imported.append(error)
+
+
+def _check_imports(request_type: str) -> None:
+    if not _not_imported:
+        return
+    reason = (
+        f"{_not_imported[0]}. Are the layers built for the processor that the parameter Architecture names? "
+        "They are for arm64, unless `sam build` was told LAMBDA_PLATFORM=x86_64."
+    )
+    raise NothingDoneError(reason) if request_type == "Create" else QuotaMonitorError(reason)
 
 
 def is_request(event: Mapping[str, Any]) -> bool:
@@ -83,6 +110,8 @@ def serve(event: Mapping[str, Any], physical_id: str, act: Act) -> None:
         "LogicalResourceId": event["LogicalResourceId"],
     }
     try:
+        if not nothing_done:
+            _check_imports(event["RequestType"])
         answer |= {"Status": "SUCCESS", "Data": {} if nothing_done else act(event)}
     except NothingDoneError as error:
         _logger.exception("custom resource not begun", extra={"request_type": event["RequestType"]})
@@ -91,7 +120,10 @@ def serve(event: Mapping[str, Any], physical_id: str, act: Act) -> None:
         _logger.exception("custom resource failed", extra={"request_type": event["RequestType"]})
         answer |= {"Status": "FAILED", "Reason": f"{type(error).__name__}: {error}"[:MAX_REASON]}
     request = urllib.request.Request(  # noqa: S310 - the URL is CloudFormation's own
-        event["ResponseURL"], data=msgspec.json.encode(answer), method="PUT", headers={"Content-Type": ""}
+        event["ResponseURL"],
+        data=json.dumps(answer, ensure_ascii=False).encode(errors="replace"),
+        method="PUT",
+        headers={"Content-Type": ""},
     )
     _deliver(request)
 
