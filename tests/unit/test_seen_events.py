@@ -20,3 +20,21 @@ def test_the_oldest_are_forgotten() -> None:
     seen.remember(["a", "b"])
     seen.remember(["c"])
     assert seen.ids == {"b", "c"}
+
+
+def test_as_many_as_were_asked_for_are_remembered_at_least_and_an_eighth_more_at_most() -> None:
+    # given a memory for 16
+    seen = SeenEvents(most=16)
+    seen.remember(str(number) for number in range(18))
+    assert len(seen.ids) == 18
+    # when there is one more than 16 and an eighth
+    seen.remember(["18"])
+    # then the last 16 are left
+    assert seen.ids == {str(number) for number in range(3, 19)}
+
+
+def test_what_is_forgotten_is_new() -> None:
+    seen = SeenEvents()
+    seen.remember(["a", "b"])
+    seen.forget(["a", "never seen"])
+    assert seen.ids == {"b"}

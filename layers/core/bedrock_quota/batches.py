@@ -103,6 +103,7 @@ class _Group:
     def _read(self, received: Delivery) -> None:
         kept = self._kept
         known, self._now = kept.knowledge(), self._clock(received)
+        self._known = known
         # every control message is like every other
         asked = self._memory is not None and not self._unchecked and not received.is_control
         ticket = self._memory.begin(received, self._context) if self._memory is not None and asked else None
@@ -133,14 +134,13 @@ class _Group:
         """Write all that was read, and return the results. If that fails, all of it is to be processed again."""
         if not self._results:
             return []
-        kept = self._kept
-        known = kept.knowledge()
+        known = self._known
         try:
             outcome = (
                 processing.outcome(
                     self._entries,
                     quotas=known.quotas,
-                    namespace=kept.settings.namespace,
+                    namespace=self._kept.settings.namespace,
                     now=self._now,
                     quota_age_seconds=known.age_seconds(self._now),
                 )
@@ -149,7 +149,7 @@ class _Group:
             )
             publish(outcome, self._again)
         except Exception as error:
-            kept.seen.forget(self._event_ids)
+            self._kept.seen.forget(self._event_ids)
             for ticket, _ in self._tickets:
                 if _is_late(self._context, LAST_MILLISECONDS):
                     break  # they are refused until this invocation's time is over, then processed
