@@ -179,6 +179,22 @@ def test_functions_run_on_python_3_13_and_arm64(source: Tree, stack: Tree) -> No
         assert layer["CompatibleRuntimes"] == ["python3.13"]
 
 
+def test_layers_are_compiled_by_the_python_that_functions_run_on_and_a_release_has_one(source: Tree) -> None:
+    version = source["Globals"]["Function"]["Runtime"].removeprefix("python")
+
+    assert f"LAMBDA_PYTHON_VERSION ?= {version}\n" in (TEMPLATE.parent / "layers" / "compile.mk").read_text()
+    for name in ("ci", "release"):
+        workflow = yaml_parse((TEMPLATE.parent / ".github" / "workflows" / f"{name}.yml").read_text())
+        (set_up,) = [
+            step["with"]["python-version"].split()
+            for job in workflow["jobs"].values()
+            for step in job["steps"]
+            if step.get("uses", "").startswith("actions/setup-python@")
+        ]
+        assert version in set_up
+        assert set_up[-1] == "3.11"  # the last is `python3`: the oldest that all else must work with
+
+
 def test_functions_get_the_settings_they_read(stack: Tree) -> None:
     everywhere = {"METRICS_NAMESPACE": "${MetricsNamespace}", "STATE_TABLE": "${StateTable}"}
     for name in FUNCTIONS:
