@@ -25,7 +25,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bedrock_quota import batches, bodies, delivery, registry
+from bedrock_quota import batches, bodies, delivery, knowledge, processing, registry
 from quota_monitor import events
 
 ROOT = Path(__file__).parents[1]
@@ -202,6 +202,52 @@ def batch() -> bytes:
     return json.dumps(events.batch([json.loads(each) for each in (first, *worst)])).encode()
 
 
+NAMES = 4_000
+"""Names in one delivery: as many as are remembered."""
+
+
+def _named(number: int, caller_length: int = 460, **changes: object) -> str:
+    """Return a record whose names are as long as may be, and unlike those of the `NAMES` before it."""
+    number %= NAMES
+    return _json(
+        _record(
+            number,
+            modelId=f"arn:aws:bedrock:{number:0>1900}::inference-profile/us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+            identity={"arn": f"arn:aws:sts::111122223333:assumed-role/{str(number).zfill(caller_length)}/session"},
+            operation="Converse" + f"{number:0>56}".translate(str.maketrans("0123456789", "abcdefghij")),
+            timestamp=(datetime.now(UTC) - timedelta(seconds=number)).isoformat(timespec="microseconds"),
+        )
+        | changes
+    )
+
+
+def _unlisted(first: int) -> bytes:
+    """Return a delivery that names as many new models as one may."""
+    events = [
+        {"id": f"unlisted {first + number:047d}", "message": _json(_record(0, modelId=f"p.{first + number:0>250}"))}
+        for number in range(processing.MAX_NAMED)
+    ]
+    return _event(_json({"messageType": "DATA_MESSAGE", "logEvents": events}).encode())
+
+
+def hostile_names() -> Iterator[bytes]:
+    """Yield deliveries that leave a container all the names that it remembers, each as long as it may be."""
+    counts = {"inputTokenCount": 1_000}
+    kinds: tuple[dict[str, Any], ...] = (
+        {},  # its max_tokens is explicit
+        {"input": {**counts, "inputBodyJson": {}}},  # the model's default
+        {"input": counts},  # unknown
+        {"input": {"inputTokenCount": 900_000, "inputBodyJson": {"max_tokens": 5}}},  # of the long context
+        {"input": {"inputTokenCount": 900_000, "inputBodyJson": {}}},
+        {"input": {"inputTokenCount": 900_000}},
+        {"input": {"inputTokenCount": 0}, "output": {"outputTokenCount": 0}},  # blocked
+    )
+    for first_id, changes in zip(itertools.count(10**9, delivery.MAX_LOG_EVENTS), kinds):
+        yield filled(lambda number, changes=changes: _named(number, **changes), first_id)  # type: ignore[misc]
+    yield filled(lambda number: _named(number, caller_length=1_990), 2 * 10**9)
+    yield from (_unlisted(first) for first in range(0, knowledge.MAX_WARNED_OF, processing.MAX_NAMED))
+
+
 def bomb() -> bytes:
     """Return an event of some 0.6 MB that inflates to 450 MB."""
     compress = zlib.compressobj(9, wbits=31)
@@ -249,12 +295,15 @@ def main() -> None:
     with_state = ENVIRONMENT | STATE_OUT_OF_REACH
     add("the first, with boto3 and no limit", 0, run([worst[next(iter(worst))]], with_state, UNLIMITED)[0])
     add("all of these, with boto3 and no limit", 0, run(worst.values(), with_state, UNLIMITED)[-1])
+    hostile = list(hostile_names())
     for size in (bodies.MAX_BODY_BYTES, bodies.MAX_BODY_BYTES + 1, bodies.MAX_BODY_BYTES // 40):
         with bodies_in_s3(size) as environment:
             found = run([worst["small records whose body is in S3"]], environment, UNLIMITED)[0]
             add(f"bodies of {size:,} bytes read from S3, with boto3 and no limit", 0, found)
             found = run(worst.values(), ENVIRONMENT | environment, UNLIMITED)[-1]
             add("  all of these, so", 0, found)
+            found = run([*hostile, *worst.values()], ENVIRONMENT | environment, UNLIMITED)[-1]
+            add("  all of these, so, after hostile names", 0, found)
     Console(width=160).print(table)
 
 

@@ -150,7 +150,7 @@ def test_slow_bodies_are_not_waited_for(
         assert bodies.fetch(slow, BUCKET) == {}
     assert time.monotonic() - began < 0.35
     assert caplog.records[0].__dict__["reasons"] == {"too_slow": 6}
-    # and the four that had begun end by themselves, and no other begins
+    # and those that had begun end by themselves, and no other begins
     time.sleep(0.5)
     assert store.most_at_once == bodies.AT_A_TIME
     assert store.began == bodies.AT_A_TIME

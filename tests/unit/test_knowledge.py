@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from records import NOVA, NOW, PROFILE_ARN, SONNET, Entry, converse, message
 
-from bedrock_quota import clients, records
+from bedrock_quota import clients, knowledge, records
 from bedrock_quota.accounts import Account
 from bedrock_quota.buckets import Bucket, EndpointType
 from bedrock_quota.knowledge import Container, Knowledge
@@ -167,3 +167,15 @@ def test_model_is_first_seen_once(container: Container) -> None:
     assert container.first_seen(["b", "a", "b"]) == ["a", "b"]
     assert container.first_seen(["c", "a"]) == ["c"]
     assert container.first_seen(["a", "b", "c"]) == []
+
+
+def test_models_that_were_named_are_not_remembered_without_end(
+    container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a memory for three
+    monkeypatch.setattr(knowledge, "MAX_WARNED_OF", 3)
+    assert container.first_seen(["a", "b", "c"]) == ["a", "b", "c"]
+    assert container.first_seen(["a"]) == []
+    # when a fourth comes, then it begins anew with it
+    assert container.first_seen(["d"]) == ["d"]
+    assert container.first_seen(["a", "d"]) == ["a"]

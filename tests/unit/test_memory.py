@@ -55,6 +55,20 @@ def test_worst_delivery_whose_bodies_are_in_s3_fits_the_function_as_it_is_deploy
     assert done.resident < deployed_memory()
 
 
+def test_worst_delivery_after_hostile_names_leaves_room_for_lambdas_runtime() -> None:
+    # given a container that remembers as many names as it can, as long as they can be
+    hostile = list(memory.hostile_names())
+    with memory.bodies_in_s3(bodies.MAX_BODY_BYTES) as environment:
+        # when the worst delivery comes
+        *before, done = memory.run(
+            [*hostile, filled(MESSAGES[IN_S3])], memory.ENVIRONMENT | environment, memory.UNLIMITED
+        )
+    # then it takes less than three quarters of what the function has
+    assert all(each.answer is not None and each.answer["processed"] for each in before)
+    assert done.answer is not None
+    assert done.resident < deployed_memory() * 3 // 4
+
+
 def deployed_memory() -> int:
     """The processor's memory in bytes, as the template sets it."""
     template = yaml_parse(memory.ROOT.joinpath("template.yaml").read_text(encoding="utf-8"))

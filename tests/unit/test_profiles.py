@@ -257,6 +257,15 @@ def test_a_delivery_does_not_wait_long_for_all_its_profiles(world: World) -> Non
     assert isinstance(made.resolve(asked[8]), Reference)
 
 
+def test_nobody_is_asked_about_an_arn_that_is_too_long_to_be_one(world: World) -> None:
+    made = resolver(world)
+    longest = PROFILE_ARN.ljust(256, "0")
+
+    assert isinstance(made.resolve(ApplicationProfile(longest, "other")), Reference)
+    assert made.resolve(ApplicationProfile(longest + "0", "other")) == UNRESOLVED
+    assert world.asked == 1
+
+
 def test_breaker_holds_for_a_minute() -> None:
     assert UNREACHABLE_SECONDS == 60
     assert UNRESOLVED_SECONDS == 300

@@ -31,11 +31,11 @@ def name_of(arn: str | None) -> str:
     return _name_of(text) if len(text) <= _MAX_ARN else _name_of.__wrapped__(text)
 
 
-_MAX_ARN = 2048
-"""IAM makes none longer; what would be is not remembered."""
+_MAX_ARN = 512
+"""The longest that is remembered: those of roles' sessions have up to 170 characters."""
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=1024)
 def _name_of(arn: str) -> str:
     resource = arn.split(":", 5)[-1]
     kind, _, rest = resource.partition("/")

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from bedrock_quota.duplicates import ProcessedDeliveries
 
 
+MAX_WARNED_OF = 1_000
+"""Model ids that one container remembers to have named, before it starts anew."""
+
+
 class Knowledge(msgspec.Struct, frozen=True):
     """What a delivery is processed with. `quotas` and `fetched_at` are None before the first fetch."""
 
@@ -83,6 +87,8 @@ class Container:
     def first_seen(self, model_ids: Iterable[str]) -> list[str]:
         """Return those model ids that this container has not been asked about before: each is named once."""
         new = sorted(set(model_ids) - self._warned_of)
+        if len(self._warned_of) + len(new) > MAX_WARNED_OF:
+            self._warned_of.clear()
         self._warned_of.update(new)
         return new
 

@@ -24,6 +24,10 @@ DELIVERY_SECONDS = 10.0
 UNRESOLVED_SECONDS = 300
 """How long a profile is left alone of which an answer said that it cannot be resolved."""
 
+MAX_ARN = 256
+"""A longer ARN is nobody's, and is not kept: a profile's id has up to 64 characters (API reference of
+GetInferenceProfile, read 2026-11-25)."""
+
 MAX_REMEMBERED = 10_000
 """Profiles one container remembers before it starts anew."""
 
@@ -76,6 +80,8 @@ class Profiles:
 
     def resolve(self, profile: ApplicationProfile) -> Reference | OutOfScope:
         """Return the bucket's model and endpoint type behind a profile. Never raises."""
+        if len(profile.arn) > MAX_ARN:
+            return UNRESOLVED
         known = self._known.get(profile.arn)
         if known is not None:
             return known
