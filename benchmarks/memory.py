@@ -245,6 +245,7 @@ def hostile_names() -> Iterator[bytes]:
     for first_id, changes in zip(itertools.count(10**9, delivery.MAX_LOG_EVENTS), kinds):
         yield filled(lambda number, changes=changes: _named(number, **changes), first_id)  # type: ignore[misc]
     yield filled(lambda number: _named(number, caller_length=1_990), 2 * 10**9)
+    yield filled(MESSAGES["records with 16 long tags each"], 3 * 10**9)
     yield from (_unlisted(first) for first in range(0, knowledge.MAX_WARNED_OF, processing.MAX_NAMED))
 
 
