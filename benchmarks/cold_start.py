@@ -1,7 +1,8 @@
-"""What a cold start costs: a process of its own for each import, with .pyc files in place, in turn."""
+"""What a cold start costs: a process of its own for each, all of it counted, with .pyc files in place, in turn."""
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -10,63 +11,93 @@ from pathlib import Path
 import msgspec
 
 from bedrock_quota import registry
-from benchmarks.timing import Measured, summary
+from benchmarks import endpoint
+from benchmarks.mixes import delivery_of
+from benchmarks.processor import snapshot
+from benchmarks.timing import Measured, Taken, ratio, summary
+from localaws import traffic
 
 ROOT = Path(__file__).parents[1]
 
-_READY = "from bedrock_quota import registry; from pathlib import Path; registry.COMPILED = Path({compiled!r}); "
+EMPTY, BOTO3 = "nothing", "import boto3"
+
+_READY = (
+    "from bedrock_quota import registry; from pathlib import Path; registry.COMPILED = Path({compiled!r}); import app; "
+)
+_FIRST = (
+    _READY + "from types import SimpleNamespace; import json; "
+    "app.handler(json.loads(Path({delivery!r}).read_bytes()), "
+    "SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000, function_name='processor'))"
+)
 
 STARTS = {
-    "an empty handler": "",
-    "import boto3": "import boto3",
+    EMPTY: "",
+    BOTO3: "import boto3",
     "boto3 with one DynamoDB client": "import boto3; boto3.client('dynamodb')",
-    "processor, duplicate detection off": _READY + "import app; app.container()",
-    "processor, duplicate detection on": _READY
-    + "import app; kept = app.container(); from bedrock_quota import clients; clients.state(); kept.deliveries._store",
+    "processor: import and container, detection off": _READY + "app.container()",
+    "processor: import and container, detection on": _READY + "app.container()",
+    "processor: first delivery too, detection off": _FIRST,
+    "processor: first delivery too, detection on": _FIRST,
 }
 
 _RUN = """
-import sys, time; sys.path.insert(0, {function!r}); import json
-start = time.process_time(); modules = len(sys.modules)
+import sys; sys.path.insert(0, {function!r})
+modules = len(sys.modules)
 {code}
-print(json.dumps([time.process_time() - start, len(sys.modules) - modules]))
+print(len(sys.modules) - modules, file=sys.stderr)
 """
 
 
 class Start(msgspec.Struct, frozen=True):
-    """CPU seconds of a start, and the modules it imported."""
+    """CPU seconds of a process, how many times as many as to import boto3, and the modules it imported."""
 
     seconds: Measured
+    to_boto3: Measured
     modules: int
 
 
 def measure(rounds: int) -> dict[str, Start]:
-    """Start each so many times, in turn."""
+    """Start each so many times, in turn; the first delivery reads its snapshot from an endpoint on this machine."""
     taken: dict[str, list[float]] = {name: [] for name in STARTS}
     modules: dict[str, int] = {}
-    with tempfile.TemporaryDirectory() as directory:
-        compiled = Path(directory, "registry.json")
-        compiled.write_bytes(msgspec.json.encode(registry.read_sources(ROOT / "registry" / "models")))
+    with tempfile.TemporaryDirectory() as directory, endpoint.answering(snapshot()) as given:
+        files = write_files(Path(directory))
         for _ in range(rounds + 1):
             for name in STARTS:
-                seconds, modules[name] = start(name, compiled)
+                seconds, modules[name] = start(name, files, environment(name, given))
                 taken[name].append(seconds)
-    return {name: Start(summary(each[1:]), modules[name]) for name, each in taken.items()}  # the first writes .pyc
+    counted: dict[str, Taken] = {name: each[1:] for name, each in taken.items()}  # the first writes .pyc
+    return {name: Start(summary(each), ratio(each, counted[BOTO3]), modules[name]) for name, each in counted.items()}
 
 
-def start(name: str, compiled: Path) -> tuple[float, int]:
-    """Start one in a process of its own; return CPU seconds and the number of modules imported."""
-    function = str(ROOT / "functions" / "metric_processor")
-    code = _RUN.format(function=function, code=STARTS[name].format(compiled=str(compiled)))
-    environment = {
+def write_files(directory: Path) -> dict[str, str]:
+    """Write what the starts read, the compiled registry and a delivery of ten records; return the paths."""
+    compiled, delivery = directory / "registry.json", directory / "delivery.json"
+    compiled.write_bytes(msgspec.json.encode(registry.read_sources(ROOT / "registry" / "models")))
+    delivery.write_text(json.dumps(delivery_of(traffic.chat(10, snapshot().fetched_at))))
+    return {"compiled": str(compiled), "delivery": str(delivery)}
+
+
+def environment(name: str, given: dict[str, str]) -> dict[str, str]:
+    """Return the environment of a start."""
+    return given | {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT / "layers" / "core"),
         "STATE_TABLE": "state",
         "DUPLICATE_DETECTION": "on" if name.endswith("on") else "off",
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": "us-east-1",
     }
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True, text=True)
-    seconds, modules = json.loads(done.stdout)
-    return seconds, modules
+
+
+def start(name: str, files: dict[str, str], given: dict[str, str]) -> tuple[float, int]:
+    """Start one in a process of its own; return its CPU seconds and the number of modules imported."""
+    function = str(ROOT / "functions" / "metric_processor")
+    code = _RUN.format(function=function, code=STARTS[name].format(**files))
+    before = _children()
+    done = subprocess.run([sys.executable, "-c", code], env=given, capture_output=True, check=True, text=True)
+    return _children() - before, int(done.stderr.splitlines()[-1])
+
+
+def _children() -> float:
+    """Return the CPU seconds of all processes that were started here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

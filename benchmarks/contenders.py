@@ -4,43 +4,27 @@ import base64
 import gzip
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pybase64
-from aws_lambda_powertools.metrics import single_metric
+from aws_lambda_powertools.metrics import EphemeralMetrics, single_metric
 from aws_lambda_powertools.utilities.data_classes import CloudWatchLogsEvent
 from aws_lambda_powertools.utilities.parser import BaseModel, parse
 from aws_lambda_powertools.utilities.parser.models import CloudWatchLogsModel
 from isal import isal_zlib
 from pydantic import Field
 
-from bedrock_quota import delivery, lines, processing
-from bedrock_quota.accounts import Accounts
-from bedrock_quota.profiles import UNRESOLVED
-from bedrock_quota.registry import read_sources
-from bedrock_quota.seen_events import SeenEvents
+from benchmarks.mixes import Event
+from benchmarks.processor import Processor
 
 NAMESPACE = "Bedrock/Quotas"
 
-Event = dict[str, Any]
-
-ACCOUNTS = Accounts(
-    read_sources(Path(__file__).parents[1] / "registry" / "models"), resolve_profile=lambda _profile: UNRESOLVED
-)
-
-
-def ours(event: Event) -> None:
-    """Do all that the handler does of a delivery, but for asking the state table and keeping its container warm."""
-    received = delivery.decode(event)
-    seen, now = SeenEvents().ids, datetime.now(UTC)
-    outcome = processing.process(received, ACCOUNTS, quotas=None, namespace=NAMESPACE, now=now, seen=seen)
-    lines.write(outcome.lines, io.StringIO())
-
+Contender = Callable[[Event], str | None]
+"""Takes an event; returns what it wrote, or None if it writes nothing."""
 
 # The floor knows nothing of the product: it would sink with it.
 
@@ -92,16 +76,38 @@ def floor(event: Event) -> None:
         _record_decoder.decode(log_event.message)
 
 
-def stdlib_only(event: Event) -> None:
-    """Do the same job with the standard library: gzip, json, a line of sums for each minute, bucket and caller."""
+Tokens = tuple[int, int, int, int]
+"""What a call reserved, consumed, put out and asked for."""
+
+Group = tuple[str, str, str]
+"""Minute, model and caller."""
+
+MOST_VALUES = 100
+"""Of a metric in one document: the format takes no more."""
+
+
+def _grouped(calls: Iterator[tuple[str, str, str, Tokens]]) -> Iterator[tuple[Group, Sequence[Tokens]]]:
+    """Group calls by minute, model and role, a hundred at most."""
+    groups: dict[Group, list[Tokens]] = {}
+    for started, model, arn, tokens in calls:
+        groups.setdefault((started[:16], model, arn.split("/")[1]), []).append(tokens)
+    for group, found in groups.items():
+        for start in range(0, len(found), MOST_VALUES):
+            yield group, found[start : start + MOST_VALUES]
+
+
+def _milliseconds(minute: str) -> int:
+    return int(datetime.fromisoformat(minute + "+00:00").timestamp()) * 1000
+
+
+def stdlib_only(event: Event) -> str:
+    """Do the same job with the standard library: gzip, json, a line of arrays for each minute, model and role."""
     payload = json.loads(gzip.decompress(base64.b64decode(event["awslogs"]["data"])))
-    groups: dict[tuple[str, ...], list[tuple[int, ...]]] = {}
-    for log_event in payload["logEvents"]:
-        record = json.loads(log_event["message"])
-        key = (record["timestamp"][:16], record["modelId"], record["identity"]["arn"])
-        groups.setdefault(key, []).append(_tokens(record))
+    records = (json.loads(log_event["message"]) for log_event in payload["logEvents"])
     written = io.StringIO()
-    for (minute, model, caller), calls in groups.items():
+    for (minute, model, caller), calls in _grouped(
+        (record["timestamp"], record["modelId"], record["identity"]["arn"], _tokens(record)) for record in records
+    ):
         reserved, consumed, output, limits = zip(*calls, strict=True)
         metrics = {"ReservedTokens": reserved, "ConsumedTokens": consumed, "OutputTokens": output, "MaxTokens": limits}
         directive = {
@@ -109,12 +115,12 @@ def stdlib_only(event: Event) -> None:
             "Dimensions": [["ModelId", "EndpointType"]],
             "Metrics": [{"Name": name, "Unit": "Count"} for name in metrics],
         }
-        timestamp = int(datetime.fromisoformat(minute + "+00:00").timestamp()) * 1000
-        line = {"_aws": {"Timestamp": timestamp, "CloudWatchMetrics": [directive]}, **metrics}
+        line = {"_aws": {"Timestamp": _milliseconds(minute), "CloudWatchMetrics": [directive]}, **metrics}
         print(json.dumps({**line, "ModelId": model, "EndpointType": "regional", "caller": caller}), file=written)
+    return written.getvalue()
 
 
-def _tokens(record: Mapping[str, Any]) -> tuple[int, int, int, int]:
+def _tokens(record: Mapping[str, Any]) -> Tokens:
     """Return what a call reserved, consumed, put out and asked for, as simply as can be."""
     given, body = record["input"], record["input"].get("inputBodyJson") or {}
     limit = (body.get("inferenceConfig") or {}).get("maxTokens") or body.get("max_tokens") or 4096
@@ -123,7 +129,7 @@ def _tokens(record: Mapping[str, Any]) -> tuple[int, int, int, int]:
     return base + limit, base + 5 * output, output, limit
 
 
-def _publish(model: str, caller: str, tokens: tuple[int, int, int, int]) -> None:
+def _publish(model: str, caller: str, tokens: Tokens) -> None:
     """Write one metric document: Powertools keeps one timestamp and one set of dimensions in each."""
     reserved, consumed, output, limit = tokens
     with single_metric("ReservedTokens", unit="Count", value=reserved, namespace=NAMESPACE) as metric:
@@ -135,12 +141,42 @@ def _publish(model: str, caller: str, tokens: tuple[int, int, int, int]) -> None
         metric.add_metadata("caller", caller)
 
 
-def powertools_data_classes(event: Event) -> None:
+def powertools_grouped(event: Event) -> str:
+    """Do the same job as well as Powertools can: its data class, json, and a metric document of arrays for each group."""
+    log_events = CloudWatchLogsEvent(event).parse_logs_data().log_events
+    records = (json.loads(log_event.message) for log_event in log_events)
+    with redirect_stdout(io.StringIO()) as written:
+        for (minute, model, caller), calls in _grouped(
+            (record["timestamp"], record["modelId"], record["identity"]["arn"], _tokens(record)) for record in records
+        ):
+            # it writes by itself as soon as one metric has a hundred values, when the others do not
+            for few in (calls[: MOST_VALUES - 1], calls[MOST_VALUES - 1 :]):
+                if few:
+                    _publish_together(minute, model, caller, few)
+    return written.getvalue()
+
+
+def _publish_together(minute: str, model: str, caller: str, calls: Sequence[Tokens]) -> None:
+    metrics = EphemeralMetrics(namespace=NAMESPACE)
+    metrics.add_dimension("ModelId", model)
+    metrics.add_dimension("EndpointType", "regional")
+    metrics.add_metadata("caller", caller)
+    metrics.set_timestamp(_milliseconds(minute))
+    for reserved, consumed, output, limit in calls:
+        metrics.add_metric("ReservedTokens", unit="Count", value=reserved)
+        metrics.add_metric("ConsumedTokens", unit="Count", value=consumed)
+        metrics.add_metric("OutputTokens", unit="Count", value=output)
+        metrics.add_metric("MaxTokens", unit="Count", value=limit)
+    metrics.flush_metrics()
+
+
+def powertools_data_classes(event: Event) -> str:
     """Do the same job the usual way: Powertools' data class, json, and one metric document a record."""
-    with redirect_stdout(io.StringIO()):
+    with redirect_stdout(io.StringIO()) as written:
         for log_event in CloudWatchLogsEvent(event).parse_logs_data().log_events:
             record = json.loads(log_event.message)
             _publish(record["modelId"], record["identity"]["arn"], _tokens(record))
+    return written.getvalue()
 
 
 class _ParsedInput(BaseModel):
@@ -165,21 +201,33 @@ class _ParsedRecord(BaseModel):
     output: _ParsedOutput
 
 
-def powertools_parser(event: Event) -> None:
+def powertools_parser(event: Event) -> str:
     """Do the same job with Powertools' parser: a pydantic model of the event and one of each record."""
-    with redirect_stdout(io.StringIO()):
+    with redirect_stdout(io.StringIO()) as written:
         for log_event in parse(event=event, model=CloudWatchLogsModel).awslogs.decoded_data.logEvents:
             record = _ParsedRecord.model_validate_json(str(log_event.message))
             body, base = record.input.body, record.input.tokens + record.input.cache_write
             limit = (body.get("inferenceConfig") or {}).get("maxTokens") or body.get("max_tokens") or 4096
             output = record.output.tokens
             _publish(record.model, record.identity.arn, (base + limit, base + 5 * output, output, limit))
+    return written.getvalue()
 
 
-CONTENDERS: dict[str, Callable[[Event], None]] = {
-    "floor": floor,
-    "this project": ours,
-    "standard library": stdlib_only,
-    "Powertools data classes + metrics": powertools_data_classes,
-    "Powertools parser + metrics": powertools_parser,
-}
+FLOOR, OURS, USUAL, GROUPED = (
+    "floor",
+    "this project",
+    "Powertools data classes + metrics",
+    "Powertools, a document a group",
+)
+
+
+def contenders(ours: Processor) -> dict[str, Contender]:
+    """Return all by name; `ours` is the container that this project runs in."""
+    return {
+        FLOOR: floor,
+        OURS: ours.write,
+        "standard library": stdlib_only,
+        GROUPED: powertools_grouped,
+        USUAL: powertools_data_classes,
+        "Powertools parser + metrics": powertools_parser,
+    }

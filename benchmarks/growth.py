@@ -1,8 +1,10 @@
-"""How CPU, memory and lines grow with records a delivery, buckets, callers and the size of bodies, two decades each."""
+"""How CPU, memory and lines grow with records a delivery, buckets, callers and the size of bodies, two decades or more."""
 
 import itertools
 import json
 import math
+import statistics
+import sys
 import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,21 +14,32 @@ from typing import Any
 import msgspec
 
 from bedrock_quota import delivery, processing
-from benchmarks import contenders
-from benchmarks.mixes import delivery_of
-from benchmarks.timing import interleaved
+from bedrock_quota.accounts import Accounts
+from bedrock_quota.profiles import UNRESOLVED
+from benchmarks.mixes import Event, delivery_of
+from benchmarks.processor import known
+from benchmarks.timing import Measured, interleaved, summary
 from localaws.traffic import LogEvent
 
 STARTED = datetime(2026, 11, 23, 12, 0, 30, tzinfo=UTC)
 
 
+LINEAR = 1.2
+"""A slope that is steeper than this is said to be more than linear."""
+
+
 class Point(msgspec.Struct, frozen=True):
-    """What one delivery of so many (`x`) took: CPU seconds, most bytes of memory at a time, metric lines."""
+    """What one delivery of so many (`x`) took: CPU seconds of each round, most bytes of memory at a time, metric lines."""
 
     x: int
-    seconds: float
+    rounds: tuple[float, ...]
     memory: int
     lines: int
+
+    @property
+    def seconds(self) -> float:
+        """The median of CPU seconds."""
+        return statistics.median(self.rounds)
 
 
 class Axis(msgspec.Struct, frozen=True):
@@ -66,9 +79,9 @@ AXES = (
     Axis("records", "one bucket, one caller", (10, 30, 100, 300, 1_000, 3_000), _times),
     Axis(
         "buckets",
-        "1,000 records",
-        (10, 30, 100, 300, 1_000),
-        lambda x: [_record(model=number % x) for number in range(1_000)],
+        "10,000 records",
+        (10, 100, 1_000, 3_000, 10_000),
+        lambda x: [_record(model=number % x, body=500) for number in range(10_000)],
     ),
     Axis(
         "callers",
@@ -85,30 +98,84 @@ AXES = (
 )
 
 
+def accounts() -> Accounts:
+    """Return the accounts of a new container."""
+    return Accounts(known(), resolve_profile=lambda _profile: UNRESOLVED)
+
+
+def run(event: Event, by: Accounts) -> processing.Outcome:
+    """Do what is done of a delivery's content; without the handler around it, which is as much for any delivery."""
+    now = STARTED + timedelta(seconds=10)
+    return processing.process(delivery.decode(event), by, quotas=None, namespace="Bedrock/Quotas", now=now)
+
+
 def measure(axis: Axis, seconds: float) -> list[Point]:
     """Measure all deliveries of an axis, in turn, for so many seconds; memory and lines once more by themselves."""
-    events = {x: delivery_of(axis.events(x)) for x in axis.xs}
-    now = STARTED + timedelta(seconds=10)
-
-    def run(x: int) -> processing.Outcome:
-        received = delivery.decode(events[x])
-        return processing.process(received, contenders.ACCOUNTS, quotas=None, namespace="Bedrock/Quotas", now=now)
-
-    taken = interleaved({str(x): lambda x=x: run(x) for x in axis.xs}, times=1, seconds=seconds)  # type: ignore[misc]
+    events, warm = {x: delivery_of(axis.events(x)) for x in axis.xs}, accounts()
+    taken = interleaved({str(x): lambda x=x: run(events[x], warm) for x in axis.xs}, seconds=seconds)  # type: ignore[misc]
     points = []
     for x in axis.xs:
-        tracemalloc.start()
-        written = len(run(x).lines)
-        memory = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        points.append(Point(x, taken[str(x)].median, memory, written))
+        written, memory = peak(lambda x=x: len(run(events[x], warm).lines))  # type: ignore[misc]
+        points.append(Point(x, tuple(taken[str(x)]), memory, written))
     return points
+
+
+def peak(done: Callable[[], int]) -> tuple[int, int]:
+    """Return what was done came to, and the most bytes that were allocated at a time meanwhile."""
+    tracemalloc.start()
+    try:
+        return done(), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def first(axis: Axis) -> Measured:
+    """Measure the largest delivery of an axis as the first one of a container, which remembers nothing yet."""
+    event = delivery_of(axis.events(axis.xs[-1]))
+
+    def cold() -> None:
+        nonlocal new
+        forget()
+        new = accounts()
+
+    new = accounts()
+    return summary(interleaved({"first": lambda: run(event, new)}, seconds=0, before=cold)["first"])
+
+
+def forget() -> None:
+    """Empty what the product's modules remember."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("bedrock_quota."):
+            for value in vars(module).values():
+                if callable(getattr(value, "cache_clear", None)):
+                    value.cache_clear()
 
 
 def steepest(points: Sequence[Point], of: Callable[[Point], float]) -> float:
     """Return the steepest slope between neighbours on two logarithmic axes: 1 is linear, 2 quadratic."""
-    pairs = itertools.pairwise(points)
-    return max(math.log(of(right) / of(left)) / math.log(right.x / left.x) for left, right in pairs)
+    return max(_slope(left, right, of(right) / of(left)) for left, right in itertools.pairwise(points))
+
+
+def noise(points: Sequence[Point]) -> float:
+    """Return half the distance between the quartiles of the steepest slope of CPU, had each round been the only one."""
+    slopes = [
+        max(
+            _slope(left, right, right.rounds[number] / left.rounds[number])
+            for left, right in itertools.pairwise(points)
+        )
+        for number in range(len(points[0].rounds))
+    ]
+    low, _, high = statistics.quantiles(slopes, n=4)
+    return (high - low) / 2
+
+
+def told(slope: float) -> str:
+    """Return a slope as it is written, with a flag where it is more than linear."""
+    return f"{slope:.2f}" if slope <= LINEAR else f"**{slope:.2f}, more than linear**"
+
+
+def _slope(left: Point, right: Point, times: float) -> float:
+    return math.log(times) / math.log(right.x / left.x)
 
 
 QUANTITIES: Mapping[str, tuple[str, Callable[[Point], float]]] = {
@@ -135,7 +202,7 @@ def draw(measured: Mapping[str, Sequence[Point]], to: Path) -> None:
 
 def _graph(what: str, points: Sequence[Point], left: int, top: int) -> list[str]:
     low_x, high_x = math.log10(points[0].x), math.log10(points[-1].x)
-    low_y, high_y = -2.0, 3.6
+    low_y, high_y = -2.0, 4.2
 
     def place(x: float, y: float) -> str:
         return (
@@ -149,7 +216,7 @@ def _graph(what: str, points: Sequence[Point], left: int, top: int) -> list[str]
         f'<polyline points="{place(points[0].x, 0.02)} {place(points[-1].x, 0.02 * points[-1].x / points[0].x)}" '
         'fill="none" stroke="#bbb" stroke-dasharray="4"/>',
     ]
-    for power in range(-2, 4):
+    for power in range(-2, 5):
         _, y = place(points[0].x, 10**power).split(",")
         parts.append(f'<text x="{left - 8}" y="{float(y) + 4:.0f}" text-anchor="end">{10.0**power:,g}</text>')
     for point in points:

@@ -3,16 +3,31 @@
 import base64
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
+
+import msgspec
 
 from localaws import traffic
 from localaws.traffic import LogEvent
 
+Event = dict[str, Any]
 
-def delivery_of(events: list[LogEvent]) -> dict[str, Any]:
-    """Return the event that CloudWatch Logs would send for these log events."""
+RECORDS_A_TIMING = 300
+"""Small deliveries are timed together, as many as have about so many records."""
+
+
+class Mix(msgspec.Struct, frozen=True):
+    """Deliveries of the same `count` records, each with event ids of its own: none is another's duplicate."""
+
+    count: int
+    records: list[LogEvent]
+    events: list[Event]
+
+
+def delivery_of(records: Sequence[LogEvent], first_id: int = 0) -> Event:
+    """Return the event that CloudWatch Logs would send for these log events, whose ids count on from `first_id`."""
     payload = {
         "messageType": "DATA_MESSAGE",
         "owner": "111122223333",
@@ -20,23 +35,26 @@ def delivery_of(events: list[LogEvent]) -> dict[str, Any]:
         "logStream": traffic.LOG_STREAM,
         "subscriptionFilters": ["bedrock-quota-monitor-metric-processor"],
         "logEvents": [
-            {"id": str(number), "timestamp": event.timestamp, "message": event.message}
-            for number, event in enumerate(events)
+            {"id": f"{number:056d}", "timestamp": record.timestamp, "message": record.message}
+            for number, record in enumerate(records, first_id)
         ],
     }
     return {"awslogs": {"data": base64.b64encode(gzip.compress(json.dumps(payload).encode())).decode()}}
 
 
-def _mix(make: Callable[[int, datetime], list[LogEvent]], count: int) -> tuple[int, dict[str, Any]]:
-    return count, delivery_of(make(count, datetime.now(UTC).replace(second=45)))
+def mix(make: Callable[[int, datetime], list[LogEvent]], count: int) -> Mix:
+    """Return deliveries of `count` records each, enough of them for one timing."""
+    records = make(count, datetime.now(UTC).replace(second=45))
+    firsts = range(0, max(count, RECORDS_A_TIMING // count * count), count)
+    return Mix(count, records, [delivery_of(records, first) for first in firsts])
 
 
-def all_mixes() -> dict[str, tuple[int, dict[str, Any]]]:
-    """Return, by name, how many records each mix has, and its event."""
+def all_mixes() -> dict[str, Mix]:
+    """Return the mixes by name."""
     return {
-        "1,000 chat records of 1.9 KB": _mix(traffic.chat, 1000),
-        "300 mixed, median 6 KB": _mix(traffic.mixed, 300),
-        "100 agent turns of 60-100 KB": _mix(traffic.agent, 100),
-        "10 chat records": _mix(traffic.chat, 10),
-        "1 chat record": _mix(traffic.chat, 1),
+        "1,000 chat records of 1.9 KB": mix(traffic.chat, 1000),
+        "300 mixed, median 6 KB": mix(traffic.mixed, 300),
+        "100 agent turns of 60-100 KB": mix(traffic.agent, 100),
+        "10 chat records": mix(traffic.chat, 10),
+        "1 chat record": mix(traffic.chat, 1),
     }

@@ -2,34 +2,55 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+Taken = Sequence[float]
+"""CPU seconds of one thing, in each of the rounds."""
+
+LEAST_ROUNDS = 5
+
 
 class Measured(msgspec.Struct, frozen=True):
-    """CPU seconds of one thing: the median of all rounds, and half the distance between the quartiles, relative."""
+    """The median of all rounds, and half the distance between the quartiles, relative to it."""
 
     median: float
     spread: float
 
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ±{self.spread:.0%}"
 
-def interleaved(runs: Mapping[str, Callable[[], object]], *, times: int, seconds: float) -> dict[str, Measured]:
-    """Run each `times` in a row, in turn, until `seconds` are over; at least five rounds. CPU seconds of one run."""
+
+def interleaved(
+    runs: Mapping[str, Callable[[], object]],
+    *,
+    seconds: float,
+    before: Callable[[], object] = lambda: None,
+    cpu: Callable[[], float] = time.process_time,
+    clock: Callable[[], float] = time.monotonic,
+) -> dict[str, Taken]:
+    """Run each in turn until `seconds` are over, at least five rounds. `before` each run, something that is not timed."""
     taken: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():
+        before()
         run()
-    end = time.monotonic() + seconds
-    while len(next(iter(taken.values()))) < 5 or time.monotonic() < end:
+    end = clock() + seconds
+    while len(next(iter(taken.values()))) < LEAST_ROUNDS or clock() < end:
         for name, run in runs.items():
-            start = time.process_time()
-            for _ in range(times):
-                run()
-            taken[name].append((time.process_time() - start) / times)
-    return {name: summary(each) for name, each in taken.items()}
+            before()
+            start = cpu()
+            run()
+            taken[name].append(cpu() - start)
+    return dict(taken)
 
 
-def summary(values: list[float]) -> Measured:
+def summary(values: Sequence[float]) -> Measured:
     """Return the median of measured values and their spread."""
     low, middle, high = statistics.quantiles(values, n=4)
     return Measured(middle, (high - low) / 2 / middle)
+
+
+def ratio(taken: Taken, to: Taken) -> Measured:
+    """Return how many times as long one took as another in the same round: what slows a round down slows both."""
+    return summary([one / other for one, other in zip(taken, to, strict=True)])

@@ -1,0 +1,67 @@
+"""The processor as it is deployed: the function's own handler, in a container whose quotas are known."""
+
+import functools
+import importlib.util
+import io
+from contextlib import redirect_stdout
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.knowledge import Container
+from bedrock_quota.quotas import BucketQuota
+from bedrock_quota.registry import Registry, read_sources
+from bedrock_quota.seen_events import REMEMBERED_EVENTS, SeenEvents
+from bedrock_quota.settings import Settings
+from bedrock_quota.snapshots import Snapshot
+from benchmarks.mixes import Event
+
+ROOT = Path(__file__).parents[1]
+CONTEXT: Any = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000, function_name="processor")
+_OTHERS = [f"other {number:050d}" for number in range(REMEMBERED_EVENTS)]
+
+
+@functools.cache
+def known() -> Registry:
+    """Return the registry."""
+    return read_sources(ROOT / "registry" / "models")
+
+
+def snapshot() -> Snapshot:
+    """Return a snapshot of now, in which every bucket there can be has quotas."""
+    quota = BucketQuota(400_000, 400)
+    buckets = [Bucket(model.id, endpoint) for model in known().models for endpoint in EndpointType]
+    return Snapshot(datetime.now(UTC), tuple((bucket, quota) for bucket in buckets))
+
+
+class Processor:
+    """One container of the processor. Its snapshot is handed to it, every three minutes, instead of read."""
+
+    def __init__(self, *, detect_duplicates: bool = False) -> None:
+        with redirect_stdout(io.StringIO()):  # the logger keeps what is standard output now
+            self._app = _loaded()
+        latest = snapshot()
+        settings = Settings(state_table="state", detect_duplicates=detect_duplicates)
+        self._kept = Container(settings, known(), lambda: latest)
+        self._app.container = lambda: self._kept  # type: ignore[attr-defined]
+
+    def write(self, event: Event) -> str:
+        """Handle one event and return what was written to standard output."""
+        with redirect_stdout(io.StringIO()) as written:
+            self._app.handler(event, CONTEXT)
+        return written.getvalue()
+
+    def remember_others(self) -> None:
+        """Have the container's memory of log events full, of others only: it looks for ours, and they are new to it."""
+        self._kept.seen = SeenEvents()
+        self._kept.seen.remember(_OTHERS)
+
+
+def _loaded() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("benched_app", ROOT / "functions" / "metric_processor" / "app.py")
+    assert spec is not None and spec.loader is not None  # noqa: S101, PT018 - the file is there
+    app = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(app)
+    return app
