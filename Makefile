@@ -76,6 +76,7 @@ dist: setup ## Build what a release consists of, into dist/: sam deploy takes th
 	$(BIN)/python tests/release.py dist/*.zip $(LAMBDA_PYTHON_VERSION)
 
 bench: setup ## Measure all that docs/performance.md says, and write it there; five minutes
+	@test -n "$(LAMBDA_PYTHON)" || echo "no Python $(LAMBDA_PYTHON_VERSION), Lambda's, is here: on $$($(BIN)/python --version) instead" >&2
 	$(BIN)/uv run --isolated --frozen --quiet \
 		--python "$(or $(LAMBDA_PYTHON),$(BIN)/python)" python -m benchmarks
 

@@ -123,7 +123,7 @@ def beside(hot: Hot, side: ClientSide, costs: Mapping[int, Cost]) -> str:
     ]
     return (
         f"Above the floor, a record: {above[0]:.1f} µs in deliveries of 1,000, {above[1]:.1f} µs of 10, "
-        f"{above[2]:.0f} µs of 1. A client's own put_metric_data takes {side.cpu * 1e6:,.0f} µs of CPU a call, the client's: "
+        f"{above[2]:.0f} µs of 1. A client's own put_metric_data takes {side.cpu * 1e6:,.0f} µs of CPU a call: "
         f"{side.cpu / seconds_a_record(hot, ONE):.0f} times what a delivery of 1 record takes here, "
         f"{side.cpu / (costs[1].on.median):.1f} times with duplicate detection."
     )

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 EMPTY, BOTO3 = "nothing", "import boto3"
 
 _READY = (
-    "from bedrock_quota import registry; from pathlib import Path; registry.COMPILED = Path({compiled!r}); import app; "
+    "from pathlib import Path; from bedrock_quota import registry; registry.COMPILED = Path({compiled!r}); import app; "
 )
 _FIRST = (
     _READY + "from types import SimpleNamespace; import json; "

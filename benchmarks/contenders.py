@@ -6,12 +6,12 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
 import pybase64
-from aws_lambda_powertools.metrics import EphemeralMetrics, single_metric
+from aws_lambda_powertools.metrics import EphemeralMetrics
 from aws_lambda_powertools.utilities.data_classes import CloudWatchLogsEvent
 from aws_lambda_powertools.utilities.parser import BaseModel, parse
 from aws_lambda_powertools.utilities.parser.models import CloudWatchLogsModel
@@ -129,34 +129,8 @@ def _tokens(record: Mapping[str, Any]) -> Tokens:
     return base + limit, base + 5 * output, output, limit
 
 
-def _publish(model: str, caller: str, tokens: Tokens) -> None:
+def _publish(minute: str, model: str, caller: str, calls: Sequence[Tokens]) -> None:
     """Write one metric document: Powertools keeps one timestamp and one set of dimensions in each."""
-    reserved, consumed, output, limit = tokens
-    with single_metric("ReservedTokens", unit="Count", value=reserved, namespace=NAMESPACE) as metric:
-        metric.add_dimension("ModelId", model)
-        metric.add_dimension("EndpointType", "regional")
-        metric.add_metric("ConsumedTokens", unit="Count", value=consumed)
-        metric.add_metric("OutputTokens", unit="Count", value=output)
-        metric.add_metric("MaxTokens", unit="Count", value=limit)
-        metric.add_metadata("caller", caller)
-
-
-def powertools_grouped(event: Event) -> str:
-    """Do the same job as well as Powertools can: its data class, json, and a metric document of arrays for each group."""
-    log_events = CloudWatchLogsEvent(event).parse_logs_data().log_events
-    records = (json.loads(log_event.message) for log_event in log_events)
-    with redirect_stdout(io.StringIO()) as written:
-        for (minute, model, caller), calls in _grouped(
-            (record["timestamp"], record["modelId"], record["identity"]["arn"], _tokens(record)) for record in records
-        ):
-            # it writes by itself as soon as one metric has a hundred values, when the others do not
-            for few in (calls[: MOST_VALUES - 1], calls[MOST_VALUES - 1 :]):
-                if few:
-                    _publish_together(minute, model, caller, few)
-    return written.getvalue()
-
-
-def _publish_together(minute: str, model: str, caller: str, calls: Sequence[Tokens]) -> None:
     metrics = EphemeralMetrics(namespace=NAMESPACE)
     metrics.add_dimension("ModelId", model)
     metrics.add_dimension("EndpointType", "regional")
@@ -170,12 +144,27 @@ def _publish_together(minute: str, model: str, caller: str, calls: Sequence[Toke
     metrics.flush_metrics()
 
 
+def powertools_grouped(event: Event) -> str:
+    """Do the same job as well as Powertools can: its data class, json, and a document of arrays for each group."""
+    log_events = CloudWatchLogsEvent(event).parse_logs_data().log_events
+    records = (json.loads(log_event.message) for log_event in log_events)
+    with redirect_stdout(io.StringIO()) as written:
+        for (minute, model, caller), calls in _grouped(
+            (record["timestamp"], record["modelId"], record["identity"]["arn"], _tokens(record)) for record in records
+        ):
+            # it writes by itself as soon as one metric has a hundred values, when the others do not
+            for few in (calls[: MOST_VALUES - 1], calls[MOST_VALUES - 1 :]):
+                if few:
+                    _publish(minute, model, caller, few)
+    return written.getvalue()
+
+
 def powertools_data_classes(event: Event) -> str:
     """Do the same job the usual way: Powertools' data class, json, and one metric document a record."""
     with redirect_stdout(io.StringIO()) as written:
         for log_event in CloudWatchLogsEvent(event).parse_logs_data().log_events:
             record = json.loads(log_event.message)
-            _publish(record["modelId"], record["identity"]["arn"], _tokens(record))
+            _publish(record["timestamp"][:16], record["modelId"], record["identity"]["arn"], [_tokens(record)])
     return written.getvalue()
 
 
@@ -209,7 +198,8 @@ def powertools_parser(event: Event) -> str:
             body, base = record.input.body, record.input.tokens + record.input.cache_write
             limit = (body.get("inferenceConfig") or {}).get("maxTokens") or body.get("max_tokens") or 4096
             output = record.output.tokens
-            _publish(record.model, record.identity.arn, (base + limit, base + 5 * output, output, limit))
+            tokens = (base + limit, base + 5 * output, output, limit)
+            _publish(f"{record.timestamp:%Y-%m-%dT%H:%M}", record.model, record.identity.arn, [tokens])
     return written.getvalue()
 
 

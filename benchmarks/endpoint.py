@@ -1,4 +1,4 @@
-"""An endpoint of AWS on this machine, in a process of its own, that answers at once: what is left is the caller's CPU."""
+"""An endpoint of AWS on this machine, in a process of its own, that answers at once: the caller's CPU is left."""
 
 import base64
 import os

@@ -1,4 +1,4 @@
-"""How CPU, memory and lines grow with records a delivery, buckets, callers and the size of bodies, two decades or more."""
+"""How CPU, memory and lines grow with records a delivery, buckets, callers and the size of bodies."""
 
 import itertools
 import json
@@ -29,7 +29,7 @@ LINEAR = 1.2
 
 
 class Point(msgspec.Struct, frozen=True):
-    """What one delivery of so many (`x`) took: CPU seconds of each round, most bytes of memory at a time, metric lines."""
+    """What one delivery of so many (`x`) took: CPU seconds by round, most bytes of memory at a time, metric lines."""
 
     x: int
     rounds: tuple[float, ...]

@@ -1,4 +1,4 @@
-"""CPU of the whole handler, a delivery: without duplicate detection, and with it, against an endpoint on this machine."""
+"""CPU of the whole handler, a delivery: without duplicate detection, and with it, against a local endpoint."""
 
 from collections.abc import Mapping
 
@@ -45,7 +45,8 @@ def measure(seconds: float) -> dict[int, Cost]:
         return summary([each / deliveries for each in taken[name]])
 
     return {
-        count: Cost(of(f"{count} off", len(each)), of(f"{count} on", len(each))) for count, each in deliveries.items()
+        count: Cost(off=of(f"{count} off", len(each)), on=of(f"{count} on", len(each)))
+        for count, each in deliveries.items()
     }
 
 

@@ -16,8 +16,8 @@ ONE_KIND = "10, all of one kind"
 STANDING = frozenset({"metrics", "alarms", "dashboard"})
 
 PROCESSOR_MEGABYTES = 1_769
-"""Memory with which a function has one whole processor, and with less that part of it (Lambda, "Configure Lambda function
-memory", read 2026-11-24)."""
+"""Memory with which a function has one whole processor, and with less that part of it (Lambda, "Configure Lambda
+function memory", read 2026-11-24)."""
 
 WAITING_SECONDS = 0.010
 """For the state table, a delivery: two round trips of 5 ms within a Region, assumed."""

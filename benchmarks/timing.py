@@ -30,7 +30,7 @@ def interleaved(
     cpu: Callable[[], float] = time.process_time,
     clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, Taken]:
-    """Run each in turn until `seconds` are over, at least five rounds. `before` each run, something that is not timed."""
+    """Run each in turn until `seconds` are over, at least five rounds. `before` each run is not timed."""
     taken: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():
         before()

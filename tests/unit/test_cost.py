@@ -212,3 +212,14 @@ def test_readme_shows_what_the_command_prints() -> None:
     output = CliRunner().invoke(main, command.split()).output
 
     assert printed.splitlines() == [line.rstrip() for line in output.splitlines()[:-2]]
+
+
+def test_operations_says_the_streams_prices() -> None:
+    text = (README.parent / "docs" / "operations.md").read_text(encoding="utf-8")
+    price = cost.prices()
+
+    # each GB is paid when it goes in, and when it comes out
+    assert f"${price.stream_hour:.2f} an hour and ${price.stream_gigabyte_in + price.stream_gigabyte_out:.2f} a GB" in (
+        " ".join(text.split())
+    )
+    assert (price.stream_gigabyte_in, price.stream_gigabyte_out) == (0.08, 0.04)  # Kinesis's list, on demand
