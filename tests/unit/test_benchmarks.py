@@ -250,6 +250,23 @@ def test_ratios_are_to_the_floor_and_the_gain_is_the_usual_ways_to_ours() -> Non
     assert short == "| 10 chat records | 2.00 | 3.00 | 5.00 | 12.00 |"
 
 
+def test_each_contender_is_timed_on_every_delivery_of_a_mix(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given three deliveries of a record each
+    events = [mixes.delivery_of([record(10, "Chat", (1, 1, 1))], number) for number in range(3)]
+    monkeypatch.setattr(mixes, "all_mixes", lambda: {"three": mixes.Mix(1, [], events)})
+    written: list[int] = []
+    write = Processor.write
+    monkeypatch.setattr(Processor, "write", lambda self, event: written.append(len(read(write(self, event)))))
+
+    hot = bench._measure_mixes(0)
+
+    # then a timing covers them all, in six rounds, and none is ever known as a duplicate
+    (records, taken) = hot["three"]
+    assert records == 3
+    assert [len(each) for each in taken.values()] == [5] * 6
+    assert written == [1] * 3 * 6
+
+
 def test_parts_of_a_delivery_are_what_its_size_does_not_change_and_what_each_call_adds() -> None:
     # 1 ms, and 0.1 ms a call; duplicate detection 4 ms
     parts = handler.parts({1: (0.0011, 0.0051), 10: (0.002, 0.006), 1_000: (0.101, 0.105)})
