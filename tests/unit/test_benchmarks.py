@@ -507,9 +507,12 @@ def test_page_shows_the_templates_memory_and_that_half_of_it_is_too_little() -> 
     left = {int(size.replace(",", "")): row["left by the worst delivery"] for size, row in shown.items()}
     assert left[memory].endswith(" MB")
     assert left[memory // 2] == "does not fit"
-    saved = float(shown[f"{memory}"]["all, $"]) - float(shown[f"{memory // 2}"]["all, $"])
-    assert "less than a cent" in PAGE
-    assert 0 < saved < 0.01
+    half, less, all_of_it = (float(shown[str(size)]["all, $"]) for size in (128, 192, memory))
+    assert "less than a cent a million calls" in PAGE
+    assert 0 < all_of_it - half < 0.01
+    assert "192 MB would hold it narrowly" in PAGE
+    assert 0 < int(left[192].removesuffix(" MB")) < 64
+    assert all_of_it - less == pytest.approx(0.001, abs=0.001)
 
 
 def test_a_client_that_calls_once_a_minute_pays_what_the_page_says() -> None:
@@ -517,6 +520,10 @@ def test_a_client_that_calls_once_a_minute_pays_what_the_page_says() -> None:
     requests = 730 * 60
 
     assert f"{requests:,} requests a month, ${requests / 1_000 * 0.01:.2f}" in PAGE
+    # for which this has so many calls, in deliveries of ten
+    (ten,) = (row for row in price.rows() if row.deliveries == "10")
+    calls = requests / 1_000 * 0.01 / ten.with_detection * 1e6
+    assert f"from some\n{calls / requests:.0f} calls a minute and process on" in PAGE
 
 
 def test_command_runs_with_the_calls_a_delivery_that_the_query_says() -> None:
