@@ -54,7 +54,10 @@ class Processor:
         return written.getvalue()
 
     def remember_others(self) -> None:
-        """Have the container's memory of log events full, of others only: it looks for ours, and they are new to it."""
+        """Have the container's memory of log events full, of others only: it looks for ours, and they are new to it.
+
+        Left out is that it forgets the oldest, which it does once in 2,500 log events.
+        """
         self._kept.seen = SeenEvents()
         self._kept.seen.remember(_OTHERS)
 
