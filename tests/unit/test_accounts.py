@@ -358,6 +358,30 @@ def test_application_profile_is_left_to_the_resolvers_cache(registry: Registry, 
     assert found.kind.bucket == Bucket(NOVA, REGIONAL)
 
 
+@pytest.mark.parametrize("changes", [{}, {"identity": {"arn": "x" * 513}}, {"operation": "x" * 65}])
+def test_names_longer_than_any_of_aws_are_not_kept(registry: Registry, changes: dict[str, Any]) -> None:
+    # given a call of an id that is far too long to be read, or by a caller or of an operation that is
+    accounts = Accounts(registry, Resolver(OutOfScope("unresolved_profile")))
+    model_id = SONNET if changes else "x" * 513
+    record = records.read(message(converse(model_id, **changes)))
+
+    accounts.of(record, NOW)
+
+    # then nothing of it stays behind
+    assert accounts._origins == accounts._passing_origins == {}
+
+
+def test_calls_alike_share_their_kind_and_few_kinds_are_kept(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert opened(accounts, converse()).kind is opened(accounts, converse(output_tokens=7)).kind
+
+    monkeypatch.setattr("bedrock_quota.accounts.MAX_REMEMBERED", 2)
+    for minute in range(5):
+        opened(accounts, converse(timestamp=f"2026-11-23T11:0{minute}:00Z"))
+        assert len(accounts._kinds) <= 2
+
+
 def test_out_of_scope_call_is_no_account(accounts: Accounts) -> None:
     arn = "arn:aws:bedrock:us-east-1:111122223333:provisioned-model/abc123"
 
@@ -427,6 +451,16 @@ def test_timestamp_beyond_the_limit_is_refused(accounts: Accounts, moment: datet
         accounts.of(record, NOON)
 
     assert (caught.value.reason, caught.value.request_id) == (reason, record.request_id)
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2026-11-23T12:00:05"])
+def test_timestamp_that_is_no_moment_is_refused(accounts: Accounts, text: str) -> None:
+    record = records.read(message(converse(timestamp=text)))
+
+    with pytest.raises(RecordError) as caught:
+        accounts.of(record, NOON)
+
+    assert (caught.value.reason, caught.value.request_id) == ("bad_timestamp", record.request_id)
 
 
 def test_minute_that_cloudwatch_would_drop_is_refused(accounts: Accounts) -> None:

@@ -463,3 +463,11 @@ def test_minute_of_a_moment_is_the_same_both_ways() -> None:
 
     for found in (records.read(text), records.read(text.replace('"inputTokenCount": 100', '"inputTokenCount": "100"'))):
         assert records.moment_of(found.started_at)[0] == MINUTE
+
+
+def test_moment_in_a_zone_of_odd_seconds_is_one_and_costs_no_other_record(process: Process) -> None:
+    text = put("timestamp", '"2026-11-23T12:00:35+00:00:30"')
+
+    for one_way in (text, text.replace('"inputTokenCount": 100', '"inputTokenCount": "100"')):
+        assert records.moment_of(records.read(one_way).started_at)[0] == MINUTE + 5
+        assert process([one_way, message(converse())]).processed == 2

@@ -460,6 +460,16 @@ def test_deliveries_written_together_add_up(accounts: Accounts, read_line: ReadL
     assert health["RecordLagSeconds"] == [20, 700]
 
 
+def test_deliveries_written_together_say_nothing_where_there_is_nothing_to_say(
+    accounts: Accounts, read_line: ReadLine
+) -> None:
+    deliveries = [read_of(accounts, converse()), read_of(accounts, converse())]
+
+    health = health_of(processing.outcome(deliveries, quotas=None, namespace="Mine", now=NOW), read_line)
+
+    assert not {name for name in health if name.endswith("reasons")} | {"error_codes"} & set(health)
+
+
 def ago(seconds: int) -> str:
     return (NOW - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
 

@@ -143,9 +143,10 @@ class Accounts:
     def of(self, record: Record, now: datetime) -> Entry:
         """Account for one record.
 
-        Raises `RecordError` with the reason `too_old` or `too_far_ahead` for a timestamp that CloudWatch would
-        drop without a word, `missing_input_count` or `missing_output_count` for text that was made but not counted,
-        or `absurd_count`.
+        What an application profile leads to is asked for anew whenever `now` is another object: each delivery has its
+        own. Raises `RecordError` with the reason `bad_timestamp` for what is no moment, `too_old` or `too_far_ahead`
+        for one that CloudWatch would drop without a word, `missing_input_count` or `missing_output_count` for text
+        that was made but not counted, or `absurd_count`.
         """
         if now is not self._now:  # once a delivery: it costs as much as the rest of this
             self._now, seconds = now, now.timestamp()
@@ -217,8 +218,8 @@ class Accounts:
             unsaid = max_tokens.defaults(model_id, operation, rate.model, rate.provider)
             lasting = not rate.application_profile  # what that leads to can change
         origin = _Origin(rate, callers.name_of(arn), records.word_of(operation), unsaid)
-        # what is longer than AWS makes it is not worth a memory
-        if len(arn or "") <= MAX_ARN and len(operation) <= MAX_OPERATION:
+        # what is longer than AWS makes it is not worth a memory, and may have a million characters
+        if len(model_id) <= MAX_ARN and len(arn or "") <= MAX_ARN and len(operation) <= MAX_OPERATION:
             _remember(self._origins if lasting else self._passing_origins, key, origin)
         return origin
 
@@ -300,4 +301,7 @@ MAX_REMEMBERED = 4096
 few enough to stay small."""
 
 MAX_ARN = 512
+"""Longest model id and caller's ARN of an origin that is remembered: an application profile's has up to 256 characters,
+that of a role's session up to 170."""
+
 MAX_OPERATION = 64

@@ -189,7 +189,7 @@ def _together(several: Sequence[Entries]) -> Entries:
         oldest_starts=[start for each in several for start in each.oldest_starts],
         failed=[call for each in several for call in each.failed],
         rejected=[rejected for each in several for rejected in each.rejected],
-        out_of_scope=sum((Counter(each.out_of_scope) for each in several), Counter()),
+        out_of_scope=dict(sum((Counter(each.out_of_scope) for each in several), Counter())),
         ignored=sum(each.ignored for each in several),
         duplicates=sum(each.duplicates for each in several),
         control=all(each.control for each in several),

@@ -133,7 +133,7 @@ def is_permissions_line(message: bytes | str) -> bool:
 
 
 def read(message: bytes | str) -> Record:
-    """Read one log event's message; bytes are UTF-8.
+    """Read one log event's message; bytes are UTF-8. Whether `started_at` is a moment, `moment_of` says.
 
     Raises `RecordError` with one of these reasons: `too_large`, `not_json`, `not_an_object`, `too_deep`,
     `wrong_schema`, `missing_timestamp`, `missing_model_id`, `wrong_type`, `bad_timestamp`, `negative_count`,
