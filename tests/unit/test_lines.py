@@ -348,6 +348,7 @@ def test_failed_calls_of_endless_buckets_and_minutes_are_bounded_too(read_line: 
     assert [line["caller"] for line in found] == ["Job"] * 1_000 + ["other"] * 1_001
     assert [line["requests_failed"] for line in found] == [2] * 1_500 + [1] * 500 + [1_000]
     assert "ModelId" in found[-2]
+    assert found[-2]["minute"] == found[-1]["minute"] == 60_000 * 1_999  # that of the last line before it
     assert "ModelId" not in found[-1]
 
 

@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from records import MINUTE, NOVA, NOW, SONNET, converse, invoke, message
+from records import MINUTE, NOVA, NOW, PROFILE_ARN, SONNET, converse, invoke, message
 
 from bedrock_quota import minutes, records
 from bedrock_quota.accounts import Account, Accounts
+from bedrock_quota.buckets import EndpointType
 from bedrock_quota.minutes import Grouped
-from bedrock_quota.model_ids import OutOfScope
+from bedrock_quota.model_ids import OutOfScope, Reference
 from bedrock_quota.registry import Registry
 
 
@@ -125,6 +126,31 @@ def test_buckets_and_minutes_beyond_the_bound_are_the_rest(accounts: Accounts) -
     assert counted[MINUTE, "ReportWriter"] == 2
     assert counted[MINUTE - 60 * (bound - 1), "other"] == 2
     assert sum(calls for _, calls in found.sizes()) == len(given)
+
+
+def test_beyond_all_bounds_a_line_of_others_goes_on_taking_calls_of_any_tag_and_profile(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given one line of a kind, and one of others
+    monkeypatch.setattr(minutes, "MAX_KINDS", 1)
+    monkeypatch.setattr(minutes, "MAX_OTHERS", 1)
+    given = opened(
+        Accounts(registry, lambda _profile: Reference(NOVA, EndpointType.REGIONAL), ("team",)),
+        converse(),
+        converse(PROFILE_ARN),
+        converse(NOVA, requestMetadata={"team": "search"}),
+        converse(NOVA, requestMetadata={"team": "chat"}),
+        by(1),
+    )
+
+    found = minutes.group(given)
+
+    # then all calls of the others' bucket are on theirs, and only a bucket without a line is the rest
+    others, first = found.minutes
+    assert (others.kind.bucket.model_id, first.kind.bucket.model_id) == (NOVA, SONNET)
+    assert (others.kind.application_profile, others.kind.request_metadata) == ("", ())
+    assert (others.accounts, first.accounts) == (tuple(given[1:4]), (given[0],))
+    assert found.rest == tuple(given[4:])
 
 
 def test_up_to_the_bound_every_caller_has_a_line(accounts: Accounts) -> None:
