@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -32,6 +33,7 @@ from bedrock_quota.delivery import Delivery
 from bedrock_quota.model_ids import Reference
 from bedrock_quota.processing import Outcome
 from bedrock_quota.quotas import BucketQuota
+from bedrock_quota.records import RequestBody
 from bedrock_quota.registry import Registry
 
 PERMISSIONS = "Permissions are correctly set for Amazon Bedrock logs."
@@ -266,6 +268,10 @@ def test_without_quotas_the_metrics_flow_and_the_health_line_says_so(process: Pr
     assert health["QuotasUnknown"] == 1
 
 
+def test_quotas_that_are_not_there_have_no_age(process: Process, read_line: ReadLine) -> None:
+    assert "quota_age_seconds" not in health_of(process([converse()], quotas=None, quota_age_seconds=5), read_line)
+
+
 @pytest.mark.parametrize(("age", "unknown"), [(5, None), (21_600, None), (21_601, 2)])
 def test_calls_with_quotas_of_over_six_hours_are_counted(
     process: Process, read_line: ReadLine, age: float, unknown: int | None
@@ -431,6 +437,30 @@ def test_an_event_that_is_twice_in_one_delivery_counts_once(accounts: Accounts) 
     )
 
     assert (outcome.received, outcome.processed, outcome.ignored) == (5, 4, 1)
+
+
+def test_call_whose_body_lies_in_s3_counts_once_with_the_limit_that_is_there(
+    process: Process, read_line: ReadLine
+) -> None:
+    # given a body that can be read and one that cannot, in the middle of others
+    given = {"inputTokenCount": 100, "inputBodyS3Path": "s3://bucket/there"}
+    absent = {"inputTokenCount": 100, "inputBodyS3Path": "s3://bucket/gone"}
+    asked: list[str] = []
+
+    def fetch(paths: Collection[str]) -> Mapping[str, RequestBody]:
+        asked.extend(sorted(paths))
+        return {"s3://bucket/there": RequestBody(max_tokens=700)}
+
+    outcome = process([converse(input=given), converse(), converse(input=absent)], fetch_bodies=fetch)
+
+    assert adds_up(outcome)
+    assert asked == ["s3://bucket/gone", "s3://bucket/there"]
+    health = health_of(outcome, read_line)
+    assert (health["RecordsProcessed"], health["max_tokens_explicit"], health["MaxTokensUnknown"]) == (3, 2, 1)
+    assert sorted(value for line in metric_lines(outcome, read_line) for value in line.get("MaxTokens", ())) == [
+        500,
+        700,
+    ]
 
 
 # Several deliveries written together
