@@ -15,7 +15,7 @@ NO_SANDBOX := $(if $(filter 0,$(shell id -u)),--no-sandbox) # Chromium has none 
 include layers/compile.mk # LAMBDA_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check checkov workflows format lock events dist bench memory fuzz soak screenshots clean
+.PHONY: help setup demo test check checkov workflows format lock events lambda-python dist bench memory fuzz soak screenshots clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -61,8 +61,10 @@ lock: setup ## Lock the dependencies again, the functions' included
 events: setup ## Rebuild events/ from the readable records
 	$(BIN)/quota-monitor events
 
-dist: setup ## Build what a release consists of, into dist/: sam deploy takes the unpacked zip as it is
+lambda-python:
 	@test -n "$(LAMBDA_PYTHON)" || { echo "a release holds .pyc files, which only Lambda's Python $(LAMBDA_PYTHON_VERSION) makes, and none was found: install it, or give LAMBDA_PYTHON=/path/to/it" >&2; exit 1; }
+
+dist: lambda-python setup ## Build what a release consists of, into dist/: sam deploy takes the unpacked zip as it is
 	rm -rf dist .aws-sam
 	mkdir dist
 	PYTHON=$(CURDIR)/$(BIN)/python LAMBDA_PYTHON="$(LAMBDA_PYTHON)" $(BIN)/sam build
