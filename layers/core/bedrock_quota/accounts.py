@@ -296,7 +296,7 @@ def _check_counts(record: Record) -> None:
         raise RecordError("missing_output_count", record.request_id)
 
 
-MAX_REMEMBERED = 4096
+MAX_REMEMBERED = 2048
 """Model ids, origins and kinds that one container remembers of each: more than an account has in a quarter of an hour,
 few enough to stay small."""
 
