@@ -25,7 +25,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bedrock_quota import batches, bodies, delivery, knowledge, processing, registry
+from bedrock_quota import accounts, batches, bodies, delivery, knowledge, processing, registry
 from quota_monitor import events
 
 ROOT = Path(__file__).parents[1]
@@ -202,7 +202,7 @@ def batch() -> bytes:
     return json.dumps(events.batch([json.loads(each) for each in (first, *worst)])).encode()
 
 
-NAMES = 4_000
+NAMES = accounts.MAX_REMEMBERED
 """Names in one delivery: as many as are remembered."""
 
 
@@ -212,7 +212,7 @@ def _named(number: int, caller_length: int = 460, **changes: object) -> str:
     return _json(
         _record(
             number,
-            modelId=f"arn:aws:bedrock:{number:0>1900}::inference-profile/us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+            modelId=f"arn:aws:bedrock:{number:0>430}::inference-profile/us.anthropic.claude-sonnet-4-5-20250929-v1:0",
             identity={"arn": f"arn:aws:sts::111122223333:assumed-role/{str(number).zfill(caller_length)}/session"},
             operation="Converse" + f"{number:0>56}".translate(str.maketrans("0123456789", "abcdefghij")),
             timestamp=(datetime.now(UTC) - timedelta(seconds=number)).isoformat(timespec="microseconds"),
@@ -247,6 +247,8 @@ def hostile_names() -> Iterator[bytes]:
     yield filled(lambda number: _named(number, caller_length=1_990), 2 * 10**9)
     yield filled(MESSAGES["records with 16 long tags each"], 3 * 10**9)
     yield from (_unlisted(first) for first in range(0, knowledge.MAX_WARNED_OF, processing.MAX_NAMED))
+    # of which none is remembered: they are no names
+    yield filled(lambda number: _named(number, modelId=f"{number} \N{GRINNING FACE}" + "m" * 1_000_000), 4 * 10**9)
 
 
 def bomb() -> bytes:

@@ -91,6 +91,26 @@ def test_openai_operations(registry: Registry, operation: str, body: Entry, limi
     assert of(invoke(GPT_OSS, body, operation=operation), registry) == (limit, Source.EXPLICIT)
 
 
+@pytest.mark.parametrize(
+    ("body", "limit"),
+    [
+        ({"max_tokens": 1, "max_output_tokens": 2}, 2),
+        ({"max_tokens": 1, "max_output_tokens": 2, "max_completion_tokens": 3}, 3),
+        ({"max_tokens": 1, "max_completion_tokens": 3, "textGenerationConfig": {"maxTokenCount": 4}}, 4),
+        ({"max_tokens": 1, "textGenerationConfig": {"maxTokenCount": 4}}, 4),
+        ({"max_tokens": 1, "textGenerationConfig": {}}, 1),
+        ({"max_tokens": 1, "inferenceConfig": {"max_new_tokens": 5}}, 5),
+        ({"max_output_tokens": 2, "inferenceConfig": {"maxTokens": 6, "max_new_tokens": 5}}, 6),
+        ({"max_tokens": 1, "inferenceConfig": {}}, 1),
+        ({"max_tokens": 1, "maxTokens": 7, "max_gen_len": 8}, 1),
+    ],
+)
+def test_of_several_limits_the_first_in_the_documented_order_counts(
+    registry: Registry, body: Entry, limit: int
+) -> None:
+    assert of(invoke(GPT_OSS, body), registry) == (limit, Source.EXPLICIT)
+
+
 @pytest.mark.parametrize("operation", ["Converse", "ConverseStream"])
 @pytest.mark.parametrize("model_id", [SONNET, NOVA, TITAN, LLAMA, JAMBA, MISTRAL_LARGE, GPT_OSS])
 def test_converse_sets_its_limit_in_one_place_for_all_models(registry: Registry, model_id: str, operation: str) -> None:

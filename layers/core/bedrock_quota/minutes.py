@@ -58,7 +58,7 @@ def group(accounts: Iterable[Account]) -> Grouped:
 
 def _group_of(kind: Kind, groups: dict[Kind, list[Account]], rest: list[Account]) -> list[Account]:
     """Return where the accounts of a kind belong, in a new group if there may be one more."""
-    if len(groups) >= MAX_KINDS and kind not in groups:
+    if len(groups) >= MAX_KINDS:
         kind = msgspec.structs.replace(kind, caller=OTHER, application_profile="", operation=OTHER, request_metadata=())
         if len(groups) >= MAX_KINDS + MAX_OTHERS and kind not in groups:
             return rest
