@@ -126,9 +126,8 @@ class _Group:
         self._entries.append(entries)
         if ticket is not None:
             self._tickets.append((ticket, result))
-        ids = [event.id for event in received.log_events]
-        self._event_ids += [each for each in ids if each not in kept.seen.ids]  # those before it were written
-        kept.seen.remember(ids)
+        self._event_ids += entries.new_ids
+        kept.seen.remember(entries.new_ids)
 
     def write(self, publish: Publish) -> list[Result]:
         """Write all that was read, and return the results. If that fails, all of it is to be processed again."""

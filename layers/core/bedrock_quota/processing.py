@@ -154,6 +154,8 @@ class Entries(msgspec.Struct):
     """What the records of a delivery, or of several, turned out to be: all that is kept of them."""
 
     received: int = 0
+    new_ids: Collection[str] = ()
+    """Ids of the log events that were not processed before."""
     opened: list[Account] = []
     oldest_starts: list[int] = []
     """When the oldest call of each delivery with calls began, in seconds since the epoch."""
@@ -215,7 +217,7 @@ def read(
     if delivery.is_control:
         entries.ignored = len(delivery.log_events)
         return entries
-    events = _new_events(delivery.log_events, seen)
+    events, entries.new_ids = _new_events(delivery.log_events, seen)
     entries.duplicates = entries.ignored = len(delivery.log_events) - len(events)
     waiting: deque[Record] = deque()
     opened, account = entries.opened, accounts.of
@@ -249,17 +251,17 @@ def read(
     return entries
 
 
-def _new_events(events: Sequence[LogEvent], seen: Set[str]) -> Sequence[LogEvent]:
-    """Return the events that were not processed before, each once. An event without an id is always new."""
-    ids = {event.id for event in events}
+def _new_events(events: Sequence[LogEvent], seen: Set[str]) -> tuple[Sequence[LogEvent], Collection[str]]:
+    """Return the events that were not processed before, each once, and their ids. One without an id is always new."""
+    ids = dict.fromkeys([event.id for event in events])
     if len(ids) == len(events) and seen.isdisjoint(ids):
-        return events
-    new, met = [], set()
+        return events, ids
+    new, ids = [], {}
     for event in events:
-        if not event.id or (event.id not in met and event.id not in seen):
+        if not event.id or (event.id not in ids and event.id not in seen):
             new.append(event)
-            met.add(event.id)
-    return new
+            ids[event.id] = None
+    return new, ids
 
 
 def _missing_body(record: Record) -> str | None:
