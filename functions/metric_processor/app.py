@@ -35,7 +35,7 @@ def _now(received: Delivery) -> datetime:
 
     Else a ready event would be too old two weeks after it was made.
     """
-    if os.environ.get("AWS_SAM_LOCAL") == "true" and received.log_events:
+    if container().settings.invoked_by_sam and received.log_events:
         return datetime.fromtimestamp(received.log_events[-1].timestamp / 1000, UTC)
     return datetime.now(UTC)
 

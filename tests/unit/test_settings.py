@@ -20,6 +20,7 @@ def test_everything_set() -> None:
         "REGISTRY_OVERRIDES": "/stack/registry-overrides",
         "TOPIC_ARN": "arn:aws:sns:us-east-1:111122223333:topic",
         "QUOTA_BUCKETS": "anthropic.claude-opus-5/global-cross-region, amazon.nova-lite-v1:0/regional,",
+        "AWS_SAM_LOCAL": "true",
     }
 
     assert settings.from_environment(environment) == Settings(
@@ -32,6 +33,7 @@ def test_everything_set() -> None:
             Bucket("anthropic.claude-opus-5", EndpointType.GLOBAL_CROSS_REGION),
             Bucket("amazon.nova-lite-v1:0", EndpointType.REGIONAL),
         ),
+        invoked_by_sam=True,
     )
 
 

@@ -82,7 +82,7 @@ def outcome(
     """
     entries = read_together[0] if len(read_together) == 1 else _together(read_together)
     grouped = minutes.group(entries.opened)
-    sources = dict.fromkeys(_SOURCES, 0)
+    sources = _NO_CALLS.copy()
     unlisted: dict[str, int] = {}
     for kind, calls in grouped.sizes():
         sources[kind.source] += calls
@@ -269,7 +269,7 @@ def _missing_body(record: Record) -> str | None:
     return record.input.body_s3_path if record.input.body is None and record.error_code is None else None
 
 
-_SOURCES = tuple(Source)
+_NO_CALLS = dict.fromkeys(Source, 0)
 
 
 def duplicate(delivery: Delivery, namespace: str, now: datetime) -> bytes:

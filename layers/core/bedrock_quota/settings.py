@@ -21,6 +21,8 @@ class Settings(msgspec.Struct, frozen=True):
     always: tuple[Bucket, ...] = ()
     detect_duplicates: bool = False
     large_bodies_bucket: str | None = None
+    invoked_by_sam: bool = False
+    """Whether `sam local invoke` runs the function, on recorded events."""
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -28,7 +30,8 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
 
     `METRICS_NAMESPACE`; `STATE_TABLE`; `REQUEST_METADATA_KEYS`, comma separated, at most 16; `DUPLICATE_DETECTION`,
     `on` or `off`; `LARGE_BODIES_BUCKET`; `REGISTRY_OVERRIDES`, the name of an SSM parameter; `TOPIC_ARN`;
-    `QUOTA_BUCKETS`, comma separated `model id/endpoint type`. Raises `SettingsError` for a value out of its range.
+    `QUOTA_BUCKETS`, comma separated `model id/endpoint type`; `AWS_SAM_LOCAL`, which SAM CLI sets to `true`. Raises
+    `SettingsError` for a value out of its range.
     """
     namespace = environment.get("METRICS_NAMESPACE", DEFAULT_NAMESPACE)
     if not 0 < len(namespace) <= 255 or namespace.startswith("AWS/"):
@@ -48,6 +51,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         always=tuple(_bucket(item) for item in _items(environment, "QUOTA_BUCKETS")),
         detect_duplicates=detection == "on",
         large_bodies_bucket=environment.get("LARGE_BODIES_BUCKET") or None,
+        invoked_by_sam=environment.get("AWS_SAM_LOCAL") == "true",
     )
 
 
