@@ -10,9 +10,12 @@ from typing import Any
 import oracle
 import pytest
 from click.testing import CliRunner
+from records import SONNET, Process, converse
 
 import benchmarks.__main__ as bench
 from bedrock_quota import clients
+from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.quotas import BucketQuota
 from benchmarks import cold_start, contenders, endpoint, growth, handler, mixes, price, processor, timing
 from benchmarks.contenders import FLOOR, GROUPED, OURS, USUAL
 from benchmarks.growth import Axis, Point
@@ -513,6 +516,26 @@ def test_page_shows_the_templates_memory_and_that_half_of_it_is_too_little() -> 
     assert "192 MB would leave nothing to spare" in PAGE
     assert left[192] == "does not fit" or int(left[192].removesuffix(" MB")) < 32
     assert all_of_it - less == pytest.approx(0.001, abs=0.001)
+
+
+def test_a_further_kind_among_ten_calls_costs_what_the_page_says() -> None:
+    rows = {row.deliveries: row.with_detection for row in price.rows()}
+    many, one = cost.line_bytes(10, traffic.chat), cost.line_bytes(10, price.of_one_kind)
+
+    each = (rows["10"] - rows[price.ONE_KIND]) / (many.lines - one.lines)
+
+    assert "a line more, some $0.05 a million" in PAGE
+    assert each == pytest.approx(0.05, abs=0.005)
+
+
+def test_about_half_of_a_line_says_what_is_a_metric(process: Process) -> None:
+    quotas = {Bucket(SONNET, EndpointType.REGIONAL): BucketQuota(400_000, 400)}
+
+    (line, _) = process([converse()], quotas=quotas, quota_age_seconds=60).lines
+
+    directive = json.dumps(json.loads(line)["_aws"], separators=(",", ":"))
+    assert "About half of such a line says what in it is a metric" in PAGE
+    assert len(directive) / len(line) == pytest.approx(0.5, abs=0.06)
 
 
 def test_a_client_that_calls_once_a_minute_pays_what_the_page_says() -> None:
