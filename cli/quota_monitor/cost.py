@@ -22,6 +22,7 @@ from bedrock_quota import processing
 from bedrock_quota.accounts import Accounts
 from bedrock_quota.buckets import Bucket, EndpointType
 from bedrock_quota.delivery import Delivery, LogEvent
+from bedrock_quota.lines import HEALTH_METRICS
 from bedrock_quota.model_ids import OutOfScope
 from bedrock_quota.quotas import BucketQuota
 from bedrock_quota.registry import read_sources
@@ -34,22 +35,6 @@ TEMPLATE = ROOT / "template.yaml"
 
 METRICS_A_BUCKET = 9
 """Four of tokens, three of percent, two of quotas."""
-
-HEALTH = frozenset(
-    {
-        "RecordsProcessed",
-        "RecordsRejected",
-        "RecordsOutOfScope",
-        "RequestsFailed",
-        "MaxTokensUnknown",
-        "UnlistedModels",
-        "RecordLagSeconds",
-        "DuplicateDeliveries",
-        "QuotasUnknown",
-        "AlarmTests",
-    }
-)
-"""Metrics of the monitor's own; the last three are paid in months that have such an event."""
 
 WRITES_A_DELIVERY = 2
 """Of duplicate detection: one when a delivery begins, one when it is done."""
@@ -253,7 +238,7 @@ def bill(use: Use, price: Prices, watched: Alarms, written: LineBytes, batch: Ba
     """Yield what a month costs: first what stands still, then what grows with the calls."""
     batch = batch or Batch()
     of_reader = METRICS_OF_READER if use.through_stream else 0
-    own = len(HEALTH) + of_reader
+    own = len(HEALTH_METRICS) + of_reader  # the rare ones are paid in months that have such an event
     metrics = use.buckets * METRICS_A_BUCKET + own
     yield Item(
         "metrics",

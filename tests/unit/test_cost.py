@@ -162,7 +162,7 @@ def test_metrics_counted_are_those_published(process: Process, read_line: ReadLi
     assert sum(of_bucket for _, of_bucket in named) == cost.METRICS_A_BUCKET
     # these come with a delivery that came twice, without quotas, and with the doctor's test
     rare = {"DuplicateDeliveries", "QuotasUnknown", "AlarmTests"}
-    assert {name for name, of_bucket in named if not of_bucket} | rare == cost.HEALTH
+    assert {name for name, of_bucket in named if not of_bucket} | rare == lines.HEALTH_METRICS
 
 
 def test_alarms_counted_are_the_templates() -> None:
@@ -197,7 +197,11 @@ def test_readme_says_what_the_command_computes() -> None:
     text = README.read_text(encoding="utf-8")
     price, watched = cost.prices(), cost.alarms()
     bucket = cost.METRICS_A_BUCKET * price.metric_month + watched.a_bucket * price.alarm_metric_month
-    fixed = len(cost.HEALTH) * price.metric_month + watched.fixed * price.alarm_metric_month + price.dashboard_month
+    fixed = (
+        len(lines.HEALTH_METRICS) * price.metric_month
+        + watched.fixed * price.alarm_metric_month
+        + price.dashboard_month
+    )
 
     assert f"**${bucket:.2f} a month for a bucket in use**" in text
     assert f"${fixed:.2f} for the monitor itself" in text

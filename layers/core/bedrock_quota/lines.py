@@ -264,19 +264,24 @@ class Health(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     error_codes: dict[str, int] = {}
 
 
+_ALWAYS = (
+    "RecordsProcessed",
+    "RecordsRejected",
+    "RecordsOutOfScope",
+    "RequestsFailed",
+    "MaxTokensUnknown",
+    "UnlistedModels",
+)
+
+HEALTH_METRICS = frozenset({*_ALWAYS, "RecordLagSeconds", "QuotasUnknown", "AlarmTests", "DuplicateDeliveries"})
+"""Metrics of the monitor's own; those after the first are there where there is something to say."""
+
+
 @functools.lru_cache(maxsize=16)
 def _health_metrics(lag: bool, unknown: bool, tests: bool) -> tuple[str, ...]:
     """Return which metrics health has: those that are always there and those that there is something to say of."""
-    always = (
-        "RecordsProcessed",
-        "RecordsRejected",
-        "RecordsOutOfScope",
-        "RequestsFailed",
-        "MaxTokensUnknown",
-        "UnlistedModels",
-    )
     others = {"RecordLagSeconds": lag, "QuotasUnknown": unknown, "AlarmTests": tests}
-    return (*always, *(name for name, there in others.items() if there))
+    return (*_ALWAYS, *(name for name, there in others.items() if there))
 
 
 def of_health(namespace: str, seconds: float, health: Health) -> bytes:
