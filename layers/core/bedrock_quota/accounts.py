@@ -219,7 +219,8 @@ class Accounts:
             lasting = not rate.application_profile  # what that leads to can change
         origin = _Origin(rate, callers.name_of(arn), records.word_of(operation), unsaid)
         # what is longer than AWS makes it is not worth a memory, and may have a million characters
-        if len(model_id) <= MAX_ARN and len(arn or "") <= MAX_ARN and len(operation) <= MAX_OPERATION:
+        named = len(model_id) <= callers.MAX_ARN and len(arn or "") <= callers.MAX_ARN
+        if named and len(operation) <= MAX_OPERATION:
             _remember(self._origins if lasting else self._passing_origins, key, origin)
         return origin
 
@@ -299,9 +300,5 @@ def _check_counts(record: Record) -> None:
 MAX_REMEMBERED = 2048
 """Model ids, origins and kinds that one container remembers of each: more than an account has in a quarter of an hour,
 few enough to stay small."""
-
-MAX_ARN = 512
-"""Longest model id and caller's ARN of an origin that is remembered: an application profile's has up to 256 characters,
-that of a role's session up to 170."""
 
 MAX_OPERATION = 64

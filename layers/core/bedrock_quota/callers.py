@@ -28,11 +28,11 @@ def name_of(arn: str | None) -> str:
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html (read 2026-11-23).
     """
     text = arn or ""
-    return _name_of(text) if len(text) <= _MAX_ARN else _name_of.__wrapped__(text)
+    return _name_of(text) if len(text) <= MAX_ARN else _name_of.__wrapped__(text)
 
 
-_MAX_ARN = 512
-"""The longest that is remembered: those of roles' sessions have up to 170 characters."""
+MAX_ARN = 512
+"""The longest that one container remembers: a role's session has up to 170 characters, an application profile 256."""
 
 
 @functools.lru_cache(maxsize=1024)

@@ -274,7 +274,7 @@ _ALWAYS = (
 )
 
 HEALTH_METRICS = frozenset({*_ALWAYS, "RecordLagSeconds", "QuotasUnknown", "AlarmTests", "DuplicateDeliveries"})
-"""Metrics of the monitor's own; those after the first are there where there is something to say."""
+"""Metrics of the monitor's own: those of `Health`, and `DuplicateDeliveries` on a line of its own."""
 
 
 @functools.lru_cache(maxsize=16)

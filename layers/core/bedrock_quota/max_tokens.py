@@ -41,7 +41,7 @@ def in_body(body: RequestBody) -> int | None:
         body.text_generation_config is None and body.max_completion_tokens is None and body.max_output_tokens is None
     ):
         limit = None if body == _NO_LIMITS else _first_limit(body)
-    return limit if limit is None or body.choices is None else limit * (body.choices or 1)
+    return None if limit is None else limit * (body.choices or 1)
 
 
 _NO_LIMITS = RequestBody()
