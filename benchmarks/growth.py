@@ -13,10 +13,10 @@ from typing import Any
 
 import msgspec
 
+from bedrock_quota.processor.application_profiles import UNRESOLVED
 from bedrock_quota.processor.delivery import decode_delivery
 from bedrock_quota.processor.pipeline import Outcome, process_delivery
 from bedrock_quota.processor.usage import UsageCalculator
-from bedrock_quota.processor.application_profiles import UNRESOLVED
 from benchmarks.mixes import Event, delivery_of
 from benchmarks.processor import known
 from benchmarks.timing import Measured, interleaved, summary

@@ -9,12 +9,11 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.processor.container import Container
-from bedrock_quota.pools import PoolQuota
+from bedrock_quota.processor.seen_events import REMEMBERED_EVENTS, SeenEvents
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.sources import read_sources
-from bedrock_quota.processor.seen_events import REMEMBERED_EVENTS, SeenEvents
 from bedrock_quota.settings import Settings
 from bedrock_quota.state.snapshot import Snapshot
 from benchmarks.mixes import Event

@@ -11,13 +11,11 @@ from metric_lines import strictly_read
 from records import NOW, Process, ReadLine, log_event, message
 
 from bedrock_quota import clients
-from bedrock_quota.processor.pipeline import process_delivery
-from bedrock_quota.processor.usage import UsageCalculator
-from bedrock_quota.pools import QuotaPool
-from bedrock_quota.processor.delivery import Delivery
 from bedrock_quota.model_ids import OutOfScope
-from bedrock_quota.processor.pipeline import Outcome
-from bedrock_quota.pools import PoolQuota
+from bedrock_quota.pools import PoolQuota, QuotaPool
+from bedrock_quota.processor.delivery import Delivery
+from bedrock_quota.processor.pipeline import Outcome, process_delivery
+from bedrock_quota.processor.usage import UsageCalculator
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.sources import read_sources
 

@@ -10,24 +10,19 @@ from metric_lines import strictly_read
 from records import NOW, SONNET, converse, log_event, message
 
 from bedrock_quota import model_ids
-from bedrock_quota.processor.callers import MAX_LABEL, parse_caller, safe_label
-from bedrock_quota.processor.delivery import decode_delivery
-from bedrock_quota.processor.max_tokens import limit_in_body
-from bedrock_quota.processor.pipeline import process_delivery
-from bedrock_quota.processor.reading import read_record, read_request_body
-from bedrock_quota.processor.records import MAX_COUNT, _body, _read_tolerantly, parse_timestamp, safe_request_id
-from bedrock_quota.registry.overrides import apply_overrides, read_overrides
-from bedrock_quota.registry.quota_names import match_quota_name, parse_quota_name
-from bedrock_quota.processor.usage import Entry, UsageCalculator
-from bedrock_quota.pools import EndpointType, QuotaPool
-from bedrock_quota.processor.delivery import Delivery
 from bedrock_quota.errors import DeliveryError, RecordError, RegistryError
 from bedrock_quota.model_ids import Reference
-from bedrock_quota.processor.pipeline import Outcome
-from bedrock_quota.pools import PoolQuota, QuotaKey
-from bedrock_quota.registry.quota_names import UnmatchedQuota
-from bedrock_quota.processor.records import Record
+from bedrock_quota.pools import EndpointType, PoolQuota, QuotaKey, QuotaPool
+from bedrock_quota.processor.callers import MAX_LABEL, parse_caller, safe_label
+from bedrock_quota.processor.delivery import Delivery, decode_delivery
+from bedrock_quota.processor.max_tokens import limit_in_body
+from bedrock_quota.processor.pipeline import Outcome, process_delivery
+from bedrock_quota.processor.reading import read_record, read_request_body
+from bedrock_quota.processor.records import MAX_COUNT, Record, _body, _read_tolerantly, parse_timestamp, safe_request_id
+from bedrock_quota.processor.usage import Entry, UsageCalculator
 from bedrock_quota.registry.models import Model, Registry
+from bedrock_quota.registry.overrides import apply_overrides, read_overrides
+from bedrock_quota.registry.quota_names import UnmatchedQuota, match_quota_name, parse_quota_name
 
 SECRET = "the treasure lies under the oak"
 """Stands where prompts and answers stand; must never come out."""

@@ -7,13 +7,11 @@ from enum import StrEnum
 import msgspec
 
 from bedrock_quota import model_ids
-from bedrock_quota.registry.quota_codes import find_code_mismatches
-from bedrock_quota.registry.quota_names import match_quota_name, models_by_quota_name
-from bedrock_quota.pools import EndpointType
 from bedrock_quota.model_ids import Reference
-from bedrock_quota.pools import QuotaKey
-from bedrock_quota.registry.quota_names import ListedQuota, UnmatchedQuota
+from bedrock_quota.pools import EndpointType, QuotaKey
 from bedrock_quota.registry.models import Model, ModelKind, Registry
+from bedrock_quota.registry.quota_codes import find_code_mismatches
+from bedrock_quota.registry.quota_names import ListedQuota, UnmatchedQuota, match_quota_name, models_by_quota_name
 from quota_monitor import spelling
 from quota_monitor.listing import ACTIVE, ListedModel, Listing
 

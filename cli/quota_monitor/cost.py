@@ -18,13 +18,12 @@ from rich.console import Console
 from rich.table import Table
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
-from bedrock_quota.processor.pipeline import process_delivery
-from bedrock_quota.processor.usage import UsageCalculator
-from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.model_ids import OutOfScope
+from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.processor.delivery import Delivery, LogEvent
 from bedrock_quota.processor.metric_lines import HEALTH_METRICS
-from bedrock_quota.model_ids import OutOfScope
-from bedrock_quota.pools import PoolQuota
+from bedrock_quota.processor.pipeline import process_delivery
+from bedrock_quota.processor.usage import UsageCalculator
 from bedrock_quota.registry.sources import read_sources
 from localaws import traffic
 from quota_monitor import events

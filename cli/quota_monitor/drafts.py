@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from bedrock_quota.pools import EndpointType
-from bedrock_quota.pools import Unit
+from bedrock_quota.pools import EndpointType, Unit
 from bedrock_quota.registry.models import ANY_PROVIDER, Burndown, ModelKind, Provider, RateStatus, Registry
 from quota_monitor import spelling
 from quota_monitor.comparison import NewModel

@@ -19,10 +19,10 @@ import msgspec
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from bedrock_quota.errors import DeliveryError
 from bedrock_quota.processor import delivery
 from bedrock_quota.processor.delivery import MAX_LOG_EVENTS
 from bedrock_quota.processor.event import split_event
-from bedrock_quota.errors import DeliveryError
 
 if TYPE_CHECKING:
     import boto3

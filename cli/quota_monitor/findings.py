@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from bedrock_quota.fetcher.fetch import DRIFT, ZERO
 from bedrock_quota.deployment.invocation_logging import LOOK_AGAIN
-from bedrock_quota.deployment.log_groups import LogGroup, MAX_FILTERS
+from bedrock_quota.deployment.log_groups import MAX_FILTERS, LogGroup
+from bedrock_quota.fetcher.fetch import DRIFT, ZERO
 from bedrock_quota.state.snapshot import OLDEST_QUOTAS, Snapshot
 from quota_monitor.signs import (
     HOURS,

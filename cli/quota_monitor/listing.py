@@ -11,8 +11,8 @@ import msgspec
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
-from bedrock_quota.fetcher.aws_sources import list_quotas
 from bedrock_quota.errors import QuotaFetchError, QuotaMonitorError
+from bedrock_quota.fetcher.aws_sources import list_quotas
 from bedrock_quota.registry.quota_names import ListedQuota
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from bedrock_quota.registry.validation import find_missing_entries
 from bedrock_quota.errors import RegistryError
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.sources import read_sources
+from bedrock_quota.registry.validation import find_missing_entries
 from quota_monitor import models_page, registry_schema, registry_sync
 from quota_monitor.checkout import ROOT
 from quota_monitor.listing import ListingError

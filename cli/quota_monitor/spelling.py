@@ -3,11 +3,9 @@
 import re
 from collections.abc import Iterable
 
-from bedrock_quota.registry.quota_names import match_quota_name, parse_quota_name
-from bedrock_quota.pools import EndpointType
-from bedrock_quota.pools import QuotaKey, Unit
-from bedrock_quota.registry.quota_names import QuotaName
+from bedrock_quota.pools import EndpointType, QuotaKey, Unit
 from bedrock_quota.registry.models import Model, ModelKind
+from bedrock_quota.registry.quota_names import QuotaName, match_quota_name, parse_quota_name
 
 _VERSION_1 = re.compile(r"-v1(?::\d+)?")
 _PROBE = Model(

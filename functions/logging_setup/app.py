@@ -15,12 +15,11 @@ from bedrock_quota.custom_resource import NothingDoneError
 with custom_resource.report_import_failure():
     from bedrock_quota import clients
     from bedrock_quota.deployment import invocation_logging, log_groups
-    from bedrock_quota.deployment.access_denied import translate_access_errors
-    from bedrock_quota.state.table import read_log_groups, remember_log_group
+    from bedrock_quota.deployment.access_denied import AccessRefusedError, translate_access_errors
+    from bedrock_quota.deployment.iam_retry import retry_while_denied
     from bedrock_quota.deployment.invocation_logging import LoggingTarget, SetupRequest, SetupResult
     from bedrock_quota.deployment.preflight import InvocationLoggingError
-    from bedrock_quota.deployment.iam_retry import retry_while_denied
-    from bedrock_quota.deployment.access_denied import AccessRefusedError
+    from bedrock_quota.state.table import read_log_groups, remember_log_group
 
 PHYSICAL_ID = "invocation-logging"
 """Never another: a new one would have CloudFormation delete the old one, and with it what the new one has set up."""
@@ -101,7 +100,9 @@ def _found(event: Mapping[str, Any], wanted: SetupRequest, status: str) -> Setup
     def cancelled() -> bool:
         return custom_resource.stack_status(event, clients.cloudformation()) != status
 
-    if event["RequestType"] == "Create" and status in custom_resource.DELETING_STATUSES | {custom_resource.UPDATE_ROLLBACK}:
+    if event["RequestType"] == "Create" and status in custom_resource.DELETING_STATUSES | {
+        custom_resource.UPDATE_ROLLBACK
+    }:
         raise InvocationLoggingError("The stack rolls back or is deleted already: nothing is set up for it.")
     try:
         return invocation_logging.set_up_logging(bedrock, logs, clients.kms(), wanted, cancelled)

@@ -1,4 +1,4 @@
-"""MetricProcessorFunction: deliveries of Bedrock's invocation logs in, metric lines out."""
+"""MetricProcessorFunction: turns deliveries of Bedrock's invocation logs into metric lines."""
 
 import functools
 import os
@@ -11,15 +11,15 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from bedrock_quota import clients, emf
-from bedrock_quota.state import table
 from bedrock_quota.processor.batch import process_batch
+from bedrock_quota.processor.calls import MAX_NAMED
+from bedrock_quota.processor.container import Container
+from bedrock_quota.processor.delivery import Delivery
 from bedrock_quota.processor.event import batch_response, split_event
-from bedrock_quota.processor.pipeline import MAX_NAMED
+from bedrock_quota.processor.pipeline import Outcome
 from bedrock_quota.registry.models import COMPILED_REGISTRY, load_registry
 from bedrock_quota.settings import read_settings
-from bedrock_quota.processor.delivery import Delivery
-from bedrock_quota.processor.container import Container
-from bedrock_quota.processor.pipeline import Outcome
+from bedrock_quota.state import table
 from bedrock_quota.state.snapshot import Snapshot
 
 logger = Logger(service="bedrock_quota")
@@ -27,7 +27,7 @@ logger = Logger(service="bedrock_quota")
 
 @functools.cache
 def container() -> Container:
-    """Make what this container keeps, from the environment."""
+    """Make the container's values from the environment, once."""
     given = read_settings(os.environ)
 
     def read_snapshot() -> Snapshot | None:
@@ -37,9 +37,9 @@ def container() -> Container:
 
 
 def _now(received: Delivery) -> datetime:
-    """Return the time that records are judged by: with `sam local invoke` that of the recorded delivery itself.
+    """Return the time that records are judged by.
 
-    Else a ready event would be too old two weeks after it was made.
+    With `sam local invoke` it is the recorded delivery's own, because a ready event is too old after two weeks.
     """
     if container().settings.invoked_by_sam and received.log_events:
         return datetime.fromtimestamp(received.log_events[-1].timestamp / 1000, UTC)
@@ -47,26 +47,26 @@ def _now(received: Delivery) -> datetime:
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Process the deliveries of an event, each once. What cannot be read, or is being processed, fails loudly."""
+    """Process the deliveries of an event, each once. Raises for a delivery that cannot be read or is in progress."""
     sent = split_event(event)
     return batch_response(sent, process_batch(sent, container(), context, _now, _publish))
 
 
-def _publish(outcome: Outcome | None, again: Sequence[bytes]) -> None:
-    """Write everything at once, now that all of it is computed; before that, what people should know."""
+def _publish(outcome: Outcome | None, duplicate_lines: Sequence[bytes]) -> None:
+    """Write the lines, now that all of them are computed, after the warnings for people."""
     if outcome is not None:
-        for rejected in outcome.rejected[: MAX_NAMED]:
+        for rejected in outcome.rejected[:MAX_NAMED]:
             logger.warning("record rejected", reason=rejected.reason, request_id=rejected.request_id)
-        for model_id in container().first_seen(outcome.unlisted):
+        for model_id in container().select_unnamed(outcome.unlisted):
             logger.warning(
-                "model is not in the registry: its burndown rate and default max_tokens are its provider's; "
-                "add it to registry/models or to the SSM parameter of overrides, as docs/adding-models.md says",
+                "model is not in the registry, so the burndown rate and default max_tokens of its provider apply: "
+                "add it to registry/models or to the SSM parameter of overrides, see docs/adding-models.md",
                 model_id=model_id,
             )
         if outcome.other_calls:
             logger.warning(
-                "calls of more kinds, pools and minutes than lines are written for have no metrics: "
+                "calls beyond the bound on metric lines have no metrics: "
                 'their sums are on a line with event = "other_calls"',
                 calls=outcome.other_calls,
             )
-    emf.write_lines([*(outcome.lines if outcome is not None else ()), *again], sys.stdout)
+    emf.write_lines([*(outcome.lines if outcome is not None else ()), *duplicate_lines], sys.stdout)

@@ -15,18 +15,14 @@ from bedrock_quota.errors import QuotaFetchError
 
 with custom_resource.report_import_failure():
     from bedrock_quota import clients, emf
-    from bedrock_quota.fetcher import burndown_drift
-    from bedrock_quota.fetcher.aws_sources import list_application_profiles, list_pools_called, list_pools_refused, list_quotas, read_overrides_parameter
-    from bedrock_quota.fetcher.quota_lines import lines_for_quotas
-    from bedrock_quota.fetcher.refresh import refresh_snapshot
-    from bedrock_quota.registry.models import COMPILED_REGISTRY, load_registry
-    from bedrock_quota.settings import read_settings
-    from bedrock_quota.state.table import read_stored_snapshot, write_snapshot
+    from bedrock_quota.fetcher import aws_sources, burndown_drift
     from bedrock_quota.fetcher.fetch import Sources
-    from bedrock_quota.registry.models import Registry
-    from bedrock_quota.fetcher.refresh import SnapshotStore
-    from bedrock_quota.settings import Settings
+    from bedrock_quota.fetcher.quota_lines import lines_for_quotas
+    from bedrock_quota.fetcher.refresh import SnapshotStore, refresh_snapshot
+    from bedrock_quota.registry.models import COMPILED_REGISTRY, Registry, load_registry
+    from bedrock_quota.settings import Settings, read_settings
     from bedrock_quota.state.snapshot import StoredSnapshot
+    from bedrock_quota.state.table import read_stored_snapshot, write_snapshot
 
 logger = Logger(service="bedrock_quota")
 
@@ -57,7 +53,7 @@ def _fetch() -> dict[str, int]:
     known = load_registry(COMPILED_REGISTRY.read_bytes())
     now = datetime.now(UTC)
     fetched = refresh_snapshot(
-        _sources(given, known, now), known, given.always, now, shelf=_shelf(given), tell=_tell(given)
+        _sources(given, known, now), known, given.always, now, store=_make_store(given), notify=_make_notify(given)
     )
     written = lines_for_quotas(given.namespace, now.timestamp(), fetched.quotas, fetched.changes)
     emf.write_lines(tuple(written), sys.stdout)
@@ -67,7 +63,7 @@ def _fetch() -> dict[str, int]:
         logger.error(problem)
     counts = {
         "listed": fetched.listed,
-        "buckets": len(fetched.snapshot.quotas),
+        "pools": len(fetched.snapshot.quotas),
         "published": len(fetched.quotas),
         "problems": len(fetched.problems),
     }
@@ -79,18 +75,18 @@ def _fetch() -> dict[str, int]:
 
 def _sources(given: Settings, known: Registry, now: datetime) -> Sources:
     return Sources(
-        overrides=lambda: read_overrides_parameter(given.overrides_parameter, clients.ssm()),
-        quotas=lambda: list_quotas(clients.service_quotas()),
+        overrides=lambda: aws_sources.read_overrides_parameter(given.overrides_parameter, clients.ssm()),
+        quotas=lambda: aws_sources.list_quotas(clients.service_quotas()),
         in_use=lambda: (
-            list_pools_called(clients.cloudwatch(), given.namespace)
-            | list_pools_refused(clients.cloudwatch(), known)
+            aws_sources.list_pools_called(clients.cloudwatch(), given.namespace)
+            | aws_sources.list_pools_refused(clients.cloudwatch(), known)
         ),
-        profiles=lambda: list_application_profiles(clients.bedrock()),
+        profiles=lambda: aws_sources.list_application_profiles(clients.bedrock()),
         applied=lambda: burndown_drift.read_token_sums(clients.cloudwatch(), known.id_prefixes, now),
     )
 
 
-def _shelf(given: Settings) -> SnapshotStore:
+def _make_store(given: Settings) -> SnapshotStore:
     table = given.state_table
     if table is None:
         return SnapshotStore(read=StoredSnapshot, write=lambda _snapshot, _version: None)
@@ -100,10 +96,10 @@ def _shelf(given: Settings) -> SnapshotStore:
     )
 
 
-def _tell(given: Settings) -> Callable[[tuple[str, ...]], None]:
+def _make_notify(given: Settings) -> Callable[[tuple[str, ...]], None]:
     """Return what sends notices to the topic; without one, the log has them."""
 
-    def tell(notices: tuple[str, ...]) -> None:
+    def notify(notices: tuple[str, ...]) -> None:
         if given.topic_arn:
             clients.sns().publish(
                 TopicArn=given.topic_arn,
@@ -111,4 +107,4 @@ def _tell(given: Settings) -> Callable[[tuple[str, ...]], None]:
                 Message="\n".join(notices)[:200_000],  # SNS takes 256 KB
             )
 
-    return tell
+    return notify

@@ -18,11 +18,10 @@ import pytest
 from botocore.config import Config
 from test_stack import SECRET, Metric, converse, record
 
-from bedrock_quota.state.table import read_snapshot, read_stored_snapshot, write_snapshot
-from bedrock_quota.pools import EndpointType, QuotaPool
 from bedrock_quota.model_ids import Reference
-from bedrock_quota.pools import PoolQuota
+from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.state.snapshot import Snapshot
+from bedrock_quota.state.table import read_snapshot, read_stored_snapshot, write_snapshot
 from localaws.deployment import ENDPOINT_SETTINGS
 from localaws.edge import Edge, Fault
 from localaws.instance import Instance

@@ -15,8 +15,8 @@ import msgspec
 import pytest
 from test_stack import Deliver, converse, record
 
-from bedrock_quota.state.table import read_stored_snapshot, write_snapshot
 from bedrock_quota.pools import PoolQuota
+from bedrock_quota.state.table import read_stored_snapshot, write_snapshot
 from localaws.account import ACCOUNT_ID
 from localaws.edge import Call, Edge
 from localaws.instance import REGION, Instance

@@ -30,11 +30,11 @@ from records import (
     metadata_only,
 )
 
-from bedrock_quota.registry.quota_names import models_by_quota_name
-from bedrock_quota.processor.usage import UsageCalculator
-from bedrock_quota.pools import EndpointType
 from bedrock_quota.model_ids import ApplicationProfile, OutOfScope, Reference
+from bedrock_quota.pools import EndpointType
+from bedrock_quota.processor.usage import UsageCalculator
 from bedrock_quota.registry.models import Model, Registry
+from bedrock_quota.registry.quota_names import models_by_quota_name
 from bedrock_quota.registry.sources import read_sources
 from quota_monitor import events, failed_deliveries
 from quota_monitor.failed_deliveries import FailedDelivery, Place

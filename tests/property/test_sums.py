@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records import MINUTE, Entry, Process, ReadLine, converse, metadata_only
 
-from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.processor.pipeline import Outcome
-from bedrock_quota.pools import PoolQuota
 
 # Model and how it was called, with the dimensions and the burndown rate worked out by hand
 CALLED = {

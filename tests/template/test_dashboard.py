@@ -14,10 +14,9 @@ from records import MINUTE, NOW, SONNET, Process, ReadLine, converse, failed
 from resolved import ENDPOINT, MODEL, NAMESPACE, TEMPLATE, VALUES, Resolver, Tree
 
 from bedrock_quota.fetcher.quota_lines import lines_for_quotas
-from bedrock_quota.processor.pipeline import line_for_duplicate_delivery
-from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.processor.delivery import Delivery
-from bedrock_quota.pools import PoolQuota
+from bedrock_quota.processor.pipeline import line_for_duplicate_delivery
 from localaws.preview import body as preview_body
 from localaws.preview import logs_insights, math_evaluation, metric_math, metric_search, metrics_insights, properties
 

@@ -26,10 +26,9 @@ from resolved import NAMESPACE, VALUES, Tree
 
 from bedrock_quota import model_ids
 from bedrock_quota.fetcher.quota_lines import lines_for_quotas
-from bedrock_quota.processor.pipeline import line_for_duplicate_delivery
-from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.processor.delivery import Delivery
-from bedrock_quota.pools import PoolQuota
+from bedrock_quota.processor.pipeline import line_for_duplicate_delivery
 from bedrock_quota.registry.models import Registry
 from localaws.preview import body as preview_body
 from localaws.preview import drawing, logs_insights, math_evaluation, metric_math, metric_search

@@ -24,14 +24,14 @@ from records import (
     without_answer,
 )
 
-from bedrock_quota.processor.reading import read_record
-from bedrock_quota.registry.overrides import apply_overrides
-from bedrock_quota.processor.usage import CallUsage, FailedCall, UsageCalculator
-from bedrock_quota.pools import EndpointType, QuotaPool
 from bedrock_quota.errors import RecordError
-from bedrock_quota.processor.max_tokens import Source
 from bedrock_quota.model_ids import ApplicationProfile, OutOfScope, Reference
+from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.processor.max_tokens import Source
+from bedrock_quota.processor.reading import read_record
+from bedrock_quota.processor.usage import CallUsage, FailedCall, UsageCalculator
 from bedrock_quota.registry.models import Burndown, RateStatus, Registry
+from bedrock_quota.registry.overrides import apply_overrides
 
 REGIONAL, CROSS, GLOBAL = EndpointType.REGIONAL, EndpointType.CROSS_REGION, EndpointType.GLOBAL_CROSS_REGION
 GPT_OSS = "openai.gpt-oss-120b-1:0"  # 1x

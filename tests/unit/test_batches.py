@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records import NOW, ReadLine, converse, envelope, event_around, message
 
+from bedrock_quota.errors import DeliveryError
 from bedrock_quota.processor import batch, pipeline
 from bedrock_quota.processor.batch import process_batch
+from bedrock_quota.processor.container import Container
 from bedrock_quota.processor.delivery import Delivery
 from bedrock_quota.processor.duplicates import InProgressDelivery
 from bedrock_quota.processor.event import RawDelivery, batch_response, split_event
-from bedrock_quota.errors import DeliveryError
-from bedrock_quota.processor.container import Container
 from bedrock_quota.processor.pipeline import Outcome
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.settings import Settings

@@ -14,8 +14,7 @@ from records import SONNET, Process, converse
 
 import benchmarks.__main__ as bench
 from bedrock_quota import clients
-from bedrock_quota.pools import EndpointType, QuotaPool
-from bedrock_quota.pools import PoolQuota
+from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from benchmarks import cold_start, contenders, endpoint, growth, handler, mixes, price, processor, timing
 from benchmarks.contenders import FLOOR, GROUPED, OURS, USUAL
 from benchmarks.growth import Axis, Point

@@ -15,8 +15,8 @@ from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
 
 from bedrock_quota import clients
-from bedrock_quota.processor import large_bodies
 from bedrock_quota.errors import BodyError
+from bedrock_quota.processor import large_bodies
 from bedrock_quota.processor.records import RequestBody
 
 BUCKET = "large-bodies"

@@ -2,10 +2,8 @@
 
 import pytest
 
-from bedrock_quota.fetcher.changes import find_changes
-from bedrock_quota.pools import EndpointType, QuotaPool
-from bedrock_quota.fetcher.changes import Change
-from bedrock_quota.pools import PoolQuota, Unit
+from bedrock_quota.fetcher.changes import Change, find_changes
+from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool, Unit
 
 NOVA = QuotaPool("amazon.nova-lite-v1:0", EndpointType.REGIONAL)
 SONNET = QuotaPool("anthropic.claude-sonnet-4-20250514-v1:0", EndpointType.CROSS_REGION)

@@ -9,9 +9,8 @@ from click.testing import CliRunner
 from records import MINUTE, SONNET, Process, ReadLine, converse
 
 from bedrock_quota.fetcher.quota_lines import lines_for_quotas
+from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.processor.metric_lines import HEALTH_METRICS
-from bedrock_quota.pools import EndpointType, QuotaPool
-from bedrock_quota.pools import PoolQuota
 from quota_monitor import cost
 from quota_monitor.cost import Alarms, Batch, LineBytes, Prices, Use
 from quota_monitor.main import main

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from records import MINUTE, converse, envelope, event_around, event_of, message
 
-from bedrock_quota.processor.delivery import MAX_INFLATED_BYTES, decode_delivery
 from bedrock_quota.errors import DeliveryError
+from bedrock_quota.processor.delivery import MAX_INFLATED_BYTES, decode_delivery
 
 
 def event_with(data: object) -> dict[str, Any]:

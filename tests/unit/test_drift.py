@@ -10,7 +10,7 @@ from botocore.stub import Stubber
 from records import ACCOUNT, NOVA, NOW, OPUS, PROFILE_ARN, SONNET
 
 from bedrock_quota.fetcher import burndown_drift
-from bedrock_quota.fetcher.burndown_drift import CACHE_WRITE, Drift, ESTIMATED, INPUT, OLD_CACHE_WRITE, OUTPUT
+from bedrock_quota.fetcher.burndown_drift import CACHE_WRITE, ESTIMATED, INPUT, OLD_CACHE_WRITE, OUTPUT, Drift
 from bedrock_quota.registry.models import Burndown, Model, ModelKind, Provider, RateStatus, Registry
 
 PROVIDERS = ("amazon", "anthropic", "*")

@@ -8,8 +8,7 @@ import pytest
 from botocore.stub import Stubber
 from moto import mock_aws
 
-from bedrock_quota.deployment.bucket_emptying import empty_bucket
-from bedrock_quota.deployment.bucket_emptying import EmptyingError
+from bedrock_quota.deployment.bucket_emptying import EmptyingError, empty_bucket
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 

@@ -18,8 +18,8 @@ import pytest
 import shard
 from botocore.exceptions import ClientError
 
-from bedrock_quota.processor.delivery import decode_delivery
 from bedrock_quota.errors import DeliveryError
+from bedrock_quota.processor.delivery import decode_delivery
 from quota_monitor import events, failed_deliveries
 from quota_monitor.failed_deliveries import FailedDelivery, Place, Replayed
 

@@ -10,14 +10,12 @@ import pytest
 from records import NOVA, PROFILE_ARN, SONNET
 
 from bedrock_quota.fetcher import burndown_drift
-from bedrock_quota.fetcher.fetch import fetch_all
-from bedrock_quota.pools import EndpointType, QuotaPool
 from bedrock_quota.fetcher.changes import Change
-from bedrock_quota.fetcher.fetch import DRIFT, Fetch, MISFIT, Sources, UNREAD, ZERO
+from bedrock_quota.fetcher.fetch import DRIFT, MISFIT, UNREAD, ZERO, Fetch, Sources, fetch_all
 from bedrock_quota.model_ids import Reference
-from bedrock_quota.pools import PoolQuota, Unit
-from bedrock_quota.registry.quota_names import ListedQuota
+from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool, Unit
 from bedrock_quota.registry.models import Registry
+from bedrock_quota.registry.quota_names import ListedQuota
 from bedrock_quota.state.snapshot import Snapshot
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

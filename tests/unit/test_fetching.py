@@ -9,12 +9,18 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 from records import NOVA, PROFILE_ARN, SONNET
 
-from bedrock_quota.fetcher.aws_sources import list_application_profiles, list_pools_called, list_pools_refused, list_quotas, read_overrides_parameter
-from bedrock_quota.pools import EndpointType, QuotaPool
 from bedrock_quota.errors import QuotaFetchError
+from bedrock_quota.fetcher.aws_sources import (
+    list_application_profiles,
+    list_pools_called,
+    list_pools_refused,
+    list_quotas,
+    read_overrides_parameter,
+)
 from bedrock_quota.model_ids import Reference
-from bedrock_quota.registry.quota_names import ListedQuota
+from bedrock_quota.pools import EndpointType, QuotaPool
 from bedrock_quota.registry.models import Registry
+from bedrock_quota.registry.quota_names import ListedQuota
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 

@@ -13,11 +13,10 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 from samcli.yamlhelper import yaml_parse
 
-from bedrock_quota.pools import EndpointType, QuotaPool
-from bedrock_quota.fetcher.fetch import DRIFT, UNREAD, ZERO
 from bedrock_quota.deployment.invocation_logging import LargeBodies
 from bedrock_quota.deployment.log_groups import LogGroup
-from bedrock_quota.pools import PoolQuota
+from bedrock_quota.fetcher.fetch import DRIFT, UNREAD, ZERO
+from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.state.snapshot import Snapshot
 from quota_monitor import doctor, examination, findings
 from quota_monitor.findings import Finding, Status

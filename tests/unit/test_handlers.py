@@ -31,19 +31,18 @@ from records import (
 )
 
 from bedrock_quota import clients, custom_resource
+from bedrock_quota.custom_resource import NothingDoneError
 from bedrock_quota.deployment import bucket_emptying, invocation_logging, log_groups
+from bedrock_quota.deployment.invocation_logging import InvocationLoggingError, LoggingTarget, SetupRequest, SetupResult
+from bedrock_quota.errors import DeliveryError, QuotaFetchError
 from bedrock_quota.fetcher import aws_sources, burndown_drift, fetch
+from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.processor import grouping
 from bedrock_quota.registry import models
-from bedrock_quota.state import table
-from bedrock_quota.settings import DEFAULT_NAMESPACE
-from bedrock_quota.pools import EndpointType, QuotaPool
-from bedrock_quota.custom_resource import NothingDoneError
-from bedrock_quota.errors import DeliveryError, QuotaFetchError
-from bedrock_quota.deployment.invocation_logging import InvocationLoggingError, LoggingTarget, SetupRequest, SetupResult
-from bedrock_quota.pools import PoolQuota
-from bedrock_quota.registry.quota_names import ListedQuota
 from bedrock_quota.registry.models import Registry
+from bedrock_quota.registry.quota_names import ListedQuota
+from bedrock_quota.settings import DEFAULT_NAMESPACE
+from bedrock_quota.state import table
 from bedrock_quota.state.snapshot import Snapshot
 
 pytestmark = pytest.mark.usefixtures("no_aws")

@@ -27,14 +27,13 @@ from records import (
     metadata_only,
 )
 
+from bedrock_quota.errors import DeliveryError
+from bedrock_quota.model_ids import OutOfScope
 from bedrock_quota.processor.delivery import MAX_LOG_EVENTS, MAX_MESSAGE_BYTES, decode_delivery
-from bedrock_quota.processor.pipeline import process_delivery
+from bedrock_quota.processor.pipeline import Outcome, process_delivery
 from bedrock_quota.processor.reading import read_record
 from bedrock_quota.processor.records import parse_timestamp
 from bedrock_quota.processor.usage import UsageCalculator
-from bedrock_quota.errors import DeliveryError
-from bedrock_quota.model_ids import OutOfScope
-from bedrock_quota.processor.pipeline import Outcome
 from bedrock_quota.registry.models import Registry
 
 from records import NOW  # isort: skip

@@ -10,7 +10,13 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from bedrock_quota.deployment import invocation_logging, log_groups
-from bedrock_quota.deployment.invocation_logging import LOOK_AGAIN, LargeBodies, LoggingTarget, SetupRequest, SetupResult
+from bedrock_quota.deployment.invocation_logging import (
+    LOOK_AGAIN,
+    LargeBodies,
+    LoggingTarget,
+    SetupRequest,
+    SetupResult,
+)
 from bedrock_quota.deployment.log_groups import MADE_BY
 from bedrock_quota.deployment.preflight import InvocationLoggingError
 

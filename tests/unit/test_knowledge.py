@@ -7,14 +7,13 @@ import pytest
 from records import NOVA, NOW, PROFILE_ARN, SONNET, Entry, converse, message
 
 from bedrock_quota import clients
-from bedrock_quota.processor import container
-from bedrock_quota.processor.reading import read_record
-from bedrock_quota.processor.usage import CallUsage
-from bedrock_quota.pools import EndpointType, QuotaPool
-from bedrock_quota.processor.container import Container, Context
 from bedrock_quota.model_ids import OutOfScope, Reference
-from bedrock_quota.pools import PoolQuota
+from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
+from bedrock_quota.processor import container
+from bedrock_quota.processor.container import Container, Context
+from bedrock_quota.processor.reading import read_record
 from bedrock_quota.processor.records import Record
+from bedrock_quota.processor.usage import CallUsage
 from bedrock_quota.registry.models import Burndown, Model, ModelKind, RateStatus, Registry
 from bedrock_quota.settings import Settings
 from bedrock_quota.state.snapshot import REFRESH_SECONDS, Snapshot

@@ -6,14 +6,14 @@ import pytest
 from records import SONNET
 
 from bedrock_quota import model_ids
+from bedrock_quota.errors import RecordError
+from bedrock_quota.model_ids import OutOfScope, Reference
 from bedrock_quota.processor import large_bodies
 from bedrock_quota.processor.callers import MAX_LABEL
 from bedrock_quota.processor.delivery import MAX_INFLATED_BYTES, MAX_LOG_EVENTS, MAX_MESSAGE_BYTES
 from bedrock_quota.processor.reading import read_request_body
 from bedrock_quota.processor.records import MAX_COUNT
 from bedrock_quota.processor.usage import NEWEST_SECONDS, OLDEST_SECONDS
-from bedrock_quota.errors import RecordError
-from bedrock_quota.model_ids import OutOfScope, Reference
 
 ROWS = [
     line

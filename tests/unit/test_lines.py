@@ -25,16 +25,21 @@ from records import (
 )
 
 from bedrock_quota import emf
+from bedrock_quota.fetcher.changes import Change
 from bedrock_quota.fetcher.quota_lines import lines_for_quotas
+from bedrock_quota.model_ids import OutOfScope, Reference
+from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool, Unit
 from bedrock_quota.processor.grouping import MAX_GROUPS, MAX_OTHER_GROUPS, group_calls
-from bedrock_quota.processor.metric_lines import line_for_duplicate, line_for_health, lines_for_failed_calls, lines_for_groups, lines_for_overflow
+from bedrock_quota.processor.metric_lines import (
+    Health,
+    line_for_duplicate,
+    line_for_health,
+    lines_for_failed_calls,
+    lines_for_groups,
+    lines_for_overflow,
+)
 from bedrock_quota.processor.reading import read_record
 from bedrock_quota.processor.usage import CallUsage, FailedCall, UsageCalculator
-from bedrock_quota.pools import EndpointType, QuotaPool
-from bedrock_quota.fetcher.changes import Change
-from bedrock_quota.processor.metric_lines import Health
-from bedrock_quota.model_ids import OutOfScope, Reference
-from bedrock_quota.pools import PoolQuota, Unit
 from bedrock_quota.registry.models import Registry
 
 REGIONAL = EndpointType.REGIONAL

@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 from records import MINUTE, NOVA, NOW, PROFILE_ARN, SONNET, converse, invoke, message
 
+from bedrock_quota.model_ids import OutOfScope, Reference
+from bedrock_quota.pools import EndpointType
 from bedrock_quota.processor import grouping
-from bedrock_quota.processor.grouping import MAX_GROUPS, MAX_OTHER_GROUPS, OTHER, group_calls
+from bedrock_quota.processor.grouping import MAX_GROUPS, MAX_OTHER_GROUPS, OTHER, Groups, group_calls
 from bedrock_quota.processor.reading import read_record
 from bedrock_quota.processor.usage import CallUsage, UsageCalculator
-from bedrock_quota.pools import EndpointType
-from bedrock_quota.processor.grouping import Groups
-from bedrock_quota.model_ids import OutOfScope, Reference
 from bedrock_quota.registry.models import Registry
 
 

@@ -4,8 +4,8 @@ import pytest
 from records import ACCOUNT, PROFILE_ARN
 
 from bedrock_quota import model_ids
-from bedrock_quota.pools import EndpointType
 from bedrock_quota.model_ids import ApplicationProfile, OutOfScope, Reference
+from bedrock_quota.pools import EndpointType
 
 REGIONAL, CROSS, GLOBAL = EndpointType.REGIONAL, EndpointType.CROSS_REGION, EndpointType.GLOBAL_CROSS_REGION
 PROVIDERS = frozenset({"anthropic", "amazon", "deepseek", "meta", "*"})

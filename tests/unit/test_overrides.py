@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from records import NOVA, NOW, SONNET
 
-from bedrock_quota.registry.overrides import apply_overrides, group_by_file, read_overrides
 from bedrock_quota.errors import RegistryError
 from bedrock_quota.registry.models import Burndown, Model, ModelKind, RateStatus, Registry
+from bedrock_quota.registry.overrides import apply_overrides, group_by_file, read_overrides
 
 ROCKET: dict[str, Any] = {
     "id": "acme.rocket-v1:0",

@@ -8,9 +8,8 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
-from bedrock_quota.deployment.preflight import check_log_group
 from bedrock_quota.deployment.log_groups import LogGroup
-from bedrock_quota.deployment.preflight import InvocationLoggingError
+from bedrock_quota.deployment.preflight import InvocationLoggingError, check_log_group
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 

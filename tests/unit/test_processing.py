@@ -27,14 +27,12 @@ from records import (
 )
 
 from bedrock_quota import model_ids
-from bedrock_quota.processor.pipeline import DeliveryCalls, MAX_NAMED, make_lines, process_delivery, read_calls
-from bedrock_quota.processor.usage import UsageCalculator
-from bedrock_quota.pools import EndpointType, QuotaPool
-from bedrock_quota.processor.delivery import Delivery
 from bedrock_quota.model_ids import Reference
-from bedrock_quota.processor.pipeline import Outcome
-from bedrock_quota.pools import PoolQuota
+from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
+from bedrock_quota.processor.delivery import Delivery
+from bedrock_quota.processor.pipeline import MAX_NAMED, DeliveryCalls, Outcome, make_lines, process_delivery, read_calls
 from bedrock_quota.processor.records import RequestBody
+from bedrock_quota.processor.usage import UsageCalculator
 from bedrock_quota.registry.models import Registry
 
 PERMISSIONS = "Permissions are correctly set for Amazon Bedrock logs."

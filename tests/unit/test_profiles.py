@@ -10,11 +10,16 @@ from botocore.stub import Stubber
 from records import NOVA, PROFILE_ARN, SONNET
 
 from bedrock_quota import clients
-from bedrock_quota.processor import application_profiles
-from bedrock_quota.state import table
-from bedrock_quota.pools import EndpointType
 from bedrock_quota.model_ids import ApplicationProfile, OutOfScope, Reference
-from bedrock_quota.processor.application_profiles import CIRCUIT_OPEN_SECONDS, ProfileResolver, UNRESOLVED, UNRESOLVED_SECONDS
+from bedrock_quota.pools import EndpointType
+from bedrock_quota.processor import application_profiles
+from bedrock_quota.processor.application_profiles import (
+    CIRCUIT_OPEN_SECONDS,
+    UNRESOLVED,
+    UNRESOLVED_SECONDS,
+    ProfileResolver,
+)
+from bedrock_quota.state import table
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 

@@ -11,10 +11,9 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from bedrock_quota.registry.quota_names import match_quota_name, models_by_quota_name
 from bedrock_quota.pools import QuotaKey, Unit
-from bedrock_quota.registry.quota_names import UnmatchedQuota
 from bedrock_quota.registry.models import Registry
+from bedrock_quota.registry.quota_names import UnmatchedQuota, match_quota_name, models_by_quota_name
 
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "tests" / "data" / "quota_names.txt"

@@ -2,11 +2,18 @@
 
 import pytest
 
-from bedrock_quota.registry.quota_names import match_quota_name, models_by_quota_name, parse_quota_name, quotas_by_pool, quotas_without_value
-from bedrock_quota.pools import EndpointType, QuotaPool
-from bedrock_quota.pools import PoolQuota, QuotaKey, Unit
-from bedrock_quota.registry.quota_names import ListedQuota, QuotaName, UnmatchedQuota
+from bedrock_quota.pools import EndpointType, PoolQuota, QuotaKey, QuotaPool, Unit
 from bedrock_quota.registry.models import Model, Registry
+from bedrock_quota.registry.quota_names import (
+    ListedQuota,
+    QuotaName,
+    UnmatchedQuota,
+    match_quota_name,
+    models_by_quota_name,
+    parse_quota_name,
+    quotas_by_pool,
+    quotas_without_value,
+)
 
 REGIONAL, CROSS, GLOBAL = EndpointType.REGIONAL, EndpointType.CROSS_REGION, EndpointType.GLOBAL_CROSS_REGION
 OPTIMIZED = EndpointType.LATENCY_OPTIMIZED

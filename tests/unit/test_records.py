@@ -20,11 +20,10 @@ from records import (
     without_answer,
 )
 
+from bedrock_quota.errors import RecordError
 from bedrock_quota.processor.max_tokens import limit_in_body
 from bedrock_quota.processor.reading import is_permissions_line, read_record
-from bedrock_quota.processor.records import parse_timestamp, safe_request_id, safe_word
-from bedrock_quota.errors import RecordError
-from bedrock_quota.processor.records import MAX_COUNT, Record
+from bedrock_quota.processor.records import MAX_COUNT, Record, parse_timestamp, safe_request_id, safe_word
 
 
 def read(entry: Entry) -> Record:

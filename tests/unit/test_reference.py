@@ -24,15 +24,14 @@ from records import (
 from samcli.yamlhelper import yaml_parse
 
 from bedrock_quota import model_ids
-from bedrock_quota.processor import grouping
+from bedrock_quota.fetcher.changes import Change, Unit
 from bedrock_quota.fetcher.quota_lines import lines_for_quotas
+from bedrock_quota.model_ids import Reference
+from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
+from bedrock_quota.processor import grouping
+from bedrock_quota.processor.delivery import Delivery
 from bedrock_quota.processor.pipeline import line_for_duplicate_delivery, make_lines, process_delivery, read_calls
 from bedrock_quota.processor.usage import UsageCalculator
-from bedrock_quota.pools import EndpointType, QuotaPool
-from bedrock_quota.fetcher.changes import Change, Unit
-from bedrock_quota.processor.delivery import Delivery
-from bedrock_quota.model_ids import Reference
-from bedrock_quota.pools import PoolQuota
 from bedrock_quota.registry.models import Registry
 
 ROOT = Path(__file__).parents[2]

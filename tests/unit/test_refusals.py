@@ -3,9 +3,8 @@
 import pytest
 from botocore.exceptions import ClientError
 
-from bedrock_quota.deployment.access_denied import is_propagation_delay, translate_access_errors
+from bedrock_quota.deployment.access_denied import AccessRefusedError, is_propagation_delay, translate_access_errors
 from bedrock_quota.deployment.iam_retry import retry_while_denied
-from bedrock_quota.deployment.access_denied import AccessRefusedError
 
 # As in the IAM User Guide, Troubleshoot access denied error messages (read 2026-11-24)
 WHO = "User: arn:aws:sts::111122223333:assumed-role/r/f is not authorized to perform: bedrock:PutX"

@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bedrock_quota.pools import EndpointType
 from bedrock_quota.errors import RegistryError
+from bedrock_quota.pools import EndpointType
 from bedrock_quota.registry.__main__ import main
 from bedrock_quota.registry.models import ANY_PROVIDER, Model, ModelKind, RateStatus, Registry, load_registry
 from bedrock_quota.registry.sources import read_sources

@@ -12,11 +12,11 @@ from botocore.exceptions import NoCredentialsError
 from botocore.stub import Stubber
 from click.testing import CliRunner, Result
 
-from bedrock_quota.registry.validation import find_missing_entries
 from bedrock_quota.pools import EndpointType, QuotaPool
-from bedrock_quota.registry.quota_names import ListedQuota, quotas_by_pool
 from bedrock_quota.registry.models import ModelKind, RateStatus, Registry
+from bedrock_quota.registry.quota_names import ListedQuota, quotas_by_pool
 from bedrock_quota.registry.sources import read_sources
+from bedrock_quota.registry.validation import find_missing_entries
 from quota_monitor import comparison, drafts, listing, spelling
 from quota_monitor import registry as commands
 from quota_monitor.comparison import Absence, Comparison

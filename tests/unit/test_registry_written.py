@@ -10,10 +10,18 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from bedrock_quota.pools import EndpointType, Unit
+from bedrock_quota.registry.models import (  # fmt: skip
+    Burndown,
+    Model,
+    ModelKind,
+    Provider,
+    QuotaCodes,
+    RateStatus,
+    Registry,
+    RegistryFile,
+)
 from bedrock_quota.registry.validation import expected_quota_name, find_missing_entries
-from bedrock_quota.pools import EndpointType
-from bedrock_quota.pools import Unit
-from bedrock_quota.registry.models import Burndown, Model, ModelKind, Provider, QuotaCodes, RateStatus, Registry, RegistryFile  # fmt: skip
 from quota_monitor import models_page, registry_schema
 from quota_monitor import registry as commands
 

@@ -8,14 +8,12 @@ import msgspec
 import pytest
 from records import NOVA
 
-from bedrock_quota.fetcher.refresh import refresh_snapshot
-from bedrock_quota.pools import EndpointType, QuotaPool
 from bedrock_quota.errors import OutdatedError
 from bedrock_quota.fetcher.fetch import Fetch, Sources
-from bedrock_quota.pools import PoolQuota
-from bedrock_quota.registry.quota_names import ListedQuota
+from bedrock_quota.fetcher.refresh import SnapshotStore, refresh_snapshot
+from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.registry.models import Registry
-from bedrock_quota.fetcher.refresh import SnapshotStore
+from bedrock_quota.registry.quota_names import ListedQuota
 from bedrock_quota.state.snapshot import Snapshot, StoredSnapshot
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -2,10 +2,9 @@
 
 import pytest
 
-from bedrock_quota.settings import read_settings
-from bedrock_quota.pools import EndpointType, QuotaPool
 from bedrock_quota.errors import SettingsError
-from bedrock_quota.settings import Settings
+from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.settings import Settings, read_settings
 
 
 def test_nothing_set_gives_the_defaults() -> None:

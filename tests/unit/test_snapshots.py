@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bedrock_quota.pools import EndpointType, QuotaPool
-from bedrock_quota.pools import PoolQuota
+from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.state.snapshot import REFRESH_SECONDS, RETRY_SECONDS, Snapshot, SnapshotCache
 
 POOL = QuotaPool("a.model", EndpointType.REGIONAL)

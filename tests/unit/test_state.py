@@ -13,14 +13,22 @@ from botocore.stub import Stubber
 from moto import mock_aws
 from records import NOVA, PROFILE_ARN, SONNET
 
-from bedrock_quota.state import table
-from bedrock_quota.state.table import read_log_groups, read_profile, read_snapshot, read_stored_snapshot, remember_log_group, time, write_profile, write_snapshot
-from bedrock_quota.pools import EndpointType, QuotaPool
 from bedrock_quota.errors import OutdatedError
 from bedrock_quota.model_ids import Reference
-from bedrock_quota.pools import PoolQuota
+from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.registry.models import Burndown, Model, ModelKind, QuotaCodes, RateStatus
+from bedrock_quota.state import table
 from bedrock_quota.state.snapshot import Snapshot, StoredSnapshot
+from bedrock_quota.state.table import (
+    read_log_groups,
+    read_profile,
+    read_snapshot,
+    read_stored_snapshot,
+    remember_log_group,
+    time,
+    write_profile,
+    write_snapshot,
+)
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 

@@ -12,15 +12,14 @@ import pytest
 from records import log_event
 
 from bedrock_quota import model_ids
-from bedrock_quota.processor.max_tokens import Source
-from bedrock_quota.processor.pipeline import Outcome, process_delivery
-from bedrock_quota.registry.quota_names import quotas_by_pool
-from bedrock_quota.processor.usage import CallUsage, UsageCalculator
 from bedrock_quota.pools import EndpointType
 from bedrock_quota.processor.delivery import Delivery
-from bedrock_quota.registry.quota_names import ListedQuota
+from bedrock_quota.processor.max_tokens import Source
+from bedrock_quota.processor.pipeline import Outcome, process_delivery
 from bedrock_quota.processor.reading import read_record
+from bedrock_quota.processor.usage import CallUsage, UsageCalculator
 from bedrock_quota.registry.models import Registry
+from bedrock_quota.registry.quota_names import ListedQuota, quotas_by_pool
 from localaws import bedrock_calls, service_quotas, traffic
 from localaws.traffic import LogEvent
 

@@ -1,12 +1,15 @@
-"""A quota pool: what shares one quota."""
+"""A quota pool: everything that shares one quota, with the quota's units and values."""
 
 from enum import StrEnum
 
 import msgspec
 
+LONG_CONTEXT_SUFFIX = ":1m"
+"""Ends the `ModelId` of a model's 1M-context quota."""
+
 
 class EndpointType(StrEnum):
-    """The half of a pool that says how a model was reached; AWS: on-demand, cross-Region, global cross-Region."""
+    """The half of a pool that says how a model was reached. AWS: on-demand, cross-Region, global cross-Region."""
 
     REGIONAL = "regional"
     CROSS_REGION = "cross-region"
@@ -15,11 +18,46 @@ class EndpointType(StrEnum):
 
 
 class QuotaPool(msgspec.Struct, frozen=True, gc=False, order=True):
-    """What shares one quota in an account and Region: the metric dimensions `ModelId` and `EndpointType`."""
+    """A model by one endpoint type, in one account and Region: the metric dimensions `ModelId` and `EndpointType`."""
 
     model_id: str
     endpoint_type: EndpointType
 
     def __str__(self) -> str:
-        """Say it as the dashboards do: `amazon.nova-pro-v1:0 (cross-region)`."""
+        """Return the pool as the dashboards name it: `amazon.nova-pro-v1:0 (cross-region)`."""
         return f"{self.model_id} ({self.endpoint_type})"
+
+
+class Unit(StrEnum):
+    """The unit that a quota counts."""
+
+    TOKENS_PER_MINUTE = "tokens_per_minute"
+    REQUESTS_PER_MINUTE = "requests_per_minute"
+    TOKENS_PER_DAY = "tokens_per_day"
+
+
+class QuotaKey(msgspec.Struct, frozen=True, order=True):
+    """The pool and the unit of one quota."""
+
+    pool: QuotaPool
+    unit: Unit
+
+    def __str__(self) -> str:
+        """Return the key in words: `tokens per minute of amazon.nova-pro-v1:0 (cross-region)`."""
+        return f"{self.unit.replace('_', ' ')} of {self.pool}"
+
+
+class PoolQuota(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The quotas of one pool. None: no such quota. 0: the account may not call the model."""
+
+    tokens_per_minute: float | None = None
+    requests_per_minute: float | None = None
+    tokens_per_day: float | None = None
+
+    def metrics(self) -> dict[str, float]:
+        """Return the quota metrics to publish: none if there is no such quota, 0 if the quota is 0."""
+        values = {"TokenQuota": self.tokens_per_minute, "RequestQuota": self.requests_per_minute}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+NO_QUOTA = PoolQuota()

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from bedrock_quota.pools import EndpointType, QuotaPool
 from bedrock_quota.errors import SettingsError
+from bedrock_quota.pools import EndpointType, QuotaPool
 
 DEFAULT_NAMESPACE = "Bedrock/Quotas"
 

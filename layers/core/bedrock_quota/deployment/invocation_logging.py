@@ -23,10 +23,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bedrock_quota.deployment import log_groups
-from bedrock_quota.deployment.preflight import check_log_group
-from bedrock_quota.deployment.log_groups import LogGroup
-from bedrock_quota.deployment.preflight import InvocationLoggingError
 from bedrock_quota.deployment.iam_retry import Sleep, retry_while_denied
+from bedrock_quota.deployment.log_groups import LogGroup
+from bedrock_quota.deployment.preflight import InvocationLoggingError, check_log_group
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock import BedrockClient
@@ -192,7 +191,9 @@ def _adopt(
     return _set_up(configuration, "adopted the existing invocation logging", remarks)
 
 
-def _prepare(logs: CloudWatchLogsClient, kms: KMSClient, wanted: SetupRequest, *, again: bool, sleep: Sleep) -> list[str]:
+def _prepare(
+    logs: CloudWatchLogsClient, kms: KMSClient, wanted: SetupRequest, *, again: bool, sleep: Sleep
+) -> list[str]:
     """See to it that the stack's log group can be written to and read; return warnings."""
     part = wanted.part
     _refuse_own(part.log_group, wanted)
@@ -357,7 +358,11 @@ def describe_existing(
 
 
 def remove_logging(
-    bedrock: BedrockClient, logs: CloudWatchLogsClient, part: LoggingTarget, stack_name: str, read_groups: Iterable[str] = ()
+    bedrock: BedrockClient,
+    logs: CloudWatchLogsClient,
+    part: LoggingTarget,
+    stack_name: str,
+    read_groups: Iterable[str] = (),
 ) -> str:
     """Take out what this stack put into the configuration, then its log groups, and nothing else.
 

@@ -56,9 +56,9 @@ def create(client: CloudWatchLogsClient, name: str, retention_days: int, made_by
     Raises what botocore raises.
     """
     try:
-        retry_while_denied(lambda: client.create_log_group(logGroupName=name, tags={MADE_BY: find_creator}), sleep)
+        retry_while_denied(lambda: client.create_log_group(logGroupName=name, tags={MADE_BY: made_by}), sleep)
     except client.exceptions.ResourceAlreadyExistsException:
-        if not is_created_by(client, name, find_creator):
+        if not is_created_by(client, name, made_by):
             return  # somebody's group, with a retention of their own choice
     client.put_retention_policy(logGroupName=name, retentionInDays=retention_days)
 

@@ -8,8 +8,8 @@ from botocore.exceptions import ClientError
 
 from bedrock_quota.deployment import log_groups
 from bedrock_quota.deployment.access_denied import is_denied
+from bedrock_quota.deployment.log_groups import MAX_FILTERS, LogGroup
 from bedrock_quota.errors import QuotaMonitorError
-from bedrock_quota.deployment.log_groups import LogGroup, MAX_FILTERS
 
 if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from bedrock_quota.pools import QuotaPool
-from bedrock_quota.pools import PoolQuota, QuotaKey, Unit
+from bedrock_quota.pools import PoolQuota, QuotaKey, QuotaPool, Unit
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -36,8 +35,6 @@ def find_changes(before: Mapping[QuotaPool, PoolQuota], after: Mapping[QuotaPool
     for pool in sorted(before.keys() | after.keys()):
         old, new = before.get(pool, PoolQuota()), after.get(pool, PoolQuota())
         found += [
-            Change(pool, unit, was, now)
-            for unit in Unit
-            if (was := getattr(old, unit)) != (now := getattr(new, unit))
+            Change(pool, unit, was, now) for unit in Unit if (was := getattr(old, unit)) != (now := getattr(new, unit))
         ]
     return found

@@ -9,10 +9,9 @@ from datetime import datetime
 
 import msgspec
 
-from bedrock_quota.fetcher.fetch import fetch_all
-from bedrock_quota.pools import QuotaPool
 from bedrock_quota.errors import OutdatedError
-from bedrock_quota.fetcher.fetch import Fetch, Sources
+from bedrock_quota.fetcher.fetch import Fetch, Sources, fetch_all
+from bedrock_quota.pools import QuotaPool
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.state.snapshot import Snapshot, StoredSnapshot
 
@@ -38,7 +37,13 @@ Notify = Callable[[tuple[str, ...]], None]
 
 
 def refresh_snapshot(
-    sources: Sources, registry: Registry, always: Iterable[QuotaPool], now: datetime, *, shelf: SnapshotStore, tell: Notify
+    sources: Sources,
+    registry: Registry,
+    always: Iterable[QuotaPool],
+    now: datetime,
+    *,
+    store: SnapshotStore,
+    notify: Notify,
 ) -> Fetch:
     """Fetch once, store the snapshot and tell what is new.
 
@@ -47,39 +52,43 @@ def refresh_snapshot(
     """
     for _ in range(ATTEMPTS):
         try:
-            stored = shelf.read()
+            stored = store.read()
         except Exception as error:  # noqa: BLE001 - the metrics of this fetch are good all the same
             fetched = fetch_all(sources, registry, None, always, now)
-            return _untold(fetched, f"the last snapshot could not be read, so none is stored: {_said(error)}")
+            return _without_notices(
+                fetched, f"the last snapshot could not be read, so none is stored: {_describe(error)}"
+            )
         fetched = fetch_all(sources, registry, stored.snapshot, always, now)
         if stored.unreadable is not None:
             fetched = _with_problem(fetched, f"the last snapshot was no use and is replaced: {stored.unreadable}")
-        untold = (*(stored.snapshot.unsent_notices if stored.snapshot else ()), *fetched.notices)[:MAX_UNSENT_NOTICES]
+        unsent = (*(stored.snapshot.unsent_notices if stored.snapshot else ()), *fetched.notices)[:MAX_UNSENT_NOTICES]
         try:
-            shelf.write(msgspec.structs.replace(fetched.snapshot, unsent_notices=untold), stored.version)
+            store.write(msgspec.structs.replace(fetched.snapshot, unsent_notices=unsent), stored.version)
         except OutdatedError:
             continue
         except Exception as error:  # noqa: BLE001 - see above
-            return _untold(fetched, f"the snapshot could not be stored: {_said(error)}")
-        fetched = msgspec.structs.replace(fetched, notices=untold)
-        return _told(fetched, stored.version + 1, shelf, tell) if untold else fetched
-    return _untold(fetched, f"the snapshot could not be stored: another fetch was faster, {ATTEMPTS} times")
+            return _without_notices(fetched, f"the snapshot could not be stored: {_describe(error)}")
+        fetched = msgspec.structs.replace(fetched, notices=unsent)
+        return _send_notices(fetched, stored.version + 1, store, notify) if unsent else fetched
+    return _without_notices(fetched, f"the snapshot could not be stored: another fetch was faster, {ATTEMPTS} times")
 
 
-def _told(fetched: Fetch, version: int, shelf: SnapshotStore, tell: Notify) -> Fetch:
+def _send_notices(fetched: Fetch, version: int, store: SnapshotStore, notify: Notify) -> Fetch:
     try:
-        tell(fetched.notices)
+        notify(fetched.notices)
     except Exception as error:  # noqa: BLE001 - they stay untold in the snapshot
-        problem = f"{len(fetched.notices)} notices could not be sent, and will be with the next fetch: {_said(error)}"
+        problem = (
+            f"{len(fetched.notices)} notices could not be sent, and will be with the next fetch: {_describe(error)}"
+        )
         return _with_problem(msgspec.structs.replace(fetched, notices=()), problem)
     try:
-        shelf.write(fetched.snapshot, version)
+        store.write(fetched.snapshot, version)
     except Exception as error:  # noqa: BLE001 - told twice is better than not at all
-        return _with_problem(fetched, f"notices were sent, and will be again with the next fetch: {_said(error)}")
+        return _with_problem(fetched, f"notices were sent, and will be again with the next fetch: {_describe(error)}")
     return fetched
 
 
-def _untold(fetched: Fetch, problem: str) -> Fetch:
+def _without_notices(fetched: Fetch, problem: str) -> Fetch:
     return _with_problem(msgspec.structs.replace(fetched, changes=(), notices=(), remarks=()), problem)
 
 
@@ -87,5 +96,5 @@ def _with_problem(fetched: Fetch, problem: str) -> Fetch:
     return msgspec.structs.replace(fetched, problems=(*fetched.problems, problem))
 
 
-def _said(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"

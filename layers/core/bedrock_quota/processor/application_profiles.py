@@ -1,4 +1,4 @@
-"""An application inference profile, and the pool it stands for: only Bedrock can say."""
+"""Application inference profiles: the model and endpoint type behind each, which only Bedrock knows."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from bedrock_quota import clients, model_ids
-from bedrock_quota.state.table import read_profile, write_profile
 from bedrock_quota.model_ids import ApplicationProfile, OutOfScope, Reference
+from bedrock_quota.state.table import read_profile, write_profile
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock import BedrockClient
@@ -17,32 +17,35 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 CIRCUIT_OPEN_SECONDS = 60
-"""How long nobody is asked after an answer did not come: a delivery of many profiles must not wait for each."""
+"""How long a service is not asked again after it did not answer: a delivery must not wait for each profile."""
 
 SECONDS_PER_DELIVERY = 10.0
-"""How long one delivery may ask for its profiles in all, where every answer comes but comes late."""
+"""How long one delivery may look up profiles in total, if every answer comes but comes late."""
 
 UNRESOLVED_SECONDS = 300
-"""How long a profile is left alone of which an answer said that it cannot be resolved."""
+"""How long a profile is not looked up again after an answer said that it cannot be resolved."""
 
 MAX_PROFILE_ARN = 256
-"""A longer ARN is nobody's, and is not kept: a profile's id has up to 64 characters (API reference of
-GetInferenceProfile, read 2026-11-25)."""
+"""No profile has a longer ARN: its id has up to 64 characters (API reference of GetInferenceProfile, read 2026-11-25).
+Longer ones are not kept."""
 
 MAX_PROFILES = 10_000
-"""Profiles one container remembers before it starts anew."""
+"""Profiles that one container remembers before it starts again."""
 
 UNRESOLVED = OutOfScope("unresolved_profile")
 
 
 def read_profile_model(profile: ApplicationProfile, client: BedrockClient) -> Reference | OutOfScope:
-    """Ask GetInferenceProfile, which takes "the ID or ARN", what a profile stands for. Raises what botocore raises."""
+    """Return the model behind a profile from GetInferenceProfile, which takes "the ID or ARN".
+
+    Propagates botocore errors.
+    """
     models = client.get_inference_profile(inferenceProfileIdentifier=profile.profile_id)["models"]
     return model_ids.resolve_profile_models(tuple(model.get("modelArn", "") for model in models))
 
 
 class CircuitBreaker:
-    """Whether a service answers: false for a while after it did not, so that nothing waits for it again and again."""
+    """A circuit breaker: False for `CIRCUIT_OPEN_SECONDS` after a service did not answer."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock, self._not_until = clock, float("-inf")
@@ -51,7 +54,7 @@ class CircuitBreaker:
         return self._clock() >= self._not_until
 
     def failed(self, error: Exception) -> None:
-        """Note a failed call. What the service answered is an answer, unless it was throttled or broken to the end."""
+        """Open the circuit after a failed call, unless the service answered. Throttling to the end is no answer."""
         answer = getattr(error, "response", None)
         if not answer or answer.get("ResponseMetadata", {}).get("MaxAttemptsReached"):
             self._not_until = self._clock() + CIRCUIT_OPEN_SECONDS
@@ -60,8 +63,8 @@ class CircuitBreaker:
 class ProfileResolver:
     """Resolves application profiles: from memory, then from the state table, then from Bedrock.
 
-    What cannot be resolved is out of scope, is named once in the log, and is asked for again after some minutes; what
-    nobody could be asked about, as soon as somebody answers again.
+    An unresolvable profile is out of scope, is named once in the log, and is looked up again after
+    `UNRESOLVED_SECONDS`. If no service answers, it is looked up again as soon as one does.
     """
 
     def __init__(self, table: str | None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -69,18 +72,18 @@ class ProfileResolver:
         self._known: dict[str, Reference] = {}
         self._unresolved: dict[str, float] = {}
         self._bedrock, self._state = CircuitBreaker(clock), CircuitBreaker(clock)
-        self._until = float("inf")
+        self._deadline = float("inf")
 
     def begin(self) -> None:
-        """Begin a delivery: it has `DELIVERY_SECONDS` for all its profiles."""
-        self._until = self._clock() + SECONDS_PER_DELIVERY
+        """Begin a delivery: it has `SECONDS_PER_DELIVERY` for all its profiles."""
+        self._deadline = self._clock() + SECONDS_PER_DELIVERY
 
     def learn(self, found: Mapping[str, Reference]) -> None:
-        """Take in what the fetcher found out, by ARN."""
+        """Remember the profiles that the fetcher has resolved, by ARN."""
         self._known.update(found)
 
     def resolve(self, profile: ApplicationProfile) -> Reference | OutOfScope:
-        """Return the pool's model and endpoint type behind a profile. Never raises."""
+        """Return the model and endpoint type behind a profile. Never raises."""
         if len(profile.arn) > MAX_PROFILE_ARN:
             return UNRESOLVED
         known = self._known.get(profile.arn)
@@ -88,7 +91,7 @@ class ProfileResolver:
             return known
         if self._clock() < self._unresolved.get(profile.arn, float("-inf")):
             return UNRESOLVED
-        found = self._stored(profile) or self._asked(profile)
+        found = self._read_stored(profile) or self._ask_bedrock(profile)
         if found is None:
             return UNRESOLVED
         if len(self._known) + len(self._unresolved) >= MAX_PROFILES:
@@ -100,39 +103,39 @@ class ProfileResolver:
             self._known[profile.arn] = found
         return found
 
-    def _stored(self, profile: ApplicationProfile) -> Reference | None:
+    def _read_stored(self, profile: ApplicationProfile) -> Reference | None:
         if self._table is None or not self._state or self._late():
             return None
         try:
             return read_profile(self._table, clients.state(), profile.arn)
         except Exception as error:  # noqa: BLE001 - whatever it is, Bedrock can still be asked
-            _warn("the state table could not be asked for an application profile", profile, error)
+            _warn("could not read an application profile from the state table", profile, error)
             self._state.failed(error)
             return None
 
-    def _asked(self, profile: ApplicationProfile) -> Reference | OutOfScope | None:
-        """Return what Bedrock says, or None if it does not answer."""
+    def _ask_bedrock(self, profile: ApplicationProfile) -> Reference | OutOfScope | None:
+        """Return Bedrock's answer, or None if it does not answer."""
         if not self._bedrock or self._late():
             return None
         try:
             found = read_profile_model(profile, clients.bedrock())
         except Exception as error:  # noqa: BLE001 - whatever it is, metrics must flow; counted as out of scope
-            _warn("application profile could not be resolved", profile, error)
+            _warn("could not resolve an application profile", profile, error)
             self._bedrock.failed(error)
             return UNRESOLVED if self._bedrock else None
         if isinstance(found, OutOfScope):
-            _warn("application profile could not be resolved: it does not stand for one model", profile)
+            _warn("could not resolve an application profile: it does not stand for one model", profile)
             return found
         if self._table is not None and self._state:
             try:
                 write_profile(self._table, clients.state(), profile.arn, found)
             except Exception as error:  # noqa: BLE001 - the next container asks Bedrock again
-                _warn("the state table could not keep an application profile", profile, error)
+                _warn("could not write an application profile to the state table", profile, error)
                 self._state.failed(error)
         return found
 
     def _late(self) -> bool:
-        return self._clock() >= self._until
+        return self._clock() >= self._deadline
 
 
 def _warn(message: str, profile: ApplicationProfile, error: Exception | None = None) -> None:

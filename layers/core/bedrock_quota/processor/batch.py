@@ -1,8 +1,8 @@
 """A batch: the deliveries of one event, processed in order up to the first that fails.
 
-What is behind a delivery that fails is left alone: Lambda brings it again together with the one that failed, and it
-would count twice. So no failure of one makes another count twice, whether duplicates are looked for or not. Where the
-very first fails, all of the batch does: Lambda halves it, until the delivery fails alone and is kept alone.
+Processing stops at the first failed delivery. Lambda retries that delivery and all later ones, so processing the later
+ones now would count them twice. If the very first delivery fails, the whole batch does. Lambda halves it until the
+delivery fails alone and is kept alone.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from bedrock_quota.processor.delivery import decode_delivery
-from bedrock_quota.processor.pipeline import line_for_duplicate_delivery, make_lines, read_calls
-from bedrock_quota.processor.delivery import Delivery
+import msgspec
+
+from bedrock_quota.processor.calls import DeliveryCalls
+from bedrock_quota.processor.container import Container, Context
+from bedrock_quota.processor.delivery import Delivery, decode_delivery
 from bedrock_quota.processor.event import RawDelivery
-from bedrock_quota.processor.container import Container
-from bedrock_quota.processor.pipeline import DeliveryCalls, Outcome
+from bedrock_quota.processor.health import line_for_duplicate
+from bedrock_quota.processor.pipeline import Outcome, make_lines, price_delivery
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -27,141 +29,170 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 MAX_EVENTS_PER_GROUP = 10_000
-"""Log events after which the deliveries read so far are written: what is kept of them takes memory."""
+"""Log events after which the deliveries read so far are written, because what is kept of them takes memory."""
 
 MIN_MILLISECONDS_TO_START = 25_000
-"""Time without which no further delivery is begun: profiles may take it 10 s, bodies 5 s, the state table 8 s."""
+"""Remaining time needed to start another delivery: up to 10 s for profiles, 5 s for bodies, 8 s for the state table."""
 
 MIN_MILLISECONDS_TO_RECORD = 5_000
-"""Time without which the state table is told of no further delivery: one request may take 4 s.
+"""Remaining time needed to record another delivery in the state table: one request may take 4 s.
 
-A run that is killed has all that it wrote counted again. One that ends in time has not: what it answered for does not
-come again, whether the state table was told of it or not.
+If a run is killed, everything that it wrote counts again. If it ends in time, nothing does: Lambda does not send again
+what was processed, recorded or not.
 """
 
 Result = dict[str, int]
-"""What became of a delivery's records: `received`, `processed` and, where there are any, `rejected`."""
+"""Counts of a delivery's records: `received`, `processed` and, if there are any, `rejected`."""
 
 Clock = Callable[[Delivery], datetime]
 """Returns the time that a delivery's records are judged by."""
 
 Publish = Callable[[Outcome | None, Sequence[bytes]], None]
-"""Writes an outcome, where there is one, and the lines of deliveries that had been processed before."""
+"""Writes an outcome, if there is one, and the lines of deliveries that were processed before."""
+
+
+class ReadDelivery(msgspec.Struct, frozen=True):
+    """One delivery that was read: its calls, or the line of a duplicate, and the time and the quotas it is judged by.
+
+    `in_progress` is its entry in the state table, None if duplicates are not detected.
+    """
+
+    result: Result
+    context: Context
+    now: datetime
+    calls: DeliveryCalls | None = None
+    duplicate_line: bytes | None = None
+    in_progress: InProgressDelivery | None = None
+
+
+class ReadGroup(msgspec.Struct, frozen=True):
+    """Deliveries that were read one by one and are written together.
+
+    `failure` is the error of the delivery after them, if the group ended with one.
+    """
+
+    deliveries: tuple[ReadDelivery, ...]
+    failure: Exception | None = None
 
 
 def process_batch(
-    sent: Sequence[RawDelivery], kept: Container, context: LambdaContext, clock: Clock, publish: Publish
+    sent: Sequence[RawDelivery], container: Container, context: LambdaContext, clock: Clock, publish: Publish
 ) -> list[Result]:
-    """Process deliveries in order, up to the first that fails, and return the results of those before it.
+    """Process deliveries in order up to the first that fails, and return the results of those before it.
 
-    They are read one by one, and written together. Raises what the very first one raised: nothing is processed then.
+    They are read one by one and written together. Raises the error of the very first delivery, if that one fails.
     """
     results: list[Result] = []
     failure: Exception | None = None
     while failure is None and len(results) < len(sent) and not (results and _is_late(context)):
-        group = _Group(kept, context, clock)
-        failure = group.read(sent[len(results) :])
+        group = read_group(sent[len(results) :], container, context, clock)
+        failure = group.failure
         try:
-            results += group.write(publish)
-        except Exception as error:  # noqa: BLE001 - as any other: raised or told to Lambda
+            write_group(group, container, context, publish)
+            results += [delivery.result for delivery in group.deliveries]
+        except Exception as error:  # noqa: BLE001 - like any other failure: raised or reported to Lambda
             failure = error
     if failure is not None:
         if not results:
             raise failure
-        _logger.warning("a delivery of a batch failed and comes again", extra={"error": type(failure).__name__})
+        _logger.warning(
+            "a delivery of the batch failed: Lambda retries it and all later ones",
+            extra={"error": type(failure).__name__},
+        )
     return results
+
+
+def read_group(sent: Sequence[RawDelivery], container: Container, context: LambdaContext, clock: Clock) -> ReadGroup:
+    """Read deliveries until there are enough to write, time is short, or one of them fails."""
+    deliveries: list[ReadDelivery] = []
+    events, checked = 0, True
+    for raw in sent:
+        if deliveries and (events >= MAX_EVENTS_PER_GROUP or _is_late(context)):
+            break
+        try:
+            read = _read_delivery(decode_delivery(raw.event), container, context, clock, checked=checked)
+        except Exception as error:  # noqa: BLE001 - the deliveries before it are written first
+            return ReadGroup(tuple(deliveries), error)
+        deliveries.append(read)
+        events += len(read.calls.new_ids) if read.calls else 0
+        # If the state table does not answer, asking again for each delivery would take all the time there is.
+        checked = checked and (read.in_progress is None or read.in_progress.checked)
+    return ReadGroup(tuple(deliveries))
+
+
+def _read_delivery(
+    received: Delivery, container: Container, context: LambdaContext, clock: Clock, *, checked: bool
+) -> ReadDelivery:
+    """Read one delivery, unless it was processed before. `checked` is False if the state table does not answer."""
+    known, now = container.current(), clock(received)
+    store, in_progress = container.deliveries, None
+    if store is not None and checked and not received.is_control:  # control messages are all alike
+        in_progress = store.start(received, context)
+        checked = in_progress.checked
+        if in_progress.result is not None:
+            line = line_for_duplicate(container.settings.namespace, now, len(received.log_events))
+            return ReadDelivery(in_progress.result, known, now, duplicate_line=line)
+    try:
+        calls = price_delivery(
+            received,
+            known.calculator,
+            now,
+            container.seen.ids,
+            container.fetch_bodies,
+            checked=checked or received.is_control,
+        )
+    except Exception as error:
+        if in_progress is not None:
+            in_progress.release(error)
+        raise
+    container.seen.remember(calls.new_ids)
+    return ReadDelivery(_count(calls), known, now, calls, in_progress=in_progress)
+
+
+def write_group(group: ReadGroup, container: Container, context: LambdaContext, publish: Publish) -> None:
+    """Write the metric lines of a group, and record its deliveries as processed.
+
+    If writing fails, the error is raised and all of the group will be processed again.
+    """
+    if not group.deliveries:
+        return
+    last, in_progress = group.deliveries[-1], _in_progress(group)
+    calls = [delivery.calls for delivery in group.deliveries if delivery.calls is not None]
+    try:
+        outcome = (
+            make_lines(
+                calls,
+                quotas=last.context.quotas,
+                namespace=container.settings.namespace,
+                now=last.now,
+                quota_age_seconds=last.context.age_seconds(last.now),
+            )
+            if calls
+            else None
+        )
+        publish(outcome, [each.duplicate_line for each in group.deliveries if each.duplicate_line is not None])
+    except Exception as error:
+        for each in calls:
+            container.seen.forget(each.new_ids)
+        for started, _ in in_progress:
+            if _is_late(context, MIN_MILLISECONDS_TO_RECORD):
+                break  # refused until this invocation's time is over, then processed
+            started.release(error)
+        raise
+    for started, result in in_progress:
+        # if one fails, the next ones would fail too, and take their time
+        if _is_late(context, MIN_MILLISECONDS_TO_RECORD) or not started.complete(result):
+            break
+
+
+def _in_progress(group: ReadGroup) -> list[tuple[InProgressDelivery, Result]]:
+    return [(each.in_progress, each.result) for each in group.deliveries if each.in_progress is not None]
 
 
 def _is_late(context: LambdaContext, least: int = MIN_MILLISECONDS_TO_START) -> bool:
     return context.get_remaining_time_in_millis() < least
 
 
-class _Group:
-    """Deliveries that are read one by one, and written together."""
-
-    def __init__(self, kept: Container, context: LambdaContext, clock: Clock) -> None:
-        self._kept, self._context, self._clock = kept, context, clock
-        self._results: list[Result] = []
-        self._entries: list[DeliveryCalls] = []
-        self._event_ids: list[str] = []
-        self._again: list[bytes] = []
-        self._tickets: list[tuple[InProgressDelivery, Result]] = []
-        self._memory = kept.deliveries
-        self._unchecked = False
-        """Whether the state table did not answer: to ask again for each delivery would take all the time there is."""
-
-    def read(self, sent: Sequence[RawDelivery]) -> Exception | None:
-        """Read deliveries until there are enough of them or one fails; return why it did."""
-        for parcel in sent:
-            if self._results and (len(self._event_ids) >= MAX_EVENTS_PER_GROUP or _is_late(self._context)):
-                break
-            try:
-                self._read(decode_delivery(parcel.event))
-            except Exception as error:  # noqa: BLE001 - those before it are written first
-                return error
-        return None
-
-    def _read(self, received: Delivery) -> None:
-        kept = self._kept
-        known, self._now = kept.current(), self._clock(received)
-        self._known = known
-        # every control message is like every other
-        asked = self._memory is not None and not self._unchecked and not received.is_control
-        ticket = self._memory.begin(received, self._context) if self._memory is not None and asked else None
-        self._unchecked = self._unchecked or (ticket is not None and not ticket.checked)
-        if ticket is not None and ticket.result is not None:
-            self._again.append(line_for_duplicate_delivery(received, kept.settings.namespace, self._now))
-            self._results.append(ticket.result)
-            return
-        try:
-            checked = received.is_control or not self._unchecked
-            entries = read_calls(
-                received, known.accounts, self._now, kept.seen.ids, kept.fetch_bodies, checked=checked
-            )
-        except Exception as error:
-            if ticket is not None:
-                ticket.forget(error)
-            raise
-        result = _result(entries)
-        self._results.append(result)
-        self._entries.append(entries)
-        if ticket is not None:
-            self._tickets.append((ticket, result))
-        self._event_ids += entries.new_ids
-        kept.seen.remember(entries.new_ids)
-
-    def write(self, publish: Publish) -> list[Result]:
-        """Write all that was read, and return the results. If that fails, all of it is to be processed again."""
-        if not self._results:
-            return []
-        known = self._known
-        try:
-            outcome = (
-                make_lines(
-                    self._entries,
-                    quotas=known.quotas,
-                    namespace=self._kept.settings.namespace,
-                    now=self._now,
-                    quota_age_seconds=known.age_seconds(self._now),
-                )
-                if self._entries
-                else None
-            )
-            publish(outcome, self._again)
-        except Exception as error:
-            self._kept.seen.forget(self._event_ids)
-            for ticket, _ in self._tickets:
-                if _is_late(self._context, MIN_MILLISECONDS_TO_RECORD):
-                    break  # they are refused until this invocation's time is over, then processed
-                ticket.forget(error)
-            raise
-        for ticket, result in self._tickets:
-            # where one fails, the next ones would take their time and fail, too
-            if _is_late(self._context, MIN_MILLISECONDS_TO_RECORD) or not ticket.finish(result):
-                break
-        return self._results
-
-
-def _result(entries: DeliveryCalls) -> Result:
-    counts = {"received": entries.received, "processed": len(entries.opened)}
-    return {**counts, "rejected": len(entries.rejected)} if entries.rejected else counts
+def _count(calls: DeliveryCalls) -> Result:
+    counts = {"received": calls.received, "processed": len(calls.usages)}
+    return {**counts, "rejected": len(calls.rejected)} if calls.rejected else counts

@@ -1,7 +1,7 @@
-"""Duplicates: CloudWatch Logs and Lambda deliver at least once; what they deliver twice is processed once.
+"""Duplicates: CloudWatch Logs and Lambda deliver at least once, and the processor counts each delivery once.
 
-A whole delivery is known again by its event ids, in the state table, by Powertools Idempotency, whose import costs more
-than all the rest: import this module only where duplicates are to be detected.
+Powertools Idempotency recognises a whole delivery by its event ids, in the state table. Its import costs more than all
+the rest, so import this module only if duplicates are detected.
 """
 
 import functools
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 REMEMBERED_SECONDS = 15 * 24 * 3600
-"""CloudWatch Logs tries a delivery again for up to 24 hours; failed ones are kept, and may be replayed, for 14 days."""
+"""CloudWatch Logs retries a delivery for up to 24 hours. Failed ones are kept, and can be replayed, for 14 days."""
 
 Result = dict[str, Any]
 
 
 class _Store(DynamoDBPersistenceLayer):
-    """Powertools' store, which knows its own record again.
+    """Powertools' store, which recognises its own record.
 
-    Where the answer to the first attempt at writing it is lost, boto3's second attempt finds the delivery in progress:
-    by this very invocation. To refuse it would be to fail a delivery because the state table is slow.
+    If the response to the first attempt at writing is lost, boto3's second attempt finds the delivery in progress, by
+    this very invocation. Refusing it would fail a delivery because the state table is slow.
     """
 
     def _put_record(self, data_record: DataRecord) -> None:
@@ -55,7 +55,7 @@ class _Store(DynamoDBPersistenceLayer):
 
 
 class InProgressDelivery(msgspec.Struct, frozen=True):
-    """A delivery that was begun. With a `result` it had been processed before; without a store nobody could look."""
+    """A delivery that was started. With a `result` it was processed before; without a store nobody could check."""
 
     key: str
     store: _Store | None = None
@@ -63,54 +63,56 @@ class InProgressDelivery(msgspec.Struct, frozen=True):
 
     @property
     def checked(self) -> bool:
-        """Whether the state table could be asked about it."""
+        """True if the state table could be asked about the delivery."""
         return self.store is not None
 
-    def finish(self, result: Result) -> bool:
-        """Note that the delivery is processed; return whether that is done. Never raises: its metrics are written."""
+    def complete(self, result: Result) -> bool:
+        """Record the delivery as processed, and return True if that worked. Never raises: its metrics are written."""
         if self.store is not None:
             try:
                 self.store.save_success(data=self.key, result=result)  # type: ignore[arg-type]
-            except Exception as error:  # noqa: BLE001 - if the delivery comes again, it counts again: docs/limits.md
-                _logger.warning("the state table could not be told of a delivery", extra={"error": str(error)})
+            except Exception as error:  # noqa: BLE001 - a retry of this delivery would count twice: docs/limits.md
+                _logger.warning("could not record a processed delivery in the state table", extra={"error": str(error)})
                 return False
         return True
 
-    def forget(self, failure: Exception) -> None:
-        """Note that the delivery failed and is to be processed when it comes again. Never raises."""
+    def release(self, failure: Exception) -> None:
+        """Delete the record of a failed delivery, so that a retry is processed. Never raises."""
         if self.store is not None:
             try:
                 self.store.delete_record(data=self.key, exception=failure)  # type: ignore[arg-type]
-            except Exception as error:  # noqa: BLE001 - it is refused until this invocation's time is over
-                _logger.warning("the state table could not be told of a failure", extra={"error": str(error)})
+            except Exception as error:  # noqa: BLE001 - retries are refused until this invocation's time is over
+                _logger.warning(
+                    "could not delete the record of a failed delivery from the state table", extra={"error": str(error)}
+                )
 
 
 class IdempotencyStore:
-    """The deliveries processed so far, in the state table; its client is made when it is first asked."""
+    """The deliveries processed so far, in the state table. The client is made at the first call."""
 
     def __init__(self, table: str, connect: "Callable[[], DynamoDBClient]") -> None:
         self._table, self._connect = table, connect
 
     @functools.cached_property
     def _store(self) -> _Store:
-        """Made once: each store adds a handler of its own to the client. What could not be made is tried again."""
+        """Make the store once, because each store adds a handler to the client. A failed attempt is repeated."""
         store = _Store(table_name=self._table, key_attr="id", boto3_client=self._connect())
         config = IdempotencyConfig(expires_after_seconds=REMEMBERED_SECONDS, hash_function="sha256")
         store.configure(config, key_prefix="delivery")
         return store
 
-    def begin(self, received: Delivery, context: "LambdaContext") -> InProgressDelivery:
-        """Note that a delivery is being processed, unless it was before.
+    def start(self, received: Delivery, context: "LambdaContext") -> InProgressDelivery:
+        """Record that a delivery is being processed, unless it was processed before.
 
-        Raises `IdempotencyAlreadyInProgressError` for one that another container is working on, so that Lambda comes
-        back to it: by then it is done, or was given up. Without the state table it is processed all the same,
-        unchecked: metrics must flow.
+        Raises `IdempotencyAlreadyInProgressError` if another container is working on it, so that Lambda retries: by
+        then it is done or released. Without the state table the delivery is processed unchecked, because metrics must
+        flow.
         """
         key = _digest(received.log_events)
         try:
-            found = self._begin(key, context.get_remaining_time_in_millis())
+            found = self._start(key, context.get_remaining_time_in_millis())
         except Exception as error:  # noqa: BLE001 - whatever it is, metrics must flow; counted as unchecked
-            _logger.warning("the state table could not be asked about duplicates", extra={"error": str(error)})
+            _logger.warning("could not ask the state table about duplicates", extra={"error": str(error)})
             return InProgressDelivery(key)
         if found is None:
             return InProgressDelivery(key, self._store)
@@ -118,8 +120,8 @@ class IdempotencyStore:
             raise IdempotencyAlreadyInProgressError("another invocation is processing this delivery")
         return InProgressDelivery(key, self._store, found.response_json_as_dict() or {})
 
-    def _begin(self, key: str, remaining_milliseconds: int) -> DataRecord | None:
-        """Return what the state table holds of a delivery, or None if that it was begun is now all it holds."""
+    def _start(self, key: str, remaining_milliseconds: int) -> DataRecord | None:
+        """Return the state table's record of a delivery, or None if this invocation has just started it."""
         store = self._store
         try:
             store.save_inprogress(data=key, remaining_time_in_millis=remaining_milliseconds)  # type: ignore[arg-type]
@@ -129,7 +131,7 @@ class IdempotencyStore:
 
 
 def _digest(events: Sequence[LogEvent]) -> str:
-    """Return what a delivery is known by: the ids of its events, or the text of one that has none."""
+    """Return the digest that identifies a delivery: of its events' ids, or of the text of an event without one."""
     digest = hashlib.sha256()
     for event in events:
         digest.update(event.id.encode() if event.id else hashlib.sha256(_utf8(event.message)).digest())

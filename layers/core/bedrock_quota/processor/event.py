@@ -1,7 +1,7 @@
-"""An envelope: how an event brings deliveries, one from CloudWatch Logs itself or several from a Kinesis data stream.
+"""The function's event: one delivery from CloudWatch Logs, or a batch of deliveries from a Kinesis data stream.
 
-CloudWatch Logs puts the same gzipped JSON into a record of a stream as it hands to a function, and Lambda writes the
-data of a record in base64: so both hold the same, once the envelope is off.
+CloudWatch Logs puts the same gzipped JSON into a record of a stream as into a function's event. Lambda encodes the data
+of a record in base64, so both hold the same.
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html,
 https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html (read 2026-11-24)
 """
@@ -15,9 +15,9 @@ from bedrock_quota.errors import DeliveryError
 
 
 class RawDelivery(msgspec.Struct, frozen=True):
-    """One delivery as it came: the event that CloudWatch Logs would send, not yet looked into.
+    """One delivery as it came: the event that CloudWatch Logs would send, not decoded yet.
 
-    `sequence_number` is that of its record in the stream, None where CloudWatch Logs sent it to the function.
+    `sequence_number` is that of its record in the stream, None if CloudWatch Logs sent the delivery to the function.
     """
 
     event: Mapping[str, Any]
@@ -27,7 +27,7 @@ class RawDelivery(msgspec.Struct, frozen=True):
 def split_event(event: Mapping[str, Any]) -> list[RawDelivery]:
     """Return the deliveries of an event in order: one, or those of a batch of Kinesis records.
 
-    Raises `DeliveryError` if it is a batch of something else.
+    Raises `DeliveryError` if the event is a batch of anything else.
     """
     if "Records" not in event:
         return [RawDelivery(event)]
@@ -41,12 +41,12 @@ def split_event(event: Mapping[str, Any]) -> list[RawDelivery]:
 
 
 def batch_response(sent: Sequence[RawDelivery], results: Sequence[Mapping[str, int]]) -> dict[str, Any]:
-    """Return what Lambda is to be told of an event of which the first deliveries have these results.
+    """Return the function's response to an event whose first deliveries have these results.
 
-    Of a batch that is the first delivery that was not processed: Lambda comes back with it and all behind it, and only
-    these (https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html, read 2026-11-24).
+    For a batch it names the first delivery that was not processed. Lambda retries that one and all later ones, and no
+    other (https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html, read 2026-11-24).
     """
     if len(sent) == 1 and sent[0].sequence_number is None:
         return dict(results[0])
-    left = sent[len(results) : len(results) + 1]
-    return {"batchItemFailures": [{"itemIdentifier": each.sequence_number} for each in left]}
+    unprocessed = sent[len(results) : len(results) + 1]
+    return {"batchItemFailures": [{"itemIdentifier": each.sequence_number} for each in unprocessed]}

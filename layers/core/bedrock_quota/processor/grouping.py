@@ -1,4 +1,4 @@
-"""A minute: the calls of one pool and one kind of caller that began in the same minute."""
+"""Grouping: calls of one pool, caller and minute that share a metric line."""
 
 from collections.abc import Iterable, Iterator
 
@@ -6,60 +6,63 @@ import msgspec
 
 from bedrock_quota.processor.usage import CallGroup, CallUsage
 
-
-class GroupedCalls(msgspec.Struct, frozen=True, gc=False):
-    """The accounts of one kind, in order of arrival; never empty."""
-
-    kind: CallGroup
-    accounts: tuple[CallUsage, ...]
-
-
-class Groups(msgspec.Struct, frozen=True):
-    """The accounts of a delivery in groups. `rest` are those of what would be too many metric lines: kept as counts."""
-
-    minutes: tuple[GroupedCalls, ...]
-    rest: tuple[CallUsage, ...] = ()
-
-    def sizes(self) -> Iterator[tuple[CallGroup, int]]:
-        """Yield how many calls there are of each kind, those of the rest one by one."""
-        for minute in self.minutes:
-            yield minute.group, len(minute.accounts)
-        for account in self.rest:
-            yield account.group, 1
-
-
 MAX_GROUPS = 1_000
-"""Kinds of calls of one delivery that get lines of their own: each costs as much as a few hundred calls of one kind."""
+"""Groups of one delivery that get lines of their own. Each costs as much as a few hundred calls of one group."""
 
 MAX_OTHER_GROUPS = 1_000
-"""Lines on which callers and operations beyond that are `other`: one for each pool and minute, so that their tokens
-are where they belong. Each pool is a few metrics of CloudWatch, which cost, so that these have a bound, too."""
+"""Further groups, in which caller and operation are `other`: one per pool and minute, so that the pool's tokens stay
+right. Each pool is a few paid metrics in CloudWatch, so these groups have a bound too."""
 
 OTHER = "other"
 
 
-def group_calls(accounts: Iterable[CallUsage]) -> Groups:
-    """Group accounts by all that a metric line says of them, sorted, so that equal input gives equal lines.
+class GroupedCalls(msgspec.Struct, frozen=True, gc=False):
+    """The calls of one group, in order of arrival; never empty."""
 
-    The first `MAX_KINDS` kinds are told apart; what comes of others after that is the caller `other` of its pool, and
-    after `MAX_OTHERS` of these the `rest`.
+    group: CallGroup
+    calls: tuple[CallUsage, ...]
+
+
+class Groups(msgspec.Struct, frozen=True):
+    """All calls of one or more deliveries in groups. `overflow` has the calls beyond the bound on groups."""
+
+    groups: tuple[GroupedCalls, ...]
+    overflow: tuple[CallUsage, ...] = ()
+
+    def sizes(self) -> Iterator[tuple[CallGroup, int]]:
+        """Yield each group with its number of calls. Calls of the overflow are yielded one by one."""
+        for grouped in self.groups:
+            yield grouped.group, len(grouped.calls)
+        for call in self.overflow:
+            yield call.group, 1
+
+
+def group_calls(calls: Iterable[CallUsage]) -> Groups:
+    """Group calls by everything that a metric line says of them, sorted, so that equal input gives equal lines.
+
+    The first `MAX_GROUPS` groups stay apart. Calls of later groups join the caller `other` of their pool and minute.
+    After `MAX_OTHER_GROUPS` of these, calls go to the overflow.
     """
     groups: dict[CallGroup, list[CallUsage]] = {}
     known: dict[CallGroup, list[CallUsage]] = {}
-    rest: list[CallUsage] = []
-    for account in accounts:
-        kind = account.group
-        found = known.get(kind)
+    overflow: list[CallUsage] = []
+    for call in calls:
+        group = call.group
+        found = known.get(group)
         if found is None:
-            found = known[kind] = _group_of(kind, groups, rest)
-        found.append(account)
-    return Groups(tuple([GroupedCalls(kind, tuple(groups[kind])) for kind in sorted(groups)]), tuple(rest))
+            found = known[group] = _find_group(group, groups, overflow)
+        found.append(call)
+    return Groups(tuple([GroupedCalls(group, tuple(groups[group])) for group in sorted(groups)]), tuple(overflow))
 
 
-def _group_of(kind: CallGroup, groups: dict[CallGroup, list[CallUsage]], rest: list[CallUsage]) -> list[CallUsage]:
-    """Return where the accounts of a kind belong, in a new group if there may be one more."""
+def _find_group(
+    group: CallGroup, groups: dict[CallGroup, list[CallUsage]], overflow: list[CallUsage]
+) -> list[CallUsage]:
+    """Return the list that a group's calls belong to, a new one if the bounds allow it."""
     if len(groups) >= MAX_GROUPS:
-        kind = msgspec.structs.replace(kind, caller=OTHER, application_profile="", operation=OTHER, request_metadata=())
-        if len(groups) >= MAX_GROUPS + MAX_OTHER_GROUPS and kind not in groups:
-            return rest
-    return groups.setdefault(kind, [])
+        group = msgspec.structs.replace(
+            group, caller=OTHER, application_profile="", operation=OTHER, request_metadata=()
+        )
+        if len(groups) >= MAX_GROUPS + MAX_OTHER_GROUPS and group not in groups:
+            return overflow
+    return groups.setdefault(group, [])

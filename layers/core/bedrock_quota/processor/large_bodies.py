@@ -18,8 +18,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from bedrock_quota import clients
-from bedrock_quota.processor.reading import read_request_body
 from bedrock_quota.errors import BodyError, RecordError
+from bedrock_quota.processor.reading import read_request_body
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -1,9 +1,9 @@
-"""An account: what one call reserved of its pool's quota, and what it consumed.
+"""The usage of one call: the tokens it reserved of its pool's quota, and the tokens it consumed.
 
 The arithmetic: https://docs.aws.amazon.com/bedrock/latest/userguide/quotas-token-burndown.html (read 2026-11-23).
-At the start Bedrock sets aside input + cache write + max_tokens, one for one; at the end it has taken
+At the start Bedrock reserves input + cache write + max_tokens, one for one. At the end the call has consumed
 input + cache write + output × burndown rate. Cache reads never count. An older version of that page counted
-cache reads at the start; this follows the newer one.
+cache reads at the start. This follows the newer one.
 """
 
 import math
@@ -14,37 +14,46 @@ from typing import TypeVar
 import msgspec
 
 from bedrock_quota import model_ids
-from bedrock_quota.processor.callers import MAX_REMEMBERED_ARN, parse_caller, safe_label
-from bedrock_quota.processor.max_tokens import NO_OUTPUT, find_defaults, resolve_max_tokens
-from bedrock_quota.processor.records import safe_word
-from bedrock_quota.pools import EndpointType, QuotaPool
 from bedrock_quota.errors import RecordError
-from bedrock_quota.processor.max_tokens import NOTHING_RESERVED, OutputDefaults, Source
 from bedrock_quota.model_ids import ApplicationProfile, OutOfScope, Reference
-from bedrock_quota.processor.records import Record, parse_timestamp
+from bedrock_quota.pools import LONG_CONTEXT_SUFFIX, EndpointType, QuotaPool
+from bedrock_quota.processor.callers import MAX_REMEMBERED_ARN, parse_caller, safe_label
+from bedrock_quota.processor.max_tokens import (
+    NO_OUTPUT,
+    NOTHING_RESERVED,
+    OutputDefaults,
+    Source,
+    find_defaults,
+    resolve_max_tokens,
+)
+from bedrock_quota.processor.records import Record, parse_timestamp, safe_word
 from bedrock_quota.registry.models import Model, Provider, RateStatus, Registry
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 
-LONG_CONTEXT_SUFFIX = ":1m"
-"""Ends the `ModelId` of a model's 1M-context quota."""
-
 OLDEST_SECONDS = 14 * 24 * 3600
-"""CloudWatch drops metric data older than two weeks, without a word."""
+"""CloudWatch silently drops metric data older than two weeks."""
 
 NEWEST_SECONDS = 2 * 3600
-"""… and data more than two hours ahead (EMF specification, `Timestamp`, read 2026-11-23)."""
+"""CloudWatch also drops data more than two hours ahead (EMF specification, `Timestamp`, read 2026-11-23)."""
 
+MAX_REMEMBERED = 2048
+"""Model ids, origins and groups that one container remembers of each: more than an account has in 15 minutes, few
+enough to stay small."""
+
+MAX_OPERATION = 64
+"""The longest operation name that is remembered."""
 
 Tags = tuple[tuple[str, str], ...]
 """The keys of a call's `requestMetadata` that are allowed, with their values."""
 
 
 class CallGroup(msgspec.Struct, frozen=True, gc=False, order=True, cache_hash=True):
-    """What calls have in common that stand on one metric line: its timestamp, dimensions and properties.
+    """Everything that the calls on one metric line have in common: timestamp, dimensions and properties.
 
-    `minute` is the start of the minute in which they began, in seconds since the epoch. A call that a guardrail blocked
-    before the model ran (`blocked`) is a request without tokens. `listed` says whether the model is in the registry.
+    `minute` is the start of the minute in which the calls began, in seconds since the epoch. `blocked` is true if a
+    guardrail blocked the call before the model ran: a request without tokens. `listed` is true if the registry has the
+    model.
     """
 
     minute: int
@@ -60,14 +69,13 @@ class CallGroup(msgspec.Struct, frozen=True, gc=False, order=True, cache_hash=Tr
 
 
 class CallUsage(msgspec.Struct, frozen=True, gc=False):
-    """One call: its kind, its start in seconds since the epoch, and its tokens.
+    """One call: its group, its start in seconds since the epoch, and its tokens.
 
-    `reserved_tokens` were set aside when it began: input + cache write + max_tokens; `consumed_tokens` were taken when
-    it ended: input + cache write + output × burndown rate. `max_tokens` and `reserved_tokens` are None exactly when the
-    source is `unknown`.
+    `reserved_tokens`: input + cache write + max_tokens, at the start. `consumed_tokens`: input + cache write + output ×
+    burndown rate, at the end. `max_tokens` and `reserved_tokens` are None exactly when the source is `unknown`.
     """
 
-    kind: CallGroup
+    group: CallGroup
     started: int
     input_tokens: int
     cache_read_tokens: int
@@ -79,9 +87,9 @@ class CallUsage(msgspec.Struct, frozen=True, gc=False):
 
 
 class FailedCall(msgspec.Struct, frozen=True, gc=False):
-    """A call that Bedrock answered with an error: counted with its code; no tokens are invented.
+    """A call that Bedrock answered with an error. It is counted with its code, and no tokens are invented.
 
-    `pool` is None where the call has none.
+    `pool` is None if the call has none.
     """
 
     pool: QuotaPool | None
@@ -94,11 +102,11 @@ class FailedCall(msgspec.Struct, frozen=True, gc=False):
 Entry = CallUsage | FailedCall | OutOfScope
 
 ResolveProfile = Callable[[ApplicationProfile], Reference | OutOfScope]
-"""Finds the pool behind an application profile; never raises."""
+"""Finds the model and endpoint type of an application profile. Never raises."""
 
 
 class _Rate(msgspec.Struct, frozen=True):
-    """What is known of a model id on one day. `burndown_rate` is an integer if it `is_whole`."""
+    """The pool and the rates of a model id on one day. `burndown_rate` is an integer if it `is_whole`."""
 
     pool: QuotaPool
     long_context_above: int | None
@@ -115,20 +123,20 @@ _OriginKey = tuple[str, str | None, str, bool, int]
 
 
 class _Origin(msgspec.Struct, frozen=True, eq=False):
-    """What is known of calls of one model id, caller and operation on one day. It is a key by its identity."""
+    """Everything that calls of one model id, caller and operation share on one day. A dict key by identity."""
 
     rate: _Rate | OutOfScope
     caller: str
     operation: str
-    unsaid: OutputDefaults
+    defaults: OutputDefaults
 
 
-_KindKey = tuple[_Origin, int, Source, bool, bool, Tags]
+_GroupKey = tuple[_Origin, int, Source, bool, bool, Tags]
 """Origin, minute, source of max_tokens, whether blocked, whether long-context, and the tags."""
 
 
 class UsageCalculator:
-    """Turns records into accounts; remembers what it found out about each kind of call."""
+    """Turns records into the usage of calls. Remembers each model id, origin and group that it has met."""
 
     def __init__(
         self, registry: Registry, resolve_profile: ResolveProfile, metadata_keys: tuple[str, ...] = ()
@@ -140,21 +148,22 @@ class UsageCalculator:
         self._rates: dict[tuple[str, bool, int], _Rate] = {}
         self._origins: dict[_OriginKey, _Origin] = {}
         self._passing_origins: dict[_OriginKey, _Origin] = {}
-        self._kinds: dict[_KindKey, CallGroup] = {}
-        self._now, self._oldest, self._newest = EPOCH, 0, 0
+        self._groups: dict[_GroupKey, CallGroup] = {}
+        self._oldest, self._newest = 0, 0
 
-    def of(self, record: Record, now: datetime) -> Entry:
-        """Account for one record.
+    def begin(self, now: datetime) -> None:
+        """Begin a delivery: records are judged by `now`, and application profiles are resolved again."""
+        seconds = now.timestamp()
+        self._oldest, self._newest = math.ceil(seconds) - OLDEST_SECONDS, int(seconds) + NEWEST_SECONDS
+        self._passing_origins.clear()
 
-        What an application profile leads to is asked for anew whenever `now` is another object: each delivery has its
-        own. Raises `RecordError` with the reason `bad_timestamp` for what is no moment, `too_old` or `too_far_ahead`
-        for one that CloudWatch would drop without a word, `missing_input_count` or `missing_output_count` for text
-        that was made but not counted, or `absurd_count`.
+    def price(self, record: Record) -> Entry:
+        """Return what one record comes to: a call's usage, a failed call, or out of scope.
+
+        Raises `RecordError` with the reason `bad_timestamp`; `too_old` or `too_far_ahead` for a timestamp whose metrics
+        CloudWatch would drop silently; `missing_input_count` or `missing_output_count` for text that was made but not
+        counted; `absurd_count`.
         """
-        if now is not self._now:  # once a delivery: it costs as much as the rest of this
-            self._now, seconds = now, now.timestamp()
-            self._oldest, self._newest = math.ceil(seconds) - OLDEST_SECONDS, int(seconds) + NEWEST_SECONDS
-            self._passing_origins.clear()
         try:
             started, minute, day = parse_timestamp(record.started_at)
         except RecordError as error:
@@ -171,7 +180,7 @@ class UsageCalculator:
             performance is not None and performance.latency == "optimized",
             day,
         )
-        origin = self._origins.get(key) or self._origin(key)
+        origin = self._origins.get(key) or self._find_origin(key)
         rate = origin.rate
         if record.error_code is not None:
             pool = rate.pool if isinstance(rate, _Rate) else None
@@ -181,7 +190,7 @@ class UsageCalculator:
         given = record.input
         input_tokens, output_tokens = given.input_tokens or 0, record.output.output_tokens or 0
         cache_read, cache_write = given.cache_read_tokens or 0, given.cache_write_tokens or 0
-        max_output, source = resolve_max_tokens(record, origin.unsaid)
+        max_output, source = resolve_max_tokens(record, origin.defaults)
         blocked = long_context = False
         if not (input_tokens and output_tokens) and source is not Source.NONE:
             _check_counts(record)
@@ -192,9 +201,9 @@ class UsageCalculator:
             long_context = base + cache_read > rate.long_context_above
         consumed = base + output_tokens * rate.burndown_rate
         tags = self._tags(record.request_metadata) if self._metadata_keys else ()
-        kind = (origin, minute, source, blocked, long_context, tags)
+        group_key = (origin, minute, source, blocked, long_context, tags)
         return CallUsage(
-            self._kinds.get(kind) or self._kind(rate, kind),
+            self._groups.get(group_key) or self._find_group(rate, group_key),
             started,
             input_tokens,
             cache_read,
@@ -210,29 +219,29 @@ class UsageCalculator:
             return ()
         return tuple((key, safe_label(metadata[key])) for key in self._metadata_keys if key in metadata)
 
-    def _origin(self, key: _OriginKey) -> _Origin:
+    def _find_origin(self, key: _OriginKey) -> _Origin:
         known = self._passing_origins.get(key)
         if known is not None:
             return known
         model_id, arn, operation, optimized, day = key
-        rate = self._rate(model_id, optimized, day)
-        unsaid, lasting = NOTHING_RESERVED, False
+        rate = self._find_rate(model_id, optimized, day)
+        defaults, lasting = NOTHING_RESERVED, False
         if isinstance(rate, _Rate):
-            unsaid = find_defaults(model_id, operation, rate.model, rate.provider)
-            lasting = not rate.application_profile  # what that leads to can change
-        origin = _Origin(rate, parse_caller(arn), safe_word(operation), unsaid)
-        # what is longer than AWS makes it is not worth a memory, and may have a million characters
+            defaults = find_defaults(model_id, operation, rate.model, rate.provider)
+            lasting = not rate.application_profile  # the model behind it can change
+        origin = _Origin(rate, parse_caller(arn), safe_word(operation), defaults)
+        # longer than AWS makes them: not worth remembering, and possibly a million characters long
         named = len(model_id) <= MAX_REMEMBERED_ARN and len(arn or "") <= MAX_REMEMBERED_ARN
         if named and len(operation) <= MAX_OPERATION:
             _remember(self._origins if lasting else self._passing_origins, key, origin)
         return origin
 
-    def _kind(self, rate: _Rate, key: _KindKey) -> CallGroup:
+    def _find_group(self, rate: _Rate, key: _GroupKey) -> CallGroup:
         origin, minute, source, blocked, long_context, tags = key
         pool = rate.pool
         if long_context:
             pool = QuotaPool(pool.model_id + LONG_CONTEXT_SUFFIX, pool.endpoint_type)
-        kind = CallGroup(
+        group = CallGroup(
             minute=minute,
             pool=pool,
             caller=origin.caller,
@@ -244,10 +253,10 @@ class UsageCalculator:
             burndown_status=rate.burndown_status,
             listed=rate.model is not None,
         )
-        _remember(self._kinds, key, kind)
-        return kind
+        _remember(self._groups, key, group)
+        return group
 
-    def _rate(self, model_id: str, optimized: bool, day: int) -> _Rate | OutOfScope:
+    def _find_rate(self, model_id: str, optimized: bool, day: int) -> _Rate | OutOfScope:
         key = (model_id, optimized, day)
         known = self._rates.get(key)
         if known is not None:
@@ -293,15 +302,8 @@ def _remember(memory: dict[_Key, _Known], key: _Key, known: _Known) -> None:
 
 
 def _check_counts(record: Record) -> None:
-    """Refuse a call that made text and does not say how much: 0 would be invented."""
+    """Reject a call that made text but has no count of it: 0 would be invented."""
     if record.input.input_tokens is None:
         raise RecordError("missing_input_count", record.request_id)
     if record.output.output_tokens is None:
         raise RecordError("missing_output_count", record.request_id)
-
-
-MAX_REMEMBERED = 2048
-"""Model ids, origins and kinds that one container remembers of each: more than an account has in a quarter of an hour,
-few enough to stay small."""
-
-MAX_OPERATION = 64

@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from bedrock_quota.registry.sources import check_files
-from bedrock_quota.registry.validation import find_missing_entries
 from bedrock_quota.errors import RegistryError
 from bedrock_quota.registry.models import Model, Registry, RegistryFile
+from bedrock_quota.registry.sources import check_files
+from bedrock_quota.registry.validation import find_missing_entries
 
 
 class _Overrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from bedrock_quota.pools import QuotaPool
-from bedrock_quota.pools import QuotaKey, Unit
-from bedrock_quota.registry.quota_names import ListedQuota, UnmatchedQuota
+from bedrock_quota.pools import QuotaKey, QuotaPool, Unit
 from bedrock_quota.registry.models import Registry
+from bedrock_quota.registry.quota_names import ListedQuota, UnmatchedQuota
 
 
-def find_code_mismatches(known: Registry, listed: Iterable[tuple[ListedQuota, QuotaKey | UnmatchedQuota]]) -> Iterator[str]:
+def find_code_mismatches(
+    known: Registry, listed: Iterable[tuple[ListedQuota, QuotaKey | UnmatchedQuota]]
+) -> Iterator[str]:
     """Say where a listing's codes and names do not belong together as the registry has it, a sentence each.
 
     `listed` are quotas with what `quotas.match` made of their names.

@@ -6,23 +6,13 @@ and, in free text, the model; the registry knows the spellings. Codes are only a
 
 import re
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 
 import msgspec
 
-from bedrock_quota.pools import LONG_CONTEXT_SUFFIX
-from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.pools import LONG_CONTEXT_SUFFIX, EndpointType, PoolQuota, QuotaKey, QuotaPool, Unit
 from bedrock_quota.registry.models import Model, Registry
 
 SERVICE_CODE = "bedrock"
-
-
-class Unit(StrEnum):
-    """What a quota counts."""
-
-    TOKENS_PER_MINUTE = "tokens_per_minute"
-    REQUESTS_PER_MINUTE = "requests_per_minute"
-    TOKENS_PER_DAY = "tokens_per_day"
 
 
 class ListedQuota(msgspec.Struct, frozen=True):
@@ -31,14 +21,6 @@ class ListedQuota(msgspec.Struct, frozen=True):
     code: str
     name: str
     value: float | None
-
-
-class PoolQuota(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one pool may use; None where it has no such quota, 0 where the account may use nothing."""
-
-    tokens_per_minute: float | None = None
-    requests_per_minute: float | None = None
-    tokens_per_day: float | None = None
 
 
 class UnmatchedQuota(msgspec.Struct, frozen=True):
@@ -54,17 +36,6 @@ class QuotaName(msgspec.Struct, frozen=True):
     unit: Unit
     spelling: str
     long_context: bool
-
-
-class QuotaKey(msgspec.Struct, frozen=True, order=True):
-    """A quota's pool and unit."""
-
-    pool: QuotaPool
-    unit: Unit
-
-    def __str__(self) -> str:
-        """Say it as a person would: `tokens per minute of amazon.nova-pro-v1:0 (cross-region)`."""
-        return f"{self.unit.replace('_', ' ')} of {self.pool}"
 
 
 _ENDPOINT_TYPES = {

@@ -5,13 +5,16 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from bedrock_quota import model_ids
-from bedrock_quota.registry.quota_names import is_long_context, match_quota_name, models_by_quota_name, parse_quota_name
-from bedrock_quota.pools import LONG_CONTEXT_SUFFIX
-from bedrock_quota.pools import EndpointType, QuotaPool
 from bedrock_quota.model_ids import Reference
-from bedrock_quota.pools import QuotaKey, Unit
-from bedrock_quota.registry.quota_names import QuotaName
+from bedrock_quota.pools import LONG_CONTEXT_SUFFIX, EndpointType, QuotaKey, QuotaPool, Unit
 from bedrock_quota.registry.models import Model, QuotaCodes, Registry
+from bedrock_quota.registry.quota_names import (
+    QuotaName,
+    is_long_context,
+    match_quota_name,
+    models_by_quota_name,
+    parse_quota_name,
+)
 
 _SCOPES = {
     EndpointType.REGIONAL: "On-demand",

@@ -7,9 +7,8 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from bedrock_quota.pools import QuotaPool
 from bedrock_quota.model_ids import Reference
-from bedrock_quota.pools import PoolQuota
+from bedrock_quota.pools import PoolQuota, QuotaPool
 from bedrock_quota.registry.models import Model
 
 _logger = logging.getLogger(__name__)
@@ -25,22 +24,22 @@ RETRY_SECONDS = 20
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """What was known at one fetch. `fetched_at` is when the quotas were last listed whole.
+    """The results of one fetch. `fetched_at` is the time when all quotas were last listed.
 
-    `models` are the registry's overrides, `profiles` say what application profiles stand for by their ARN, and
-    `standing` are sentences that hold, by topic: each is told to people when it is new, and not again. `untold` are
-    those that could not be sent yet.
+    `models` are the registry's overrides. `profiles` map the ARNs of application profiles to models. `active_notices`
+    are the notices that hold now, by topic: each is sent once, when it is new. `unsent_notices` could not be sent yet.
+    The last two keep their stored names of version 0.1.0, so that an upgrade sends nothing twice.
     """
 
     fetched_at: datetime
     quotas: tuple[tuple[QuotaPool, PoolQuota], ...] = ()
     models: tuple[Model, ...] = ()
     profiles: tuple[tuple[str, Reference], ...] = ()
-    standing: Mapping[str, tuple[str, ...]] = {}
-    untold: tuple[str, ...] = ()
+    active_notices: Mapping[str, tuple[str, ...]] = msgspec.field(name="standing", default_factory=dict)
+    unsent_notices: tuple[str, ...] = msgspec.field(name="untold", default=())
 
     def quotas_by_pool(self) -> dict[QuotaPool, PoolQuota]:
-        """Quotas by pool."""
+        """Return the quotas by pool."""
         return dict(self.quotas)
 
 

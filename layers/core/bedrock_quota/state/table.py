@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bedrock_quota.pools import EndpointType
 from bedrock_quota.errors import OutdatedError
 from bedrock_quota.model_ids import Reference
+from bedrock_quota.pools import EndpointType
 from bedrock_quota.state.snapshot import Snapshot, StoredSnapshot
 
 if TYPE_CHECKING:

@@ -1,0 +1,72 @@
+"""The calls of a delivery: everything that is kept of its records."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+import msgspec
+
+from bedrock_quota.errors import RecordError
+from bedrock_quota.processor.records import safe_request_id
+from bedrock_quota.processor.usage import CallUsage, Entry, FailedCall
+
+MAX_NAMED = 20
+"""Request ids and model ids that the log names per delivery. All others are only counted."""
+
+
+class Rejected(msgspec.Struct, frozen=True, gc=False):
+    """A record that cannot be used: the reason, and the request id if it is safe to log."""
+
+    reason: str
+    request_id: str | None
+
+
+class DeliveryCalls(msgspec.Struct):
+    """The calls of one delivery, or of several, and what became of every other record.
+
+    received = processed (`usages`) + rejected + out of scope + failed + ignored.
+    """
+
+    received: int = 0
+    new_ids: Collection[str] = ()
+    """Ids of the log events that were not processed before."""
+    usages: list[CallUsage] = []
+    oldest_starts: list[int] = []
+    """For each delivery with calls, the start of its oldest call in seconds since the epoch."""
+    failed: list[FailedCall] = []
+    rejected: list[Rejected] = []
+    out_of_scope: dict[str, int] = {}
+    ignored: int = 0
+    duplicates: int = 0
+    """Records among the ignored ones that were processed before."""
+    control: bool = False
+    unchecked: int = 0
+    """Deliveries for which the state table could not be asked about duplicates."""
+
+    def add(self, entry: Entry) -> None:
+        """Count a record as a call, a failed call or out of scope."""
+        if isinstance(entry, CallUsage):
+            self.usages.append(entry)
+        elif isinstance(entry, FailedCall):
+            self.failed.append(entry)
+        else:
+            self.out_of_scope[entry.reason] = self.out_of_scope.get(entry.reason, 0) + 1
+
+    def reject(self, error: RecordError) -> None:
+        """Count a record that cannot be used, with the reason."""
+        self.rejected.append(Rejected(error.reason, safe_request_id(error.request_id)))
+
+
+def merge_calls(several: Sequence[DeliveryCalls]) -> DeliveryCalls:
+    """Return the calls of several deliveries as if they had come in one."""
+    return DeliveryCalls(
+        received=sum(each.received for each in several),
+        usages=[usage for each in several for usage in each.usages],
+        oldest_starts=[start for each in several for start in each.oldest_starts],
+        failed=[call for each in several for call in each.failed],
+        rejected=[rejected for each in several for rejected in each.rejected],
+        out_of_scope=dict(sum((Counter(each.out_of_scope) for each in several), Counter())),
+        ignored=sum(each.ignored for each in several),
+        duplicates=sum(each.duplicates for each in several),
+        control=all(each.control for each in several),
+        unchecked=sum(each.unchecked for each in several),
+    )

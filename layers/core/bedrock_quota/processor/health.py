@@ -1,0 +1,145 @@
+"""Health: the monitor's own metrics, on one line per invocation. To add one, add a member to `Health` and set it in
+`measure_health`; a member with a metric's name is published, any other is a property."""
+
+import functools
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from bedrock_quota import emf, model_ids
+from bedrock_quota.processor.calls import MAX_NAMED, DeliveryCalls
+from bedrock_quota.processor.grouping import Groups
+from bedrock_quota.processor.max_tokens import Source
+
+
+class Health(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """The health of one or more deliveries: metrics first, then properties. Members at their default are left out.
+
+    `RecordLagSeconds` is the age of a delivery's oldest call. For several deliveries it has the least and the most.
+    """
+
+    processed: int = msgspec.field(name="RecordsProcessed")
+    rejected: int = msgspec.field(name="RecordsRejected")
+    out_of_scope: int = msgspec.field(name="RecordsOutOfScope")
+    failed: int = msgspec.field(name="RequestsFailed")
+    max_tokens_unknown: int = msgspec.field(name="MaxTokensUnknown")
+    unlisted_models: int = msgspec.field(name="UnlistedModels")
+    event: str
+    received: int
+    ignored: int
+    control: bool
+    max_tokens_explicit: int
+    max_tokens_default: int
+    max_tokens_none: int
+    lag_seconds: float | tuple[float, float] | None = msgspec.field(name="RecordLagSeconds", default=None)
+    quotas_unknown: int = msgspec.field(name="QuotasUnknown", default=0)
+    alarm_tests: int = msgspec.field(name="AlarmTests", default=0)
+    deliveries: int = 1
+    quota_age_seconds: int | None = None
+    duplicate_records: int = 0
+    duplicates_unchecked: int = 0
+    other_calls: int = 0
+    rejected_reasons: dict[str, int] = {}
+    out_of_scope_reasons: dict[str, int] = {}
+    error_codes: dict[str, int] = {}
+
+
+_ALWAYS = (
+    "RecordsProcessed",
+    "RecordsRejected",
+    "RecordsOutOfScope",
+    "RequestsFailed",
+    "MaxTokensUnknown",
+    "UnlistedModels",
+)
+
+HEALTH_METRICS = frozenset({*_ALWAYS, "RecordLagSeconds", "QuotasUnknown", "AlarmTests", "DuplicateDeliveries"})
+"""The health metrics: those of `Health`, and `DuplicateDeliveries` on a line of its own."""
+
+_NO_CALLS = dict.fromkeys(Source, 0)
+
+
+def measure_health(
+    calls: DeliveryCalls, groups: Groups, now: float, *, deliveries: int, quota_age: float | None, quotas_usable: bool
+) -> Health:
+    """Count what became of the records of `deliveries` deliveries. `now` is in seconds since the epoch.
+
+    `quota_age` is in seconds, None if there are no quotas. `quotas_usable` is False if they are missing or too old.
+    """
+    sources = _NO_CALLS.copy()
+    unlisted = 0
+    for group, count in groups.sizes():
+        sources[group.source] += count
+        if not group.listed:
+            unlisted += count
+    return Health(
+        processed=len(calls.usages),
+        rejected=len(calls.rejected),
+        out_of_scope=sum(calls.out_of_scope.values()),
+        failed=len(calls.failed),
+        max_tokens_unknown=sources[Source.UNKNOWN],
+        unlisted_models=unlisted,
+        event="delivery",
+        received=calls.received,
+        ignored=calls.ignored,
+        control=calls.control,
+        max_tokens_explicit=sources[Source.EXPLICIT],
+        max_tokens_default=sources[Source.DEFAULT],
+        max_tokens_none=sources[Source.NONE],
+        lag_seconds=_lag(calls.oldest_starts, now),
+        quotas_unknown=0 if quotas_usable else len(calls.usages),
+        alarm_tests=calls.out_of_scope.get(model_ids.ALARM_TEST_REASON, 0),
+        deliveries=deliveries,
+        quota_age_seconds=None if quota_age is None else round(quota_age),
+        duplicate_records=calls.duplicates,
+        duplicates_unchecked=calls.unchecked,
+        other_calls=len(groups.overflow),
+        rejected_reasons=_most_common([each.reason for each in calls.rejected]),
+        out_of_scope_reasons=calls.out_of_scope,
+        error_codes=_most_common([call.error_code for call in calls.failed]),
+    )
+
+
+def _lag(oldest_starts: Sequence[int], now: float) -> float | tuple[float, float] | None:
+    """Return the age of a delivery's oldest call in seconds; for several deliveries the least and the most."""
+    if not oldest_starts:
+        return None
+    least, most = _tenths(now - max(oldest_starts)), _tenths(now - min(oldest_starts))
+    return least if len(oldest_starts) == 1 else (least, most)
+
+
+def _tenths(seconds: float) -> float:
+    return int(10 * max(0.0, seconds) + 0.5) / 10  # round() takes ten times as long
+
+
+def _most_common(words: Sequence[str]) -> dict[str, int]:
+    return dict(Counter(words).most_common(MAX_NAMED)) if words else {}
+
+
+@functools.lru_cache(maxsize=16)
+def _health_metrics(lag: bool, unknown: bool, tests: bool) -> tuple[str, ...]:
+    """Return the metrics of a health line: those that are always there, and those that have a value."""
+    others = {"RecordLagSeconds": lag, "QuotasUnknown": unknown, "AlarmTests": tests}
+    return (*_ALWAYS, *(name for name, there in others.items() if there))
+
+
+def line_for_health(namespace: str, seconds: float, health: Health) -> bytes:
+    """Return the line of health metrics, which have no dimensions. `seconds` is the time since the epoch."""
+    metrics = _health_metrics(health.lag_seconds is not None, health.quotas_unknown > 0, health.alarm_tests > 0)
+    return emf.encode_with_directive(emf.make_directive(namespace, seconds, (), metrics), health)
+
+
+class _Duplicate(msgspec.Struct, frozen=True, gc=False):
+    event: str
+    received: int
+    deliveries: int = msgspec.field(name="DuplicateDeliveries", default=1)
+
+
+def line_for_duplicate(namespace: str, now: datetime, received: int) -> bytes:
+    """Return the health line of a delivery that was processed before: none of its `received` records counts again."""
+    return emf.encode_with_directive(
+        emf.make_directive(namespace, now.timestamp(), (), ("DuplicateDeliveries",)),
+        _Duplicate("duplicate_delivery", received),
+    )
