@@ -15,7 +15,7 @@ import msgspec
 
 from bedrock_quota.processor.application_profiles import UNRESOLVED
 from bedrock_quota.processor.delivery import decode_delivery
-from bedrock_quota.processor.pipeline import Outcome, process_delivery
+from bedrock_quota.processor.pipeline import Outcome, make_lines, price_delivery
 from bedrock_quota.processor.usage import UsageCalculator
 from benchmarks.mixes import Event, delivery_of
 from benchmarks.processor import known
@@ -107,7 +107,8 @@ def accounts() -> UsageCalculator:
 def run(event: Event, by: UsageCalculator) -> Outcome:
     """Do what is done of a delivery's content; without the handler around it, which is as much for any delivery."""
     now = STARTED + timedelta(seconds=10)
-    return process_delivery(decode_delivery(event), by, quotas=None, namespace="Bedrock/Quotas", now=now)
+    calls = price_delivery(decode_delivery(event), by, now)
+    return make_lines([calls], quotas=None, namespace="Bedrock/Quotas", now=now)
 
 
 def measure(axis: Axis, seconds: float) -> list[Point]:

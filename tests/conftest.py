@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from metric_lines import strictly_read
+from processed import Processed, process_delivery
 from records import NOW, Process, ReadLine, log_event, message
 
 from bedrock_quota import clients
 from bedrock_quota.model_ids import OutOfScope
 from bedrock_quota.pools import PoolQuota, QuotaPool
 from bedrock_quota.processor.delivery import Delivery
-from bedrock_quota.processor.pipeline import Outcome, process_delivery
 from bedrock_quota.processor.usage import UsageCalculator
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.sources import read_sources
@@ -64,7 +64,7 @@ def process(accounts: UsageCalculator) -> Process:
         message_type: str = "DATA_MESSAGE",
         by: UsageCalculator = accounts,
         **options: Any,
-    ) -> Outcome:
+    ) -> Processed:
         events = tuple(log_event(entry if isinstance(entry, str) else message(entry)) for entry in entries)
         return process_delivery(
             Delivery(message_type, events),

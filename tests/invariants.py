@@ -7,18 +7,19 @@ from typing import Any
 
 import msgspec
 from metric_lines import strictly_read
+from processed import Processed, price, process_delivery
 from records import NOW, SONNET, converse, log_event, message
 
 from bedrock_quota import model_ids
 from bedrock_quota.errors import DeliveryError, RecordError, RegistryError
 from bedrock_quota.model_ids import Reference
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaKey, QuotaPool
+from bedrock_quota.processor import tolerant_reading
 from bedrock_quota.processor.callers import MAX_LABEL, parse_caller, safe_label
 from bedrock_quota.processor.delivery import Delivery, decode_delivery
 from bedrock_quota.processor.max_tokens import limit_in_body
-from bedrock_quota.processor.pipeline import Outcome, process_delivery
 from bedrock_quota.processor.reading import read_record, read_request_body
-from bedrock_quota.processor.records import MAX_COUNT, Record, _body, _read_tolerantly, parse_timestamp, safe_request_id
+from bedrock_quota.processor.records import MAX_COUNT, Record, parse_timestamp, safe_request_id
 from bedrock_quota.processor.usage import Entry, UsageCalculator
 from bedrock_quota.registry.models import Model, Registry
 from bedrock_quota.registry.overrides import apply_overrides, read_overrides
@@ -79,7 +80,7 @@ def _is_safe(error: RecordError) -> None:
 
 def account_or_reason(record: Record, accounts: UsageCalculator) -> Entry | str:
     try:
-        return accounts.of(record, NOW)
+        return price(accounts, record, NOW)
     except RecordError as error:
         assert SECRET not in said_by(error)
         return error.reason
@@ -89,7 +90,7 @@ def both_ways_agree(text: str, accounts: UsageCalculator) -> None:
     """What the fast way reads, the slow way reads alike; it may refuse what the fast one never looks into."""
     fast = record_is_read_or_refused(text)
     try:
-        slow = _read_tolerantly(utf8(text))
+        slow = tolerant_reading.read_record(utf8(text))
     except RecordError as error:
         assert fast is None or error.reason in {"too_deep", "not_json"}, error.reason
         return
@@ -97,7 +98,7 @@ def both_ways_agree(text: str, accounts: UsageCalculator) -> None:
     assert account_or_reason(fast, accounts) == account_or_reason(slow, accounts)
 
 
-def delivery_is_processed(texts: Sequence[str], accounts: UsageCalculator) -> Outcome:
+def delivery_is_processed(texts: Sequence[str], accounts: UsageCalculator) -> Processed:
     """One good record and whatever else: the counts add up, every line can be read, nothing secret comes out."""
     good = message(converse(input_tokens=10, output_tokens=2, max_tokens=100))
     events = tuple(log_event(text, str(number)) for number, text in enumerate([good, *texts]))
@@ -144,7 +145,7 @@ def body_is_read_or_refused(text: bytes) -> None:
     assert limit is None or (type(limit) is int and 0 <= limit <= MAX_COUNT**2)
     assert SECRET not in repr(found)
     try:
-        slow = _body(json.loads(text))
+        slow = tolerant_reading._body(json.loads(text))
     except (ValueError, RecursionError):
         return
     assert slow is not None
@@ -153,7 +154,10 @@ def body_is_read_or_refused(text: bytes) -> None:
 
 
 def model_id_is_parsed(text: str, registry: Registry) -> None:
-    for found in (model_ids.parse_model_id(text, registry.provider_by_id.keys()), model_ids.resolve_profile_models((text, text))):
+    for found in (
+        model_ids.parse_model_id(text, registry.provider_by_id.keys()),
+        model_ids.resolve_profile_models((text, text)),
+    ):
         if isinstance(found, Reference):
             assert found.model_id.isascii()
             assert found.model_id.isprintable()

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from processed import Processed
+
 from bedrock_quota.processor.delivery import LogEvent
-from bedrock_quota.processor.pipeline import Outcome
 
 Entry = dict[str, Any]
 
 # What the fixtures of conftest.py are
-Process = Callable[..., Outcome]
+Process = Callable[..., Processed]
 ReadLine = Callable[[bytes], dict[str, Any]]
 
 NOW = datetime(2026, 11, 23, 12, 0, 30, tzinfo=UTC)

@@ -21,8 +21,8 @@ from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 from bedrock_quota.model_ids import OutOfScope
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.processor.delivery import Delivery, LogEvent
-from bedrock_quota.processor.metric_lines import HEALTH_METRICS
-from bedrock_quota.processor.pipeline import process_delivery
+from bedrock_quota.processor.health import HEALTH_METRICS
+from bedrock_quota.processor.pipeline import make_lines, price_delivery
 from bedrock_quota.processor.usage import UsageCalculator
 from bedrock_quota.registry.sources import read_sources
 from localaws import traffic
@@ -352,12 +352,6 @@ def line_bytes(calls: int, records: Records = traffic.chat) -> LineBytes:
     for seed, second in enumerate(QUARTERS):
         now = datetime(2026, 11, 23, 12, 0, second, tzinfo=UTC)
         log_events = tuple(LogEvent(event.message) for event in records(calls, now, seed))
-        written += process_delivery(
-            Delivery("DATA_MESSAGE", log_events),
-            accounts,
-            quotas=quotas,
-            namespace="Bedrock/Quotas",
-            now=now,
-            quota_age_seconds=60,
-        ).lines
+        priced = price_delivery(Delivery("DATA_MESSAGE", log_events), accounts, now)
+        written += make_lines([priced], quotas=quotas, namespace="Bedrock/Quotas", now=now, quota_age_seconds=60).lines
     return LineBytes(sum(len(line) for line in written) / len(QUARTERS), len(written) / len(QUARTERS), calls)

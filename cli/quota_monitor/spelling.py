@@ -24,15 +24,15 @@ def of(name: str) -> str | None:
 def place(name: str, spelling: str) -> tuple[EndpointType, Unit] | None:
     """Return which quota of a model so spelled a name is; None for its 1M-context quotas and for other models'."""
     found = match_quota_name(name, {spelling.casefold(): _PROBE})
-    if isinstance(found, QuotaKey) and found.bucket.model_id == _PROBE.id:
-        return found.bucket.endpoint_type, found.unit
+    if isinstance(found, QuotaKey) and found.pool.model_id == _PROBE.id:
+        return found.pool.endpoint_type, found.unit
     return None
 
 
 def is_long_context(name: str, spelling: str) -> bool:
     """Whether a name is that of a 1M-context quota of a model so spelled."""
     found = match_quota_name(name, {spelling.casefold(): _PROBE})
-    return isinstance(found, QuotaKey) and found.bucket.model_id != _PROBE.id
+    return isinstance(found, QuotaKey) and found.pool.model_id != _PROBE.id
 
 
 def is_exact(spelling: str, *, model_id: str, name: str, provider: str) -> bool:

@@ -236,7 +236,9 @@ def _minutes(
     return minutes
 
 
-def _quotas(cloudwatch: CloudWatchClient, namespace: str, buckets: Iterable[QuotaPool]) -> dict[tuple[QuotaPool, str], float]:
+def _quotas(
+    cloudwatch: CloudWatchClient, namespace: str, buckets: Iterable[QuotaPool]
+) -> dict[tuple[QuotaPool, str], float]:
     """Return the newest value of each bucket's quotas, as far as any was published."""
     now = datetime.now(UTC).replace(second=0, microsecond=0)
     series = {

@@ -19,7 +19,7 @@ with custom_resource.report_import_failure():
     from bedrock_quota.deployment.iam_retry import retry_while_denied
     from bedrock_quota.deployment.invocation_logging import LoggingTarget, SetupRequest, SetupResult
     from bedrock_quota.deployment.preflight import InvocationLoggingError
-    from bedrock_quota.state.table import read_log_groups, remember_log_group
+    from bedrock_quota.state import table
 
 PHYSICAL_ID = "invocation-logging"
 """Never another: a new one would have CloudFormation delete the old one, and with it what the new one has set up."""
@@ -63,7 +63,7 @@ def _leave(event: Mapping[str, Any]) -> Mapping[str, str]:
         clients.logs(),
         _part(event["ResourceProperties"]),
         custom_resource.stack_name(event),
-        read_log_groups(os.environ["STATE_TABLE"], clients.patient_state()),
+        table.read_log_groups(os.environ["STATE_TABLE"], clients.patient_state()),
     )
     logger.info("invocation logging", done=done)
     return {}
@@ -109,13 +109,13 @@ def _found(event: Mapping[str, Any], wanted: SetupRequest, status: str) -> Setup
     except InvocationLoggingError as refusal:
         if status != custom_resource.UPDATE_ROLLBACK:
             raise
-        groups = read_log_groups(os.environ["STATE_TABLE"], clients.patient_state())
+        groups = table.read_log_groups(os.environ["STATE_TABLE"], clients.patient_state())
         return invocation_logging.describe_existing(bedrock, logs, wanted, groups, str(refusal))
 
 
 def _remember(log_group: str) -> None:
     """Note a log group that this stack reads or has made: it goes with the stack, the last of its readers."""
-    remember_log_group(os.environ["STATE_TABLE"], clients.patient_state(), log_group)
+    table.remember_log_group(os.environ["STATE_TABLE"], clients.patient_state(), log_group)
 
 
 def _part(given: Mapping[str, Any]) -> LoggingTarget:

@@ -7,10 +7,10 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from processed import Processed
 from records import MINUTE, Entry, Process, ReadLine, converse, metadata_only
 
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
-from bedrock_quota.processor.pipeline import Outcome
 
 # Model and how it was called, with the dimensions and the burndown rate worked out by hand
 CALLED = {
@@ -86,7 +86,7 @@ def totals_by_hand(given_calls: Iterable[dict[str, Any]]) -> Totals:
     return rounded(totals)
 
 
-def totals_of(outcomes: Iterable[Outcome], read_line: ReadLine) -> Totals:
+def totals_of(outcomes: Iterable[Processed], read_line: ReadLine) -> Totals:
     totals: Totals = defaultdict(float)
     for line in (read_line(each) for outcome in outcomes for each in outcome.lines):
         if "ModelId" not in line:

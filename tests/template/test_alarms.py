@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from ingestion import WAYS, template_of
+from processed import Processed
 from records import Process, converse, record
 
 from bedrock_quota import model_ids
-from bedrock_quota.processor.pipeline import Outcome
 from localaws.preview import metrics_insights
 
 ROOT = Path(__file__).parents[2]
@@ -120,7 +120,7 @@ def test_metrics_of_aws_have_the_dimensions_they_are_documented_with(alarms: dic
 
 
 def test_metrics_of_our_own_are_published(alarms: dict[str, Tree], process: Process, read_line: Any) -> None:
-    outcome: Outcome = process([converse(), record(model_ids.ALARM_TEST)])
+    outcome: Processed = process([converse(), record(model_ids.ALARM_TEST)])
     (directive,) = read_line(outcome.lines[-1])["_aws"]["CloudWatchMetrics"]
     published = {metric["Name"] for metric in directive["Metrics"]}
 

@@ -15,8 +15,7 @@ from resolved import ENDPOINT, MODEL, NAMESPACE, TEMPLATE, VALUES, Resolver, Tre
 
 from bedrock_quota.fetcher.quota_lines import lines_for_quotas
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
-from bedrock_quota.processor.delivery import Delivery
-from bedrock_quota.processor.pipeline import line_for_duplicate_delivery
+from bedrock_quota.processor.health import line_for_duplicate
 from localaws.preview import body as preview_body
 from localaws.preview import logs_insights, math_evaluation, metric_math, metric_search, metrics_insights, properties
 
@@ -75,7 +74,7 @@ def written(process: Process, read_line: ReadLine) -> list[Tree]:
     bucket = QuotaPool(SONNET, EndpointType.REGIONAL)
     quotas = {bucket: PoolQuota(tokens_per_minute=1_000, requests_per_minute=10)}
     outcome = process([converse(cache_read=4, cache_write=5), failed()], quotas=quotas)
-    again = line_for_duplicate_delivery(Delivery("DATA_MESSAGE"), NAMESPACE, NOW)
+    again = line_for_duplicate(NAMESPACE, NOW.timestamp(), 0)
     of_quotas = lines_for_quotas(NAMESPACE, MINUTE, {bucket: PoolQuota(0, 10)})
     return [read_line(line) for line in (*outcome.lines, again, *of_quotas)]
 

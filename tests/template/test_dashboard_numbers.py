@@ -27,8 +27,7 @@ from resolved import NAMESPACE, VALUES, Tree
 from bedrock_quota import model_ids
 from bedrock_quota.fetcher.quota_lines import lines_for_quotas
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
-from bedrock_quota.processor.delivery import Delivery
-from bedrock_quota.processor.pipeline import line_for_duplicate_delivery
+from bedrock_quota.processor.health import line_for_duplicate
 from bedrock_quota.registry.models import Registry
 from localaws.preview import body as preview_body
 from localaws.preview import drawing, logs_insights, math_evaluation, metric_math, metric_search
@@ -47,7 +46,7 @@ A, B, C, D = (MINUTE - 180, MINUTE - 120, MINUTE - 60, MINUTE)
 TIMES = {A: "11:57", B: "11:58", C: "11:59", D: "12:00"}
 RANGE = TimeRange(MINUTE - 300, MINUTE + 60)
 HELD = 0.000001
-ZERO = "a quota of 0: this account may not call it in this Region; ask for more in Service Quotas"
+ZERO = "Its quota is 0, so Bedrock throttles every call. Request an increase in Service Quotas."
 
 
 def by(caller: str, minute: int) -> dict[str, Any]:
@@ -92,7 +91,7 @@ def account(process: Process, read_line: ReadLine) -> MadeAccount:
     made.write(PROCESSOR, now, map(read_line, process(ENTRIES, quotas=QUOTAS).lines))
     again = process([call(NOVA, "Batch", D, asked=500, given=100, made=20)], quotas=QUOTAS)
     made.write(PROCESSOR, now, map(read_line, again.lines))
-    made.write(PROCESSOR, now, [read_line(line_for_duplicate_delivery(Delivery("DATA_MESSAGE"), NAMESPACE, NOW))])
+    made.write(PROCESSOR, now, [read_line(line_for_duplicate(NAMESPACE, NOW.timestamp(), 0))])
     made.put(NAMESPACE, "ConsumedTokens", C, 1_000, ModelId=f"{SONNET}:1m", EndpointType="cross-region")
     for name, second, value, model_id in (
         ("InvocationThrottles", B, 2, f"us.{SONNET}"),
@@ -325,7 +324,7 @@ def test_tables_of_the_chosen_bucket(body: Tree, account: MadeAccount) -> None:
 def test_a_quota_of_0_is_said_in_words_though_the_newest_line_says_nothing(body: Tree, account: MadeAccount) -> None:
     found = drawn(body, account, QuotaPool(TITAN, EndpointType.REGIONAL))
 
-    without = "no quota on tokens: AWS limits its requests alone"
+    without = "No quota on tokens: AWS limits only the requests of this pool."
     assert rows(found, "Quotas in words") == [[TITAN, "regional", ZERO], [EMBEDDING, "regional", without]]
     assert rows(found, "Its quotas") == [[0, 10, ZERO]]  # the newest line is that of the call that failed
 

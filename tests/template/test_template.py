@@ -590,7 +590,12 @@ def test_deployment_waits_for_a_custom_resource_a_little_longer_than_its_functio
         if resource["Type"].startswith("Custom::")
     }
 
-    assert custom.keys() == {"InvocationLogSetup", "FirstQuotaFetch", "EmptyLargeBodiesBucket", "EmptyFailedDeliveriesBucket"}
+    assert custom.keys() == {
+        "InvocationLogSetup",
+        "FirstQuotaFetch",
+        "EmptyLargeBodiesBucket",
+        "EmptyFailedDeliveriesBucket",
+    }
     for given in custom.values():
         function = given["ServiceToken"].removeprefix("${").removesuffix(".Arn}")
         timeout = properties(stack, function)["Timeout"]
@@ -629,7 +634,7 @@ def test_what_is_made_can_be_removed_by_its_tag_alone(stack: Tree) -> None:
 def test_bucket_goes_with_the_stack_and_stays_when_an_update_replaces_it(stack: Tree, bucket: str) -> None:
     resource = stack["Resources"][f"{bucket}Bucket"]
     assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Delete", "Retain")
-    assert properties(stack, f"Emptied{bucket}")["Bucket"] == f"${{{bucket}Bucket}}"
+    assert properties(stack, f"Empty{bucket}Bucket")["Bucket"] == f"${{{bucket}Bucket}}"
 
 
 def test_nothing_writes_into_a_bucket_any_more_when_it_is_emptied(stack: Tree) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from processed import price
 from records import (
     EMBEDDING,
     MINUTE,
@@ -38,7 +39,7 @@ GPT_OSS = "openai.gpt-oss-120b-1:0"  # 1x
 
 
 def opened(accounts: UsageCalculator, entry: Entry, now: datetime = NOW) -> CallUsage:
-    found = accounts.of(read_record(message(entry)), now)
+    found = price(accounts, read_record(message(entry)), now)
     assert isinstance(found, CallUsage), found
     return found
 
@@ -348,8 +349,9 @@ def test_application_profile_is_left_to_the_resolvers_cache(registry: Registry, 
     # given a profile that was resolved, or could not be, for the calls of one delivery
     resolver = Resolver(before)
     accounts = UsageCalculator(registry, resolver)
+    accounts.begin(NOW)
     for _ in range(3):
-        accounts.of(read_record(message(converse(PROFILE_ARN))), NOW)
+        accounts.price(read_record(message(converse(PROFILE_ARN))))
     assert len(resolver.asked) == 1
 
     resolver.answer = Reference(NOVA, REGIONAL)
@@ -366,7 +368,7 @@ def test_names_longer_than_any_of_aws_are_not_kept(registry: Registry, changes: 
     model_id = SONNET if changes else "x" * 513
     record = read_record(message(converse(model_id, **changes)))
 
-    accounts.of(record, NOW)
+    price(accounts, record, NOW)
 
     # then nothing of it stays behind
     assert accounts._origins == accounts._passing_origins == {}
@@ -375,18 +377,18 @@ def test_names_longer_than_any_of_aws_are_not_kept(registry: Registry, changes: 
 def test_calls_alike_share_their_kind_and_few_kinds_are_kept(
     accounts: UsageCalculator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert opened(accounts, converse()).kind is opened(accounts, converse(output_tokens=7)).group
+    assert opened(accounts, converse()).group is opened(accounts, converse(output_tokens=7)).group
 
     monkeypatch.setattr("bedrock_quota.processor.usage.MAX_REMEMBERED", 2)
     for minute in range(5):
         opened(accounts, converse(timestamp=f"2026-11-23T11:0{minute}:00Z"))
-        assert len(accounts._kinds) <= 2
+        assert len(accounts._groups) <= 2
 
 
 def test_out_of_scope_call_is_no_account(accounts: UsageCalculator) -> None:
     arn = "arn:aws:bedrock:us-east-1:111122223333:provisioned-model/abc123"
 
-    assert accounts.of(read_record(message(converse(arn))), NOW) == OutOfScope("provisioned_model")
+    assert price(accounts, read_record(message(converse(arn))), NOW) == OutOfScope("provisioned_model")
 
 
 # Who, what and when
@@ -444,12 +446,14 @@ def test_timestamp_at_the_limit_is_taken(accounts: UsageCalculator, moment: date
     ],
 )
 @pytest.mark.parametrize("make", [converse, failed])
-def test_timestamp_beyond_the_limit_is_refused(accounts: UsageCalculator, moment: datetime, reason: str, make: Any) -> None:
+def test_timestamp_beyond_the_limit_is_refused(
+    accounts: UsageCalculator, moment: datetime, reason: str, make: Any
+) -> None:
     text = moment.isoformat().replace("+00:00", "Z")
     record = read_record(message(make(timestamp=text)))
 
     with pytest.raises(RecordError) as caught:
-        accounts.of(record, NOON)
+        price(accounts, record, NOON)
 
     assert (caught.value.reason, caught.value.request_id) == (reason, record.request_id)
 
@@ -459,7 +463,7 @@ def test_timestamp_that_is_no_moment_is_refused(accounts: UsageCalculator, text:
     record = read_record(message(converse(timestamp=text)))
 
     with pytest.raises(RecordError) as caught:
-        accounts.of(record, NOON)
+        price(accounts, record, NOON)
 
     assert (caught.value.reason, caught.value.request_id) == ("bad_timestamp", record.request_id)
 
@@ -470,7 +474,7 @@ def test_minute_that_cloudwatch_would_drop_is_refused(accounts: UsageCalculator)
     given = converse(timestamp=at(now - timedelta(days=14) + timedelta(seconds=15)))
 
     with pytest.raises(RecordError, match="too_old"):
-        accounts.of(read_record(message(given)), now)
+        price(accounts, read_record(message(given)), now)
 
     # One second into the next minute, it is 13 d 23 h 59 min 15 s old, and so is its metric.
     given = converse(timestamp=at(now - timedelta(days=14) + timedelta(seconds=45)))
@@ -478,7 +482,7 @@ def test_minute_that_cloudwatch_would_drop_is_refused(accounts: UsageCalculator)
 
 
 def test_failed_call_keeps_its_code_and_invents_no_tokens(accounts: UsageCalculator) -> None:
-    found = accounts.of(read_record(message(failed(f"us.{SONNET}", "ThrottlingException"))), NOW)
+    found = price(accounts, read_record(message(failed(f"us.{SONNET}", "ThrottlingException"))), NOW)
 
     assert found == FailedCall(
         pool=QuotaPool(SONNET, CROSS),
@@ -490,7 +494,7 @@ def test_failed_call_keeps_its_code_and_invents_no_tokens(accounts: UsageCalcula
 
 
 def failed_pool(accounts: UsageCalculator, entry: Entry) -> QuotaPool | None:
-    found = accounts.of(read_record(message(entry)), NOW)
+    found = price(accounts, read_record(message(entry)), NOW)
     assert isinstance(found, FailedCall), found
     return found.pool
 
@@ -512,7 +516,9 @@ def failed_pool(accounts: UsageCalculator, entry: Entry) -> QuotaPool | None:
         (failed(PROFILE_ARN), None),  # these accounts can resolve none
     ],
 )
-def test_failed_call_has_the_pool_it_was_meant_for(accounts: UsageCalculator, entry: Entry, pool: QuotaPool | None) -> None:
+def test_failed_call_has_the_pool_it_was_meant_for(
+    accounts: UsageCalculator, entry: Entry, pool: QuotaPool | None
+) -> None:
     assert failed_pool(accounts, entry) == pool
 
 
@@ -525,7 +531,7 @@ def test_failed_call_through_an_application_profile_has_the_pool_of_its_model(re
 def test_failed_call_needs_no_counts_and_names_no_text(accounts: UsageCalculator) -> None:
     given = failed(code="a prompt in disguise", operation="so is this", input=None, output=None)
 
-    found = accounts.of(read_record(message(given)), NOW)
+    found = price(accounts, read_record(message(given)), NOW)
 
     assert isinstance(found, FailedCall)
     assert (found.error_code, found.operation) == ("other", "other")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from records import NOW, ReadLine, converse, envelope, event_around, message
 
 from bedrock_quota.errors import DeliveryError
-from bedrock_quota.processor import batch, pipeline
+from bedrock_quota.processor import batch as batch_module
 from bedrock_quota.processor.batch import process_batch
 from bedrock_quota.processor.container import Container
 from bedrock_quota.processor.delivery import Delivery
@@ -175,7 +175,7 @@ def test_a_batch_is_written_in_parts_so_that_not_all_of_it_is_kept(
     function: Function, read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given that two log events are enough
-    monkeypatch.setattr(batch, "MAX_EVENTS_PER_GROUP", 2)
+    monkeypatch.setattr(batch_module, "MAX_EVENTS_PER_GROUP", 2)
     # when five deliveries of one come
     told = function(events.batch([sent_by_logs(converse()) for _ in range(5)]))
     # then
@@ -214,15 +214,15 @@ class Memory:
         self._found = iter(found)
         self.told: list[tuple[str, object]] = []
 
-    def begin(self, _received: Delivery, _context: Any) -> Any:
+    def start(self, _received: Delivery, _context: Any) -> Any:
         found = next(self._found)
         if isinstance(found, Exception):
             raise found
         return SimpleNamespace(
             result=found,
             checked=True,
-            finish=lambda result: self.told.append(("finished", result["received"])) is None,
-            forget=lambda error: self.told.append(("forgotten", str(error))),
+            complete=lambda result: self.told.append(("finished", result["received"])) is None,
+            release=lambda error: self.told.append(("forgotten", str(error))),
         )
 
 
@@ -261,7 +261,7 @@ def test_a_delivery_that_another_run_works_on_comes_again_with_what_is_behind_it
     assert told == {"batchItemFailures": [{"itemIdentifier": batch["Records"][1]["kinesis"]["sequenceNumber"]}]}
     assert memory.told == [("finished", 1)]
     (warning,) = [each for each in caplog.records if each.levelname == "WARNING"]
-    assert warning.getMessage() == "a delivery of a batch failed and comes again"
+    assert warning.getMessage() == "a delivery of the batch failed: Lambda retries it and all later ones"
     assert warning.__dict__["error"] == "IdempotencyAlreadyInProgressError"
 
 
@@ -274,7 +274,7 @@ def test_a_delivery_whose_records_cannot_be_read_is_forgotten(
     def broken(*_given: object, **_named: object) -> None:
         raise DeliveryError("no memory")
 
-    monkeypatch.setattr(pipeline, "read_calls", broken)
+    monkeypatch.setattr(batch_module, "price_delivery", broken)
 
     assert function(events.batch([sent_by_logs(converse())])) is None
     assert memory.told == [("forgotten", "no memory")]
@@ -308,7 +308,7 @@ def test_what_was_written_before_something_cannot_be_is_answered_for(
     # given deliveries that are written one by one, and an output that is closed after the first
     memory: Any = Memory(None, None)
     function.container.deliveries = memory
-    monkeypatch.setattr(batch, "MAX_EVENTS_PER_GROUP", 1)
+    monkeypatch.setattr(batch_module, "MAX_EVENTS_PER_GROUP", 1)
     publish = function.publish
 
     def closing(outcome: Outcome | None, again: Sequence[bytes]) -> None:
@@ -365,7 +365,7 @@ class SlowTable:
         if self.left <= 0:
             raise Killed
 
-    def begin(self, received: Delivery, _context: Any) -> Any:
+    def start(self, received: Delivery, _context: Any) -> Any:
         self._take()
         key = tuple(event.id for event in received.log_events)
 
@@ -375,7 +375,7 @@ class SlowTable:
             return True
 
         return SimpleNamespace(
-            result=self.results.get(key), checked=True, finish=finish, forget=lambda _error: self._take()
+            result=self.results.get(key), checked=True, complete=finish, release=lambda _error: self._take()
         )
 
 
@@ -426,8 +426,8 @@ def test_a_slow_state_table_is_told_of_no_failure_when_time_is_short(
 
 def test_a_state_table_that_does_not_answer_is_asked_once_a_batch(function: Function, read: Read) -> None:
     # given one that answers for the first delivery alone
-    asked = iter([SimpleNamespace(result=None, checked=True, finish=lambda _result: True), InProgressDelivery("key")])
-    silent: Any = SimpleNamespace(begin=lambda _received, _context: next(asked))
+    asked = iter([SimpleNamespace(result=None, checked=True, complete=lambda _result: True), InProgressDelivery("key")])
+    silent: Any = SimpleNamespace(start=lambda _received, _context: next(asked))
     function.container.deliveries = silent
     # when four come, and a control message, which is never asked about
     control = event_around(json.dumps(envelope(["CWL CONTROL MESSAGE"], "CONTROL_MESSAGE")).encode())
@@ -439,8 +439,8 @@ def test_a_state_table_that_does_not_answer_is_asked_once_a_batch(function: Func
 
 def test_a_state_table_that_stops_answering_is_told_of_nothing_more(function: Function) -> None:
     told: list[object] = []
-    ticket = SimpleNamespace(result=None, checked=True, finish=lambda result: told.append(result) is not None)
-    silent: Any = SimpleNamespace(begin=lambda _received, _context: ticket)
+    ticket = SimpleNamespace(result=None, checked=True, complete=lambda result: told.append(result) is not None)
+    silent: Any = SimpleNamespace(start=lambda _received, _context: ticket)
     function.container.deliveries = silent
 
     assert function(events.batch([sent_by_logs(converse()) for _ in range(3)])) == {"batchItemFailures": []}

@@ -120,7 +120,7 @@ def test_this_projects_mix_is_what_an_independent_count_says(ours: Processor) ->
     # then each is counted whole: none is another's duplicate
     facts = oracle.facts_of(ROOT / "registry" / "models", datetime.now(UTC))
     counted = oracle.sum_up([json.loads(each.message) for each in mix.records], facts, {})
-    sums = [sums for minutes in counted.buckets.values() for sums in minutes.values()]
+    sums = [sums for minutes in counted.pools.values() for sums in minutes.values()]
     assert len(written) == 3
     for lines in written:
         assert totals(lines)["ReservedTokens"] == sum(each.reserved for each in sums)

@@ -10,7 +10,7 @@ from records import MINUTE, SONNET, Process, ReadLine, converse
 
 from bedrock_quota.fetcher.quota_lines import lines_for_quotas
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
-from bedrock_quota.processor.metric_lines import HEALTH_METRICS
+from bedrock_quota.processor.health import HEALTH_METRICS
 from quota_monitor import cost
 from quota_monitor.cost import Alarms, Batch, LineBytes, Prices, Use
 from quota_monitor.main import main
@@ -197,11 +197,7 @@ def test_readme_says_what_the_command_computes() -> None:
     text = README.read_text(encoding="utf-8")
     price, watched = cost.prices(), cost.alarms()
     bucket = cost.METRICS_A_BUCKET * price.metric_month + watched.a_bucket * price.alarm_metric_month
-    fixed = (
-        len(HEALTH_METRICS) * price.metric_month
-        + watched.fixed * price.alarm_metric_month
-        + price.dashboard_month
-    )
+    fixed = len(HEALTH_METRICS) * price.metric_month + watched.fixed * price.alarm_metric_month + price.dashboard_month
 
     assert f"**${bucket:.2f} a month for a bucket in use**" in text
     assert f"${fixed:.2f} for the monitor itself" in text

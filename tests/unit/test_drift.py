@@ -31,7 +31,10 @@ def test_rate_that_fits_is_no_drift(registry: Registry) -> None:
     # 3,000 input + 1,000 cache write + 5 × 1,000 output; without the cache write it would look like 6
     written = {CACHE_WRITE: 1_000.0}
 
-    assert burndown_drift.detect_drift({SONNET: sums(9_000, given=3_000, output=1_000, written=written)}, registry, NOW) == []
+    assert (
+        burndown_drift.detect_drift({SONNET: sums(9_000, given=3_000, output=1_000, written=written)}, registry, NOW)
+        == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -265,7 +268,9 @@ def test_requests_are_those_cloudwatch_takes_and_pages_are_added_up() -> None:
             "get_metric_data", {"MetricDataResults": [{"Id": "m0", "Values": [300.0]}]}, asked | {"NextToken": "x"}
         )
 
-        assert burndown_drift.read_token_sums(client, PROVIDERS, now) == {NOVA: {ESTIMATED: 321, INPUT: 0, OUTPUT: 5, CACHE_WRITE: 0}}
+        assert burndown_drift.read_token_sums(client, PROVIDERS, now) == {
+            NOVA: {ESTIMATED: 321, INPUT: 0, OUTPUT: 5, CACHE_WRITE: 0}
+        }
         stubber.assert_no_pending_responses()
 
 

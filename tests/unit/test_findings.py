@@ -471,7 +471,10 @@ def test_a_filter_that_still_delivers_to_the_function_is_none_to_the_stream() ->
             {"snapshot": Snapshot(NOW, QUOTAS, active_notices={ZERO: ("quota is 0: x",), UNREAD: ("unread",)})},
             ("warning", "quotas", "quota is 0: x"),
         ),
-        ({"snapshot": Snapshot(NOW, QUOTAS, active_notices={DRIFT: ("rate of y",)})}, ("warning", "quotas", "rate of y")),
+        (
+            {"snapshot": Snapshot(NOW, QUOTAS, active_notices={DRIFT: ("rate of y",)})},
+            ("warning", "quotas", "rate of y"),
+        ),
         (
             {"parts": Parts(frozenset({"StateTable"})), "snapshot": None},
             (

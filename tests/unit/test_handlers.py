@@ -35,7 +35,7 @@ from bedrock_quota.custom_resource import NothingDoneError
 from bedrock_quota.deployment import bucket_emptying, invocation_logging, log_groups
 from bedrock_quota.deployment.invocation_logging import InvocationLoggingError, LoggingTarget, SetupRequest, SetupResult
 from bedrock_quota.errors import DeliveryError, QuotaFetchError
-from bedrock_quota.fetcher import aws_sources, burndown_drift, fetch
+from bedrock_quota.fetcher import aws_sources, burndown_drift
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.processor import grouping
 from bedrock_quota.registry import models
@@ -428,7 +428,7 @@ def test_fetcher_stores_all_quotas_and_publishes_those_in_use(
 ) -> None:
     answer = load("quota_fetcher").handler({"source": "aws.scheduler"}, None)
 
-    assert answer == {"listed": 4, "buckets": 2, "published": 1, "problems": 0}
+    assert answer == {"listed": 4, "pools": 2, "published": 1, "problems": 0}
     (line,) = metrics(printed(), read_line)
     assert (line["ModelId"], line["EndpointType"]) == (NOVA, "regional")
     assert (line["TokenQuota"], line["RequestQuota"]) == (4_000_000, 0)
@@ -451,21 +451,23 @@ def test_fetcher_tells_people_what_is_new_once(load: Load, printed: Printed, acc
     assert account.messages == [{"TopicArn": "arn:topic", "Subject": "Bedrock quotas: 1 change", "Message": said}]
 
 
-@pytest.mark.parametrize("broken", ["list_quotas", "pools_called", "pools_refused", "application_profiles"])
+@pytest.mark.parametrize(
+    "broken", ["list_quotas", "list_pools_called", "list_pools_refused", "list_application_profiles"]
+)
 def test_fetcher_on_schedule_does_the_rest_and_raises_what_it_could_not_do(
     load: Load, printed: Printed, account: Stored, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     def fail(*_arguments: object) -> None:
         raise QuotaFetchError("not today")
 
-    monkeypatch.setattr(fetch, broken, fail)
+    monkeypatch.setattr(aws_sources, broken, fail)
 
     with pytest.raises(QuotaFetchError, match="not today"):
         load("quota_fetcher").handler({}, None)
 
     # the snapshot is stored all the same; nothing is published of quotas or pools that are unknown
     assert account.items
-    assert bool([line for line in printed() if "_aws" in line]) is (broken == "application_profiles")
+    assert bool([line for line in printed() if "_aws" in line]) is (broken == "list_application_profiles")
 
 
 def test_fetcher_reads_the_overrides_named_in_its_environment(
@@ -571,7 +573,7 @@ def setup(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     def called(name: str, answer: object) -> Callable[..., object]:
         return lambda *given: (calls.append((name, *given)), answer)[1]
 
-    for client in ("bedrock_settings", "logs", "keys", "patient_state"):
+    for client in ("bedrock_settings", "logs", "kms", "patient_state"):
         monkeypatch.setattr(clients, client, lambda client=client: client)
     monkeypatch.setattr(clients, "cloudformation", lambda: Stacks("UPDATE_IN_PROGRESS"))
     monkeypatch.setenv("STATE_TABLE", "table")
@@ -580,7 +582,9 @@ def setup(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     monkeypatch.setattr(log_groups, "is_created_by", called("has made", True))
     monkeypatch.setattr(invocation_logging, "read_configuration", lambda _bedrock: None)
     found = SetupResult(PART.log_group, "done so")
-    monkeypatch.setattr(invocation_logging, "set_up_logging", lambda *given: (calls.append(("set up", *given[:-1])), found)[1])
+    monkeypatch.setattr(
+        invocation_logging, "set_up_logging", lambda *given: (calls.append(("set up", *given[:-1])), found)[1]
+    )
     monkeypatch.setattr(invocation_logging, "describe_existing", called("as found", SetupResult("/found", "left")))
     monkeypatch.setattr(invocation_logging, "remove_logging", called("take out", "taken out"))
     return calls
@@ -603,7 +607,7 @@ def test_setup_returns_the_group_and_what_was_done(
     nowhere = {"LargeBodiesBucket": "", "LargeBodies": "NO-LARGE-BODIES/"}
     assert answers == [("invocation-logging", {"LogGroupName": PART.log_group, "Done": "done so"} | nowhere)]
     assert setup == [
-        ("set up", "bedrock_settings", "logs", "keys", WANTED),
+        ("set up", "bedrock_settings", "logs", "kms", WANTED),
         ("remember", "table", "patient_state", PART.log_group),
     ]
     assert [(line["done"], line["log_group"]) for line in printed()] == [("done so", PART.log_group)]
@@ -639,7 +643,7 @@ def test_setup_knows_on_an_update_what_was_before_and_remembers_a_log_group_that
     wanted = msgspec.structs.replace(WANTED, former=part)
     assert setup == [
         *([("remember", "table", "patient_state", "/before")] if made else []),
-        ("set up", "bedrock_settings", "logs", "keys", wanted),
+        ("set up", "bedrock_settings", "logs", "kms", wanted),
         ("remember", "table", "patient_state", PART.log_group),
     ]
     assert len(answers) == 1

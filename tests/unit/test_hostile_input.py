@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from invariants import SECRET, TAG, both_ways_agree, delivery_is_processed, utf8
 from metric_lines import strictly_read
+from processed import Processed, process_delivery
 from records import (
     ACCOUNT,
     MINUTE,
@@ -30,7 +31,6 @@ from records import (
 from bedrock_quota.errors import DeliveryError
 from bedrock_quota.model_ids import OutOfScope
 from bedrock_quota.processor.delivery import MAX_LOG_EVENTS, MAX_MESSAGE_BYTES, decode_delivery
-from bedrock_quota.processor.pipeline import Outcome, process_delivery
 from bedrock_quota.processor.reading import read_record
 from bedrock_quota.processor.records import parse_timestamp
 from bedrock_quota.processor.usage import UsageCalculator
@@ -59,10 +59,10 @@ def tagging(registry: Registry) -> UsageCalculator:
 
 
 @pytest.fixture
-def among_good_ones(process: Process, read_line: ReadLine, tagging: UsageCalculator) -> Callable[[str], Outcome]:
+def among_good_ones(process: Process, read_line: ReadLine, tagging: UsageCalculator) -> Callable[[str], Processed]:
     """Process a message between two good records, of which nothing may be lost."""
 
-    def run(text: str) -> Outcome:
+    def run(text: str) -> Processed:
         outcome = process([GOOD, text, GOOD], by=tagging)
         lines = [read_line(line) for line in outcome.lines]
         whole = [line for line in lines if line.get("ModelId") == NOVA]
@@ -153,7 +153,7 @@ def bomb(opening: str, closing: str = "") -> str:
     ],
 )
 def test_record_that_is_refused_with_a_reason(
-    among_good_ones: Callable[[str], Outcome], tagging: UsageCalculator, text: str, reason: str
+    among_good_ones: Callable[[str], Processed], tagging: UsageCalculator, text: str, reason: str
 ) -> None:
     outcome = among_good_ones(text)
 
@@ -213,7 +213,7 @@ def test_record_that_is_refused_with_a_reason(
     ],
 )
 def test_record_that_is_odd_and_counts_all_the_same(
-    among_good_ones: Callable[[str], Outcome], tagging: UsageCalculator, text: str, reserved: int, consumed: int
+    among_good_ones: Callable[[str], Processed], tagging: UsageCalculator, text: str, reserved: int, consumed: int
 ) -> None:
     outcome = among_good_ones(text)
 
@@ -235,7 +235,9 @@ def test_record_that_is_odd_and_counts_all_the_same(
         SECRET,
     ],
 )
-def test_model_id_that_names_no_model_is_out_of_scope(among_good_ones: Callable[[str], Outcome], model_id: str) -> None:
+def test_model_id_that_names_no_model_is_out_of_scope(
+    among_good_ones: Callable[[str], Processed], model_id: str
+) -> None:
     outcome = among_good_ones(message(converse(model_id)))
 
     assert outcome.out_of_scope == {"unreadable_model_id": 1}
@@ -256,7 +258,7 @@ LABELS = [
 
 @pytest.mark.parametrize(("text", "label"), LABELS)
 def test_caller_and_tag_become_labels(
-    among_good_ones: Callable[[str], Outcome], read_line: ReadLine, text: str, label: str
+    among_good_ones: Callable[[str], Processed], read_line: ReadLine, text: str, label: str
 ) -> None:
     arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/{text}/session"
 
@@ -267,7 +269,7 @@ def test_caller_and_tag_become_labels(
     assert SECRET not in b"".join(outcome.lines).decode()
 
 
-def test_tag_that_is_empty_or_no_text(among_good_ones: Callable[[str], Outcome], read_line: ReadLine) -> None:
+def test_tag_that_is_empty_or_no_text(among_good_ones: Callable[[str], Processed], read_line: ReadLine) -> None:
     def tags_of(value: object) -> object:
         outcome = among_good_ones(message(converse(requestMetadata={TAG: value})))
         (line,) = [line for line in map(read_line, outcome.lines) if line.get("ModelId") == SONNET]

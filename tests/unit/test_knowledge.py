@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from processed import price
 from records import NOVA, NOW, PROFILE_ARN, SONNET, Entry, converse, message
 
 from bedrock_quota import clients
 from bedrock_quota.model_ids import OutOfScope, Reference
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
-from bedrock_quota.processor import container
+from bedrock_quota.processor import container as container_module
 from bedrock_quota.processor.container import Container, Context
 from bedrock_quota.processor.reading import read_record
 from bedrock_quota.processor.records import Record
@@ -69,7 +70,7 @@ def record(entry: Entry) -> Record:
 
 
 def account(known: Context, model_id: str, **changes: object) -> CallUsage:
-    found = known.accounts.of(record(converse(model_id, **changes)), NOW)  # type: ignore[arg-type]
+    found = price(known.calculator, record(converse(model_id, **changes)), NOW)  # type: ignore[arg-type]
     assert isinstance(found, CallUsage)
     return found
 
@@ -150,14 +151,14 @@ def test_profile_that_no_snapshot_names_is_asked_for(world: World, container: Co
     world.answer = Snapshot(NOON, QUOTAS, (), ((other, Reference(NOVA, EndpointType.REGIONAL)),))
     known = container.current()
 
-    found = known.accounts.of(record(converse(PROFILE_ARN)), NOW)
+    found = price(known.calculator, record(converse(PROFILE_ARN)), NOW)
 
     assert found == OutOfScope("unresolved_profile")
     assert world.asked == 1
 
 
 def test_profile_out_of_reach_is_known_with_the_snapshot_that_names_it(world: World, container: Container) -> None:
-    assert isinstance(container.current().accounts.of(record(converse(PROFILE_ARN)), NOW), OutOfScope)
+    assert isinstance(price(container.current().calculator, record(converse(PROFILE_ARN)), NOW), OutOfScope)
 
     world.later(Snapshot(NOON, QUOTAS, (), ((PROFILE_ARN, Reference(NOVA, EndpointType.REGIONAL)),)))
 
@@ -165,18 +166,18 @@ def test_profile_out_of_reach_is_known_with_the_snapshot_that_names_it(world: Wo
 
 
 def test_model_is_first_seen_once(container: Container) -> None:
-    assert container.first_seen(["b", "a", "b"]) == ["a", "b"]
-    assert container.first_seen(["c", "a"]) == ["c"]
-    assert container.first_seen(["a", "b", "c"]) == []
+    assert container.select_unnamed(["b", "a", "b"]) == ["a", "b"]
+    assert container.select_unnamed(["c", "a"]) == ["c"]
+    assert container.select_unnamed(["a", "b", "c"]) == []
 
 
 def test_models_that_were_named_are_not_remembered_without_end(
     container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given a memory for three
-    monkeypatch.setattr(container, "MAX_NAMED_MODELS", 3)
-    assert container.first_seen(["a", "b", "c"]) == ["a", "b", "c"]
-    assert container.first_seen(["a"]) == []
+    monkeypatch.setattr(container_module, "MAX_NAMED_MODELS", 3)
+    assert container.select_unnamed(["a", "b", "c"]) == ["a", "b", "c"]
+    assert container.select_unnamed(["a"]) == []
     # when a fourth comes, then it begins anew with it
-    assert container.first_seen(["d"]) == ["d"]
-    assert container.first_seen(["a", "d"]) == ["a"]
+    assert container.select_unnamed(["d"]) == ["d"]
+    assert container.select_unnamed(["a", "d"]) == ["a"]

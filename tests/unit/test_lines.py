@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema
 import msgspec
 import pytest
+from processed import price
 from records import (
     EMBEDDING,
     MINUTE,
@@ -30,14 +31,8 @@ from bedrock_quota.fetcher.quota_lines import lines_for_quotas
 from bedrock_quota.model_ids import OutOfScope, Reference
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool, Unit
 from bedrock_quota.processor.grouping import MAX_GROUPS, MAX_OTHER_GROUPS, group_calls
-from bedrock_quota.processor.metric_lines import (
-    Health,
-    line_for_duplicate,
-    line_for_health,
-    lines_for_failed_calls,
-    lines_for_groups,
-    lines_for_overflow,
-)
+from bedrock_quota.processor.health import Health, line_for_duplicate, line_for_health
+from bedrock_quota.processor.metric_lines import lines_for_failed_calls, lines_for_groups, lines_for_overflow
 from bedrock_quota.processor.reading import read_record
 from bedrock_quota.processor.usage import CallUsage, FailedCall, UsageCalculator
 from bedrock_quota.registry.models import Registry
@@ -46,11 +41,13 @@ REGIONAL = EndpointType.REGIONAL
 POOL = QuotaPool(SONNET, EndpointType.CROSS_REGION)
 
 
-def lines_of(accounts: UsageCalculator, *entries: Entry, quotas: Mapping[QuotaPool, PoolQuota] | None = None) -> list[bytes]:
-    opened = [accounts.of(read_record(message(entry)), NOW) for entry in entries]
+def lines_of(
+    accounts: UsageCalculator, *entries: Entry, quotas: Mapping[QuotaPool, PoolQuota] | None = None
+) -> list[bytes]:
+    opened = [price(accounts, read_record(message(entry)), NOW) for entry in entries]
     calls = [account for account in opened if isinstance(account, CallUsage)]
     assert len(calls) == len(entries)
-    return list(lines_for_groups(group_calls(calls).minutes, "Bedrock/Quotas", quotas or {}))
+    return list(lines_for_groups(group_calls(calls).groups, "Bedrock/Quotas", quotas or {}))
 
 
 def metric_names(line: Mapping[str, Any]) -> set[str]:
@@ -263,7 +260,7 @@ def test_embedding_line(accounts: UsageCalculator, read_line: ReadLine) -> None:
 def failed_lines(
     accounts: UsageCalculator, *entries: Entry, quotas: Mapping[QuotaPool, PoolQuota] | None = None
 ) -> Iterator[bytes]:
-    calls = [accounts.of(read_record(message(entry)), NOW) for entry in entries]
+    calls = [price(accounts, read_record(message(entry)), NOW) for entry in entries]
     return lines_for_failed_calls([call for call in calls if isinstance(call, FailedCall)], "Mine", quotas or {})
 
 
@@ -365,7 +362,7 @@ def test_calls_beyond_the_bound_on_lines_stand_on_one_line_with_their_sums(
     accounts: UsageCalculator, read_line: ReadLine
 ) -> None:
     calls = [
-        accounts.of(read_record(message(entry)), NOW)
+        price(accounts, read_record(message(entry)), NOW)
         for entry in (
             # reserved 100 + 500, consumed 100 + 5 × 20; then a reservation that is unknown, consumed 7 + 2
             converse(timestamp="2026-11-23T12:01:00Z"),
@@ -425,9 +422,9 @@ def test_quota_lines_publish_0_as_0_and_leave_out_what_is_not_there(read_line: R
     # and words say what no line on a graph can
     assert [line.get("quota_note") for line in found] == [
         None,
-        "a quota of 0: this account may not call it in this Region; ask for more in Service Quotas",
-        "no quota on tokens: AWS limits its requests alone",
-        "no quota by the minute is known for it, so no percentages are shown",
+        "Its quota is 0, so Bedrock throttles every call. Request an increase in Service Quotas.",
+        "No quota on tokens: AWS limits only the requests of this pool.",
+        "No quota per minute is known for this pool, so no percentages are shown.",
     ]
 
 
@@ -439,8 +436,8 @@ def test_model_without_a_quota_on_requests_is_said_so(read_line: ReadLine) -> No
 
     found = [read_line(line)["quota_note"] for line in lines_for_quotas("Mine", MINUTE, quotas)]
 
-    assert found[0] == "no quota on requests: AWS limits its tokens alone"
-    assert found[1].startswith("a quota of 0")
+    assert found[0] == "No quota on requests: AWS limits only the tokens of this pool."
+    assert found[1].startswith("Its quota is 0")
 
 
 def test_quota_lines_carry_the_daily_quota_and_what_a_changed_quota_was_before(read_line: ReadLine) -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from processed import price
 from records import MINUTE, NOVA, NOW, PROFILE_ARN, SONNET, converse, invoke, message
 
 from bedrock_quota.model_ids import OutOfScope, Reference
@@ -22,7 +23,7 @@ def tagged(registry: Registry) -> UsageCalculator:
 
 
 def opened(accounts: UsageCalculator, *entries: dict[str, Any]) -> list[CallUsage]:
-    found = [accounts.of(read_record(message(entry)), NOW) for entry in entries]
+    found = [price(accounts, read_record(message(entry)), NOW) for entry in entries]
     assert all(isinstance(account, CallUsage) for account in found)
     return found  # type: ignore[return-value]
 
@@ -38,10 +39,10 @@ def test_calls_that_share_all_a_line_says_share_a_minute(tagged: UsageCalculator
         converse(timestamp="2026-11-23T12:00:59Z", input_tokens=2),
     )
 
-    (minute,) = group_calls([first, second]).minutes
+    (minute,) = group_calls([first, second]).groups
 
     assert minute.group.minute == MINUTE
-    assert minute.accounts == (first, second)
+    assert minute.calls == (first, second)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def test_calls_that_share_all_a_line_says_share_a_minute(tagged: UsageCalculator
 def test_calls_that_differ_in_something_a_line_says_do_not(tagged: UsageCalculator, other: dict[str, Any]) -> None:
     given = opened(tagged, converse(), other)
 
-    assert sorted(len(minute.accounts) for minute in group_calls(given).minutes) == [1, 1]
+    assert sorted(len(minute.calls) for minute in group_calls(given).groups) == [1, 1]
 
 
 def test_order_of_arrival_does_not_change_the_groups(tagged: UsageCalculator) -> None:
@@ -76,10 +77,10 @@ def test_order_of_arrival_does_not_change_the_groups(tagged: UsageCalculator) ->
     )
     shuffled = random.Random(7).sample(given, len(given))
 
-    kinds = [minute.group for minute in group_calls(given).minutes]
+    kinds = [minute.group for minute in group_calls(given).groups]
 
     assert kinds == sorted(kinds)
-    assert [minute.group for minute in group_calls(shuffled).minutes] == kinds
+    assert [minute.group for minute in group_calls(shuffled).groups] == kinds
 
 
 # A bound on lines
@@ -95,18 +96,18 @@ def test_callers_beyond_the_bound_share_a_line_and_no_token_is_lost(accounts: Us
     beyond = [by(10_000 + number, output_tokens=number + 1) for number in range(20)]
     beyond += [by(20_000 + number, model_id=NOVA, output_tokens=number + 1) for number in range(10)]
 
-    found = group_calls(opened(accounts, *first, *beyond, by(0))).minutes
+    found = group_calls(opened(accounts, *first, *beyond, by(0))).groups
 
     # then two more lines, one of each pool: 1 + 2 + … + 20 and 1 + 2 + … + 10 tokens of output
     assert len(found) == MAX_GROUPS + 2
     others = [minute for minute in found if minute.group.caller == OTHER]
     assert {
-        (minute.group.pool.model_id, len(minute.accounts), sum(each.output_tokens for each in minute.accounts))
+        (minute.group.pool.model_id, len(minute.calls), sum(each.output_tokens for each in minute.calls))
         for minute in others
     } == {(SONNET, 20, 210), (NOVA, 10, 55)}
     assert all((minute.group.operation, minute.group.application_profile) == ("other", "") for minute in others)
     # and who had a line before goes on having it
-    assert [len(minute.accounts) for minute in found if minute.group.caller == "u0"] == [2]
+    assert [len(minute.calls) for minute in found if minute.group.caller == "u0"] == [2]
 
 
 def test_pools_and_minutes_beyond_the_bound_are_the_rest(accounts: UsageCalculator) -> None:
@@ -121,9 +122,9 @@ def test_pools_and_minutes_beyond_the_bound_are_the_rest(accounts: UsageCalculat
     found = group_calls(given)
 
     assert (MAX_GROUPS, MAX_OTHER_GROUPS) == (1_000, 1_000)
-    assert len(found.minutes) == bound
-    assert found.rest == tuple(given[bound : bound + 3])
-    counted = {(minute.group.minute, minute.group.caller): len(minute.accounts) for minute in found.minutes}
+    assert len(found.groups) == bound
+    assert found.overflow == tuple(given[bound : bound + 3])
+    counted = {(minute.group.minute, minute.group.caller): len(minute.calls) for minute in found.groups}
     assert counted[MINUTE, "ReportWriter"] == 2
     assert counted[MINUTE - 60 * (bound - 1), "other"] == 2
     assert sum(calls for _, calls in found.sizes()) == len(given)
@@ -147,15 +148,15 @@ def test_beyond_all_bounds_a_line_of_others_goes_on_taking_calls_of_any_tag_and_
     found = group_calls(given)
 
     # then all calls of the others' pool are on theirs, and only a pool without a line is the rest
-    others, first = found.minutes
+    others, first = found.groups
     assert (others.group.pool.model_id, first.group.pool.model_id) == (NOVA, SONNET)
     assert (others.group.application_profile, others.group.request_metadata) == ("", ())
-    assert (others.accounts, first.accounts) == (tuple(given[1:4]), (given[0],))
-    assert found.rest == tuple(given[4:])
+    assert (others.calls, first.calls) == (tuple(given[1:4]), (given[0],))
+    assert found.overflow == tuple(given[4:])
 
 
 def test_up_to_the_bound_every_caller_has_a_line(accounts: UsageCalculator) -> None:
-    found = group_calls(opened(accounts, *(by(number) for number in range(MAX_GROUPS)))).minutes
+    found = group_calls(opened(accounts, *(by(number) for number in range(MAX_GROUPS)))).groups
 
     assert len(found) == MAX_GROUPS
     assert OTHER not in {minute.group.caller for minute in found}

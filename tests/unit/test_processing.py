@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from processed import Processed, process_delivery
 from records import (
     EMBEDDING,
     MINUTE,
@@ -29,8 +30,9 @@ from records import (
 from bedrock_quota import model_ids
 from bedrock_quota.model_ids import Reference
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
+from bedrock_quota.processor.calls import MAX_NAMED, DeliveryCalls, merge_calls
 from bedrock_quota.processor.delivery import Delivery
-from bedrock_quota.processor.pipeline import MAX_NAMED, DeliveryCalls, Outcome, make_lines, process_delivery, read_calls
+from bedrock_quota.processor.pipeline import Outcome, make_lines, price_delivery
 from bedrock_quota.processor.records import RequestBody
 from bedrock_quota.processor.usage import UsageCalculator
 from bedrock_quota.registry.models import Registry
@@ -51,18 +53,18 @@ def request_id(name: str) -> str:
     return f"00000000-0000-4000-8000-{name.replace('-', ''):0>12}"
 
 
-def adds_up(outcome: Outcome) -> bool:
+def adds_up(outcome: Processed) -> bool:
     parts = outcome.processed + len(outcome.rejected) + sum(outcome.out_of_scope.values())
     return parts + outcome.failed + outcome.ignored == outcome.received
 
 
-def health_of(outcome: Outcome, read_line: ReadLine) -> dict[str, Any]:
+def health_of(outcome: Processed | Outcome, read_line: ReadLine) -> dict[str, Any]:
     line = read_line(outcome.lines[-1])
     assert line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [[]]
     return line
 
 
-def metric_lines(outcome: Outcome, read_line: ReadLine) -> list[dict[str, Any]]:
+def metric_lines(outcome: Processed, read_line: ReadLine) -> list[dict[str, Any]]:
     return [line for line in map(read_line, outcome.lines[:-1]) if "_aws" in line]
 
 
@@ -467,7 +469,7 @@ def test_call_whose_body_lies_in_s3_counts_once_with_the_limit_that_is_there(
 
 def read_of(accounts: UsageCalculator, *entries: Any) -> DeliveryCalls:
     events = tuple(log_event(message(entry), str(number)) for number, entry in enumerate(entries))
-    return read_calls(Delivery("DATA_MESSAGE", events), accounts, NOW)
+    return price_delivery(Delivery("DATA_MESSAGE", events), accounts, NOW)
 
 
 def test_deliveries_written_together_add_up(accounts: UsageCalculator, read_line: ReadLine) -> None:
@@ -478,7 +480,9 @@ def test_deliveries_written_together_add_up(accounts: UsageCalculator, read_line
         read_of(accounts, failed(SONNET), "no record"),
     ]
 
-    outcome = make_lines(deliveries, quotas=None, namespace="Bedrock/Quotas", now=NOW)
+    outcome = Processed(
+        merge_calls(deliveries), make_lines(deliveries, quotas=None, namespace="Bedrock/Quotas", now=NOW)
+    )
 
     assert adds_up(outcome)
     assert (outcome.received, outcome.processed, outcome.failed, len(outcome.rejected)) == (8, 3, 1, 1)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processed import process_delivery
 from records import (
     MINUTE,
     NOVA,
@@ -30,7 +31,8 @@ from bedrock_quota.model_ids import Reference
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.processor import grouping
 from bedrock_quota.processor.delivery import Delivery
-from bedrock_quota.processor.pipeline import line_for_duplicate_delivery, make_lines, process_delivery, read_calls
+from bedrock_quota.processor.health import line_for_duplicate
+from bedrock_quota.processor.pipeline import make_lines, price_delivery
 from bedrock_quota.processor.usage import UsageCalculator
 from bedrock_quota.registry.models import Registry
 
@@ -89,12 +91,12 @@ def written(registry: Registry, process: Process, read_line: ReadLine, monkeypat
         Delivery("DATA_MESSAGE", events), resolved, quotas=None, namespace="Mine", now=NOW, seen={"seen"}
     )
     together = make_lines(
-        [read_calls(Delivery("DATA_MESSAGE", events), resolved, NOW) for _ in range(2)],
+        [price_delivery(Delivery("DATA_MESSAGE", events), resolved, NOW) for _ in range(2)],
         quotas=None,
         namespace="Mine",
         now=NOW,
     )
-    again = line_for_duplicate_delivery(Delivery("DATA_MESSAGE"), "Mine", NOW)
+    again = line_for_duplicate("Mine", NOW.timestamp(), 0)
     changes = [Change(POOL, unit, 1, 2) for unit in Unit]
     of_quotas = lines_for_quotas("Mine", MINUTE, {POOL: QUOTA, QuotaPool("a.zero", POOL.endpoint_type): ZERO}, changes)
     monkeypatch.setattr(grouping, "MAX_GROUPS", 1)

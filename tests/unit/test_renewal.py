@@ -75,7 +75,7 @@ def world() -> World:
 def renew(world: World, registry: Registry) -> Callable[[], Fetch]:
     def run() -> Fetch:
         shelf = SnapshotStore(world.read, world.write)
-        return refresh_snapshot(world.sources(), registry, (), NOON, shelf=shelf, tell=world.tell)
+        return refresh_snapshot(world.sources(), registry, (), NOON, store=shelf, notify=world.tell)
 
     return run
 

@@ -17,7 +17,7 @@ from bedrock_quota.errors import OutdatedError
 from bedrock_quota.model_ids import Reference
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.registry.models import Burndown, Model, ModelKind, QuotaCodes, RateStatus
-from bedrock_quota.state import table
+from bedrock_quota.state import table as state_table
 from bedrock_quota.state.snapshot import Snapshot, StoredSnapshot
 from bedrock_quota.state.table import (
     read_log_groups,
@@ -227,7 +227,7 @@ def test_profile_nobody_found_out_is_none(table: tuple[Any, Stubber]) -> None:
 
 
 @pytest.mark.parametrize(
-    "operation", ["write_snapshot", "read_snapshot", "read_stored", "write_profile", "read_profile"]
+    "operation", ["write_snapshot", "read_snapshot", "read_stored_snapshot", "write_profile", "read_profile"]
 )
 def test_error_of_dynamodb_is_raised(table: tuple[Any, Stubber], operation: str) -> None:
     client, stubber = table
@@ -235,13 +235,13 @@ def test_error_of_dynamodb_is_raised(table: tuple[Any, Stubber], operation: str)
     more = {
         "write_snapshot": [SNAPSHOT, 1],
         "read_snapshot": [],
-        "read_stored": [],
+        "read_stored_snapshot": [],
         "write_profile": [PROFILE_ARN, Reference(NOVA, EndpointType.REGIONAL)],
         "read_profile": [PROFILE_ARN],
     }
 
     with pytest.raises(ClientError, match="AccessDenied"):
-        getattr(table, operation)("state", client, *more[operation])
+        getattr(state_table, operation)("state", client, *more[operation])
 
 
 def test_log_groups_noted_come_back_in_order_and_once(real_table: Any) -> None:

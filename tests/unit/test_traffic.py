@@ -9,13 +9,13 @@ from pathlib import Path
 import msgspec
 import oracle
 import pytest
+from processed import Processed, price, process_delivery
 from records import log_event
 
 from bedrock_quota import model_ids
 from bedrock_quota.pools import EndpointType
 from bedrock_quota.processor.delivery import Delivery
 from bedrock_quota.processor.max_tokens import Source
-from bedrock_quota.processor.pipeline import Outcome, process_delivery
 from bedrock_quota.processor.reading import read_record
 from bedrock_quota.processor.usage import CallUsage, UsageCalculator
 from bedrock_quota.registry.models import Registry
@@ -148,9 +148,9 @@ def test_operations_models_providers_and_endpoint_types(records, totals):
         "Converse",
         "ConverseStream",
     }
-    assert len({model for model, _ in totals.buckets}) >= 9
-    assert len({model.split(".")[0] for model, _ in totals.buckets}) >= 5
-    assert {endpoint_type for _, endpoint_type in totals.buckets} == {
+    assert len({model for model, _ in totals.pools}) >= 9
+    assert len({model.split(".")[0] for model, _ in totals.pools}) >= 5
+    assert {endpoint_type for _, endpoint_type in totals.pools} == {
         "regional",
         "cross-region",
         "global-cross-region",
@@ -232,7 +232,7 @@ def test_large_bodies_lie_where_their_record_says(events):
 
 
 def test_explicit_absent_and_unavailable_max_tokens(records, entries):
-    opened = [entries.of(read_record(json.dumps(record)), END) for record in records]
+    opened = [price(entries, read_record(json.dumps(record)), END) for record in records]
     sources = Counter(entry.group.source for entry in opened if isinstance(entry, CallUsage))
     assert sources.keys() == set(Source)
     assert min(sources.values()) > 100
@@ -270,7 +270,7 @@ def test_usage_in_bodies_agrees_with_the_counts(records):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_one_caller_throttles_everyone_on_its_bucket(registry, seed):
-    sums = totals_of(seed).buckets[BUSY_BUCKET]
+    sums = totals_of(seed).pools[BUSY_BUCKET]
     quota = token_quotas(registry)[BUSY_BUCKET]
     busy = {START + timedelta(minutes=minute) for part in traffic.BUSY for minute in part}
     over = {minute for minute, each in sums.items() if each.reserved >= quota}
@@ -302,14 +302,14 @@ def test_no_other_bucket_passes_its_quota(registry, seed):
     quota = token_quotas(registry)
     peaks = {
         bucket: max(max(each.reserved, each.consumed) for each in minutes.values()) / quota[bucket]
-        for bucket, minutes in totals.buckets.items()
+        for bucket, minutes in totals.pools.items()
         if quota.get(bucket)
     }
     assert [bucket for bucket, peak in peaks.items() if peak >= 1] == [BUSY_BUCKET]
     assert [bucket for bucket, peak in peaks.items() if 0.8 <= peak < 1] == [("cohere.embed-v4:0", "cross-region")]
-    without = [bucket for bucket in totals.buckets if quota.get(bucket) is None]
+    without = [bucket for bucket in totals.pools if quota.get(bucket) is None]
     assert without, "a bucket without a known quota is a case, too"
-    assert [bucket for bucket in totals.buckets if quota.get(bucket) == 0] == [], "it takes no call"
+    assert [bucket for bucket in totals.pools if quota.get(bucket) == 0] == [], "it takes no call"
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -324,7 +324,7 @@ def test_a_model_with_a_quota_of_0_takes_no_call(registry, seed):
     assert max(minutes) > 40, "to the end"
 
 
-def token_quotas(registry: Registry) -> dict[oracle.Bucket, float | None]:
+def token_quotas(registry: Registry) -> dict[oracle.Pool, float | None]:
     listed = (
         ListedQuota(quota.code, quota.name, quota.default if quota.applied is None else quota.applied)
         for quota in service_quotas.load()
@@ -338,7 +338,7 @@ def token_quotas(registry: Registry) -> dict[oracle.Bucket, float | None]:
 # ---------------------------------------------------------------- the product against an independent sum
 
 
-def process(records: list[dict], entries: UsageCalculator) -> Outcome:
+def process(records: list[dict], entries: UsageCalculator) -> Processed:
     delivered = tuple(log_event(json.dumps(record)) for record in records)
     return process_delivery(Delivery("DATA_MESSAGE", delivered), entries, quotas=None, namespace="Test", now=END)
 
@@ -347,7 +347,7 @@ def process(records: list[dict], entries: UsageCalculator) -> Outcome:
 def test_metric_lines_agree_with_an_independent_sum(entries, seed):
     totals = totals_of(seed)
     outcome = process(records_of(seed), entries)
-    sums: defaultdict[oracle.Bucket, defaultdict[datetime, oracle.Sums]]
+    sums: defaultdict[oracle.Pool, defaultdict[datetime, oracle.Sums]]
     sums = defaultdict(lambda: defaultdict(oracle.Sums))
     for line in map(json.loads, outcome.lines):
         if "_aws" not in line or "caller" not in line:
@@ -360,7 +360,7 @@ def test_metric_lines_agree_with_an_independent_sum(entries, seed):
         each.unknown += line["requests"] if line["max_tokens_source"] == "unknown" else 0
         if "reserved_tokens" in line:
             each.callers[line["caller"]] = each.callers.get(line["caller"], 0) + line["reserved_tokens"]
-    assert sums == totals.buckets
+    assert sums == totals.pools
     assert outcome.failed == sum(totals.failed.values())
     assert sum(outcome.out_of_scope.values()) == totals.out_of_scope
     assert outcome.processed == sum(each.requests for minutes in sums.values() for each in minutes.values())
@@ -381,7 +381,7 @@ def test_the_oracle_agrees_with_awss_worked_example():
         },
         "output": {"outputTokenCount": 1000},
     }
-    sums = oracle.sum_up([record], oracle.facts_of(REGISTRY, END), {}).buckets
+    sums = oracle.sum_up([record], oracle.facts_of(REGISTRY, END), {}).pools
     assert sums == {
         ("anthropic.claude-sonnet-4-20250514-v1:0", "cross-region"): {
             START: oracle.Sums(reserved=36_000, consumed=9_000, requests=1, callers={"Example": 36_000})

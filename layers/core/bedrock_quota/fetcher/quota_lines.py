@@ -36,7 +36,7 @@ def _note(quota: PoolQuota) -> str | None:
     """Return a note on a quota of 0 or on one that does not exist, which no graph can show."""
     tokens, requests = quota.tokens_per_minute, quota.requests_per_minute
     if 0 in (tokens, requests, quota.tokens_per_day):
-        return "Quota is 0: this account cannot call the model in this Region. Request an increase in Service Quotas."
+        return "Its quota is 0, so Bedrock throttles every call. Request an increase in Service Quotas."
     if tokens is None and requests is None:
         return "No quota per minute is known for this pool, so no percentages are shown."
     if requests is None:

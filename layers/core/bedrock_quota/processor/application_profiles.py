@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bedrock_quota import clients, model_ids
 from bedrock_quota.model_ids import ApplicationProfile, OutOfScope, Reference
-from bedrock_quota.state.table import read_profile, write_profile
+from bedrock_quota.state import table
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock import BedrockClient
@@ -107,7 +107,7 @@ class ProfileResolver:
         if self._table is None or not self._state or self._late():
             return None
         try:
-            return read_profile(self._table, clients.state(), profile.arn)
+            return table.read_profile(self._table, clients.state(), profile.arn)
         except Exception as error:  # noqa: BLE001 - whatever it is, Bedrock can still be asked
             _warn("could not read an application profile from the state table", profile, error)
             self._state.failed(error)
@@ -128,7 +128,7 @@ class ProfileResolver:
             return found
         if self._table is not None and self._state:
             try:
-                write_profile(self._table, clients.state(), profile.arn, found)
+                table.write_profile(self._table, clients.state(), profile.arn, found)
             except Exception as error:  # noqa: BLE001 - the next container asks Bedrock again
                 _warn("could not write an application profile to the state table", profile, error)
                 self._state.failed(error)

@@ -130,7 +130,7 @@ def _read_delivery(
         in_progress = store.start(received, context)
         checked = in_progress.checked
         if in_progress.result is not None:
-            line = line_for_duplicate(container.settings.namespace, now, len(received.log_events))
+            line = line_for_duplicate(container.settings.namespace, now.timestamp(), len(received.log_events))
             return ReadDelivery(in_progress.result, known, now, duplicate_line=line)
     try:
         calls = price_delivery(

@@ -4,7 +4,6 @@
 import functools
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
 
 import msgspec
 
@@ -137,9 +136,9 @@ class _Duplicate(msgspec.Struct, frozen=True, gc=False):
     deliveries: int = msgspec.field(name="DuplicateDeliveries", default=1)
 
 
-def line_for_duplicate(namespace: str, now: datetime, received: int) -> bytes:
+def line_for_duplicate(namespace: str, seconds: float, received: int) -> bytes:
     """Return the health line of a delivery that was processed before: none of its `received` records counts again."""
     return emf.encode_with_directive(
-        emf.make_directive(namespace, now.timestamp(), (), ("DuplicateDeliveries",)),
+        emf.make_directive(namespace, seconds, (), ("DuplicateDeliveries",)),
         _Duplicate("duplicate_delivery", received),
     )
