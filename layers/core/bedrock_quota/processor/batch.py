@@ -131,7 +131,7 @@ def _read_delivery(
         checked = in_progress.checked
         if in_progress.result is not None:
             line = line_for_duplicate(container.settings.namespace, now.timestamp(), len(received.log_events))
-            return ReadDelivery(in_progress.result, known, now, duplicate_line=line)
+            return ReadDelivery(in_progress.result, known, now, None, line)
     try:
         calls = price_delivery(
             received,
@@ -146,7 +146,7 @@ def _read_delivery(
             in_progress.release(error)
         raise
     container.seen.remember(calls.new_ids)
-    return ReadDelivery(_count(calls), known, now, calls, in_progress=in_progress)
+    return ReadDelivery(_count(calls), known, now, calls, None, in_progress)
 
 
 def write_group(group: ReadGroup, container: Container, context: LambdaContext, publish: Publish) -> None:

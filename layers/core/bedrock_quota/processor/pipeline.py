@@ -3,6 +3,7 @@
 `process_batch` decodes each delivery, then calls `price_delivery` for it and `make_lines` for all of them together.
 """
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime
 
@@ -56,7 +57,12 @@ def price_delivery(
     events, calls.new_ids = _select_new(received.log_events, seen)
     calls.duplicates = calls.ignored = calls.received - len(events)
     calculator.begin(now)
-    _price(_add_bodies(_read(events, calls), fetch_bodies), calculator, calls)
+    incomplete: deque[Record] = deque()
+    _price(_read(events, calls, incomplete), calculator, calls)
+    if incomplete:
+        _price(_add_bodies(incomplete, fetch_bodies), calculator, calls)
+    if calls.usages:
+        calls.oldest_starts.append(min([usage.started for usage in calls.usages]))
     return calls
 
 
@@ -88,7 +94,7 @@ def make_lines(
             line_for_health(namespace, seconds, health),
         ),
         rejected=tuple(calls.rejected),
-        unlisted=_unlisted_models(groups),
+        unlisted=_unlisted_models(groups) if health.unlisted_models else (),
         other_calls=len(groups.overflow),
     )
 
@@ -106,8 +112,11 @@ def _select_new(events: Sequence[LogEvent], seen: Set[str]) -> tuple[Sequence[Lo
     return new, ids
 
 
-def _read(events: Iterable[LogEvent], calls: DeliveryCalls) -> Iterator[Record]:
-    """Yield the records among log events. Any other event is counted."""
+def _read(events: Iterable[LogEvent], calls: DeliveryCalls, incomplete: deque[Record]) -> Iterator[Record]:
+    """Yield the records among log events, except those whose request body is in S3: they go to `incomplete`.
+
+    Any other event is counted.
+    """
     for event in events:
         try:
             record = read_record(event.message)
@@ -116,26 +125,25 @@ def _read(events: Iterable[LogEvent], calls: DeliveryCalls) -> Iterator[Record]:
                 calls.ignored += 1
             else:
                 calls.reject(error)
+            continue
+        if record.input.body_s3_path is not None and _missing_body(record) is not None:
+            incomplete.append(record)
         else:
             yield record
 
 
-def _add_bodies(records: Iterable[Record], fetch_bodies: FetchBodies) -> Iterator[Record]:
-    """Yield records as they come; last those whose request body is in S3, with the body if it could be read."""
-    incomplete: list[tuple[Record, str]] = []
-    for record in records:
-        path = record.input.body_s3_path
-        if path is None or record.input.body is not None or record.error_code is not None:
-            yield record
-        else:
-            incomplete.append((record, path))
-    if incomplete:
-        bodies = fetch_bodies({path for _, path in incomplete})
-        incomplete.reverse()
-        while incomplete:  # releases each record as soon as it is priced
-            record, path = incomplete.pop()
-            body = bodies.get(path)
-            yield with_request_body(record, body) if body else record
+def _missing_body(record: Record) -> str | None:
+    """Return the S3 path of the request body that the log leaves out, if there is one."""
+    return record.input.body_s3_path if record.input.body is None and record.error_code is None else None
+
+
+def _add_bodies(incomplete: deque[Record], fetch_bodies: FetchBodies) -> Iterator[Record]:
+    """Yield incomplete records with their request body from S3, or as they are if it could not be read."""
+    bodies = fetch_bodies({path for record in incomplete if (path := _missing_body(record)) is not None})
+    while incomplete:  # releases each record as soon as it is priced
+        record = incomplete.popleft()
+        body = bodies.get(_missing_body(record) or "")
+        yield with_request_body(record, body) if body else record
 
 
 def _price(records: Iterable[Record], calculator: UsageCalculator, calls: DeliveryCalls) -> None:
@@ -151,8 +159,6 @@ def _price(records: Iterable[Record], calculator: UsageCalculator, calls: Delive
             usages.append(entry)
         else:
             calls.add(entry)
-    if usages:
-        calls.oldest_starts.append(min([usage.started for usage in usages]))
 
 
 def _unlisted_models(groups: Groups) -> tuple[str, ...]:
