@@ -46,7 +46,6 @@ def streaming() -> Iterator[Tree]:
 
 def transformed(way: str) -> Iterator[Tree]:
     given = template_of(TEMPLATE.read_text(encoding="utf-8"), way)
-    given["Transform"].remove("AWS::LanguageExtensions")  # leaves Fn::ToJsonString, which is read below
     for resource in given["Resources"].values():
         for key in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys():
             resource["Properties"][key] = "s3://bucket/key"
@@ -72,7 +71,6 @@ WRITTEN: dict[str, Callable[[Any], Any]] = {
     "Fn::GetAtt": lambda path: f"${{{'.'.join(listed(path))}}}",
     "Fn::Sub": lambda given: given if isinstance(given, str) else f"{given[0]} with {as_text(given[1])}",
     "Fn::FindInMap": lambda path: f"map {as_text(path)}",
-    "Fn::ToJsonString": as_text,
 }
 
 
@@ -745,7 +743,7 @@ def test_every_reference_is_to_something_there_is(stack: Tree) -> None:
     text = json.dumps({"Resources": stack["Resources"], "Outputs": stack["Outputs"]})
     names = set(re.findall(r"\$\{([A-Za-z0-9:]+)", text))
 
-    of_fn_sub_and_labels = {"Console", "Field", "Key", "Ways"}
+    of_fn_sub_and_labels = {"Console", "FirstKeyField", "FirstKeyTitle", "Key"}
     known = stack["Resources"].keys() | stack["Parameters"].keys() | of_fn_sub_and_labels
     assert {name for name in names if not name.startswith("AWS::")} <= known
     assert names & {"StateTable", "MetricsNamespace"}
@@ -803,3 +801,31 @@ def test_every_rule_that_is_skipped_is_skipped_for_a_reason(source: Tree) -> Non
 
     assert skipped
     assert {where for where, reason in skipped.items() if len(reason.split()) < 5} == set()
+
+
+# How it is written
+
+
+def test_the_serverless_transform_is_the_only_macro(source: Tree) -> None:
+    assert source["Transform"] == "AWS::Serverless-2016-10-31"
+    functions = set(re.findall(r'"(Fn::[\w:]+)"', json.dumps(source)))
+    assert functions == {
+        "Fn::Equals",
+        "Fn::FindInMap",
+        "Fn::GetAtt",
+        "Fn::If",
+        "Fn::Not",
+        "Fn::Select",
+        "Fn::Split",
+        "Fn::Sub",
+    }
+
+
+def test_every_anchor_is_defined_at_the_top_and_used() -> None:
+    text = TEMPLATE.read_text(encoding="utf-8")
+    text = re.sub(r"(?ms)^        # dashboard/dashboard.yaml as .*?^        # End of", "", text)
+    defined = re.findall(r"(?:: |- )&([\w-]+)", text)
+    before, _, rest = text.partition("\n  AWS::ServerlessRepo::Application:")
+
+    assert sorted(defined) == sorted(set(re.findall(r"(?:: |- )\*([\w-]+)", rest)))
+    assert re.findall(r"(?:: |- )&([\w-]+)", before) == defined != []

@@ -1,0 +1,58 @@
+"""Whatever a stack's parameters are, the dashboard's body is JSON of the documented structure."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import resolved
+from hypothesis import given
+from hypothesis import strategies as st
+
+TESTS = Path(__file__).parents[1]
+SCHEMA = jsonschema.Draft7Validator(json.loads((TESTS / "data" / "dashboard_body.schema.json").read_bytes()))
+TEMPLATE = resolved.template()
+PARAMETERS: dict[str, Any] = TEMPLATE["Parameters"]
+
+STACK_NAMES = r"[a-zA-Z][-a-zA-Z0-9]{0,127}"
+"""Of CloudFormation (API reference, CreateStack)."""
+
+
+def taken(parameter: Any) -> st.SearchStrategy[str]:
+    """Return what CloudFormation takes for a parameter."""
+    if "AllowedValues" in parameter:
+        return st.sampled_from([str(value) for value in parameter["AllowedValues"]])
+    return st.from_regex(parameter["AllowedPattern"], fullmatch=True)
+
+
+@given(
+    st.fixed_dictionaries({name: taken(parameter) for name, parameter in PARAMETERS.items()}),
+    st.from_regex(STACK_NAMES, fullmatch=True),
+)
+def test_no_value_of_a_parameter_breaks_the_body(parameters: dict[str, str], stack: str) -> None:
+    # given any values that the template's patterns allow, and names that CloudFormation makes of the stack's
+    values = resolved.VALUES | parameters | {"AWS::StackName": stack}
+    values |= {name: f"/aws/lambda/{stack}-log" for name in ("MetricProcessorLogGroup", "QuotaFetcherLogGroup")}
+    properties = TEMPLATE["Resources"]["QuotaDashboard"]["Properties"]
+    # when they are substituted, as CloudFormation does it, without any escaping
+    text = resolved.Resolver(values, TEMPLATE)(properties["DashboardBody"])
+    # then it is a dashboard, with the values in it
+    body = json.loads(text)
+    assert [f"{list(each.absolute_path)}: {each.message}"[:300] for each in SCHEMA.iter_errors(body)] == []
+    assert f"TIME_SERIES({parameters['AlarmThresholdPercent']})" in text
+    assert body["widgets"][9]["properties"]["query"] if body["widgets"][9]["type"] == "log" else True
+    keys = parameters["RequestMetadataKeys"]
+    assert not keys or any(f"`request_metadata.{keys.split(',')[0]}`" in str(each) for each in body["widgets"])
+
+
+@given(st.sampled_from(sorted(PARAMETERS)), st.text(max_size=20), st.sampled_from('"\\\n'), st.text(max_size=20))
+def test_no_parameter_takes_what_json_would_have_to_escape(name: str, before: str, special: str, after: str) -> None:
+    parameter = PARAMETERS[name]
+    if "AllowedValues" not in parameter:
+        assert not re.fullmatch(parameter["AllowedPattern"], before + special + after)
+
+
+@given(st.from_regex(PARAMETERS["AlarmThresholdPercent"]["AllowedPattern"], fullmatch=True))
+def test_the_threshold_is_a_number_of_json_from_1_to_100(threshold: str) -> None:
+    assert 1 <= json.loads(threshold) <= 100
