@@ -12,8 +12,8 @@ import yaml
 SOURCE = Path(__file__).with_name("dashboard.yaml")
 TEMPLATE = Path(__file__).parents[1] / "template.yaml"
 
-_FIRST = "        # dashboard/dashboard.yaml as `make dashboard` writes it: do not edit this part."
-_LAST = "        # End of what `make dashboard` writes."
+_FIRST = "        # Generated from dashboard/dashboard.yaml by `make dashboard`. Do not edit this part."
+_LAST = "        # End of the generated part."
 _BETWEEN_MARKS = re.compile(f"(?<={re.escape(_FIRST)}\n).*?(?={re.escape(_LAST)}\n)", re.DOTALL)
 _SHARED_TEXT = re.compile(r"<<([\w-]+)>>")
 _LISTS = ("variables", "widgets")

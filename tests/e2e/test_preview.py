@@ -74,7 +74,7 @@ def test_every_widget_of_the_deployed_dashboard_is_drawn(local: Instance, dashbo
     quota = lines["quota"]["values"][-1]
     (peak,) = by_title["Peak reserved, percent"]["series"]
     assert peak["values"][-1] == pytest.approx(100 * 3_000_000 / quota)
-    (row,) = by_title[next(title for title in by_title if title.startswith("Who fills the chosen bucket?"))]["rows"]
+    (row,) = by_title[next(title for title in by_title if title.startswith("Callers of the chosen pool"))]["rows"]
     assert row == ["e2e-app", "explicit", 900_000, 20, 3_000_000, 300_060, 3]
     assert [row[:2] for row in by_title["Its quotas, and what there is to say of them"]["rows"]] == [[quota, None]]
     assert MODEL in [each[1] for each in by_title["Callers of all buckets, by tokens reserved"]["rows"]]
@@ -190,7 +190,7 @@ def test_the_page_shows_the_quota_where_it_is_and_changes_with_its_variables(
     page.select_option("#variable-endpoint", "regional")
     wait_until_drawn(page, OTHER, "regional")
     # then headings, graphs and tables are about that one
-    assert page.get_by_text(f"Why is the chosen bucket throttled? {OTHER}, regional").is_visible()
+    assert page.get_by_text(f"Why is the chosen pool throttled? {OTHER}, regional").is_visible()
     reserved = chart_values(page, "Tokens per minute")
     assert max(value for value in reserved if value is not None) == 105  # 5 + 100
     # and nothing went wrong, and nothing came from elsewhere

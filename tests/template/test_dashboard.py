@@ -270,7 +270,9 @@ def test_queries_read_our_own_logs_by_fields_that_their_lines_have(body: Tree, w
         assert logs_insights.fields(parsed) - fields == set()
 
 
-@pytest.mark.parametrize("key", ["team", "cost-center", "Cost Center", "a/b", "app#1", "k8s:app", "a.b"])
+@pytest.mark.parametrize(
+    "key", ["team", "cost-center", "Cost Center", "a/b", "app#1", "k8s:app", "a.b"], ids="key {}".format
+)
 def test_any_key_of_the_metadata_is_a_column(template: Tree, key: str) -> None:
     # given a stack that keeps a key in which characters are special to Logs Insights, and lines of two of its values
     (query,) = [each for each in queries(resolved.dashboard(template, f"{key},other")) if "request_metadata" in each]

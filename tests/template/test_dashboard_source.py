@@ -13,9 +13,9 @@ from dashboard.body import SOURCE, TEMPLATE, MarksMissingError, render, write_in
 
 MARKED = """\
       DashboardBody: !Sub
-        # dashboard/dashboard.yaml as `make dashboard` writes it: do not edit this part.
+        # Generated from dashboard/dashboard.yaml by `make dashboard`. Do not edit this part.
         - old
-        # End of what `make dashboard` writes.
+        # End of the generated part.
         - Name: value
 """
 

@@ -135,13 +135,30 @@ def test_every_parameter_has_its_place_in_the_console(source: Tree) -> None:
 @pytest.mark.parametrize(
     ("parameter", "accepted", "refused"),
     [
-        ("MetricsNamespace", ["Bedrock/Quotas", "a", "x" * 255], ["", "AWS/Bedrock", "a b", "x" * 256, "é"]),
-        (
+        pytest.param(
+            "MetricsNamespace",
+            ["Bedrock/Quotas", "a", "x" * 255],
+            ["", "AWS/Bedrock", "a b", "x" * 256, "é"],
+            id="namespace",
+        ),
+        pytest.param(
             "RequestMetadataKeys",
             ["", "team", "team,application", ",".join(["k"] * 16)],
             ["team,", ",".join(["k"] * 17), "k" * 257, "tëam", "a\nb"],
+            id="keys of requestMetadata",
         ),
-        ("InvocationLogGroupName", ["/aws/bedrock/modelinvocations", "x"], ["", "a b", "a:*", "x" * 513]),
+        pytest.param(
+            "InvocationLogGroupName",
+            ["/aws/bedrock/modelinvocations", "x"],
+            ["", "a b", "a:*", "x" * 513],
+            id="log group",
+        ),
+        pytest.param(
+            "AlarmThresholdPercent",
+            ["1", "80", "87.5", "99.999", "100", "100.0"],
+            ["", "0", "080", "8e1", "+80", " 80", "80%", "100.5", "101", "1000", "80.", ".5", "NaN"],
+            id="threshold",
+        ),
     ],
 )
 def test_pattern_takes_what_the_code_takes(
@@ -251,14 +268,14 @@ GRANTED: dict[str, Grants] = {
     },
     "QuotaFetcherRole": {
         "ListQuotas": ({"servicequotas:ListServiceQuotas", "servicequotas:ListAWSDefaultServiceQuotas"}, ["*"]),
-        "SeeBucketsInUseAndAppliedRates": ({"cloudwatch:ListMetrics", "cloudwatch:GetMetricData"}, ["*"]),
+        "ReadUsedPoolsAndAppliedRates": ({"cloudwatch:ListMetrics", "cloudwatch:GetMetricData"}, ["*"]),
         "ListApplicationProfiles": ({"bedrock:ListInferenceProfiles"}, ["*"]),
         "ReadOverrides": (
             {"ssm:GetParameter"},
             [f"arn:${{AWS::Partition}}:ssm:{ACCOUNT}:parameter/${{AWS::StackName}}/registry-overrides"],
         ),
         "ReadAndStoreSnapshot": ({"dynamodb:GetItem", "dynamodb:PutItem"}, STATE),
-        "TellPeople": ({"sns:Publish"}, ["${AlarmTopic}"]),
+        "NotifySubscribers": ({"sns:Publish"}, ["${AlarmTopic}"]),
         "OwnLog": (OWN_STREAMS, ["${QuotaFetcherLogGroup.Arn}"]),
     },
     "LoggingSetupRole": {
@@ -270,41 +287,41 @@ GRANTED: dict[str, Grants] = {
             },
             ["*"],
         ),
-        "HandBedrockItsRole": ({"iam:PassRole"}, ["${InvocationLoggingRole.Arn}"]),
-        "MakeTheLogGroup": (
+        "PassRoleToBedrock": ({"iam:PassRole"}, ["${InvocationLoggingRole.Arn}"]),
+        "CreateLogGroup": (
             {"logs:CreateLogGroup", "logs:PutRetentionPolicy"},
             [f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:${{InvocationLogGroupName}}:*"],
         ),
-        "TagIt": (
+        "TagLogGroup": (
             {"logs:TagResource"},
             [
                 f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:${{InvocationLogGroupName}}",
                 f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:${{InvocationLogGroupName}}:*",
             ],
         ),
-        "LookAtAnyLogGroup": (
+        "DescribeLogGroups": (
             {"logs:DescribeLogGroups", "logs:DescribeSubscriptionFilters", "logs:ListTagsForResource"},
             [f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:*"],
         ),
-        "RemoveWhatAMonitorMade": (
+        "DeleteOwnLogGroups": (
             {"logs:DeleteLogGroup"},
             [f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:*"],
         ),
-        "LookAtItsKey": ({"kms:DescribeKey"}, [f"arn:${{AWS::Partition}}:kms:{ACCOUNT}:key/*"]),
-        "RememberFormerLogGroups": ({"dynamodb:GetItem", "dynamodb:UpdateItem"}, ["${StateTable.Arn}"]),
-        "SeeWhatBecomesOfTheStack": ({"cloudformation:DescribeStacks"}, ["${AWS::StackId}"]),
+        "DescribeLogGroupKey": ({"kms:DescribeKey"}, [f"arn:${{AWS::Partition}}:kms:{ACCOUNT}:key/*"]),
+        "StoreFormerLogGroups": ({"dynamodb:GetItem", "dynamodb:UpdateItem"}, ["${StateTable.Arn}"]),
+        "DescribeOwnStack": ({"cloudformation:DescribeStacks"}, ["${AWS::StackId}"]),
         "OwnLog": (OWN_STREAMS, ["${LoggingSetupLogGroup.Arn}"]),
     },
     "BucketEmptyingRole": {
-        "FindWhatIsInThem": (
+        "ListBucketContents": (
             {"s3:ListBucketVersions", "s3:ListBucketMultipartUploads"},
             ["${LargeBodiesBucket.Arn}", "${FailedDeliveriesBucket.Arn}"],
         ),
-        "EmptyThem": (
+        "EmptyBuckets": (
             {"s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload"},
             ["${LargeBodiesBucket.Arn}/*", "${FailedDeliveriesBucket.Arn}/*"],
         ),
-        "SeeWhatBecomesOfTheStack": ({"cloudformation:DescribeStacks"}, ["${AWS::StackId}"]),
+        "DescribeOwnStack": ({"cloudformation:DescribeStacks"}, ["${AWS::StackId}"]),
         "OwnLog": (OWN_STREAMS, ["${BucketEmptyingLogGroup.Arn}"]),
     },
     "InvocationLoggingRole": {
@@ -325,7 +342,7 @@ WILDCARDS = {
     # ListServiceQuotas and ListAWSDefaultServiceQuotas take no resource.
     ("QuotaFetcherRole", "ListQuotas"),
     # Nor do ListMetrics and GetMetricData.
-    ("QuotaFetcherRole", "SeeBucketsInUseAndAppliedRates"),
+    ("QuotaFetcherRole", "ReadUsedPoolsAndAppliedRates"),
     # A listing of profiles is of no single one.
     ("QuotaFetcherRole", "ListApplicationProfiles"),
 }
@@ -388,7 +405,7 @@ def test_bedrock_may_take_its_role_for_this_account_only(stack: Tree) -> None:
 
 def test_only_bedrock_is_handed_the_role(stack: Tree) -> None:
     (policy,) = properties(stack, "LoggingSetupRole")["Policies"]
-    (statement,) = [each for each in policy["PolicyDocument"]["Statement"] if each["Sid"] == "HandBedrockItsRole"]
+    (statement,) = [each for each in policy["PolicyDocument"]["Statement"] if each["Sid"] == "PassRoleToBedrock"]
 
     assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "bedrock.amazonaws.com"}}
 
@@ -660,7 +677,11 @@ def test_retries_are_few(stack: Tree) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bucket_id", "days"), [("FailedDeliveriesBucket", 14), ("LargeBodiesBucket", "${LogRetentionDays}")]
+    ("bucket_id", "days"),
+    [
+        pytest.param("FailedDeliveriesBucket", 14, id="failed deliveries"),
+        pytest.param("LargeBodiesBucket", "${LogRetentionDays}", id="large bodies"),
+    ],
 )
 def test_bucket_is_encrypted_private_and_forgets(stack: Tree, bucket_id: str, days: object) -> None:
     bucket = properties(stack, bucket_id)
@@ -823,7 +844,7 @@ def test_the_serverless_transform_is_the_only_macro(source: Tree) -> None:
 
 def test_every_anchor_is_defined_at_the_top_and_used() -> None:
     text = TEMPLATE.read_text(encoding="utf-8")
-    text = re.sub(r"(?ms)^        # dashboard/dashboard.yaml as .*?^        # End of", "", text)
+    text = re.sub(r"(?ms)^        # Generated from .*?^        # End of", "", text)
     defined = re.findall(r"(?:: |- )&([\w-]+)", text)
     before, _, rest = text.partition("\n  AWS::ServerlessRepo::Application:")
 
