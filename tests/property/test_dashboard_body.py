@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pytest
 import resolved
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,11 +46,22 @@ def test_no_value_of_a_parameter_breaks_the_body(parameters: dict[str, str], sta
     assert not keys or any(f"`request_metadata.{keys.split(',')[0]}`" in str(each) for each in body["widgets"])
 
 
-@given(st.sampled_from(sorted(PARAMETERS)), st.text(max_size=20), st.sampled_from('"\\\n'), st.text(max_size=20))
-def test_no_parameter_takes_what_json_would_have_to_escape(name: str, before: str, special: str, after: str) -> None:
-    parameter = PARAMETERS[name]
-    if "AllowedValues" not in parameter:
-        assert not re.fullmatch(parameter["AllowedPattern"], before + special + after)
+@pytest.mark.parametrize("name", [name for name, each in PARAMETERS.items() if "AllowedPattern" in each])
+@given(st.data())
+def test_no_parameter_takes_what_json_would_have_to_escape(name: str, data: st.DataObject) -> None:
+    # given a value that the pattern allows
+    pattern = PARAMETERS[name]["AllowedPattern"]
+    value = data.draw(taken(PARAMETERS[name]))
+    assert re.fullmatch(pattern, value)
+    # when a quote, a backslash or a control character is anywhere in it, then the pattern refuses it
+    special = data.draw(st.sampled_from(['"', "\\", *map(chr, range(32))]))
+    at = data.draw(st.integers(0, len(value)))
+    assert not re.fullmatch(pattern, value[:at] + special + value[at:])
+    assert not re.fullmatch(pattern, value[:at] + special + value[at + 1 :])
+
+
+def test_every_parameter_is_bounded_by_a_pattern_or_a_list() -> None:
+    assert all("AllowedPattern" in each or "AllowedValues" in each for each in PARAMETERS.values())
 
 
 @given(st.from_regex(PARAMETERS["AlarmThresholdPercent"]["AllowedPattern"], fullmatch=True))
