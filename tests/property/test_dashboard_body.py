@@ -16,6 +16,10 @@ SCHEMA = jsonschema.Draft7Validator(json.loads((TESTS / "data" / "dashboard_body
 TEMPLATE = resolved.template()
 PARAMETERS: dict[str, Any] = TEMPLATE["Parameters"]
 
+BODY = TEMPLATE["Resources"]["QuotaDashboard"]["Properties"]["DashboardBody"]
+SUBSTITUTED = sorted(PARAMETERS.keys() & set(re.findall(r"\w+", json.dumps(BODY))))
+"""The parameters that reach the body."""
+
 STACK_NAMES = r"[a-zA-Z][-a-zA-Z0-9]{0,127}"
 """Of CloudFormation (API reference, CreateStack)."""
 
@@ -28,16 +32,15 @@ def taken(parameter: Any) -> st.SearchStrategy[str]:
 
 
 @given(
-    st.fixed_dictionaries({name: taken(parameter) for name, parameter in PARAMETERS.items()}),
+    st.fixed_dictionaries({name: taken(PARAMETERS[name]) for name in SUBSTITUTED}),
     st.from_regex(STACK_NAMES, fullmatch=True),
 )
 def test_no_value_of_a_parameter_breaks_the_body(parameters: dict[str, str], stack: str) -> None:
     # given any values that the template's patterns allow, and names that CloudFormation makes of the stack's
     values = resolved.VALUES | parameters | {"AWS::StackName": stack}
     values |= dict.fromkeys(("MetricProcessorLogGroup", "QuotaFetcherLogGroup"), f"/aws/lambda/{stack}-log")
-    properties = TEMPLATE["Resources"]["QuotaDashboard"]["Properties"]
     # when they are substituted, as CloudFormation does it, without any escaping
-    text = resolved.Resolver(values, TEMPLATE)(properties["DashboardBody"])
+    text = resolved.Resolver(values, TEMPLATE)(BODY)
     # then it is a dashboard, with the values in it
     body = json.loads(text)
     assert [f"{list(each.absolute_path)}: {each.message}"[:300] for each in SCHEMA.iter_errors(body)] == []
@@ -58,6 +61,10 @@ def test_no_parameter_takes_what_json_would_have_to_escape(name: str, data: st.D
     at = data.draw(st.integers(0, len(value)))
     assert not re.fullmatch(pattern, value[:at] + special + value[at:])
     assert not re.fullmatch(pattern, value[:at] + special + value[at + 1 :])
+
+
+def test_three_parameters_reach_the_body() -> None:
+    assert SUBSTITUTED == ["AlarmThresholdPercent", "MetricsNamespace", "RequestMetadataKeys"]
 
 
 def test_every_parameter_is_bounded_by_a_pattern_or_a_list() -> None:
