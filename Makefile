@@ -15,7 +15,7 @@ NO_SANDBOX := $(if $(filter 0,$(shell id -u)),--no-sandbox) # Chromium has none 
 include layers/compile.mk # LAMBDA_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check checkov workflows format lock events lambda-python dist bench memory fuzz soak screenshots clean
+.PHONY: help setup demo test check checkov workflows format lock dashboard events lambda-python dist bench memory fuzz soak screenshots clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,10 +36,11 @@ demo: setup ## Deploy on this machine, play an hour of traffic, show the table
 test: setup check ## Run every check and test
 	$(BIN)/pytest --numprocesses auto --dist loadgroup
 
-check: setup ## Lint, types, template
+check: setup ## Check code, types, the template and that nothing generated in it is stale
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m dashboard --check
 	$(BIN)/sam validate --lint --region us-east-1
 
 checkov: setup ## Check the template against checkov's rules, in an environment of its own
@@ -58,6 +59,9 @@ lock: setup ## Lock the dependencies again, the functions' included
 	$(BIN)/uv export --frozen --only-group functions --no-emit-project --no-header --quiet -o layers/dependencies/requirements.txt
 	$(BIN)/uv export --frozen --only-group registry --no-emit-project --no-header --quiet -o layers/core/requirements-build.txt
 
+dashboard: setup ## Write dashboard/dashboard.yaml into template.yaml
+	$(BIN)/python -m dashboard
+
 events: setup ## Rebuild events/ from the readable records
 	$(BIN)/quota-monitor events
 
@@ -65,6 +69,7 @@ lambda-python:
 	@test -n "$(LAMBDA_PYTHON)" || { echo "a release holds .pyc files, which only Lambda's Python $(LAMBDA_PYTHON_VERSION) makes, and none was found: install it, or give LAMBDA_PYTHON=/path/to/it" >&2; exit 1; }
 
 dist: lambda-python setup ## Build what a release consists of, into dist/: sam deploy takes the unpacked zip as it is
+	$(BIN)/python -m dashboard --check
 	rm -rf dist .aws-sam
 	mkdir dist
 	PYTHON=$(CURDIR)/$(BIN)/python LAMBDA_PYTHON="$(LAMBDA_PYTHON)" $(BIN)/sam build

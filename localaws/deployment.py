@@ -27,7 +27,7 @@ TEMPLATE_NAME = "template.yaml"
 _LOCAL_TEMPLATE_NAME = "template.local.json"  # JSON is YAML
 ARTIFACTS_BUCKET = "localaws-artifacts-{region}"  # Lambda takes code from its own Region
 _REGION_WITHOUT_CONSTRAINT = "us-east-1"  # S3 knows it from before there were others
-_CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
+_CAPABILITY = "CAPABILITY_IAM"  # all that a change set needs, macros included (API reference, CreateChangeSet)
 _POLL_SECONDS = "0.1"
 _FUNCTION = "AWS::Serverless::Function"
 _BUILT_TYPES = {_FUNCTION, "AWS::Serverless::LayerVersion"}
@@ -86,7 +86,7 @@ class Deployment(msgspec.Struct, frozen=True):
         for line in self._sam(
             "deploy",
             *("--template-file", str(self.directory.build / _LOCAL_TEMPLATE_NAME), "--output", "json"),
-            *("--stack-name", self.stack_name, "--s3-bucket", self._bucket, "--capabilities", *_CAPABILITIES),
+            *("--stack-name", self.stack_name, "--s3-bucket", self._bucket, "--capabilities", _CAPABILITY),
             *("--no-confirm-changeset", "--no-fail-on-empty-changeset"),
         ):
             event = sam.document(line)

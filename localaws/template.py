@@ -10,7 +10,6 @@ from localaws.errors import LocalAwsError
 
 Template: TypeAlias = dict[str, Any]
 
-_FOR_EACH = "Fn::ForEach::"
 _SUBSTITUTED = re.compile(r"\$\{([^!}][^}]*)\}")
 
 
@@ -49,9 +48,11 @@ def without(template: Template, omissions: tuple[Omission, ...] = LEFT_OUT) -> t
     Outputs and DependsOn that name such a resource go with it. Anything else that does is an error: the template
     would not mean the same any more.
     """
-    left_out: dict[str, str] = {}
-    resources = _kept(template.get("Resources", {}), omissions, left_out)
-    resources = {name: _independent(resource, left_out) for name, resource in resources.items()}
+    given = template.get("Resources", {})
+    left_out = {
+        name: reason for name, resource in given.items() if (reason := _reason(name, resource, omissions)) is not None
+    }
+    resources = {name: _independent(resource, left_out) for name, resource in given.items() if name not in left_out}
     outputs = {
         name: output
         for name, output in template.get("Outputs", {}).items()
@@ -93,22 +94,9 @@ def _named(key: str, value: object) -> Iterator[str]:
         yield from _as_list(value)
 
 
-def _kept(resources: Mapping[str, Any], omissions: tuple[Omission, ...], left_out: dict[str, str]) -> dict[str, Any]:
-    """The resources that stay; those that go are added to `left_out`."""
-    kept: dict[str, Any] = {}
-    for name, resource in resources.items():
-        if name.startswith(_FOR_EACH):
-            identifier, collection, body = resource
-            inner = _kept(body, omissions, left_out)
-            if inner:
-                kept[name] = [identifier, collection, inner]
-            continue
-        reason = next((omission.reason for omission in omissions if omission.covers(name, resource)), None)
-        if reason is None:
-            kept[name] = resource
-        else:
-            left_out[name] = reason
-    return kept
+def _reason(name: str, resource: Mapping[str, Any], omissions: tuple[Omission, ...]) -> str | None:
+    """Return the reason to leave a resource out, if there is one."""
+    return next((omission.reason for omission in omissions if omission.covers(name, resource)), None)
 
 
 def _independent(resource: Any, left_out: Mapping[str, str]) -> Any:

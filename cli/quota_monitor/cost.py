@@ -186,7 +186,8 @@ def alarms(*, through_stream: bool = False) -> Alarms:
 
 def queries() -> int:
     """Count the queries of Logs Insights on the template's dashboard."""
-    body = _resources()["QuotaDashboard"]["Properties"]["DashboardBody"]["Fn::ToJsonString"]
+    text, _ = _resources()["QuotaDashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    body = msgspec.json.decode(text)  # it is JSON before anything is substituted, too
     return sum(widget["type"] == "log" for widget in body["widgets"])
 
 

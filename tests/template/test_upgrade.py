@@ -65,12 +65,14 @@ def test_everything_that_holds_data_is_held_fast(template: dict[str, Any]) -> No
 @pytest.mark.parametrize(
     ("name", "changed"),
     [
-        ("StateTable", {"TableName": "fixed"}),
-        ("StateTable", {"KeySchema": [{"AttributeName": "other", "KeyType": "HASH"}]}),
-        ("FailedDeliveriesBucket", {"BucketName": "fixed"}),
-        ("AlarmTopic", {"FifoTopic": True}),
-        ("MetricProcessorLogGroup", {"LogGroupName": "/elsewhere"}),
-        ("InvocationLoggingRole", {"Path": "/elsewhere/"}),
+        pytest.param("StateTable", {"TableName": "fixed"}, id="another table name"),
+        pytest.param(
+            "StateTable", {"KeySchema": [{"AttributeName": "other", "KeyType": "HASH"}]}, id="another table key"
+        ),
+        pytest.param("FailedDeliveriesBucket", {"BucketName": "fixed"}, id="another bucket name"),
+        pytest.param("AlarmTopic", {"FifoTopic": True}, id="another kind of topic"),
+        pytest.param("MetricProcessorLogGroup", {"LogGroupName": "/elsewhere"}, id="another log group name"),
+        pytest.param("InvocationLoggingRole", {"Path": "/elsewhere/"}, id="another path of the role"),
     ],
 )
 def test_a_change_that_would_replace_something_is_seen(

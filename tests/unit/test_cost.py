@@ -66,10 +66,10 @@ def test_a_look_at_the_dashboard_scans_its_hours_once_a_query() -> None:
 
 
 def test_queries_and_hours_counted_are_the_dashboards() -> None:
-    text = cost.TEMPLATE.read_text(encoding="utf-8")
+    source = (cost.TEMPLATE.parent / "dashboard" / "dashboard.yaml").read_text(encoding="utf-8")
 
-    assert cost.queries() == text.count("            - type: log\n") > 5
-    assert f"          start: -PT{cost.HOURS_SHOWN}H\n" in text
+    assert cost.queries() == source.count("    - type: log\n") > 5
+    assert f"  start: -PT{cost.HOURS_SHOWN}H\n" in source
 
 
 def test_a_month_through_a_stream_is_what_its_parts_are(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ def test_dependencies_go_with_it(depends_on, kept):
         {"Fn::Sub": ["${Query.QueryDefinitionId} ${x}", {"x": "y"}]},
         {"Fn::Sub": ["${x}", {"x": {"Ref": "Query"}}]},
         {"Fn::Join": ["-", ["a", {"Ref": "Query"}]]},
-        {"Fn::ToJsonString": {"widgets": [{"properties": {"query": {"Ref": "Query"}}}]}},
+        {"Fn::Sub": ['{"widgets":["${x}"]}', {"x": {"Fn::If": ["Has", {"Ref": "Query"}, ""]}}]},
     ],
 )
 def test_outputs_go_with_it_and_any_other_reference_is_an_error(value):
@@ -96,16 +96,6 @@ def test_what_only_looks_like_a_reference_is_none(value):
 def test_outputs_disappear_when_none_is_left():
     kept, _ = template.without({**resources(Query=QUERY), "Outputs": {"Gone": {"Value": {"Ref": "Query"}}}})
     assert "Outputs" not in kept
-
-
-def test_resources_made_in_a_loop_go_too():
-    body = {"Math${Name}": MATH_ALARM, "Plain${Name}": PLAIN_ALARM}
-    looped = resources(**{"Fn::ForEach::Alarms": ["Name", ["A", "B"], body]})
-    kept, left_out = template.without(looped)
-    assert kept == resources(**{"Fn::ForEach::Alarms": ["Name", ["A", "B"], {"Plain${Name}": PLAIN_ALARM}]})
-    assert list(left_out) == ["Math${Name}"]
-    only_math = resources(**{"Fn::ForEach::Alarms": ["Name", ["A"], {"Math${Name}": MATH_ALARM}]})
-    assert template.without(only_math)[0] == resources()
 
 
 @pytest.mark.parametrize(
