@@ -47,9 +47,9 @@ def main() -> None:
     costs = handler.measure(seconds * 0.15)
     tables = {
         "hot path": "\n".join([*hot_path(hot), "", beside(hot, side, costs)]),
-        "handler": "\n".join(of_handler(costs)),
+        "handler": "\n".join(handler_table(costs)),
         "cold start": "\n".join(_cold_start(max(3, round(seconds / 20)))),
-        "price": "\n".join([*of_price(costs), "", agents(hot), "", client(side)]),
+        "price": "\n".join([*price_table(costs), "", agents(hot), "", client(side)]),
         "memory sizes": "\n".join(memory_sizes(costs[10].on.median, _worst_peak())),
         "growth": "\n".join(_growth(seconds * 0.15)),
     }
@@ -110,7 +110,7 @@ def speed(hot: Hot) -> Iterator[str]:
         yield f"| {mix} | " + " | ".join(ratios) + " |"
 
 
-def seconds_a_record(hot: Hot, mix: str, of: str = OURS) -> float:
+def seconds_per_record(hot: Hot, mix: str, of: str = OURS) -> float:
     """Return the median CPU seconds of a record."""
     records, taken = hot[mix]
     return statistics.median(taken[of]) / records
@@ -119,17 +119,18 @@ def seconds_a_record(hot: Hot, mix: str, of: str = OURS) -> float:
 def beside(hot: Hot, side: ClientSide, costs: Mapping[int, Cost]) -> str:
     """Say what is above the floor, and what a client's own call takes."""
     above = [
-        (seconds_a_record(hot, mix) - seconds_a_record(hot, mix, FLOOR)) * 1e6 for mix in (CHAT, "10 chat records", ONE)
+        (seconds_per_record(hot, mix) - seconds_per_record(hot, mix, FLOOR)) * 1e6
+        for mix in (CHAT, "10 chat records", ONE)
     ]
     return (
         f"Above the floor, a record: {above[0]:.1f} µs in deliveries of 1,000, {above[1]:.1f} µs of 10, "
         f"{above[2]:.0f} µs of 1. A client's own put_metric_data takes {side.cpu * 1e6:,.0f} µs of CPU a call: "
-        f"{side.cpu / seconds_a_record(hot, ONE):.0f} times what a delivery of 1 record takes here, "
+        f"{side.cpu / seconds_per_record(hot, ONE):.0f} times what a delivery of 1 record takes here, "
         f"{side.cpu / (costs[1].on.median):.1f} times with duplicate detection."
     )
 
 
-def of_handler(costs: Mapping[int, Cost]) -> Iterator[str]:
+def handler_table(costs: Mapping[int, Cost]) -> Iterator[str]:
     """Yield the table of whole deliveries; the durations of `prices.toml` follow from it."""
     yield "| records a delivery | detection off, ms | detection on, ms |"
     yield "|---|---|---|"
@@ -165,7 +166,7 @@ def _registry_milliseconds(rounds: int) -> float:
     return statistics.median(times) * 1000
 
 
-def of_price(costs: Mapping[int, Cost]) -> Iterator[str]:
+def price_table(costs: Mapping[int, Cost]) -> Iterator[str]:
     """Yield the table of a million calls, with the CPU that was measured."""
     yield (
         "| calls a delivery | CPU, ms per 1,000 calls | … without detection | metric lines, bytes a call "
@@ -184,7 +185,7 @@ def of_price(costs: Mapping[int, Cost]) -> Iterator[str]:
 
 def agents(hot: Hot) -> str:
     """Say what larger calls cost more."""
-    chat, agent = seconds_a_record(hot, CHAT), seconds_a_record(hot, AGENT)
+    chat, agent = seconds_per_record(hot, CHAT), seconds_per_record(hot, AGENT)
     memory_megabytes = cost.memory_gigabytes() * 1024
     more = price.billed_seconds(agent - chat, memory_megabytes)
     dollars = price.lambda_dollars(more, memory_megabytes, price.CALLS)
@@ -218,7 +219,7 @@ def memory_sizes(cpu: float, worst_peak: int) -> Iterator[str]:
     for size in price.sizes(cpu):
         left = size.megabytes - worst_peak / 2**20
         yield (
-            f"| {size.megabytes:,} | {size.milliseconds:.0f} | {size.of_lambda:.3f} | {size.dollars:.3f} "
+            f"| {size.megabytes:,} | {size.milliseconds:.0f} | {size.lambda_dollars:.3f} | {size.dollars:.3f} "
             f"| {f'{left:,.0f} MB' if left > 0 else 'does not fit'} |"
         )
 

@@ -13,7 +13,7 @@ import msgspec
 
 from bedrock_quota import registry
 from benchmarks import endpoint
-from benchmarks.mixes import delivery_of
+from benchmarks.mixes import make_delivery
 from benchmarks.processor import snapshot
 from benchmarks.timing import Measured, Taken, summary
 from localaws import traffic
@@ -85,7 +85,7 @@ def write_files(directory: Path) -> dict[str, str]:
     """Write what the starts read, the compiled registry and a delivery of ten records; return the paths."""
     compiled, delivery = directory / "registry.json", directory / "delivery.json"
     compiled.write_bytes(msgspec.json.encode(registry.read_sources(ROOT / "registry" / "models")))
-    delivery.write_text(json.dumps(delivery_of(traffic.chat(10, snapshot().fetched_at))))
+    delivery.write_text(json.dumps(make_delivery(traffic.chat(10, snapshot().fetched_at))))
     return {"compiled": str(compiled), "delivery": str(delivery)}
 
 

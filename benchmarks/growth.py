@@ -16,7 +16,7 @@ import msgspec
 from bedrock_quota import delivery, processing
 from bedrock_quota.accounts import Accounts
 from bedrock_quota.profiles import UNRESOLVED
-from benchmarks.mixes import Event, delivery_of
+from benchmarks.mixes import Event, make_delivery
 from benchmarks.processor import known
 from benchmarks.timing import Measured, interleaved, summary
 from localaws.traffic import LogEvent
@@ -111,7 +111,7 @@ def run(event: Event, by: Accounts) -> processing.Outcome:
 
 def measure(axis: Axis, seconds: float) -> list[Point]:
     """Measure all deliveries of an axis, in turn, for so many seconds; memory and lines once more by themselves."""
-    events, warm = {x: delivery_of(axis.events(x)) for x in axis.xs}, accounts()
+    events, warm = {x: make_delivery(axis.events(x)) for x in axis.xs}, accounts()
     taken = interleaved({str(x): lambda x=x: run(events[x], warm) for x in axis.xs}, seconds=seconds)  # type: ignore[misc]
     points = []
     for x in axis.xs:
@@ -131,7 +131,7 @@ def peak(done: Callable[[], int]) -> tuple[int, int]:
 
 def first(axis: Axis) -> Measured:
     """Measure the largest delivery of an axis as the first one of a container, which remembers nothing yet."""
-    event = delivery_of(axis.events(axis.xs[-1]))
+    event = make_delivery(axis.events(axis.xs[-1]))
 
     def cold() -> None:
         nonlocal new

@@ -14,7 +14,7 @@ from localaws.traffic import LogEvent
 
 Event = dict[str, Any]
 
-RECORDS_A_TIMING = 300
+RECORDS_PER_TIMING = 300
 """Small deliveries are timed together, as many as have about so many records."""
 
 
@@ -26,7 +26,7 @@ class Mix(msgspec.Struct, frozen=True):
     events: list[Event]
 
 
-def delivery_of(records: Sequence[LogEvent], first_id: int = 0) -> Event:
+def make_delivery(records: Sequence[LogEvent], first_id: int = 0) -> Event:
     """Return the event that CloudWatch Logs would send for these log events, whose ids count on from `first_id`."""
     payload = {
         "messageType": "DATA_MESSAGE",
@@ -45,8 +45,8 @@ def delivery_of(records: Sequence[LogEvent], first_id: int = 0) -> Event:
 def mix(make: Callable[[int, datetime], list[LogEvent]], count: int) -> Mix:
     """Return deliveries of `count` records each, enough of them for one timing."""
     records = make(count, datetime.now(UTC).replace(second=45))
-    firsts = range(0, max(count, RECORDS_A_TIMING // count * count), count)
-    return Mix(count, records, [delivery_of(records, first) for first in firsts])
+    firsts = range(0, max(count, RECORDS_PER_TIMING // count * count), count)
+    return Mix(count, records, [make_delivery(records, first) for first in firsts])
 
 
 def all_mixes() -> dict[str, Mix]:

@@ -11,7 +11,7 @@ from quota_monitor import cost
 from quota_monitor.cost import Alarms, Use
 
 CALLS = 1_000_000
-CALLS_A_DELIVERY = (1, 10, 100, 1_000)
+CALLS_PER_DELIVERY = (1, 10, 100, 1_000)
 ONE_KIND = "10, all of one kind"
 STANDING = frozenset({"metrics", "alarms", "dashboard"})
 
@@ -41,11 +41,11 @@ class Size(msgspec.Struct, frozen=True):
 
     megabytes: int
     milliseconds: float
-    of_lambda: float
+    lambda_dollars: float
     dollars: float
 
 
-def of_one_kind(count: int, end: datetime, seed: int) -> list[LogEvent]:
+def make_records_of_one_kind(count: int, end: datetime, seed: int) -> list[LogEvent]:
     """Return records of one application."""
     return [event for event in traffic.chat(20 * count, end, seed) if "role/SupportChat/" in event.message][:count]
 
@@ -53,8 +53,8 @@ def of_one_kind(count: int, end: datetime, seed: int) -> list[LogEvent]:
 def rows() -> Iterator[Row]:
     """Work the price out for each size of deliveries."""
     price = cost.prices()
-    sizes = [(f"{calls:,}", calls, traffic.chat) for calls in CALLS_A_DELIVERY]
-    for deliveries, calls, records in (*sizes, (ONE_KIND, 10, of_one_kind)):
+    sizes = [(f"{calls:,}", calls, traffic.chat) for calls in CALLS_PER_DELIVERY]
+    for deliveries, calls, records in (*sizes, (ONE_KIND, 10, make_records_of_one_kind)):
         written = cost.line_bytes(calls, records)
         bills = [
             [
@@ -88,5 +88,5 @@ def sizes(cpu: float, calls: int = 10) -> Iterator[Size]:
     beside = sum(item.dollars for item in bill if item.what not in STANDING | {"Lambda"})
     for megabytes in MEMORY_SIZES:
         seconds = billed_seconds(cpu, megabytes, WAITING_SECONDS)
-        of_lambda = requests + lambda_dollars(seconds, megabytes, deliveries)
-        yield Size(megabytes, seconds * 1e3, of_lambda, beside + of_lambda)
+        of_functions = requests + lambda_dollars(seconds, megabytes, deliveries)
+        yield Size(megabytes, seconds * 1e3, of_functions, beside + of_functions)

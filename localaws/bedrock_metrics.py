@@ -16,7 +16,7 @@ from localaws.traffic import PERMISSIONS_LINE, THROTTLED, LogEvent, Profile
 NAMESPACE = "AWS/Bedrock"
 
 
-def of_events(events: Iterable[LogEvent], profile_arns: Mapping[Profile, str]) -> Iterator[tuple[str, Datum]]:
+def derive_metrics(events: Iterable[LogEvent], profile_arns: Mapping[Profile, str]) -> Iterator[tuple[str, Datum]]:
     """Yield namespace and datum of each value: the log events are those of `traffic.hour`."""
     models = {arn: profile.copy_from for profile, arn in profile_arns.items()}
     for event in events:

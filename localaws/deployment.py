@@ -35,7 +35,7 @@ _X86 = {"x86_64", "amd64"}
 _ARM = {"arm64", "aarch64"}
 
 
-def architecture_of(processor: str) -> str:
+def choose_architecture(processor: str) -> str:
     """Return Lambda's word for a machine's processor; raises `LocalAwsError` if Lambda has none like it."""
     if processor.lower() in _X86:
         return "x86_64"
@@ -53,7 +53,7 @@ class Deployment(msgspec.Struct, frozen=True):
     directory: StateDirectory
     parameters: Mapping[str, str] = {}
     processor: str = platform.machine()
-    edge_url: str | None = None
+    proxy_url: str | None = None
     """Where functions reach AWS, if not directly; each under its own logical id."""
 
     def build(self, progress: Progress) -> dict[str, str]:
@@ -71,8 +71,8 @@ class Deployment(msgspec.Struct, frozen=True):
                 done = min(done + 1, total)
                 progress("building", done, total)
         kept, left_out = template.without(_parse(self.directory.build / TEMPLATE_NAME))
-        if self.edge_url is not None:
-            _lead_through(self.edge_url, kept)
+        if self.proxy_url is not None:
+            _lead_through(self.proxy_url, kept)
         (self.directory.build / _LOCAL_TEMPLATE_NAME).write_text(json.dumps(kept), encoding="utf-8")
         progress("building", total, total)
         return left_out
@@ -109,7 +109,7 @@ class Deployment(msgspec.Struct, frozen=True):
 
     def overrides(self) -> list[str]:
         """The stack's parameters: the given ones over those of this machine."""
-        return sam.overrides({"Architecture": architecture_of(self.processor), **self.parameters})
+        return sam.overrides({"Architecture": choose_architecture(self.processor), **self.parameters})
 
     @property
     def _bucket(self) -> str:
@@ -149,7 +149,7 @@ class Deployment(msgspec.Struct, frozen=True):
                     log.flush()
                     yield line.strip()
         if running.returncode != 0:
-            end = process.tail(self.directory.sam_log)
+            end = process.read_tail(self.directory.sam_log)
             raise LocalAwsError(f"sam {command} failed; the end of {self.directory.sam_log}:\n{end}")
 
 
@@ -174,12 +174,12 @@ def _parse(path: Path) -> dict[str, Any]:
     return json.loads(json.dumps(parsed, default=str))  # type: ignore[no-any-return]
 
 
-def _lead_through(edge_url: str, parsed: Mapping[str, Any]) -> None:
-    """Give every function an endpoint of its own at the edge."""
+def _lead_through(proxy_url: str, parsed: Mapping[str, Any]) -> None:
+    """Give every function an endpoint of its own at the proxy."""
     for name, resource in parsed["Resources"].items():
         if resource.get("Type") == _FUNCTION:
             variables = resource["Properties"].setdefault("Environment", {}).setdefault("Variables", {})
-            variables |= dict.fromkeys(ENDPOINT_SETTINGS, f"{edge_url}/{name}")
+            variables |= dict.fromkeys(ENDPOINT_SETTINGS, f"{proxy_url}/{name}")
 
 
 def _built(parsed: Mapping[str, Any]) -> Iterator[str]:

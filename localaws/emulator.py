@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from localaws import loopback, process
+from localaws import local_http, process
 from localaws.account import LOOPBACK, Account
 from localaws.errors import LocalAwsError
 from localaws.process import Process
@@ -48,13 +48,13 @@ def environment(account: Account, port: int, scratch: Path, inherited: Mapping[s
 def start(account: Account, port: int, *, scratch: Path, log: Path) -> Process:
     """Start MiniStack; it answers some time later, see `wait_until_ready`."""
     return process.start_module(
-        "localaws.patient_ministack", environment=environment(account, port, scratch, os.environ), log=log
+        "localaws.ministack_patches", environment=environment(account, port, scratch, os.environ), log=log
     )
 
 
 def is_ready(account: Account) -> bool:
     """Whether it answers."""
-    return loopback.answers(f"{account.endpoint_url}/_ministack/ready")
+    return local_http.answers(f"{account.endpoint_url}/_ministack/ready")
 
 
 def wait_until_ready(running: Process, account: Account, log: Path) -> None:
@@ -62,7 +62,7 @@ def wait_until_ready(running: Process, account: Account, log: Path) -> None:
     process.wait_until(running, lambda: is_ready(account), "the emulator", log)
 
 
-def held(running: Process, scratch: Path) -> dict[str, Any]:
+def dump_state(running: Process, scratch: Path) -> dict[str, Any]:
     """Return all that it holds, by service, as it would keep it for its next start; for tests."""
     written = scratch / "state" / "held.json"
     written.unlink(missing_ok=True)

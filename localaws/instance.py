@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from localaws import emulator, loopback, sidecar
+from localaws import emulator, local_http, sidecar
 from localaws.account import Account, LocalSession
+from localaws.counters import Counters
 from localaws.deployment import Deployment, Progress
-from localaws.edge import Edge
 from localaws.errors import LocalAwsError
+from localaws.fault_proxy import FaultProxy
 from localaws.state import Ports, State, StateDirectory
-from localaws.tally import Tally
 
 CHECKOUT = Path(__file__).parents[1]
 DIRECTORY = CHECKOUT / ".localaws"
@@ -51,23 +51,25 @@ class Instance(msgspec.Struct, frozen=True):
         """A boto3 session that makes clients for it."""
         return self.account.session()
 
-    def tally(self) -> Tally:
+    def counters(self) -> Counters:
         """What the sidecar has done so far."""
-        return _tally(self.account, "GET", "/health")
+        return _counters(self.account, "GET", "/health")
 
-    def drain(self, invocations: Mapping[str, int] | None = None, *, timeout_seconds: float = _DRAIN_SECONDS) -> Tally:
+    def drain(
+        self, invocations: Mapping[str, int] | None = None, *, timeout_seconds: float = _DRAIN_SECONDS
+    ) -> Counters:
         """Return once every metric line logged so far is a metric.
 
         `invocations` are runs to wait for: at least so many since the start, by log group. Deliveries run in the
-        background, so count them first: `before = instance.tally().invocations`.
+        background, so count them first: `before = instance.counters().invocations`.
         """
         wanted = invocations or {}
         deadline = time.monotonic() + timeout_seconds
         while True:
-            tally = _tally(self.account, "POST", "/drain", timeout_seconds=timeout_seconds)
-            missing = {group: n for group, n in wanted.items() if tally.invocations.get(group, 0) < n}
+            counters = _counters(self.account, "POST", "/drain", timeout_seconds=timeout_seconds)
+            missing = {group: n for group, n in wanted.items() if counters.invocations.get(group, 0) < n}
             if not missing:
-                return tally
+                return counters
             if time.monotonic() > deadline:
                 raise LocalAwsError(f"after {timeout_seconds:.0f} s still waiting for invocations: {missing}")
             time.sleep(_POLL_SECONDS)
@@ -78,7 +80,7 @@ class Status(msgspec.Struct, frozen=True):
 
     instance: Instance | None = None
     stack_status: str = ""
-    tally: Tally | None = None
+    counters: Counters | None = None
     trouble: tuple[str, ...] = ()
 
 
@@ -89,23 +91,23 @@ def up(
     region: str = REGION,
     stack_name: str = STACK_NAME,
     parameters: Mapping[str, str] | None = None,
-    edge: Edge | None = None,
+    proxy: FaultProxy | None = None,
     progress: Progress = lambda _stage, _done, _total: None,
 ) -> Instance:
     """Start a local AWS where none runs, and deploy the checkout on it; where one runs, deploy again.
 
     Another Region, stack name or interpreter than the running one's is another local AWS: the old one is ended.
-    With an `edge`, the functions reach AWS through it.
+    With an `proxy`, the functions reach AWS through it.
     """
     home = StateDirectory(directory.resolve())
     with home.locked():
         progress("starting", 0, 1)
         state = _running(home, region, stack_name) or _start(home, region, stack_name)
         account = state.account()
-        if edge is not None:
-            edge.lead_to(account)
-        edge_url = None if edge is None else edge.url
-        deployment = Deployment(checkout.resolve(), account, stack_name, home, parameters or {}, edge_url=edge_url)
+        if proxy is not None:
+            proxy.lead_to(account)
+        proxy_url = None if proxy is None else proxy.url
+        deployment = Deployment(checkout.resolve(), account, stack_name, home, parameters or {}, proxy_url=proxy_url)
         left_out = deployment.build(progress)  # while the emulator starts
         home.write(msgspec.structs.replace(state, left_out=left_out))
         _wait_until_ready(home, state)
@@ -134,11 +136,11 @@ def status(directory: Path = DIRECTORY) -> Status:
     account = state.account()
     try:
         outputs, stack_status = _stack(account, state.stack_name)
-        tally = _tally(account, "GET", "/health")
+        counters = _counters(account, "GET", "/health")
     except (LocalAwsError, BotoCoreError, ClientError) as error:
         return Status(trouble=(str(error),))
     found = Instance(home.path, account, state.stack_name, outputs, state.preview_url, state.left_out)
-    return Status(found, stack_status, tally)
+    return Status(found, stack_status, counters)
 
 
 def down(directory: Path = DIRECTORY) -> bool:
@@ -197,9 +199,9 @@ def _stop(home: StateDirectory, state: State) -> None:
     home.write(msgspec.structs.replace(state, emulator=None, sidecar=None))
 
 
-def _tally(account: Account, method: str, path: str, *, timeout_seconds: float = 5.0) -> Tally:
-    body = loopback.request(method, account.service_quotas_url + path, timeout_seconds=timeout_seconds)
-    return msgspec.json.decode(body, type=Tally)
+def _counters(account: Account, method: str, path: str, *, timeout_seconds: float = 5.0) -> Counters:
+    body = local_http.request(method, account.service_quotas_url + path, timeout_seconds=timeout_seconds)
+    return msgspec.json.decode(body, type=Counters)
 
 
 def _stack(account: Account, stack_name: str) -> tuple[dict[str, str], str]:

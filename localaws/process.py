@@ -78,13 +78,13 @@ def wait_until(running: Process, ready: Callable[[], bool], name: str, log: Path
     deadline = time.monotonic() + _READY_SECONDS
     while not ready():
         if not running.alive():
-            raise LocalAwsError(f"{name} has ended; the end of {log}:\n{tail(log)}")
+            raise LocalAwsError(f"{name} has ended; the end of {log}:\n{read_tail(log)}")
         if time.monotonic() > deadline:
             raise LocalAwsError(f"{name} does not answer after {_READY_SECONDS:.0f} s; see {log}")
         time.sleep(_POLL_SECONDS)
 
 
-def tail(log: Path, lines: int = 20) -> str:
+def read_tail(log: Path, lines: int = 20) -> str:
     """The last lines of a log."""
     return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
@@ -99,7 +99,7 @@ def _start_time(pid: int) -> str | None:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
-        return None if Path("/proc/self/stat").exists() else _start_time_of_ps(pid)
+        return None if Path("/proc/self/stat").exists() else _ask_ps_for_start_time(pid)
     except ProcessLookupError:
         return None
     fields = stat.rpartition(")")[2].split()  # the name before it may hold spaces
@@ -107,7 +107,7 @@ def _start_time(pid: int) -> str | None:
     return None if state in {"Z", "X"} else start_ticks
 
 
-def _start_time_of_ps(pid: int) -> str | None:
+def _ask_ps_for_start_time(pid: int) -> str | None:
     """The same on a system without /proc."""
     ps = shutil.which("ps")
     if ps is None:

@@ -2,8 +2,8 @@
 
     python -m localaws.sidecar --state .localaws
 
-Besides the API itself it answers `GET /health` (a Tally) and `POST /drain` (the same, once all that was logged before
-the request is read).
+Besides the API it answers `GET /health` with `Counters`, and `POST /drain` with the same as soon as all events that were
+logged before the request are read.
 """
 
 import argparse
@@ -18,13 +18,13 @@ from typing import Any
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from localaws import loopback, process, service_quotas
+from localaws import local_http, process, service_quotas
 from localaws.account import LOOPBACK, Account
+from localaws.counters import Counters
 from localaws.preview import server as preview
 from localaws.process import Process
 from localaws.state import StateDirectory
 from localaws.tail import Tail
-from localaws.tally import Tally
 
 logger = logging.getLogger("localaws.sidecar")
 
@@ -37,8 +37,8 @@ _MAX_BODY_BYTES = 1024 * 1024
 class Follower:
     """Runs the tail, by itself and on demand."""
 
-    def __init__(self, tail: Tail, tally: Tally) -> None:
-        self.tally = tally
+    def __init__(self, tail: Tail, counters: Counters) -> None:
+        self.counters = counters
         self._tail = tail
         self._turn = threading.Lock()
 
@@ -51,12 +51,12 @@ class Follower:
                 with self._turn:
                     self._tail.run_pass()
             except (BotoCoreError, ClientError) as error:
-                self.tally.unreachable = str(error)
+                self.counters.unreachable = str(error)
                 logger.warning("the emulator does not answer: %s", error)
                 if time.monotonic() - answered > _GIVE_UP_SECONDS:
                     return
             else:
-                self.tally.unreachable = ""
+                self.counters.unreachable = ""
                 answered = time.monotonic()
             time.sleep(max(_SHORTEST_WAIT_SECONDS, _WAIT_PER_PASS * (time.monotonic() - began)))
 
@@ -84,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path == "/health" and self.server.follower is not None:
-            self._answer(200, self.server.follower.tally)
+            self._answer(200, self.server.follower.counters)
         else:
             self._answer(404, {"message": f"nothing at {self.path}"})
 
@@ -107,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
         except (BotoCoreError, ClientError) as error:
             self._answer(503, {"message": f"the emulator does not answer: {error}"})
         else:
-            self._answer(200, follower.tally)
+            self._answer(200, follower.counters)
 
     def _answer(self, status: int, document: Any) -> None:
         body = msgspec.json.encode(document)
@@ -133,7 +133,7 @@ def start(account: Account, directory: StateDirectory) -> Process:
 
 def wait_until_ready(running: Process, account: Account, log: Path) -> None:
     """Return as soon as it answers; raise if it has ended or takes too long."""
-    process.wait_until(running, lambda: loopback.answers(f"{account.service_quotas_url}/health"), "the sidecar", log)
+    process.wait_until(running, lambda: local_http.answers(f"{account.service_quotas_url}/health"), "the sidecar", log)
 
 
 def main() -> None:
@@ -143,8 +143,8 @@ def main() -> None:
     state = StateDirectory(parser.parse_args().state).read()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     account = state.account()
-    tally = Tally()
-    follower = Follower(Tail(account.session(), tally), tally)
+    counters = Counters()
+    follower = Follower(Tail(account.session(), counters), counters)
     quotas = service_quotas.ServiceQuotas(service_quotas.load(), region=account.region, account=account.id)
     dashboards = preview.Server(state.ports.preview, preview.Dashboards(account.session()))
     with Server(state.ports.sidecar, quotas, follower) as server, dashboards:

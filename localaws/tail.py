@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from localaws import emf, metric_requests
-from localaws.tally import Tally
+from localaws.counters import Counters
 
 if TYPE_CHECKING:
     import boto3
@@ -26,11 +26,11 @@ _Stream = tuple[str, str]
 class Tail:
     """Reads and puts in passes; not to be used by two threads at once."""
 
-    def __init__(self, session: "boto3.Session", tally: Tally) -> None:
+    def __init__(self, session: "boto3.Session", counters: Counters) -> None:
         self._logs = session.client("logs")
         self._functions = session.client("lambda")
         self._metrics = session.client("cloudwatch")
-        self._tally = tally
+        self._counters = counters
         self._marks: dict[_Stream, object] = {}
         self._seen: dict[_Stream, Counter[int]] = {}
         self._unsent: list[metric_requests.MetricRequest] = []
@@ -98,16 +98,16 @@ class Tail:
             )
 
     def _metric_data(self, group: str, event: Any) -> list[tuple[str, emf.Datum]]:
-        self._tally.events += 1
+        self._counters.events += 1
         if event["message"].startswith(_END_OF_INVOCATION):
-            self._tally.invocation(group)
+            self._counters.invocation(group)
         try:
             data = emf.metric_data(event["message"], event["ingestionTime"])
         except emf.Rejected as rejected:
-            self._tally.reject(rejected.reason, rejected.detail)
+            self._counters.reject(rejected.reason, rejected.detail)
             return []
-        self._tally.metric_lines += bool(data)
-        self._tally.data += len(data)
+        self._counters.metric_lines += bool(data)
+        self._counters.data += len(data)
         return data
 
     def _send(self) -> None:
@@ -116,5 +116,5 @@ class Tail:
             try:
                 self._metrics.put_metric_data(Namespace=request.namespace, MetricData=request.data)  # type: ignore[arg-type]
             except ClientError as error:  # the same request would be refused again
-                self._tally.refuse(error.response["Error"]["Code"], str(error))
+                self._counters.refuse(error.response["Error"]["Code"], str(error))
             del self._unsent[0]

@@ -78,7 +78,7 @@ class Arrivals(msgspec.Struct, frozen=True):
     during: tuple[range, ...] = ()
 
     @property
-    def a_minute(self) -> float:
+    def per_minute(self) -> float:
         """Calls a minute, averaged over the hour."""
         return self.usual + self.burst * sum(len(minutes) for minutes in self.during) / MINUTES
 
@@ -352,12 +352,12 @@ def hour(
     records = (
         event
         for each in CAST
-        for event in _log_of(each, start, seed=seed, text=text, profile_arns=profile_arns or {}, origin=origin)
+        for event in _simulate(each, start, seed=seed, text=text, profile_arns=profile_arns or {}, origin=origin)
     )
     return [opening, *sorted(records, key=_arrival)]
 
 
-def _log_of(
+def _simulate(
     application: Application,
     start: datetime,
     *,
@@ -482,7 +482,7 @@ _INLINE = tuple(
 _AGENT = next(application for application in CAST if application.caller.startswith("assumed-role/CodingAgent"))
 
 
-SECONDS_OF_A_MIX = 15
+MIX_SECONDS = 15
 """In captured records, calls that arrived together had begun within so many seconds."""
 
 
@@ -509,7 +509,7 @@ def _mix(
     applications: tuple[Application, ...],
     draw_size: Callable[[random.Random], float],
 ) -> list[LogEvent]:
-    """Return `count` records of the `SECONDS_OF_A_MIX` before `end`, of sizes in bytes that `draw_size` gives.
+    """Return `count` records of the `MIX_SECONDS` before `end`, of sizes in bytes that `draw_size` gives.
 
     That is what one delivery holds: calls that ended together, of each application as many as it is busy.
     """
@@ -518,12 +518,12 @@ def _mix(
     events = [
         _sized(
             application,
-            end - timedelta(seconds=draw.uniform(0, SECONDS_OF_A_MIX)),
+            end - timedelta(seconds=draw.uniform(0, MIX_SECONDS)),
             round(draw_size(draw)),
             draw,
             text,
         )
-        for application in draw.choices(applications, [each.arrivals.a_minute for each in applications], k=count)
+        for application in draw.choices(applications, [each.arrivals.per_minute for each in applications], k=count)
     ]
     return sorted(events, key=_arrival)
 

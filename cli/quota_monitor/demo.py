@@ -98,7 +98,7 @@ def run(running: Instance, seed: int, progress: Progress = lambda _stage, _done,
     sent = sum(event.message != traffic.PERMISSIONS_LINE for event in events)
     _wait_until_accounted(running, before, health, sent, progress)
     progress(_READING, 0, 3)
-    for request in metric_requests.requests(bedrock_metrics.of_events(events, profiles)):
+    for request in metric_requests.requests(bedrock_metrics.derive_metrics(events, profiles)):
         cloudwatch.put_metric_data(Namespace=request.namespace, MetricData=request.data)  # type: ignore[arg-type]
     _fetch_quotas(running)
     progress(_READING, 1, 3)

@@ -96,7 +96,7 @@ class Reader:
                 read += 1
                 if read > MAX_EVENTS:
                     raise PreviewError(f"over {MAX_EVENTS:,} log events in this time range; choose a shorter one")
-                yield logs_insights.row_of(event)
+                yield logs_insights.parse_event(event)
 
     def _events(self, group: str, time_range: TimeRange) -> Iterator[Any]:
         """Yield a group's events. The emulator ends after a page and says nothing of more: it is asked from there."""

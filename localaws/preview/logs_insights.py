@@ -306,7 +306,7 @@ def _read(expression: Expression) -> set[str]:
 # ---------------------------------------------------------------- events to rows
 
 
-def row_of(event: Mapping[str, Any]) -> dict[str, Any]:
+def parse_event(event: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a log event: those of its JSON, nested ones with dots, and `@timestamp`, `@message`."""
     row: dict[str, Any] = {"@timestamp": event["timestamp"], "@message": event["message"]}
     if event["message"].startswith("{"):

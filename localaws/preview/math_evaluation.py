@@ -396,7 +396,7 @@ def _slice(values: list[Value], _inputs: Inputs) -> Value:
     return _several(values[0], "SLICE")[bounds[0] : bounds[1] if len(bounds) > 1 else None]
 
 
-def _end_of(values: list[Value], at: int, function: str) -> Value:
+def _end_value(values: list[Value], at: int, function: str) -> Value:
     several = _several(values[0], function)
     return several[at] if several else Series(60, {})
 
@@ -407,9 +407,9 @@ def _time_series(values: list[Value], inputs: Inputs) -> Value:
 
 
 _OTHERS: dict[str, Callable[[list[Value], Inputs], Value]] = {
-    "FIRST": lambda values, _: _end_of(values, 0, "FIRST"),
+    "FIRST": lambda values, _: _end_value(values, 0, "FIRST"),
     "IF": _if,
-    "LAST": lambda values, _: _end_of(values, -1, "LAST"),
+    "LAST": lambda values, _: _end_value(values, -1, "LAST"),
     "METRIC_COUNT": lambda values, _: float(len(_several(values[0], "METRIC_COUNT"))),
     "PERIOD": _period,
     "REMOVE_EMPTY": lambda values, _: tuple(series for series in _several(values[0], "REMOVE_EMPTY") if series.values),

@@ -92,9 +92,9 @@ class Dashboards:
         widgets = body.chosen(self._text(name), values)["widgets"]
         if not 0 <= index < len(widgets):
             raise NotThereError
-        return drawing.draw(widgets[index], time_range, self._reader_of(widgets[index]))
+        return drawing.draw(widgets[index], time_range, self._find_reader(widgets[index]))
 
-    def _reader_of(self, widget: Mapping[str, Any]) -> Reader:
+    def _find_reader(self, widget: Mapping[str, Any]) -> Reader:
         """Return the reader of the Region that a widget names, made with the first widget that names it."""
         region = widget.get("properties", {}).get("region") or self._session.region_name
         if region not in self._readers:

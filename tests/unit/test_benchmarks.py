@@ -101,7 +101,7 @@ def test_every_contender_writes_what_was_called(name: str, lines: int, ours: Pro
     calls += [record(20, "Report", (7, 3, 50)) for _ in range(10)]
     ours.remember_others()
     # when they are one delivery
-    written = read(contenders.contenders(ours)[name](mixes.delivery_of(calls)) or "")
+    written = read(contenders.contenders(ours)[name](mixes.make_delivery(calls)) or "")
     # then all that they reserved, consumed, put out and asked for is there once
     assert totals(written) == {
         "ReservedTokens": 240 * (100 + 1_000) + 10 * (7 + 50),
@@ -132,7 +132,7 @@ def test_this_projects_mix_is_what_an_independent_count_says(ours: Processor) ->
 
 
 def test_a_delivery_that_the_container_has_seen_is_ignored_until_it_remembers_others(ours: Processor) -> None:
-    event = mixes.delivery_of([record(10, "Chat", (1, 1, 1))])
+    event = mixes.make_delivery([record(10, "Chat", (1, 1, 1))])
     ours.remember_others()
 
     assert [len(read(ours.write(event))) for _ in range(2)] == [1, 0]
@@ -158,7 +158,7 @@ def test_the_floor_reads_each_record_once(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("name", [FLOOR, "standard library", GROUPED, USUAL, "Powertools parser + metrics"])
 def test_every_contender_takes_records_of_every_application(name: str, ours: Processor) -> None:
-    contenders.contenders(ours)[name](mixes.delivery_of(traffic.chat(100, datetime.now(UTC))))
+    contenders.contenders(ours)[name](mixes.make_delivery(traffic.chat(100, datetime.now(UTC))))
 
 
 # ---------------------------------------------------------------- mixes
@@ -255,7 +255,7 @@ def test_ratios_are_to_the_floor_and_the_gain_is_the_usual_ways_to_ours() -> Non
 
 def test_each_contender_is_timed_on_every_delivery_of_a_mix(monkeypatch: pytest.MonkeyPatch) -> None:
     # given three deliveries of a record each
-    events = [mixes.delivery_of([record(10, "Chat", (1, 1, 1))], number) for number in range(3)]
+    events = [mixes.make_delivery([record(10, "Chat", (1, 1, 1))], number) for number in range(3)]
     monkeypatch.setattr(mixes, "all_mixes", lambda: {"three": mixes.Mix(1, [], events)})
     written: list[int] = []
     write = Processor.write
@@ -282,7 +282,7 @@ def test_parts_of_a_delivery_are_what_its_size_does_not_change_and_what_each_cal
 def test_with_detection_the_handler_asks_the_state_table_and_is_answered() -> None:
     with endpoint.answering(processor.snapshot()) as given, endpoint.environment(given):
         clients.state.cache_clear()
-        written = Processor(detect_duplicates=True).write(mixes.delivery_of([record(10, "Chat", (1, 1, 1))]))
+        written = Processor(detect_duplicates=True).write(mixes.make_delivery([record(10, "Chat", (1, 1, 1))]))
         clients.state.cache_clear()
 
     *_, health = map(json.loads, written.splitlines())
@@ -329,12 +329,12 @@ def test_more_memory_costs_more_where_there_is_waiting_and_not_else() -> None:
 
     # 100,000 deliveries of 0.002 × 1,769 / 128 s and 10 ms, of an eighth of a GB; 20 cents a million requests
     assert small.milliseconds == pytest.approx(37.64, abs=0.01)
-    assert small.of_lambda == pytest.approx(0.02 + 100_000 * 0.03764 / 8 * 0.0000133334, rel=1e-3)
+    assert small.lambda_dollars == pytest.approx(0.02 + 100_000 * 0.03764 / 8 * 0.0000133334, rel=1e-3)
     assert large.milliseconds == pytest.approx(12)
-    assert large.of_lambda - small.of_lambda == pytest.approx(
+    assert large.lambda_dollars - small.lambda_dollars == pytest.approx(
         100_000 * 0.010 * (1_769 - 128) / 1_024 * 0.0000133334, rel=1e-3
     )
-    assert large.dollars - small.dollars == pytest.approx(large.of_lambda - small.of_lambda)
+    assert large.dollars - small.dollars == pytest.approx(large.lambda_dollars - small.lambda_dollars)
 
 
 def test_a_size_that_the_worst_delivery_does_not_fit_into_says_so() -> None:
@@ -345,7 +345,9 @@ def test_a_size_that_the_worst_delivery_does_not_fit_into_says_so() -> None:
 
 def test_bytes_of_a_call_are_those_that_the_bill_counts() -> None:
     for row in price.rows():
-        written = cost.line_bytes(row.calls, price.of_one_kind if row.deliveries == price.ONE_KIND else traffic.chat)
+        written = cost.line_bytes(
+            row.calls, price.make_records_of_one_kind if row.deliveries == price.ONE_KIND else traffic.chat
+        )
         assert row.line_bytes == (written.written + 26 * written.lines) / row.calls
         assert f"metric lines {row.line_bytes * 1e6 / 1e9 * 0.5:.3f}," in row.parts
 
@@ -353,7 +355,7 @@ def test_bytes_of_a_call_are_those_that_the_bill_counts() -> None:
 def test_calls_of_one_kind_are_of_one_role() -> None:
     callers = [
         json.loads(each.message)["identity"]["arn"].split("/")[1]
-        for each in price.of_one_kind(10, datetime.now(UTC), 0)
+        for each in price.make_records_of_one_kind(10, datetime.now(UTC), 0)
     ]
 
     assert callers == ["SupportChat"] * 10
@@ -520,7 +522,7 @@ def test_page_shows_the_templates_memory_and_that_half_of_it_is_too_little() -> 
 
 def test_a_further_kind_among_ten_calls_costs_what_the_page_says() -> None:
     rows = {row.deliveries: row.with_detection for row in price.rows()}
-    many, one = cost.line_bytes(10, traffic.chat), cost.line_bytes(10, price.of_one_kind)
+    many, one = cost.line_bytes(10, traffic.chat), cost.line_bytes(10, price.make_records_of_one_kind)
 
     each = (rows["10"] - rows[price.ONE_KIND]) / (many.lines - one.lines)
 
@@ -555,6 +557,6 @@ def test_command_runs_with_the_calls_a_delivery_that_the_query_says() -> None:
 
 
 def test_costs_are_read_as_they_are_written() -> None:
-    *_, row = bench.of_handler({10: Cost(off=Measured(0.0002, 0.01), on=Measured(0.0043, 0.02))})
+    *_, row = bench.handler_table({10: Cost(off=Measured(0.0002, 0.01), on=Measured(0.0043, 0.02))})
 
     assert row == "| 10 | 0.200 ±1% | 4.300 ±2% |"

@@ -22,7 +22,7 @@ def event(model: str, *, error: str = "", **counts: int) -> LogEvent:
 
 def published(*events: LogEvent, **profiles: Any) -> dict[tuple[str, str], float]:
     sums: dict[tuple[str, str], float] = defaultdict(float)
-    for namespace, datum in bedrock_metrics.of_events(events, profiles.get("arns", {})):
+    for namespace, datum in bedrock_metrics.derive_metrics(events, profiles.get("arns", {})):
         assert (namespace, datum["Timestamp"]) == ("AWS/Bedrock", AT)
         sums[datum["Dimensions"][0]["Value"], datum["MetricName"]] += datum["Values"][0]
     return sums

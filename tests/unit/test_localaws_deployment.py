@@ -8,7 +8,7 @@ import pytest
 
 from localaws import deployment, sam, template
 from localaws.account import Account
-from localaws.deployment import Deployment, architecture_of
+from localaws.deployment import Deployment, choose_architecture
 from localaws.errors import LocalAwsError
 from localaws.state import StateDirectory
 from localaws.template import Omission
@@ -121,7 +121,7 @@ def test_functions_are_built_for_this_machine(tmp_path, processor, architecture)
 
 def test_a_processor_that_lambda_does_not_have_is_an_error():
     with pytest.raises(LocalAwsError, match="riscv64"):
-        architecture_of("riscv64")
+        choose_architecture("riscv64")
 
 
 def test_parameters_are_given_quoted_and_win_over_those_of_the_machine(tmp_path):

@@ -53,7 +53,7 @@ def test_a_process_that_was_killed_is_not_alive(tmp_path):
 
 def test_a_process_that_ignores_the_first_signal_is_stopped_all_the_same(tmp_path):
     running = start(tmp_path, f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPER}")
-    wait_for(lambda: process.tail(tmp_path / "log") == "up")
+    wait_for(lambda: process.read_tail(tmp_path / "log") == "up")
     running.stop(grace_seconds=0.2)
     assert not running.alive()
 
@@ -61,8 +61,8 @@ def test_a_process_that_ignores_the_first_signal_is_stopped_all_the_same(tmp_pat
 def test_what_a_process_started_ends_with_it(tmp_path):
     child = "import os, subprocess, sys; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); "
     running = start(tmp_path, child + "print(p.pid, flush=True); import time; time.sleep(60)")
-    wait_for(lambda: process.tail(tmp_path / "log").isdigit())
-    child_pid = int(process.tail(tmp_path / "log"))
+    wait_for(lambda: process.read_tail(tmp_path / "log").isdigit())
+    child_pid = int(process.read_tail(tmp_path / "log"))
     running.stop()
     wait_for(lambda: process._start_time(child_pid) is None)
 

@@ -18,7 +18,7 @@ EVENTS: list[dict[str, Any]] = [
 
 def run(query: str) -> tuple[list[str], list[list[Any]]]:
     lines = [*map(json.dumps, EVENTS), "START RequestId: plain text", '{"cut": ']
-    rows = [logs_insights.row_of({"timestamp": at, "message": line}) for at, line in enumerate(lines)]
+    rows = [logs_insights.parse_event({"timestamp": at, "message": line}) for at, line in enumerate(lines)]
     return logs_insights.run(logs_insights.parse(query), rows)
 
 
@@ -54,7 +54,7 @@ def test_a_query_makes_these_rows(query: str, columns: list[str], rows: list[lis
 def test_an_event_has_200_fields_and_no_more() -> None:
     line = {"values": list(range(198)), "nested": {"last": "here"}, "fits": 1, "lost": 2}
 
-    row = logs_insights.row_of({"timestamp": 0, "message": json.dumps(line)})
+    row = logs_insights.parse_event({"timestamp": 0, "message": json.dumps(line)})
 
     assert (row["values.197"], row["nested.last"], row["fits"]) == (197, "here", 1)
     assert "lost" not in row

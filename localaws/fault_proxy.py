@@ -1,6 +1,6 @@
-"""The network edge: a proxy between the deployed functions and AWS that notes every call and can make any of them fail.
+"""A proxy between the deployed functions and AWS: it notes every call, and can make any of them fail.
 
-Each function is deployed with an endpoint of its own here, `http://127.0.0.1:PORT/NAME`, so that the edge knows who
+Each function is deployed with an endpoint of its own here, `http://127.0.0.1:PORT/NAME`, so that the proxy knows who
 calls. What a request asks for is read from it with botocore's own service models.
 """
 
@@ -27,7 +27,7 @@ import msgspec
 from localaws.account import LOOPBACK, Account
 from localaws.errors import LocalAwsError
 
-logger = logging.getLogger("localaws.edge")
+logger = logging.getLogger("localaws.fault_proxy")
 
 _NAMED_OTHERWISE = {"monitoring": "cloudwatch", "servicequotas": "service-quotas"}
 """Services that botocore files under another name than the one requests are signed for."""
@@ -98,7 +98,7 @@ class _Request(msgspec.Struct, frozen=True):
     parameters: Mapping[str, Any]
 
 
-class Edge(ThreadingHTTPServer):
+class FaultProxy(ThreadingHTTPServer):
     """Listens from the start; forwards as soon as it is told where to.
 
     `calls` are those noted so far, `unread` what is wrong with those that could not be told apart.
@@ -121,7 +121,7 @@ class Edge(ThreadingHTTPServer):
         return f"http://{LOOPBACK}:{self.server_port}"
 
     @contextlib.contextmanager
-    def open(self) -> "Iterator[Edge]":
+    def open(self) -> "Iterator[FaultProxy]":
         """Serve for as long as the block runs."""
         serving = threading.Thread(target=self.serve_forever, daemon=True)
         serving.start()
@@ -170,7 +170,7 @@ class Edge(ThreadingHTTPServer):
     def upstream(self, service: str) -> str:
         """Return the host and port that answer for a service."""
         if self._account is None:
-            raise LocalAwsError("a function has called before the edge was told where AWS is")
+            raise LocalAwsError("a function has called before the proxy was told where AWS is")
         url = self._account.service_quotas_url if service == "service-quotas" else self._account.endpoint_url
         return urlsplit(url).netloc
 
@@ -188,7 +188,7 @@ class _Answer(msgspec.Struct, frozen=True):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1
-    server: Edge
+    server: FaultProxy
 
     def handle_any(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -326,12 +326,12 @@ def _error(fault: Fault, request: _Request) -> _Answer:
     }[fault]
     if request.protocol == "rest-xml":
         status = 503 if fault is Fault.THROTTLED else status
-        text = f"<Error><Code>{code}</Code><Message>{message}</Message><RequestId>edge</RequestId></Error>"
+        text = f"<Error><Code>{code}</Code><Message>{message}</Message><RequestId>proxy</RequestId></Error>"
         return _Answer(status, [("Content-Type", "application/xml")], text.encode())
     if request.protocol == "query":
         text = (
             f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
-            "<RequestId>edge</RequestId></ErrorResponse>"
+            "<RequestId>proxy</RequestId></ErrorResponse>"
         )
         return _Answer(status, [("Content-Type", "text/xml")], text.encode())
     if request.protocol == "rest-json":

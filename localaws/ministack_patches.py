@@ -1,6 +1,6 @@
 """MiniStack, with more patience for what functions print, and some things of AWS that it lacks.
 
-`python -m localaws.patient_ministack`.
+`python -m localaws.ministack_patches`.
 
 MiniStack 1.5.33 takes a finished invocation's lines from a pipe and stops at the first 5 ms without one, or after 50 ms
 without any. On a busy machine lines are still under way then: they come with the function's next invocation, or never.

@@ -10,7 +10,7 @@ class Rejection(msgspec.Struct):
     example: str = ""
 
 
-class Tally(msgspec.Struct):
+class Counters(msgspec.Struct):
     """Counts since the start; `invocations` are finished runs by the log group they logged to."""
 
     events: int = 0
