@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from localaws.applications import THROTTLED, Profile
 from localaws.emf import Datum
-from localaws.traffic import PERMISSIONS_LINE, THROTTLED, LogEvent, Profile
+from localaws.traffic import OPENING_LINE, LogEvent
 
 NAMESPACE = "AWS/Bedrock"
 
@@ -20,7 +21,7 @@ def derive_metrics(events: Iterable[LogEvent], profile_arns: Mapping[Profile, st
     """Yield namespace and datum of each value: the log events are those of `traffic.hour`."""
     models = {arn: profile.copy_from for profile, arn in profile_arns.items()}
     for event in events:
-        if event.message == PERMISSIONS_LINE:
+        if event.message == OPENING_LINE:
             continue
         record = json.loads(event.message)
         passed = record["modelId"]

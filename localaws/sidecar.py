@@ -146,7 +146,7 @@ def main() -> None:
     counters = Counters()
     follower = Follower(Tail(account.session(), counters), counters)
     quotas = service_quotas.ServiceQuotas(service_quotas.load(), region=account.region, account=account.id)
-    dashboards = preview.Server(state.ports.preview, preview.Dashboards(account.session()))
+    dashboards = preview.Server(LOOPBACK, state.ports.preview, preview.Dashboards(account.session()))
     with Server(state.ports.sidecar, quotas, follower) as server, dashboards:
         threading.Thread(target=dashboards.serve_forever, daemon=True).start()
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from localaws.preview import logs_insights, math_evaluation, metric_math, metric_search, metrics_insights, properties
+from localaws.preview import (
+    log_evaluation,
+    logs_insights,
+    math_evaluation,
+    metric_math,
+    metric_search,
+    metrics_insights,
+    properties,
+)
 from localaws.preview.errors import NotSupportedError, PreviewError
 from localaws.preview.math_evaluation import Inputs, SearchCall, Value
 from localaws.preview.series import Metric, MetricStat, Series, TimeRange
@@ -96,7 +104,7 @@ class Reader:
                 read += 1
                 if read > MAX_EVENTS:
                     raise PreviewError(f"over {MAX_EVENTS:,} log events in this time range; choose a shorter one")
-                yield logs_insights.parse_event(event)
+                yield log_evaluation.parse_event(event)
 
     def _events(self, group: str, time_range: TimeRange) -> Iterator[Any]:
         """Yield a group's events. The emulator ends after a page and says nothing of more: it is asked from there."""
@@ -169,7 +177,7 @@ def _rows(given: Mapping[str, Any], title: str, time_range: TimeRange, reader: R
         raise NotSupportedError(f"the view {view!r} of a query")
     query = logs_insights.parse(given["query"])
     # Metric lines are written after the minute they are about: what is asked for is when they were written.
-    columns, rows = logs_insights.run(query, reader.events(query.groups, time_range))
+    columns, rows = log_evaluation.run(query, reader.events(query.groups, time_range))
     return {"kind": "rows", "view": view, "title": title, "columns": columns, "rows": rows, "problems": []}
 
 

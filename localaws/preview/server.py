@@ -20,7 +20,6 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from localaws.account import LOOPBACK
 from localaws.preview import body, drawing
 from localaws.preview.drawing import Reader
 from localaws.preview.errors import PreviewError
@@ -109,14 +108,14 @@ class Dashboards:
 
 
 class Server(ThreadingHTTPServer):
-    """Answers on one port of this machine."""
+    """Serve the dashboards on one port of this machine; `address` is its loopback address."""
 
     daemon_threads = True
 
-    def __init__(self, port: int, dashboards: Dashboards) -> None:
-        super().__init__((LOOPBACK, port), _Handler)
+    def __init__(self, address: str, port: int, dashboards: Dashboards) -> None:
+        super().__init__((address, port), _Handler)
         self.dashboards = dashboards
-        self.hosts = frozenset(f"{host}:{self.server_port}" for host in (LOOPBACK, "localhost"))
+        self.hosts = frozenset(f"{host}:{self.server_port}" for host in (address, "localhost"))
 
 
 class _Handler(BaseHTTPRequestHandler):

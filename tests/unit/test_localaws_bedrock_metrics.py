@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from localaws import bedrock_metrics, traffic
-from localaws.traffic import MOBILE, LogEvent
+from localaws.applications import MOBILE
+from localaws.traffic import LogEvent
 
 AT = datetime(2026, 11, 23, 12, 4, tzinfo=UTC)
 
@@ -53,7 +54,7 @@ def test_calls_of_a_profile_burn_as_its_model_does() -> None:
 
 def test_refused_calls_are_no_invocations() -> None:
     found = published(
-        LogEvent(0, traffic.PERMISSIONS_LINE),
+        LogEvent(0, traffic.OPENING_LINE),
         event("m", error="ThrottlingException"),
         event("m", error="ValidationException"),
         event("m"),  # a guardrail's answer, without counts

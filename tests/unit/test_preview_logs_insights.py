@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from localaws.preview import logs_insights
+from localaws.preview import log_evaluation, logs_insights
 from localaws.preview.errors import NotSupportedError, PreviewError
 
 EVENTS: list[dict[str, Any]] = [
@@ -18,8 +18,8 @@ EVENTS: list[dict[str, Any]] = [
 
 def run(query: str) -> tuple[list[str], list[list[Any]]]:
     lines = [*map(json.dumps, EVENTS), "START RequestId: plain text", '{"cut": ']
-    rows = [logs_insights.parse_event({"timestamp": at, "message": line}) for at, line in enumerate(lines)]
-    return logs_insights.run(logs_insights.parse(query), rows)
+    rows = [log_evaluation.parse_event({"timestamp": at, "message": line}) for at, line in enumerate(lines)]
+    return log_evaluation.run(logs_insights.parse(query), rows)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_query_makes_these_rows(query: str, columns: list[str], rows: list[lis
 def test_an_event_has_200_fields_and_no_more() -> None:
     line = {"values": list(range(198)), "nested": {"last": "here"}, "fits": 1, "lost": 2}
 
-    row = logs_insights.parse_event({"timestamp": 0, "message": json.dumps(line)})
+    row = log_evaluation.parse_event({"timestamp": 0, "message": json.dumps(line)})
 
     assert (row["values.197"], row["nested.last"], row["fits"]) == (197, "here", 1)
     assert "lost" not in row

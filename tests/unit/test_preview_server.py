@@ -302,7 +302,7 @@ def test_a_widget_is_drawn_of_the_region_it_names(account: Any) -> None:
 
 @pytest.fixture
 def port(account: Any) -> Iterator[int]:
-    with Server(0, Dashboards(account)) as server:
+    with Server("127.0.0.1", 0, Dashboards(account)) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server.server_port
         server.shutdown()
