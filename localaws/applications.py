@@ -23,10 +23,10 @@ ORIGIN = Origin(ACCOUNT_ID, "us-east-1", log_bucket=f"bedrock-logs-{ACCOUNT_ID}"
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """An application inference profile; `copy_from` is what CreateInferenceProfile copies.
+    """An application inference profile. CreateInferenceProfile copies `copy_from`.
 
-    AWS takes a foundation model's ARN for one Region and a system profile's for several. MiniStack answers
-    GetInferenceProfile with `copy_from` itself, so a global profile is written here as AWS would answer it.
+    AWS takes a foundation model's ARN for one Region, and a system profile's ARN for several. MiniStack answers
+    GetInferenceProfile with `copy_from` itself, so a global profile has the ARN here that AWS would return.
     """
 
     name: str
@@ -34,24 +34,24 @@ class Profile(msgspec.Struct, frozen=True):
 
     @property
     def placeholder_arn(self) -> str:
-        """An ARN for traffic that no Bedrock, emulated or not, has to resolve."""
+        """Return an ARN for traffic in which nothing resolves the profile."""
         return f"arn:aws:bedrock:{ORIGIN.region}:{ACCOUNT_ID}:application-inference-profile/{self.name}"
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """Numbers around a median, log-normal: `sigma` 0 is always the median, 1 is very wide. Never over `most`."""
+    """Log-normal numbers around a median, at most `most`. A `sigma` of 0 gives the median, 1 a very wide spread."""
 
     median: int
     sigma: float = 0.0
     most: int = 150_000
 
     def draw(self, numbers: random.Random) -> int:
-        """Return one of them, rounded."""
+        """Return one number, rounded."""
         return min(round(self.median * math.exp(numbers.gauss(0, self.sigma))), self.most)
 
 
 class Arrivals(msgspec.Struct, frozen=True):
-    """Calls a minute: `usual` of them on average, at any moment; in minutes `during` exactly `burst`, all at once."""
+    """Calls per minute: on average `usual`, at random. In the minutes `during` there are `burst` calls, all at once."""
 
     usual: float
     burst: int = 0
@@ -59,12 +59,12 @@ class Arrivals(msgspec.Struct, frozen=True):
 
     @property
     def per_minute(self) -> float:
-        """Calls a minute, averaged over the hour."""
+        """Return the calls per minute, averaged over the hour."""
         return self.usual + self.burst * sum(len(minutes) for minutes in self.during) / MINUTES
 
 
 class Failures(msgspec.Struct, frozen=True):
-    """Every so-manieth call fails with this code, in the minutes `during`."""
+    """One call in `every` fails with this code, in the minutes `during`."""
 
     error_code: str
     every: int
@@ -72,11 +72,11 @@ class Failures(msgspec.Struct, frozen=True):
 
 
 class Application(msgspec.Struct, frozen=True):
-    """One member of the cast.
+    """One application that calls Bedrock.
 
-    `caller` is the resource of its identity's ARN, `model` what it passes as `modelId`. Caching: `context_tokens` are
-    written to the cache by one call in `cache_write_every` and read by the others. `bodies_delivered` is False where
-    the log has only counts.
+    `caller` is the resource part of its identity's ARN, and `model` is the `modelId` that it passes. One call in
+    `cache_write_every` writes `context_tokens` to the prompt cache, and the others read them. If `bodies_delivered` is
+    False, the log has only token counts.
     """
 
     name: str
@@ -101,7 +101,7 @@ BUSY = (range(8, 13), range(23, 28), range(41, 47), range(55, 58))
 """Minutes of the hour in which the month-end report runs."""
 
 CULPRIT = "MonthEndReport"
-"""The role whose max_tokens throttles everyone."""
+"""The role whose `max_tokens` causes the throttling."""
 
 US = ("us-east-1", "us-east-2", "us-west-2")
 WORLD = (*US, "eu-west-1", "ap-northeast-1")

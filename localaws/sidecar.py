@@ -1,9 +1,9 @@
-"""The process beside the emulator: Service Quotas for Bedrock, metrics from the functions' logs, dashboards drawn.
+"""The process beside the emulator. It serves Service Quotas and the dashboard preview, and turns logs into metrics.
 
     python -m localaws.sidecar --state .localaws
 
-Besides the API it answers `GET /health` with `Counters`, and `POST /drain` with the same as soon as all events that were
-logged before the request are read.
+It also answers `GET /health` with `Counters`. `POST /drain` waits until all events logged before the request are read,
+and then answers with the same.
 """
 
 import argparse
@@ -29,13 +29,13 @@ from localaws.tail import Tail
 logger = logging.getLogger("localaws.sidecar")
 
 _SHORTEST_WAIT_SECONDS = 0.2
-_WAIT_PER_PASS = 3.0  # times the length of the last pass: reading never takes more than a quarter of the emulator
+_WAIT_PER_PASS = 3.0  # times the length of the last pass: reading takes at most a quarter of the emulator's time
 _GIVE_UP_SECONDS = 30.0
 _MAX_BODY_BYTES = 1024 * 1024
 
 
 class Follower:
-    """Runs the tail, by itself and on demand."""
+    """Reads the functions' logs, continuously and on demand."""
 
     def __init__(self, tail: Tail, counters: Counters) -> None:
         self.counters = counters
@@ -43,7 +43,7 @@ class Follower:
         self._turn = threading.Lock()
 
     def follow(self) -> None:
-        """Run passes until the emulator has been away for long."""
+        """Run passes until the emulator has not answered for a while."""
         answered = time.monotonic()
         while True:
             began = time.monotonic()
@@ -61,13 +61,13 @@ class Follower:
             time.sleep(max(_SHORTEST_WAIT_SECONDS, _WAIT_PER_PASS * (time.monotonic() - began)))
 
     def drain(self) -> None:
-        """Run one pass from its beginning: it reads all that was logged before."""
+        """Run one whole pass, which reads all events logged before it began."""
         with self._turn:
             self._tail.run_pass()
 
 
 class Server(ThreadingHTTPServer):
-    """Answers on one port for all the sidecar does."""
+    """Answers all requests to the sidecar on one port."""
 
     daemon_threads = True
 
@@ -79,7 +79,7 @@ class Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # an answer is one packet: two, on a kept connection, cost 40 ms of delayed acknowledgement
+    wbufsize = -1  # one packet per answer: a second one would wait 40 ms for a delayed acknowledgement
     server: Server
 
     def do_GET(self) -> None:
@@ -92,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         if length > _MAX_BODY_BYTES:
             self.close_connection = True
-            self._answer(413, {"message": "too much"})
+            self._answer(413, {"message": f"the body is over {_MAX_BODY_BYTES:,} bytes"})
             return
         body = self.rfile.read(length)
         if self.path == "/drain" and self.server.follower is not None:
@@ -122,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def start(account: Account, directory: StateDirectory) -> Process:
-    """Start it for the local AWS that `directory` describes."""
+    """Start the sidecar for the local AWS that `directory` describes."""
     return process.start_module(
         "localaws.sidecar",
         *("--state", str(directory.path)),
@@ -132,14 +132,14 @@ def start(account: Account, directory: StateDirectory) -> Process:
 
 
 def wait_until_ready(running: Process, account: Account, log: Path) -> None:
-    """Return as soon as it answers; raise if it has ended or takes too long."""
+    """Return as soon as the sidecar answers. Raise an error if it has ended or takes too long."""
     process.wait_until(running, lambda: local_http.answers(f"{account.service_quotas_url}/health"), "the sidecar", log)
 
 
 def main() -> None:
-    """Serve until the emulator is gone for good."""
+    """Serve until the emulator has stopped."""
     parser = argparse.ArgumentParser(description="Service Quotas and metrics beside a running emulator")
-    parser.add_argument("--state", type=Path, required=True, help="the directory that holds state.json")
+    parser.add_argument("--state", type=Path, required=True, help="directory of state.json")
     state = StateDirectory(parser.parse_args().state).read()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     account = state.account()
@@ -152,7 +152,7 @@ def main() -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         logger.info("serving on %s", state.ports.sidecar)
         follower.follow()
-        logger.error("the emulator has been away for %s s: giving up", _GIVE_UP_SECONDS)
+        logger.error("the emulator has not answered for %s s: stopping", _GIVE_UP_SECONDS)
         server.shutdown()
         dashboards.shutdown()
 

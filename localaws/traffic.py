@@ -23,14 +23,14 @@ OPENING_LINE = f"{PERMISSIONS_LINE}."
 MAX_BATCH_EVENTS = 10_000
 MAX_BATCH_BYTES = 1_048_576
 EVENT_OVERHEAD_BYTES = 26
-"""PutLogEvents: a batch holds so many events and bytes, each event counting its UTF-8 text and 26 bytes more.
+"""The limits of a PutLogEvents batch. Each event counts as its UTF-8 text and 26 bytes.
 https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html (read 2026-11-23)."""
 
 
 class LogEvent(msgspec.Struct, frozen=True):
-    """One event of the log group: `timestamp` is its arrival in milliseconds since the epoch.
+    """One event of the log group. `timestamp` is its arrival in milliseconds since the epoch.
 
-    `large_bodies` are what Bedrock writes into S3 before it, as the message says.
+    `large_bodies` are the objects that Bedrock writes to S3 before the event. The message has their places.
     """
 
     timestamp: int
@@ -46,12 +46,12 @@ def hour(
 ) -> list[LogEvent]:
     """Return the log of the hour before `end`, a whole minute: Bedrock's opening line, then records by arrival.
 
-    Calls begin within the hour; records arrive when a call has ended and a few seconds more, some after `end`.
-    `profile_arns` are the ARNs under which `PROFILES` were made; without it each gets its placeholder. Bodies over
-    100 KB lie in `large_bodies_bucket`.
+    Calls begin within the hour. A record arrives a few seconds after its call has ended, sometimes after `end`.
+    `profile_arns` are the ARNs of the created `PROFILES`. A profile without one has its placeholder ARN. Bodies over
+    100 KB are in `large_bodies_bucket`.
     """
     if end.tzinfo is None or end.second or end.microsecond:
-        raise ValueError(f"not a whole minute with a time zone: {end}")
+        raise ValueError(f"end is not a whole minute with a time zone: {end}")
     start = end.astimezone(UTC) - timedelta(minutes=MINUTES)
     text = calls.prose(f"{seed}")
     origin = msgspec.structs.replace(ORIGIN, log_bucket=large_bodies_bucket)
@@ -95,10 +95,10 @@ def _simulate(
 
 
 def _starts(arrivals: Arrivals, draw: random.Random) -> Iterator[tuple[int, float]]:
-    """Yield minute and second of each call of the hour, in order."""
+    """Yield minute and second of each call in the hour, in order."""
     for minute in range(MINUTES):
         if any(minute in part for part in arrivals.during):
-            # Together, at the top of the minute: what they reserve is held at the same time.
+            # All at the start of the minute, so their reservations overlap.
             yield from ((minute, second) for second in sorted(draw.uniform(0, 8) for _ in range(arrivals.burst)))
             continue
         second = draw.expovariate(arrivals.usual / 60) if arrivals.usual else math.inf
@@ -162,7 +162,7 @@ def _call(application: Application, model_id: str, number: int, draw: random.Ran
 
 
 def _logged(started: datetime, latency_ms: int, draw: random.Random, record: Record) -> LogEvent:
-    delivered_ms = draw.randint(1500, 6000)  # seen: 3.5 to 14.6 s after the start, most of it the call itself
+    delivered_ms = draw.randint(1500, 6000)  # observed: 3.5 to 14.6 s after the start, most of it the call itself
     arrival = _milliseconds(started) + latency_ms + delivered_ms
     return LogEvent(arrival, msgspec.json.encode(record.entry).decode(), record.large_bodies)
 
@@ -182,7 +182,7 @@ _INLINE = tuple(
     for application in CAST
     if application.bodies_delivered
     and application.output_tokens.median
-    and application.operation != calls.INVOKE_STREAM  # its chunks would be most of a small record
+    and application.operation != calls.INVOKE_STREAM  # a small record would be mostly its chunks
     and isinstance(application.model, str)  # no profile to resolve
     and ":provisioned-model/" not in application.model
 )
@@ -190,16 +190,16 @@ _AGENT = next(application for application in CAST if application.caller.startswi
 
 
 MIX_SECONDS = 15
-"""In captured records, calls that arrived together had begun within so many seconds."""
+"""In captured records, calls that arrived together had begun within this many seconds."""
 
 
 def chat(count: int, end: datetime, seed: int = 0) -> list[LogEvent]:
-    """Return records of short calls, about 1.9 KB each. All three mixes hold only calls that have a bucket."""
+    """Return records of short calls, about 1.9 KB each. All three mixes have only calls that draw on a quota pool."""
     return _mix(count, end, f"chat {seed}", _INLINE, lambda draw: draw.gauss(1_900, 200))
 
 
 def mixed(count: int, end: datetime, seed: int = 0) -> list[LogEvent]:
-    """Return records of all sizes: the median 6 KB, the 99th percentile 100 KB, which is what fits inline."""
+    """Return records of all sizes. The median is 6 KB, and the 99th percentile is 100 KB, the largest inline body."""
     sigma = math.log(100 / 6) / 2.326  # standard deviations from the median to the 99th percentile
     return _mix(count, end, f"mixed {seed}", _INLINE, lambda draw: min(6_000 * math.exp(draw.gauss(0, sigma)), 101_000))
 
@@ -216,9 +216,9 @@ def _mix(
     applications: tuple[Application, ...],
     draw_size: Callable[[random.Random], float],
 ) -> list[LogEvent]:
-    """Return `count` records of the `MIX_SECONDS` before `end`, of sizes in bytes that `draw_size` gives.
+    """Return `count` records of the `MIX_SECONDS` before `end`. `draw_size` returns a size in bytes.
 
-    That is what one delivery holds: calls that ended together, of each application as many as it is busy.
+    One delivery has such records: calls that ended together, from each application in proportion to its traffic.
     """
     draw = random.Random(seed)  # noqa: S311 - no secret
     text = calls.prose(seed)
@@ -236,7 +236,7 @@ def _mix(
 
 
 def _sized(application: Application, started: datetime, size: int, draw: random.Random, text: str) -> LogEvent:
-    """Return a record of this many bytes, or a few more: its prompt fills what the rest leaves."""
+    """Return a record of this many bytes or a few more. Its prompt fills the space that the other fields leave."""
     model = application.model
     model_id = model.placeholder_arn if isinstance(model, Profile) else model
     event = _event(application, model_id, started, draw)
@@ -254,11 +254,11 @@ def _sized(application: Application, started: datetime, size: int, draw: random.
     return _logged(started, filled.latency_ms, draw, record(filled))
 
 
-# ---------------------------------------------------------------- the way into the log group
+# ---------------------------------------------------------------- batches for PutLogEvents
 
 
 def batches(events: Iterable[LogEvent]) -> Iterator[list[LogEvent]]:
-    """Cut events, which are in order of arrival, into what PutLogEvents takes at a time."""
+    """Split events in order of arrival into batches for PutLogEvents."""
     batch: list[LogEvent] = []
     size = 0
     for event in events:

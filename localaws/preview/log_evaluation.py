@@ -28,14 +28,14 @@ from localaws.preview.logs_insights import (
 Row = Mapping[str, Any]
 
 MAX_ROWS = 10_000
-"""Of any query."""
+"""The most rows of any query."""
 
 MAX_FIELDS = 200
-"""Of an event's JSON (the page on `parse`, read 2026-11-24): taken to be its first; others cannot be asked for."""
+"""The most fields of an event's JSON (page on `parse`, read 2026-11-24). We assume that they are the first."""
 
 
 def parse_event(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a log event: those of its JSON, nested ones with dots, and `@timestamp`, `@message`."""
+    """Return the fields of a log event: `@timestamp`, `@message` and those of its JSON, with dots in nested names."""
     row: dict[str, Any] = {"@timestamp": event["timestamp"], "@message": event["message"]}
     if event["message"].startswith("{"):
         try:
@@ -58,7 +58,7 @@ def _flat(prefix: str, value: object) -> Iterator[tuple[str, Any]]:
 
 
 def run(query: Query, rows: Iterable[Row]) -> tuple[list[str], list[list[Any]]]:
-    """Return the columns and rows that a query makes of the fields of events. Raises `PreviewError`."""
+    """Return the columns and rows of a query over the fields of events. Raises `PreviewError`."""
     found: list[Row] = list(rows)
     columns: list[str] = ["@timestamp", "@message"]
     for command in query.commands:
@@ -120,7 +120,7 @@ def _aggregated(call: Call, rows: Sequence[Row]) -> Any:
         return len(values) if call.function == "count" else len(set(values))
     if not values:
         return None
-    if call.function in {"latest", "earliest"}:  # of that event, which may not have the field
+    if call.function in {"latest", "earliest"}:  # the value in that event, which may lack the field
         pick = max if call.function == "latest" else min
         return _value(call.arguments[0], pick(rows, key=lambda row: row.get("@timestamp", 0)))
     if call.function in {"sortsfirst", "sortslast"}:
@@ -162,7 +162,7 @@ def _value(expression: Expression, row: Row) -> Any:
         case Call("frommillis", arguments):
             return _timestamp(_value(arguments[0], row))
         case Call(function, _):
-            raise PreviewError(f"{function} does not stand here")
+            raise PreviewError(f"{function} is not allowed here")
 
 
 def _number(function: Callable[[float], float], value: object) -> float | None:
@@ -170,7 +170,7 @@ def _number(function: Callable[[float], float], value: object) -> float | None:
 
 
 def _timestamp(milliseconds: object) -> str | None:
-    """Return a moment as the console shows it."""
+    """Return a time in the format of the console."""
     if not isinstance(milliseconds, int | float):
         return None
     at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)

@@ -21,7 +21,7 @@ class Literal(msgspec.Struct, frozen=True):
 
 
 class Field(msgspec.Struct, frozen=True):
-    """A field of an event, nested ones with dots."""
+    """A field of an event. A nested field has dots in its name."""
 
     name: str
 
@@ -34,7 +34,7 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """Two operands, or one for `not`; words in lower case."""
+    """An operator in lower case with two operands, or one for `not`."""
 
     operator: str
     operands: tuple["Expression", ...]
@@ -58,33 +58,33 @@ class Query(msgspec.Struct, frozen=True):
 
 
 class Filter(msgspec.Struct, frozen=True):
-    """Keeps the rows for which the condition holds."""
+    """Keep the rows that meet the condition."""
 
     condition: Expression
 
 
 class Fields(msgspec.Struct, frozen=True):
-    """Adds columns; `alone` (display) drops all others."""
+    """Add columns. If `alone` (display), drop all others."""
 
     columns: tuple[Named, ...]
     alone: bool
 
 
 class Stats(msgspec.Struct, frozen=True):
-    """One row a group."""
+    """Make one row per group."""
 
     columns: tuple[Named, ...]
     by: tuple[Named, ...]
 
 
 class Sort(msgspec.Struct, frozen=True):
-    """Keys in order, each with whether it descends."""
+    """Sort by keys in order. The flag of a key says if it is descending."""
 
     keys: tuple[tuple[str, bool], ...]
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """So many rows at most."""
+    """Keep at most this many rows."""
 
     rows: int
 
@@ -108,7 +108,7 @@ _FUNCTIONS = frozenset({"ispresent", "coalesce", "abs", "floor", "ceil", "bin", 
 
 
 def parse(text: str) -> Query:
-    """Return a query; raises `PreviewError`, naming the place."""
+    """Parse a query. Raises `PreviewError` with the position."""
     cursor = Cursor(text, _TOKENS)
     groups: list[str] = []
     commands: list[Command] = []
@@ -264,7 +264,7 @@ def _atom(cursor: Cursor) -> Expression:
 
 
 def read_fields(query: Query) -> set[str]:
-    """Return the fields that a query reads of events: those that it does not make itself."""
+    """Return the fields that a query reads from events, without those that it makes itself."""
     read: set[str] = set()
     made: set[str] = set()
     for command in query.commands:

@@ -32,7 +32,7 @@ CALLS: list[tuple[str, str, dict[str, Any], str]] = [
 def proxy() -> Iterator[FaultProxy]:
     """An proxy that leads nowhere."""
     with FaultProxy().open() as opened:
-        opened.lead_to(Account("http://127.0.0.1:9", "http://127.0.0.1:9", "us-east-1"))
+        opened.forward_to(Account("http://127.0.0.1:9", "http://127.0.0.1:9", "us-east-1"))
         yield opened
 
 

@@ -93,7 +93,7 @@ def test_the_state_is_read_as_it_was_written(home):
 
 def test_a_state_that_cannot_be_read_says_what_to_do(home):
     assert home.find() is None
-    with pytest.raises(LocalAwsError, match="no local AWS has run"):
+    with pytest.raises(LocalAwsError, match="has no local AWS: start one with `quota-monitor local up`"):
         home.read()
     home.path.mkdir()
     (home.path / "state.json").write_text("{}")
@@ -102,7 +102,11 @@ def test_a_state_that_cannot_be_read_says_what_to_do(home):
 
 
 def test_two_commands_do_not_work_on_one_directory(home):
-    with home.locked(), pytest.raises(LocalAwsError, match="another command is at work"), home.locked():
+    with (
+        home.locked(),
+        pytest.raises(LocalAwsError, match="another command is using .*: wait until it has finished"),
+        home.locked(),
+    ):
         pytest.fail("both are in")
     with home.locked():
         pass

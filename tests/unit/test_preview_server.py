@@ -203,7 +203,7 @@ def test_rows_that_wait_for_each_other_are_a_problem(account: Any) -> None:
     rows = [[{"expression": "b + 1", "id": "a"}], [{"expression": "a + 1", "id": "b"}]]
     widget = {"type": "metric", "properties": {"metrics": rows}}
 
-    assert drawing.draw(widget, RANGE, Reader(account, "here"))["problems"] == ["rows that wait for each other: a, b"]
+    assert drawing.draw(widget, RANGE, Reader(account, "here"))["problems"] == ["rows that refer to each other: a, b"]
 
 
 def chart(account: Any, **properties: Any) -> drawing.Drawing:
@@ -286,7 +286,7 @@ def test_more_events_than_somebody_waits_for_are_said(account: Any, monkeypatch:
 
     found = drawing.draw(widget, RANGE, Reader(account, "here"))
 
-    assert found["reason"] == "over 23,999 log events in this time range; choose a shorter one"
+    assert found["reason"] == "over 23,999 log events in this time range: choose a shorter one"
 
 
 def test_a_widget_is_drawn_of_the_region_it_names(account: Any) -> None:
