@@ -1,4 +1,4 @@
-"""How CPU, memory and lines grow with records a delivery, buckets, callers and the size of bodies."""
+"""Measure how CPU, memory and lines grow with records per delivery, quota pools, callers and the size of bodies."""
 
 import itertools
 import json
@@ -25,11 +25,11 @@ STARTED = datetime(2026, 11, 23, 12, 0, 30, tzinfo=UTC)
 
 
 LINEAR = 1.2
-"""A slope that is steeper than this is said to be more than linear."""
+"""A slope above this is reported as more than linear."""
 
 
 class Point(msgspec.Struct, frozen=True):
-    """What one delivery of so many (`x`) took: CPU seconds by round, most bytes of memory at a time, metric lines."""
+    """The cost of one delivery of size `x`: CPU seconds by round, peak bytes of memory, metric lines."""
 
     x: int
     rounds: tuple[float, ...]
@@ -38,12 +38,12 @@ class Point(msgspec.Struct, frozen=True):
 
     @property
     def seconds(self) -> float:
-        """The median of CPU seconds."""
+        """Return the median of the CPU seconds."""
         return statistics.median(self.rounds)
 
 
 class Axis(msgspec.Struct, frozen=True):
-    """One thing that grows, and a delivery with so much of it. `fixed` is what all its deliveries have besides."""
+    """A quantity that grows. `events` makes a delivery of a size, and `fixed` describes what stays the same."""
 
     what: str
     fixed: str
@@ -76,16 +76,16 @@ def _times(count: int, **of: int) -> list[LogEvent]:
 
 
 AXES = (
-    Axis("records", "one bucket, one caller", (10, 30, 100, 300, 1_000, 3_000), _times),
+    Axis("records", "one pool, one caller", (10, 30, 100, 300, 1_000, 3_000), _times),
     Axis(
-        "buckets",
+        "pools",
         "10,000 records",
         (10, 100, 1_000, 3_000, 10_000),
         lambda x: [_record(model=number % x, body=500) for number in range(10_000)],
     ),
     Axis(
         "callers",
-        "3,000 records of one bucket",
+        "3,000 records of one pool",
         (10, 30, 100, 300, 1_000, 3_000),
         lambda x: [_record(caller=number % x) for number in range(3_000)],
     ),
@@ -104,13 +104,13 @@ def accounts() -> Accounts:
 
 
 def run(event: Event, by: Accounts) -> processing.Outcome:
-    """Do what is done of a delivery's content; without the handler around it, which is as much for any delivery."""
+    """Process a delivery's content, without the handler, whose cost does not depend on the delivery."""
     now = STARTED + timedelta(seconds=10)
     return processing.process(delivery.decode(event), by, quotas=None, namespace="Bedrock/Quotas", now=now)
 
 
 def measure(axis: Axis, seconds: float) -> list[Point]:
-    """Measure all deliveries of an axis, in turn, for so many seconds; memory and lines once more by themselves."""
+    """Measure all deliveries of an axis in turn for `seconds`. Memory and lines are measured in a separate run."""
     events, warm = {x: make_delivery(axis.events(x)) for x in axis.xs}, accounts()
     taken = interleaved({str(x): lambda x=x: run(events[x], warm) for x in axis.xs}, seconds=seconds)  # type: ignore[misc]
     points = []
@@ -121,7 +121,7 @@ def measure(axis: Axis, seconds: float) -> list[Point]:
 
 
 def peak(done: Callable[[], int]) -> tuple[int, int]:
-    """Return what was done came to, and the most bytes that were allocated at a time meanwhile."""
+    """Return the result of `done`, and the peak of allocated bytes meanwhile."""
     tracemalloc.start()
     try:
         return done(), tracemalloc.get_traced_memory()[1]
@@ -130,7 +130,7 @@ def peak(done: Callable[[], int]) -> tuple[int, int]:
 
 
 def first(axis: Axis) -> Measured:
-    """Measure the largest delivery of an axis as the first one of a container, which remembers nothing yet."""
+    """Measure the largest delivery of an axis as the first of a new container."""
     event = make_delivery(axis.events(axis.xs[-1]))
 
     def cold() -> None:
@@ -143,7 +143,7 @@ def first(axis: Axis) -> Measured:
 
 
 def forget() -> None:
-    """Empty what the product's modules remember."""
+    """Clear the caches of the product's modules."""
     for name, module in list(sys.modules.items()):
         if name.startswith("bedrock_quota."):
             for value in vars(module).values():
@@ -157,7 +157,7 @@ def steepest(points: Sequence[Point], of: Callable[[Point], float]) -> float:
 
 
 def noise(points: Sequence[Point]) -> float:
-    """Return half the distance between the quartiles of the steepest slope of CPU, had each round been the only one."""
+    """Return half the interquartile range of the steepest CPU slope of single rounds."""
     slopes = [
         max(
             _slope(left, right, right.rounds[number] / left.rounds[number])
@@ -169,8 +169,8 @@ def noise(points: Sequence[Point]) -> float:
     return (high - low) / 2
 
 
-def told(slope: float) -> str:
-    """Return a slope as it is written, with a flag where it is more than linear."""
+def format_slope(slope: float) -> str:
+    """Return a slope as text, with a mark if it is more than linear."""
     return f"{slope:.2f}" if slope <= LINEAR else f"**{slope:.2f}, more than linear**"
 
 
@@ -183,13 +183,13 @@ QUANTITIES: Mapping[str, tuple[str, Callable[[Point], float]]] = {
     "memory, MB": ("#d55e00", lambda point: point.memory / 1e6),
     "metric lines": ("#009e73", lambda point: point.lines),
 }
-"""What is drawn, in colours of Okabe and Ito."""
+"""The curves of a graph, in colours of Okabe and Ito."""
 
 WIDTH, HEIGHT, LEFT, TOP, ROOM = 330, 250, 60, 40, 100
 
 
 def draw(measured: Mapping[str, Sequence[Point]], to: Path) -> None:
-    """Draw an SVG: a graph an axis, both axes logarithmic, and a thin line that shows what linear is."""
+    """Draw an SVG with one graph per axis. Both scales are logarithmic, and a thin line shows linear growth."""
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{len(measured) * (WIDTH + ROOM) // 2}" '
         f'height="{2 * (HEIGHT + ROOM)}" font-family="sans-serif" font-size="12">',

@@ -382,8 +382,8 @@ def test_a_quadratic_step_is_flagged_and_noise_is_not() -> None:
     quadratic = points((10, 10), (30, 30), (100, 100), (300, 900))
     noisy = points((10, 10), (30, 34), (100, 101), (300, 310))
 
-    assert growth.told(growth.steepest(quadratic, lambda point: point.seconds)) == "**2.00, more than linear**"
-    assert growth.told(growth.steepest(noisy, lambda point: point.seconds)) == "1.11"
+    assert growth.format_slope(growth.steepest(quadratic, lambda point: point.seconds)) == "**2.00, more than linear**"
+    assert growth.format_slope(growth.steepest(noisy, lambda point: point.seconds)) == "1.11"
 
 
 def test_noise_is_how_much_the_steepest_slope_of_single_rounds_differs() -> None:
@@ -396,8 +396,8 @@ def test_noise_is_how_much_the_steepest_slope_of_single_rounds_differs() -> None
 
 def test_every_axis_is_two_decades_or_more() -> None:
     assert all(axis.xs[-1] >= 100 * axis.xs[0] for axis in growth.AXES)
-    (buckets,) = (axis for axis in growth.AXES if axis.what == "buckets")
-    assert buckets.xs[-1] >= 10_000  # ten times the kinds that have lines of their own
+    (pools,) = (axis for axis in growth.AXES if axis.what == "pools")
+    assert pools.xs[-1] >= 10_000  # ten times the kinds that have lines of their own
 
 
 def test_peak_is_the_most_memory_at_a_time() -> None:
@@ -411,12 +411,12 @@ def test_peak_is_the_most_memory_at_a_time() -> None:
 
 
 def test_points_have_the_lines_that_were_written() -> None:
-    (buckets,) = (axis for axis in growth.AXES if axis.what == "buckets")
-    axis = Axis("buckets", "", (1, 3), lambda x: buckets.events(x)[:30])
+    (pools,) = (axis for axis in growth.AXES if axis.what == "pools")
+    axis = Axis("pools", "", (1, 3), lambda x: pools.events(x)[:30])
 
     found = growth.measure(axis, 0)
 
-    # 30 calls of one bucket on one line, of three buckets on three; and health
+    # 30 calls of one pool on one line, of three pools on three; and health
     assert [(point.x, point.lines, len(point.rounds)) for point in found] == [(1, 2, 5), (3, 4, 5)]
 
 
@@ -464,9 +464,9 @@ def test_price_of_a_million_calls_is_what_the_pages_say() -> None:
 
     assert list(shown) == list(rows)
     for deliveries, row in rows.items():
-        assert shown[deliveries]["metric lines, bytes a call"] == f"{row.line_bytes:,.0f}"
-        assert shown[deliveries]["$ a million calls"] == f"{row.with_detection:.2f}"
-        assert shown[deliveries]["made up of"] == row.parts
+        assert shown[deliveries]["metric lines, bytes per call"] == f"{row.line_bytes:,.0f}"
+        assert shown[deliveries]["$ per million calls"] == f"{row.with_detection:.2f}"
+        assert shown[deliveries]["breakdown"] == row.parts
     assert f"deliveries of ten add ${rows['10'].with_detection:.2f}" in README
     assert f"one call a delivery, ${rows['1'].with_detection:.2f}" in README
 
@@ -512,7 +512,7 @@ def test_page_shows_the_templates_memory_and_that_half_of_it_is_too_little() -> 
     left = {int(size.replace(",", "")): row["left by the worst delivery"] for size, row in shown.items()}
     assert left[memory].endswith(" MB")
     assert left[memory // 2] == "does not fit"
-    half, less, all_of_it = (float(shown[str(size)]["all, $"]) for size in (128, 192, memory))
+    half, less, all_of_it = (float(shown[str(size)]["total, $"]) for size in (128, 192, memory))
     assert "less than a cent a million calls" in PAGE
     assert 0 < all_of_it - half < 0.01
     assert "192 MB would leave nothing to spare" in PAGE

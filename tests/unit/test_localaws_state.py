@@ -68,7 +68,7 @@ def test_what_a_process_started_ends_with_it(tmp_path):
 
 
 def test_a_process_that_ends_instead_of_getting_ready_shows_its_log(tmp_path):
-    running = start(tmp_path, "print('address already in use')")
+    running = start(tmp_path, "import time; time.sleep(0.2); print('address already in use')")
     with pytest.raises(LocalAwsError, match=r"(?s)the emulator has ended.*address already in use"):
         process.wait_until(running, lambda: False, "the emulator", tmp_path / "log")
 
@@ -97,14 +97,14 @@ def test_a_state_that_cannot_be_read_says_what_to_do(home):
         home.read()
     home.path.mkdir()
     (home.path / "state.json").write_text("{}")
-    with pytest.raises(LocalAwsError, match="remove it"):
+    with pytest.raises(LocalAwsError, match="delete the file and try again"):
         home.read()
 
 
 def test_two_commands_do_not_work_on_one_directory(home):
     with (
         home.locked(),
-        pytest.raises(LocalAwsError, match="another command is using .*: wait until it has finished"),
+        pytest.raises(LocalAwsError, match=r"another command is using .*: wait until it has finished"),
         home.locked(),
     ):
         pytest.fail("both are in")
