@@ -42,7 +42,11 @@ def call(proxy: FaultProxy, service: str, method: str, given: dict[str, Any], se
     return getattr(client, method)(**given)
 
 
-@pytest.mark.parametrize(("service", "method", "given", "operation"), CALLS)
+@pytest.mark.parametrize(
+    ("service", "method", "given", "operation"),
+    CALLS,
+    ids=[f"{service} {operation}" for service, _, _, operation in CALLS],
+)
 def test_every_protocols_errors_are_understood(
     proxy: FaultProxy, service: str, method: str, given: dict[str, Any], operation: str
 ) -> None:
