@@ -47,9 +47,9 @@ def main() -> None:
     costs = handler.measure(seconds * 0.15)
     tables = {
         "hot path": "\n".join([*hot_path(hot), "", beside(hot, side, costs)]),
-        "handler": "\n".join(handler_table(costs)),
+        "handler": "\n".join(render_handler_table(costs)),
         "cold start": "\n".join(_cold_start(max(3, round(seconds / 20)))),
-        "price": "\n".join([*price_table(costs), "", agents(hot), "", client(side)]),
+        "price": "\n".join([*render_price_table(costs), "", agents(hot), "", client(side)]),
         "memory sizes": "\n".join(memory_sizes(costs[10].on.median, _worst_peak())),
         "growth": "\n".join(_growth(seconds * 0.15)),
     }
@@ -79,8 +79,8 @@ def _measure_mixes(seconds: float) -> Hot:
     all_mixes, ours = mixes.all_mixes(), Processor()
     for name, mix in all_mixes.items():
         runs = {
-            of: lambda run=run, mix=mix: [run(event) for event in mix.events]  # type: ignore[misc]
-            for of, run in contenders(ours).items()
+            contender: lambda run=run, mix=mix: [run(event) for event in mix.events]  # type: ignore[misc]
+            for contender, run in contenders(ours).items()
         }
         # The container's memory is full of other events, so no timed record is a duplicate.
         taken = interleaved(runs, seconds=seconds / len(all_mixes), before=ours.remember_others)
@@ -110,10 +110,10 @@ def speed(hot: Hot) -> Iterator[str]:
         yield f"| {mix} | " + " | ".join(ratios) + " |"
 
 
-def seconds_per_record(hot: Hot, mix: str, of: str = OURS) -> float:
+def seconds_per_record(hot: Hot, mix: str, contender: str = OURS) -> float:
     """Return the median CPU seconds per record."""
     records, taken = hot[mix]
-    return statistics.median(taken[of]) / records
+    return statistics.median(taken[contender]) / records
 
 
 def beside(hot: Hot, side: ClientSide, costs: Mapping[int, Cost]) -> str:
@@ -130,7 +130,7 @@ def beside(hot: Hot, side: ClientSide, costs: Mapping[int, Cost]) -> str:
     )
 
 
-def handler_table(costs: Mapping[int, Cost]) -> Iterator[str]:
+def render_handler_table(costs: Mapping[int, Cost]) -> Iterator[str]:
     """Yield the table of whole deliveries. The durations in `prices.toml` come from it."""
     yield "| records per delivery | detection off, ms | detection on, ms |"
     yield "|---|---|---|"
@@ -166,7 +166,7 @@ def _registry_milliseconds(rounds: int) -> float:
     return statistics.median(times) * 1000
 
 
-def price_table(costs: Mapping[int, Cost]) -> Iterator[str]:
+def render_price_table(costs: Mapping[int, Cost]) -> Iterator[str]:
     """Yield the price of a million calls, with the measured CPU."""
     yield (
         "| calls per delivery | CPU, ms per 1,000 calls | … without detection | metric lines, bytes per call "
@@ -231,7 +231,9 @@ def _growth(seconds: float) -> Iterator[str]:
     for axis in growth.AXES:
         points = growth.measure(axis, seconds / len(growth.AXES))
         measured[f"{axis.what} per delivery" if axis.what != "bytes of a body" else axis.what] = points
-        cpu, *others = (growth.format_slope(growth.steepest(points, of)) for _, of in growth.QUANTITIES.values())
+        cpu, *others = (
+            growth.format_slope(growth.steepest(points, quantity)) for _, quantity in growth.QUANTITIES.values()
+        )
         end = points[-1]
         yield (
             f"| {axis.what} | {axis.xs[0]:,}, {axis.xs[-1]:,} | {axis.fixed} "

@@ -71,8 +71,8 @@ def _record(caller: int = 0, model: int = 0, body: int = 1_500) -> LogEvent:
     return LogEvent(round(STARTED.timestamp() * 1000), json.dumps(entry))
 
 
-def _times(count: int, **of: int) -> list[LogEvent]:
-    return [_record(**of)] * count
+def _times(count: int, **changes: int) -> list[LogEvent]:
+    return [_record(**changes)] * count
 
 
 AXES = (
@@ -151,9 +151,9 @@ def forget() -> None:
                     value.cache_clear()
 
 
-def steepest(points: Sequence[Point], of: Callable[[Point], float]) -> float:
+def steepest(points: Sequence[Point], quantity: Callable[[Point], float]) -> float:
     """Return the steepest slope between neighbours on two logarithmic axes: 1 is linear, 2 quadratic."""
-    return max(_slope(left, right, of(right) / of(left)) for left, right in itertools.pairwise(points))
+    return max(_slope(left, right, quantity(right) / quantity(left)) for left, right in itertools.pairwise(points))
 
 
 def noise(points: Sequence[Point]) -> float:
@@ -222,8 +222,8 @@ def _graph(what: str, points: Sequence[Point], left: int, top: int) -> list[str]
     for point in points:
         x, _ = place(point.x, 1).split(",")
         parts.append(f'<text x="{x}" y="{top + HEIGHT + 16}" text-anchor="middle">{point.x:,}</text>')
-    for row, (name, (colour, of)) in enumerate(QUANTITIES.items()):
-        line = " ".join(place(point.x, of(point)) for point in points)
+    for row, (name, (colour, quantity)) in enumerate(QUANTITIES.items()):
+        line = " ".join(place(point.x, quantity(point)) for point in points)
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts.append(f'<text x="{left + 8}" y="{top + 18 + 15 * row}" fill="{colour}">{name}</text>')
     return parts

@@ -170,7 +170,7 @@ CAST = (
         served_by=WORLD,
     ),
     Application(
-        name="mobile assistant: behind an application profile of a global one",
+        name="mobile assistant: behind an application profile of a global profile",
         caller="assumed-role/MobileBackend/task",
         model=MOBILE,
         operation=calls.CONVERSE_STREAM,
@@ -183,7 +183,7 @@ CAST = (
         served_by=WORLD,
     ),
     Application(
-        name="product copy: behind an application profile, no limit asked for",
+        name="product copy: behind an application profile, and the request sets no limit",
         caller="assumed-role/ShopCopywriter/task",
         model=PRODUCT_COPY,
         operation=calls.CONVERSE,
@@ -207,7 +207,7 @@ CAST = (
         served_by=US,
     ),
     Application(
-        name="site search: one embedding a query",
+        name="site search: one embedding per query",
         caller="assumed-role/SiteSearch/lambda",
         model="amazon.titan-embed-text-v2:0",
         operation=calls.INVOKE,
@@ -217,7 +217,7 @@ CAST = (
         output_tokens=NOTHING,
     ),
     Application(
-        name="catalogue index: 96 texts a call, too large for the log, and near its quota when it runs",
+        name="catalogue index: 96 texts per call, too large for the log, and near its quota while it runs",
         caller="assumed-role/CatalogueIndex/batch",
         model="us.cohere.embed-v4:0",
         operation=calls.INVOKE,
@@ -228,7 +228,7 @@ CAST = (
         served_by=US,
     ),
     Application(
-        name="log summaries: no limit asked for, Llama's own default counts",
+        name="log summaries: the request sets no limit, so Llama's default applies",
         caller="assumed-role/LogSummaries/lambda",
         model="us.meta.llama3-3-70b-instruct-v1:0",
         operation=calls.INVOKE,
@@ -287,7 +287,7 @@ CAST = (
         served_by=US,
     ),
     Application(
-        name="preview: a model nobody has heard of yet",
+        name="preview: a model that is not in the registry",
         caller="assumed-role/Preview/lab",
         model="amazon.nova-9-preview-v1:0",
         operation=calls.CONVERSE,

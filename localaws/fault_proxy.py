@@ -306,14 +306,14 @@ def _routes(service: str) -> list[tuple[str, str, re.Pattern[str], dict[str, str
     """Return each operation's name, method, path pattern, fixed query, and the length of the fixed part of its path."""
     routes = []
     for name in _model(service).operation_names:
-        of = _model(service).operation_model(name).http
-        uri = urlsplit(of["requestUri"])
+        http = _model(service).operation_model(name).http
+        uri = urlsplit(http["requestUri"])
         pattern, weight = "", 0
         for literal, variable, greedy in re.findall(r"([^{]+)|\{(\w+)(\+?)\}", uri.path.rstrip("/") or "/"):
             weight += len(literal) + (1 if variable else 0)
             pattern += re.escape(literal) if literal else f"(?P<{variable}>{'.+' if greedy else '[^/]+'})"
         query = dict(parse_qsl(uri.query, keep_blank_values=True))
-        routes.append((name, of["method"], re.compile(pattern), query, weight))
+        routes.append((name, http["method"], re.compile(pattern), query, weight))
     return routes
 
 

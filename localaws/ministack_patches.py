@@ -62,8 +62,8 @@ def main() -> None:
     app.main()
 
 
-def _end_here(end: Callable[..., None], function: str, **of: Any) -> None:
-    end(function, **{"account": get_account_id(), "region": get_region(), **of})
+def _end_here(end: Callable[..., None], function: str, **options: Any) -> None:
+    end(function, **{"account": get_account_id(), "region": get_region(), **options})
 
 
 def _delete_if_empty(delete: Callable[[str, Any], None], bucket: str, properties: Any) -> None:

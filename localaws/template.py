@@ -17,26 +17,26 @@ _SUBSTITUTED = re.compile(r"\$\{([^!}][^}]*)\}")
 class Omission(msgspec.Struct, frozen=True):
     """Resources to leave out: one logical id, or one type and only if it has a certain property."""
 
-    of: str
+    target: str
     reason: str
     having: str | None = None
 
     def covers(self, logical_id: str, resource: Mapping[str, Any]) -> bool:
         """Return True if the resource is to be left out."""
-        if self.of == logical_id:
+        if self.target == logical_id:
             return True
-        if self.of != resource.get("Type"):
+        if self.target != resource.get("Type"):
             return False
         return self.having is None or self.having in resource.get("Properties", {})
 
 
 LEFT_OUT = (
     Omission(
-        of="AWS::Logs::QueryDefinition",
+        target="AWS::Logs::QueryDefinition",
         reason="MiniStack knows no saved queries and refuses the whole change set",
     ),
     Omission(
-        of="AWS::CloudWatch::Alarm",
+        target="AWS::CloudWatch::Alarm",
         having="Metrics",
         reason="MiniStack evaluates no metric math or query and refuses alarms on them",
     ),

@@ -557,6 +557,6 @@ def test_command_runs_with_the_calls_a_delivery_that_the_query_says() -> None:
 
 
 def test_costs_are_read_as_they_are_written() -> None:
-    *_, row = bench.handler_table({10: Cost(off=Measured(0.0002, 0.01), on=Measured(0.0043, 0.02))})
+    *_, row = bench.render_handler_table({10: Cost(off=Measured(0.0002, 0.01), on=Measured(0.0043, 0.02))})
 
     assert row == "| 10 | 0.200 ±1% | 4.300 ±2% |"

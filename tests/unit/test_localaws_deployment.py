@@ -40,7 +40,7 @@ def test_resources_go_by_type_and_by_property_each_with_its_reason():
 
 
 def test_a_resource_goes_by_logical_id():
-    kept, left_out = template.without(resources(Plain=PLAIN_ALARM), (Omission(of="Plain", reason="because"),))
+    kept, left_out = template.without(resources(Plain=PLAIN_ALARM), (Omission(target="Plain", reason="because"),))
     assert kept == resources()
     assert left_out == {"Plain": "because"}
 
