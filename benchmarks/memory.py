@@ -134,7 +134,7 @@ def _json(entry: object) -> str:
 
 
 def _slow(number: int, answer: object) -> str:
-    """Return a record that only the tolerant reader can read. That reader builds all of it."""
+    """Return a record that only the tolerant reader can read, which builds all of it."""
     return _text(number, "", answer).replace('"max_tokens":1000', '"max_tokens":NaN')
 
 

@@ -1,7 +1,7 @@
 """The applications that share the simulated account, each with its model, its calls and its habits.
 
 There are sixteen. Fifteen use their quota as intended. The month-end report asks for 64,000 tokens of output and uses
-about 300 of them, so it reserves the quota of every application on the same pool.
+about 300 of them. So it reserves the quota of every application on the same pool.
 """
 
 import math

@@ -39,7 +39,7 @@ _LONGEST_SECONDS = 60.0
 
 
 class Fault(StrEnum):
-    """What happens to a call instead of an ordinary answer."""
+    """A fault that a call meets instead of an ordinary answer."""
 
     ERROR = "500"
     UNAVAILABLE = "503"

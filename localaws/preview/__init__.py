@@ -4,7 +4,7 @@ The body comes from GetDashboard. The preview evaluates what CloudWatch's consol
 statistics, lists of metrics and log events, which the emulator has:
 
     metric_math, metric_search, metrics_insights, logs_insights   parse text, or raise an error that names the place
-    math_evaluation, log_evaluation                               evaluate a parsed expression over data; pure
+    math_evaluation, log_evaluation                               evaluate a parsed expression over data
     body, properties                                              read the dashboard's JSON and apply its variables
     drawing                                                       works out what a widget shows
     server                                                        serves the page in static/ and its data

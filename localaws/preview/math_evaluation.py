@@ -1,8 +1,8 @@
 """Evaluate metric math over series. The functions here are pure: the caller passes the results of SEARCH.
 
-Source: AmazonCloudWatch/latest/monitoring/using-metric-math.html, as stored on 2026-11-24. Where the page is silent, we
-decided: STDDEV is that of the whole population. Two series of different periods give one of the longer period. AVG, MIN
-and MAX of no values are no number, and a series of such results has no values.
+Source: AmazonCloudWatch/latest/monitoring/using-metric-math.html, as stored on 2026-11-24. The page leaves some things
+open, which we decided. STDDEV is that of the whole population. Two series of different periods give one of the longer
+period. AVG, MIN and MAX of no values are no number, and a series of such results has no values.
 """
 
 import itertools

@@ -51,7 +51,7 @@ class Negative(msgspec.Struct, frozen=True):
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """Two operands; `operator` is one of + - * / ^ == != < <= > >= AND OR."""
+    """Two operands. `operator` is one of + - * / ^ == != < <= > >= AND OR."""
 
     operator: str
     left: "Tree"

@@ -108,7 +108,7 @@ class Dashboards:
 
 
 class Server(ThreadingHTTPServer):
-    """Serve the dashboards on one port of this machine; `address` is its loopback address."""
+    """Serve the dashboards on one port of this machine. `address` is the loopback address."""
 
     daemon_threads = True
 
