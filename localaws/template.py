@@ -33,12 +33,12 @@ class Omission(msgspec.Struct, frozen=True):
 LEFT_OUT = (
     Omission(
         target="AWS::Logs::QueryDefinition",
-        reason="MiniStack knows no saved queries and refuses the whole change set",
+        reason="MiniStack does not support saved queries and refuses the whole change set",
     ),
     Omission(
         target="AWS::CloudWatch::Alarm",
         having="Metrics",
-        reason="MiniStack evaluates no metric math or query and refuses alarms on them",
+        reason="MiniStack does not evaluate metric math or queries and refuses such alarms",
     ),
 )
 
