@@ -27,9 +27,9 @@ def main() -> None:
     # mapped memory is never less than resident memory, which Lambda counts
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     sys.path.insert(0, str(function.parent))
-    from bedrock_quota import registry  # noqa: PLC0415 - imports count, too
+    from bedrock_quota.registry import models  # noqa: PLC0415 - imports count, too
 
-    registry.COMPILED = compiled
+    models.COMPILED_REGISTRY = compiled
     import app  # type: ignore[import-not-found]  # noqa: PLC0415
 
     for body in sys.stdin.buffer:
