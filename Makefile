@@ -12,7 +12,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 NO_SANDBOX := $(if $(filter 0,$(shell id -u)),--no-sandbox) # Chromium has none for root
 
-include layers/compile.mk # LAMBDA_PYTHON
+include layers/python.mk # LAMBDA_PYTHON, and settings of pip
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check checkov workflows format lock dashboard events lambda-python dist bench memory fuzz soak screenshots clean

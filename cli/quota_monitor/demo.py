@@ -15,11 +15,12 @@ from rich.console import Console
 from bedrock_quota.deployment import invocation_logging
 from bedrock_quota.settings import DEFAULT_NAMESPACE
 from localaws import bedrock_metrics, instance, metric_requests, traffic
+from localaws.applications import PROFILES, Profile
 from localaws.bedrock_calls import LargeBody
 from localaws.deployment import Progress
 from localaws.errors import LocalAwsError
 from localaws.instance import Instance
-from localaws.traffic import LogEvent, Profile
+from localaws.traffic import LogEvent
 from quota_monitor import local, report, usage
 from quota_monitor.usage import OUTCOMES, BucketUse, Window
 
@@ -95,10 +96,10 @@ def run(running: Instance, seed: int, progress: Progress = lambda _stage, _done,
     before = usage.sums(cloudwatch, DEFAULT_NAMESPACE, OUTCOMES, health)
     log_group = _physical_id(session, running.stack_name, "MetricProcessorLogGroup")
     _write(running, events, log_group, progress)
-    sent = sum(event.message != traffic.PERMISSIONS_LINE for event in events)
+    sent = sum(event.message != traffic.OPENING_LINE for event in events)
     _wait_until_accounted(running, before, health, sent, progress)
     progress(_READING, 0, 3)
-    for request in metric_requests.requests(bedrock_metrics.of_events(events, profiles)):
+    for request in metric_requests.requests(bedrock_metrics.derive_metrics(events, profiles)):
         cloudwatch.put_metric_data(Namespace=request.namespace, MetricData=request.data)  # type: ignore[arg-type]
     _fetch_quotas(running)
     progress(_READING, 1, 3)
@@ -138,7 +139,7 @@ def _profiles(session: boto3.Session) -> dict[Profile, str]:
         or bedrock.create_inference_profile(
             inferenceProfileName=profile.name, modelSource={"copyFrom": profile.copy_from}
         )["inferenceProfileArn"]
-        for profile in traffic.PROFILES
+        for profile in PROFILES
     }
 
 

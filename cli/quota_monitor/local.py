@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from localaws import instance
+from localaws.counters import Counters
 from localaws.errors import LocalAwsError
-from localaws.tally import Tally
 from quota_monitor.parameters import option as parameters_option
 
 STAGES = {
@@ -68,8 +68,8 @@ def status(directory: Path) -> None:
     show_dashboard(found.instance)
     show(found.instance, each_left_out=True)
     console.print(f"\nStack {found.instance.stack_name}: {found.stack_status}")
-    if found.tally is not None:
-        show_tally(found.tally)
+    if found.counters is not None:
+        show_tally(found.counters)
 
 
 @local.command()
@@ -160,7 +160,7 @@ def show(running: instance.Instance, *, each_left_out: bool = False) -> None:
     console.print("  aws cloudwatch list-metrics --namespace Bedrock/Quotas", markup=False, soft_wrap=True)
 
 
-def show_tally(tally: Tally) -> None:
+def show_tally(tally: Counters) -> None:
     """What the sidecar made of the functions' logs."""
     console.print(f"{tally.metric_lines:,} metric lines became {tally.data:,} metric data.")
     for reason, rejection in tally.rejected.items():

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from localaws import instance
-from localaws.edge import Edge
+from localaws.fault_proxy import FaultProxy
 from localaws.instance import Instance
 
 LOG_STREAM = "aws/bedrock/modelinvocations"
@@ -33,21 +33,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def edge() -> Iterator[Edge]:
+def proxy() -> Iterator[FaultProxy]:
     """What lies between the deployed functions and AWS: it has noted every call since before the deployment."""
-    with Edge().open() as opened:
+    with FaultProxy().open() as opened:
         yield opened
 
 
 @pytest.fixture(scope="session")
-def local(tmp_path_factory: pytest.TempPathFactory, edge: Edge) -> Iterator[Instance]:
+def local(tmp_path_factory: pytest.TempPathFactory, proxy: FaultProxy) -> Iterator[Instance]:
     directory: Path = tmp_path_factory.mktemp("localaws")
     try:
         yield instance.up(
             directory=directory,
             stack_name="quota-e2e",
             parameters={"RequestMetadataKeys": "team,environment"},
-            edge=edge,
+            proxy=proxy,
         )
     finally:
         instance.down(directory)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from oracle import facts_of, sum_up
 
-from localaws import traffic
+from localaws import applications, traffic
 from localaws.instance import Instance
 from localaws.traffic import LogEvent
 from quota_monitor import demo
@@ -28,7 +28,7 @@ def test_the_demos_numbers_are_those_of_an_independent_sum(local: Instance) -> N
     # when the demo's traffic has gone through the stack
     shown = demo.run(local, seed=1)
     # then what CloudWatch says is what AWS's rules, written down a second time, make of the records
-    records = [whole(event) for event in shown.sent if event.message != traffic.PERMISSIONS_LINE]
+    records = [whole(event) for event in shown.sent if event.message != traffic.OPENING_LINE]
     profiles = {
         summary["inferenceProfileArn"]: (
             profile.copy_from.partition("foundation-model/")[2],
@@ -37,7 +37,7 @@ def test_the_demos_numbers_are_those_of_an_independent_sum(local: Instance) -> N
         for summary in local.session()
         .client("bedrock")
         .list_inference_profiles(typeEquals="APPLICATION", maxResults=100)["inferenceProfileSummaries"]
-        for profile in traffic.PROFILES
+        for profile in applications.PROFILES
         if profile.name == summary["inferenceProfileName"]
     }
     expected = sum_up(records, facts_of(ROOT / "registry" / "models", datetime.now(UTC)), profiles)

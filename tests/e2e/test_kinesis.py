@@ -20,7 +20,7 @@ from oracle import facts_of, sum_up
 from test_stack import converse, record
 
 from localaws import instance
-from localaws.edge import Edge
+from localaws.fault_proxy import FaultProxy
 from localaws.instance import Instance
 from quota_monitor import events
 from quota_monitor.checkout import ROOT
@@ -37,7 +37,7 @@ SECONDS = 30.0
 
 
 @pytest.fixture(scope="module")
-def streaming(local: Instance, edge: Edge) -> Iterator[Instance]:
+def streaming(local: Instance, proxy: FaultProxy) -> Iterator[Instance]:
     """The stack that the other tests have used, changed over."""
     parameters = {"RequestMetadataKeys": "team,environment"}
 
@@ -46,7 +46,7 @@ def streaming(local: Instance, edge: Edge) -> Iterator[Instance]:
             directory=local.directory,
             stack_name=local.stack_name,
             parameters={**parameters, "Ingestion": ingestion},
-            edge=edge,
+            proxy=proxy,
         )
 
     yield deployed("kinesis")

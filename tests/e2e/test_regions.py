@@ -59,7 +59,7 @@ def environment(copy: Path, local: Instance) -> Mapping[str, str]:
     }
 
 
-ARCHITECTURE = f"Architecture={deployment.architecture_of(os.uname().machine)}"
+ARCHITECTURE = f"Architecture={deployment.choose_architecture(os.uname().machine)}"
 
 
 def started(environment: Mapping[str, str], copy: Path, *arguments: str) -> subprocess.Popen[str]:

@@ -17,7 +17,15 @@ from bedrock_quota.fetcher.quota_lines import lines_for_quotas
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.processor.health import line_for_duplicate
 from localaws.preview import body as preview_body
-from localaws.preview import logs_insights, math_evaluation, metric_math, metric_search, metrics_insights, properties
+from localaws.preview import (
+    log_evaluation,
+    logs_insights,
+    math_evaluation,
+    metric_math,
+    metric_search,
+    metrics_insights,
+    properties,
+)
 
 TESTS = Path(__file__).parents[1]
 SCHEMA = jsonschema.Draft7Validator(json.loads((TESTS / "data" / "dashboard_body.schema.json").read_bytes()))
@@ -255,7 +263,7 @@ def test_another_region_is_that_of_every_graph_and_table(body: Tree) -> None:
 
 def names_of(written: list[Tree]) -> set[str]:
     """The fields of our lines as Logs Insights names them."""
-    rows = [logs_insights.row_of({"timestamp": 0, "message": json.dumps(line)}) for line in written]
+    rows = [log_evaluation.parse_event({"timestamp": 0, "message": json.dumps(line)}) for line in written]
     return {name for row in rows for name in row} | {"application_profile"}
 
 
@@ -266,7 +274,7 @@ def test_queries_read_our_own_logs_by_fields_that_their_lines_have(body: Tree, w
     for query in found:
         parsed = logs_insights.parse(query)
         assert set(parsed.groups) <= {VALUES["MetricProcessorLogGroup"], VALUES["QuotaFetcherLogGroup"]}
-        assert logs_insights.fields(parsed) - fields == set()
+        assert logs_insights.read_fields(parsed) - fields == set()
 
 
 @pytest.mark.parametrize(
@@ -279,7 +287,7 @@ def test_any_key_of_the_metadata_is_a_column(template: Tree, key: str) -> None:
     lines_of = [calls | {"request_metadata": {key: value}} for value in ("x", "y", "x")]
     events = [{"timestamp": 0, "message": json.dumps(line)} for line in lines_of]
     # when its query is run, then it tells them apart
-    columns, found = logs_insights.run(logs_insights.parse(query), map(logs_insights.row_of, events))
+    columns, found = log_evaluation.run(logs_insights.parse(query), map(log_evaluation.parse_event, events))
     assert columns[0] == f"request_metadata.{key}"
     assert [row[0] for row in found] == ["x", "y"]
     assert [row[2:] for row in found] == [[20, 6, 2], [10, 3, 1]]
@@ -297,7 +305,7 @@ def test_saved_queries_read_the_processors_log_by_fields_that_its_lines_have(
     for query in saved.values():
         assert query["LogGroupNames"] == [{"Ref": "MetricProcessorLogGroup"}]
         assert query["Name"]["Fn::Sub"].startswith("${AWS::StackName}/")
-        assert logs_insights.fields(logs_insights.parse(query["QueryString"])) - names_of(written) == set()
+        assert logs_insights.read_fields(logs_insights.parse(query["QueryString"])) - names_of(written) == set()
 
 
 # The colour-blind

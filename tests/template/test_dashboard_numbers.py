@@ -30,7 +30,7 @@ from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.processor.health import line_for_duplicate
 from bedrock_quota.registry.models import Registry
 from localaws.preview import body as preview_body
-from localaws.preview import drawing, logs_insights, math_evaluation, metric_math, metric_search
+from localaws.preview import drawing, log_evaluation, logs_insights, math_evaluation, metric_math, metric_search
 from localaws.preview.drawing import Drawing, Reader
 from localaws.preview.series import TimeRange
 
@@ -379,7 +379,7 @@ SAVED = {
 def test_a_saved_query_makes_these_rows(template: Tree, account: MadeAccount, logical_id: str) -> None:
     query = logs_insights.parse(template["Resources"][logical_id]["Properties"]["QueryString"])
 
-    _, found = logs_insights.run(query, Reader(account, "us-east-1").events([PROCESSOR], RANGE))  # type: ignore[arg-type]
+    _, found = log_evaluation.run(query, Reader(account, "us-east-1").events([PROCESSOR], RANGE))  # type: ignore[arg-type]
 
     expected = [
         [f"2026-11-23 {cell}:00.000" if cell in TIMES.values() else cell for cell in row] for row in SAVED[logical_id]

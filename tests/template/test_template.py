@@ -200,7 +200,7 @@ def test_functions_run_on_python_3_13_and_arm64(source: Tree, stack: Tree) -> No
 def test_layers_are_compiled_by_the_python_that_functions_run_on_and_a_release_has_one(source: Tree) -> None:
     version = source["Globals"]["Function"]["Runtime"].removeprefix("python")
 
-    assert f"LAMBDA_PYTHON_VERSION ?= {version}\n" in (TEMPLATE.parent / "layers" / "compile.mk").read_text()
+    assert f"LAMBDA_PYTHON_VERSION ?= {version}\n" in (TEMPLATE.parent / "layers" / "python.mk").read_text()
     for name in ("ci", "release"):
         workflow = yaml_parse((TEMPLATE.parent / ".github" / "workflows" / f"{name}.yml").read_text())
         (set_up,) = [

@@ -1,7 +1,6 @@
 """The layers as `sam build` makes them, and what a cold start imports of them: counts, for times are the machine's."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,12 +19,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both layers in one folder, built for this very interpreter, as on the emulator."""
     artifacts = tmp_path_factory.mktemp("artifacts")
     for layer, target in (("core", "build-CoreLayer"), ("dependencies", "build-DependenciesLayer")):
-        # `sam build` copies a layer's folder first, with what links lead to
-        scratch = tmp_path_factory.mktemp("scratch") / layer
-        shutil.copytree(ROOT / "layers" / layer, scratch, ignore=shutil.ignore_patterns("__pycache__", "build"))
         subprocess.run(
-            ["make", "--silent", target],  # noqa: S607 - whichever make there is
-            cwd=scratch,
+            ["make", "--silent", "--makefile", f"layers/{layer}/Makefile", target],  # noqa: S607 - whichever there is
+            cwd=ROOT,
             env={
                 **{name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL"}},
                 "ARTIFACTS_DIR": str(artifacts),
@@ -80,7 +76,7 @@ def compiled(folder: Path, *path: str, **environment: str) -> subprocess.Complet
     """Run what both layers' Makefiles include on a layer of one module, as for Lambda, with these folders as PATH."""
     (folder / "python").mkdir()
     (folder / "python" / "module.py").touch()
-    folder.joinpath("Makefile").write_text(f"include {ROOT / 'layers' / 'compile.mk'}\nall:\n\t$(compile)\n")
+    folder.joinpath("Makefile").write_text(f"include {ROOT / 'layers' / 'python.mk'}\nall:\n\t$(compile)\n")
     return subprocess.run(
         ["make", "--silent"],  # noqa: S607 - whichever make there is
         cwd=folder,

@@ -8,7 +8,7 @@ import pytest
 
 from localaws import deployment, sam, template
 from localaws.account import Account
-from localaws.deployment import Deployment, architecture_of
+from localaws.deployment import Deployment, choose_architecture
 from localaws.errors import LocalAwsError
 from localaws.state import StateDirectory
 from localaws.template import Omission
@@ -40,7 +40,7 @@ def test_resources_go_by_type_and_by_property_each_with_its_reason():
 
 
 def test_a_resource_goes_by_logical_id():
-    kept, left_out = template.without(resources(Plain=PLAIN_ALARM), (Omission(of="Plain", reason="because"),))
+    kept, left_out = template.without(resources(Plain=PLAIN_ALARM), (Omission(target="Plain", reason="because"),))
     assert kept == resources()
     assert left_out == {"Plain": "because"}
 
@@ -55,10 +55,10 @@ def test_the_given_template_is_not_changed():
 @pytest.mark.parametrize(
     ("depends_on", "kept"),
     [
-        ("Query", {}),
-        (["Query"], {}),
-        (["Query", "Topic"], {"DependsOn": ["Topic"]}),
-        ("Topic", {"DependsOn": ["Topic"]}),
+        pytest.param("Query", {}, id="one name as text"),
+        pytest.param(["Query"], {}, id="one name in a list"),
+        pytest.param(["Query", "Topic"], {"DependsOn": ["Topic"]}, id="one of two names"),
+        pytest.param("Topic", {"DependsOn": ["Topic"]}, id="another resource"),
     ],
 )
 def test_dependencies_go_with_it(depends_on, kept):
@@ -78,6 +78,16 @@ def test_dependencies_go_with_it(depends_on, kept):
         {"Fn::Join": ["-", ["a", {"Ref": "Query"}]]},
         {"Fn::Sub": ['{"widgets":["${x}"]}', {"x": {"Fn::If": ["Has", {"Ref": "Query"}, ""]}}]},
     ],
+    ids=[
+        "Ref",
+        "GetAtt with a list",
+        "GetAtt with a text",
+        "Sub with a text",
+        "Sub with a list",
+        "Ref in a variable of Sub",
+        "Ref in Join",
+        "Ref in a JSON text",
+    ],
 )
 def test_outputs_go_with_it_and_any_other_reference_is_an_error(value):
     outputs = {"Gone": {"Value": value}, "Stays": {"Value": {"Ref": "Topic"}}}
@@ -87,7 +97,14 @@ def test_outputs_go_with_it_and_any_other_reference_is_an_error(value):
         template.without(resources(Query=QUERY, User={**TOPIC, "Properties": {"DisplayName": value}}))
 
 
-@pytest.mark.parametrize("value", ["Query", {"Fn::Sub": "${!Query}"}, {"Fn::Sub": "${Querying} ${AWS::Region}"}])
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param("Query", id="plain text"),
+        pytest.param({"Fn::Sub": "${!Query}"}, id="escaped variable"),
+        pytest.param({"Fn::Sub": "${Querying} ${AWS::Region}"}, id="longer name and pseudo parameter"),
+    ],
+)
 def test_what_only_looks_like_a_reference_is_none(value):
     kept, _ = template.without(resources(Query=QUERY, User={**TOPIC, "Properties": {"DisplayName": value}}))
     assert "User" in kept["Resources"]
@@ -111,7 +128,7 @@ def test_functions_are_built_for_this_machine(tmp_path, processor, architecture)
 
 def test_a_processor_that_lambda_does_not_have_is_an_error():
     with pytest.raises(LocalAwsError, match="riscv64"):
-        architecture_of("riscv64")
+        choose_architecture("riscv64")
 
 
 def test_parameters_are_given_quoted_and_win_over_those_of_the_machine(tmp_path):
@@ -152,7 +169,14 @@ def test_a_failed_build_shows_the_end_of_what_sam_said(tmp_path):
         Deployment(tmp_path, ACCOUNT, "s", directory).build(lambda *_: None)
 
 
-@pytest.mark.parametrize(("text", "expected"), [("", {}), ("Uploading", {}), ('{"type": "info"}', {"type": "info"})])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("", {}, id="empty line"),
+        pytest.param("Uploading", {}, id="progress"),
+        pytest.param('{"type": "info"}', {"type": "info"}, id="JSON document"),
+    ],
+)
 def test_events_are_told_from_other_output(text, expected):
     assert sam.document(text) == expected
 

@@ -1,4 +1,4 @@
-"""The network edge: what a function asks for is told from the request, and errors are worded as the service does."""
+"""The network proxy: what a function asks for is told from the request, and errors are worded as the service does."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from localaws.account import Account
-from localaws.edge import Edge, Fault
+from localaws.fault_proxy import Fault, FaultProxy
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 
@@ -29,56 +29,60 @@ CALLS: list[tuple[str, str, dict[str, Any], str]] = [
 
 
 @pytest.fixture
-def edge() -> Iterator[Edge]:
-    """An edge that leads nowhere."""
-    with Edge().open() as opened:
-        opened.lead_to(Account("http://127.0.0.1:9", "http://127.0.0.1:9", "us-east-1"))
+def proxy() -> Iterator[FaultProxy]:
+    """An proxy that leads nowhere."""
+    with FaultProxy().open() as opened:
+        opened.forward_to(Account("http://127.0.0.1:9", "http://127.0.0.1:9", "us-east-1"))
         yield opened
 
 
-def call(edge: Edge, service: str, method: str, given: dict[str, Any], seconds: float = 30) -> Any:
+def call(proxy: FaultProxy, service: str, method: str, given: dict[str, Any], seconds: float = 30) -> Any:
     config = Config(retries={"total_max_attempts": 1}, read_timeout=seconds)
-    client: Any = boto3.client(service, endpoint_url=f"{edge.url}/caller", config=config)  # type: ignore[call-overload]
+    client: Any = boto3.client(service, endpoint_url=f"{proxy.url}/caller", config=config)  # type: ignore[call-overload]
     return getattr(client, method)(**given)
 
 
-@pytest.mark.parametrize(("service", "method", "given", "operation"), CALLS)
+@pytest.mark.parametrize(
+    ("service", "method", "given", "operation"),
+    CALLS,
+    ids=[f"{service} {operation}" for service, _, _, operation in CALLS],
+)
 def test_every_protocols_errors_are_understood(
-    edge: Edge, service: str, method: str, given: dict[str, Any], operation: str
+    proxy: FaultProxy, service: str, method: str, given: dict[str, Any], operation: str
 ) -> None:
     found = {}
     for fault in (Fault.ERROR, Fault.UNAVAILABLE, Fault.THROTTLED):
-        with edge.failing(fault, service), pytest.raises(ClientError) as caught:
-            call(edge, service, method, given)
+        with proxy.failing(fault, service), pytest.raises(ClientError) as caught:
+            call(proxy, service, method, given)
         found[fault] = caught.value.response["Error"]["Code"]
     assert found[Fault.ERROR] == "InternalServerError"
     assert found[Fault.UNAVAILABLE] == "ServiceUnavailable"
     assert any(word in found[Fault.THROTTLED] for word in ("Throttl", "TooManyRequests", "SlowDown"))
-    assert [(each.function, each.service, each.operation) for each in edge.calls] == [
+    assert [(each.function, each.service, each.operation) for each in proxy.calls] == [
         ("caller", service, operation)
     ] * 3
-    assert edge.unread == []
+    assert proxy.unread == []
 
 
 @pytest.mark.parametrize("fault", [Fault.HANGING, Fault.RESET])
-def test_no_answer_is_none(edge: Edge, fault: Fault) -> None:
-    with edge.failing(fault, "ssm"), pytest.raises(BotoCoreError):
-        call(edge, "ssm", "get_parameter", {"Name": "/a"}, seconds=0.3)
+def test_no_answer_is_none(proxy: FaultProxy, fault: Fault) -> None:
+    with proxy.failing(fault, "ssm"), pytest.raises(BotoCoreError):
+        call(proxy, "ssm", "get_parameter", {"Name": "/a"}, seconds=0.3)
 
 
-def test_what_a_call_is_on_is_noted(edge: Edge) -> None:
-    with edge.failing(Fault.ERROR, "s3"), pytest.raises(ClientError):
-        call(edge, "s3", "get_object", {"Bucket": "b", "Key": "a/b c"})
-    assert (edge.calls[0].parameters, edge.calls[0].status) == ({"Bucket": "b", "Key": "a/b c"}, 500)
+def test_what_a_call_is_on_is_noted(proxy: FaultProxy) -> None:
+    with proxy.failing(Fault.ERROR, "s3"), pytest.raises(ClientError):
+        call(proxy, "s3", "get_object", {"Bucket": "b", "Key": "a/b c"})
+    assert (proxy.calls[0].parameters, proxy.calls[0].status) == ({"Bucket": "b", "Key": "a/b c"}, 500)
 
 
-def test_only_those_calls_fail_that_are_meant(edge: Edge) -> None:
+def test_only_those_calls_fail_that_are_meant(proxy: FaultProxy) -> None:
     with (
-        edge.failing(Fault.ERROR, "ssm", operation="PutParameter"),
-        edge.failing(Fault.ERROR, "ssm", function="other"),
-        edge.failing(Fault.THROTTLED, "ssm", times=1),
+        proxy.failing(Fault.ERROR, "ssm", operation="PutParameter"),
+        proxy.failing(Fault.ERROR, "ssm", function="other"),
+        proxy.failing(Fault.THROTTLED, "ssm", times=1),
     ):
         with pytest.raises(ClientError, match="Rate exceeded"):
-            call(edge, "ssm", "get_parameter", {"Name": "/a"})
+            call(proxy, "ssm", "get_parameter", {"Name": "/a"})
         with pytest.raises(BotoCoreError):  # forwarded, and nobody is there
-            call(edge, "ssm", "get_parameter", {"Name": "/a"})
+            call(proxy, "ssm", "get_parameter", {"Name": "/a"})

@@ -95,16 +95,58 @@ def test_one_quota_can_be_listed(client):
 @pytest.mark.parametrize(
     ("operation", "request_", "code"),
     [
-        ("list_service_quotas", {"ServiceCode": "vpc"}, "NoSuchResourceException"),
-        ("list_aws_default_service_quotas", {"ServiceCode": "vpc"}, "NoSuchResourceException"),
-        ("get_service_quota", {"ServiceCode": "vpc", "QuotaCode": "L-0000000A"}, "NoSuchResourceException"),
-        ("get_service_quota", {"ServiceCode": "bedrock", "QuotaCode": "L-FFFFFFFF"}, "NoSuchResourceException"),
-        ("get_service_quota", {"ServiceCode": "bedrock", "QuotaCode": "L-0000000C"}, "NoSuchResourceException"),
-        ("list_service_quotas", {"ServiceCode": "bedrock", "QuotaCode": "L-0000000C"}, "NoSuchResourceException"),
-        ("list_service_quotas", {"ServiceCode": "bedrock", "MaxResults": 101}, "IllegalArgumentException"),
-        ("list_service_quotas", {"ServiceCode": "bedrock", "NextToken": "x"}, "InvalidPaginationTokenException"),
-        ("list_service_quotas", {"ServiceCode": "bedrock", "NextToken": "OTk5"}, "InvalidPaginationTokenException"),
-        ("list_services", {}, "UnknownOperationException"),
+        pytest.param(
+            "list_service_quotas", {"ServiceCode": "vpc"}, "NoSuchResourceException", id="list of another service"
+        ),
+        pytest.param(
+            "list_aws_default_service_quotas",
+            {"ServiceCode": "vpc"},
+            "NoSuchResourceException",
+            id="default list of another service",
+        ),
+        pytest.param(
+            "get_service_quota",
+            {"ServiceCode": "vpc", "QuotaCode": "L-0000000A"},
+            "NoSuchResourceException",
+            id="quota of another service",
+        ),
+        pytest.param(
+            "get_service_quota",
+            {"ServiceCode": "bedrock", "QuotaCode": "L-FFFFFFFF"},
+            "NoSuchResourceException",
+            id="quota that does not exist",
+        ),
+        pytest.param(
+            "get_service_quota",
+            {"ServiceCode": "bedrock", "QuotaCode": "L-0000000C"},
+            "NoSuchResourceException",
+            id="quota without an applied value",
+        ),
+        pytest.param(
+            "list_service_quotas",
+            {"ServiceCode": "bedrock", "QuotaCode": "L-0000000C"},
+            "NoSuchResourceException",
+            id="list of a quota without an applied value",
+        ),
+        pytest.param(
+            "list_service_quotas",
+            {"ServiceCode": "bedrock", "MaxResults": 101},
+            "IllegalArgumentException",
+            id="page too large",
+        ),
+        pytest.param(
+            "list_service_quotas",
+            {"ServiceCode": "bedrock", "NextToken": "x"},
+            "InvalidPaginationTokenException",
+            id="token that is not base64",
+        ),
+        pytest.param(
+            "list_service_quotas",
+            {"ServiceCode": "bedrock", "NextToken": "OTk5"},
+            "InvalidPaginationTokenException",
+            id="token beyond the end",
+        ),
+        pytest.param("list_services", {}, "UnknownOperationException", id="unknown operation"),
     ],
 )
 def test_errors_are_those_of_the_api(client, operation, request_, code):
@@ -114,7 +156,10 @@ def test_errors_are_those_of_the_api(client, operation, request_, code):
     assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b"\xff"])
+@pytest.mark.parametrize(
+    "body",
+    [pytest.param(b"{", id="unfinished JSON"), pytest.param(b"[]", id="array"), pytest.param(b"\xff", id="not UTF-8")],
+)
 def test_a_body_that_is_no_object_is_an_error(body):
     api = ServiceQuotas(QUOTAS, region="us-east-1", account="111122223333")
     status, document = api.answer("ServiceQuotasV20190624.ListServiceQuotas", body)

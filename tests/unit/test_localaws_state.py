@@ -53,7 +53,7 @@ def test_a_process_that_was_killed_is_not_alive(tmp_path):
 
 def test_a_process_that_ignores_the_first_signal_is_stopped_all_the_same(tmp_path):
     running = start(tmp_path, f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPER}")
-    wait_for(lambda: process.tail(tmp_path / "log") == "up")
+    wait_for(lambda: process.read_tail(tmp_path / "log") == "up")
     running.stop(grace_seconds=0.2)
     assert not running.alive()
 
@@ -61,14 +61,14 @@ def test_a_process_that_ignores_the_first_signal_is_stopped_all_the_same(tmp_pat
 def test_what_a_process_started_ends_with_it(tmp_path):
     child = "import os, subprocess, sys; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); "
     running = start(tmp_path, child + "print(p.pid, flush=True); import time; time.sleep(60)")
-    wait_for(lambda: process.tail(tmp_path / "log").isdigit())
-    child_pid = int(process.tail(tmp_path / "log"))
+    wait_for(lambda: process.read_tail(tmp_path / "log").isdigit())
+    child_pid = int(process.read_tail(tmp_path / "log"))
     running.stop()
     wait_for(lambda: process._start_time(child_pid) is None)
 
 
 def test_a_process_that_ends_instead_of_getting_ready_shows_its_log(tmp_path):
-    running = start(tmp_path, "print('address already in use')")
+    running = start(tmp_path, "import time; time.sleep(0.2); print('address already in use')")
     with pytest.raises(LocalAwsError, match=r"(?s)the emulator has ended.*address already in use"):
         process.wait_until(running, lambda: False, "the emulator", tmp_path / "log")
 
@@ -93,16 +93,20 @@ def test_the_state_is_read_as_it_was_written(home):
 
 def test_a_state_that_cannot_be_read_says_what_to_do(home):
     assert home.find() is None
-    with pytest.raises(LocalAwsError, match="no local AWS has run"):
+    with pytest.raises(LocalAwsError, match="has no local AWS: start one with `quota-monitor local up`"):
         home.read()
     home.path.mkdir()
     (home.path / "state.json").write_text("{}")
-    with pytest.raises(LocalAwsError, match="remove it"):
+    with pytest.raises(LocalAwsError, match="delete the file and try again"):
         home.read()
 
 
 def test_two_commands_do_not_work_on_one_directory(home):
-    with home.locked(), pytest.raises(LocalAwsError, match="another command is at work"), home.locked():
+    with (
+        home.locked(),
+        pytest.raises(LocalAwsError, match=r"another command is using .*: wait until it has finished"),
+        home.locked(),
+    ):
         pytest.fail("both are in")
     with home.locked():
         pass

@@ -203,7 +203,7 @@ def test_rows_that_wait_for_each_other_are_a_problem(account: Any) -> None:
     rows = [[{"expression": "b + 1", "id": "a"}], [{"expression": "a + 1", "id": "b"}]]
     widget = {"type": "metric", "properties": {"metrics": rows}}
 
-    assert drawing.draw(widget, RANGE, Reader(account, "here"))["problems"] == ["rows that wait for each other: a, b"]
+    assert drawing.draw(widget, RANGE, Reader(account, "here"))["problems"] == ["rows that refer to each other: a, b"]
 
 
 def chart(account: Any, **properties: Any) -> drawing.Drawing:
@@ -257,15 +257,29 @@ def test_moments_bands_and_hidden_marks(account: Any) -> None:
 @pytest.mark.parametrize(
     ("kind", "properties", "named"),
     [
-        ("metric", {"metrics": [], "sparkline": True, "trend": False}, "sparkline"),
-        ("metric", {"metrics": [["N", "Use", "M", "a", {"region": "there"}]]}, "metrics.region"),
-        ("metric", {"metrics": [], "annotations": {"alarms": ["arn"], "horizontal": [{"value": 1, "odd": 2}]}},
-         "annotations.alarms, annotations.horizontal.odd"),
-        ("log", {"query": "SOURCE 'g' | limit 1", "accountId": "1"}, "accountId"),
-        ("metric", {"metrics": [], "table": {"layout": "vertical", "stickySummary": True}}, "table.layout"),
-        ("text", {"markdown": "x", "colour": "red"}, "colour"),
+        pytest.param("metric", {"metrics": [], "sparkline": True, "trend": False}, "sparkline", id="sparkline"),
+        pytest.param(
+            "metric",
+            {"metrics": [["N", "Use", "M", "a", {"region": "there"}]]},
+            "metrics.region",
+            id="Region of a metric",
+        ),
+        pytest.param(
+            "metric",
+            {"metrics": [], "annotations": {"alarms": ["arn"], "horizontal": [{"value": 1, "odd": 2}]}},
+            "annotations.alarms, annotations.horizontal.odd",
+            id="alarm annotation and unknown mark",
+        ),
+        pytest.param("log", {"query": "SOURCE 'g' | limit 1", "accountId": "1"}, "accountId", id="account of a query"),
+        pytest.param(
+            "metric",
+            {"metrics": [], "table": {"layout": "vertical", "stickySummary": True}},
+            "table.layout",
+            id="layout of a table",
+        ),
+        pytest.param("text", {"markdown": "x", "colour": "red"}, "colour", id="colour of a text"),
     ],
-)  # fmt: skip
+)
 def test_a_property_that_is_not_drawn_is_named(account: Any, kind: str, properties: Any, named: str) -> None:
     found = drawing.draw({"type": kind, "properties": properties}, RANGE, Reader(account, "here"))
 
@@ -286,7 +300,7 @@ def test_more_events_than_somebody_waits_for_are_said(account: Any, monkeypatch:
 
     found = drawing.draw(widget, RANGE, Reader(account, "here"))
 
-    assert found["reason"] == "over 23,999 log events in this time range; choose a shorter one"
+    assert found["reason"] == "over 23,999 log events in this time range: choose a shorter one"
 
 
 def test_a_widget_is_drawn_of_the_region_it_names(account: Any) -> None:
@@ -302,7 +316,7 @@ def test_a_widget_is_drawn_of_the_region_it_names(account: Any) -> None:
 
 @pytest.fixture
 def port(account: Any) -> Iterator[int]:
-    with Server(0, Dashboards(account)) as server:
+    with Server("127.0.0.1", 0, Dashboards(account)) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server.server_port
         server.shutdown()
@@ -334,17 +348,17 @@ def test_drawings_are_served_as_json(port: int) -> None:
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        ("/api/dashboards/other", 404),
-        ("/api/nothing", 404),
-        ("/static/../server.py", 404),
-        ("/static/%2e%2e/server.py", 404),
-        ("/static//etc/passwd", 404),
-        ("/static/vendor/uplot/LICENSE", 404),
-        ("/api/dashboards/mine/widgets/99?from=1&to=2", 404),
-        ("/api/dashboards/mine/widgets/0", 400),
-        ("/api/dashboards/mine/widgets/0?from=2&to=1", 400),
-        ("/api/dashboards/mine/widgets/0?from=1&to=99999999", 400),
-        ("/api/dashboards/mine/widgets/x?from=1&to=2", 400),
+        pytest.param("/api/dashboards/other", 404, id="unknown dashboard"),
+        pytest.param("/api/nothing", 404, id="unknown path"),
+        pytest.param("/static/../server.py", 404, id="path to the code"),
+        pytest.param("/static/%2e%2e/server.py", 404, id="encoded path to the code"),
+        pytest.param("/static//etc/passwd", 404, id="absolute path"),
+        pytest.param("/static/vendor/uplot/LICENSE", 404, id="file of another type"),
+        pytest.param("/api/dashboards/mine/widgets/99?from=1&to=2", 404, id="unknown widget"),
+        pytest.param("/api/dashboards/mine/widgets/0", 400, id="missing time range"),
+        pytest.param("/api/dashboards/mine/widgets/0?from=2&to=1", 400, id="reversed time range"),
+        pytest.param("/api/dashboards/mine/widgets/0?from=1&to=99999999", 400, id="time range too long"),
+        pytest.param("/api/dashboards/mine/widgets/x?from=1&to=2", 400, id="widget not a number"),
     ],
 )
 def test_what_is_not_there_or_wrong_is_refused(port: int, path: str, status: int) -> None:

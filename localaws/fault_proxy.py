@@ -1,7 +1,7 @@
-"""The network edge: a proxy between the deployed functions and AWS that notes every call and can make any of them fail.
+"""A proxy between the deployed functions and AWS. It records every call, and can make any of them fail.
 
-Each function is deployed with an endpoint of its own here, `http://127.0.0.1:PORT/NAME`, so that the edge knows who
-calls. What a request asks for is read from it with botocore's own service models.
+Each function is deployed with its own endpoint, `http://127.0.0.1:PORT/NAME`, so the proxy knows the caller. The proxy
+reads requests with botocore's service models.
 """
 
 import contextlib
@@ -27,10 +27,10 @@ import msgspec
 from localaws.account import LOOPBACK, Account
 from localaws.errors import LocalAwsError
 
-logger = logging.getLogger("localaws.edge")
+logger = logging.getLogger("localaws.fault_proxy")
 
 _NAMED_OTHERWISE = {"monitoring": "cloudwatch", "servicequotas": "service-quotas"}
-"""Services that botocore files under another name than the one requests are signed for."""
+"""Services that botocore names differently from the name in a request's signature."""
 
 _SIGNED_FOR = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/([^/]+)/aws4_request")
 _RPC_PATH = re.compile(r"/service/\w+/operation/(\w+)")
@@ -39,7 +39,7 @@ _LONGEST_SECONDS = 60.0
 
 
 class Fault(StrEnum):
-    """What a call meets instead of an answer."""
+    """A fault that a call meets instead of an ordinary answer."""
 
     ERROR = "500"
     UNAVAILABLE = "503"
@@ -47,21 +47,21 @@ class Fault(StrEnum):
     SLOW = "slow"
     """Answered after 0.7 seconds."""
     HANGING = "hanging"
-    """No answer for as long as the fault lasts."""
+    """No answer while the fault lasts."""
     RESET = "reset"
     LOST_ANSWER = "lost answer"
-    """Carried out, and the connection reset in place of the answer."""
+    """The request is carried out, but the connection is reset instead of answered."""
     GARBAGE = "garbage"
-    """200, and bytes that are nothing."""
+    """Status 200 with meaningless bytes."""
     TRUNCATED = "truncated"
-    """The right answer, and the connection closed in the middle of it."""
+    """The correct answer, with the connection closed in the middle."""
 
 
 SLOW_SECONDS = 0.7
 
 
 class Call(msgspec.Struct, frozen=True):
-    """One request of a function. `parameters` are those that could be read; `status` is None where none was sent."""
+    """One request of a function. `parameters` are those that could be read. `status` is None if no answer was sent."""
 
     function: str
     service: str
@@ -72,7 +72,7 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """Which calls meet a fault: those of one service, or one operation, or one function alone. The first `times`."""
+    """The calls that a fault applies to: the first `times` of one service, operation or function."""
 
     fault: Fault
     service: str
@@ -81,7 +81,7 @@ class Rule(msgspec.Struct, frozen=True):
     times: int | None = None
 
     def covers(self, function: str, request: "_Request") -> bool:
-        """Whether such a call is meant."""
+        """Return True if the rule applies to this call."""
         return (
             self.service == request.service
             and self.operation in {None, request.operation}
@@ -90,7 +90,7 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 class _Request(msgspec.Struct, frozen=True):
-    """What is asked for, and the protocol to answer in: that of a service's model."""
+    """A parsed request, and the protocol of its service, in which to answer."""
 
     service: str
     operation: str
@@ -98,10 +98,10 @@ class _Request(msgspec.Struct, frozen=True):
     parameters: Mapping[str, Any]
 
 
-class Edge(ThreadingHTTPServer):
-    """Listens from the start; forwards as soon as it is told where to.
+class FaultProxy(ThreadingHTTPServer):
+    """The proxy. It listens at once, and forwards requests after `forward_to`.
 
-    `calls` are those noted so far, `unread` what is wrong with those that could not be told apart.
+    `calls` are the recorded calls. `unread` has a message for each request that could not be read.
     """
 
     daemon_threads = True
@@ -117,12 +117,12 @@ class Edge(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where it listens; a function's endpoint is this, a slash and the function's name."""
+        """Return the address of the proxy. A function's endpoint is this, a slash and the function's name."""
         return f"http://{LOOPBACK}:{self.server_port}"
 
     @contextlib.contextmanager
-    def open(self) -> "Iterator[Edge]":
-        """Serve for as long as the block runs."""
+    def open(self) -> "Iterator[FaultProxy]":
+        """Serve while the block runs."""
         serving = threading.Thread(target=self.serve_forever, daemon=True)
         serving.start()
         try:
@@ -132,8 +132,8 @@ class Edge(ThreadingHTTPServer):
             serving.join()
             self.server_close()
 
-    def lead_to(self, account: Account) -> None:
-        """Forward to this account from now on."""
+    def forward_to(self, account: Account) -> None:
+        """Forward requests to this account from now on."""
         self._account = account
 
     @contextlib.contextmanager
@@ -146,7 +146,7 @@ class Edge(ThreadingHTTPServer):
         function: str | None = None,
         times: int | None = None,
     ) -> Iterator[None]:
-        """Let such calls meet a fault for as long as the block runs; the latest rule that covers a call counts."""
+        """Apply a fault to these calls while the block runs. If several rules cover a call, the latest applies."""
         rule = Rule(fault, service, operation, function, times)
         over = threading.Event()
         with self._turn:
@@ -159,7 +159,7 @@ class Edge(ThreadingHTTPServer):
             over.set()
 
     def fault_for(self, function: str, request: _Request) -> tuple[Fault | None, threading.Event | None]:
-        """Return what this call shall meet, and what is set when the fault is over."""
+        """Return the fault for this call, and an event that is set when the fault is over."""
         with self._turn:
             for rule, (over, met) in reversed(self._rules.items()):
                 if rule.covers(function, request) and (rule.times is None or len(met) < rule.times):
@@ -170,13 +170,13 @@ class Edge(ThreadingHTTPServer):
     def upstream(self, service: str) -> str:
         """Return the host and port that answer for a service."""
         if self._account is None:
-            raise LocalAwsError("a function has called before the edge was told where AWS is")
+            raise LocalAwsError("the proxy has no account to forward a function's call to: call forward_to first")
         url = self._account.service_quotas_url if service == "service-quotas" else self._account.endpoint_url
         return urlsplit(url).netloc
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the base class's arguments
-        """Log in place of printing; a caller that has given up is no error."""
-        logger.debug("a caller has gone", exc_info=True)
+        """Log instead of printing. A caller that has given up is no error."""
+        logger.debug("a caller closed its connection", exc_info=True)
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -188,7 +188,7 @@ class _Answer(msgspec.Struct, frozen=True):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1
-    server: Edge
+    server: FaultProxy
 
     def handle_any(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -214,7 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _meet(
         self, fault: Fault | None, over: threading.Event | None, path: str, request: _Request, body: bytes
     ) -> _Answer | None:
-        """Return what to answer, if anything."""
+        """Return the answer, or None to reset the connection."""
         if fault is Fault.HANGING and over is not None:
             over.wait(_LONGEST_SECONDS)
         if fault in {Fault.HANGING, Fault.RESET}:
@@ -262,7 +262,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def read(method: str, path: str, headers: Mapping[str, str], body: bytes) -> _Request:
-    """Return what a signed request asks for; raises `LocalAwsError` if no model has it."""
+    """Parse a signed request. Raises `LocalAwsError` if no service model has it."""
     signed = _SIGNED_FOR.search(headers.get("Authorization", ""))
     if signed is None:
         raise LocalAwsError(f"{method} {path} is not signed")
@@ -279,7 +279,7 @@ def read(method: str, path: str, headers: Mapping[str, str], body: bytes) -> _Re
 
 
 def _rest(service: str, method: str, path: str, body: bytes) -> _Request:
-    """Find a REST operation: the one whose path and query fit best."""
+    """Parse a REST request: find the operation whose path and query fit best."""
     parts = urlsplit(path)
     asked = parse_qs(parts.query, keep_blank_values=True)
     best: tuple[int, str, Mapping[str, str]] | None = None
@@ -303,22 +303,22 @@ def _model(service: str) -> botocore.model.ServiceModel:
 
 @functools.cache
 def _routes(service: str) -> list[tuple[str, str, re.Pattern[str], dict[str, str], int]]:
-    """Return every operation's name, verb, path as a pattern, fixed query, and how much of the path is fixed."""
+    """Return each operation's name, method, path pattern, fixed query, and the length of the fixed part of its path."""
     routes = []
     for name in _model(service).operation_names:
-        of = _model(service).operation_model(name).http
-        uri = urlsplit(of["requestUri"])
+        http = _model(service).operation_model(name).http
+        uri = urlsplit(http["requestUri"])
         pattern, weight = "", 0
         for literal, variable, greedy in re.findall(r"([^{]+)|\{(\w+)(\+?)\}", uri.path.rstrip("/") or "/"):
             weight += len(literal) + (1 if variable else 0)
             pattern += re.escape(literal) if literal else f"(?P<{variable}>{'.+' if greedy else '[^/]+'})"
         query = dict(parse_qsl(uri.query, keep_blank_values=True))
-        routes.append((name, of["method"], re.compile(pattern), query, weight))
+        routes.append((name, http["method"], re.compile(pattern), query, weight))
     return routes
 
 
 def _error(fault: Fault, request: _Request) -> _Answer:
-    """Return an error as this service words it, in its own protocol."""
+    """Return an error in the words and the protocol of the service."""
     status, code, message = {
         Fault.ERROR: (500, "InternalServerError", "The request failed because of an internal error"),
         Fault.UNAVAILABLE: (503, "ServiceUnavailable", "The service is unavailable"),
@@ -326,12 +326,12 @@ def _error(fault: Fault, request: _Request) -> _Answer:
     }[fault]
     if request.protocol == "rest-xml":
         status = 503 if fault is Fault.THROTTLED else status
-        text = f"<Error><Code>{code}</Code><Message>{message}</Message><RequestId>edge</RequestId></Error>"
+        text = f"<Error><Code>{code}</Code><Message>{message}</Message><RequestId>proxy</RequestId></Error>"
         return _Answer(status, [("Content-Type", "application/xml")], text.encode())
     if request.protocol == "query":
         text = (
             f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
-            "<RequestId>edge</RequestId></ErrorResponse>"
+            "<RequestId>proxy</RequestId></ErrorResponse>"
         )
         return _Answer(status, [("Content-Type", "text/xml")], text.encode())
     if request.protocol == "rest-json":
@@ -349,7 +349,7 @@ def _error(fault: Fault, request: _Request) -> _Answer:
 
 
 def _throttled(request: _Request) -> str:
-    """Return the code that this operation's model has for too many calls; S3 and SNS have theirs in no model."""
+    """Return the operation's error code for throttling. The models of S3 and SNS have none."""
     if request.protocol == "rest-xml":
         return "SlowDown"
     known = [shape.name for shape in _model(request.service).operation_model(request.operation).error_shapes]
@@ -357,7 +357,7 @@ def _throttled(request: _Request) -> str:
 
 
 def _cbor(texts: Mapping[str, str]) -> bytes:
-    """A map of texts of up to 255 bytes (RFC 8949, sections 3 and 3.1)."""
+    """Encode a map of texts of up to 255 bytes (RFC 8949, sections 3 and 3.1)."""
     encoded = bytearray([0xA0 | len(texts)])
     for text in (part for item in texts.items() for part in item):
         encoded += bytes([0x78, len(text.encode())]) + text.encode()

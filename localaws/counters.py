@@ -1,17 +1,17 @@
-"""What the sidecar has done since it started, as it tells everyone who asks."""
+"""Counts of the sidecar's work since it started. `quota-monitor local status` shows them."""
 
 import msgspec
 
 
 class Rejection(msgspec.Struct):
-    """How often CloudWatch would have dropped a line for one reason, and the latest offender."""
+    """The number of lines that CloudWatch would have dropped for one reason, and the latest example."""
 
     count: int = 0
     example: str = ""
 
 
-class Tally(msgspec.Struct):
-    """Counts since the start; `invocations` are finished runs by the log group they logged to."""
+class Counters(msgspec.Struct):
+    """Counts since the start. `invocations` has the number of finished runs per log group."""
 
     events: int = 0
     metric_lines: int = 0
@@ -22,15 +22,15 @@ class Tally(msgspec.Struct):
     unreachable: str = ""
 
     def reject(self, reason: str, detail: str) -> None:
-        """Count a line that is no metric, though it looks like one."""
+        """Count a line that looks like a metric but is invalid."""
         _count(self.rejected, reason, detail)
 
     def refuse(self, reason: str, detail: str) -> None:
-        """Count a PutMetricData request that the emulator did not take."""
+        """Count a PutMetricData request that the emulator refused."""
         _count(self.refused, reason, detail)
 
     def invocation(self, group: str) -> None:
-        """Count a finished run of a function that logs to `group`."""
+        """Count a finished run of the function that logs to `group`."""
         self.invocations[group] = self.invocations.get(group, 0) + 1
 
 

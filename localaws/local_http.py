@@ -1,4 +1,4 @@
-"""A request to a server on this machine: never through a proxy, never for long."""
+"""Send requests to servers on this machine, without a proxy and with a short timeout."""
 
 import http.client
 from urllib.parse import urlsplit
@@ -7,11 +7,11 @@ from localaws.errors import LocalAwsError
 
 
 class UnansweredError(LocalAwsError):
-    """Nobody answered, or not with 200."""
+    """There was no answer, or its status was not 200."""
 
 
 def request(method: str, url: str, *, timeout_seconds: float = 5.0) -> bytes:
-    """The body of the answer."""
+    """Return the body of the answer. Raises `UnansweredError`."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=timeout_seconds)
     try:
@@ -28,7 +28,7 @@ def request(method: str, url: str, *, timeout_seconds: float = 5.0) -> bytes:
 
 
 def answers(url: str) -> bool:
-    """Whether a GET is answered with 200."""
+    """Return True if a GET is answered with 200."""
     try:
         request("GET", url, timeout_seconds=2.0)
     except UnansweredError:

@@ -1,16 +1,13 @@
-"""MiniStack, with more patience for what functions print, and some things of AWS that it lacks.
+"""Run MiniStack 1.5.33 with patches where it differs from AWS: `python -m localaws.ministack_patches`.
 
-`python -m localaws.patient_ministack`.
-
-MiniStack 1.5.33 takes a finished invocation's lines from a pipe and stops at the first 5 ms without one, or after 50 ms
-without any. On a busy machine lines are still under way then: they come with the function's next invocation, or never.
-All of them are in the pipe by the time the function has answered; here it is read until it is empty.
-
-Its CloudFormation deletes a bucket with all that is in it. S3 refuses that (API reference, DeleteBucket, read
-2026-11-24), and so does this. Nor does it send `Delete` to a custom resource whose creation has failed, as the
-rollback of a creation does on AWS. And nobody can ask it for all that it holds: here SIGUSR1 has it written down.
-
-And a stack that makes a function ends running functions of the same name in other Regions, too: here, in its own alone.
+- MiniStack reads a finished invocation's log lines from a pipe. It stops after 5 ms without a line, or after 50 ms
+  without a first line. On a busy machine later lines are lost, or appear with the next invocation. All lines are in the
+  pipe when the function has answered, so the patch reads until the pipe is empty.
+- Its CloudFormation deletes a bucket together with its objects. S3 refuses to delete a bucket that is not empty (API
+  reference, DeleteBucket, read 2026-11-24), and so does the patch.
+- It does not send `Delete` to a custom resource whose creation failed. AWS does so when it rolls back a creation.
+- It cannot return its whole state. With the patch, SIGUSR1 makes it write its state to a file.
+- A stack that creates a function stops functions of that name in all Regions. The patch limits this to one Region.
 """
 
 import array
@@ -35,22 +32,24 @@ from ministack.services import lambda_svc, s3  # type: ignore[import-untyped]
 from ministack.services.cloudformation import custom_resource, provisioners, stacks  # type: ignore[import-untyped]
 
 _WAITS = {"first_line_wait": 0.1, "idle_confirm": 0.1, "hard_cap": 10.0}
-"""Seconds, from when the pipe is empty: MiniStack's own thread has the lines then, and is about to hand them over."""
+"""Seconds to wait after the pipe is empty, in which MiniStack's own thread passes the lines on."""
 
 _LONGEST_SECONDS = 10.0
 
 
 def main() -> None:
-    """Run MiniStack as its own command would."""
-    os.environ.pop("PYTHONPATH", None)  # it led here; the functions it runs must not inherit it
+    """Run MiniStack with the patches, as its own command does."""
+    os.environ.pop("PYTHONPATH", None)  # the functions must not inherit it
     drain = Worker._drain_stderr_bounded
     unknown = _WAITS.keys() - inspect.signature(drain).parameters.keys()
     if unknown:
-        raise RuntimeError(f"this MiniStack has no such waits any more: {sorted(unknown)}")
+        raise RuntimeError(
+            f"this version of MiniStack lacks the settings {sorted(unknown)}; adapt localaws/ministack_patches.py"
+        )
 
     @functools.wraps(drain)
     def drain_all(worker: Any) -> str:
-        if worker._proc is not None:  # None where the function has ended
+        if worker._proc is not None:  # None if the function has ended
             _await_empty(worker._proc.stderr.fileno())
         return str(drain(worker, **_WAITS))
 
@@ -63,8 +62,8 @@ def main() -> None:
     app.main()
 
 
-def _end_here(end: Callable[..., None], function: str, **of: Any) -> None:
-    end(function, **{"account": get_account_id(), "region": get_region(), **of})
+def _end_here(end: Callable[..., None], function: str, **options: Any) -> None:
+    end(function, **{"account": get_account_id(), "region": get_region(), **options})
 
 
 def _delete_if_empty(delete: Callable[[str, Any], None], bucket: str, properties: Any) -> None:
@@ -97,7 +96,7 @@ def _delete_what_failed_to_be_made() -> None:
         properties, kind = failed.pop((name, logical_id), (None, ""))
         if properties is not None and not operation.get("is_update"):
             stack["StackStatus"] = "ROLLBACK_IN_PROGRESS"
-            with contextlib.suppress(ValueError):  # there is no such function, and was none to make anything
+            with contextlib.suppress(ValueError):  # the function does not exist, so it created nothing
                 physical_id = answered.pop((stack_id, logical_id), "never-answered")
                 await stacks.run_reentrant(
                     provisioners._custom_resource_delete, physical_id, properties, name, logical_id, kind
