@@ -22,7 +22,10 @@ ROOT = Path(__file__).parents[1]
 
 EMPTY, BOTO3 = "an empty handler", "import boto3"
 
-_READY = "from pathlib import Path; from bedrock_quota.registry import models; models.COMPILED_REGISTRY = Path({compiled!r}); import app; "
+_READY = (
+    "from pathlib import Path; from bedrock_quota.registry import models; "
+    "models.COMPILED_REGISTRY = Path({compiled!r}); import app; "
+)
 _FIRST = (
     _READY + "from types import SimpleNamespace; import json; "
     "app.handler(json.loads(Path({delivery!r}).read_bytes()), "

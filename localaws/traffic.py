@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from bedrock_quota.processor.records import PERMISSIONS_LINE
+from bedrock_quota.processor.reading import PERMISSIONS_LINE
 from localaws import bedrock_calls as calls
 from localaws.account import ACCOUNT_ID
 from localaws.applications import CAST, MINUTES, NOTHING, ORIGIN, Application, Arrivals, Profile, Spread
