@@ -165,6 +165,7 @@ def _lines(running: "subprocess.Popen[str]") -> Iterator[str]:
 
 def _parse(path: Path) -> dict[str, Any]:
     """A template as the SAM CLI reads it: short forms such as !Ref written out."""
+
     try:
         parsed = yaml_parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
