@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bedrock_quota import accounts, batches, bodies, delivery, knowledge, processing, registry
-from quota_monitor import events
+from quota_monitor import sample_events as events
 
 ROOT = Path(__file__).parents[1]
 

@@ -11,7 +11,7 @@ from quota_monitor import cost
 from quota_monitor.cost import Alarms, Use
 
 CALLS = 1_000_000
-CALLS_A_DELIVERY = (1, 10, 100, 1_000)
+CALLS_PER_DELIVERY = (1, 10, 100, 1_000)
 ONE_KIND = "10, all of one kind"
 STANDING = frozenset({"metrics", "alarms", "dashboard"})
 
@@ -52,8 +52,8 @@ def of_one_kind(count: int, end: datetime, seed: int) -> list[LogEvent]:
 
 def rows() -> Iterator[Row]:
     """Work the price out for each size of deliveries."""
-    price = cost.prices()
-    sizes = [(f"{calls:,}", calls, traffic.chat) for calls in CALLS_A_DELIVERY]
+    price = cost.read_prices()
+    sizes = [(f"{calls:,}", calls, traffic.chat) for calls in CALLS_PER_DELIVERY]
     for deliveries, calls, records in (*sizes, (ONE_KIND, 10, of_one_kind)):
         written = cost.line_bytes(calls, records)
         bills = [
@@ -77,14 +77,14 @@ def billed_seconds(cpu: float, megabytes: float, waiting: float = 0) -> float:
 
 def lambda_dollars(seconds: float, megabytes: float, times: float) -> float:
     """Return what so many invocations of this length cost, without the requests."""
-    return seconds * megabytes / 1024 * cost.prices().lambda_gigabyte_second * times
+    return seconds * megabytes / 1024 * cost.read_prices().lambda_gigabyte_second * times
 
 
 def sizes(cpu: float, calls: int = 10) -> Iterator[Size]:
     """Work out a million calls, so many a delivery of `cpu` seconds with duplicate detection, at each memory size."""
     deliveries = CALLS / calls
-    requests = deliveries / 1e6 * cost.prices().lambda_million_requests
-    bill = list(cost.bill(Use(5, CALLS, calls), cost.prices(), Alarms(0, 0), cost.line_bytes(calls)))
+    requests = deliveries / 1e6 * cost.read_prices().lambda_million_requests
+    bill = list(cost.bill(Use(5, CALLS, calls), cost.read_prices(), Alarms(0, 0), cost.line_bytes(calls)))
     beside = sum(item.dollars for item in bill if item.what not in STANDING | {"Lambda"})
     for megabytes in MEMORY_SIZES:
         seconds = billed_seconds(cpu, megabytes, WAITING_SECONDS)

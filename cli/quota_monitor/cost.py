@@ -15,7 +15,6 @@ from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from bedrock_quota import processing
@@ -30,6 +29,7 @@ from localaws import traffic
 from quota_monitor import sample_events
 from quota_monitor.data_files import MODELS, PRICES, TEMPLATE
 from quota_monitor.template import read_template
+from quota_monitor.terminal import make_console
 
 METRICS_PER_POOL = 9
 """Four of tokens, three of percent, two of quotas."""
@@ -150,7 +150,7 @@ def cost(pools: int, calls: int, calls_per_delivery: int, duplicate_detection: b
     for item in items:
         table.add_row(item.what, item.basis, f"{item.dollars:,.2f}")
     table.add_row("[bold]Total[/]", "", f"[bold]{sum(item.dollars for item in items):,.2f}[/]")
-    Console(highlight=False).print(table)
+    make_console().print(table)
     queries = count_log_queries()
     click.echo(
         f"Opening the dashboard 1,000 times costs ${1_000 * dashboard_view(use, price, written, queries):,.2f}. "
@@ -262,7 +262,7 @@ def bill(use: Use, price: Prices, watched: Alarms, written: LineBytes, batch: Ba
         f"{watched.per_pool} per quota pool, {watched.fixed} for the monitor, ${price.alarm_metric_month:.2f} each",
         watching * price.alarm_metric_month,
     )
-    yield Item("dashboard", "free for the first three of an account", price.dashboard_month)
+    yield Item("dashboard", "free if it is one of an account's first three", price.dashboard_month)
     deliveries = use.deliveries
     invocations = deliveries / batch.deliveries
     line_total = written.written + written.lines * price.event_overhead_bytes

@@ -26,7 +26,7 @@ from bedrock_quota.snapshots import Snapshot
 from localaws.deployment import ENDPOINT_SETTINGS
 from localaws.edge import Edge, Fault
 from localaws.instance import Instance
-from quota_monitor import events
+from quota_monitor import sample_events as events
 
 QUICK = (Fault.ERROR, Fault.THROTTLED, Fault.GARBAGE, Fault.RESET)
 PROCESSOR_FAULTS = (

@@ -28,7 +28,7 @@ from localaws.deployment import ENDPOINT_SETTINGS, architecture_of
 from localaws.edge import Edge, Fault
 from localaws.instance import CHECKOUT, Instance
 from localaws.state import Ports
-from quota_monitor import events
+from quota_monitor import sample_events as events
 
 NAME = "killed"
 MODEL = "mistral.mistral-7b-instruct-v0:2"

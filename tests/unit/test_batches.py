@@ -23,7 +23,7 @@ from bedrock_quota.knowledge import Container
 from bedrock_quota.processing import Outcome
 from bedrock_quota.registry import Registry
 from bedrock_quota.settings import Settings
-from quota_monitor import events
+from quota_monitor import sample_events as events
 
 IDS = itertools.count()
 BROKEN = {"awslogs": {"data": "AAAA"}}

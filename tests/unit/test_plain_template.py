@@ -1,12 +1,12 @@
-"""A template without macros: what Fn::ToJsonString becomes, by CloudFormation's own functions, is that very JSON."""
+"""A template without macros: the text that replaces Fn::ToJsonString is the same JSON."""
 
 import json
 import re
 
 import pytest
 
-from quota_monitor import package
-from quota_monitor.plain_template import MacroLeftError, plain
+from quota_monitor.deployment import package
+from quota_monitor.deployment.plain_template import MacroLeftError, expand_macros
 
 VALUES = {"AWS::Region": "eu-west-1", "Threshold": "80", "Tags": "team"}
 CONDITIONS = {"HasTags": True, "Never": False}
@@ -45,27 +45,35 @@ def template(body):
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ({"a": [1, 2.5, True, None, "x"], "b": {}}, {"a": [1, 2.5, True, None, "x"], "b": {}}),
-        ({"a": []}, {"a": []}),
-        ({"quote": 'a "b" \\ c\n', "é": "×"}, {"quote": 'a "b" \\ c\n', "é": "×"}),
-        ({"region": {"Ref": "AWS::Region"}}, {"region": "eu-west-1"}),
-        ({"value": {"Ref": "Threshold"}}, {"value": "80"}),  # text, as CloudFormation makes of it
-        (
+        pytest.param(
+            {"a": [1, 2.5, True, None, "x"], "b": {}}, {"a": [1, 2.5, True, None, "x"], "b": {}}, id="every type"
+        ),
+        pytest.param({"a": []}, {"a": []}, id="empty list"),
+        pytest.param({"quote": 'a "b" \\ c\n', "é": "×"}, {"quote": 'a "b" \\ c\n', "é": "×"}, id="quotes"),
+        pytest.param({"region": {"Ref": "AWS::Region"}}, {"region": "eu-west-1"}, id="Ref"),
+        pytest.param({"value": {"Ref": "Threshold"}}, {"value": "80"}, id="number becomes text"),  # as CloudFormation
+        pytest.param(
             {"query": {"Fn::Sub": 'SOURCE "${AWS::Region}"\n| limit 5'}},
             {"query": 'SOURCE "eu-west-1"\n| limit 5'},
+            id="Sub",
         ),
-        (
+        pytest.param(
             {"t": {"Fn::Sub": ['"${A}" ${B}', {"A": {"Ref": "Tags"}, "B": {"Fn::If": ["Never", "x", 'say "y"']}}]}},
             {"t": '"team" say "y"'},
+            id="Sub with values",
         ),
-        ({"t": {"Fn::If": ["HasTags", "with", {"deep": 1}]}}, {"t": "with"}),
-        ({"t": {"Fn::If": ["Never", "with", {"deep": [1, {"Ref": "Tags"}]}]}}, {"t": {"deep": [1, "team"]}}),
-        ({"t": {"Fn::Join": ['"', ["a", {"Ref": "Tags"}]]}}, {"t": 'a"team'}),
+        pytest.param({"t": {"Fn::If": ["HasTags", "with", {"deep": 1}]}}, {"t": "with"}, id="If is true"),
+        pytest.param(
+            {"t": {"Fn::If": ["Never", "with", {"deep": [1, {"Ref": "Tags"}]}]}},
+            {"t": {"deep": [1, "team"]}},
+            id="If is false",
+        ),
+        pytest.param({"t": {"Fn::Join": ['"', ["a", {"Ref": "Tags"}]]}}, {"t": 'a"team'}, id="Join"),
     ],
 )
 def test_json_text_is_written_out(body, expected):
     given = template(body)
-    found = plain(given)
+    found = expand_macros(given)
     text = evaluated(found["Resources"]["D"]["Properties"]["DashboardBody"])
     assert json.loads(text) == expected
     assert "Transform" not in found
@@ -76,7 +84,7 @@ def test_what_would_need_a_macro_is_refused():
     given = template({})
     given["Resources"]["D"]["Properties"]["DashboardName"] = {"Fn::Length": [1]}
     with pytest.raises(MacroLeftError, match="Fn::Length needs a macro"):
-        plain(given)
+        expand_macros(given)
 
 
 def test_code_is_in_the_bucket_of_the_region_that_a_stack_is_in():
@@ -88,7 +96,7 @@ def test_code_is_in_the_bucket_of_the_region_that_a_stack_is_in():
             "T": {"Type": "AWS::SNS::Topic"},
         },
     }
-    found = package.regional(packaged, "b")
+    found = package.use_regional_buckets(packaged, "b")
     bucket = {"Fn::Sub": "b-${AWS::Region}"}
     assert found["Resources"] == {
         "F": {"Type": "AWS::Serverless::Function", "Properties": {"CodeUri": {"Bucket": bucket, "Key": "abc/def"}}},

@@ -148,7 +148,7 @@ def check_subscription(
     for other in filters:
         if other is not ours and other.namespace == stack.parameters.get("MetricsNamespace"):
             yield problem(
-                f"{other.name} feeds another monitor that publishes to {other.namespace}, too. Calls count twice.",
+                f"{other.name} feeds another monitor that also publishes to {other.namespace}. Calls count twice.",
                 "Deploy one of the two with its own MetricsNamespace.",
             )
 
