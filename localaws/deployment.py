@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import msgspec
-from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
 from localaws import process, sam, template
 from localaws.account import Account

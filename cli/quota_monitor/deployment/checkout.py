@@ -19,13 +19,13 @@ def find_checkout() -> Path:
     for folder in (ROOT, here, *here.parents):
         if (folder / "template.yaml").is_file() and (folder / "layers" / "core" / "bedrock_quota").is_dir():
             return folder
-    raise click.ClickException("this command needs the source code: run it in a checkout of Bedrock Quota Monitor")
+    raise click.ClickException("This command needs the source code. Run it in a checkout of Bedrock Quota Monitor.")
 
 
 def require_local_extra() -> None:
     """Raise `click.ClickException` if the packages of the extra `local` are not installed."""
     if any(importlib.util.find_spec(name) is None for name in ("samcli", "ministack")):
-        raise click.ClickException("this command needs more packages: pip install 'bedrock-quota-monitor[local]'")
+        raise click.ClickException("This command needs more packages: pip install 'bedrock-quota-monitor[local]'")
 
 
 def run_sam(name: str, *options: str, profile: str | None = None, **environment: str) -> None:
