@@ -164,6 +164,7 @@ def _lines(running: "subprocess.Popen[str]") -> Iterator[str]:
 
 def _parse(path: Path) -> dict[str, Any]:
     """A template as the SAM CLI reads it: short forms such as !Ref written out."""
+    from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]  # noqa: PLC0415 - of the extra `local`
 
     try:
         parsed = yaml_parse(path.read_text(encoding="utf-8"))
