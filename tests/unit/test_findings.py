@@ -1088,10 +1088,13 @@ MAPPING = {
 @pytest.mark.parametrize(
     ("mapping", "reader"),
     [
-        (MAPPING, Reader("9d2a0f3e", "Enabled", "arn:aws:s3:::failed", "OK", in_part=True)),
-        (
+        pytest.param(
+            MAPPING, Reader("9d2a0f3e", "Enabled", "arn:aws:s3:::failed", "OK", in_part=True), id="as deployed"
+        ),
+        pytest.param(
             {"UUID": "9d2a0f3e", "State": "Enabled"},  # as it is with nothing set, before it has read anything
             Reader("9d2a0f3e", "Enabled", None, "", in_part=False),
+            id="nothing set",
         ),
     ],
 )

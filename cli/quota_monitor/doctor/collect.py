@@ -13,24 +13,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from bedrock_quota import invocation_logging, log_groups, state
 from quota_monitor.aws_session import Stack, read_stack
-from quota_monitor.doctor.observed import (
-    HOURS,
-    Access,
-    Alarm,
-    Filter,
-    Function,
-    InvocationLogging,
-    Kept,
-    Key,
-    Observed,
-    Parts,
-    Permission,
-    Reader,
-    Role,
-    Stream,
-    Traffic,
-    Unread,
-)
+from quota_monitor.doctor import observed
+from quota_monitor.doctor.observed import Observed, Unread
 from quota_monitor.doctor.policies import allowed_services, applies_to
 from quota_monitor.failed.store import list_failed
 from quota_monitor.usage import OUTCOMES, metric_query
@@ -161,7 +145,7 @@ def _or_none(look: Callable[[], Value]) -> Value | None:
         raise
 
 
-def _parts(session: boto3.Session, stack: Stack, alarms: tuple[Alarm, ...] | Unread) -> Parts:
+def _parts(session: boto3.Session, stack: Stack, alarms: tuple[observed.Alarm, ...] | Unread) -> observed.Parts:
     clients: Any = functools.cache(session.client)
 
     def there(resource_type: str, physical_id: str) -> bool | Unread:
@@ -180,14 +164,14 @@ def _parts(session: boto3.Session, stack: Stack, alarms: tuple[Alarm, ...] | Unr
         names = {each.name for each in alarms}
         gone |= {each for each in stack.logical_ids("AWS::CloudWatch::Alarm") if stack.resources[each] not in names}
     unread = {stack.types[logical_id]: found for logical_id, found in seen.items() if isinstance(found, Unread)}
-    return Parts(frozenset(gone), tuple(unread.values()))
+    return observed.Parts(frozenset(gone), tuple(unread.values()))
 
 
-def _invocation_logging(session: boto3.Session) -> InvocationLogging | None:
+def _invocation_logging(session: boto3.Session) -> observed.InvocationLogging | None:
     found = invocation_logging.read(session.client("bedrock"))
     if found is None:
         return None
-    return InvocationLogging(
+    return observed.InvocationLogging(
         text=found.get("textDataDeliveryEnabled", True),
         log_group=invocation_logging.log_group_of(found),
         large_bodies=invocation_logging.large_bodies_of(found),
@@ -195,7 +179,7 @@ def _invocation_logging(session: boto3.Session) -> InvocationLogging | None:
     )
 
 
-def _writing_role(client: IAMClient, stack: Stack, logging: InvocationLogging) -> Role | None:
+def _writing_role(client: IAMClient, stack: Stack, logging: observed.InvocationLogging) -> observed.Role | None:
     """Read if Bedrock can assume its role, and if the role can write to the log group.
 
     The Bedrock User Guide names the log stream (Monitor model invocation, read 2026-11-24).
@@ -205,20 +189,20 @@ def _writing_role(client: IAMClient, stack: Stack, logging: InvocationLogging) -
         return None
     found: Any = client.get_role(RoleName=arn.rpartition("/")[2])["Role"]["AssumeRolePolicyDocument"]
     stream = f"{stack.log_group_arn(logging.log_group or '').removesuffix('*')}log-stream:aws/bedrock/modelinvocations"
-    return Role(
+    return observed.Role(
         arn,
         trusts=tuple(allowed_services(found["Statement"], "sts:AssumeRole")),
         refused=_refused(client, arn, stream, "logs:CreateLogStream", "logs:PutLogEvents"),
     )
 
 
-def _keeping_role(client: IAMClient, stack: Stack, name: str) -> Role:
+def _keeping_role(client: IAMClient, stack: Stack, name: str) -> observed.Role:
     """Read if Lambda can keep failed deliveries with the processor's role.
 
     It needs these two actions (Lambda Developer Guide, Capturing records of asynchronous invocations, read 2026-11-24).
     """
     arn, bucket = stack.role_arn(name), stack.bucket_arn(stack.resources.get("FailedDeliveriesBucket", ""))
-    return Role(
+    return observed.Role(
         arn,
         refused=(
             *_refused(client, arn, f"{bucket}/aws/lambda/async/x", "s3:PutObject"),
@@ -240,10 +224,10 @@ def _refused(client: IAMClient, role: str, resource: str, *actions: str) -> tupl
     )
 
 
-def _filters(logs: CloudWatchLogsClient, functions: LambdaClient, group: str) -> tuple[Filter, ...]:
+def _filters(logs: CloudWatchLogsClient, functions: LambdaClient, group: str) -> tuple[observed.Filter, ...]:
     found = logs.describe_subscription_filters(logGroupName=group)["subscriptionFilters"]
     return tuple(
-        Filter(
+        observed.Filter(
             each["filterName"],
             each.get("filterPattern", ""),
             each["destinationArn"],
@@ -253,7 +237,7 @@ def _filters(logs: CloudWatchLogsClient, functions: LambdaClient, group: str) ->
     )
 
 
-def _stream(session: boto3.Session, stack: Stack) -> Stream | None:
+def _stream(session: boto3.Session, stack: Stack) -> observed.Stream | None:
     arn = stack.outputs.get("InvocationLogStreamArn")
     if arn is None:
         return None
@@ -261,11 +245,11 @@ def _stream(session: boto3.Session, stack: Stack) -> Stream | None:
     found = _or_none(lambda: kinesis.describe_stream_summary(StreamARN=arn)["StreamDescriptionSummary"])
     role = stack.role_arn(stack.resources["InvocationLogStreamRole"])
     reader = _or_none(lambda: functions.get_event_source_mapping(UUID=stack.resources["InvocationLogStreamMapping"]))
-    return Stream(
+    return observed.Stream(
         arn=arn,
         status=found["StreamStatus"] if found else None,
-        role=_or_none(lambda: Role(role, refused=_refused(iam, role, arn, "kinesis:PutRecord"))),
-        reader=Reader(
+        role=_or_none(lambda: observed.Role(role, refused=_refused(iam, role, arn, "kinesis:PutRecord"))),
+        reader=observed.Reader(
             reader["UUID"],
             reader["State"],
             reader.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination"),
@@ -285,14 +269,14 @@ def _namespace(client: LambdaClient, destination: str) -> str | None:
     if ":function:" not in destination:
         return None
     found = _attempt(lambda: _or_none(lambda: _function(client, destination)))
-    return found.environment.get("METRICS_NAMESPACE") if isinstance(found, Function) else None
+    return found.environment.get("METRICS_NAMESPACE") if isinstance(found, observed.Function) else None
 
 
-def _function(client: LambdaClient, name: str) -> Function | None:
+def _function(client: LambdaClient, name: str) -> observed.Function | None:
     found = _or_none(lambda: client.get_function_configuration(FunctionName=name))
     if found is None:
         return None
-    return Function(
+    return observed.Function(
         name=found["FunctionName"],
         arn=found["FunctionArn"],
         state=found.get("State", "Active"),
@@ -302,7 +286,7 @@ def _function(client: LambdaClient, name: str) -> Function | None:
     )
 
 
-def _permissions(client: LambdaClient, name: str) -> tuple[Permission, ...]:
+def _permissions(client: LambdaClient, name: str) -> tuple[observed.Permission, ...]:
     policy = _or_none(lambda: client.get_policy(FunctionName=name)["Policy"])
     if policy is None:
         return ()
@@ -314,7 +298,7 @@ def _on_failure(client: LambdaClient, name: str) -> str | None:
     return found.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
 
 
-def _traffic(client: CloudWatchClient, stack: Stack, now: datetime) -> Traffic:
+def _traffic(client: CloudWatchClient, stack: Stack, now: datetime) -> observed.Traffic:
     ours = stack.parameters.get("MetricsNamespace", "")
     fetcher = {"FunctionName": stack.resources.get("QuotaFetcherFunction", "")}
     queries = {
@@ -327,14 +311,14 @@ def _traffic(client: CloudWatchClient, stack: Stack, now: datetime) -> Traffic:
     }
     series: dict[str, dict[datetime, float]] = {query["Id"]: {} for query in queries.values()}
     pages = client.get_paginator("get_metric_data").paginate(
-        StartTime=now - timedelta(hours=HOURS), EndTime=now, MetricDataQueries=list(queries.values())
+        StartTime=now - timedelta(hours=observed.HOURS), EndTime=now, MetricDataQueries=list(queries.values())
     )
     for page in pages:
         for found in page["MetricDataResults"]:
             values = zip(found["Timestamps"], found["Values"], strict=True)
             series[found["Id"]] |= {at: value for at, value in values if value > 0}
     read = {name: series[query["Id"]] for name, query in queries.items()}
-    return Traffic(
+    return observed.Traffic(
         calls=tuple(read["Invocations"]),
         records=tuple({at for name in OUTCOMES for at in read[name]}),
         processed=sum(read["RecordsProcessed"].values()),
@@ -344,16 +328,16 @@ def _traffic(client: CloudWatchClient, stack: Stack, now: datetime) -> Traffic:
     )
 
 
-def _access(session: boto3.Session, stack: Stack, name: str, large: LargeBodies | None) -> Access:
+def _access(session: boto3.Session, stack: Stack, name: str, large: LargeBodies | None) -> observed.Access:
     if large is None:
-        return Access()
+        return observed.Access()
     s3, role = session.client("s3"), stack.role_arn(name)
     if _or_none(lambda: s3.head_bucket(Bucket=large.bucket)) is None:
-        return Access(bucket_there=False)
+        return observed.Access(bucket_there=False)
     body = stack.bucket_arn(f"{large.folder}x")
     named, kms = _key_of(s3, large.bucket), session.client("kms")
     key = None if named is None else _key(kms, named)
-    return Access(
+    return observed.Access(
         reads=not _refused(session.client("iam"), role, body, "s3:GetObject"),
         writers=tuple(allowed_services(_statements(s3, large.bucket), "s3:PutObject")),
         role=role,
@@ -372,13 +356,13 @@ def _key_of(client: S3Client, bucket: str) -> str | None:
     return None
 
 
-def _key(client: KMSClient, name: str) -> Key:
+def _key(client: KMSClient, name: str) -> observed.Key:
     """Read a key by its ARN or alias. The result has the ARN, because policies and commands do not take aliases."""
     found = _or_none(lambda: client.describe_key(KeyId=name)["KeyMetadata"])
-    return Key(found["Arn"], found.get("KeyState", "Enabled")) if found else Key(name, "deleted")
+    return observed.Key(found["Arn"], found.get("KeyState", "Enabled")) if found else observed.Key(name, "deleted")
 
 
-def _decrypts(client: KMSClient, key: Key, role: str) -> bool:
+def _decrypts(client: KMSClient, key: observed.Key, role: str) -> bool:
     """Return True if the key policy lets the role decrypt. The policies of the role do not, so nothing else can."""
     policy = msgspec.json.decode(client.get_key_policy(KeyId=key.arn, PolicyName="default")["Policy"])
     return any(
@@ -387,10 +371,10 @@ def _decrypts(client: KMSClient, key: Key, role: str) -> bool:
     )
 
 
-def _kept(session: boto3.Session, stack: Stack, bucket: str) -> Kept:
+def _kept(session: boto3.Session, stack: Stack, bucket: str) -> observed.Kept:
     found = list_failed(session, bucket)
     s3, role = session.client("s3"), stack.role_arn(stack.resources.get("MetricProcessorRole", ""))
-    return Kept(
+    return observed.Kept(
         len(found),
         min((each.kept_at for each in found), default=None),
         closed=any(
@@ -407,11 +391,11 @@ def _statements(client: S3Client, bucket: str) -> list[dict[str, Any]]:
     return msgspec.json.decode(policy)["Statement"] if policy else []
 
 
-def _alarms(client: CloudWatchClient, stack: Stack) -> tuple[Alarm, ...]:
+def _alarms(client: CloudWatchClient, stack: Stack) -> tuple[observed.Alarm, ...]:
     names = [stack.resources[logical_id] for logical_id in stack.logical_ids("AWS::CloudWatch::Alarm")]
     found = client.describe_alarms(AlarmNames=names, MaxRecords=100)["MetricAlarms"] if names else []
     return tuple(
-        Alarm(
+        observed.Alarm(
             name=each["AlarmName"],
             state=each["StateValue"],
             armed=each["ActionsEnabled"],

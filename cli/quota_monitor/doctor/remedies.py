@@ -30,9 +30,9 @@ def advise(sentence: str, *commands: str) -> str:
 def restore_resources(stack: Stack) -> str:
     """Return how CloudFormation creates deleted resources again, and reverts changes made outside of it.
 
-    A normal update fails at a deleted resource. A drift-aware change set compares with what exists and creates it again
-    (CloudFormation User Guide, Using drift-aware change sets, and AWS's DevOps blog, 2025-11-19, scenario 3; read
-    2026-11-24).
+    A normal update fails at a deleted resource. A drift-aware change set compares with what exists, and creates it.
+    CloudFormation User Guide, Using drift-aware change sets (read 2026-11-24). AWS's DevOps blog, 2025-11-19, scenario
+    3 (read 2026-11-24).
     """
     named = ("--stack-name", stack.name, "--change-set-name", "bring-back")
     parameters = [f"ParameterKey={key},UsePreviousValue=true" for key in stack.parameters]
