@@ -194,7 +194,8 @@ def test_row_of_a_model_without_a_rate_limit_or_quota_of_its_own() -> None:
 
     assert "| Rocket | `acme.rocket-v1:0` | image | – | – | 7× | listed | – | id 1, rate 2 |" in page
     assert (
-        "A model of Acme that is not on this page counts at 7× and, where a request gives no limit, with 9,000" in page
+        "A model of Acme that is not on this page counts at 7×. A request without `max_tokens` counts with 9,000 output"
+        in page
     )
     assert "A provider that is not on this page counts at 1×" in page
 

@@ -9,20 +9,20 @@ from bedrock_quota.registry import ANY_PROVIDER, Burndown, Kind, Model, Provider
 _INTRO = """\
 # Models
 
-{models} models of {providers} providers, as `registry/models/*.toml` has them. `quota-monitor registry write` writes
-this page from there: change those files, not this one. [Adding a model](adding-models.md) says how.
+{models} models of {providers} providers, from `registry/models/*.toml`. Do not edit this page: `quota-monitor registry
+write` generates it from these files. See [Adding a model](adding-models.md).
 
-A **burndown rate** is how many tokens of quota one output token costs. Its status says how sure it is:
+A **burndown rate** is the number of quota tokens that one output token costs. Its status shows how certain it is:
 
 - **listed**: a page of AWS names the rate ({listed} models).
-- **ambiguous**: two pages of AWS disagree, as the source under the table says ({ambiguous}).
-- **unlisted**: no page of AWS that was read names the model; the rate is assumed from its siblings ({unlisted}).
+- **ambiguous**: two pages of AWS disagree ({ambiguous} models). The sources below the table have the details.
+- **unlisted**: no page of AWS that was read names the model ({unlisted} models). The rate is that of similar models.
 
-Where a rate changed, its history is kept, and a call counts at the rate of its day. **Max output** is the model's own
-limit on `max_tokens`; **default** is what a request without a limit counts as, the maximum itself where none is given.
-Models that answer with anything but text have no output tokens that a quota counts. **Quota names** are how Service
-Quotas spells the model after "… for"; a model without one has no quota that is known by name. **Read in** says where
-the output limit and the rate come from, by the numbers under each table.
+If a rate has changed, the table shows its history, and a call counts at the rate of its day. **Max output** is the limit
+of the model on `max_tokens`. **Default** is the `max_tokens` of requests without one. If the column is empty, the
+maximum applies. Models with other output than text have no output tokens that count. **Quota names** are the names of
+the model in Service Quotas, after "… for". Without one, no quota of the model is known by name. **Read in** has the
+numbers of the sources for output limit and rate, listed below each table.
 """
 
 _HEADINGS = (
@@ -77,7 +77,7 @@ def _assumption(known: Registry, provider: Provider) -> str:
     rate = known.burndown_of(f"{provider.id}.", date.max).rate
     most = known.provider_by_id[provider.id].max_output_tokens
     return (
-        f"A {subject} that is not on this page counts at {rate:g}× and, where a request gives no limit, with "
+        f"A {subject} that is not on this page counts at {rate:g}×. A request without `max_tokens` counts with "
         f"{most:,} output tokens."
     )
 
