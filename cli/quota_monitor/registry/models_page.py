@@ -18,7 +18,7 @@ A **burndown rate** is the number of quota tokens that one output token costs. I
 - **ambiguous**: two pages of AWS disagree ({ambiguous} models). The sources below the table have the details.
 - **unlisted**: no page of AWS that was read names the model ({unlisted} models). The rate is that of similar models.
 
-If a rate has changed, the table shows its history, and a call counts at the rate of its day. **Max output** is the limit
+If a rate has changed, the table shows its history. A call counts at the rate of its day. **Max output** is the limit
 of the model on `max_tokens`. **Default** is the `max_tokens` of requests without one. If the column is empty, the
 maximum applies. Models with other output than text have no output tokens that count. **Quota names** are the names of
 the model in Service Quotas, after "… for". Without one, no quota of the model is known by name. **Read in** has the
