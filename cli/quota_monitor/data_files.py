@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-_CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[2]
+"""Folder of the checkout, if this module belongs to one."""
+
 _COPIES = Path(__file__).resolve().parent / "data"
-_ROOT = _CHECKOUT if (_CHECKOUT / "template.yaml").is_file() else _COPIES
+_ROOT = CHECKOUT if (CHECKOUT / "template.yaml").is_file() else _COPIES
 
 PRICES = Path(__file__).resolve().with_name("prices.toml")
 TEMPLATE = _ROOT / "template.yaml"

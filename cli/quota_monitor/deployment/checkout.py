@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from localaws import sam
+from quota_monitor.data_files import CHECKOUT
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = CHECKOUT
 """The folder with template.yaml in it, if this module belongs to a checkout."""
 
 
