@@ -11,10 +11,11 @@ from typing import Any
 
 import click
 
-from quota_monitor.deployment.checkout import ROOT, find_checkout
+from quota_monitor.deployment.checkout import ROOT, find_checkout, locate_checkout
 
-RECORDS = ROOT / "events" / "records"
-DELIVERIES = ROOT / "events" / "metric_processor"
+_ROOT = locate_checkout() or ROOT
+RECORDS = _ROOT / "events" / "records"
+DELIVERIES = _ROOT / "events" / "metric_processor"
 
 RECORDED_AT = datetime(2026, 11, 20, 9, 16, 30, tzinfo=UTC)
 """Time at which the records of `events/records` reached CloudWatch Logs."""
@@ -111,4 +112,4 @@ def events() -> None:
     for path, event in make_events().items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(event, indent=2) + "\n")
-        click.echo(f"{path.relative_to(ROOT)}")
+        click.echo(f"{path.relative_to(_ROOT)}")

@@ -1,6 +1,7 @@
 """The wheel in an empty environment, away from the checkout: what `pip install`, pipx and uvx give."""
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -155,6 +156,26 @@ def test_a_command_that_needs_the_extra_says_so(run: Run, command: tuple[str, ..
 
     assert ran.returncode == 1
     assert ran.stderr == "Error: This command needs more packages: pip install 'bedrock-quota-monitor[local]'\n"
+
+
+def test_in_a_checkout_it_works_on_that(run: Run, tmp_path: Path) -> None:
+    # given a checkout whose page of models is out of date
+    for name in ("template.yaml", "registry", "docs", "events"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    (tmp_path / "layers" / "core" / "bedrock_quota").mkdir(parents=True)
+    page = tmp_path / "docs" / "models.md"
+    page.write_text("old", encoding="utf-8")
+    # when
+    before = run("registry", "check", cwd=tmp_path / "docs")
+    written = run("registry", "write")
+    after = run("registry", "check")
+    # then
+    assert before.stderr == "Error: docs/models.md is out of date. Run `quota-monitor registry write`.\n"
+    assert (written.returncode, after.returncode) == (0, 0)
+    assert page.read_bytes() == (ROOT / "docs" / "models.md").read_bytes()
+    assert run("events").returncode == 0
+    assert run("local", "status").stderr == ""
 
 
 def test_failed_deliveries_and_the_doctor_get_as_far_as_aws(run: Run) -> None:

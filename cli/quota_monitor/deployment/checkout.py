@@ -14,12 +14,20 @@ ROOT = CHECKOUT
 """The folder with template.yaml in it, if this module belongs to a checkout."""
 
 
-def find_checkout() -> Path:
-    """Return the folder of the checkout. Raises `click.ClickException` outside of one."""
+def locate_checkout() -> Path | None:
+    """Return the folder of the checkout, or None outside of one."""
     here = Path.cwd()
     for folder in (ROOT, here, *here.parents):
         if (folder / "template.yaml").is_file() and (folder / "layers" / "core" / "bedrock_quota").is_dir():
             return folder
+    return None
+
+
+def find_checkout() -> Path:
+    """Return the folder of the checkout. Raises `click.ClickException` outside of one."""
+    found = locate_checkout()
+    if found is not None:
+        return found
     raise click.ClickException("This command needs the source code. Run it in a checkout of Bedrock Quota Monitor.")
 
 

@@ -9,15 +9,18 @@ from bedrock_quota import completeness
 from bedrock_quota.errors import RegistryError
 from bedrock_quota.registry import Registry, read_sources
 from quota_monitor.data_files import MODELS
-from quota_monitor.deployment.checkout import ROOT, find_checkout
+from quota_monitor.deployment.checkout import ROOT, find_checkout, locate_checkout
 from quota_monitor.registry import models_page, schema
 from quota_monitor.registry.aws_listing import ListingError
 from quota_monitor.registry.sync import sync_registry
 from quota_monitor.terminal import errors_as_messages
 
-SOURCES = MODELS
-SCHEMA = ROOT / "registry" / "schema.json"
-PAGE = ROOT / "docs" / "models.md"
+_CHECKOUT = locate_checkout()
+_ROOT = _CHECKOUT or ROOT
+
+SOURCES = MODELS if _CHECKOUT is None else _CHECKOUT / "registry" / "models"
+SCHEMA = _ROOT / "registry" / "schema.json"
+PAGE = _ROOT / "docs" / "models.md"
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -35,7 +38,7 @@ def check() -> None:
     """
     known = _read()
     wrong = completeness.gaps(known)
-    if SCHEMA.parent.is_dir():  # in a checkout: an installed package has no generated files
+    if _CHECKOUT is not None:  # an installed package has no generated files
         wrong += [
             f"{_short(path)} is out of date. Run `quota-monitor registry write`."
             for path, text in generate(known).items()
@@ -92,4 +95,4 @@ def _print_summary(known: Registry) -> None:
 
 
 def _short(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
+    return path.relative_to(_ROOT).as_posix() if path.is_relative_to(_ROOT) else str(path)
