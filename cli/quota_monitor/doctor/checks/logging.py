@@ -64,7 +64,7 @@ def check_logging_role(stack: Stack, logging: InvocationLogging | None, role: Ro
             f"{name} lacks permission for {' and '.join(role.refused)}. Bedrock cannot write logs.",
             f"{allow}\nIf that does not help, its permissions boundary or a policy of your organisation denies it.",
         )
-    elif role.trusts:
+    elif role.trusts and logging.log_group:
         yield ok(f"Bedrock can write to {logging.log_group} with {name}.")
 
 
