@@ -162,7 +162,7 @@ def _findings(uses: Iterable[PoolUse]) -> Iterator[tuple[_Part, ...]]:
 def _over_quota(use: PoolUse, pool: str, quota: float) -> tuple[_Part, ...]:
     reserved, consumed = use.peak_reserved or 0.0, use.peak_consumed
     parts: list[_Part] = [
-        (f"{pool} is throttled: ", "bold red"),
+        (f"{pool} is throttled. ", "bold red"),
         f"Callers reserved up to {_percent(reserved, quota)} of the quota per minute, and reached it in "
         f"{_minutes_over(use, quota)}. They consumed at most {_percent(consumed, quota)}. "
         f"Throttled requests: {use.throttled_requests:,}.",

@@ -54,7 +54,7 @@ def printed(*uses: PoolUse, width: int = 132) -> str:
 def test_names_the_pool_that_throttles_the_cause_and_the_cure():
     text = printed(pool_use(callers=(caller_use(),), throttled=190))
     assert (
-        "vendor.model-1 (cross-region) is throttled: Callers reserved up to 110% of the quota per minute, "
+        "vendor.model-1 (cross-region) is throttled. Callers reserved up to 110% of the quota per minute, "
         "and reached it in 1 minute of the hour. They consumed at most 1%."
     ) in text
     assert "Throttled requests: 190." in text
