@@ -55,7 +55,7 @@ def render(findings: Sequence[Finding]) -> RenderableType:
         Text.assemble("▸ ", (f"{each.where}: ", _STYLES[each.status]), f"{each.what}\n", _indent(each.do))
         for each in sorted(to_do, key=lambda each: each.status is not Status.PROBLEM)
     ]
-    return Group(table, *(advice or [Text("No problems found.", style="bold green")]))
+    return Group(table, *(advice or [Text("All checks passed.", style="bold green")]))
 
 
 def _indent(advice: str) -> str:
