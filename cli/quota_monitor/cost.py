@@ -17,14 +17,14 @@ import click
 import msgspec
 from rich.table import Table
 
-from bedrock_quota import processing
-from bedrock_quota.accounts import Accounts
-from bedrock_quota.buckets import Bucket, EndpointType
-from bedrock_quota.delivery import Delivery, LogEvent
-from bedrock_quota.lines import HEALTH_METRICS
+from bedrock_quota.processor.pipeline import process_delivery
+from bedrock_quota.processor.usage import UsageCalculator
+from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.processor.delivery import Delivery, LogEvent
+from bedrock_quota.processor.metric_lines import HEALTH_METRICS
 from bedrock_quota.model_ids import OutOfScope
-from bedrock_quota.quotas import BucketQuota
-from bedrock_quota.registry import read_sources
+from bedrock_quota.pools import PoolQuota
+from bedrock_quota.registry.sources import read_sources
 from localaws import traffic
 from quota_monitor import sample_events
 from quota_monitor.data_files import MODELS, PRICES, TEMPLATE
@@ -355,9 +355,9 @@ def line_bytes(calls: int, records: Records = traffic.chat) -> LineBytes:
     One delivery ends in each quarter of a minute, because a delivery that spans two minutes needs more lines.
     """
     known = read_sources(MODELS)
-    accounts = Accounts(known, lambda _profile: OutOfScope("unresolved_profile"))
+    accounts = UsageCalculator(known, lambda _profile: OutOfScope("unresolved_profile"))
     quotas = {
-        Bucket(model.id, endpoint_type): BucketQuota(400_000, 400)
+        QuotaPool(model.id, endpoint_type): PoolQuota(400_000, 400)
         for model in known.models
         for endpoint_type in EndpointType
     }
@@ -365,7 +365,7 @@ def line_bytes(calls: int, records: Records = traffic.chat) -> LineBytes:
     for seed, second in enumerate(QUARTERS):
         now = datetime(2026, 11, 23, 12, 0, second, tzinfo=UTC)
         log_events = tuple(LogEvent(event.message) for event in records(calls, now, seed))
-        written += processing.process(
+        written += process_delivery(
             Delivery("DATA_MESSAGE", log_events),
             accounts,
             quotas=quotas,

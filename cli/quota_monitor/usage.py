@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bedrock_quota import fetching
-from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.fetcher.aws_sources import list_pools_called
+from bedrock_quota.pools import EndpointType, QuotaPool
 
 if TYPE_CHECKING:
     import boto3
@@ -84,7 +84,7 @@ class CallerUse(msgspec.Struct, frozen=True):
 class PoolUse(msgspec.Struct, frozen=True):
     """Usage of one quota pool. An unknown quota is None. The first of `callers` reserves most."""
 
-    pool: Bucket
+    pool: QuotaPool
     token_quota: float | None
     request_quota: float | None
     minutes: tuple[MinuteUse, ...]
@@ -128,7 +128,7 @@ def collect(
     cloudwatch = session.client("cloudwatch")
     metric_lines = list(_metric_lines(session.client("logs"), log_group, window, since))
     callers, throttled = _callers(metric_lines), _throttled(metric_lines)
-    pools = sorted(fetching.buckets_called(cloudwatch, namespace) | throttled.keys())
+    pools = sorted(list_pools_called(cloudwatch, namespace) | throttled.keys())
     minutes = _minutes(cloudwatch, namespace, pools, window)
     quotas = _quotas(cloudwatch, namespace, pools)
     return [
@@ -154,7 +154,7 @@ def sums(cloudwatch: CloudWatchClient, namespace: str, names: Iterable[str], win
 
 def has_calls(cloudwatch: CloudWatchClient, namespace: str, window: Window) -> bool:
     """Return True if any quota pool had a call in the window."""
-    series = [Series("ConsumedTokens", "SampleCount", each) for each in fetching.buckets_called(cloudwatch, namespace)]
+    series = [Series("ConsumedTokens", "SampleCount", each) for each in list_pools_called(cloudwatch, namespace)]
     return any(read(cloudwatch, namespace, series, window).values())
 
 
@@ -163,7 +163,7 @@ class Series(msgspec.Struct, frozen=True):
 
     metric: str
     statistic: str
-    pool: Bucket | None = None
+    pool: QuotaPool | None = None
 
 
 def read(
@@ -218,8 +218,8 @@ def metric_query(
 
 
 def _minutes(
-    cloudwatch: CloudWatchClient, namespace: str, pools: Iterable[Bucket], window: Window
-) -> dict[Bucket, tuple[MinuteUse, ...]]:
+    cloudwatch: CloudWatchClient, namespace: str, pools: Iterable[QuotaPool], window: Window
+) -> dict[QuotaPool, tuple[MinuteUse, ...]]:
     series_of = {
         pool: tuple(
             Series(metric, statistic, pool)
@@ -248,7 +248,7 @@ def _minutes(
     return minutes
 
 
-def _quotas(cloudwatch: CloudWatchClient, namespace: str, pools: Iterable[Bucket]) -> dict[tuple[Bucket, str], float]:
+def _quotas(cloudwatch: CloudWatchClient, namespace: str, pools: Iterable[QuotaPool]) -> dict[tuple[QuotaPool, str], float]:
     """Return the newest published value of each quota."""
     now = datetime.now(UTC).replace(second=0, microsecond=0)
     series = {Series(name, "Maximum", pool): (pool, name) for pool in pools for name in ("TokenQuota", "RequestQuota")}
@@ -263,7 +263,7 @@ class MetricLine(msgspec.Struct, frozen=True):
     """One metric line of the processor: calls to a quota pool in a minute, with all fields of the line."""
 
     minute: datetime
-    pool: Bucket
+    pool: QuotaPool
     said: Mapping[str, Any]
 
 
@@ -284,11 +284,11 @@ def _metric_lines(logs: CloudWatchLogsClient, log_group: str, window: Window, si
             milliseconds = said["_aws"]["Timestamp"] if "_aws" in said else said["minute"]
             minute = datetime.fromtimestamp(milliseconds / 1000, UTC)
             if minute in window:
-                yield MetricLine(minute, Bucket(said["ModelId"], EndpointType(said["EndpointType"])), said)
+                yield MetricLine(minute, QuotaPool(said["ModelId"], EndpointType(said["EndpointType"])), said)
 
 
-def _callers(metric_lines: Iterable[MetricLine]) -> dict[Bucket, tuple[CallerUse, ...]]:
-    by_caller: defaultdict[Bucket, defaultdict[str, list[MetricLine]]] = defaultdict(lambda: defaultdict(list))
+def _callers(metric_lines: Iterable[MetricLine]) -> dict[QuotaPool, tuple[CallerUse, ...]]:
+    by_caller: defaultdict[QuotaPool, defaultdict[str, list[MetricLine]]] = defaultdict(lambda: defaultdict(list))
     for line in metric_lines:
         if "consumed_tokens" in line.said:
             by_caller[line.pool][line.said["caller"]].append(line)
@@ -326,8 +326,8 @@ def _caller(name: str, lines: list[MetricLine]) -> CallerUse:
     )
 
 
-def _throttled(metric_lines: Iterable[MetricLine]) -> dict[Bucket, int]:
-    counts: Counter[Bucket] = Counter()
+def _throttled(metric_lines: Iterable[MetricLine]) -> dict[QuotaPool, int]:
+    counts: Counter[QuotaPool] = Counter()
     for line in metric_lines:
         if line.said.get("error_code") == THROTTLED:
             counts[line.pool] += line.said["requests_failed"]

@@ -13,12 +13,12 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 from samcli.yamlhelper import yaml_parse
 
-from bedrock_quota.buckets import Bucket, EndpointType
-from bedrock_quota.fetching import DRIFT, UNREAD, ZERO
-from bedrock_quota.invocation_logging import LargeBodies
-from bedrock_quota.log_groups import LogGroup
-from bedrock_quota.quotas import BucketQuota
-from bedrock_quota.snapshots import Snapshot
+from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.fetcher.fetch import DRIFT, UNREAD, ZERO
+from bedrock_quota.deployment.invocation_logging import LargeBodies
+from bedrock_quota.deployment.log_groups import LogGroup
+from bedrock_quota.pools import PoolQuota
+from bedrock_quota.state.snapshot import Snapshot
 from quota_monitor.aws_session import Stack
 from quota_monitor.doctor import collect, command
 from quota_monitor.doctor.checks import run_checks
@@ -64,12 +64,12 @@ STACK = Stack(
         "InvocationLoggingRole": "logging",
         "StateTable": "state",
         "AlarmTopic": TOPIC,
-        "SilenceAlarm": "monitor-silence-1",
+        "NoRecordsAlarm": "monitor-silence-1",
         "ReservedQuotaAlarm": RESERVED,
         "TestAlarm": "monitor-test-1",
     },
     types={
-        "SilenceAlarm": "AWS::CloudWatch::Alarm",
+        "NoRecordsAlarm": "AWS::CloudWatch::Alarm",
         "ReservedQuotaAlarm": "AWS::CloudWatch::Alarm",
         "TestAlarm": "AWS::CloudWatch::Alarm",
     },
@@ -86,7 +86,7 @@ ALARMS = (
     Alarm("monitor-test-1", "OK", armed=True, actions=(TOPIC,)),
 )
 KEY = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/theirs"
-QUOTAS = ((Bucket("amazon.nova-pro-v1:0", EndpointType.CROSS_REGION), BucketQuota(tokens_per_minute=1)),)
+QUOTAS = ((QuotaPool("amazon.nova-pro-v1:0", EndpointType.CROSS_REGION), PoolQuota(tokens_per_minute=1)),)
 
 
 def ago(**since: float) -> datetime:
@@ -598,12 +598,12 @@ def test_a_filter_that_still_delivers_to_the_function_is_none_to_the_stream() ->
             id="fetch failed",
         ),
         pytest.param(
-            {"snapshot": Snapshot(NOW, QUOTAS, standing={ZERO: ("quota is 0: x",), UNREAD: ("unread",)})},
+            {"snapshot": Snapshot(NOW, QUOTAS, active_notices={ZERO: ("quota is 0: x",), UNREAD: ("unread",)})},
             ("warning", "quotas", "quota is 0: x"),
             id="quota of 0",
         ),
         pytest.param(
-            {"snapshot": Snapshot(NOW, QUOTAS, standing={DRIFT: ("rate of y",)})},
+            {"snapshot": Snapshot(NOW, QUOTAS, active_notices={DRIFT: ("rate of y",)})},
             ("warning", "quotas", "rate of y"),
             id="burndown drift",
         ),
@@ -657,17 +657,17 @@ def test_a_filter_that_still_delivers_to_the_function_is_none_to_the_stream() ->
         ),
         pytest.param(
             {"alarms": (change(ALARMS[0], armed=False), *ALARMS[1:])},
-            ("problem", "alarms", "SilenceAlarm: actions are disabled, so nobody is notified."),
+            ("problem", "alarms", "NoRecordsAlarm: actions are disabled, so nobody is notified."),
             id="alarm actions disabled",
         ),
         pytest.param(
             {"alarms": (change(ALARMS[0], actions=("arn:other",)), *ALARMS[1:])},
-            ("problem", "alarms", f"SilenceAlarm: no action notifies {TOPIC}."),
+            ("problem", "alarms", f"NoRecordsAlarm: no action notifies {TOPIC}."),
             id="alarm without the topic",
         ),
         pytest.param(
             {"alarms": (change(ALARMS[0], state="ALARM"), *ALARMS[1:])},
-            ("warning", "alarms", "SilenceAlarm is in ALARM."),
+            ("warning", "alarms", "NoRecordsAlarm is in ALARM."),
             id="alarm in ALARM",
         ),
         pytest.param(
@@ -1010,7 +1010,7 @@ def test_credentials_that_may_see_nothing_give_warnings_and_no_crash() -> None:
         "log_group_key",
     }
     assert signs.parts == Parts(unread=(Unread(f"ClientError: {denied('get_topic_attributes')}"),))
-    assert signs.stack.logical_ids("AWS::CloudWatch::Alarm") == ("SilenceAlarm", "ReservedQuotaAlarm", "TestAlarm")
+    assert signs.stack.logical_ids("AWS::CloudWatch::Alarm") == ("NoRecordsAlarm", "ReservedQuotaAlarm", "TestAlarm")
     assert "Gone" not in signs.stack.resources
     statuses = [each.status for each in run_checks(signs)]
     assert Status.PROBLEM not in statuses

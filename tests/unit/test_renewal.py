@@ -8,17 +8,18 @@ import msgspec
 import pytest
 from records import NOVA
 
-from bedrock_quota import renewal
-from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.fetcher.refresh import refresh_snapshot
+from bedrock_quota.pools import EndpointType, QuotaPool
 from bedrock_quota.errors import OutdatedError
-from bedrock_quota.fetching import Fetch, Sources
-from bedrock_quota.quotas import BucketQuota, ListedQuota
-from bedrock_quota.registry import Registry
-from bedrock_quota.renewal import Shelf
-from bedrock_quota.snapshots import Snapshot, Stored
+from bedrock_quota.fetcher.fetch import Fetch, Sources
+from bedrock_quota.pools import PoolQuota
+from bedrock_quota.registry.quota_names import ListedQuota
+from bedrock_quota.registry.models import Registry
+from bedrock_quota.fetcher.refresh import SnapshotStore
+from bedrock_quota.state.snapshot import Snapshot, StoredSnapshot
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-NOVA_LITE = Bucket(NOVA, EndpointType.REGIONAL)
+NOVA_LITE = QuotaPool(NOVA, EndpointType.REGIONAL)
 ZERO = f"quota is 0: {NOVA_LITE} may not be called by this account in this Region"
 
 
@@ -27,7 +28,7 @@ class World:
 
     def __init__(self) -> None:
         self.value = 0.0
-        self.stored = Stored()
+        self.stored = StoredSnapshot()
         self.told: list[tuple[str, ...]] = []
         self.failing: set[str] = set()
         self.meanwhile: Callable[[], None] = lambda: None
@@ -48,7 +49,7 @@ class World:
             applied=dict,
         )
 
-    def read(self) -> Stored:
+    def read(self) -> StoredSnapshot:
         self.work("read")
         return self.stored
 
@@ -56,7 +57,7 @@ class World:
         self.work("write")
         if version != self.stored.version:
             raise OutdatedError("changed")
-        self.stored = Stored(snapshot, version + 1)
+        self.stored = StoredSnapshot(snapshot, version + 1)
 
     def tell(self, sentences: tuple[str, ...]) -> None:
         self.work("tell")
@@ -75,15 +76,15 @@ def world() -> World:
 @pytest.fixture
 def renew(world: World, registry: Registry) -> Callable[[], Fetch]:
     def run() -> Fetch:
-        shelf = Shelf(world.read, world.write)
-        return renewal.renew(world.sources(), registry, (), NOON, shelf=shelf, tell=world.tell)
+        shelf = SnapshotStore(world.read, world.write)
+        return refresh_snapshot(world.sources(), registry, (), NOON, shelf=shelf, tell=world.tell)
 
     return run
 
 
 def untold(world: World) -> Any:
     assert world.stored.snapshot is not None
-    return world.stored.snapshot.untold
+    return world.stored.snapshot.unsent_notices
 
 
 Renew = Callable[[], Fetch]
@@ -96,7 +97,7 @@ def test_what_is_new_is_stored_and_told_once(world: World, renew: Renew) -> None
     assert (second.notices, second.problems) == ((), ())
     assert world.told == [(ZERO,)]
     assert world.stored.snapshot == second.snapshot
-    assert second.quotas == {NOVA_LITE: BucketQuota(tokens_per_minute=0)}
+    assert second.quotas == {NOVA_LITE: PoolQuota(tokens_per_minute=0)}
 
 
 def test_what_could_not_be_sent_is_sent_with_the_next_fetch(world: World, renew: Renew) -> None:
@@ -123,7 +124,7 @@ def test_without_the_shelf_quotas_are_published_and_nothing_is_told_that_would_b
 
     found = renew()
 
-    assert found.quotas == {NOVA_LITE: BucketQuota(tokens_per_minute=5)}
+    assert found.quotas == {NOVA_LITE: PoolQuota(tokens_per_minute=5)}
     assert (found.notices, found.changes, world.told, world.stored) == ((), (), [(ZERO,)], kept)
     (problem,) = found.problems
     assert problem.endswith(": RuntimeError: not today")
@@ -133,13 +134,13 @@ def test_without_the_shelf_quotas_are_published_and_nothing_is_told_that_would_b
 
 
 def test_snapshot_that_is_no_use_is_replaced_and_said_so(world: World, renew: Renew) -> None:
-    world.stored = Stored(None, 7, "ValidationError: of a newer version")
+    world.stored = StoredSnapshot(None, 7, "ValidationError: of a newer version")
 
     found = renew()
 
     assert found.problems == ("the last snapshot was no use and is replaced: ValidationError: of a newer version",)
     assert found.notices == (ZERO,)
-    assert world.stored == Stored(found.snapshot, 9)  # 8 with the notice, 9 when it was sent
+    assert world.stored == StoredSnapshot(found.snapshot, 9)  # 8 with the notice, 9 when it was sent
     assert renew().problems == ()
 
 
@@ -155,10 +156,10 @@ def test_of_two_fetches_at_a_time_the_second_to_store_fetches_again(world: World
     found = renew()
 
     # then it sees that value, too, and nothing is told twice
-    assert (found.quotas, found.problems) == ({NOVA_LITE: BucketQuota(tokens_per_minute=5)}, ())
+    assert (found.quotas, found.problems) == ({NOVA_LITE: PoolQuota(tokens_per_minute=5)}, ())
     assert world.told == []
     assert world.stored.snapshot is not None
-    assert world.stored.snapshot.by_bucket() == {NOVA_LITE: BucketQuota(tokens_per_minute=5)}
+    assert world.stored.snapshot.quotas_by_pool() == {NOVA_LITE: PoolQuota(tokens_per_minute=5)}
 
 
 def test_fetch_that_is_always_overtaken_gives_up_loudly(world: World, renew: Renew) -> None:
@@ -171,4 +172,4 @@ def test_fetch_that_is_always_overtaken_gives_up_loudly(world: World, renew: Ren
 
     assert found.problems == ("the snapshot could not be stored: another fetch was faster, 3 times",)
     assert (world.stored.version, world.told) == (3, [])
-    assert found.quotas == {NOVA_LITE: BucketQuota(tokens_per_minute=0)}
+    assert found.quotas == {NOVA_LITE: PoolQuota(tokens_per_minute=0)}

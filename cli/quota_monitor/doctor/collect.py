@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from bedrock_quota import invocation_logging, log_groups, state
+from bedrock_quota.deployment import invocation_logging, log_groups
+from bedrock_quota.state.table import read_snapshot
 from quota_monitor.aws_session import Stack, read_stack
 from quota_monitor.doctor import observed
 from quota_monitor.doctor.observed import Observed, Unread
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sns import SNSClient
 
-    from bedrock_quota.invocation_logging import LargeBodies
+    from bedrock_quota.deployment.invocation_logging import LargeBodies
 
 Value = TypeVar("Value")
 
@@ -112,7 +113,7 @@ def collect(session: boto3.Session, stack_name: str, now: datetime) -> Observed:
         ),
         snapshot=read(
             "StateTable",
-            lambda table: _or_none(lambda: state.read_snapshot(table, session.client("dynamodb"))),
+            lambda table: _or_none(lambda: read_snapshot(table, session.client("dynamodb"))),
         ),
         fetcher=read("QuotaFetcherFunction", lambda name: _function(functions, name)),
         schedule=read(
@@ -168,13 +169,13 @@ def _parts(session: boto3.Session, stack: Stack, alarms: tuple[observed.Alarm, .
 
 
 def _invocation_logging(session: boto3.Session) -> observed.InvocationLogging | None:
-    found = invocation_logging.read(session.client("bedrock"))
+    found = invocation_logging.read_configuration(session.client("bedrock"))
     if found is None:
         return None
     return observed.InvocationLogging(
         text=found.get("textDataDeliveryEnabled", True),
-        log_group=invocation_logging.log_group_of(found),
-        large_bodies=invocation_logging.large_bodies_of(found),
+        log_group=invocation_logging.configured_log_group(found),
+        large_bodies=invocation_logging.configured_large_bodies(found),
         role=found.get("cloudWatchConfig", {}).get("roleArn"),
     )
 

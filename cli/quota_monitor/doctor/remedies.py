@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from bedrock_quota.invocation_logging import LOOK_AGAIN
+from bedrock_quota.deployment.invocation_logging import LOOK_AGAIN
 from quota_monitor.aws_session import Stack
 from quota_monitor.doctor.observed import Key
 

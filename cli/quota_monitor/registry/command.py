@@ -5,9 +5,10 @@ from pathlib import Path
 
 import click
 
-from bedrock_quota import completeness
+from bedrock_quota.registry.validation import find_missing_entries
 from bedrock_quota.errors import RegistryError
-from bedrock_quota.registry import Registry, read_sources
+from bedrock_quota.registry.models import Registry
+from bedrock_quota.registry.sources import read_sources
 from quota_monitor.data_files import MODELS
 from quota_monitor.deployment.checkout import ROOT, find_checkout, locate_checkout
 from quota_monitor.registry import models_page, schema
@@ -37,7 +38,7 @@ def check() -> None:
     Each error names the file, the table and the reason.
     """
     known = _read()
-    wrong = completeness.gaps(known)
+    wrong = find_missing_entries(known)
     if _CHECKOUT is not None:  # an installed package has no generated files
         wrong += [
             f"{_short(path)} is out of date. Run `quota-monitor registry write`."

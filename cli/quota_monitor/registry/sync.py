@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bedrock_quota.registry import Registry
+from bedrock_quota.registry.models import Registry
 from quota_monitor.registry import aws_listing, diff, toml_drafts
 from quota_monitor.registry.aws_listing import Listing, ListingError
 from quota_monitor.registry.diff import Comparison, Gone, NewModel, UnknownSpelling

@@ -1,7 +1,7 @@
 """Checks of invocation logging: from Bedrock to the function or stream that CloudWatch Logs delivers to."""
 
-from bedrock_quota.invocation_logging import LOOK_AGAIN
-from bedrock_quota.log_groups import MAX_FILTERS, LogGroup
+from bedrock_quota.deployment.invocation_logging import LOOK_AGAIN
+from bedrock_quota.deployment.log_groups import LogGroup, MAX_FILTERS
 from quota_monitor.aws_session import Stack
 from quota_monitor.doctor.findings import Findings, check, ok, problem
 from quota_monitor.doctor.observed import Filter, Function, InvocationLogging, Key, Permission, Role, Stream

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from bedrock_quota.fetching import DRIFT, ZERO
-from bedrock_quota.snapshots import OLDEST_QUOTAS, Snapshot
+from bedrock_quota.fetcher.fetch import DRIFT, ZERO
+from bedrock_quota.state.snapshot import OLDEST_QUOTAS, Snapshot
 from quota_monitor.aws_session import Stack
 from quota_monitor.doctor.checks.processor import ago, check_function
 from quota_monitor.doctor.findings import Findings, check, ok, problem, warning
@@ -22,7 +22,7 @@ def check_quotas(stack: Stack, parts: Parts, snapshot: Snapshot | None, now: dat
         yield problem(f"Quotas were last fetched {ago(snapshot.fetched_at, now)}.", _fetch(stack))
     else:
         yield ok(f"Quotas of {len(snapshot.quotas)} quota pools were fetched {ago(snapshot.fetched_at, now)}.")
-    for notice in (*snapshot.standing.get(ZERO, ()), *snapshot.standing.get(DRIFT, ())) if snapshot else ():
+    for notice in (*snapshot.active_notices.get(ZERO, ()), *snapshot.active_notices.get(DRIFT, ())) if snapshot else ():
         yield warning(notice, "See docs/operations.md, When something is wrong.")
 
 
