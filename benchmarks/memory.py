@@ -33,7 +33,7 @@ from bedrock_quota.processor.container import MAX_NAMED_MODELS
 from bedrock_quota.processor.delivery import MAX_INFLATED_BYTES, MAX_LOG_EVENTS
 from bedrock_quota.processor.usage import MAX_REMEMBERED
 from bedrock_quota.registry.sources import read_sources
-from quota_monitor import events
+from quota_monitor import sample_events as events
 
 ROOT = Path(__file__).parents[1]
 

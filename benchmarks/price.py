@@ -52,7 +52,7 @@ def make_records_of_one_kind(count: int, end: datetime, seed: int) -> list[LogEv
 
 def rows() -> Iterator[Row]:
     """Yield the price for each size of deliveries."""
-    price = cost.prices()
+    price = cost.read_prices()
     sizes = [(f"{calls:,}", calls, traffic.chat) for calls in CALLS_PER_DELIVERY]
     for deliveries, calls, records in (*sizes, (ONE_KIND, 10, make_records_of_one_kind)):
         written = cost.line_bytes(calls, records)
@@ -77,14 +77,14 @@ def billed_seconds(cpu: float, megabytes: float, waiting: float = 0) -> float:
 
 def lambda_dollars(seconds: float, megabytes: float, times: float) -> float:
     """Return the price of invocations of this duration, without their requests."""
-    return seconds * megabytes / 1024 * cost.prices().lambda_gigabyte_second * times
+    return seconds * megabytes / 1024 * cost.read_prices().lambda_gigabyte_second * times
 
 
 def sizes(cpu: float, calls: int = 10) -> Iterator[Size]:
     """Yield the price of a million calls at each memory size. `cpu` is in seconds, with duplicate detection."""
     deliveries = CALLS / calls
-    requests = deliveries / 1e6 * cost.prices().lambda_million_requests
-    bill = list(cost.bill(Use(5, CALLS, calls), cost.prices(), Alarms(0, 0), cost.line_bytes(calls)))
+    requests = deliveries / 1e6 * cost.read_prices().lambda_million_requests
+    bill = list(cost.bill(Use(5, CALLS, calls), cost.read_prices(), Alarms(0, 0), cost.line_bytes(calls)))
     beside = sum(item.dollars for item in bill if item.what not in STANDING | {"Lambda"})
     for megabytes in MEMORY_SIZES:
         seconds = billed_seconds(cpu, megabytes, WAITING_SECONDS)

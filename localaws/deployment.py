@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import msgspec
-from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
 from localaws import process, sam, template
 from localaws.account import Account
@@ -165,6 +164,8 @@ def _lines(running: "subprocess.Popen[str]") -> Iterator[str]:
 
 def _parse(path: Path) -> dict[str, Any]:
     """Return a template as the SAM CLI reads it, with short forms such as !Ref written out."""
+    from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]  # noqa: PLC0415 - of the extra `local`
+
     try:
         parsed = yaml_parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

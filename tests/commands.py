@@ -47,8 +47,8 @@ def lines_of(block: str) -> Iterator[str]:
 
 
 def in_advice(text: str) -> list[str]:
-    """The commands in a sentence of advice: each from its program to the end, or to what comes after it."""
-    return re.findall(r"\b(?:aws|quota-monitor|sam) [a-z][^;]*?(?=, and |\)|;|$)", text)
+    """The commands in a piece of advice: each on a line of its own, indented."""
+    return re.findall(r"^ +((?:aws|quota-monitor|sam) [a-z].*)$", text, re.MULTILINE)
 
 
 def options_of(command: str) -> dict[str, list[str]]:

@@ -11,6 +11,7 @@ import pytest
 from localaws import instance
 from localaws.fault_proxy import FaultProxy
 from localaws.instance import Instance
+from quota_monitor.aws_session import physical_id
 
 LOG_STREAM = "aws/bedrock/modelinvocations"
 PROCESSOR_LOG = "/aws/lambda/quota-e2e-metric-processor"
@@ -55,15 +56,7 @@ def local(tmp_path_factory: pytest.TempPathFactory, proxy: FaultProxy) -> Iterat
 
 @pytest.fixture(scope="session")
 def resource(local: Instance) -> Callable[[str], str]:
-    def physical_id(logical_id: str) -> str:
-        found = (
-            local.session()
-            .client("cloudformation")
-            .describe_stack_resource(StackName=local.stack_name, LogicalResourceId=logical_id)
-        )
-        return str(found["StackResourceDetail"]["PhysicalResourceId"])
-
-    return physical_id
+    return lambda logical_id: physical_id(local.session(), local.stack_name, logical_id)
 
 
 @pytest.fixture(scope="session")

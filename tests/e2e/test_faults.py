@@ -25,7 +25,7 @@ from bedrock_quota.state.table import read_snapshot, read_stored_snapshot, write
 from localaws.deployment import ENDPOINT_SETTINGS
 from localaws.fault_proxy import Fault, FaultProxy
 from localaws.instance import Instance
-from quota_monitor import events
+from quota_monitor import sample_events as events
 
 QUICK = (Fault.ERROR, Fault.THROTTLED, Fault.GARBAGE, Fault.RESET)
 PROCESSOR_FAULTS = (

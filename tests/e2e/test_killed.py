@@ -28,7 +28,7 @@ from localaws.deployment import ENDPOINT_SETTINGS, choose_architecture
 from localaws.fault_proxy import Fault, FaultProxy
 from localaws.instance import CHECKOUT, Instance
 from localaws.state import Ports
-from quota_monitor import events
+from quota_monitor import sample_events as events
 
 NAME = "killed"
 MODEL = "mistral.mistral-7b-instruct-v0:2"

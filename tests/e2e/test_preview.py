@@ -17,7 +17,7 @@ from test_stack import Deliver, converse, record
 
 from bedrock_quota.settings import DEFAULT_NAMESPACE
 from localaws.instance import Instance
-from quota_monitor.checkout import ROOT
+from quota_monitor.deployment.checkout import ROOT
 
 MODEL, OTHER = "amazon.nova-premier-v1:0", "cohere.command-r-plus-v1:0"
 FLAGS = (

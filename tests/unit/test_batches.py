@@ -24,7 +24,7 @@ from bedrock_quota.processor.event import RawDelivery, batch_response, split_eve
 from bedrock_quota.processor.pipeline import Outcome
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.settings import Settings
-from quota_monitor import events
+from quota_monitor import sample_events as events
 
 IDS = itertools.count()
 BROKEN = {"awslogs": {"data": "AAAA"}}

@@ -483,7 +483,7 @@ def milliseconds(cell: str) -> float:
 
 
 def test_durations_that_are_billed_follow_from_the_cpu_that_was_measured() -> None:
-    parts, assumed = handler.parts(measured_cpu()), cost.prices()
+    parts, assumed = handler.parts(measured_cpu()), cost.read_prices()
     memory = cost.memory_gigabytes() * 1024
 
     # as far as another machine, or a busy one, measures something else
@@ -550,9 +550,9 @@ def test_a_client_that_calls_once_a_minute_pays_what_the_page_says() -> None:
     assert f"from some\n{calls / requests:.0f} calls a minute and process on" in PAGE
 
 
-def test_command_runs_with_the_calls_a_delivery_that_the_query_says() -> None:
-    assert 'filter event = "delivery" | stats sum(received) / count(*) as calls_a_delivery' in README
-    assert CliRunner().invoke(main, ["cost", "--calls-a-delivery", "3"]).exit_code == 0
+def test_command_runs_with_the_calls_per_delivery_that_the_query_says() -> None:
+    assert 'filter event = "delivery" | stats sum(received) / count(*) as calls_per_delivery' in README
+    assert CliRunner().invoke(main, ["cost", "--calls-per-delivery", "3"]).exit_code == 0
 
 
 def test_costs_are_read_as_they_are_written() -> None:

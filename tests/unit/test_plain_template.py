@@ -2,8 +2,8 @@
 
 import pytest
 
-from quota_monitor import package
-from quota_monitor.plain_template import MacroLeftError, plain
+from quota_monitor.deployment import package
+from quota_monitor.deployment.plain_template import MacroLeftError, expand_macros
 
 
 def template(properties):
@@ -17,7 +17,7 @@ def test_the_transform_goes_and_functions_of_cloudformation_stay():
     body = {"Fn::Sub": ['{"widgets":["${Title}"]}', {"Title": {"Fn::If": ["Tags", "with", {"Ref": "AWS::Region"}]}}]}
     given = template({"DashboardBody": body})
 
-    found = plain(given)
+    found = expand_macros(given)
 
     assert found["Resources"]["D"]["Properties"] == {"DashboardBody": body}
     assert "Transform" not in found
@@ -35,7 +35,7 @@ def test_the_transform_goes_and_functions_of_cloudformation_stay():
 )
 def test_what_would_need_a_macro_is_refused(needed, name):
     with pytest.raises(MacroLeftError, match=f"{name} needs a macro"):
-        plain(template({"DashboardBody": "{}", "DashboardName": needed}))
+        expand_macros(template({"DashboardBody": "{}", "DashboardName": needed}))
 
 
 def test_code_is_in_the_bucket_of_the_region_that_a_stack_is_in():
@@ -47,7 +47,7 @@ def test_code_is_in_the_bucket_of_the_region_that_a_stack_is_in():
             "T": {"Type": "AWS::SNS::Topic"},
         },
     }
-    found = package.regional(packaged, "b")
+    found = package.use_regional_buckets(packaged, "b")
     bucket = {"Fn::Sub": "b-${AWS::Region}"}
     assert found["Resources"] == {
         "F": {"Type": "AWS::Serverless::Function", "Properties": {"CodeUri": {"Bucket": bucket, "Key": "abc/def"}}},

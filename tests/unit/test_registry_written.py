@@ -22,8 +22,8 @@ from bedrock_quota.registry.models import (  # fmt: skip
     RegistryFile,
 )
 from bedrock_quota.registry.validation import expected_quota_name, find_missing_entries
-from quota_monitor import models_page, registry_schema
-from quota_monitor import registry as commands
+from quota_monitor.registry import command as commands
+from quota_monitor.registry import models_page, schema
 
 SOURCES = sorted(commands.SOURCES.glob("*.toml"))
 
@@ -47,7 +47,7 @@ def acme(*models: Model) -> Registry:
 
 
 def test_schema_is_current() -> None:
-    assert commands.SCHEMA.read_text(encoding="utf-8") == registry_schema.render(), "quota-monitor registry write"
+    assert commands.SCHEMA.read_text(encoding="utf-8") == schema.render(), "quota-monitor registry write"
 
 
 def test_page_is_current(registry: Registry) -> None:
@@ -80,8 +80,8 @@ def test_check_names_what_is_not_current_and_write_makes_it_so(checkout: Path) -
     after = CliRunner().invoke(commands.registry, ["check"])
 
     assert before.exit_code == 1
-    assert "schema.json is not current; write it with `quota-monitor registry write`" in before.output
-    assert "models.md is not current" in before.output
+    assert "schema.json is out of date. Run `quota-monitor registry write`." in before.output
+    assert "models.md is out of date" in before.output
     assert wrote.exit_code == after.exit_code == 0
 
 
@@ -95,7 +95,7 @@ def test_a_model_added_to_a_file_makes_the_page_stale(checkout: Path) -> None:
     result = CliRunner().invoke(commands.registry, ["check"])
 
     assert result.exit_code == 1
-    assert "models.md is not current" in result.output
+    assert "models.md is out of date" in result.output
     assert "schema.json" not in result.output
 
 
@@ -117,9 +117,9 @@ def as_an_editor_sees_it(text: str) -> Any:
 
 @pytest.fixture(scope="module")
 def validator() -> jsonschema.Draft7Validator:
-    schema = json.loads(registry_schema.render())
-    jsonschema.Draft7Validator.check_schema(schema)
-    return jsonschema.Draft7Validator(schema)
+    rendered = json.loads(schema.render())
+    jsonschema.Draft7Validator.check_schema(rendered)
+    return jsonschema.Draft7Validator(rendered)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
@@ -154,7 +154,7 @@ def test_schema_refuses_what_the_reader_refuses(wrong: str, validator: jsonschem
 
 
 def test_schema_explains_types_and_fields() -> None:
-    definitions = json.loads(registry_schema.render())["definitions"]
+    definitions = json.loads(schema.render())["definitions"]
 
     assert definitions["Model"]["description"].startswith("One foundation model")
     assert definitions["Model"]["properties"]["quota_names"]["description"].startswith("How Service Quotas spells")
@@ -193,7 +193,8 @@ def test_row_of_a_model_without_a_rate_limit_or_quota_of_its_own() -> None:
 
     assert "| Rocket | `acme.rocket-v1:0` | image | – | – | 7× | listed | – | id 1, rate 2 |" in page
     assert (
-        "A model of Acme that is not on this page counts at 7× and, where a request gives no limit, with 9,000" in page
+        "A model of Acme that is not on this page counts at 7×. A request without `max_tokens` counts with 9,000 output"
+        in page
     )
     assert "A provider that is not on this page counts at 1×" in page
 
@@ -262,4 +263,4 @@ def test_a_model_with_a_long_context_quota_is_found_by_that_name_too() -> None:
 
 
 def test_kinds_are_all_in_the_schema() -> None:
-    assert set(json.loads(registry_schema.render())["definitions"]["ModelKind"]["enum"]) == set(ModelKind)
+    assert set(json.loads(schema.render())["definitions"]["ModelKind"]["enum"]) == set(ModelKind)
