@@ -1,7 +1,7 @@
 """The function's event: one delivery from CloudWatch Logs, or a batch of deliveries from a Kinesis data stream.
 
 CloudWatch Logs puts the same gzipped JSON into a record of a stream as into a function's event. Lambda encodes the data
-of a record in base64, so both hold the same.
+of a record in base64, so both contain the same. Sources:
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html,
 https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html (read 2026-11-24)
 """

@@ -17,7 +17,7 @@ OTHER = "other"
 
 
 class GroupedCalls(msgspec.Struct, frozen=True, gc=False):
-    """The calls of one group, in order of arrival; never empty."""
+    """The calls of one group, in order of arrival. Never empty."""
 
     group: CallGroup
     calls: tuple[CallUsage, ...]

@@ -88,7 +88,7 @@ def make_lines(
             line_for_health(namespace, seconds, health),
         ),
         rejected=tuple(calls.rejected),
-        unlisted=_unlisted_models(groups),
+        unlisted=_list_unlisted_models(groups),
         other_calls=len(groups.overflow),
     )
 
@@ -121,7 +121,7 @@ def _read(events: Iterable[LogEvent], calls: DeliveryCalls) -> Iterator[Record]:
 
 
 def _add_bodies(records: Iterable[Record], fetch_bodies: FetchBodies) -> Iterator[Record]:
-    """Yield records as they come; last those whose request body is in S3, with the body if it could be read."""
+    """Yield records as they come, and last those with a request body in S3, completed if it could be read."""
     incomplete: list[tuple[Record, str]] = []
     for record in records:
         path = record.input.body_s3_path
@@ -155,6 +155,6 @@ def _price(records: Iterable[Record], calculator: UsageCalculator, calls: Delive
         calls.oldest_starts.append(min([usage.started for usage in usages]))
 
 
-def _unlisted_models(groups: Groups) -> tuple[str, ...]:
+def _list_unlisted_models(groups: Groups) -> tuple[str, ...]:
     unlisted = dict.fromkeys(group.pool.model_id for group, _ in groups.sizes() if not group.listed)
     return tuple(unlisted)[:MAX_NAMED]
