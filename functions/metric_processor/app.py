@@ -37,7 +37,7 @@ def container() -> Container:
 
 
 def _choose_time(received: Delivery) -> datetime:
-    """Return the time that records are judged by.
+    """Return the time that records are compared with.
 
     With `sam local invoke` it is the recorded delivery's own, because a ready event is too old after two weeks.
     """

@@ -32,6 +32,16 @@ _ID = re.compile(r"(?=.{3,256}\Z)[a-zA-Z0-9][\w-]*\.[a-zA-Z0-9][\w.:-]*", re.ASC
 _MAX_LENGTH = 2048
 """Longest `modelId` (API reference of Converse, read 2026-11-23). Longer ones are out of scope, to limit memory."""
 
+_OUT_OF_SCOPE = {
+    "provisioned-model": "provisioned_model",
+    "custom-model": "custom_model",
+    "custom-model-deployment": "custom_model",
+    "imported-model": "imported_model",
+    "prompt": "prompt",
+    "prompt-router": "prompt_router",
+    "default-prompt-router": "prompt_router",
+}
+
 
 class Reference(msgspec.Struct, frozen=True):
     """A foundation model and the endpoint type that reached it."""
@@ -99,17 +109,6 @@ def _parse_arn(arn: str, providers: Container[str]) -> ModelId:
         return ApplicationProfile(arn, resource_id)
     reason = _OUT_OF_SCOPE.get(resource_type)
     return OutOfScope(reason or "unreadable_model_id")
-
-
-_OUT_OF_SCOPE = {
-    "provisioned-model": "provisioned_model",
-    "custom-model": "custom_model",
-    "custom-model-deployment": "custom_model",
-    "imported-model": "imported_model",
-    "prompt": "prompt",
-    "prompt-router": "prompt_router",
-    "default-prompt-router": "prompt_router",
-}
 
 
 def resolve_profile_models(model_arns: tuple[str, ...]) -> Reference | OutOfScope:

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 _ENDPOINT_TYPES = frozenset(EndpointType)
 
+NO_OVERRIDES = "{}"
+
+REFUSED_CALLS = ("InvocationThrottles", "InvocationClientErrors")
+"""Metrics of `AWS/Bedrock` on calls that Bedrock refused. With a quota of 0 there are no others."""
+
 
 def list_quotas(client: ServiceQuotasClient) -> list[ListedQuota]:
     """List Bedrock's quotas in this Region: AWS's defaults, overlaid with the values applied to this account.
@@ -43,10 +48,6 @@ def list_quotas(client: ServiceQuotasClient) -> list[ListedQuota]:
     if not found:
         raise QuotaFetchError("Service Quotas lists no quotas for Bedrock in this Region")
     return list(found.values())
-
-
-REFUSED_CALLS = ("InvocationThrottles", "InvocationClientErrors")
-"""Metrics of `AWS/Bedrock` on calls that Bedrock refused. With a quota of 0 there are no others."""
 
 
 def list_pools_called(client: CloudWatchClient, namespace: str) -> set[QuotaPool]:
@@ -95,9 +96,6 @@ def list_application_profiles(client: BedrockClient) -> dict[str, Reference]:
             if isinstance(reference, Reference):
                 found[profile["inferenceProfileArn"]] = reference
     return found
-
-
-NO_OVERRIDES = "{}"
 
 
 def read_overrides_parameter(parameter: str | None, client: SSMClient) -> str:

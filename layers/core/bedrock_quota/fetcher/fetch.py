@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from bedrock_quota.fetcher import burndown_drift
 from bedrock_quota.fetcher.changes import Change, find_changes
 from bedrock_quota.model_ids import Reference
-from bedrock_quota.pools import EndpointType, PoolQuota, QuotaKey, QuotaPool
+from bedrock_quota.pools import PoolQuota, QuotaKey, QuotaPool
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.overrides import apply_overrides, read_overrides
 from bedrock_quota.registry.quota_codes import find_code_mismatches
@@ -25,11 +25,6 @@ from bedrock_quota.registry.quota_names import (
     quotas_without_value,
 )
 from bedrock_quota.state.snapshot import Snapshot
-
-if TYPE_CHECKING:
-    pass
-
-_ENDPOINT_TYPES = frozenset(EndpointType)
 
 Value = TypeVar("Value")
 

@@ -45,14 +45,14 @@ Result = dict[str, int]
 """Counts of a delivery's records: `received`, `processed` and, if there are any, `rejected`."""
 
 Clock = Callable[[Delivery], datetime]
-"""Returns the time that a delivery's records are judged by."""
+"""Returns the time that a delivery's records are compared with."""
 
 Publish = Callable[[Outcome | None, Sequence[bytes]], None]
 """Writes an outcome, if there is one, and the lines of deliveries that were processed before."""
 
 
 class ReadDelivery(msgspec.Struct, frozen=True):
-    """One delivery that was read: its calls, or the line of a duplicate, and the time and the quotas it is judged by.
+    """One delivery that was read: its calls, or the line of a duplicate, and the time and quotas for it.
 
     `in_progress` is its entry in the state table, None if duplicates are not detected.
     """

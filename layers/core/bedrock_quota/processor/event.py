@@ -15,7 +15,7 @@ from bedrock_quota.errors import DeliveryError
 
 
 class RawDelivery(msgspec.Struct, frozen=True):
-    """One delivery as it came: the event that CloudWatch Logs would send, not decoded yet.
+    """One delivery as it was received: the event that CloudWatch Logs would send, not decoded yet.
 
     `sequence_number` is that of its record in the stream, None if CloudWatch Logs sent the delivery to the function.
     """

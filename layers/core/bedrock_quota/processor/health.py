@@ -55,7 +55,7 @@ _ALWAYS = (
 )
 
 HEALTH_METRICS = frozenset({*_ALWAYS, "RecordLagSeconds", "QuotasUnknown", "AlarmTests", "DuplicateDeliveries"})
-"""The health metrics: those of `Health`, and `DuplicateDeliveries` on a line of its own."""
+"""The health metrics: those of `Health`, and `DuplicateDeliveries` on its own line."""
 
 _NO_CALLS = dict.fromkeys(Source, 0)
 

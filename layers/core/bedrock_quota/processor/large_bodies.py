@@ -54,9 +54,9 @@ def fetch_bodies(paths: Collection[str], bucket: str) -> Mapping[str, RequestBod
         return {}
     try:
         client = clients.large_bodies()
-    except Exception as unmade:  # noqa: BLE001 - metrics must flow after any error; shown by MaxTokensUnknown
+    except Exception as error:  # noqa: BLE001 - metrics must flow after any error; shown by MaxTokensUnknown
         _logger.warning(
-            "could not create the S3 client for large request bodies", extra={"error": type(unmade).__name__}
+            "could not create the S3 client for large request bodies", extra={"error": type(error).__name__}
         )
         return {}
     pool = ThreadPoolExecutor(max_workers=PARALLEL_READS)

@@ -25,6 +25,11 @@ EXPLICIT = Source.EXPLICIT  # finding an enumeration member takes as long as the
 NO_OUTPUT: MaxTokens = (0, Source.NONE)
 UNKNOWN: MaxTokens = (None, Source.UNKNOWN)
 
+_NO_LIMITS = RequestBody()
+
+_NAMES_WITHOUT_OUTPUT = ("embed", "rerank")
+"""Parts of the ids of all models without output that AWS lists."""
+
 
 def find_output_limit(body: RequestBody) -> int | None:
     """Return the output limit of a request body, or None if it has none.
@@ -42,9 +47,6 @@ def find_output_limit(body: RequestBody) -> int | None:
     ):
         limit = None if body == _NO_LIMITS else _find_first_limit(body)
     return None if limit is None else limit * (body.choices or 1)
-
-
-_NO_LIMITS = RequestBody()
 
 
 def _find_first_limit(body: RequestBody) -> int | None:
@@ -82,9 +84,6 @@ class OutputDefaults(msgspec.Struct, frozen=True, gc=False):
 
 NOTHING_RESERVED = OutputDefaults(0, no_output=True)
 """The defaults for calls outside any pool."""
-
-_NAMES_WITHOUT_OUTPUT = ("embed", "rerank")
-"""Parts of the ids of all models without output that AWS lists."""
 
 
 def find_defaults(model_id: str, operation: str, model: Model | None, provider: Provider) -> OutputDefaults:

@@ -24,7 +24,9 @@ def read_record(message: bytes | str) -> Record:
     `wrong_schema`, `missing_timestamp`, `missing_model_id`, `wrong_type`, `bad_timestamp`, `negative_count`,
     `absurd_count`.
     """
-    if len(message) > MAX_MESSAGE_BYTES // 4 and _size(message) > MAX_MESSAGE_BYTES:  # a character is up to 4 bytes
+    if (
+        len(message) > MAX_MESSAGE_BYTES // 4 and _measure_size(message) > MAX_MESSAGE_BYTES
+    ):  # a character is up to 4 bytes
         raise RecordError("too_large")
     try:
         record = _decode_record(message)
@@ -38,7 +40,7 @@ def read_record(message: bytes | str) -> Record:
     return tolerant_reading.read_record(message)
 
 
-def _size(message: bytes | str) -> int:
+def _measure_size(message: bytes | str) -> int:
     """Return the size of a message in bytes of UTF-8."""
     if isinstance(message, bytes) or message.isascii():
         return len(message)

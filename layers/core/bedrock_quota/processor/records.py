@@ -24,6 +24,9 @@ SECONDS_PER_DAY = 24 * 3600
 
 SCHEMA_TYPE: Literal["ModelInvocationLog"] = "ModelInvocationLog"
 
+_REQUEST_ID = re.compile(r"[0-9a-z]{8}(-[0-9a-z]{4}){3}-[0-9a-z]{12}")
+_WORD = re.compile(r"[A-Za-z]{1,64}")
+
 
 class InferenceConfig(msgspec.Struct, frozen=True, gc=False):
     """The `inferenceConfig` of Converse and of Amazon Nova's own request."""
@@ -131,10 +134,6 @@ def read_timestamp(value: object) -> datetime:
 def with_request_body(record: Record, body: RequestBody) -> Record:
     """Return the record with the request body that its log entry leaves out."""
     return msgspec.structs.replace(record, input=msgspec.structs.replace(record.input, body=body))
-
-
-_REQUEST_ID = re.compile(r"[0-9a-z]{8}(-[0-9a-z]{4}){3}-[0-9a-z]{12}")
-_WORD = re.compile(r"[A-Za-z]{1,64}")
 
 
 def safe_word(value: str | None) -> str:

@@ -136,7 +136,7 @@ _GroupKey = tuple[_Origin, int, Source, bool, bool, Tags]
 
 
 class UsageCalculator:
-    """Turns records into the usage of calls. Remembers each model id, origin and group that it has met."""
+    """Turns records into the usage of calls. Remembers each model id, origin and group that it has seen."""
 
     def __init__(
         self, registry: Registry, resolve_profile: ResolveProfile, metadata_keys: tuple[str, ...] = ()
@@ -152,7 +152,7 @@ class UsageCalculator:
         self._oldest, self._newest = 0, 0
 
     def begin(self, now: datetime) -> None:
-        """Begin a delivery: records are judged by `now`, and application profiles are resolved again."""
+        """Begin a delivery: records are compared with `now`, and application profiles are resolved again."""
         seconds = now.timestamp()
         self._oldest, self._newest = math.ceil(seconds) - OLDEST_SECONDS, int(seconds) + NEWEST_SECONDS
         self._passing_origins.clear()

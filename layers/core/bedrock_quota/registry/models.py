@@ -46,7 +46,7 @@ class RateStatus(StrEnum):
 
 
 class Burndown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Tokens of quota that one output token costs, from a day (UTC)."""
+    """Tokens of quota that one output token costs since a day (UTC)."""
 
     rate: Annotated[float, msgspec.Meta(ge=1, le=100)]
     since: date

@@ -27,7 +27,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     """The results of one fetch. `fetched_at` is the time when all quotas were last listed.
 
     `models` are the registry's overrides. `profiles` map the ARNs of application profiles to models. `active_notices`
-    are the notices that hold now, by topic: each is sent once, when it is new. `unsent_notices` could not be sent yet.
+    are the notices that apply now, by topic: each is sent once, when it is new. `unsent_notices` could not be sent yet.
     The last two keep their stored names of version 0.1.0, so that an upgrade sends nothing twice.
     """
 
