@@ -145,7 +145,7 @@ def body_is_read_or_refused(text: bytes) -> None:
     assert limit is None or (type(limit) is int and 0 <= limit <= MAX_COUNT**2)
     assert SECRET not in repr(found)
     try:
-        slow = tolerant_reading._body(json.loads(text))
+        slow = tolerant_reading._read_body(json.loads(text))
     except (ValueError, RecursionError):
         return
     assert slow is not None
