@@ -217,11 +217,11 @@ def test_everything_is_there_again_after_the_fault(cases: Cases, metric: Metric,
 # The fetcher
 
 SAID = {
-    "service-quotas": "quotas were not fetched",
-    "ssm": "the registry's overrides are refused, the last good ones stay",
-    "cloudwatch": "buckets in use are unknown",
-    "bedrock": "application profiles were not listed",
-    "dynamodb": "the last snapshot could not be read",
+    "service-quotas": "quotas could not be fetched",
+    "ssm": "the registry's overrides are rejected, the last valid ones stay in use",
+    "cloudwatch": "pools in use could not be listed",
+    "bedrock": "application profiles could not be listed",
+    "dynamodb": "the stored snapshot could not be read",
     "sns": "notices could not be sent",
 }
 """What the fetcher says where a service fails."""

@@ -167,7 +167,7 @@ def region(local: Instance, proxy: FaultProxy, whole: Tree, request: pytest.Fixt
 
 
 SITUATIONS: Mapping[str, tuple[Any, dict[str, str], str]] = {
-    "no-logging-1": (None, {}, "switched invocation logging on"),
+    "no-logging-1": (None, {}, "enabled invocation logging"),
     "cloudwatch-1": (THEIRS, {}, "adopted the existing invocation logging"),
     "s3-only-1": (S3_ONLY, {}, "added CloudWatch to the existing invocation logging"),
     "adopt-only-1": (THEIRS, {"InvocationLogging": "adopt-only"}, "adopted the existing invocation logging"),
@@ -254,7 +254,7 @@ def test_adopt_only_without_logging_stops_and_says_what_is_missing(region: Regio
 
     assert region.create("adopting", InvocationLogging="adopt-only") == "ROLLBACK_COMPLETE"
 
-    assert "invocation logs go to S3 only, and InvocationLogging=adopt-only" in region.reasons("adopting")
+    assert "delivers its invocation logs only to S3, and InvocationLogging=adopt-only" in region.reasons("adopting")
     assert (region.configuration(), region.groups()) == (S3_ONLY, [])
 
 
@@ -366,7 +366,7 @@ def test_a_creation_whose_last_call_has_no_answer_is_rolled_back_without_a_trace
 def test_a_creation_that_cannot_ask_bedrock_is_rolled_back_and_deleted(region: Region) -> None:
     with region.proxy.failing(Fault.ERROR, "bedrock", function=region.function):
         assert region.create("unasked") == "ROLLBACK_COMPLETE"
-        assert "Bedrock's invocation logging cannot be read" in region.reasons("unasked")
+        assert "Bedrock's invocation logging could not be read" in region.reasons("unasked")
         assert region.delete("unasked") == "DELETE_COMPLETE"
     assert (region.configuration(), region.groups()) == (None, [])
 
@@ -443,6 +443,6 @@ def test_a_group_that_cannot_be_read_stops_the_deployment_and_says_what_to_do(
         assert answer["Status"] == "FAILED", group
         said[group] = answer["Reason"]
     assert "class INFREQUENT_ACCESS, which cannot be subscribed" in said["/rare"]
-    assert "which is Disabled: nothing can be written or read there" in said["/locked"]
-    assert "archive and shipper take it: remove one" in said["/full"]
-    assert "/gone, which is gone: make it again" in said["/gone"]
+    assert "which is Disabled, so nothing can be written or read" in said["/locked"]
+    assert "the maximum: archive and shipper. Remove one" in said["/full"]
+    assert "/gone, which does not exist. Create it" in said["/gone"]

@@ -420,14 +420,14 @@ def test_points_have_the_lines_that_were_written() -> None:
 
 
 def test_a_first_delivery_finds_nothing_remembered() -> None:
-    from bedrock_quota.processor.callers import _name_of, parse_caller  # noqa: PLC0415
+    from bedrock_quota.processor.callers import _parse_name, parse_caller  # noqa: PLC0415
 
     parse_caller("arn:aws:iam::111122223333:role/A")
-    assert _name_of.cache_info().currsize > 0
+    assert _parse_name.cache_info().currsize > 0
 
     growth.forget()
 
-    assert _name_of.cache_info().currsize == 0
+    assert _parse_name.cache_info().currsize == 0
 
 
 # ---------------------------------------------------------------- pages

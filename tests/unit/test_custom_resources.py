@@ -200,7 +200,9 @@ def test_function_with_wheels_of_another_processor_answers_so(inbox: Inbox, tmp_
     # then
     created, deleted, updated = (body for *_, body in inbox.requests)
     assert (created["Status"], created["PhysicalResourceId"]) == ("FAILED", "nothing-done")
-    assert created["Reason"].startswith("wrong ELF class: msgspec. Are the layers built for the processor that")
+    assert created["Reason"].startswith(
+        "wrong ELF class: msgspec. Check that the layers are built for the processor that"
+    )
     assert deleted == ANSWER | {"PhysicalResourceId": "nothing-done", "Status": "SUCCESS", "Data": {}}
     assert (updated["Status"], updated["PhysicalResourceId"]) == ("FAILED", "made-before")
     assert "wrong ELF class: msgspec" in updated["Reason"]

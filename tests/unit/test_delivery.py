@@ -96,7 +96,7 @@ def test_corrupted_gzip() -> None:
 def test_cut_short(kept: int) -> None:
     whole = gzip.compress(json.dumps(envelope([message(converse())])).encode(), mtime=0)
 
-    with pytest.raises(DeliveryError, match="cut short"):
+    with pytest.raises(DeliveryError, match="truncated"):
         decode_delivery(event_with(base64.b64encode(whole[:kept]).decode()))
 
 
@@ -106,7 +106,7 @@ def test_data_after_the_end_is_refused(compress: Any, more: bytes) -> None:
     whole = compress(json.dumps(envelope([message(converse())])).encode())
 
     assert len(decode_delivery(event_with(base64.b64encode(whole).decode())).log_events) == 1
-    with pytest.raises(DeliveryError, match="goes on after its end"):
+    with pytest.raises(DeliveryError, match="has data after the end of the gzip"):
         decode_delivery(event_with(base64.b64encode(whole + more).decode()))
 
 

@@ -11,7 +11,7 @@ from records import NOVA, PROFILE_ARN, SONNET
 
 from bedrock_quota.fetcher import burndown_drift
 from bedrock_quota.fetcher.changes import Change
-from bedrock_quota.fetcher.fetch import DRIFT, MISFIT, UNREAD, ZERO, Fetch, Sources, fetch_all
+from bedrock_quota.fetcher.fetch import DRIFT, MISMATCH, UNREAD, ZERO, Fetch, Sources, fetch_all
 from bedrock_quota.model_ids import Reference
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool, Unit
 from bedrock_quota.registry.models import Registry
@@ -115,7 +115,7 @@ def test_first_fetch_keeps_all_quotas_and_publishes_those_in_use(run: Run) -> No
         fetched_at=NOON,
         quotas=((NOVA_LITE, nova), (SONNET_4, PoolQuota(tokens_per_minute=400_000))),
         profiles=((PROFILE_ARN, Reference(NOVA, EndpointType.REGIONAL)),),
-        active_notices={ZERO: (), UNREAD: (), MISFIT: (), DRIFT: ()},
+        active_notices={ZERO: (), UNREAD: (), MISMATCH: (), DRIFT: ()},
     )
     assert found.listed == 4
     assert found.quotas == {NOVA_LITE: nova}
@@ -273,7 +273,7 @@ def test_quota_that_aws_cannot_say_stays_as_it_was(world: World, run: Run) -> No
     assert second.snapshot.quotas == first.snapshot.quotas
     assert second.notices == ()
     assert second.problems == (
-        f"Service Quotas could not say the value of tokens per minute of {NOVA_LITE}; the last one known stays",
+        f"Service Quotas returned no value for tokens per minute of {NOVA_LITE}, so the last known value stays",
     )
     # and where none is known, there is none
     assert run().quotas[NOVA_LITE] == PoolQuota(requests_per_minute=100)
@@ -394,7 +394,7 @@ def test_wrong_overrides_are_refused_and_the_last_good_ones_stay(
 
     (problem,) = found.problems
     assert problem.startswith(
-        "the registry's overrides are refused, the last good ones stay: RegistryError: override: "
+        "the registry's overrides are rejected, the last valid ones stay in use: RegistryError: override: "
     )
     assert [model.id for model in found.snapshot.models] == [ROCKET.model_id]
     assert_alike_but_for(found, whole, {"models"})
@@ -408,11 +408,11 @@ def test_without_quotas_nothing_is_published_and_the_old_ones_keep_their_age(
 
     found = run(before, always=(SONNET_4,), now=LATER)
 
-    assert found.problems == ("quotas were not fetched: RuntimeError: not today",)
+    assert found.problems == ("quotas could not be fetched: RuntimeError: not today",)
     assert (found.listed, found.quotas, found.changes) == (0, {}, ())
     assert (found.snapshot.fetched_at, found.snapshot.quotas) == (NOON, before.quotas)
-    assert [found.snapshot.active_notices[topic] for topic in (ZERO, UNREAD, MISFIT)] == [
-        before.active_notices[topic] for topic in (ZERO, UNREAD, MISFIT)
+    assert [found.snapshot.active_notices[topic] for topic in (ZERO, UNREAD, MISMATCH)] == [
+        before.active_notices[topic] for topic in (ZERO, UNREAD, MISMATCH)
     ]
     # the rest is new
     assert (found.snapshot.models, found.snapshot.profiles) == (whole.snapshot.models, whole.snapshot.profiles)
@@ -435,7 +435,7 @@ def test_names_that_are_all_unknown_are_a_problem_and_cost_no_quota(world: World
 
     found = run(before, now=LATER)
 
-    assert found.problems == ("none of the listed quotas' names is known; has Service Quotas renamed them?",)
+    assert found.problems == ("no rule matches any of the listed quotas' names: Service Quotas may have renamed them",)
     assert (found.listed, found.quotas, found.changes) == (2, {}, ())
     assert (found.snapshot.fetched_at, found.snapshot.quotas) == (NOON, before.quotas)
 
@@ -447,7 +447,7 @@ def test_without_the_pools_in_use_named_ones_are_published_and_every_change_is_t
 
     found = run(before, always=(SONNET_4,), now=LATER)
 
-    assert found.problems == ("pools in use are unknown: RuntimeError: not today",)
+    assert found.problems == ("pools in use could not be listed: RuntimeError: not today",)
     assert found.quotas == {SONNET_4: PoolQuota(tokens_per_minute=400_000)}
     assert [(change.pool, change.after) for change in found.changes] == [(NOVA_LITE, 300_000), (SONNET_4, 400_000)]
     assert found.snapshot.fetched_at == LATER
@@ -468,7 +468,7 @@ def test_without_profiles_the_last_ones_stay(world: World, run: Run, before: Sna
 
     found = run(before, now=LATER)
 
-    assert found.problems == ("application profiles were not listed: RuntimeError: not today",)
+    assert found.problems == ("application profiles could not be listed: RuntimeError: not today",)
     assert found.snapshot.profiles == before.profiles
     assert_alike_but_for(found, whole, {"profiles"})
 
@@ -479,7 +479,7 @@ def test_without_applied_rates_the_last_drifts_stand(world: World, run: Run, bef
 
     found = run(before, now=LATER)
 
-    assert found.problems == ("applied burndown rates are unknown: RuntimeError: not today",)
+    assert found.problems == ("applied burndown rates could not be read: RuntimeError: not today",)
     assert found.snapshot.active_notices == whole.snapshot.active_notices | {DRIFT: before.active_notices[DRIFT]}
     assert found.notices == whole.notices[:1]  # the change alone
     assert (found.quotas, found.changes) == (whole.quotas, whole.changes)

@@ -207,7 +207,7 @@ def test_processor_goes_on_without_its_state_and_says_so(
     call, health = metrics(lines, read_line)
     assert call["ConsumedTokens"] == [200]
     assert "quota_age_seconds" not in health
-    (warning,) = [line for line in lines if "snapshot could not be read" in str(line.get("message"))]
+    (warning,) = [line for line in lines if "could not read the quota snapshot" in str(line.get("message"))]
     assert "no table today" in json.dumps(warning)
 
 
@@ -484,7 +484,7 @@ def test_fetcher_reads_the_overrides_named_in_its_environment(
     monkeypatch.setenv("REGISTRY_OVERRIDES", "/stack/registry-overrides")
     monkeypatch.setattr(clients, "ssm", Parameters)
 
-    with pytest.raises(QuotaFetchError, match="overrides are refused, the last good ones stay"):
+    with pytest.raises(QuotaFetchError, match="overrides are rejected, the last valid ones stay in use"):
         load("quota_fetcher").handler({}, None)
 
     assert account.items
@@ -518,7 +518,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
 def test_first_fetch_says_what_it_found(load: Load, answers: list[tuple[str, Any]]) -> None:
     assert load("quota_fetcher").handler(request("Create"), None) is None
 
-    assert answers == [("first-quota-fetch", {"Result": "4 quotas listed, 2 pools have one"})]
+    assert answers == [("first-quota-fetch", {"Result": "4 quotas listed, 2 pools have a quota"})]
 
 
 @pytest.mark.usefixtures("account")
@@ -535,7 +535,7 @@ def test_first_fetch_that_fails_does_not_stop_the_deployment(
     assert answers == [
         (
             "first-quota-fetch",
-            {"Result": "failed, will be tried again on schedule: quotas were not fetched: QuotaFetchError: not today"},
+            {"Result": "failed, will be retried on schedule: quotas could not be fetched: QuotaFetchError: not today"},
         )
     ]
     assert "first quota fetch failed" in [line["message"] for line in printed()]
@@ -640,7 +640,7 @@ def test_setup_knows_on_an_update_what_was_before_and_remembers_a_log_group_that
     load("logging_setup").handler(update, None)
 
     part = LoggingTarget("/before", "arn:aws:iam::111122223333:role/old", 30, "ours")
-    wanted = msgspec.structs.replace(WANTED, former=part)
+    wanted = msgspec.structs.replace(WANTED, previous=part)
     assert setup == [
         *([("remember", "table", "patient_state", "/before")] if made else []),
         ("set up", "bedrock_settings", "logs", "kms", wanted),
@@ -657,7 +657,7 @@ def test_setup_takes_the_properties_of_an_older_version_after_its_rollback(
     load("logging_setup").handler(request("Update", **older) | {"OldResourceProperties": PROPERTIES}, None)
 
     (wanted,) = [given[-1] for name, *given in setup if name == "set up"]
-    assert (wanted.part.large_bodies_bucket, wanted.adopt_only, wanted.former) == ("", False, PART)
+    assert (wanted.target.large_bodies_bucket, wanted.adopt_only, wanted.previous) == ("", False, PART)
     assert not isinstance(answers[0][1], Exception)
 
 
@@ -709,7 +709,7 @@ def test_setup_takes_out_nothing_while_the_stack_stays(  # noqa: PLR0917 - fixtu
     load("logging_setup").handler(request("Delete", **PROPERTIES), None)
 
     assert (setup, answers) == ([], [("invocation-logging", {})])
-    assert [line["done"] for line in printed()] == ["left as it is, for the stack stays"]
+    assert [line["done"] for line in printed()] == ["skipped: the stack is not being deleted"]
 
 
 @pytest.mark.parametrize(
@@ -740,7 +740,7 @@ def test_setup_that_cannot_ask_bedrock_says_that_nothing_was_done(  # noqa: PLR0
     assert setup == []
     ((_, answer),) = answers
     assert isinstance(answer, NothingDoneError)
-    assert str(answer).startswith(f"Bedrock's invocation logging cannot be read: {said}")
+    assert str(answer).startswith(f"Bedrock's invocation logging could not be read: {said}")
 
 
 def refuses(*_given: object) -> None:
@@ -794,7 +794,7 @@ def test_setup_that_comes_late_for_a_creation_does_nothing(
     load("logging_setup").handler(request("Create", **PROPERTIES), None)
 
     assert setup == []
-    assert "nothing is set up for it" in str(answers[0][1])
+    assert "so nothing is set up for it" in str(answers[0][1])
 
 
 def test_setup_is_cancelled_when_the_stack_is_not_as_it_was(

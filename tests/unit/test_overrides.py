@@ -114,10 +114,13 @@ REFUSED = [
     (text(ROCKET | {"id": "global.acme-rocket"}), "is the id of a profile"),
     (text(ROCKET | {"id": "uk.anthropic.claude-rocket-1"}), "is the id of a profile"),
     (text(ROCKET | {"id": "acme.rocket-v1:1m"}), "ends with :1m"),
-    (text(ROCKET | {"quota_names": ["On-demand model inference tokens per minute for Acme Rocket"]}), "a whole name"),
-    (text(ROCKET | {"quota_names": ["Acme Rocket 1M Context Length"]}), "give long_context_above"),
-    (text(ROCKET | {"shares_quotas_with": SONNET}), "has quotas of its own and shares_quotas_with"),
-    (text(ROCKET | {"quota_names": [], "shares_quotas_with": "acme.nothing"}), "shares_quotas_with is no model"),
+    (
+        text(ROCKET | {"quota_names": ["On-demand model inference tokens per minute for Acme Rocket"]}),
+        "a complete name",
+    ),
+    (text(ROCKET | {"quota_names": ["Acme Rocket 1M Context Length"]}), "set long_context_above"),
+    (text(ROCKET | {"shares_quotas_with": SONNET}), "has its own quotas and also shares_quotas_with"),
+    (text(ROCKET | {"quota_names": [], "shares_quotas_with": "acme.nothing"}), "shares_quotas_with must name a model"),
     (text(ROCKET | {"quota_names": ["amazon NOVA lite"]}), "quota name 'amazon nova lite' is already taken"),
     (text(ROCKET, ROCKET | {"id": "acme.other"}), "quota name 'acme rocket' is already taken"),
 ]

@@ -55,7 +55,7 @@ def test_group_with_a_free_slot_or_our_own_filter_is_fine(services: Services, pr
 def test_filters_that_take_both_slots_are_named(services: Services) -> None:
     services.filtered("shipper", "archive")
 
-    with pytest.raises(InvocationLoggingError, match="shipper and archive take it: remove one") as caught:
+    with pytest.raises(InvocationLoggingError, match="the maximum: shipper and archive. Remove one") as caught:
         services.examine(GROUP)
     assert "aws logs delete-subscription-filter --log-group-name /theirs" in str(caught.value)
 
@@ -78,7 +78,7 @@ def test_group_under_a_key_out_of_use_is_refused(services: Services, state: str)
     services.filtered()
     services.key_is(state)
 
-    with pytest.raises(InvocationLoggingError, match=f"which is {state}: nothing can be written or read there"):
+    with pytest.raises(InvocationLoggingError, match=f"which is {state}, so nothing can be written or read"):
         services.examine(LogGroup(GROUP.name, GROUP.arn, key=KEY))
 
 

@@ -21,7 +21,7 @@ from records import (
 )
 
 from bedrock_quota.errors import RecordError
-from bedrock_quota.processor.max_tokens import limit_in_body
+from bedrock_quota.processor.max_tokens import find_output_limit
 from bedrock_quota.processor.reading import is_permissions_line, read_record
 from bedrock_quota.processor.records import MAX_COUNT, Record, parse_timestamp, safe_request_id, safe_word
 
@@ -160,7 +160,7 @@ def test_slow_way_finds_what_the_fast_way_finds(body: Entry, limit: int | None) 
 
     for found in (fast, slow):
         assert found.input.body is not None
-        assert limit_in_body(found.input.body) == limit
+        assert find_output_limit(found.input.body) == limit
     no_body = msgspec.structs.replace(fast.input, body=None)
     assert msgspec.structs.replace(slow.input, body=None) == no_body
     assert msgspec.structs.replace(slow, input=no_body) == msgspec.structs.replace(fast, input=no_body)

@@ -40,13 +40,13 @@ def test_waiting_is_for_what_may_pass(raised: ClientError, may_pass: bool) -> No
 @pytest.mark.parametrize(
     ("raised", "said"),
     [
-        (error(BY_SCP), "bedrock:PutX is forbidden by a service control policy: ask whoever keeps"),
+        (error(BY_SCP), "bedrock:PutX is forbidden by a service control policy. Ask the owner of"),
         (error(NO_SCP), "bedrock:PutX is forbidden by a service control policy"),
         (error(BOUNDARY), "bedrock:PutX is forbidden by a permissions boundary"),
         (error(EXPLICIT), "bedrock:PutX is forbidden by an explicit deny"),
-        (error(NOT_YET), "bedrock:PutX is not allowed to the stack's LoggingSetupRole"),
-        (error("no", "AccessDenied"), "PutX is not allowed"),
-        (error(VALIDATION, "ValidationException"), "Bedrock may not write where it should"),
+        (error(NOT_YET), "the stack's LoggingSetupRole is not allowed to call bedrock:PutX"),
+        (error("no", "AccessDenied"), "the stack's LoggingSetupRole is not allowed to call PutX"),
+        (error(VALIDATION, "ValidationException"), "Bedrock is not allowed to write its invocation logs"),
     ],
 )
 def test_refusal_says_what_to_do_and_what_aws_said(raised: ClientError, said: str) -> None:
@@ -54,7 +54,7 @@ def test_refusal_says_what_to_do_and_what_aws_said(raised: ClientError, said: st
         raise raised
 
     assert str(caught.value).startswith(said)
-    assert str(caught.value).endswith(f"AWS says: {raised.response['Error']['Message']}")
+    assert str(caught.value).endswith(f"AWS returned: {raised.response['Error']['Message']}")
     assert caught.value.__cause__ is raised
 
 

@@ -338,11 +338,11 @@ BAD_SOURCES = {
     ),
     "burndown newest first": (
         {"acme": ACME + ROCKET + ROCKET_HISTORY.replace("2025-03-01", "2026-03-01")},
-        "acme.toml: models[acme.rocket-v1:0]: burndown must be oldest first, one rate a day",
+        "acme.toml: models[acme.rocket-v1:0]: burndown must be oldest first, one rate per day",
     ),
     "two rates from one day": (
         {"acme": ACME + ROCKET + ROCKET_HISTORY.replace("2025-03-01", "2025-09-15")},
-        "acme.toml: models[acme.rocket-v1:0]: burndown must be oldest first, one rate a day",
+        "acme.toml: models[acme.rocket-v1:0]: burndown must be oldest first, one rate per day",
     ),
     "model twice": (
         {"acme": ACME + ROCKET + ROCKET},
@@ -405,7 +405,7 @@ def test_sources_without_a_file_for_unnamed_providers_are_refused(tmp_path: Path
 
 
 def test_a_directory_without_sources_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RegistryError, match=r"no \*\.toml in it"):
+    with pytest.raises(RegistryError, match=r"contains no \*\.toml file"):
         read_sources(tmp_path)
 
 

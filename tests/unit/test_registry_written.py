@@ -157,7 +157,7 @@ def test_schema_explains_types_and_fields() -> None:
     definitions = json.loads(schema.render())["definitions"]
 
     assert definitions["Model"]["description"].startswith("One foundation model")
-    assert definitions["Model"]["properties"]["quota_names"]["description"].startswith("How Service Quotas spells")
+    assert definitions["Model"]["properties"]["quota_names"]["description"].startswith("Spellings of this model")
     assert definitions["Model"]["properties"]["max_output_tokens"]["type"] == "integer"  # TOML has no null
 
 
@@ -226,7 +226,7 @@ def test_codes_without_a_name_are_a_gap() -> None:
     rocket = msgspec.structs.replace(model(), quota_codes=codes)
 
     assert find_missing_entries(acme(rocket)) == [
-        "acme.rocket-v1:0: has quota_codes, but no quota_names by which to find its quotas"
+        "acme.rocket-v1:0: has quota_codes, but no quota_names to find its quotas by"
     ]
 
 
@@ -244,7 +244,7 @@ def test_a_name_that_a_rule_takes_for_another_quota_is_a_gap() -> None:
 
     assert find_missing_entries(acme(rocket)) == [
         "acme.rocket-v1:0: the quota 'On-demand model inference tokens per minute for Acme Custom Model' "
-        "does not lead to it (refused as custom_model)"
+        "does not match it (refused as custom_model)"
     ]
 
 
@@ -254,8 +254,8 @@ def test_a_name_that_ends_in_long_context_words_is_a_gap_of_all_its_quotas() -> 
     found = find_missing_entries(acme(rocket))
 
     assert len(found) == 10  # the name itself, and 3 endpoint types × 3 units
-    assert found[0].endswith("leave that out, give long_context_above")
-    assert all(gap.endswith("does not lead to it (refused as unlisted_model)") for gap in found[1:])
+    assert found[0].endswith("remove it, set long_context_above")
+    assert all(gap.endswith("does not match it (refused as unlisted_model)") for gap in found[1:])
 
 
 def test_a_model_with_a_long_context_quota_is_found_by_that_name_too() -> None:

@@ -102,7 +102,7 @@ def test_what_could_not_be_sent_is_sent_with_the_next_fetch(world: World, renew:
     world.failing = {"tell"}
     first = renew()
     assert (first.notices, world.told, untold(world)) == ((), [], (ZERO,))
-    assert first.problems == ("1 notices could not be sent, and will be with the next fetch: RuntimeError: not today",)
+    assert first.problems == ("notices could not be sent (1), the next fetch sends them: RuntimeError: not today",)
     world.failing = set()
     world.value = 5
 
@@ -136,7 +136,9 @@ def test_snapshot_that_is_no_use_is_replaced_and_said_so(world: World, renew: Re
 
     found = renew()
 
-    assert found.problems == ("the last snapshot was no use and is replaced: ValidationError: of a newer version",)
+    assert found.problems == (
+        "the stored snapshot could not be decoded, so it is replaced: ValidationError: of a newer version",
+    )
     assert found.notices == (ZERO,)
     assert world.stored == StoredSnapshot(found.snapshot, 9)  # 8 with the notice, 9 when it was sent
     assert renew().problems == ()
@@ -168,6 +170,6 @@ def test_fetch_that_is_always_overtaken_gives_up_loudly(world: World, renew: Ren
 
     found = renew()
 
-    assert found.problems == ("the snapshot could not be stored: another fetch was faster, 3 times",)
+    assert found.problems == ("the snapshot could not be stored: 3 times another fetch was faster",)
     assert (world.stored.version, world.told) == (3, [])
     assert found.quotas == {NOVA_LITE: PoolQuota(tokens_per_minute=0)}

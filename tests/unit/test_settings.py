@@ -28,7 +28,7 @@ def test_everything_set() -> None:
         metadata_keys=("team", "application"),
         overrides_parameter="/stack/registry-overrides",
         topic_arn="arn:aws:sns:us-east-1:111122223333:topic",
-        always=(
+        always_published=(
             QuotaPool("anthropic.claude-opus-5", EndpointType.GLOBAL_CROSS_REGION),
             QuotaPool("amazon.nova-lite-v1:0", EndpointType.REGIONAL),
         ),

@@ -112,7 +112,7 @@ def test_each_snapshot_comes_after_the_one_that_was_read(real_table: Any) -> Non
     write_snapshot("state", real_table, later, 1)
     # then who read either before is refused, and changes nothing
     for seen in (0, 1, 3):
-        with pytest.raises(OutdatedError, match=f"not version {seen} any more"):
+        with pytest.raises(OutdatedError, match=f"no longer version {seen}"):
             write_snapshot("state", real_table, SNAPSHOT, seen)
     assert read_stored_snapshot("state", real_table) == StoredSnapshot(later, 2)
 

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 CIRCUIT_OPEN_SECONDS = 60
-"""How long a service is not asked again after it did not answer: a delivery must not wait for each profile."""
+"""Time for which a service is not called after it did not answer. A delivery must not wait for each profile."""
 
 SECONDS_PER_DELIVERY = 10.0
-"""How long one delivery may look up profiles in total, if every answer comes but comes late."""
+"""Total time for the profiles of one delivery, if every answer is slow."""
 
 UNRESOLVED_SECONDS = 300
-"""How long a profile is not looked up again after an answer said that it cannot be resolved."""
+"""Time for which an unresolvable profile is not looked up again."""
 
 MAX_PROFILE_ARN = 256
 """No profile has a longer ARN: its id has up to 64 characters (API reference of GetInferenceProfile, read 2026-11-25).
@@ -104,22 +104,22 @@ class ProfileResolver:
         return found
 
     def _read_stored(self, profile: ApplicationProfile) -> Reference | None:
-        if self._table is None or not self._state or self._late():
+        if self._table is None or not self._state or self._is_late():
             return None
         try:
             return table.read_profile(self._table, clients.state(), profile.arn)
-        except Exception as error:  # noqa: BLE001 - whatever it is, Bedrock can still be asked
+        except Exception as error:  # noqa: BLE001 - Bedrock can still be called after any error
             _warn("could not read an application profile from the state table", profile, error)
             self._state.failed(error)
             return None
 
     def _ask_bedrock(self, profile: ApplicationProfile) -> Reference | OutOfScope | None:
         """Return Bedrock's answer, or None if it does not answer."""
-        if not self._bedrock or self._late():
+        if not self._bedrock or self._is_late():
             return None
         try:
             found = read_profile_model(profile, clients.bedrock())
-        except Exception as error:  # noqa: BLE001 - whatever it is, metrics must flow; counted as out of scope
+        except Exception as error:  # noqa: BLE001 - metrics must flow after any error; counted as out of scope
             _warn("could not resolve an application profile", profile, error)
             self._bedrock.failed(error)
             return UNRESOLVED if self._bedrock else None
@@ -134,7 +134,7 @@ class ProfileResolver:
                 self._state.failed(error)
         return found
 
-    def _late(self) -> bool:
+    def _is_late(self) -> bool:
         return self._clock() >= self._deadline
 
 

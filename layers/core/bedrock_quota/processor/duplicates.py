@@ -55,7 +55,7 @@ class _Store(DynamoDBPersistenceLayer):
 
 
 class InProgressDelivery(msgspec.Struct, frozen=True):
-    """A delivery that was started. With a `result` it was processed before; without a store nobody could check."""
+    """A delivery that was started. A `result` means that it was processed before. Without a store this is unknown."""
 
     key: str
     store: _Store | None = None
@@ -111,7 +111,7 @@ class IdempotencyStore:
         key = _digest(received.log_events)
         try:
             found = self._start(key, context.get_remaining_time_in_millis())
-        except Exception as error:  # noqa: BLE001 - whatever it is, metrics must flow; counted as unchecked
+        except Exception as error:  # noqa: BLE001 - metrics must flow after any error; counted as unchecked
             _logger.warning("could not ask the state table about duplicates", extra={"error": str(error)})
             return InProgressDelivery(key)
         if found is None:
@@ -134,10 +134,10 @@ def _digest(events: Sequence[LogEvent]) -> str:
     """Return the digest that identifies a delivery: of its events' ids, or of the text of an event without one."""
     digest = hashlib.sha256()
     for event in events:
-        digest.update(event.id.encode() if event.id else hashlib.sha256(_utf8(event.message)).digest())
+        digest.update(event.id.encode() if event.id else hashlib.sha256(_encode_utf8(event.message)).digest())
         digest.update(b"\n")
     return digest.hexdigest()
 
 
-def _utf8(message: Message) -> bytes:
+def _encode_utf8(message: Message) -> bytes:
     return message if isinstance(message, bytes) else message.encode()

@@ -7,7 +7,7 @@ import msgspec
 from bedrock_quota.processor.usage import CallGroup, CallUsage
 
 MAX_GROUPS = 1_000
-"""Groups of one delivery that get lines of their own. Each costs as much as a few hundred calls of one group."""
+"""Groups of one delivery that get their own lines. Each costs as much as a few hundred calls of one group."""
 
 MAX_OTHER_GROUPS = 1_000
 """Further groups, in which caller and operation are `other`: one per pool and minute, so that the pool's tokens stay
@@ -17,7 +17,7 @@ OTHER = "other"
 
 
 class GroupedCalls(msgspec.Struct, frozen=True, gc=False):
-    """The calls of one group, in order of arrival; never empty."""
+    """The calls of one group, in order of arrival. Never empty."""
 
     group: CallGroup
     calls: tuple[CallUsage, ...]

@@ -45,7 +45,7 @@ def price_delivery(
     *,
     checked: bool = True,
 ) -> DeliveryCalls:
-    """Read and price the records of one delivery. A bad record is counted with its reason, and the rest goes on.
+    """Read and price the records of one delivery. A bad record is counted with its reason, and the others are priced.
 
     Log events with an id in `seen` were processed before and are ignored. `checked` is False if the state table could
     not be asked about the whole delivery. `fetch_bodies` reads request bodies from S3.
@@ -94,7 +94,7 @@ def make_lines(
             line_for_health(namespace, seconds, health),
         ),
         rejected=tuple(calls.rejected),
-        unlisted=_unlisted_models(groups) if health.unlisted_models else (),
+        unlisted=_list_unlisted_models(groups) if health.unlisted_models else (),
         other_calls=len(groups.overflow),
     )
 
@@ -161,6 +161,6 @@ def _price(records: Iterable[Record], calculator: UsageCalculator, calls: Delive
             calls.add(entry)
 
 
-def _unlisted_models(groups: Groups) -> tuple[str, ...]:
+def _list_unlisted_models(groups: Groups) -> tuple[str, ...]:
     unlisted = dict.fromkeys(group.pool.model_id for group, _ in groups.sizes() if not group.listed)
     return tuple(unlisted)[:MAX_NAMED]
