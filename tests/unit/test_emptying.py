@@ -69,7 +69,9 @@ def test_it_stops_in_time_and_goes_on_where_it_was(s3: Any) -> None:
         s3.put_object(Bucket="kept", Key=f"key-{number}", Body=b"x")
     seconds = iter([61.0, 59.0])
 
-    with pytest.raises(EmptyingError, match="Deleted 1,000 objects from kept, but it has more. Delete the stack again"):
+    with pytest.raises(
+        EmptyingError, match=r"Deleted 1,000 objects from kept, but it has more\. Delete the stack again"
+    ):
         empty_bucket(s3, "kept", lambda: next(seconds))
 
     assert len(left(s3)) == 500

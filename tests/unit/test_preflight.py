@@ -55,7 +55,7 @@ def test_group_with_a_free_slot_or_our_own_filter_is_fine(services: Services, pr
 def test_filters_that_take_both_slots_are_named(services: Services) -> None:
     services.filtered("shipper", "archive")
 
-    with pytest.raises(InvocationLoggingError, match="the maximum: shipper and archive. Remove one") as caught:
+    with pytest.raises(InvocationLoggingError, match=r"the maximum: shipper and archive\. Remove one") as caught:
         services.examine(GROUP)
     assert "aws logs delete-subscription-filter --log-group-name /theirs" in str(caught.value)
 
