@@ -30,16 +30,7 @@ settings.register_profile(
 settings.register_profile("thorough", settings.get_profile("quick"), max_examples=5_000)
 settings.load_profile("quick")
 
-CACHED_CLIENTS = (
-    clients.state,
-    clients.bedrock,
-    clients.bedrock_settings,
-    clients.service_quotas,
-    clients.cloudwatch,
-    clients.logs,
-    clients.notifications,
-    clients.parameters,
-)
+CACHED_CLIENTS = [made for made in vars(clients).values() if hasattr(made, "cache_clear")]
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from records import NOVA, NOW, PROFILE_ARN, SONNET, Entry, converse, message
@@ -114,7 +116,9 @@ def test_override_that_is_gone_takes_effect_as_well(world: World, container: Con
     assert not account(container.knowledge(), ROCKET.id).kind.listed
 
 
-@pytest.mark.parametrize("answer", [RuntimeError("no table"), None])
+@pytest.mark.parametrize(
+    "answer", [pytest.param(RuntimeError("no table"), id="no table"), pytest.param(None, id="no snapshot")]
+)
 def test_failed_read_keeps_the_last(world: World, container: Container, answer: Exception | None) -> None:
     world.answer = Snapshot(NOON, QUOTAS, (ROCKET,), ((PROFILE_ARN, Reference(NOVA, EndpointType.REGIONAL)),))
     before = container.knowledge()
@@ -161,6 +165,25 @@ def test_profile_out_of_reach_is_known_with_the_snapshot_that_names_it(world: Wo
     world.later(Snapshot(NOON, QUOTAS, (), ((PROFILE_ARN, Reference(NOVA, EndpointType.REGIONAL)),)))
 
     assert account(container.knowledge(), PROFILE_ARN).kind.bucket == Bucket(NOVA, EndpointType.REGIONAL)
+
+
+def test_each_delivery_has_ten_seconds_for_all_its_profiles(
+    world: World, container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a Bedrock that answers every question, after 3 seconds
+    def answer(**_of: object) -> dict[str, Any]:
+        world.seconds += 3
+        return {"models": [{"modelArn": f"arn:aws:bedrock:us-east-1::foundation-model/{NOVA}"}]}
+
+    monkeypatch.setattr(clients, "bedrock", lambda: SimpleNamespace(get_inference_profile=answer))
+    calls = [record(converse(f"{PROFILE_ARN}{number}")) for number in range(9)]
+    # when two deliveries have the same nine profiles
+    resolved = []
+    for _ in range(2):
+        known = container.knowledge()
+        resolved.append([isinstance(known.accounts.of(call, NOW), Account) for call in calls])
+    # then each asks four times, at 0, 3, 6 and 9 seconds, and the second one knows what the first one learned
+    assert resolved == [[True] * 4 + [False] * 5, [True] * 8 + [False]]
 
 
 def test_model_is_first_seen_once(container: Container) -> None:

@@ -192,6 +192,15 @@ def test_quota_stands_on_every_line_of_calls_where_it_is_known_0_too(
         assert metric_names(line) & {"TokenQuota", "RequestQuota"} == expected.keys()
 
 
+def test_percents_are_rounded_to_the_sixth_decimal(accounts: Accounts, read_line: ReadLine) -> None:
+    quotas = {Bucket(SONNET, REGIONAL): BucketQuota(tokens_per_minute=30_000, requests_per_minute=30_000)}
+
+    (line,) = lines_of(accounts, converse(), quotas=quotas)
+
+    assert read_line(line)["ConsumedQuotaPercent"] == 0.666667  # 200 of 30,000 are 0.6666… %
+    assert read_line(line)["RequestQuotaPercent"] == 0.003333  # 1 of 30,000 is 0.0033… %
+
+
 def test_quota_of_another_bucket_does_not_count(accounts: Accounts, read_line: ReadLine) -> None:
     (line,) = lines_of(accounts, converse(), quotas={BUCKET: BucketQuota(tokens_per_minute=10)})
 

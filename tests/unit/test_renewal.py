@@ -14,7 +14,7 @@ from bedrock_quota.errors import OutdatedError
 from bedrock_quota.fetching import Fetch, Sources
 from bedrock_quota.quotas import BucketQuota, ListedQuota
 from bedrock_quota.registry import Registry
-from bedrock_quota.renewal import Shelf
+from bedrock_quota.renewal import MAX_UNTOLD, Shelf
 from bedrock_quota.snapshots import Snapshot, Stored
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -112,6 +112,19 @@ def test_what_could_not_be_sent_is_sent_with_the_next_fetch(world: World, renew:
     change = f"quota changed from 0 to 5: tokens per minute of {NOVA_LITE}"
     assert (second.notices, second.problems, untold(world)) == ((ZERO, change), (), ())
     assert world.told == [(ZERO, change)]
+
+
+def test_no_more_sentences_are_kept_than_fit_the_snapshot(world: World, renew: Renew) -> None:
+    # given as many sentences as are kept, and nobody who takes them
+    sentences = tuple(f"sentence {number}" for number in range(MAX_UNTOLD))
+    world.stored, world.failing = Stored(Snapshot(NOON, untold=sentences), 1), {"tell"}
+
+    found = renew()
+
+    # then the one more is not kept, and the problem says how many wait
+    assert untold(world) == sentences
+    (problem,) = found.problems
+    assert problem.startswith("500 notices could not be sent")
 
 
 @pytest.mark.parametrize("failing", ["read", "write"])
