@@ -285,7 +285,14 @@ def test_processor_does_not_name_rejected_records_without_end(load: Load, printe
     assert [line["RecordsRejected"] for line in lines if "_aws" in line] == [500]
 
 
-@pytest.mark.parametrize("event", [{}, {"awslogs": {"data": "abc"}}, event_around(b"not json")])
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param({}, id="empty"),
+        pytest.param({"awslogs": {"data": "abc"}}, id="not base64"),
+        pytest.param(event_around(b"not json"), id="not JSON"),
+    ],
+)
 def test_processor_fails_loudly_for_what_is_no_delivery(load: Load, printed: Printed, event: Any) -> None:
     with pytest.raises(DeliveryError):
         load("metric_processor").handler(event, None)
@@ -717,11 +724,14 @@ def test_setup_takes_out_nothing_while_the_stack_stays(  # noqa: PLR0917 - fixtu
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (
+        pytest.param(
             ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no service control policy"}}, "Get"),
             "Get is forbidden by a service control policy",
+            id="forbidden by a policy",
         ),
-        (EndpointConnectionError(endpoint_url="https://bedrock.mars-1"), "Could not connect"),
+        pytest.param(
+            EndpointConnectionError(endpoint_url="https://bedrock.mars-1"), "Could not connect", id="out of reach"
+        ),
     ],
 )
 def test_setup_that_cannot_ask_bedrock_says_that_nothing_was_done(  # noqa: PLR0917 - fixtures

@@ -46,7 +46,15 @@ def services() -> Iterator[Services]:
         made.to_kms.assert_no_pending_responses()
 
 
-@pytest.mark.parametrize("present", [(), (OWN,), ("shipper",), ("shipper", OWN)])
+@pytest.mark.parametrize(
+    "present",
+    [
+        pytest.param((), id="no filter"),
+        pytest.param((OWN,), id="our own filter"),
+        pytest.param(("shipper",), id="one filter of another"),
+        pytest.param(("shipper", OWN), id="one of another and our own"),
+    ],
+)
 def test_group_with_a_free_slot_or_our_own_filter_is_fine(services: Services, present: tuple[str, ...]) -> None:
     services.filtered(*present)
 

@@ -79,9 +79,9 @@ def resolver(world: World, table: str | None = "state") -> Profiles:
 @pytest.mark.parametrize(
     ("regions", "endpoint_type"),
     [
-        (["us-east-1"], EndpointType.REGIONAL),
-        (["us-east-1", "us-west-2"], EndpointType.CROSS_REGION),
-        (["us-east-1", ""], EndpointType.GLOBAL_CROSS_REGION),
+        pytest.param(["us-east-1"], EndpointType.REGIONAL, id="one Region"),
+        pytest.param(["us-east-1", "us-west-2"], EndpointType.CROSS_REGION, id="two Regions"),
+        pytest.param(["us-east-1", ""], EndpointType.GLOBAL_CROSS_REGION, id="global"),
     ],
 )
 def test_bedrock_says_what_a_profile_stands_for(regions: list[str], endpoint_type: EndpointType) -> None:
@@ -124,7 +124,14 @@ def test_without_a_state_table_bedrock_alone_is_asked(world: World) -> None:
     assert (world.asked, world.looked_up, world.stored) == (1, 0, {})
 
 
-@pytest.mark.parametrize("answer", [REFUSAL, [], [arn("us-east-1"), arn("us-east-1", NOVA)]])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(REFUSAL, id="refused"),
+        pytest.param([], id="no model"),
+        pytest.param([arn("us-east-1"), arn("us-east-1", NOVA)], id="two models"),
+    ],
+)
 def test_what_cannot_be_resolved_is_left_alone_for_some_minutes(world: World, answer: Any) -> None:
     world.arns = answer
     made = resolver(world)
@@ -139,7 +146,9 @@ def test_what_cannot_be_resolved_is_left_alone_for_some_minutes(world: World, an
     assert made.resolve(PROFILE) == Reference(SONNET, EndpointType.REGIONAL)
 
 
-@pytest.mark.parametrize("answer", [RuntimeError("AccessDenied"), []])
+@pytest.mark.parametrize(
+    "answer", [pytest.param(RuntimeError("AccessDenied"), id="an error"), pytest.param([], id="no model")]
+)
 def test_what_cannot_be_resolved_is_named_once(world: World, caplog: pytest.LogCaptureFixture, answer: Any) -> None:
     world.arns = answer
     made = resolver(world)

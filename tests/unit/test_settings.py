@@ -58,7 +58,10 @@ def test_bucket_without_a_model_is_refused(item: str) -> None:
         settings.from_environment({"QUOTA_BUCKETS": item})
 
 
-@pytest.mark.parametrize("namespace", ["", "AWS/Bedrock", "x" * 256])
+@pytest.mark.parametrize(
+    "namespace",
+    [pytest.param("", id="empty"), pytest.param("AWS/Bedrock", id="of AWS"), pytest.param("x" * 256, id="too long")],
+)
 def test_namespace_out_of_range_is_refused(namespace: str) -> None:
     with pytest.raises(SettingsError, match="METRICS_NAMESPACE"):
         settings.from_environment({"METRICS_NAMESPACE": namespace})

@@ -94,7 +94,14 @@ def test_another_hour_is_the_same_traffic_later(records):
     assert shifts == {timedelta(hours=3)}
 
 
-@pytest.mark.parametrize("end", [datetime(2026, 11, 20, 10, 0), END.replace(second=1), END.replace(microsecond=1)])
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(datetime(2026, 11, 20, 10, 0), id="no zone"),
+        pytest.param(END.replace(second=1), id="a second"),
+        pytest.param(END.replace(microsecond=1), id="a microsecond"),
+    ],
+)
 def test_end_must_be_a_whole_minute_with_a_zone(end):
     with pytest.raises(ValueError, match="whole minute"):
         traffic.hour(end)
