@@ -157,6 +157,7 @@ def test_the_floor_reads_each_record_once(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("name", [FLOOR, "standard library", GROUPED, USUAL, "Powertools parser + metrics"])
 def test_every_contender_takes_records_of_every_application(name: str, ours: Processor) -> None:
+    # a contender that cannot take one raises
     contenders.contenders(ours)[name](mixes.delivery_of(traffic.chat(100, datetime.now(UTC))))
 
 

@@ -411,7 +411,7 @@ class Stored:
 
 
 @pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch) -> Stored:
+def stored(monkeypatch: pytest.MonkeyPatch) -> Stored:
     """An account with some quotas and one bucket in use."""
     stored = Stored()
     monkeypatch.setenv("STATE_TABLE", "state")
@@ -437,7 +437,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Stored:
 
 
 def test_fetcher_stores_all_quotas_and_publishes_those_in_use(
-    load: Load, printed: Printed, read_line: ReadLine, account: Stored
+    load: Load, printed: Printed, read_line: ReadLine, stored: Stored
 ) -> None:
     answer = load("quota_fetcher").handler({"source": "aws.scheduler"}, None)
 
@@ -445,14 +445,14 @@ def test_fetcher_stores_all_quotas_and_publishes_those_in_use(
     (line,) = metrics(printed(), read_line)
     assert (line["ModelId"], line["EndpointType"]) == (NOVA, "regional")
     assert (line["TokenQuota"], line["RequestQuota"]) == (4_000_000, 0)
-    item = account.items[-1]
+    item = stored.items[-1]
     assert msgspec.json.decode(zlib.decompress(item["data"]["B"]), type=Snapshot).by_bucket() == {
         Bucket(NOVA, EndpointType.REGIONAL): BucketQuota(tokens_per_minute=4_000_000, requests_per_minute=0),
         Bucket(SONNET, EndpointType.CROSS_REGION): BucketQuota(tokens_per_minute=200_000),
     }
 
 
-def test_fetcher_tells_people_what_is_new_once(load: Load, printed: Printed, account: Stored) -> None:
+def test_fetcher_tells_people_what_is_new_once(load: Load, printed: Printed, stored: Stored) -> None:
     # given a bucket in use whose request quota is 0
     function = load("quota_fetcher")
     # when the fetcher runs twice
@@ -461,12 +461,12 @@ def test_fetcher_tells_people_what_is_new_once(load: Load, printed: Printed, acc
     # then it says so once, in the log and to the topic
     said = f"quota is 0: {NOVA} (regional) may not be called by this account in this Region"
     assert [line["message"] for line in printed() if line.get("message", "").startswith("quota is 0")] == [said]
-    assert account.messages == [{"TopicArn": "arn:topic", "Subject": "Bedrock quotas: 1 change", "Message": said}]
+    assert stored.messages == [{"TopicArn": "arn:topic", "Subject": "Bedrock quotas: 1 change", "Message": said}]
 
 
 @pytest.mark.parametrize("broken", ["list_quotas", "buckets_called", "buckets_refused", "application_profiles"])
 def test_fetcher_on_schedule_does_the_rest_and_raises_what_it_could_not_do(
-    load: Load, printed: Printed, account: Stored, monkeypatch: pytest.MonkeyPatch, broken: str
+    load: Load, printed: Printed, stored: Stored, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     def fail(*_arguments: object) -> None:
         raise QuotaFetchError("not today")
@@ -477,12 +477,12 @@ def test_fetcher_on_schedule_does_the_rest_and_raises_what_it_could_not_do(
         load("quota_fetcher").handler({}, None)
 
     # the snapshot is stored all the same; nothing is published of quotas or buckets that are unknown
-    assert account.items
+    assert stored.items
     assert bool([line for line in printed() if "_aws" in line]) is (broken == "application_profiles")
 
 
 def test_fetcher_reads_the_overrides_named_in_its_environment(
-    load: Load, account: Stored, monkeypatch: pytest.MonkeyPatch
+    load: Load, stored: Stored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given an override that is not one
     class Parameters:
@@ -498,7 +498,7 @@ def test_fetcher_reads_the_overrides_named_in_its_environment(
     with pytest.raises(QuotaFetchError, match="overrides are refused, the last good ones stay"):
         load("quota_fetcher").handler({}, None)
 
-    assert account.items
+    assert stored.items
 
 
 def request(request_type: str, **properties: Any) -> dict[str, Any]:
@@ -525,14 +525,14 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     return given
 
 
-@pytest.mark.usefixtures("account")
+@pytest.mark.usefixtures("stored")
 def test_first_fetch_says_what_it_found(load: Load, answers: list[tuple[str, Any]]) -> None:
     assert load("quota_fetcher").handler(request("Create"), None) is None
 
     assert answers == [("first-quota-fetch", {"Result": "4 quotas listed, 2 buckets have one"})]
 
 
-@pytest.mark.usefixtures("account")
+@pytest.mark.usefixtures("stored")
 def test_first_fetch_that_fails_does_not_stop_the_deployment(
     load: Load, printed: Printed, answers: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -553,12 +553,12 @@ def test_first_fetch_that_fails_does_not_stop_the_deployment(
 
 
 def test_deleting_the_first_fetch_fetches_nothing(
-    load: Load, printed: Printed, account: Stored, answers: list[tuple[str, Any]]
+    load: Load, printed: Printed, stored: Stored, answers: list[tuple[str, Any]]
 ) -> None:
     load("quota_fetcher").handler(request("Delete"), None)
 
     assert answers == [("first-quota-fetch", {})]
-    assert (account.items, printed()) == ([], [])
+    assert (stored.items, printed()) == ([], [])
 
 
 # LoggingSetupFunction
