@@ -39,7 +39,8 @@ class Block(msgspec.Struct, frozen=True):
     text: str
 
     def __str__(self) -> str:
-        return f"{self.page}: {self.text.strip().splitlines()[0][:40] if self.text.strip() else ''}"
+        commands = [line for line in self.text.strip().splitlines() if line != ACCOUNT]
+        return f"{self.page}: {commands[0][:40] if commands else ''}"
 
 
 def blocks() -> Iterator[Block]:
