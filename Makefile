@@ -10,7 +10,7 @@ ZIZMOR_VERSION := 1.32.0
 VERSION = $(shell $(BIN)/uv version --short)
 BIN := .venv/bin
 UV := $(BIN)/uv
-IN_PARALLEL := --numprocesses auto --dist loadgroup
+IN_PARALLEL := --numprocesses auto
 ENVIRONMENT := .venv
 NO_SANDBOX := $(if $(filter 0,$(shell id -u)),--no-sandbox) # Chromium has none for root
 

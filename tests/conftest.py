@@ -11,6 +11,8 @@ from botocore.loaders import JSONFileLoader
 from hypothesis import HealthCheck, settings
 from metric_lines import strictly_read
 from records import NOW, Process, ReadLine, log_event, message
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from bedrock_quota import clients, processing
 from bedrock_quota.accounts import Accounts
@@ -35,11 +37,22 @@ settings.load_profile("quick")
 CACHED_CLIENTS = [made for made in vars(clients).values() if hasattr(made, "cache_clear")]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests in one worker, because they share what its fixtures and caches made."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
+class ByFile(LoadScopeScheduling):
+    """Run a file's tests in one worker, because they share what its fixtures made, and all of tests/e2e in one.
+
+    The tests of tests/e2e share one stack on one emulator. `--dist loadgroup` groups nothing with pytest 9.2:
+    https://github.com/pytest-dev/pytest-xdist/issues/1386 (read 2026-11-28).
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "tests/e2e" if file.startswith("tests/e2e/") else file
+
+
+@pytest.hookimpl(optionalhook=True)  # it is pytest-xdist's
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Distribute tests to workers by file, whatever `--dist` says."""
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

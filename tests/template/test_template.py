@@ -188,6 +188,7 @@ def test_layers_are_compiled_by_the_python_that_functions_run_on_and_a_release_h
         (set_up,) = [
             step["with"]["python-version"].split()
             for job in workflow["jobs"].values()
+            if {"run": ".ci/run"} in job["steps"]
             for step in job["steps"]
             if step.get("uses", "").startswith("actions/setup-python@")
         ]
