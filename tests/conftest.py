@@ -2,6 +2,7 @@
 
 import functools
 import os
+import pickle
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
 @pytest.fixture(scope="session", autouse=True)
 def service_models() -> Iterator[None]:
-    """Read each of botocore's service models once per worker: moto begins a new session for every test."""
-    read = functools.cache(JSONFileLoader().load_file)
+    """Parse each of botocore's service models once per worker: moto begins a new session for every test."""
+    parse = JSONFileLoader().load_file
+
+    @functools.cache
+    def parsed(path: str) -> bytes:
+        return pickle.dumps(parse(path))  # not as it is, because botocore changes what it has loaded
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(JSONFileLoader, "load_file", lambda _self, path: read(path))
+        patch.setattr(JSONFileLoader, "load_file", lambda _self, path: pickle.loads(parsed(path)))  # noqa: S301
         yield
 
 
