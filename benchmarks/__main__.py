@@ -12,7 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from bedrock_quota import bodies, registry
+from bedrock_quota.processor import large_bodies
+from bedrock_quota.registry.models import load_registry
+from bedrock_quota.registry.sources import read_sources
 from benchmarks import client_side, cold_start, growth, handler, memory, mixes, price, timing
 from benchmarks.client_side import ClientSide
 from benchmarks.contenders import FLOOR, GROUPED, OURS, USUAL, contenders
@@ -154,13 +156,13 @@ def _cold_start(rounds: int) -> Iterator[str]:
 
 def _registry_milliseconds(rounds: int) -> float:
     """Time what the registry adds to a cold start: decoding it and its first look-ups."""
-    compiled = msgspec.json.encode(registry.read_sources(ROOT / "registry" / "models"))
+    compiled = msgspec.json.encode(read_sources(ROOT / "registry" / "models"))
     times = []
     for _ in range(rounds):
         start = time.process_time()
-        loaded = registry.load(compiled)
+        loaded = load_registry(compiled)
         loaded.find(loaded.models[0].id)
-        loaded.provider_of(loaded.models[0].id)
+        loaded.find_provider(loaded.models[0].id)
         times.append(time.process_time() - start)
     return statistics.median(times) * 1000
 
@@ -206,7 +208,7 @@ def client(side: ClientSide) -> str:
 def _worst_peak() -> int:
     """Return the most memory that was found, in bytes: bodies in S3, in a container that remembers hostile names."""
     worst = memory.filled(memory.MESSAGES["small records whose body is in S3"])
-    with memory.bodies_in_s3(bodies.MAX_BODY_BYTES) as environment:
+    with memory.bodies_in_s3(large_bodies.MAX_BODY_BYTES) as environment:
         runs = memory.run([*memory.hostile_names(), worst], memory.ENVIRONMENT | environment, memory.UNLIMITED)
     return runs[-1].resident
 

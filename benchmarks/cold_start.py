@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from bedrock_quota import registry
+from bedrock_quota.registry.sources import read_sources
 from benchmarks import endpoint
 from benchmarks.mixes import delivery_of
 from benchmarks.processor import snapshot
@@ -84,7 +84,7 @@ def measure(rounds: int) -> dict[str, Start]:
 def write_files(directory: Path) -> dict[str, str]:
     """Write what the starts read, the compiled registry and a delivery of ten records; return the paths."""
     compiled, delivery = directory / "registry.json", directory / "delivery.json"
-    compiled.write_bytes(msgspec.json.encode(registry.read_sources(ROOT / "registry" / "models")))
+    compiled.write_bytes(msgspec.json.encode(read_sources(ROOT / "registry" / "models")))
     delivery.write_text(json.dumps(delivery_of(traffic.chat(10, snapshot().fetched_at))))
     return {"compiled": str(compiled), "delivery": str(delivery)}
 

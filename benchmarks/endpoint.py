@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from bedrock_quota.snapshots import Snapshot
+from bedrock_quota.state.snapshot import Snapshot
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing",

@@ -13,9 +13,10 @@ from typing import Any
 
 import msgspec
 
-from bedrock_quota import delivery, processing
-from bedrock_quota.accounts import Accounts
-from bedrock_quota.profiles import UNRESOLVED
+from bedrock_quota.processor.delivery import decode_delivery
+from bedrock_quota.processor.pipeline import Outcome, process_delivery
+from bedrock_quota.processor.usage import UsageCalculator
+from bedrock_quota.processor.application_profiles import UNRESOLVED
 from benchmarks.mixes import Event, delivery_of
 from benchmarks.processor import known
 from benchmarks.timing import Measured, interleaved, summary
@@ -98,15 +99,15 @@ AXES = (
 )
 
 
-def accounts() -> Accounts:
+def accounts() -> UsageCalculator:
     """Return the accounts of a new container."""
-    return Accounts(known(), resolve_profile=lambda _profile: UNRESOLVED)
+    return UsageCalculator(known(), resolve_profile=lambda _profile: UNRESOLVED)
 
 
-def run(event: Event, by: Accounts) -> processing.Outcome:
+def run(event: Event, by: UsageCalculator) -> Outcome:
     """Do what is done of a delivery's content; without the handler around it, which is as much for any delivery."""
     now = STARTED + timedelta(seconds=10)
-    return processing.process(delivery.decode(event), by, quotas=None, namespace="Bedrock/Quotas", now=now)
+    return process_delivery(decode_delivery(event), by, quotas=None, namespace="Bedrock/Quotas", now=now)
 
 
 def measure(axis: Axis, seconds: float) -> list[Point]:

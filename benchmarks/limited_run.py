@@ -27,9 +27,9 @@ def main() -> None:
     # all that is mapped: never less than what Lambda counts, which is what is resident
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     sys.path.insert(0, str(function.parent))
-    from bedrock_quota import registry  # noqa: PLC0415 - what is imported counts, too
+    from bedrock_quota.registry import models  # noqa: PLC0415 - what is imported counts, too
 
-    registry.COMPILED = compiled
+    models.COMPILED_REGISTRY = compiled
     import app  # type: ignore[import-not-found]  # noqa: PLC0415
 
     for body in sys.stdin.buffer:

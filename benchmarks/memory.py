@@ -25,7 +25,13 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bedrock_quota import accounts, batches, bodies, delivery, knowledge, processing, registry
+from bedrock_quota.processor import large_bodies
+from bedrock_quota.processor.batch import MAX_EVENTS_PER_GROUP
+from bedrock_quota.processor.container import MAX_NAMED_MODELS
+from bedrock_quota.processor.delivery import MAX_INFLATED_BYTES, MAX_LOG_EVENTS
+from bedrock_quota.processor.pipeline import MAX_NAMED
+from bedrock_quota.processor.usage import MAX_REMEMBERED
+from bedrock_quota.registry.sources import read_sources
 from quota_monitor import events
 
 ROOT = Path(__file__).parents[1]
@@ -171,11 +177,11 @@ def _event(payload: bytes) -> bytes:
     return json.dumps({"awslogs": {"data": data}}).encode()
 
 
-def filled(message: Callable[[int], str], first_id: int = 0, inflated: int = delivery.MAX_INFLATED_BYTES) -> bytes:
+def filled(message: Callable[[int], str], first_id: int = 0, inflated: int = MAX_INFLATED_BYTES) -> bytes:
     """Return an event of these messages that inflates to exactly `inflated` bytes, from what is sent at the most."""
     noise = base64.b64encode(random.Random(4).randbytes(COMPRESSED)).decode()
     payload = bytearray(b'{"messageType":"DATA_MESSAGE","owner":"111122223333","logEvents":[')
-    for number in range(delivery.MAX_LOG_EVENTS):
+    for number in range(MAX_LOG_EVENTS):
         part = _json({"id": f"{first_id + number:056d}", "timestamp": 0, "message": message(number)}).encode()
         if len(payload) + len(part) > inflated - 100:
             break
@@ -189,20 +195,20 @@ def filled(message: Callable[[int], str], first_id: int = 0, inflated: int = del
 
 def deliveries() -> Iterator[tuple[str, bytes]]:
     """Yield the worst deliveries that are accepted, by name."""
-    for name, first_id in zip(MESSAGES, itertools.count(0, delivery.MAX_LOG_EVENTS)):
+    for name, first_id in zip(MESSAGES, itertools.count(0, MAX_LOG_EVENTS)):
         yield name, filled(MESSAGES[name], first_id)
 
 
 def batch() -> bytes:
     """Return the worst batch of a stream: just not enough log events to be written, then the worst delivery thrice."""
     message = MESSAGES["small records, all different"]
-    few = [{"id": f"{number:056d}", "message": message(number)} for number in range(batches.MOST_TOGETHER - 1)]
+    few = [{"id": f"{number:056d}", "message": message(number)} for number in range(MAX_EVENTS_PER_GROUP - 1)]
     first = _event(_json({"messageType": "DATA_MESSAGE", "logEvents": few}).encode())
-    worst = [filled(message, number * delivery.MAX_LOG_EVENTS) for number in range(1, 4)]
+    worst = [filled(message, number * MAX_LOG_EVENTS) for number in range(1, 4)]
     return json.dumps(events.batch([json.loads(each) for each in (first, *worst)])).encode()
 
 
-NAMES = accounts.MAX_REMEMBERED
+NAMES = MAX_REMEMBERED
 """Names in one delivery: as many as are remembered."""
 
 
@@ -225,7 +231,7 @@ def _unlisted(first: int) -> bytes:
     """Return a delivery that names as many new models as one may."""
     events = [
         {"id": f"unlisted {first + number:047d}", "message": _json(_record(0, modelId=f"p.{first + number:0>250}"))}
-        for number in range(processing.MAX_NAMED)
+        for number in range(MAX_NAMED)
     ]
     return _event(_json({"messageType": "DATA_MESSAGE", "logEvents": events}).encode())
 
@@ -242,11 +248,11 @@ def hostile_names() -> Iterator[bytes]:
         {"input": {"inputTokenCount": 900_000}},
         {"input": {"inputTokenCount": 0}, "output": {"outputTokenCount": 0}},  # blocked
     )
-    for first_id, changes in zip(itertools.count(10**9, delivery.MAX_LOG_EVENTS), kinds):
+    for first_id, changes in zip(itertools.count(10**9, MAX_LOG_EVENTS), kinds):
         yield filled(lambda number, changes=changes: _named(number, **changes), first_id)  # type: ignore[misc]
     yield filled(lambda number: _named(number, caller_length=1_990), 2 * 10**9)
     yield filled(MESSAGES["records with 16 long tags each"], 3 * 10**9)
-    yield from (_unlisted(first) for first in range(0, knowledge.MAX_WARNED_OF, processing.MAX_NAMED))
+    yield from (_unlisted(first) for first in range(0, MAX_NAMED_MODELS, MAX_NAMED))
     # of which none is remembered: they are no names
     yield filled(lambda number: _named(number, modelId=f"{number} \N{GRINNING FACE}" + "m" * 1_000_000), 4 * 10**9)
 
@@ -262,7 +268,7 @@ def run(sent: Iterable[bytes], environment: Mapping[str, str] = ENVIRONMENT, lim
     """Run the handler on events, one after the other in one process. Raises `MemoryError` if `limit` is too small."""
     with tempfile.TemporaryDirectory() as directory:
         compiled = Path(directory, "registry.json")
-        compiled.write_bytes(msgspec.json.encode(registry.read_sources(ROOT / "registry" / "models")))
+        compiled.write_bytes(msgspec.json.encode(read_sources(ROOT / "registry" / "models")))
         function = ROOT / "functions" / "metric_processor" / "app.py"
         done = subprocess.run(
             [sys.executable, str(Path(__file__).with_name("limited_run.py")), str(function), str(compiled), str(limit)],
@@ -299,7 +305,7 @@ def main() -> None:
     add("the first, with boto3 and no limit", 0, run([worst[next(iter(worst))]], with_state, UNLIMITED)[0])
     add("all of these, with boto3 and no limit", 0, run(worst.values(), with_state, UNLIMITED)[-1])
     hostile = list(hostile_names())
-    for size in (bodies.MAX_BODY_BYTES, bodies.MAX_BODY_BYTES + 1, bodies.MAX_BODY_BYTES // 40):
+    for size in (large_bodies.MAX_BODY_BYTES, large_bodies.MAX_BODY_BYTES + 1, large_bodies.MAX_BODY_BYTES // 40):
         with bodies_in_s3(size) as environment:
             found = run([worst["small records whose body is in S3"]], environment, UNLIMITED)[0]
             add(f"bodies of {size:,} bytes read from S3, with boto3 and no limit", 0, found)

@@ -9,13 +9,14 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from bedrock_quota.buckets import Bucket, EndpointType
-from bedrock_quota.knowledge import Container
-from bedrock_quota.quotas import BucketQuota
-from bedrock_quota.registry import Registry, read_sources
-from bedrock_quota.seen_events import REMEMBERED_EVENTS, SeenEvents
+from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.processor.container import Container
+from bedrock_quota.pools import PoolQuota
+from bedrock_quota.registry.models import Registry
+from bedrock_quota.registry.sources import read_sources
+from bedrock_quota.processor.seen_events import REMEMBERED_EVENTS, SeenEvents
 from bedrock_quota.settings import Settings
-from bedrock_quota.snapshots import Snapshot
+from bedrock_quota.state.snapshot import Snapshot
 from benchmarks.mixes import Event
 
 ROOT = Path(__file__).parents[1]
@@ -31,8 +32,8 @@ def known() -> Registry:
 
 def snapshot() -> Snapshot:
     """Return a snapshot of now, in which every bucket there can be has quotas."""
-    quota = BucketQuota(400_000, 400)
-    buckets = [Bucket(model.id, endpoint) for model in known().models for endpoint in EndpointType]
+    quota = PoolQuota(400_000, 400)
+    buckets = [QuotaPool(model.id, endpoint) for model in known().models for endpoint in EndpointType]
     return Snapshot(datetime.now(UTC), tuple((bucket, quota) for bucket in buckets))
 
 

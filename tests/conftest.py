@@ -15,14 +15,16 @@ from records import NOW, Process, ReadLine, log_event, message
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from bedrock_quota import clients, processing
-from bedrock_quota.accounts import Accounts
-from bedrock_quota.buckets import Bucket
-from bedrock_quota.delivery import Delivery
+from bedrock_quota import clients
+from bedrock_quota.processor.pipeline import process_delivery
+from bedrock_quota.processor.usage import UsageCalculator
+from bedrock_quota.pools import QuotaPool
+from bedrock_quota.processor.delivery import Delivery
 from bedrock_quota.model_ids import OutOfScope
-from bedrock_quota.processing import Outcome
-from bedrock_quota.quotas import BucketQuota
-from bedrock_quota.registry import Registry, read_sources
+from bedrock_quota.processor.pipeline import Outcome
+from bedrock_quota.pools import PoolQuota
+from bedrock_quota.registry.models import Registry
+from bedrock_quota.registry.sources import read_sources
 
 ROOT = Path(__file__).parents[1]
 
@@ -76,25 +78,25 @@ def registry() -> Registry:
 
 
 @pytest.fixture
-def accounts(registry: Registry) -> Accounts:
+def accounts(registry: Registry) -> UsageCalculator:
     """Accounts that can resolve no application profile and carry no tags."""
-    return Accounts(registry, lambda _profile: OutOfScope("unresolved_profile"))
+    return UsageCalculator(registry, lambda _profile: OutOfScope("unresolved_profile"))
 
 
 @pytest.fixture
-def process(accounts: Accounts) -> Process:
+def process(accounts: UsageCalculator) -> Process:
     """Run records, as dictionaries or as raw messages, through the core as one delivery at `NOW`."""
 
     def run(
         entries: Iterable[Mapping[str, Any] | str],
         *,
-        quotas: Mapping[Bucket, BucketQuota] | None = None,
+        quotas: Mapping[QuotaPool, PoolQuota] | None = None,
         message_type: str = "DATA_MESSAGE",
-        by: Accounts = accounts,
+        by: UsageCalculator = accounts,
         **options: Any,
     ) -> Outcome:
         events = tuple(log_event(entry if isinstance(entry, str) else message(entry)) for entry in entries)
-        return processing.process(
+        return process_delivery(
             Delivery(message_type, events),
             by,
             **{"quotas": quotas, "namespace": "Bedrock/Quotas", "now": NOW} | options,

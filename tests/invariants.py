@@ -9,16 +9,25 @@ import msgspec
 from metric_lines import strictly_read
 from records import NOW, SONNET, converse, log_event, message
 
-from bedrock_quota import callers, delivery, max_tokens, model_ids, overrides, processing, quotas, records
-from bedrock_quota.accounts import Accounts, Entry
-from bedrock_quota.buckets import Bucket, EndpointType
-from bedrock_quota.delivery import Delivery
+from bedrock_quota import model_ids
+from bedrock_quota.processor.callers import MAX_LABEL, parse_caller, safe_label
+from bedrock_quota.processor.delivery import decode_delivery
+from bedrock_quota.processor.max_tokens import limit_in_body
+from bedrock_quota.processor.pipeline import process_delivery
+from bedrock_quota.processor.reading import read_record, read_request_body
+from bedrock_quota.processor.records import MAX_COUNT, _body, _read_tolerantly, parse_timestamp, safe_request_id
+from bedrock_quota.registry.overrides import apply_overrides, read_overrides
+from bedrock_quota.registry.quota_names import match_quota_name, parse_quota_name
+from bedrock_quota.processor.usage import Entry, UsageCalculator
+from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.processor.delivery import Delivery
 from bedrock_quota.errors import DeliveryError, RecordError, RegistryError
 from bedrock_quota.model_ids import Reference
-from bedrock_quota.processing import Outcome
-from bedrock_quota.quotas import BucketQuota, Matched, Refused
-from bedrock_quota.records import Record
-from bedrock_quota.registry import Model, Registry
+from bedrock_quota.processor.pipeline import Outcome
+from bedrock_quota.pools import PoolQuota, QuotaKey
+from bedrock_quota.registry.quota_names import UnmatchedQuota
+from bedrock_quota.processor.records import Record
+from bedrock_quota.registry.models import Model, Registry
 
 SECRET = "the treasure lies under the oak"
 """Stands where prompts and answers stand; must never come out."""
@@ -27,8 +36,8 @@ TAG = "team"
 """The one key of `requestMetadata` that is asked for."""
 
 QUOTAS = {
-    Bucket(SONNET, EndpointType.REGIONAL): BucketQuota(200_000, 100, 0),
-    Bucket(SONNET, EndpointType.CROSS_REGION): BucketQuota(0, 0, None),
+    QuotaPool(SONNET, EndpointType.REGIONAL): PoolQuota(200_000, 100, 0),
+    QuotaPool(SONNET, EndpointType.CROSS_REGION): PoolQuota(0, 0, None),
 }
 
 
@@ -44,7 +53,7 @@ def utf8(text: str) -> bytes:
 
 def delivery_is_decoded_or_refused(event: Any, bound: int = 1_000_000) -> Delivery | None:
     try:
-        found = delivery.decode(event, bound)
+        found = decode_delivery(event, bound)
     except DeliveryError as error:
         assert SECRET not in said_by(error)
         return None
@@ -55,25 +64,25 @@ def delivery_is_decoded_or_refused(event: Any, bound: int = 1_000_000) -> Delive
 
 def record_is_read_or_refused(text: str) -> Record | None:
     try:
-        found = records.read(utf8(text))
-        records.moment_of(found.started_at)
+        found = read_record(utf8(text))
+        parse_timestamp(found.started_at)
     except RecordError as error:
         _is_safe(error)
         return None
     given = found.input
     counts = (given.input_tokens, given.cache_read_tokens, given.cache_write_tokens, found.output.output_tokens)
     for count in counts:
-        assert count is None or (type(count) is int and 0 <= count <= records.MAX_COUNT)
+        assert count is None or (type(count) is int and 0 <= count <= MAX_COUNT)
     return found
 
 
 def _is_safe(error: RecordError) -> None:
     assert error.reason.isidentifier()
-    assert error.request_id is None or records.request_id_of(error.request_id)
+    assert error.request_id is None or safe_request_id(error.request_id)
     assert SECRET not in said_by(error)
 
 
-def account_or_reason(record: Record, accounts: Accounts) -> Entry | str:
+def account_or_reason(record: Record, accounts: UsageCalculator) -> Entry | str:
     try:
         return accounts.of(record, NOW)
     except RecordError as error:
@@ -81,11 +90,11 @@ def account_or_reason(record: Record, accounts: Accounts) -> Entry | str:
         return error.reason
 
 
-def both_ways_agree(text: str, accounts: Accounts) -> None:
+def both_ways_agree(text: str, accounts: UsageCalculator) -> None:
     """What the fast way reads, the slow way reads alike; it may refuse what the fast one never looks into."""
     fast = record_is_read_or_refused(text)
     try:
-        slow = records._read_tolerantly(utf8(text))
+        slow = _read_tolerantly(utf8(text))
     except RecordError as error:
         assert fast is None or error.reason in {"too_deep", "not_json"}, error.reason
         return
@@ -93,12 +102,12 @@ def both_ways_agree(text: str, accounts: Accounts) -> None:
     assert account_or_reason(fast, accounts) == account_or_reason(slow, accounts)
 
 
-def delivery_is_processed(texts: Sequence[str], accounts: Accounts) -> Outcome:
+def delivery_is_processed(texts: Sequence[str], accounts: UsageCalculator) -> Outcome:
     """One good record and whatever else: the counts add up, every line can be read, nothing secret comes out."""
     good = message(converse(input_tokens=10, output_tokens=2, max_tokens=100))
     events = tuple(log_event(text, str(number)) for number, text in enumerate([good, *texts]))
 
-    outcome = processing.process(
+    outcome = process_delivery(
         Delivery("DATA_MESSAGE", events), accounts, quotas=QUOTAS, namespace="Bedrock/Quotas", now=NOW
     )
 
@@ -132,59 +141,59 @@ def _is_public(text: str) -> bool:
 def body_is_read_or_refused(text: bytes) -> None:
     """A body by itself: the fast and the slow way find the same limit, and it is neither negative nor absurd."""
     try:
-        found = records.read_body(text)
+        found = read_request_body(text)
     except RecordError as error:
         _is_safe(error)
         return
-    limit = max_tokens.in_body(found)
-    assert limit is None or (type(limit) is int and 0 <= limit <= records.MAX_COUNT**2)
+    limit = limit_in_body(found)
+    assert limit is None or (type(limit) is int and 0 <= limit <= MAX_COUNT**2)
     assert SECRET not in repr(found)
     try:
-        slow = records._body(json.loads(text))
+        slow = _body(json.loads(text))
     except (ValueError, RecursionError):
         return
     assert slow is not None
-    assert max_tokens.in_body(slow) == limit
+    assert limit_in_body(slow) == limit
     assert (slow.choices or 1) == (found.choices or 1)
 
 
 def model_id_is_parsed(text: str, registry: Registry) -> None:
-    for found in (model_ids.parse(text, registry.provider_by_id.keys()), model_ids.of_profile((text, text))):
+    for found in (model_ids.parse_model_id(text, registry.provider_by_id.keys()), model_ids.resolve_profile_models((text, text))):
         if isinstance(found, Reference):
             assert found.model_id.isascii()
             assert found.model_id.isprintable()
             assert 0 < len(found.model_id) <= 1_024
             registry.find(found.model_id)
-            registry.provider_of(found.model_id)
+            registry.find_provider(found.model_id)
 
 
 def text_becomes_a_label(text: str) -> None:
-    for label in (callers.label(text), callers.name_of(text)):
+    for label in (safe_label(text), parse_caller(text)):
         assert label.isascii()
         assert label.isprintable()
-        assert len(label) <= callers.MAX_LABEL
+        assert len(label) <= MAX_LABEL
 
 
 def quota_name_is_matched_or_refused(name: str, models: Mapping[str, Model]) -> None:
-    said, found = quotas.read(name), quotas.match(name, models)
-    if isinstance(found, Matched):
-        assert not isinstance(said, Refused)
-        assert found.bucket.endpoint_type == said.endpoint_type
-        assert found.bucket.model_id.removesuffix(":1m") == models[said.spelling.casefold()].id
-        assert found.bucket.model_id.endswith(":1m") is said.long_context
+    said, found = parse_quota_name(name), match_quota_name(name, models)
+    if isinstance(found, QuotaKey):
+        assert not isinstance(said, UnmatchedQuota)
+        assert found.pool.endpoint_type == said.endpoint_type
+        assert found.pool.model_id.removesuffix(":1m") == models[said.spelling.casefold()].id
+        assert found.pool.model_id.endswith(":1m") is said.long_context
     else:
         assert found.reason.isidentifier()
 
 
 def overrides_are_read_or_refused(text: str, registry: Registry) -> None:
     try:
-        models = overrides.read(text, registry)
+        models = read_overrides(text, registry)
     except RegistryError as error:
         assert "models" in str(error) or "override" in str(error)
         return
-    corrected = overrides.apply(registry, models)
+    corrected = apply_overrides(registry, models)
     for model in models:
         assert corrected.find(model.id) is model
-        rate = corrected.burndown_of(model.id, NOW.date()).rate
+        rate = corrected.find_burndown(model.id, NOW.date()).rate
         assert 1 <= rate <= 100
     msgspec.json.encode(corrected)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-Bucket = tuple[str, str]
+Pool = tuple[str, str]
 """Model id and endpoint type."""
 
 
@@ -29,7 +29,7 @@ class Facts:
 
 @dataclass
 class Sums:
-    """One bucket in one minute; `unknown` of the requests do not say what they reserved."""
+    """One pool in one minute; `unknown` of the requests do not say what they reserved."""
 
     reserved: float = 0
     consumed: float = 0
@@ -41,9 +41,9 @@ class Sums:
 
 @dataclass(frozen=True)
 class Totals:
-    """All that a log came to: `buckets` by bucket and start of the minute, and what has no place in them."""
+    """All that a log came to: `pools` by pool and start of the minute, and what has no place in them."""
 
-    buckets: Mapping[Bucket, Mapping[datetime, Sums]]
+    pools: Mapping[Pool, Mapping[datetime, Sums]]
     failed: Mapping[str, int]
     out_of_scope: int
 
@@ -74,23 +74,23 @@ def _in_force(rates: list[dict[str, Any]], day: datetime) -> float:
     return float((begun[-1] if begun else rates[0])["rate"])
 
 
-def sum_up(records: Iterable[Mapping[str, Any]], facts: Mapping[str, Facts], profiles: Mapping[str, Bucket]) -> Totals:
-    """Sum records up by bucket and minute. `profiles` says what each application profile's ARN stands for."""
-    buckets: defaultdict[Bucket, defaultdict[datetime, Sums]] = defaultdict(lambda: defaultdict(Sums))
+def sum_up(records: Iterable[Mapping[str, Any]], facts: Mapping[str, Facts], profiles: Mapping[str, Pool]) -> Totals:
+    """Sum records up by pool and minute. `profiles` says what each application profile's ARN stands for."""
+    pools: defaultdict[Pool, defaultdict[datetime, Sums]] = defaultdict(lambda: defaultdict(Sums))
     failed: defaultdict[str, int] = defaultdict(int)
     out_of_scope = 0
     for record in records:
         if "errorCode" in record:
             failed[record["errorCode"]] += 1
             continue
-        bucket = _bucket(record["modelId"], profiles)
-        if bucket is None:
+        pool = _pool(record["modelId"], profiles)
+        if pool is None:
             out_of_scope += 1
             continue
-        model_id, _ = bucket
+        model_id, _ = pool
         model = facts.get(model_id) or facts.get(f"{model_id.split('.')[0]}.*") or facts["*.*"]
         minute = datetime.fromisoformat(record["timestamp"]).astimezone(UTC).replace(second=0)
-        sums = buckets[bucket][minute]
+        sums = pools[pool][minute]
         given = record["input"]
         new_input = given.get("inputTokenCount", 0) + given.get("cacheWriteInputTokenCount", 0)
         output = record["output"].get("outputTokenCount", 0)
@@ -103,17 +103,17 @@ def sum_up(records: Iterable[Mapping[str, Any]], facts: Mapping[str, Facts], pro
         sums.reserved += new_input + limit
         caller = _caller(record["identity"]["arn"])
         sums.callers[caller] = sums.callers.get(caller, 0) + new_input + limit
-    return Totals(buckets, failed, out_of_scope)
+    return Totals(pools, failed, out_of_scope)
 
 
-def _bucket(model_id: str, profiles: Mapping[str, Bucket]) -> Bucket | None:
+def _pool(model_id: str, profiles: Mapping[str, Pool]) -> Pool | None:
     if model_id in profiles:
         return profiles[model_id]
     if model_id.startswith("arn:"):
         kind, _, name = model_id.split(":", 5)[5].partition("/")
         if kind == "foundation-model":
             return name, "regional"
-        return _bucket(name, profiles) if kind == "inference-profile" else None
+        return _pool(name, profiles) if kind == "inference-profile" else None
     geography, _, rest = model_id.partition(".")
     if geography == "global":
         return rest, "global-cross-region"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from bedrock_quota.delivery import LogEvent
-from bedrock_quota.processing import Outcome
+from bedrock_quota.processor.delivery import LogEvent
+from bedrock_quota.processor.pipeline import Outcome
 
 Entry = dict[str, Any]
 

@@ -6,11 +6,14 @@ from enum import StrEnum
 
 import msgspec
 
-from bedrock_quota import model_ids, quota_codes, quotas
-from bedrock_quota.buckets import EndpointType
+from bedrock_quota import model_ids
+from bedrock_quota.registry.quota_codes import find_code_mismatches
+from bedrock_quota.registry.quota_names import match_quota_name, models_by_quota_name
+from bedrock_quota.pools import EndpointType
 from bedrock_quota.model_ids import Reference
-from bedrock_quota.quotas import ListedQuota, Matched, Refused
-from bedrock_quota.registry import Kind, Model, Registry
+from bedrock_quota.pools import QuotaKey
+from bedrock_quota.registry.quota_names import ListedQuota, UnmatchedQuota
+from bedrock_quota.registry.models import Model, ModelKind, Registry
 from quota_monitor import spelling
 from quota_monitor.listing import ACTIVE, ListedModel, Listing
 
@@ -25,7 +28,7 @@ class NewModel(msgspec.Struct, frozen=True):
     """
 
     listed: ListedModel
-    kind: Kind
+    kind: ModelKind
     reached: tuple[str, ...]
     spellings: tuple[str, ...]
     similar: tuple[str, ...]
@@ -69,8 +72,8 @@ class Comparison(msgspec.Struct, frozen=True):
 
 def compare(known: Registry, listing: Listing) -> Comparison:
     """Compare the registry with a listing."""
-    by_name = quotas.models_by_quota_name(known)
-    read = [(quota, quotas.match(quota.name, by_name)) for quota in listing.quotas]
+    by_name = models_by_quota_name(known)
+    read = [(quota, match_quota_name(quota.name, by_name)) for quota in listing.quotas]
     reached = _reached(known, listing)
     unlisted = [each for each in _without_variants(listing.models) if known.find(each.id) is None]
     candidates = [each for each in unlisted if _fits(each.id)]
@@ -91,16 +94,16 @@ def compare(known: Registry, listing: Listing) -> Comparison:
         gone=tuple(_gone(known, listing)),
         different=(
             *(f"the registry cannot hold the id {each.id!r}" for each in unlisted if not _fits(each.id)),
-            *quota_codes.misfits(known, read),
+            *find_code_mismatches(known, read),
             *_differences_of_profiles(known, listing),
         ),
         unknown_spellings=tuple(
             UnknownSpelling(spelled, tuple(sorted(names)), tuple(exactly[spelled]))
             for spelled, names in sorted(names_of_unknown.items())
         ),
-        unread=tuple(sorted(quota.name for quota, found in read if found == Refused("unread_name"))),
-        matched=sum(isinstance(found, Matched) for _, found in read),
-        refused=Counter(found.reason for _, found in read if isinstance(found, Refused)),
+        unread=tuple(sorted(quota.name for quota, found in read if found == UnmatchedQuota("unread_name"))),
+        matched=sum(isinstance(found, QuotaKey) for _, found in read),
+        refused=Counter(found.reason for _, found in read if isinstance(found, UnmatchedQuota)),
     )
 
 
@@ -127,7 +130,7 @@ def _reached(known: Registry, listing: Listing) -> defaultdict[str, tuple[str, .
         if "ON_DEMAND" in each.inference_types:
             found[":".join(each.id.split(":")[:2])].append("on-demand")
     for profile in listing.profiles:
-        parsed = model_ids.parse(profile.id, providers)
+        parsed = model_ids.parse_model_id(profile.id, providers)
         if isinstance(parsed, Reference) and parsed.endpoint_type is not EndpointType.REGIONAL:
             found[parsed.model_id].append(profile.id.partition(".")[0])
     return defaultdict(tuple, {model_id: tuple(dict.fromkeys(ways)) for model_id, ways in found.items()})
@@ -141,19 +144,19 @@ def _fits(model_id: str) -> bool:
     return True
 
 
-def _names_by_unknown_spelling(read: Iterable[tuple[ListedQuota, Matched | Refused]]) -> dict[str, list[str]]:
+def _names_by_unknown_spelling(read: Iterable[tuple[ListedQuota, QuotaKey | UnmatchedQuota]]) -> dict[str, list[str]]:
     """Return quota names by the spelling in them that the registry does not know; case makes no other spelling."""
     first: dict[str, str] = {}
     names: defaultdict[str, list[str]] = defaultdict(list)
     for quota, found in read:
-        spelled = spelling.of(quota.name) if found == Refused("unlisted_model") else None
+        spelled = spelling.of(quota.name) if found == UnmatchedQuota("unlisted_model") else None
         if spelled is not None:
             names[first.setdefault(spelled.casefold(), spelled)].append(quota.name)
     return names
 
 
 def _as_listed(model: Model, known: Registry) -> ListedModel:
-    return ListedModel(model.id, model.name, known.provider_of(model.id).name)
+    return ListedModel(model.id, model.name, known.find_provider(model.id).name)
 
 
 def _is_exact(spelled: str, listed: ListedModel) -> bool:
@@ -173,17 +176,17 @@ def _new_model(listed: ListedModel, reached: tuple[str, ...], exactly: Mapping[s
     )
 
 
-def _kind(listed: ListedModel) -> Kind:
+def _kind(listed: ListedModel) -> ModelKind:
     answers = {each.upper() for each in listed.output_modalities}
     for modality, kind in (
-        ("SPEECH", Kind.SPEECH),
-        ("EMBEDDING", Kind.EMBEDDING),
-        ("VIDEO", Kind.VIDEO),
-        ("IMAGE", Kind.IMAGE),
+        ("SPEECH", ModelKind.SPEECH),
+        ("EMBEDDING", ModelKind.EMBEDDING),
+        ("VIDEO", ModelKind.VIDEO),
+        ("IMAGE", ModelKind.IMAGE),
     ):
         if modality in answers and (modality == "SPEECH" or "TEXT" not in answers):
             return kind
-    return Kind.RERANK if "rerank" in f"{listed.id} {listed.name}".casefold() else Kind.TEXT
+    return ModelKind.RERANK if "rerank" in f"{listed.id} {listed.name}".casefold() else ModelKind.TEXT
 
 
 def _gone(known: Registry, listing: Listing) -> Iterator[Gone]:
@@ -194,7 +197,7 @@ def _gone(known: Registry, listing: Listing) -> Iterator[Gone]:
             statuses[model.id].add(each.status)
     providers = _providers(known, listing)
     for profile in listing.profiles:
-        parsed = model_ids.parse(profile.id, providers)
+        parsed = model_ids.parse_model_id(profile.id, providers)
         model = known.find(parsed.model_id) if isinstance(parsed, Reference) else None
         if model is not None and model.id not in statuses:
             statuses[model.id].add(ACTIVE)
@@ -208,7 +211,7 @@ def _gone(known: Registry, listing: Listing) -> Iterator[Gone]:
 def _differences_of_profiles(known: Registry, listing: Listing) -> Iterator[str]:
     providers = _providers(known, listing)
     for profile in listing.profiles:
-        parsed = model_ids.parse(profile.id, providers)
+        parsed = model_ids.parse_model_id(profile.id, providers)
         if not isinstance(parsed, Reference) or parsed.endpoint_type is EndpointType.REGIONAL:
             yield f"the profile {profile.id!r} cannot be read: calls to it would get no bucket, or a wrong one"
         elif profile.model_ids and parsed.model_id not in profile.model_ids:

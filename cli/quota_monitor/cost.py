@@ -18,14 +18,14 @@ from rich.console import Console
 from rich.table import Table
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
-from bedrock_quota import processing
-from bedrock_quota.accounts import Accounts
-from bedrock_quota.buckets import Bucket, EndpointType
-from bedrock_quota.delivery import Delivery, LogEvent
-from bedrock_quota.lines import HEALTH_METRICS
+from bedrock_quota.processor.pipeline import process_delivery
+from bedrock_quota.processor.usage import UsageCalculator
+from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.processor.delivery import Delivery, LogEvent
+from bedrock_quota.processor.metric_lines import HEALTH_METRICS
 from bedrock_quota.model_ids import OutOfScope
-from bedrock_quota.quotas import BucketQuota
-from bedrock_quota.registry import read_sources
+from bedrock_quota.pools import PoolQuota
+from bedrock_quota.registry.sources import read_sources
 from localaws import traffic
 from quota_monitor import events
 from quota_monitor.checkout import ROOT
@@ -343,9 +343,9 @@ def line_bytes(calls: int, records: Records = traffic.chat) -> LineBytes:
     There is one in each quarter of a minute, for a delivery that reaches into the next one takes more lines.
     """
     known = read_sources(ROOT / "registry" / "models")
-    accounts = Accounts(known, lambda _profile: OutOfScope("unresolved_profile"))
+    accounts = UsageCalculator(known, lambda _profile: OutOfScope("unresolved_profile"))
     quotas = {
-        Bucket(model.id, endpoint_type): BucketQuota(400_000, 400)
+        QuotaPool(model.id, endpoint_type): PoolQuota(400_000, 400)
         for model in known.models
         for endpoint_type in EndpointType
     }
@@ -353,7 +353,7 @@ def line_bytes(calls: int, records: Records = traffic.chat) -> LineBytes:
     for seed, second in enumerate(QUARTERS):
         now = datetime(2026, 11, 23, 12, 0, second, tzinfo=UTC)
         log_events = tuple(LogEvent(event.message) for event in records(calls, now, seed))
-        written += processing.process(
+        written += process_delivery(
             Delivery("DATA_MESSAGE", log_events),
             accounts,
             quotas=quotas,

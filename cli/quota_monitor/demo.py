@@ -12,7 +12,7 @@ import click
 import msgspec
 from rich.console import Console
 
-from bedrock_quota import invocation_logging
+from bedrock_quota.deployment import invocation_logging
 from bedrock_quota.settings import DEFAULT_NAMESPACE
 from localaws import bedrock_metrics, instance, metric_requests, traffic
 from localaws.bedrock_calls import LargeBody
@@ -144,7 +144,7 @@ def _profiles(session: boto3.Session) -> dict[Profile, str]:
 
 def _large_bodies_bucket(session: boto3.Session) -> str:
     """Return where Bedrock delivers bodies that are too large for the log."""
-    found = invocation_logging.large_bodies_of(invocation_logging.read(session.client("bedrock")))
+    found = invocation_logging.configured_large_bodies(invocation_logging.read_configuration(session.client("bedrock")))
     if found is None:
         raise LocalAwsError("the account's invocation logging names no bucket for large bodies")
     return found.bucket

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from bedrock_quota.buckets import EndpointType
-from bedrock_quota.quotas import Unit
-from bedrock_quota.registry import ANY_PROVIDER, Burndown, Kind, Provider, RateStatus, Registry
+from bedrock_quota.pools import EndpointType
+from bedrock_quota.pools import Unit
+from bedrock_quota.registry.models import ANY_PROVIDER, Burndown, ModelKind, Provider, RateStatus, Registry
 from quota_monitor import spelling
 from quota_monitor.comparison import NewModel
 from quota_monitor.listing import Listing
@@ -84,7 +84,7 @@ def _model_lines(new: NewModel, provider: Provider, known: Registry, listing: Li
     listed = new.listed
     where = f"ListFoundationModels in {listing.region}, {listing.day}"
     largest = max(provider.max_output_tokens, known.provider_by_id[ANY_PROVIDER].max_output_tokens)
-    limit = largest if new.kind is Kind.TEXT else None  # too much rather than too little: reservations are shown high
+    limit = largest if new.kind is ModelKind.TEXT else None  # too much rather than too little: reservations are shown high
     source = where if limit is None else f"{where}; output limit assumed, the largest of the provider or any other"
     burndown = _assumed(provider.burndown, f"assumed, {provider.name}'s rate for a model that is not listed", listing)
     reached = _clean(", ".join(new.reached)) or "unknown"

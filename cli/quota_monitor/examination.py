@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from bedrock_quota import invocation_logging, log_groups, state
+from bedrock_quota.deployment import invocation_logging, log_groups
+from bedrock_quota.state.table import read_snapshot
 from quota_monitor import failed_deliveries, stacks
 from quota_monitor.signs import (
     HOURS,
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sns import SNSClient
 
-    from bedrock_quota.invocation_logging import LargeBodies
+    from bedrock_quota.deployment.invocation_logging import LargeBodies
 
 Value = TypeVar("Value")
 
@@ -129,7 +130,7 @@ def examine(session: boto3.Session, stack_name: str, now: datetime) -> Signs:
         ),
         snapshot=named(
             "StateTable",
-            lambda table: _or_none(lambda: state.read_snapshot(table, session.client("dynamodb"))),
+            lambda table: _or_none(lambda: read_snapshot(table, session.client("dynamodb"))),
         ),
         fetcher=named("QuotaFetcherFunction", lambda name: _function(functions, name)),
         schedule=named(
@@ -185,13 +186,13 @@ def _parts(session: boto3.Session, stack: Stack, alarms: tuple[Alarm, ...] | Unr
 
 
 def _invocation_logging(session: boto3.Session) -> InvocationLogging | None:
-    found = invocation_logging.read(session.client("bedrock"))
+    found = invocation_logging.read_configuration(session.client("bedrock"))
     if found is None:
         return None
     return InvocationLogging(
         text=found.get("textDataDeliveryEnabled", True),
-        log_group=invocation_logging.log_group_of(found),
-        large_bodies=invocation_logging.large_bodies_of(found),
+        log_group=invocation_logging.configured_log_group(found),
+        large_bodies=invocation_logging.configured_large_bodies(found),
         role=found.get("cloudWatchConfig", {}).get("roleArn"),
     )
 

@@ -19,7 +19,9 @@ import msgspec
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from bedrock_quota import delivery, envelope
+from bedrock_quota.processor import delivery
+from bedrock_quota.processor.delivery import MAX_LOG_EVENTS
+from bedrock_quota.processor.event import split_event
 from bedrock_quota.errors import DeliveryError
 
 if TYPE_CHECKING:
@@ -175,7 +177,7 @@ def _parts(event: bytes) -> Iterator[bytes]:
 def _halves(whole: _Whole) -> Iterator[bytes]:
     inflated = msgspec.json.encode(whole)
     events = whole.log_events
-    if len(events) > 1 and (len(inflated) > delivery.MAX_INFLATED_BYTES or len(events) > delivery.MAX_LOG_EVENTS):
+    if len(events) > 1 and (len(inflated) > delivery.MAX_INFLATED_BYTES or len(events) > MAX_LOG_EVENTS):
         middle = len(events) // 2
         for half in (events[:middle], events[middle:]):
             yield from _halves(msgspec.structs.replace(whole, log_events=half))
@@ -234,7 +236,7 @@ def _held(body: bytes) -> _Held:
     batch = msgspec.json.decode(payload, type=dict[str, Any]) if isinstance(payload, str) else payload
     if not batch.get("Records"):
         raise DeliveryError("the payload is not a batch, or an empty one")
-    events = [msgspec.json.encode(each.event) for each in envelope.parcels(batch)]
+    events = [msgspec.json.encode(each.event) for each in split_event(batch)]
     return _Held(events, msgspec.json.decode(body), batch)
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from bedrock_quota.fetching import DRIFT, ZERO
-from bedrock_quota.invocation_logging import LOOK_AGAIN
-from bedrock_quota.log_groups import MAX_FILTERS, LogGroup
-from bedrock_quota.snapshots import OLDEST_QUOTAS, Snapshot
+from bedrock_quota.fetcher.fetch import DRIFT, ZERO
+from bedrock_quota.deployment.invocation_logging import LOOK_AGAIN
+from bedrock_quota.deployment.log_groups import LogGroup, MAX_FILTERS
+from bedrock_quota.state.snapshot import OLDEST_QUOTAS, Snapshot
 from quota_monitor.signs import (
     HOURS,
     Access,
@@ -713,7 +713,7 @@ def _quotas(where: str, now: datetime, stack: Stack, parts: Parts, found: Snapsh
         yield Finding(Status.PROBLEM, where, f"were last fetched {_ago(found.fetched_at, now)}", _fetch(stack))
     else:
         yield Finding(Status.OK, where, f"of {len(found.quotas)} buckets were fetched {_ago(found.fetched_at, now)}")
-    for sentence in (*found.standing.get(ZERO, ()), *found.standing.get(DRIFT, ())) if found else ():
+    for sentence in (*found.active_notices.get(ZERO, ()), *found.active_notices.get(DRIFT, ())) if found else ():
         yield Finding(Status.WARNING, where, sentence, "docs/operations.md, When something is wrong")
 
 

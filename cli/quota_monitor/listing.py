@@ -11,9 +11,9 @@ import msgspec
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
-from bedrock_quota import fetching
+from bedrock_quota.fetcher.aws_sources import list_quotas
 from bedrock_quota.errors import QuotaFetchError, QuotaMonitorError
-from bedrock_quota.quotas import ListedQuota
+from bedrock_quota.registry.quota_names import ListedQuota
 
 if TYPE_CHECKING:
     import boto3
@@ -80,7 +80,7 @@ def fetch(session: boto3.Session, progress: Progress = lambda _text: None) -> Li
         profiles = _profiles(bedrock)
         progress("Listing quotas")
         _tell_pages(service_quotas, progress)
-        listed = fetching.list_quotas(service_quotas)
+        listed = list_quotas(service_quotas)
     except (BotoCoreError, ClientError, QuotaFetchError) as error:
         raise ListingError(_explained(error)) from error
     return Listing(session.region_name, datetime.now(UTC).date(), models, profiles, tuple(listed))

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import date
 
-from bedrock_quota.registry import ANY_PROVIDER, Burndown, Kind, Model, Provider, Registry
+from bedrock_quota.registry.models import ANY_PROVIDER, Burndown, Model, ModelKind, Provider, Registry
 
 _INTRO = """\
 # Models
@@ -53,12 +53,12 @@ def render(known: Registry) -> str:
 
 def history(known: Registry, model: Model) -> tuple[Burndown, ...]:
     """Return a model's burndown rates, oldest first: its own, or its provider's."""
-    return model.burndown or known.provider_of(model.id).burndown
+    return model.burndown or known.find_provider(model.id).burndown
 
 
 def _section(known: Registry, provider: Provider) -> Iterator[str]:
     sources: dict[str, int] = {}
-    models = [model for model in known.models if known.provider_of(model.id).id == provider.id]
+    models = [model for model in known.models if known.find_provider(model.id).id == provider.id]
     yield f"## {_cell(provider.name)}"
     yield ""
     yield _assumption(known, provider)
@@ -74,7 +74,7 @@ def _section(known: Registry, provider: Provider) -> Iterator[str]:
 
 def _assumption(known: Registry, provider: Provider) -> str:
     subject = "provider" if provider.id == ANY_PROVIDER else f"model of {_cell(provider.name)}"
-    rate = known.burndown_of(f"{provider.id}.", date.max).rate
+    rate = known.find_burndown(f"{provider.id}.", date.max).rate
     most = known.provider_by_id[provider.id].max_output_tokens
     return (
         f"A {subject} that is not on this page counts at {rate:g}× and, where a request gives no limit, with "
@@ -92,7 +92,7 @@ def _cells(model: Model, rates: tuple[Burndown, ...], sources: dict[str, int]) -
     yield rates[-1].status
     shared = f"those of `{model.shares_quotas_with}`" if model.shares_quotas_with else "–"
     yield "<br>".join(map(_cell, model.quota_names)) or shared
-    read_in = [f"{'limit' if model.kind is Kind.TEXT else 'id'} {_number(sources, model.source)}"]
+    read_in = [f"{'limit' if model.kind is ModelKind.TEXT else 'id'} {_number(sources, model.source)}"]
     read_in += [f"rate {_number(sources, each)}" for each in dict.fromkeys(rate.source for rate in rates)]
     yield ", ".join(read_in)
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import click
 
-from bedrock_quota import completeness
+from bedrock_quota.registry.validation import find_missing_entries
 from bedrock_quota.errors import RegistryError
-from bedrock_quota.registry import Registry, read_sources
+from bedrock_quota.registry.models import Registry
+from bedrock_quota.registry.sources import read_sources
 from quota_monitor import models_page, registry_schema, registry_sync
 from quota_monitor.checkout import ROOT
 from quota_monitor.listing import ListingError
@@ -31,7 +32,7 @@ def check() -> None:
     Names file, table and reason of what is wrong.
     """
     known = _read()
-    wrong = completeness.gaps(known)
+    wrong = find_missing_entries(known)
     wrong += [
         f"{_short(path)} is not current; write it with `quota-monitor registry write`"
         for path, text in written(known).items()

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from bedrock_quota import registry
-from bedrock_quota.registry import RegistryFile
+from bedrock_quota.registry import models
+from bedrock_quota.registry.models import RegistryFile
 
 DIALECT = "http://json-schema.org/draft-07/schema#"
 """The newest dialect that TOML plug-ins of editors (Taplo, Even Better TOML) are sure to read."""
@@ -47,7 +47,7 @@ def _described(about: dict[str, Any], text: str | None) -> dict[str, Any]:
 
 def _field_docstrings() -> Iterator[tuple[tuple[str, str], str]]:
     """Yield class and field with the string that stands under the field in the source."""
-    for node in ast.parse(inspect.getsource(registry)).body:
+    for node in ast.parse(inspect.getsource(models)).body:
         if not isinstance(node, ast.ClassDef):
             continue
         for field, below in zip(node.body, node.body[1:], strict=False):

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bedrock_quota.registry import Registry
+from bedrock_quota.registry.models import Registry
 from quota_monitor import comparison, drafts, listing
 from quota_monitor.comparison import Comparison, Gone, NewModel, UnknownSpelling
 from quota_monitor.listing import Listing, ListingError

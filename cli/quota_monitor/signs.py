@@ -5,9 +5,9 @@ from datetime import datetime
 
 import msgspec
 
-from bedrock_quota.invocation_logging import LargeBodies
-from bedrock_quota.log_groups import LogGroup
-from bedrock_quota.snapshots import Snapshot
+from bedrock_quota.deployment.invocation_logging import LargeBodies
+from bedrock_quota.deployment.log_groups import LogGroup
+from bedrock_quota.state.snapshot import Snapshot
 from quota_monitor.stacks import Stack
 
 

@@ -3,14 +3,15 @@
 import re
 from collections.abc import Iterable
 
-from bedrock_quota import quotas
-from bedrock_quota.buckets import EndpointType
-from bedrock_quota.quotas import Matched, QuotaName, Unit
-from bedrock_quota.registry import Kind, Model
+from bedrock_quota.registry.quota_names import match_quota_name, parse_quota_name
+from bedrock_quota.pools import EndpointType
+from bedrock_quota.pools import QuotaKey, Unit
+from bedrock_quota.registry.quota_names import QuotaName
+from bedrock_quota.registry.models import Model, ModelKind
 
 _VERSION_1 = re.compile(r"-v1(?::\d+)?")
 _PROBE = Model(
-    id="probe.probe", name="probe", kind=Kind.TEXT, source="probe", latency_optimized=True, long_context_above=0
+    id="probe.probe", name="probe", kind=ModelKind.TEXT, source="probe", latency_optimized=True, long_context_above=0
 )
 
 MAX_SIMILAR = 5
@@ -18,22 +19,22 @@ MAX_SIMILAR = 5
 
 def of(name: str) -> str | None:
     """Return how the name of a bucket's quota spells its model; None where the name has no place for one."""
-    said = quotas.read(name)
+    said = parse_quota_name(name)
     return said.spelling if isinstance(said, QuotaName) else None
 
 
 def place(name: str, spelling: str) -> tuple[EndpointType, Unit] | None:
     """Return which quota of a model so spelled a name is; None for its 1M-context quotas and for other models'."""
-    found = quotas.match(name, {spelling.casefold(): _PROBE})
-    if isinstance(found, Matched) and found.bucket.model_id == _PROBE.id:
+    found = match_quota_name(name, {spelling.casefold(): _PROBE})
+    if isinstance(found, QuotaKey) and found.bucket.model_id == _PROBE.id:
         return found.bucket.endpoint_type, found.unit
     return None
 
 
 def is_long_context(name: str, spelling: str) -> bool:
     """Whether a name is that of a 1M-context quota of a model so spelled."""
-    found = quotas.match(name, {spelling.casefold(): _PROBE})
-    return isinstance(found, Matched) and found.bucket.model_id != _PROBE.id
+    found = match_quota_name(name, {spelling.casefold(): _PROBE})
+    return isinstance(found, QuotaKey) and found.bucket.model_id != _PROBE.id
 
 
 def is_exact(spelling: str, *, model_id: str, name: str, provider: str) -> bool:

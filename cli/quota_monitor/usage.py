@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bedrock_quota import fetching
-from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.fetcher.aws_sources import list_pools_called
+from bedrock_quota.pools import EndpointType, QuotaPool
 
 if TYPE_CHECKING:
     import boto3
@@ -85,7 +85,7 @@ class CallerUse(msgspec.Struct, frozen=True):
 class BucketUse(msgspec.Struct, frozen=True):
     """What happened to one bucket; a quota is None where none is known. `callers` begins with who reserves most."""
 
-    bucket: Bucket
+    bucket: QuotaPool
     token_quota: float | None
     request_quota: float | None
     minutes: tuple[MinuteUse, ...]
@@ -129,7 +129,7 @@ def collect(
     cloudwatch = session.client("cloudwatch")
     metric_lines = list(_metric_lines(session.client("logs"), log_group, window, since))
     callers, throttled = _callers(metric_lines), _throttled(metric_lines)
-    buckets = sorted(fetching.buckets_called(cloudwatch, namespace) | throttled.keys())
+    buckets = sorted(list_pools_called(cloudwatch, namespace) | throttled.keys())
     minutes = _minutes(cloudwatch, namespace, buckets, window)
     quotas = _quotas(cloudwatch, namespace, buckets)
     return [
@@ -155,7 +155,7 @@ def sums(cloudwatch: CloudWatchClient, namespace: str, names: Iterable[str], win
 
 def has_calls(cloudwatch: CloudWatchClient, namespace: str, window: Window) -> bool:
     """Whether any bucket had a call in the window."""
-    series = [Series("ConsumedTokens", "SampleCount", each) for each in fetching.buckets_called(cloudwatch, namespace)]
+    series = [Series("ConsumedTokens", "SampleCount", each) for each in list_pools_called(cloudwatch, namespace)]
     return any(read(cloudwatch, namespace, series, window).values())
 
 
@@ -164,7 +164,7 @@ class Series(msgspec.Struct, frozen=True):
 
     metric: str
     statistic: str
-    bucket: Bucket | None = None
+    bucket: QuotaPool | None = None
 
 
 def read(
@@ -206,8 +206,8 @@ def _query(query_id: str, namespace: str, series: Series) -> MetricDataQueryType
 
 
 def _minutes(
-    cloudwatch: CloudWatchClient, namespace: str, buckets: Iterable[Bucket], window: Window
-) -> dict[Bucket, tuple[MinuteUse, ...]]:
+    cloudwatch: CloudWatchClient, namespace: str, buckets: Iterable[QuotaPool], window: Window
+) -> dict[QuotaPool, tuple[MinuteUse, ...]]:
     of_bucket = {
         bucket: tuple(
             Series(metric, statistic, bucket)
@@ -236,7 +236,7 @@ def _minutes(
     return minutes
 
 
-def _quotas(cloudwatch: CloudWatchClient, namespace: str, buckets: Iterable[Bucket]) -> dict[tuple[Bucket, str], float]:
+def _quotas(cloudwatch: CloudWatchClient, namespace: str, buckets: Iterable[QuotaPool]) -> dict[tuple[QuotaPool, str], float]:
     """Return the newest value of each bucket's quotas, as far as any was published."""
     now = datetime.now(UTC).replace(second=0, microsecond=0)
     series = {
@@ -253,7 +253,7 @@ class MetricLine(msgspec.Struct, frozen=True):
     """One line of the processor about calls of a bucket in a minute, answered or failed, with all it says."""
 
     minute: datetime
-    bucket: Bucket
+    bucket: QuotaPool
     said: Mapping[str, Any]
 
 
@@ -274,11 +274,11 @@ def _metric_lines(logs: CloudWatchLogsClient, log_group: str, window: Window, si
             milliseconds = said["_aws"]["Timestamp"] if "_aws" in said else said["minute"]
             minute = datetime.fromtimestamp(milliseconds / 1000, UTC)
             if minute in window:
-                yield MetricLine(minute, Bucket(said["ModelId"], EndpointType(said["EndpointType"])), said)
+                yield MetricLine(minute, QuotaPool(said["ModelId"], EndpointType(said["EndpointType"])), said)
 
 
-def _callers(metric_lines: Iterable[MetricLine]) -> dict[Bucket, tuple[CallerUse, ...]]:
-    by_caller: defaultdict[Bucket, defaultdict[str, list[MetricLine]]] = defaultdict(lambda: defaultdict(list))
+def _callers(metric_lines: Iterable[MetricLine]) -> dict[QuotaPool, tuple[CallerUse, ...]]:
+    by_caller: defaultdict[QuotaPool, defaultdict[str, list[MetricLine]]] = defaultdict(lambda: defaultdict(list))
     for line in metric_lines:
         if "consumed_tokens" in line.said:
             by_caller[line.bucket][line.said["caller"]].append(line)
@@ -316,8 +316,8 @@ def _caller(name: str, lines: list[MetricLine]) -> CallerUse:
     )
 
 
-def _throttled(metric_lines: Iterable[MetricLine]) -> dict[Bucket, int]:
-    counts: Counter[Bucket] = Counter()
+def _throttled(metric_lines: Iterable[MetricLine]) -> dict[QuotaPool, int]:
+    counts: Counter[QuotaPool] = Counter()
     for line in metric_lines:
         if line.said.get("error_code") == THROTTLED:
             counts[line.bucket] += line.said["requests_failed"]

@@ -6,7 +6,8 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from bedrock_quota import clients, custom_resources, emptying
+from bedrock_quota import clients, custom_resource
+from bedrock_quota.deployment.bucket_emptying import empty_bucket
 
 PHYSICAL_ID = "emptied-on-deletion"
 
@@ -15,16 +16,16 @@ logger = Logger(service="bedrock_quota")
 
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """Serve one request of CloudFormation."""
-    custom_resources.serve(event, physical_id=PHYSICAL_ID, act=lambda request: _act(request, context))
+    custom_resource.handle_request(event, physical_id=PHYSICAL_ID, act=lambda request: _act(request, context))
 
 
 def _act(event: Mapping[str, Any], context: LambdaContext) -> Mapping[str, str]:
     bucket = event["ResourceProperties"]["Bucket"]
     if event["RequestType"] != "Delete":
         return {}
-    if not custom_resources.stack_leaves(event, clients.stacks()):
+    if not custom_resource.is_stack_deleting(event, clients.cloudformation()):
         logger.info("left as it is, for the stack stays", bucket=bucket)
         return {}
-    removed = emptying.empty(clients.buckets(), bucket, lambda: context.get_remaining_time_in_millis() / 1000)
+    removed = empty_bucket(clients.buckets(), bucket, lambda: context.get_remaining_time_in_millis() / 1000)
     logger.info("emptied", bucket=bucket, removed=removed)
     return {}

@@ -10,11 +10,17 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from bedrock_quota import batches, clients, envelope, lines, processing, registry, settings, state
-from bedrock_quota.delivery import Delivery
-from bedrock_quota.knowledge import Container
-from bedrock_quota.processing import Outcome
-from bedrock_quota.snapshots import Snapshot
+from bedrock_quota import clients, emf
+from bedrock_quota.state import table
+from bedrock_quota.processor.batch import process_batch
+from bedrock_quota.processor.event import batch_response, split_event
+from bedrock_quota.processor.pipeline import MAX_NAMED
+from bedrock_quota.registry.models import COMPILED_REGISTRY, load_registry
+from bedrock_quota.settings import read_settings
+from bedrock_quota.processor.delivery import Delivery
+from bedrock_quota.processor.container import Container
+from bedrock_quota.processor.pipeline import Outcome
+from bedrock_quota.state.snapshot import Snapshot
 
 logger = Logger(service="bedrock_quota")
 
@@ -22,12 +28,12 @@ logger = Logger(service="bedrock_quota")
 @functools.cache
 def container() -> Container:
     """Make what this container keeps, from the environment."""
-    given = settings.from_environment(os.environ)
+    given = read_settings(os.environ)
 
     def read_snapshot() -> Snapshot | None:
-        return state.read_snapshot(given.state_table, clients.state()) if given.state_table else None
+        return table.read_snapshot(given.state_table, clients.state()) if given.state_table else None
 
-    return Container(given, registry.load(registry.COMPILED.read_bytes()), read_snapshot)
+    return Container(given, load_registry(COMPILED_REGISTRY.read_bytes()), read_snapshot)
 
 
 def _now(received: Delivery) -> datetime:
@@ -42,14 +48,14 @@ def _now(received: Delivery) -> datetime:
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Process the deliveries of an event, each once. What cannot be read, or is being processed, fails loudly."""
-    sent = envelope.parcels(event)
-    return envelope.answer(sent, batches.process(sent, container(), context, _now, _publish))
+    sent = split_event(event)
+    return batch_response(sent, process_batch(sent, container(), context, _now, _publish))
 
 
 def _publish(outcome: Outcome | None, again: Sequence[bytes]) -> None:
     """Write everything at once, now that all of it is computed; before that, what people should know."""
     if outcome is not None:
-        for rejected in outcome.rejected[: processing.MAX_NAMED]:
+        for rejected in outcome.rejected[: MAX_NAMED]:
             logger.warning("record rejected", reason=rejected.reason, request_id=rejected.request_id)
         for model_id in container().first_seen(outcome.unlisted):
             logger.warning(
@@ -59,8 +65,8 @@ def _publish(outcome: Outcome | None, again: Sequence[bytes]) -> None:
             )
         if outcome.other_calls:
             logger.warning(
-                "calls of more kinds, buckets and minutes than lines are written for have no metrics: "
+                "calls of more kinds, pools and minutes than lines are written for have no metrics: "
                 'their sums are on a line with event = "other_calls"',
                 calls=outcome.other_calls,
             )
-    lines.write([*(outcome.lines if outcome is not None else ()), *again], sys.stdout)
+    emf.write_lines([*(outcome.lines if outcome is not None else ()), *again], sys.stdout)

@@ -10,24 +10,31 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from bedrock_quota import custom_resources
+from bedrock_quota import custom_resource
 from bedrock_quota.errors import QuotaFetchError
 
-with custom_resources.answered_if_it_fails():
-    from bedrock_quota import clients, drift, fetching, lines, registry, renewal, settings, state
-    from bedrock_quota.fetching import Sources
-    from bedrock_quota.registry import Registry
-    from bedrock_quota.renewal import Shelf
+with custom_resource.report_import_failure():
+    from bedrock_quota import clients, emf
+    from bedrock_quota.fetcher import burndown_drift
+    from bedrock_quota.fetcher.aws_sources import list_application_profiles, list_pools_called, list_pools_refused, list_quotas, read_overrides_parameter
+    from bedrock_quota.fetcher.quota_lines import lines_for_quotas
+    from bedrock_quota.fetcher.refresh import refresh_snapshot
+    from bedrock_quota.registry.models import COMPILED_REGISTRY, load_registry
+    from bedrock_quota.settings import read_settings
+    from bedrock_quota.state.table import read_stored_snapshot, write_snapshot
+    from bedrock_quota.fetcher.fetch import Sources
+    from bedrock_quota.registry.models import Registry
+    from bedrock_quota.fetcher.refresh import SnapshotStore
     from bedrock_quota.settings import Settings
-    from bedrock_quota.snapshots import Stored
+    from bedrock_quota.state.snapshot import StoredSnapshot
 
 logger = Logger(service="bedrock_quota")
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, int] | None:
     """Fetch on schedule and when the overrides change, raising what failed; and once for CloudFormation."""
-    if custom_resources.is_request(event):
-        custom_resources.serve(event, physical_id="first-quota-fetch", act=_first_fetch)
+    if custom_resource.is_request(event):
+        custom_resource.handle_request(event, physical_id="first-quota-fetch", act=_first_fetch)
         return None
     return _fetch()
 
@@ -41,19 +48,19 @@ def _first_fetch(event: Mapping[str, Any]) -> Mapping[str, str]:
     except Exception as error:
         logger.exception("first quota fetch failed")
         return {"Result": f"failed, will be tried again on schedule: {error}"[:500]}
-    return {"Result": f"{counts['listed']} quotas listed, {counts['buckets']} buckets have one"}
+    return {"Result": f"{counts['listed']} quotas listed, {counts['pools']} pools have one"}
 
 
 def _fetch() -> dict[str, int]:
     """Fetch, store, publish and tell. Raises `QuotaFetchError` at the end if any of it could not be done."""
-    given = settings.from_environment(os.environ)
-    known = registry.load(registry.COMPILED.read_bytes())
+    given = read_settings(os.environ)
+    known = load_registry(COMPILED_REGISTRY.read_bytes())
     now = datetime.now(UTC)
-    fetched = renewal.renew(
+    fetched = refresh_snapshot(
         _sources(given, known, now), known, given.always, now, shelf=_shelf(given), tell=_tell(given)
     )
-    written = lines.of_quotas(given.namespace, now.timestamp(), fetched.quotas, fetched.changes)
-    lines.write(tuple(written), sys.stdout)
+    written = lines_for_quotas(given.namespace, now.timestamp(), fetched.quotas, fetched.changes)
+    emf.write_lines(tuple(written), sys.stdout)
     for sentence in (*fetched.notices, *fetched.remarks):
         logger.warning(sentence)
     for problem in fetched.problems:
@@ -72,24 +79,24 @@ def _fetch() -> dict[str, int]:
 
 def _sources(given: Settings, known: Registry, now: datetime) -> Sources:
     return Sources(
-        overrides=lambda: fetching.stored_overrides(given.overrides_parameter, clients.parameters()),
-        quotas=lambda: fetching.list_quotas(clients.service_quotas()),
+        overrides=lambda: read_overrides_parameter(given.overrides_parameter, clients.ssm()),
+        quotas=lambda: list_quotas(clients.service_quotas()),
         in_use=lambda: (
-            fetching.buckets_called(clients.cloudwatch(), given.namespace)
-            | fetching.buckets_refused(clients.cloudwatch(), known)
+            list_pools_called(clients.cloudwatch(), given.namespace)
+            | list_pools_refused(clients.cloudwatch(), known)
         ),
-        profiles=lambda: fetching.application_profiles(clients.bedrock()),
-        applied=lambda: drift.measured(clients.cloudwatch(), known.id_prefixes, now),
+        profiles=lambda: list_application_profiles(clients.bedrock()),
+        applied=lambda: burndown_drift.read_token_sums(clients.cloudwatch(), known.id_prefixes, now),
     )
 
 
-def _shelf(given: Settings) -> Shelf:
+def _shelf(given: Settings) -> SnapshotStore:
     table = given.state_table
     if table is None:
-        return Shelf(read=Stored, write=lambda _snapshot, _version: None)
-    return Shelf(
-        read=lambda: state.read_stored(table, clients.state()),
-        write=lambda snapshot, version: state.write_snapshot(table, clients.state(), snapshot, version),
+        return SnapshotStore(read=StoredSnapshot, write=lambda _snapshot, _version: None)
+    return SnapshotStore(
+        read=lambda: read_stored_snapshot(table, clients.state()),
+        write=lambda snapshot, version: write_snapshot(table, clients.state(), snapshot, version),
     )
 
 
@@ -98,7 +105,7 @@ def _tell(given: Settings) -> Callable[[tuple[str, ...]], None]:
 
     def tell(notices: tuple[str, ...]) -> None:
         if given.topic_arn:
-            clients.notifications().publish(
+            clients.sns().publish(
                 TopicArn=given.topic_arn,
                 Subject=f"Bedrock quotas: {len(notices)} change{'s' if len(notices) > 1 else ''}",
                 Message="\n".join(notices)[:200_000],  # SNS takes 256 KB

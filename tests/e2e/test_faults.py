@@ -18,11 +18,11 @@ import pytest
 from botocore.config import Config
 from test_stack import SECRET, Metric, converse, record
 
-from bedrock_quota import state
-from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.state.table import read_snapshot, read_stored_snapshot, write_snapshot
+from bedrock_quota.pools import EndpointType, QuotaPool
 from bedrock_quota.model_ids import Reference
-from bedrock_quota.quotas import BucketQuota
-from bedrock_quota.snapshots import Snapshot
+from bedrock_quota.pools import PoolQuota
+from bedrock_quota.state.snapshot import Snapshot
 from localaws.deployment import ENDPOINT_SETTINGS
 from localaws.edge import Edge, Fault
 from localaws.instance import Instance
@@ -230,13 +230,13 @@ FETCHER_FAULTS = (
 )
 FETCHER_CASES = [(service, fault) for service, faults in FETCHER_FAULTS for fault in faults]
 
-NOVA_PRO = Bucket("amazon.nova-pro-v1:0", EndpointType.CROSS_REGION)
+NOVA_PRO = QuotaPool("amazon.nova-pro-v1:0", EndpointType.CROSS_REGION)
 OLD_PROFILE = (
     "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/old",
     Reference(PLAIN, EndpointType.REGIONAL),
 )
 BEFORE = Snapshot(
-    datetime(2026, 11, 1, tzinfo=UTC), ((NOVA_PRO, BucketQuota(tokens_per_minute=111)),), profiles=(OLD_PROFILE,)
+    datetime(2026, 11, 1, tzinfo=UTC), ((NOVA_PRO, PoolQuota(tokens_per_minute=111)),), profiles=(OLD_PROFILE,)
 )
 
 
@@ -252,13 +252,13 @@ def fetcher_cases(
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
     )
-    copies.make(function, name, STATE_TABLE=name, QUOTA_BUCKETS=f"{NOVA_PRO.model_id}/{NOVA_PRO.endpoint_type}")
+    copies.make(function, name, STATE_TABLE=name, QUOTA_POOLS=f"{NOVA_PRO.model_id}/{NOVA_PRO.endpoint_type}")
     for fault in faults:
-        state.write_snapshot(name, table, BEFORE, state.read_stored(name, table).version)
+        write_snapshot(name, table, BEFORE, read_stored_snapshot(name, table).version)
         told = len(copies.edge.calls)
         with copies.edge.failing(fault, service, function=name):
             during = copies.run(name, {})
-        left = state.read_snapshot(name, table)
+        left = read_snapshot(name, table)
         after = copies.run(name, {})
         yield (
             ("fetcher", service, fault),
@@ -266,7 +266,7 @@ def fetcher_cases(
                 "during": during,
                 "left": left,
                 "after": after,
-                "in_the_end": state.read_snapshot(name, table),
+                "in_the_end": read_snapshot(name, table),
                 "told": [
                     call.parameters["Message"]
                     for call in copies.edge.calls[told:]
@@ -286,7 +286,7 @@ def test_a_fetch_reports_what_fails_and_does_the_rest(cases: Cases, service: str
     # and has done the rest; what could not be read is as it was
     kept = service in {"service-quotas", "dynamodb"}
     assert (left.fetched_at == BEFORE.fetched_at) is kept
-    assert (left.by_bucket()[NOVA_PRO].tokens_per_minute == 111) is kept
+    assert (left.quotas_by_pool()[NOVA_PRO].tokens_per_minute == 111) is kept
     assert (OLD_PROFILE in left.profiles) is (service in {"bedrock", "dynamodb"})
     published = [line["ModelId"] for line in during.lines if "TokenQuota" in line]
     assert (NOVA_PRO.model_id in published) is (service != "service-quotas")
@@ -298,7 +298,7 @@ def test_the_next_fetch_makes_up_for_it(cases: Cases, service: str, fault: Fault
     found = case["in_the_end"]
     assert not case["after"].failed, case["after"].answer
     assert found.fetched_at > BEFORE.fetched_at
-    assert found.by_bucket()[NOVA_PRO].tokens_per_minute != 111
-    assert found.untold == ()
+    assert found.quotas_by_pool()[NOVA_PRO].tokens_per_minute != 111
+    assert found.unsent_notices == ()
     # and people have heard of the changed quota once, sooner or later
     assert "\n".join(case["told"]).count("quota changed from 111 to") == 1

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from botocore.exceptions import WaiterError
 
-from bedrock_quota.log_groups import MADE_BY
+from bedrock_quota.deployment.log_groups import MADE_BY
 from localaws import emulator, template
 from localaws.account import ACCOUNT_ID
 from localaws.deployment import ARTIFACTS_BUCKET

@@ -15,8 +15,8 @@ import msgspec
 import pytest
 from test_stack import Deliver, converse, record
 
-from bedrock_quota import state
-from bedrock_quota.quotas import BucketQuota
+from bedrock_quota.state.table import read_stored_snapshot, write_snapshot
+from bedrock_quota.pools import PoolQuota
 from localaws.account import ACCOUNT_ID
 from localaws.edge import Call, Edge
 from localaws.instance import REGION, Instance
@@ -163,12 +163,12 @@ def everything_used(  # noqa: PLR0917 - fixtures
     )
     # and a quota in use that has changed, which people are told of
     table, client = resource("StateTable"), session.client("dynamodb")
-    stored = state.read_stored(table, client)
+    stored = read_stored_snapshot(table, client)
     snapshot = stored.snapshot
     assert snapshot is not None
-    (changed,) = [bucket for bucket in snapshot.by_bucket() if str(bucket) == "amazon.nova-micro-v1:0 (regional)"]
-    before = {**snapshot.by_bucket(), changed: BucketQuota(tokens_per_minute=111)}
-    state.write_snapshot(table, client, msgspec.structs.replace(snapshot, quotas=tuple(before.items())), stored.version)
+    (changed,) = [bucket for bucket in snapshot.quotas_by_pool() if str(bucket) == "amazon.nova-micro-v1:0 (regional)"]
+    before = {**snapshot.quotas_by_pool(), changed: PoolQuota(tokens_per_minute=111)}
+    write_snapshot(table, client, msgspec.structs.replace(snapshot, quotas=tuple(before.items())), stored.version)
     invoke(local, resource("QuotaFetcherFunction"), {})
     # the set-up: a group that is gone, a name that changes, and logs that are adopted, under a key
     bedrock, logs = session.client("bedrock"), session.client("logs")

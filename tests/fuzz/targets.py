@@ -30,11 +30,12 @@ from records import (
     metadata_only,
 )
 
-from bedrock_quota import quotas
-from bedrock_quota.accounts import Accounts
-from bedrock_quota.buckets import EndpointType
+from bedrock_quota.registry.quota_names import models_by_quota_name
+from bedrock_quota.processor.usage import UsageCalculator
+from bedrock_quota.pools import EndpointType
 from bedrock_quota.model_ids import ApplicationProfile, OutOfScope, Reference
-from bedrock_quota.registry import Model, Registry, read_sources
+from bedrock_quota.registry.models import Model, Registry
+from bedrock_quota.registry.sources import read_sources
 from quota_monitor import events, failed_deliveries
 from quota_monitor.failed_deliveries import FailedDelivery, Place
 
@@ -53,12 +54,12 @@ def registry() -> Registry:
 
 
 @functools.cache
-def accounts() -> Accounts:
+def accounts() -> UsageCalculator:
     def resolve(profile: ApplicationProfile) -> Reference | OutOfScope:
         is_known = profile.profile_id.startswith("a")
         return Reference(NOVA, EndpointType.CROSS_REGION) if is_known else OutOfScope("unresolved_profile")
 
-    return Accounts(registry(), resolve, (invariants.TAG,))
+    return UsageCalculator(registry(), resolve, (invariants.TAG,))
 
 
 def text_of(data: bytes) -> str:
@@ -180,7 +181,7 @@ QUOTA_NAMES = (
 
 @functools.cache
 def spelled() -> dict[str, Model]:
-    return quotas.models_by_quota_name(registry())
+    return models_by_quota_name(registry())
 
 
 def check_quota_name(data: bytes) -> None:

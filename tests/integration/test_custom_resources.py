@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from bedrock_quota import custom_resources
-from bedrock_quota.custom_resources import NothingDoneError
+from bedrock_quota import custom_resource
+from bedrock_quota.custom_resource import NothingDoneError
 
 
 class Inbox(HTTPServer):
@@ -85,7 +85,7 @@ def test_success_is_answered_with_the_attributes(inbox: Inbox) -> None:
         return {"Result": "done"}
 
     given = request(inbox.url)
-    custom_resources.serve(given, "first-quota-fetch", act)
+    custom_resource.handle_request(given, "first-quota-fetch", act)
 
     assert seen == [given]
     ((method, path, headers, body),) = inbox.requests
@@ -102,7 +102,7 @@ def test_success_is_answered_with_the_attributes(inbox: Inbox) -> None:
 def test_resource_keeps_its_physical_id(inbox: Inbox, request_type: str) -> None:
     given = request(inbox.url, RequestType=request_type, PhysicalResourceId="made-before")
 
-    custom_resources.serve(given, "first-quota-fetch", lambda _event: {})
+    custom_resource.handle_request(given, "first-quota-fetch", lambda _event: {})
 
     assert inbox.requests[0][3]["PhysicalResourceId"] == "made-before"
 
@@ -111,7 +111,7 @@ def test_failure_is_answered_with_its_reason_and_logged(inbox: Inbox, caplog: py
     def act(_event: Mapping[str, Any]) -> Mapping[str, str]:
         raise PermissionError("bedrock says no")
 
-    custom_resources.serve(request(inbox.url), "first-quota-fetch", act)
+    custom_resource.handle_request(request(inbox.url), "first-quota-fetch", act)
 
     body = inbox.requests[0][3]
     assert body == ANSWER | {
@@ -128,11 +128,11 @@ def test_what_could_not_begin_to_be_made_is_deleted_without_asking_for_anything(
         assert event["RequestType"] == "Create"
         raise NothingDoneError("bedrock does not answer")
 
-    custom_resources.serve(request(inbox.url), "first-quota-fetch", act)
+    custom_resource.handle_request(request(inbox.url), "first-quota-fetch", act)
     made = inbox.requests[0][3]
     # when CloudFormation deletes what it was told
     deletion = request(inbox.url, RequestType="Delete", PhysicalResourceId=made["PhysicalResourceId"])
-    custom_resources.serve(deletion, "first-quota-fetch", act)
+    custom_resource.handle_request(deletion, "first-quota-fetch", act)
 
     failed = {"Status": "FAILED", "Reason": "bedrock does not answer"}
     assert made == ANSWER | {"PhysicalResourceId": "nothing-done"} | failed
@@ -143,7 +143,7 @@ def test_endless_reason_is_cut_to_what_cloudformation_takes(inbox: Inbox) -> Non
     def act(_event: Mapping[str, Any]) -> Mapping[str, str]:
         raise RuntimeError("long " * 10_000)
 
-    custom_resources.serve(request(inbox.url), "first-quota-fetch", act)
+    custom_resource.handle_request(request(inbox.url), "first-quota-fetch", act)
 
     assert int(inbox.requests[0][2]["Content-Length"]) <= 4096
     assert inbox.requests[0][3]["Reason"].startswith("RuntimeError: long long")
@@ -153,7 +153,7 @@ def test_answer_that_is_refused_is_raised(inbox: Inbox) -> None:
     inbox.status = 403
 
     with pytest.raises(urllib.error.HTTPError) as caught:
-        custom_resources.serve(request(inbox.url), "first-quota-fetch", lambda _event: {})
+        custom_resource.handle_request(request(inbox.url), "first-quota-fetch", lambda _event: {})
 
     assert caught.value.code == 403
     caught.value.close()
@@ -164,7 +164,7 @@ def test_answer_that_reaches_nobody_is_raised(inbox: Inbox) -> None:
     inbox.server_close()
 
     with pytest.raises(urllib.error.URLError):
-        custom_resources.serve(request(inbox.url), "first-quota-fetch", lambda _event: {})
+        custom_resource.handle_request(request(inbox.url), "first-quota-fetch", lambda _event: {})
 
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
@@ -224,4 +224,4 @@ def test_buckets_can_be_emptied_with_wheels_of_another_processor(inbox: Inbox, t
     ],
 )
 def test_request_of_cloudformation_is_told(event: dict[str, Any], is_one: bool) -> None:
-    assert custom_resources.is_request(event) is is_one
+    assert custom_resource.is_request(event) is is_one

@@ -7,7 +7,8 @@ import pytest
 from records import failed
 from samcli.yamlhelper import yaml_parse
 
-from bedrock_quota import bodies, delivery
+from bedrock_quota.processor import large_bodies
+from bedrock_quota.processor.delivery import MAX_INFLATED_BYTES, MAX_LOG_EVENTS, MAX_TEXT_BYTES
 from benchmarks import memory
 from benchmarks.memory import LIMIT, MESSAGES, filled
 
@@ -44,7 +45,7 @@ def test_worst_accepted_delivery_takes_less_than_128_mb(name: str) -> None:
     assert done.resident < LIMIT
 
 
-@pytest.mark.parametrize("size", [bodies.MAX_BODY_BYTES, bodies.MAX_BODY_BYTES + 1])
+@pytest.mark.parametrize("size", [large_bodies.MAX_BODY_BYTES, large_bodies.MAX_BODY_BYTES + 1])
 def test_worst_delivery_whose_bodies_are_in_s3_fits_the_function_as_it_is_deployed(size: int) -> None:
     # given as many records as a delivery can hold, each with a body of the largest size, or a little more, in S3
     with memory.bodies_in_s3(size) as environment:
@@ -58,7 +59,7 @@ def test_worst_delivery_whose_bodies_are_in_s3_fits_the_function_as_it_is_deploy
 def test_worst_delivery_after_hostile_names_leaves_room_for_lambdas_runtime() -> None:
     # given a container that remembers as many names as it can, as long as they can be
     hostile = list(memory.hostile_names())
-    with memory.bodies_in_s3(bodies.MAX_BODY_BYTES) as environment:
+    with memory.bodies_in_s3(large_bodies.MAX_BODY_BYTES) as environment:
         # when the worst delivery comes
         *before, done = memory.run(
             [*hostile, filled(MESSAGES[IN_S3])], memory.ENVIRONMENT | environment, memory.UNLIMITED
@@ -85,7 +86,7 @@ def test_worst_batch_of_a_stream_takes_less_than_128_mb() -> None:
 
 @pytest.mark.parametrize("name", ["small records with an emoji each", "records of 1 MB with an emoji each"])
 def test_largest_delivery_that_is_decoded_as_text_at_once_does_too(name: str) -> None:
-    (done,) = memory.run([filled(MESSAGES[name], inflated=delivery.MAX_TEXT_BYTES)])
+    (done,) = memory.run([filled(MESSAGES[name], inflated=MAX_TEXT_BYTES)])
 
     assert done.answer is not None
     assert done.answer["processed"] == done.answer["received"] > 0
@@ -93,9 +94,9 @@ def test_largest_delivery_that_is_decoded_as_text_at_once_does_too(name: str) ->
 
 
 def test_one_more_byte_is_refused() -> None:
-    (done,) = memory.run([filled(MESSAGES[SMALL], inflated=delivery.MAX_INFLATED_BYTES + 1)])
+    (done,) = memory.run([filled(MESSAGES[SMALL], inflated=MAX_INFLATED_BYTES + 1)])
 
-    assert done.error == f"DeliveryError: inflates to more than {delivery.MAX_INFLATED_BYTES} bytes"
+    assert done.error == f"DeliveryError: inflates to more than {MAX_INFLATED_BYTES} bytes"
 
 
 def test_bomb_of_450_mb_is_refused_loudly_within_128_mb() -> None:
@@ -104,7 +105,7 @@ def test_bomb_of_450_mb_is_refused_loudly_within_128_mb() -> None:
 
     (done,) = memory.run([event])
 
-    assert done.error == f"DeliveryError: inflates to more than {delivery.MAX_INFLATED_BYTES} bytes"
+    assert done.error == f"DeliveryError: inflates to more than {MAX_INFLATED_BYTES} bytes"
     assert done.resident < LIMIT // 2  # nothing was inflated beyond the bound
 
 
@@ -117,7 +118,7 @@ def test_more_log_events_than_a_delivery_may_hold_do_not_fit_into_the_bound() ->
     # given the smallest record that Bedrock writes, that of a failed call, without any white space
     event = {"id": "0" * 56, "timestamp": 1_795_435_200_000, "message": compact(failed())}
 
-    assert delivery.MAX_LOG_EVENTS * len(compact(event)) > delivery.MAX_INFLATED_BYTES
+    assert MAX_LOG_EVENTS * len(compact(event)) > MAX_INFLATED_BYTES
 
 
 def compact(entry: object) -> str:

@@ -21,12 +21,16 @@ from invariants import (
 )
 from records import ACCOUNT, Process, ReadLine, converse, event_around, failed, message, metadata_only
 
-from bedrock_quota import callers, delivery, max_tokens, records
-from bedrock_quota.accounts import Account, Accounts, FailedCall
+from bedrock_quota.processor.callers import MAX_LABEL, parse_caller, safe_label
+from bedrock_quota.processor.delivery import decode_delivery
+from bedrock_quota.processor.max_tokens import find_defaults, resolve_max_tokens
+from bedrock_quota.processor.reading import read_record
+from bedrock_quota.processor.records import MAX_COUNT
+from bedrock_quota.processor.usage import CallUsage, FailedCall, UsageCalculator
 from bedrock_quota.errors import DeliveryError, RecordError
-from bedrock_quota.max_tokens import Source
+from bedrock_quota.processor.max_tokens import Source
 from bedrock_quota.model_ids import OutOfScope
-from bedrock_quota.registry import Model, Provider, Registry
+from bedrock_quota.registry.models import Model, Provider, Registry
 
 texts = st.text(st.characters(codec=None), max_size=12)  # lone surrogates, too
 numbers = (
@@ -133,7 +137,7 @@ LookUp = Callable[[str], tuple[Model | None, Provider]]
 @pytest.fixture(scope="session")
 def look_up(registry: Registry) -> LookUp:
     """The registry as a function, for Hypothesis writes out every argument and a registry is long."""
-    return lambda model_id: (registry.find(model_id), registry.provider_of(model_id))
+    return lambda model_id: (registry.find(model_id), registry.find_provider(model_id))
 
 
 @pytest.fixture(scope="session")
@@ -180,10 +184,10 @@ def test_nothing_over_the_bound_is_ever_decoded(size: int, bound: int) -> None:
     payload = json.dumps({"messageType": "x" * size}).encode()
 
     if len(payload) <= bound:
-        assert delivery.decode(event_around(payload), bound).message_type == "x" * size
+        assert decode_delivery(event_around(payload), bound).message_type == "x" * size
     else:
         with pytest.raises(DeliveryError, match="more than"):
-            delivery.decode(event_around(payload), bound)
+            decode_delivery(event_around(payload), bound)
 
 
 @given(messages)
@@ -194,16 +198,16 @@ def test_any_message_is_a_record_or_refused(text: str) -> None:
 
 
 @given(messages)
-def test_any_record_is_an_account_a_failed_call_out_of_scope_or_refused(accounts: Accounts, text: str) -> None:
+def test_any_record_is_an_account_a_failed_call_out_of_scope_or_refused(accounts: UsageCalculator, text: str) -> None:
     found = record_is_read_or_refused(text)
     if found is None:
         return
     entry = account_or_reason(found, accounts)
-    if isinstance(entry, Account):
+    if isinstance(entry, CallUsage):
         assert entry.consumed_tokens >= 0
-        assert (entry.reserved_tokens is None) is (entry.kind.source is Source.UNKNOWN)
+        assert (entry.reserved_tokens is None) is (entry.group.source is Source.UNKNOWN)
         assert entry.reserved_tokens is None or entry.reserved_tokens >= 0
-        assert not entry.kind.blocked or entry.consumed_tokens == entry.reserved_tokens == 0
+        assert not entry.group.blocked or entry.consumed_tokens == entry.reserved_tokens == 0
     else:
         assert isinstance(entry, FailedCall | OutOfScope | str)
 
@@ -212,12 +216,12 @@ def test_any_record_is_an_account_a_failed_call_out_of_scope_or_refused(accounts
 @example(message(converse(timestamp="9999-12-31T23:59:59-14:00")))
 @example(message(converse(timestamp="0001-01-01T00:00:00+14:00")))
 @example(message(converse(timestamp="2026-11-23T12:00:59.9999999Z")))
-def test_the_fast_and_the_slow_way_agree(accounts: Accounts, text: str) -> None:
+def test_the_fast_and_the_slow_way_agree(accounts: UsageCalculator, text: str) -> None:
     both_ways_agree(text, accounts)
 
 
 @given(st.lists(messages, max_size=8))
-def test_any_delivery_is_processed_whole(accounts: Accounts, texts: list[str]) -> None:
+def test_any_delivery_is_processed_whole(accounts: UsageCalculator, texts: list[str]) -> None:
     delivery_is_processed(texts, accounts)
 
 
@@ -256,20 +260,20 @@ def test_max_tokens_of_a_body_is_known_and_neither_negative_nor_absurd(
         }
     )
 
-    record = records.read(text)
+    record = read_record(text)
     assert record.input.body is not None
-    unsaid = max_tokens.defaults(model_id, operation, *look_up(model_id))
+    unsaid = find_defaults(model_id, operation, *look_up(model_id))
     if (record.input.body.choices or 1) > 1:  # n answers can be more than any model gives
         try:
-            limit, source = max_tokens.of(record, unsaid)
+            limit, source = resolve_max_tokens(record, unsaid)
         except RecordError as error:
             assert error.reason == "absurd_count"
             return
     else:
-        limit, source = max_tokens.of(record, unsaid)
+        limit, source = resolve_max_tokens(record, unsaid)
     assert source in {Source.EXPLICIT, Source.DEFAULT, Source.NONE}
     assert limit is not None
-    assert 0 <= limit <= records.MAX_COUNT
+    assert 0 <= limit <= MAX_COUNT
 
 
 @given(texts | model_texts | st.text(max_size=400))
@@ -282,12 +286,12 @@ def test_any_model_id_is_parsed(parse_model_id: Callable[[str], None], model_id:
 
 @given(st.text(st.characters(codec=None)) | st.text(max_size=2_000).map(lambda text: text * 3))
 def test_label_is_always_printable_ascii_and_short(text: str) -> None:
-    label = callers.label(text)
+    label = safe_label(text)
 
     assert label.isascii()
     assert label.isprintable()
-    assert len(label) <= callers.MAX_LABEL
-    if text.isascii() and text.isprintable() and len(text) <= callers.MAX_LABEL:
+    assert len(label) <= MAX_LABEL
+    if text.isascii() and text.isprintable() and len(text) <= MAX_LABEL:
         assert label == text
 
 
@@ -295,8 +299,8 @@ def test_label_is_always_printable_ascii_and_short(text: str) -> None:
     texts | st.from_regex(r"arn:aws:(iam|sts)::\d{12}:(user|role|assumed-role|federated-user)/[^\n]*", fullmatch=True)
 )
 def test_any_arn_has_a_name_that_can_be_printed(arn: str) -> None:
-    name = callers.name_of(arn)
+    name = parse_caller(arn)
 
     assert name.isascii()
     assert name.isprintable()
-    assert len(name) <= callers.MAX_LABEL
+    assert len(name) <= MAX_LABEL

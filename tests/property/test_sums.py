@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records import MINUTE, Entry, Process, ReadLine, converse, metadata_only
 
-from bedrock_quota.buckets import Bucket, EndpointType
-from bedrock_quota.processing import Outcome
-from bedrock_quota.quotas import BucketQuota
+from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.processor.pipeline import Outcome
+from bedrock_quota.pools import PoolQuota
 
 # Model and how it was called, with the dimensions and the burndown rate worked out by hand
 CALLED = {
@@ -22,7 +22,7 @@ CALLED = {
     "amazon.nova-lite-v1:0": ("amazon.nova-lite-v1:0", "regional", 1),
 }
 QUOTAS = {
-    Bucket("anthropic.claude-opus-5", EndpointType.CROSS_REGION): BucketQuota(
+    QuotaPool("anthropic.claude-opus-5", EndpointType.CROSS_REGION): PoolQuota(
         tokens_per_minute=2_000_000, requests_per_minute=50
     )
 }
@@ -80,7 +80,7 @@ def totals_by_hand(given_calls: Iterable[dict[str, Any]]) -> Totals:
         if (model_id, endpoint_type) == ("anthropic.claude-opus-5", "cross-region"):
             totals[*where, "ConsumedQuotaPercent"] += (paid_input + rate * call["output_tokens"]) / 20_000
             totals[*where, "RequestQuotaPercent"] += 2
-            # The same on every line of the bucket, and not for adding up
+            # The same on every line of the pool, and not for adding up
             totals[*where, "TokenQuota"], totals[*where, "RequestQuota"] = 2_000_000, 50
             if known:
                 totals[*where, "ReservedQuotaPercent"] += (paid_input + call["max_tokens"]) / 20_000

@@ -11,7 +11,7 @@ from ingestion import WAYS, template_of
 from records import Process, converse, record
 
 from bedrock_quota import model_ids
-from bedrock_quota.processing import Outcome
+from bedrock_quota.processor.pipeline import Outcome
 from localaws.preview import metrics_insights
 
 ROOT = Path(__file__).parents[2]
@@ -429,18 +429,18 @@ class TestSilence:
         ],
     )
     def test_is_not_what_late_records_or_no_calls_are(self, alarms: dict[str, Tree], periods: list[Any]) -> None:
-        assert not rings(alarms["SilenceAlarm"], periods)
+        assert not rings(alarms["NoRecordsAlarm"], periods)
 
     def test_is_half_an_hour_of_calls_without_records(self, alarms: dict[str, Tree]) -> None:
         silent: dict[str, float | None] = {"calls": 3.0, "deliveries": None}
 
-        assert rings(alarms["SilenceAlarm"], [{"calls": 3.0, "deliveries": 1.0}, silent, silent])
-        assert {query["MetricStat"]["Period"] for query in alarms["SilenceAlarm"]["Metrics"][1:]} == {900}
+        assert rings(alarms["NoRecordsAlarm"], [{"calls": 3.0, "deliveries": 1.0}, silent, silent])
+        assert {query["MetricStat"]["Period"] for query in alarms["NoRecordsAlarm"]["Metrics"][1:]} == {900}
 
     def test_deliveries_are_counted_and_not_their_records(self, alarms: dict[str, Tree]) -> None:
         # a delivery of rejected records alone gives RecordsProcessed a value of 0: its sum would say silence
         (stat,) = [
-            each["MetricStat"]["Stat"] for each in alarms["SilenceAlarm"]["Metrics"] if each["Id"] == "deliveries"
+            each["MetricStat"]["Stat"] for each in alarms["NoRecordsAlarm"]["Metrics"] if each["Id"] == "deliveries"
         ]
 
         assert stat == "SampleCount"
@@ -496,13 +496,13 @@ def test_functions_alarms_are_about_the_right_function(alarms: dict[str, Tree], 
         (
             "MetricProcessorErrorsAlarm",
             "MetricProcessorThrottlesAlarm",
-            "DeliveriesGivenUpAlarm",
+            "RetriesExhaustedAlarm",
             "FailedDeliveriesAlarm",
         ),
         "MetricProcessorFunction",
     )
     of_stream = {
-        "DeliveriesGivenUpAlarm": "InvocationLogStreamMapping",
+        "RetriesExhaustedAlarm": "InvocationLogStreamMapping",
         "StreamLagAlarm": "MetricProcessorFunction",
     }
     assert functions == fetcher | processor | (of_stream if streaming else {})

@@ -13,10 +13,11 @@ import resolved
 from records import MINUTE, NOW, SONNET, Process, ReadLine, converse, failed
 from resolved import ENDPOINT, MODEL, NAMESPACE, TEMPLATE, VALUES, Resolver, Tree
 
-from bedrock_quota import lines, processing
-from bedrock_quota.buckets import Bucket, EndpointType
-from bedrock_quota.delivery import Delivery
-from bedrock_quota.quotas import BucketQuota
+from bedrock_quota.fetcher.quota_lines import lines_for_quotas
+from bedrock_quota.processor.pipeline import line_for_duplicate_delivery
+from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.processor.delivery import Delivery
+from bedrock_quota.pools import PoolQuota
 from localaws.preview import body as preview_body
 from localaws.preview import logs_insights, math_evaluation, metric_math, metric_search, metrics_insights, properties
 
@@ -72,11 +73,11 @@ def queries(body: Tree) -> list[str]:
 @pytest.fixture
 def written(process: Process, read_line: ReadLine) -> list[Tree]:
     """A line of each kind that the functions write."""
-    bucket = Bucket(SONNET, EndpointType.REGIONAL)
-    quotas = {bucket: BucketQuota(tokens_per_minute=1_000, requests_per_minute=10)}
+    bucket = QuotaPool(SONNET, EndpointType.REGIONAL)
+    quotas = {bucket: PoolQuota(tokens_per_minute=1_000, requests_per_minute=10)}
     outcome = process([converse(cache_read=4, cache_write=5), failed()], quotas=quotas)
-    again = processing.duplicate(Delivery("DATA_MESSAGE"), NAMESPACE, NOW)
-    of_quotas = lines.of_quotas(NAMESPACE, MINUTE, {bucket: BucketQuota(0, 10)})
+    again = line_for_duplicate_delivery(Delivery("DATA_MESSAGE"), NAMESPACE, NOW)
+    of_quotas = lines_for_quotas(NAMESPACE, MINUTE, {bucket: PoolQuota(0, 10)})
     return [read_line(line) for line in (*outcome.lines, again, *of_quotas)]
 
 

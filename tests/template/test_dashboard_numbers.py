@@ -24,22 +24,24 @@ from records import (
 )
 from resolved import NAMESPACE, VALUES, Tree
 
-from bedrock_quota import lines, model_ids, processing
-from bedrock_quota.buckets import Bucket, EndpointType
-from bedrock_quota.delivery import Delivery
-from bedrock_quota.quotas import BucketQuota
-from bedrock_quota.registry import Registry
+from bedrock_quota import model_ids
+from bedrock_quota.fetcher.quota_lines import lines_for_quotas
+from bedrock_quota.processor.pipeline import line_for_duplicate_delivery
+from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.processor.delivery import Delivery
+from bedrock_quota.pools import PoolQuota
+from bedrock_quota.registry.models import Registry
 from localaws.preview import body as preview_body
 from localaws.preview import drawing, logs_insights, math_evaluation, metric_math, metric_search
 from localaws.preview.drawing import Drawing, Reader
 from localaws.preview.series import TimeRange
 
 PROCESSOR, FETCHER = VALUES["MetricProcessorLogGroup"], VALUES["QuotaFetcherLogGroup"]
-CROSS = Bucket(SONNET, EndpointType.CROSS_REGION)
+CROSS = QuotaPool(SONNET, EndpointType.CROSS_REGION)
 QUOTAS = {
-    CROSS: BucketQuota(tokens_per_minute=10_000, requests_per_minute=20),
-    Bucket(NOVA, EndpointType.REGIONAL): BucketQuota(tokens_per_minute=1_000, requests_per_minute=5),
-    Bucket(TITAN, EndpointType.REGIONAL): BucketQuota(tokens_per_minute=0, requests_per_minute=10),
+    CROSS: PoolQuota(tokens_per_minute=10_000, requests_per_minute=20),
+    QuotaPool(NOVA, EndpointType.REGIONAL): PoolQuota(tokens_per_minute=1_000, requests_per_minute=5),
+    QuotaPool(TITAN, EndpointType.REGIONAL): PoolQuota(tokens_per_minute=0, requests_per_minute=10),
 }
 A, B, C, D = (MINUTE - 180, MINUTE - 120, MINUTE - 60, MINUTE)
 """11:57 to 12:00. Each begins at a full minute."""
@@ -84,14 +86,14 @@ ENTRIES: list[Entry | str] = [
 def account(process: Process, read_line: ReadLine) -> MadeAccount:
     """Two deliveries, one that came again, a fetch of the quotas before one was raised, and what AWS itself counts."""
     made = MadeAccount()
-    fetched = QUOTAS | {CROSS: BucketQuota(tokens_per_minute=9_000, requests_per_minute=20)}
-    fetched |= {Bucket(EMBEDDING, EndpointType.REGIONAL): BucketQuota(requests_per_minute=9)}
-    made.write(FETCHER, C, map(read_line, lines.of_quotas(NAMESPACE, C, fetched)))
+    fetched = QUOTAS | {CROSS: PoolQuota(tokens_per_minute=9_000, requests_per_minute=20)}
+    fetched |= {QuotaPool(EMBEDDING, EndpointType.REGIONAL): PoolQuota(requests_per_minute=9)}
+    made.write(FETCHER, C, map(read_line, lines_for_quotas(NAMESPACE, C, fetched)))
     now = int(NOW.timestamp())
     made.write(PROCESSOR, now, map(read_line, process(ENTRIES, quotas=QUOTAS).lines))
     again = process([call(NOVA, "Batch", D, asked=500, given=100, made=20)], quotas=QUOTAS)
     made.write(PROCESSOR, now, map(read_line, again.lines))
-    made.write(PROCESSOR, now, [read_line(processing.duplicate(Delivery("DATA_MESSAGE"), NAMESPACE, NOW))])
+    made.write(PROCESSOR, now, [read_line(line_for_duplicate_delivery(Delivery("DATA_MESSAGE"), NAMESPACE, NOW))])
     made.put(NAMESPACE, "ConsumedTokens", C, 1_000, ModelId=f"{SONNET}:1m", EndpointType="cross-region")
     for name, second, value, model_id in (
         ("InvocationThrottles", B, 2, f"us.{SONNET}"),
@@ -118,7 +120,7 @@ def body(template: Tree) -> Tree:
     return resolved.dashboard(template)
 
 
-def drawn(body: Tree, account: Any, bucket: Bucket = CROSS) -> dict[str, Drawing]:
+def drawn(body: Tree, account: Any, bucket: QuotaPool = CROSS) -> dict[str, Drawing]:
     """What every widget shows when a bucket is chosen, by the beginning of its title."""
     values = {"model": bucket.model_id, "endpoint": str(bucket.endpoint_type)}
     widgets = preview_body.chosen(json.dumps(body), values)["widgets"]
@@ -322,7 +324,7 @@ def test_tables_of_the_chosen_bucket(body: Tree, account: MadeAccount) -> None:
 
 
 def test_a_quota_of_0_is_said_in_words_though_the_newest_line_says_nothing(body: Tree, account: MadeAccount) -> None:
-    found = drawn(body, account, Bucket(TITAN, EndpointType.REGIONAL))
+    found = drawn(body, account, QuotaPool(TITAN, EndpointType.REGIONAL))
 
     without = "no quota on tokens: AWS limits its requests alone"
     assert rows(found, "Quotas in words") == [[TITAN, "regional", ZERO], [EMBEDDING, "regional", without]]

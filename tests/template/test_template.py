@@ -11,7 +11,10 @@ from ingestion import template_of
 from samcli.yamlhelper import yaml_parse
 from samtranslator.translator.transform import transform
 
-from bedrock_quota import batches, log_groups, propagation, settings
+from bedrock_quota.deployment import log_groups
+from bedrock_quota.deployment.iam_retry import PROPAGATION_SECONDS
+from bedrock_quota.processor.batch import MIN_MILLISECONDS_TO_RECORD, MIN_MILLISECONDS_TO_START
+from bedrock_quota.settings import DEFAULT_NAMESPACE
 
 OVERRIDES = "/${AWS::StackName}/registry-overrides"
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
@@ -153,7 +156,7 @@ def test_pattern_takes_what_the_code_takes(
 
 
 def test_defaults_are_those_of_the_code(source: Tree) -> None:
-    assert source["Parameters"]["MetricsNamespace"]["Default"] == settings.DEFAULT_NAMESPACE
+    assert source["Parameters"]["MetricsNamespace"]["Default"] == DEFAULT_NAMESPACE
 
 
 # Functions
@@ -251,7 +254,7 @@ GRANTED: dict[str, Grants] = {
     },
     "QuotaFetcherRole": {
         "ListQuotas": ({"servicequotas:ListServiceQuotas", "servicequotas:ListAWSDefaultServiceQuotas"}, ["*"]),
-        "SeeBucketsInUseAndAppliedRates": ({"cloudwatch:ListMetrics", "cloudwatch:GetMetricData"}, ["*"]),
+        "ReadPoolsInUseAndAppliedRates": ({"cloudwatch:ListMetrics", "cloudwatch:GetMetricData"}, ["*"]),
         "ListApplicationProfiles": ({"bedrock:ListInferenceProfiles"}, ["*"]),
         "ReadOverrides": (
             {"ssm:GetParameter"},
@@ -325,7 +328,7 @@ WILDCARDS = {
     # ListServiceQuotas and ListAWSDefaultServiceQuotas take no resource.
     ("QuotaFetcherRole", "ListQuotas"),
     # Nor do ListMetrics and GetMetricData.
-    ("QuotaFetcherRole", "SeeBucketsInUseAndAppliedRates"),
+    ("QuotaFetcherRole", "ReadPoolsInUseAndAppliedRates"),
     # A listing of profiles is of no single one.
     ("QuotaFetcherRole", "ListApplicationProfiles"),
 }
@@ -430,7 +433,7 @@ def test_a_stream_is_all_that_the_other_way_adds(stack: Tree, streaming: Tree) -
     changed = {name for name, each in stack["Resources"].items() if each != streaming["Resources"][name]}
     assert changed == {
         "InvocationLogSubscription",
-        "DeliveriesGivenUpAlarm",
+        "RetriesExhaustedAlarm",
     }  # and so nothing that the filter waits for
     assert "kinesis" not in json.dumps(stack["Resources"])
 
@@ -498,7 +501,7 @@ def test_what_fails_is_alone_in_the_end_and_kept_in_the_same_bucket(streaming: T
         "MaximumRetryAttempts": 10,
         "MaximumRecordAgeInSeconds": 6 * 3600,
         "DestinationConfig": {"OnFailure": {"Destination": "${FailedDeliveriesBucket.Arn}"}},
-        "MetricsConfig": {"Metrics": ["EventCount"]},  # DeliveriesGivenUpAlarm watches one of these
+        "MetricsConfig": {"Metrics": ["EventCount"]},  # RetriesExhaustedAlarm watches one of these
     }
     assert (
         mapping["MaximumRecordAgeInSeconds"]
@@ -509,8 +512,8 @@ def test_what_fails_is_alone_in_the_end_and_kept_in_the_same_bucket(streaming: T
 def test_a_run_has_35_seconds_to_begin_deliveries_in_and_time_to_end(stack: Tree) -> None:
     seconds = properties(stack, "MetricProcessorFunction")["Timeout"]
 
-    assert seconds - batches.LEAST_MILLISECONDS / 1000 >= 35  # docs/limits.md
-    assert batches.LAST_MILLISECONDS < batches.LEAST_MILLISECONDS
+    assert seconds - MIN_MILLISECONDS_TO_START / 1000 >= 35  # docs/limits.md
+    assert MIN_MILLISECONDS_TO_RECORD < MIN_MILLISECONDS_TO_START
 
 
 def test_only_that_log_group_of_this_account_may_invoke_the_processor(stack: Tree) -> None:
@@ -560,7 +563,7 @@ def test_deployment_waits_for_a_custom_resource_a_little_longer_than_its_functio
         if resource["Type"].startswith("Custom::")
     }
 
-    assert custom.keys() == {"InvocationLogSetup", "FirstQuotaFetch", "EmptiedLargeBodies", "EmptiedFailedDeliveries"}
+    assert custom.keys() == {"InvocationLogSetup", "FirstQuotaFetch", "EmptyLargeBodiesBucket", "EmptyFailedDeliveriesBucket"}
     for given in custom.values():
         function = given["ServiceToken"].removeprefix("${").removesuffix(".Arn}")
         timeout = properties(stack, function)["Timeout"]
@@ -569,15 +572,15 @@ def test_deployment_waits_for_a_custom_resource_a_little_longer_than_its_functio
 
 def test_setup_outlasts_the_time_a_new_role_needs(stack: Tree) -> None:
     # 90 s of waiting, and 19 times the two requests of a second or two that Bedrock takes to answer
-    assert properties(stack, "LoggingSetupFunction")["Timeout"] >= propagation.PROPAGATION_SECONDS + 19 * 4
+    assert properties(stack, "LoggingSetupFunction")["Timeout"] >= PROPAGATION_SECONDS + 19 * 4
 
 
 def test_what_a_rollback_undoes_is_not_done_after_it(stack: Tree) -> None:
     # A request that waited, then ran, has ended when CloudFormation gives up on it; and none is run again.
     for name, resource in (
         ("LoggingSetup", "InvocationLogSetup"),
-        ("BucketEmptying", "EmptiedLargeBodies"),
-        ("BucketEmptying", "EmptiedFailedDeliveries"),
+        ("BucketEmptying", "EmptyLargeBodiesBucket"),
+        ("BucketEmptying", "EmptyFailedDeliveriesBucket"),
     ):
         assert f"{name}FunctionEventInvokeConfig" in listed(stack["Resources"][resource]["DependsOn"])
         config = properties(stack, f"{name}FunctionEventInvokeConfig")
@@ -610,9 +613,9 @@ def test_nothing_writes_into_a_bucket_any_more_when_it_is_emptied(stack: Tree) -
         direct = (named | set(listed(resource.get("DependsOn", [])))) & stack["Resources"].keys()
         return on in direct or any(depends(each, on) for each in direct)
 
-    assert depends("LargeBodiesBucketPolicy", "EmptiedLargeBodies")  # without it Bedrock may not write
-    assert depends("InvocationLogSetup", "EmptiedLargeBodies")
-    assert depends("MetricProcessorFunction", "EmptiedFailedDeliveries")
+    assert depends("LargeBodiesBucketPolicy", "EmptyLargeBodiesBucket")  # without it Bedrock may not write
+    assert depends("InvocationLogSetup", "EmptyLargeBodiesBucket")
+    assert depends("MetricProcessorFunction", "EmptyFailedDeliveriesBucket")
     assert depends("InvocationLogSubscription", "InvocationLogSetup")  # its filter is no reason to keep the log group
 
 

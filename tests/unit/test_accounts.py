@@ -1,4 +1,4 @@
-"""The arithmetic of one call, its bucket and its minute, worked out by hand."""
+"""The arithmetic of one call, its pool and its minute, worked out by hand."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -24,28 +24,29 @@ from records import (
     without_answer,
 )
 
-from bedrock_quota import overrides, records
-from bedrock_quota.accounts import Account, Accounts, FailedCall
-from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.processor.reading import read_record
+from bedrock_quota.registry.overrides import apply_overrides
+from bedrock_quota.processor.usage import CallUsage, FailedCall, UsageCalculator
+from bedrock_quota.pools import EndpointType, QuotaPool
 from bedrock_quota.errors import RecordError
-from bedrock_quota.max_tokens import Source
+from bedrock_quota.processor.max_tokens import Source
 from bedrock_quota.model_ids import ApplicationProfile, OutOfScope, Reference
-from bedrock_quota.registry import Burndown, RateStatus, Registry
+from bedrock_quota.registry.models import Burndown, RateStatus, Registry
 
 REGIONAL, CROSS, GLOBAL = EndpointType.REGIONAL, EndpointType.CROSS_REGION, EndpointType.GLOBAL_CROSS_REGION
 GPT_OSS = "openai.gpt-oss-120b-1:0"  # 1x
 
 
-def opened(accounts: Accounts, entry: Entry, now: datetime = NOW) -> Account:
-    found = accounts.of(records.read(message(entry)), now)
-    assert isinstance(found, Account), found
+def opened(accounts: UsageCalculator, entry: Entry, now: datetime = NOW) -> CallUsage:
+    found = accounts.of(read_record(message(entry)), now)
+    assert isinstance(found, CallUsage), found
     return found
 
 
 # The arithmetic
 
 
-def test_worked_example_of_aws(accounts: Accounts) -> None:
+def test_worked_example_of_aws(accounts: UsageCalculator) -> None:
     given = converse(
         SONNET, input_tokens=3_000, cache_read=4_000, cache_write=1_000, max_tokens=32_000, output_tokens=1_000
     )
@@ -68,7 +69,7 @@ def test_worked_example_of_aws(accounts: Accounts) -> None:
     ],
 )
 def test_output_burns_down_at_its_rate_and_the_reservation_one_for_one(
-    accounts: Accounts, model_id: str, consumed: int
+    accounts: UsageCalculator, model_id: str, consumed: int
 ) -> None:
     account = opened(accounts, converse(model_id, input_tokens=10, output_tokens=100, max_tokens=200))
 
@@ -76,29 +77,29 @@ def test_output_burns_down_at_its_rate_and_the_reservation_one_for_one(
     assert account.consumed_tokens == consumed
 
 
-def test_consumption_can_exceed_the_reservation(accounts: Accounts) -> None:
+def test_consumption_can_exceed_the_reservation(accounts: UsageCalculator) -> None:
     account = opened(accounts, converse(OPUS, input_tokens=10, output_tokens=200, max_tokens=200))
 
     assert (account.reserved_tokens, account.consumed_tokens) == (210, 3_010)  # 10 + 15 × 200
 
 
-def test_unknown_max_tokens_reserves_nothing_that_is_known(accounts: Accounts) -> None:
+def test_unknown_max_tokens_reserves_nothing_that_is_known(accounts: UsageCalculator) -> None:
     account = opened(accounts, metadata_only(NOVA, input_tokens=7, output_tokens=11))
 
-    assert account.kind.source is Source.UNKNOWN
+    assert account.group.source is Source.UNKNOWN
     assert (account.max_tokens, account.reserved_tokens) == (None, None)
     assert account.consumed_tokens == 18
 
 
-def test_embedding_reserves_its_input(accounts: Accounts) -> None:
+def test_embedding_reserves_its_input(accounts: UsageCalculator) -> None:
     account = opened(accounts, invoke(EMBEDDING, {"inputText": "…"}, input_tokens=40, output_tokens=None))
 
-    assert (account.kind.source, account.reserved_tokens, account.consumed_tokens) == (Source.NONE, 40, 40)
-    assert not account.kind.blocked
+    assert (account.group.source, account.reserved_tokens, account.consumed_tokens) == (Source.NONE, 40, 40)
+    assert not account.group.blocked
 
 
-def test_embedding_without_counts_is_not_taken_for_blocked(accounts: Accounts) -> None:
-    assert not opened(accounts, invoke(EMBEDDING, {}, input_tokens=None, output_tokens=None)).kind.blocked
+def test_embedding_without_counts_is_not_taken_for_blocked(accounts: UsageCalculator) -> None:
+    assert not opened(accounts, invoke(EMBEDDING, {}, input_tokens=None, output_tokens=None)).group.blocked
 
 
 @pytest.mark.parametrize(
@@ -124,11 +125,11 @@ def test_embedding_without_counts_is_not_taken_for_blocked(accounts: Accounts) -
         pytest.param(blocked(SONNET, input={}, output={}), id="empty input and output"),
     ],
 )
-def test_call_blocked_by_a_guardrail_is_a_request_without_tokens(accounts: Accounts, entry: Entry) -> None:
+def test_call_blocked_by_a_guardrail_is_a_request_without_tokens(accounts: UsageCalculator, entry: Entry) -> None:
     account = opened(accounts, entry)
 
-    assert account.kind.blocked
-    assert (account.kind.source, account.max_tokens) == (Source.NONE, 0)
+    assert account.group.blocked
+    assert (account.group.source, account.max_tokens) == (Source.NONE, 0)
     assert (account.reserved_tokens, account.consumed_tokens) == (0, 0)
 
 
@@ -201,14 +202,14 @@ def test_call_blocked_by_a_guardrail_is_a_request_without_tokens(accounts: Accou
         ),
     ],
 )
-def test_text_that_was_made_and_not_counted_is_refused(accounts: Accounts, entry: Entry, reason: str) -> None:
+def test_text_that_was_made_and_not_counted_is_refused(accounts: UsageCalculator, entry: Entry, reason: str) -> None:
     with pytest.raises(RecordError) as caught:
         opened(accounts, entry)
 
     assert (caught.value.reason, caught.value.request_id) == (reason, entry["requestId"])
 
 
-def test_counts_that_stand_in_the_answer_alone_are_taken(accounts: Accounts) -> None:
+def test_counts_that_stand_in_the_answer_alone_are_taken(accounts: UsageCalculator) -> None:
     answer = [
         {"type": "content_block_delta"},
         {"type": "message_stop", "amazon-bedrock-invocationMetrics": {"inputTokenCount": 30, "outputTokenCount": 4}},
@@ -216,42 +217,42 @@ def test_counts_that_stand_in_the_answer_alone_are_taken(accounts: Accounts) -> 
 
     account = opened(accounts, invoke(SONNET, {"max_tokens": 70}, answer=answer, input_tokens=None, output_tokens=None))
 
-    assert not account.kind.blocked
+    assert not account.group.blocked
     assert (account.reserved_tokens, account.consumed_tokens) == (100, 50)  # 30 + 70, 30 + 5 × 4
 
 
-def test_answer_that_a_guardrail_changed_is_a_call_like_any_other(accounts: Accounts) -> None:
+def test_answer_that_a_guardrail_changed_is_a_call_like_any_other(accounts: UsageCalculator) -> None:
     answer = {"amazon-bedrock-guardrailAction": "INTERVENED", "stopReason": "guardrail_intervened"}
 
     account = opened(accounts, invoke(SONNET, {"max_tokens": 70}, answer=answer, input_tokens=30, output_tokens=4))
 
-    assert not account.kind.blocked
+    assert not account.group.blocked
     assert (account.reserved_tokens, account.consumed_tokens) == (100, 50)
 
 
-def test_unlisted_embedding_is_a_call_without_output(accounts: Accounts) -> None:
+def test_unlisted_embedding_is_a_call_without_output(accounts: UsageCalculator) -> None:
     account = opened(accounts, invoke("newcomer.embed-1", {"inputText": "…"}, input_tokens=40, output_tokens=None))
 
-    assert (account.kind.source, account.kind.listed, account.kind.blocked) == (Source.NONE, False, False)
+    assert (account.group.source, account.group.listed, account.group.blocked) == (Source.NONE, False, False)
     assert (account.reserved_tokens, account.consumed_tokens) == (40, 40)
 
 
-def test_unlisted_embedding_is_told_without_any_body(accounts: Accounts) -> None:
+def test_unlisted_embedding_is_told_without_any_body(accounts: UsageCalculator) -> None:
     entry = without_answer(invoke("newcomer.embed-1", None, input_tokens=40, output_tokens=None))
     del entry["input"]["inputBodyJson"]
 
     account = opened(accounts, entry)
 
-    assert (account.kind.source, account.reserved_tokens, account.consumed_tokens) == (Source.NONE, 40, 40)
+    assert (account.group.source, account.reserved_tokens, account.consumed_tokens) == (Source.NONE, 40, 40)
 
 
-def test_cache_counts_of_0_do_not_unblock_a_call(accounts: Accounts) -> None:
+def test_cache_counts_of_0_do_not_unblock_a_call(accounts: UsageCalculator) -> None:
     entry = blocked(SONNET, input={"cacheReadInputTokenCount": 0, "cacheWriteInputTokenCount": 0})
 
-    assert opened(accounts, entry).kind.blocked
+    assert opened(accounts, entry).group.blocked
 
 
-def test_counts_of_a_stream_by_anthropic(accounts: Accounts) -> None:
+def test_counts_of_a_stream_by_anthropic(accounts: UsageCalculator) -> None:
     # given a log that leaves the counts to the chunks
     usage = {"input_tokens": 30, "cache_creation_input_tokens": 7, "cache_read_input_tokens": 900, "output_tokens": 1}
     chunks = [
@@ -268,7 +269,7 @@ def test_counts_of_a_stream_by_anthropic(accounts: Accounts) -> None:
     assert (account.reserved_tokens, account.consumed_tokens) == (107, 57)  # 30 + 7 + 70, 30 + 7 + 5 × 4
 
 
-def test_cached_tokens_of_openai_are_no_input(accounts: Accounts) -> None:
+def test_cached_tokens_of_openai_are_no_input(accounts: UsageCalculator) -> None:
     usage = {"prompt_tokens": 100, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 80}}
     entry = invoke(GPT_OSS, {"max_tokens": 70}, answer={"usage": usage}, input_tokens=None, output_tokens=None)
 
@@ -278,10 +279,10 @@ def test_cached_tokens_of_openai_are_no_input(accounts: Accounts) -> None:
     assert (account.reserved_tokens, account.consumed_tokens) == (90, 24)  # 20 + 70, 20 + 4
 
 
-def test_call_wholly_from_the_cache_is_not_blocked(accounts: Accounts) -> None:
+def test_call_wholly_from_the_cache_is_not_blocked(accounts: UsageCalculator) -> None:
     account = opened(accounts, converse(input_tokens=0, output_tokens=0, cache_read=900, max_tokens=50))
 
-    assert not account.kind.blocked
+    assert not account.group.blocked
     assert (account.reserved_tokens, account.consumed_tokens) == (50, 0)
 
 
@@ -289,37 +290,37 @@ def test_rate_that_is_no_whole_number(registry: Registry) -> None:
     model = registry.find(SONNET)
     assert model is not None
     burndown = Burndown(rate=2.5, since=date(2026, 1, 1), status=RateStatus.LISTED, source="invented")
-    corrected = overrides.apply(registry, (msgspec.structs.replace(model, burndown=(burndown,)),))
-    accounts = Accounts(corrected, lambda _profile: OutOfScope("unresolved_profile"))
+    corrected = apply_overrides(registry, (msgspec.structs.replace(model, burndown=(burndown,)),))
+    accounts = UsageCalculator(corrected, lambda _profile: OutOfScope("unresolved_profile"))
 
     assert opened(accounts, converse(input_tokens=10, output_tokens=3)).consumed_tokens == 17.5  # 10 + 2.5 × 3
     assert opened(accounts, converse(input_tokens=10, output_tokens=4)).consumed_tokens == 20  # 10 + 2.5 × 4
 
 
-# The bucket
+# The pool
 
 
 @pytest.mark.parametrize(
-    ("model_id", "bucket"),
+    ("model_id", "pool"),
     [
-        pytest.param(SONNET, Bucket(SONNET, REGIONAL), id="model id"),
-        pytest.param(f"us.{SONNET}", Bucket(SONNET, CROSS), id="geographic profile"),
-        pytest.param(f"global.{SONNET}", Bucket(SONNET, GLOBAL), id="global profile"),
+        pytest.param(SONNET, QuotaPool(SONNET, REGIONAL), id="model id"),
+        pytest.param(f"us.{SONNET}", QuotaPool(SONNET, CROSS), id="geographic profile"),
+        pytest.param(f"global.{SONNET}", QuotaPool(SONNET, GLOBAL), id="global profile"),
         pytest.param(
-            f"arn:aws:bedrock:us-east-1::foundation-model/{SONNET}", Bucket(SONNET, REGIONAL), id="ARN of a model"
+            f"arn:aws:bedrock:us-east-1::foundation-model/{SONNET}", QuotaPool(SONNET, REGIONAL), id="ARN of a model"
         ),
         pytest.param(
             f"arn:aws:bedrock:us-east-1:111122223333:inference-profile/eu.{SONNET}",
-            Bucket(SONNET, CROSS),
+            QuotaPool(SONNET, CROSS),
             id="ARN of a profile",
         ),
         pytest.param(
-            f"{NOVA}:24k", Bucket(NOVA, REGIONAL), id="context variant"
+            f"{NOVA}:24k", QuotaPool(NOVA, REGIONAL), id="context variant"
         ),  # a throughput suffix is the same model
     ],
 )
-def test_bucket(accounts: Accounts, model_id: str, bucket: Bucket) -> None:
-    assert opened(accounts, converse(model_id)).kind.bucket == bucket
+def test_pool(accounts: UsageCalculator, model_id: str, pool: QuotaPool) -> None:
+    assert opened(accounts, converse(model_id)).group.pool == pool
 
 
 @pytest.mark.parametrize(
@@ -332,22 +333,22 @@ def test_bucket(accounts: Accounts, model_id: str, bucket: Bucket) -> None:
     ],
 )
 def test_more_than_200_000_input_tokens_use_the_1m_context_quota(
-    accounts: Accounts, input_tokens: int, cache_read: int, cache_write: int, suffix: str
+    accounts: UsageCalculator, input_tokens: int, cache_read: int, cache_write: int, suffix: str
 ) -> None:
     given = converse(f"us.{SONNET}", input_tokens=input_tokens, cache_read=cache_read, cache_write=cache_write)
 
-    assert opened(accounts, given).kind.bucket == Bucket(SONNET + suffix, CROSS)
+    assert opened(accounts, given).group.pool == QuotaPool(SONNET + suffix, CROSS)
 
 
-def test_model_without_a_1m_context_quota_keeps_its_bucket(accounts: Accounts) -> None:
-    assert opened(accounts, converse(OPUS, input_tokens=900_000)).kind.bucket == Bucket(OPUS, REGIONAL)
+def test_model_without_a_1m_context_quota_keeps_its_pool(accounts: UsageCalculator) -> None:
+    assert opened(accounts, converse(OPUS, input_tokens=900_000)).group.pool == QuotaPool(OPUS, REGIONAL)
 
 
 @pytest.mark.parametrize(
     ("latency", "expected"), [("optimized", EndpointType.LATENCY_OPTIMIZED), ("standard", CROSS), (None, CROSS)]
 )
-def test_latency_optimized_calls_have_a_bucket_of_their_own(
-    accounts: Accounts, latency: str | None, expected: EndpointType
+def test_latency_optimized_calls_have_a_pool_of_their_own(
+    accounts: UsageCalculator, latency: str | None, expected: EndpointType
 ) -> None:
     model_id = "us.anthropic.claude-3-5-haiku-20241022-v1:0"
     # Twice: what is remembered of one mode must not answer for the other.
@@ -355,30 +356,30 @@ def test_latency_optimized_calls_have_a_bucket_of_their_own(
 
     account = opened(accounts, converse(model_id, performanceConfig={"latency": latency}))
 
-    assert account.kind.bucket == Bucket("anthropic.claude-3-5-haiku-20241022-v1:0", expected)
+    assert account.group.pool == QuotaPool("anthropic.claude-3-5-haiku-20241022-v1:0", expected)
 
 
 @pytest.mark.parametrize("model_id", [SONNET, NOVA, "anthropic.claude-of-tomorrow", "newcomer.model-1"])
-def test_model_without_latency_optimized_inference_keeps_its_bucket(accounts: Accounts, model_id: str) -> None:
+def test_model_without_latency_optimized_inference_keeps_its_pool(accounts: UsageCalculator, model_id: str) -> None:
     account = opened(accounts, converse(f"us.{model_id}", performanceConfig={"latency": "optimized"}))
 
-    assert account.kind.bucket == Bucket(model_id, CROSS)
+    assert account.group.pool == QuotaPool(model_id, CROSS)
 
 
 @pytest.mark.parametrize(
     ("model_id", "provider"), [("anthropic.claude-of-tomorrow", "anthropic"), ("newcomer.model-1", "*")]
 )
-def test_unlisted_model_keeps_its_bucket_and_gets_its_providers_rate(
-    accounts: Accounts, registry: Registry, model_id: str, provider: str
+def test_unlisted_model_keeps_its_pool_and_gets_its_providers_rate(
+    accounts: UsageCalculator, registry: Registry, model_id: str, provider: str
 ) -> None:
     account = opened(accounts, converse(f"us.{model_id}", input_tokens=10, output_tokens=100, max_tokens=None))
 
     known = registry.provider_by_id[provider]
-    assert account.kind.bucket == Bucket(model_id, CROSS)
-    assert not account.kind.listed
-    assert account.kind.burndown_status is RateStatus.UNLISTED
+    assert account.group.pool == QuotaPool(model_id, CROSS)
+    assert not account.group.listed
+    assert account.group.burndown_status is RateStatus.UNLISTED
     assert account.consumed_tokens == 10 + known.burndown[-1].rate * 100
-    assert (account.kind.source, account.max_tokens) == (Source.DEFAULT, known.max_output_tokens)
+    assert (account.group.source, account.max_tokens) == (Source.DEFAULT, known.max_output_tokens)
 
 
 # Application profiles
@@ -393,16 +394,16 @@ class Resolver:
         return self.answer
 
 
-def test_application_profile_shares_the_bucket_of_its_model(registry: Registry) -> None:
+def test_application_profile_shares_the_pool_of_its_model(registry: Registry) -> None:
     resolver = Resolver(Reference(SONNET, CROSS))
 
-    account = opened(Accounts(registry, resolver), converse(PROFILE_ARN, max_tokens=None))
+    account = opened(UsageCalculator(registry, resolver), converse(PROFILE_ARN, max_tokens=None))
 
     assert resolver.asked == [ApplicationProfile(PROFILE_ARN, "a1b2c3d4e5f6")]
-    assert account.kind.bucket == Bucket(SONNET, CROSS)
-    assert account.kind.application_profile == "a1b2c3d4e5f6"
+    assert account.group.pool == QuotaPool(SONNET, CROSS)
+    assert account.group.application_profile == "a1b2c3d4e5f6"
     assert account.max_tokens == 64_000  # the maximum of the model behind it
-    assert account.kind.listed
+    assert account.group.listed
 
 
 @pytest.mark.parametrize(
@@ -415,16 +416,16 @@ def test_application_profile_shares_the_bucket_of_its_model(registry: Registry) 
 def test_application_profile_is_left_to_the_resolvers_cache(registry: Registry, before: Reference | OutOfScope) -> None:
     # given a profile that was resolved, or could not be, for the calls of one delivery
     resolver = Resolver(before)
-    accounts = Accounts(registry, resolver)
+    accounts = UsageCalculator(registry, resolver)
     for _ in range(3):
-        accounts.of(records.read(message(converse(PROFILE_ARN))), NOW)
+        accounts.of(read_record(message(converse(PROFILE_ARN))), NOW)
     assert len(resolver.asked) == 1
 
     resolver.answer = Reference(NOVA, REGIONAL)
 
     # then it is asked for again in the next one
     found = opened(accounts, converse(PROFILE_ARN), NOW + timedelta(seconds=1))
-    assert found.kind.bucket == Bucket(NOVA, REGIONAL)
+    assert found.group.pool == QuotaPool(NOVA, REGIONAL)
 
 
 @pytest.mark.parametrize(
@@ -437,9 +438,9 @@ def test_application_profile_is_left_to_the_resolvers_cache(registry: Registry, 
 )
 def test_names_longer_than_any_of_aws_are_not_kept(registry: Registry, changes: dict[str, Any]) -> None:
     # given a call of an id that is far too long to be read, or by a caller or of an operation that is
-    accounts = Accounts(registry, Resolver(OutOfScope("unresolved_profile")))
+    accounts = UsageCalculator(registry, Resolver(OutOfScope("unresolved_profile")))
     model_id = SONNET if changes else "x" * 513
-    record = records.read(message(converse(model_id, **changes)))
+    record = read_record(message(converse(model_id, **changes)))
 
     accounts.of(record, NOW)
 
@@ -448,51 +449,51 @@ def test_names_longer_than_any_of_aws_are_not_kept(registry: Registry, changes: 
 
 
 def test_calls_alike_share_their_kind_and_few_kinds_are_kept(
-    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+    accounts: UsageCalculator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert opened(accounts, converse()).kind is opened(accounts, converse(output_tokens=7)).kind
+    assert opened(accounts, converse()).kind is opened(accounts, converse(output_tokens=7)).group
 
-    monkeypatch.setattr("bedrock_quota.accounts.MAX_REMEMBERED", 2)
+    monkeypatch.setattr("bedrock_quota.processor.usage.MAX_REMEMBERED", 2)
     for minute in range(5):
         opened(accounts, converse(timestamp=f"2026-11-23T11:0{minute}:00Z"))
         assert len(accounts._kinds) <= 2
 
 
-def test_out_of_scope_call_is_no_account(accounts: Accounts) -> None:
+def test_out_of_scope_call_is_no_account(accounts: UsageCalculator) -> None:
     arn = "arn:aws:bedrock:us-east-1:111122223333:provisioned-model/abc123"
 
-    assert accounts.of(records.read(message(converse(arn))), NOW) == OutOfScope("provisioned_model")
+    assert accounts.of(read_record(message(converse(arn))), NOW) == OutOfScope("provisioned_model")
 
 
 # Who, what and when
 
 
 def test_account_says_who_called_and_how(registry: Registry) -> None:
-    accounts = Accounts(registry, Resolver(OutOfScope("unresolved_profile")), ("team", "cost-center"))
+    accounts = UsageCalculator(registry, Resolver(OutOfScope("unresolved_profile")), ("team", "cost-center"))
     metadata = {"team": "zwölf", "prompt": "a secret", "cost-center": "42"}
 
     account = opened(accounts, converse(operation="ConverseStream", requestMetadata=metadata))
 
-    assert account.kind.caller == "ReportWriter"
-    assert account.kind.operation == "ConverseStream"
+    assert account.group.caller == "ReportWriter"
+    assert account.group.operation == "ConverseStream"
     # Only the keys that are allowed, in the order of the setting, safe to print
-    assert account.kind.request_metadata == (("team", "zw?lf"), ("cost-center", "42"))
+    assert account.group.request_metadata == (("team", "zw?lf"), ("cost-center", "42"))
 
 
-def test_without_an_allow_list_no_tag_is_carried(accounts: Accounts) -> None:
-    assert opened(accounts, converse(requestMetadata={"team": "search"})).kind.request_metadata == ()
+def test_without_an_allow_list_no_tag_is_carried(accounts: UsageCalculator) -> None:
+    assert opened(accounts, converse(requestMetadata={"team": "search"})).group.request_metadata == ()
 
 
-def test_missing_identity_is_unknown(accounts: Accounts) -> None:
-    assert opened(accounts, converse(identity=None)).kind.caller == "unknown"
+def test_missing_identity_is_unknown(accounts: UsageCalculator) -> None:
+    assert opened(accounts, converse(identity=None)).group.caller == "unknown"
 
 
-def test_minute_is_that_of_the_calls_start(accounts: Accounts) -> None:
+def test_minute_is_that_of_the_calls_start(accounts: UsageCalculator) -> None:
     early = opened(accounts, converse(timestamp="2026-11-23T12:00:00Z"))
     late = opened(accounts, converse(timestamp="2026-11-23T12:00:59.999Z"))
     before = opened(accounts, converse(timestamp="2026-11-23T11:59:59Z"))
 
-    assert (early.kind.minute, late.kind.minute, before.kind.minute) == (MINUTE, MINUTE, MINUTE - 60)
+    assert (early.group.minute, late.group.minute, before.group.minute) == (MINUTE, MINUTE, MINUTE - 60)
     assert (early.started, late.started) == (MINUTE, MINUTE + 59)
 
 
@@ -512,7 +513,7 @@ NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
         pytest.param(NOON, id="now"),
     ],
 )
-def test_timestamp_at_the_limit_is_taken(accounts: Accounts, moment: datetime) -> None:
+def test_timestamp_at_the_limit_is_taken(accounts: UsageCalculator, moment: datetime) -> None:
     assert opened(accounts, converse(timestamp=at(moment)), now=NOON).started == int(moment.timestamp())
 
 
@@ -526,9 +527,9 @@ def test_timestamp_at_the_limit_is_taken(accounts: Accounts, moment: datetime) -
     ],
 )
 @pytest.mark.parametrize("make", [converse, failed])
-def test_timestamp_beyond_the_limit_is_refused(accounts: Accounts, moment: datetime, reason: str, make: Any) -> None:
+def test_timestamp_beyond_the_limit_is_refused(accounts: UsageCalculator, moment: datetime, reason: str, make: Any) -> None:
     text = moment.isoformat().replace("+00:00", "Z")
-    record = records.read(message(make(timestamp=text)))
+    record = read_record(message(make(timestamp=text)))
 
     with pytest.raises(RecordError) as caught:
         accounts.of(record, NOON)
@@ -537,8 +538,8 @@ def test_timestamp_beyond_the_limit_is_refused(accounts: Accounts, moment: datet
 
 
 @pytest.mark.parametrize("text", ["yesterday", "2026-11-23T12:00:05"])
-def test_timestamp_that_is_no_moment_is_refused(accounts: Accounts, text: str) -> None:
-    record = records.read(message(converse(timestamp=text)))
+def test_timestamp_that_is_no_moment_is_refused(accounts: UsageCalculator, text: str) -> None:
+    record = read_record(message(converse(timestamp=text)))
 
     with pytest.raises(RecordError) as caught:
         accounts.of(record, NOON)
@@ -546,24 +547,24 @@ def test_timestamp_that_is_no_moment_is_refused(accounts: Accounts, text: str) -
     assert (caught.value.reason, caught.value.request_id) == ("bad_timestamp", record.request_id)
 
 
-def test_minute_that_cloudwatch_would_drop_is_refused(accounts: Accounts) -> None:
+def test_minute_that_cloudwatch_would_drop_is_refused(accounts: UsageCalculator) -> None:
     # 13 d 23 h 59 min 45 s old, but the metric is stamped with its minute, 12:00:00, 14 d and 15 s ago.
     now = datetime(2026, 11, 23, 12, 0, 15, tzinfo=UTC)
     given = converse(timestamp=at(now - timedelta(days=14) + timedelta(seconds=15)))
 
     with pytest.raises(RecordError, match="too_old"):
-        accounts.of(records.read(message(given)), now)
+        accounts.of(read_record(message(given)), now)
 
     # One second into the next minute, it is 13 d 23 h 59 min 15 s old, and so is its metric.
     given = converse(timestamp=at(now - timedelta(days=14) + timedelta(seconds=45)))
-    assert opened(accounts, given, now=now).kind.minute == MINUTE - 14 * 86_400 + 60
+    assert opened(accounts, given, now=now).group.minute == MINUTE - 14 * 86_400 + 60
 
 
-def test_failed_call_keeps_its_code_and_invents_no_tokens(accounts: Accounts) -> None:
-    found = accounts.of(records.read(message(failed(f"us.{SONNET}", "ThrottlingException"))), NOW)
+def test_failed_call_keeps_its_code_and_invents_no_tokens(accounts: UsageCalculator) -> None:
+    found = accounts.of(read_record(message(failed(f"us.{SONNET}", "ThrottlingException"))), NOW)
 
     assert found == FailedCall(
-        bucket=Bucket(SONNET, CROSS),
+        pool=QuotaPool(SONNET, CROSS),
         minute=MINUTE,
         caller="ReportWriter",
         operation="Converse",
@@ -571,31 +572,31 @@ def test_failed_call_keeps_its_code_and_invents_no_tokens(accounts: Accounts) ->
     )
 
 
-def failed_bucket(accounts: Accounts, entry: Entry) -> Bucket | None:
-    found = accounts.of(records.read(message(entry)), NOW)
+def failed_pool(accounts: UsageCalculator, entry: Entry) -> QuotaPool | None:
+    found = accounts.of(read_record(message(entry)), NOW)
     assert isinstance(found, FailedCall), found
-    return found.bucket
+    return found.pool
 
 
 @pytest.mark.parametrize(
-    ("entry", "bucket"),
+    ("entry", "pool"),
     [
-        pytest.param(failed(SONNET), Bucket(SONNET, REGIONAL), id="model id"),
-        pytest.param(failed(f"{NOVA}:24k"), Bucket(NOVA, REGIONAL), id="context variant"),
+        pytest.param(failed(SONNET), QuotaPool(SONNET, REGIONAL), id="model id"),
+        pytest.param(failed(f"{NOVA}:24k"), QuotaPool(NOVA, REGIONAL), id="context variant"),
         pytest.param(
-            failed("us.newcomer.model-1"), Bucket("newcomer.model-1", CROSS), id="unlisted model through a profile"
+            failed("us.newcomer.model-1"), QuotaPool("newcomer.model-1", CROSS), id="unlisted model through a profile"
         ),
         pytest.param(
             failed("us.amazon.nova-pro-v1:0", performanceConfig={"latency": "optimized"}),
-            Bucket("amazon.nova-pro-v1:0", EndpointType.LATENCY_OPTIMIZED),
+            QuotaPool("amazon.nova-pro-v1:0", EndpointType.LATENCY_OPTIMIZED),
             id="latency-optimized",
         ),
         pytest.param(
             failed(f"us.{SONNET}", performanceConfig={"latency": "optimized"}),
-            Bucket(SONNET, CROSS),
+            QuotaPool(SONNET, CROSS),
             id="a model without latency-optimized inference",
         ),
-        # A failed call without a bucket is still a failed call
+        # A failed call without a pool is still a failed call
         pytest.param(
             failed("arn:aws:bedrock:us-east-1:111122223333:provisioned-model/abc123"), None, id="provisioned throughput"
         ),
@@ -603,30 +604,30 @@ def failed_bucket(accounts: Accounts, entry: Entry) -> Bucket | None:
         pytest.param(failed(PROFILE_ARN), None, id="application profile"),  # these accounts can resolve none
     ],
 )
-def test_failed_call_has_the_bucket_it_was_meant_for(accounts: Accounts, entry: Entry, bucket: Bucket | None) -> None:
-    assert failed_bucket(accounts, entry) == bucket
+def test_failed_call_has_the_pool_it_was_meant_for(accounts: UsageCalculator, entry: Entry, pool: QuotaPool | None) -> None:
+    assert failed_pool(accounts, entry) == pool
 
 
-def test_failed_call_through_an_application_profile_has_the_bucket_of_its_model(registry: Registry) -> None:
-    assert failed_bucket(Accounts(registry, Resolver(Reference(SONNET, CROSS))), failed(PROFILE_ARN)) == Bucket(
+def test_failed_call_through_an_application_profile_has_the_pool_of_its_model(registry: Registry) -> None:
+    assert failed_pool(UsageCalculator(registry, Resolver(Reference(SONNET, CROSS))), failed(PROFILE_ARN)) == QuotaPool(
         SONNET, CROSS
     )
 
 
-def test_failed_call_needs_no_counts_and_names_no_text(accounts: Accounts) -> None:
+def test_failed_call_needs_no_counts_and_names_no_text(accounts: UsageCalculator) -> None:
     given = failed(code="a prompt in disguise", operation="so is this", input=None, output=None)
 
-    found = accounts.of(records.read(message(given)), NOW)
+    found = accounts.of(read_record(message(given)), NOW)
 
     assert isinstance(found, FailedCall)
     assert (found.error_code, found.operation) == ("other", "other")
 
 
-def test_operation_that_is_no_word_is_not_named(accounts: Accounts) -> None:
-    assert opened(accounts, converse(operation="a prompt in disguise")).kind.operation == "other"
+def test_operation_that_is_no_word_is_not_named(accounts: UsageCalculator) -> None:
+    assert opened(accounts, converse(operation="a prompt in disguise")).group.operation == "other"
 
 
-def test_titan_default_differs_by_operation(accounts: Accounts) -> None:
+def test_titan_default_differs_by_operation(accounts: UsageCalculator) -> None:
     invoked = opened(accounts, invoke(TITAN, {"inputText": "…"}, input_tokens=10))
     conversed = opened(accounts, converse(TITAN, input_tokens=10, max_tokens=None))
 

@@ -14,14 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records import NOW, ReadLine, converse, envelope, event_around, message
 
-from bedrock_quota import batches, processing
-from bedrock_quota.delivery import Delivery
-from bedrock_quota.duplicates import Ticket
-from bedrock_quota.envelope import Parcel, answer, parcels
+from bedrock_quota.processor import batch, pipeline
+from bedrock_quota.processor.batch import process_batch
+from bedrock_quota.processor.delivery import Delivery
+from bedrock_quota.processor.duplicates import InProgressDelivery
+from bedrock_quota.processor.event import RawDelivery, batch_response, split_event
 from bedrock_quota.errors import DeliveryError
-from bedrock_quota.knowledge import Container
-from bedrock_quota.processing import Outcome
-from bedrock_quota.registry import Registry
+from bedrock_quota.processor.container import Container
+from bedrock_quota.processor.pipeline import Outcome
+from bedrock_quota.registry.models import Registry
 from bedrock_quota.settings import Settings
 from quota_monitor import events
 
@@ -57,12 +58,12 @@ class Function:
         """Run it as Lambda does: what it raises is a failure."""
         self.runs += 1
         context: Any = SimpleNamespace(get_remaining_time_in_millis=lambda: next(self.remaining))
-        sent = parcels(event)
+        sent = split_event(event)
         try:
-            results = batches.process(sent, self.container, context, lambda _received: NOW, self.publish)
+            results = process_batch(sent, self.container, context, lambda _received: NOW, self.publish)
         except DeliveryError:
             return None
-        return answer(sent, results)
+        return batch_response(sent, results)
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ Read = Callable[[Function], tuple[list[dict[str, Any]], list[dict[str, Any]]]]
 
 
 def test_deliveries_of_a_batch_are_written_as_if_they_had_come_in_one(function: Function, read: Read) -> None:
-    # given three deliveries, one record in them rejected, and all of one minute, bucket and caller
+    # given three deliveries, one record in them rejected, and all of one minute, pool and caller
     batch = [sent_by_logs(converse()), sent_by_logs(converse(), converse(input_tokens=-1)), sent_by_logs(converse())]
     # when
     told = function(events.batch(batch))
@@ -174,7 +175,7 @@ def test_a_batch_is_written_in_parts_so_that_not_all_of_it_is_kept(
     function: Function, read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given that two log events are enough
-    monkeypatch.setattr(batches, "MOST_TOGETHER", 2)
+    monkeypatch.setattr(batch, "MAX_EVENTS_PER_GROUP", 2)
     # when five deliveries of one come
     told = function(events.batch([sent_by_logs(converse()) for _ in range(5)]))
     # then
@@ -212,7 +213,7 @@ def test_an_empty_batch_is_done(function: Function) -> None:
 )
 def test_records_of_anything_else_fail_loudly(records: Any) -> None:
     with pytest.raises(DeliveryError, match="not a batch of Kinesis records"):
-        parcels({"Records": records})
+        split_event({"Records": records})
 
 
 class Memory:
@@ -282,7 +283,7 @@ def test_a_delivery_whose_records_cannot_be_read_is_forgotten(
     def broken(*_given: object, **_named: object) -> None:
         raise DeliveryError("no memory")
 
-    monkeypatch.setattr(processing, "read", broken)
+    monkeypatch.setattr(pipeline, "read_calls", broken)
 
     assert function(events.batch([sent_by_logs(converse())])) is None
     assert memory.told == [("forgotten", "no memory")]
@@ -316,7 +317,7 @@ def test_what_was_written_before_something_cannot_be_is_answered_for(
     # given deliveries that are written one by one, and an output that is closed after the first
     memory: Any = Memory(None, None)
     function.container.deliveries = memory
-    monkeypatch.setattr(batches, "MOST_TOGETHER", 1)
+    monkeypatch.setattr(batch, "MAX_EVENTS_PER_GROUP", 1)
     publish = function.publish
 
     def closing(outcome: Outcome | None, again: Sequence[bytes]) -> None:
@@ -400,12 +401,12 @@ def test_a_slow_state_table_makes_nothing_count_twice(function: Function, millis
         function.container = function.new_container()  # which knows no log event
         function.container.deliveries = table
         table.left = 60_000
-        sent = parcels(event)
+        sent = split_event(event)
         try:
-            results = batches.process(sent, function.container, table, lambda _received: NOW, function.publish)
+            results = process_batch(sent, function.container, table, lambda _received: NOW, function.publish)
         except Killed:
             return None
-        return answer(sent, results)
+        return batch_response(sent, results)
 
     # when
     given_up = shard.consume(batch, run)
@@ -434,7 +435,7 @@ def test_a_slow_state_table_is_told_of_no_failure_when_time_is_short(
 
 def test_a_state_table_that_does_not_answer_is_asked_once_a_batch(function: Function, read: Read) -> None:
     # given one that answers for the first delivery alone
-    asked = iter([SimpleNamespace(result=None, checked=True, finish=lambda _result: True), Ticket("key")])
+    asked = iter([SimpleNamespace(result=None, checked=True, finish=lambda _result: True), InProgressDelivery("key")])
     silent: Any = SimpleNamespace(begin=lambda _received, _context: next(asked))
     function.container.deliveries = silent
     # when four come, and a control message, which is never asked about
@@ -458,4 +459,4 @@ def test_a_state_table_that_stops_answering_is_told_of_nothing_more(function: Fu
 def test_parcels_of_an_event_of_cloudwatch_logs_are_that_event() -> None:
     event = sent_by_logs(converse())
 
-    assert parcels(event) == [Parcel(event)]
+    assert split_event(event) == [RawDelivery(event)]

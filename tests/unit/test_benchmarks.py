@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from records import SONNET, Process, converse
 
 import benchmarks.__main__ as bench
-from bedrock_quota.buckets import Bucket, EndpointType
-from bedrock_quota.quotas import BucketQuota
+from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.pools import PoolQuota
 from benchmarks import cold_start, contenders, growth, handler, mixes, price, timing
 from benchmarks.contenders import FLOOR, GROUPED, OURS, USUAL
 from benchmarks.growth import Axis, Point
@@ -392,14 +392,14 @@ def test_points_have_the_lines_that_were_written() -> None:
 
 
 def test_a_first_delivery_finds_nothing_remembered() -> None:
-    from bedrock_quota import callers  # noqa: PLC0415
+    from bedrock_quota.processor.callers import _name_of, parse_caller  # noqa: PLC0415
 
-    callers.name_of("arn:aws:iam::111122223333:role/A")
-    assert callers._name_of.cache_info().currsize > 0
+    parse_caller("arn:aws:iam::111122223333:role/A")
+    assert _name_of.cache_info().currsize > 0
 
     growth.forget()
 
-    assert callers._name_of.cache_info().currsize == 0
+    assert _name_of.cache_info().currsize == 0
 
 
 # ---------------------------------------------------------------- pages
@@ -502,7 +502,7 @@ def test_a_further_kind_among_ten_calls_costs_what_the_page_says() -> None:
 
 
 def test_about_half_of_a_line_says_what_is_a_metric(process: Process) -> None:
-    quotas = {Bucket(SONNET, EndpointType.REGIONAL): BucketQuota(400_000, 400)}
+    quotas = {QuotaPool(SONNET, EndpointType.REGIONAL): PoolQuota(400_000, 400)}
 
     (line, _) = process([converse()], quotas=quotas, quota_age_seconds=60).lines
 

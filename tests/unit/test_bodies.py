@@ -14,9 +14,10 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
 
-from bedrock_quota import bodies, clients
+from bedrock_quota import clients
+from bedrock_quota.processor import large_bodies
 from bedrock_quota.errors import BodyError
-from bedrock_quota.records import RequestBody
+from bedrock_quota.processor.records import RequestBody
 
 BUCKET = "large-bodies"
 PATH = f"s3://{BUCKET}/AWSLogs/111122223333/BedrockModelInvocationLogs/us-east-1/2026/11/23/12/data/one_input.json.gz"
@@ -81,7 +82,7 @@ def packed(body: object) -> bytes:
 
 
 def read(store: Store, content: bytes) -> RequestBody:
-    return bodies.read(store.put(PATH, content), BUCKET, store)  # type: ignore[arg-type]
+    return large_bodies.read_body(store.put(PATH, content), BUCKET, store)  # type: ignore[arg-type]
 
 
 def test_the_limit_is_found_behind_a_long_prompt(store: Store) -> None:
@@ -98,7 +99,7 @@ def test_an_odd_body_is_read_as_far_as_it_can_be(store: Store) -> None:
     [
         (b"plain", "not_gzip"),
         (packed({"max_tokens": 5})[:-9], "cut_short"),
-        (gzip.compress(b"\x00" * (bodies.MAX_BODY_BYTES + 1), mtime=0), "too_large"),
+        (gzip.compress(b"\x00" * (large_bodies.MAX_BODY_BYTES + 1), mtime=0), "too_large"),
         (gzip.compress(b"{", mtime=0), "not_json"),
         (packed([1]), "not_an_object"),
     ],
@@ -111,16 +112,16 @@ def test_what_is_no_body_is_refused_with_a_reason(store: Store, content: bytes, 
 
 
 def test_a_body_of_the_largest_size_is_read(store: Store) -> None:
-    filling = bodies.MAX_BODY_BYTES - len('{"max_tokens":7,"prompt":""}')
+    filling = large_bodies.MAX_BODY_BYTES - len('{"max_tokens":7,"prompt":""}')
     text = '{"max_tokens":7,"prompt":"' + "x" * filling + '"}'
-    assert len(text) == bodies.MAX_BODY_BYTES
+    assert len(text) == large_bodies.MAX_BODY_BYTES
     assert read(store, gzip.compress(text.encode())).max_tokens == 7
 
 
 @pytest.mark.parametrize("path", [f"s3://{BUCKET}-2/key", f"https://{BUCKET}/key", f"s3://{BUCKET}", "s3:///key", ""])
 def test_no_other_bucket_is_ever_read(store: Store, path: str) -> None:
     with pytest.raises(BodyError, match="another_bucket"):
-        bodies.read(path, BUCKET, store)  # type: ignore[arg-type]
+        large_bodies.read_body(path, BUCKET, store)  # type: ignore[arg-type]
 
 
 def test_bodies_that_cannot_be_read_are_counted_and_the_others_come(
@@ -133,7 +134,7 @@ def test_bodies_that_cannot_be_read_are_counted_and_the_others_come(
     paths.add(store.put(f"s3://{BUCKET}/d", ClientError({"Error": {"Code": "NoSuchKey"}}, "GetObject")))
     # when
     with caplog.at_level(logging.WARNING):
-        found = bodies.fetch(paths, BUCKET)
+        found = large_bodies.fetch_bodies(paths, BUCKET)
     # then
     assert found == {good: RequestBody(max_tokens=9)}
     (warning,) = caplog.records
@@ -143,27 +144,27 @@ def test_bodies_that_cannot_be_read_are_counted_and_the_others_come(
 def test_slow_bodies_are_not_waited_for(
     store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(bodies, "SECONDS", 0.05)
+    monkeypatch.setattr(large_bodies, "SECONDS_PER_DELIVERY", 0.05)
     slow = {store.put(f"s3://{BUCKET}/{number}", 0.4) for number in range(6)}
     began = time.monotonic()
     with caplog.at_level(logging.WARNING):
-        assert bodies.fetch(slow, BUCKET) == {}
+        assert large_bodies.fetch_bodies(slow, BUCKET) == {}
     assert time.monotonic() - began < 0.35
     assert caplog.records[0].__dict__["reasons"] == {"too_slow": 6}
     # and those that had begun end by themselves, and no other begins
     time.sleep(0.5)
-    assert store.most_at_once == bodies.AT_A_TIME
-    assert store.began == bodies.AT_A_TIME
+    assert store.most_at_once == large_bodies.PARALLEL_READS
+    assert store.began == large_bodies.PARALLEL_READS
 
 
 def test_no_more_than_the_bound_are_read_for_one_delivery(
     store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(bodies, "MAX_BODIES", 3)
+    monkeypatch.setattr(large_bodies, "MAX_BODIES", 3)
     paths = [store.put(f"s3://{BUCKET}/{number}", packed({"max_tokens": number})) for number in range(5)]
 
     with caplog.at_level(logging.WARNING):
-        found = bodies.fetch(paths, BUCKET)
+        found = large_bodies.fetch_bodies(paths, BUCKET)
 
     assert [body.max_tokens for body in found.values()] == [0, 1, 2]
     assert caplog.records[0].__dict__["reasons"] == {"too_many": 2}
@@ -173,7 +174,7 @@ def test_a_body_that_comes_too_slowly_is_given_up_and_let_go(store: Store) -> No
     path = store.put(PATH, packed({"max_tokens": 5}))
 
     with pytest.raises(BodyError, match="too_slow"):
-        bodies.read(path, BUCKET, store, deadline=time.monotonic() - 1)  # type: ignore[arg-type]
+        large_bodies.read_body(path, BUCKET, store, deadline=time.monotonic() - 1)  # type: ignore[arg-type]
 
     assert store.given[0].closed
 
@@ -190,7 +191,7 @@ def test_a_body_that_becomes_large_is_not_inflated_beyond_the_bound(store: Store
     finally:
         tracemalloc.stop()
     # then there was one buffer of the largest size, and little beside it
-    assert peak < 1.5 * bodies.MAX_BODY_BYTES
+    assert peak < 1.5 * large_bodies.MAX_BODY_BYTES
 
 
 def test_what_comes_after_the_body_is_not_read(store: Store) -> None:
@@ -203,19 +204,19 @@ def test_what_comes_after_the_body_is_not_read(store: Store) -> None:
 
 def test_what_was_read_of_a_refused_body_is_let_go(store: Store) -> None:
     # given forty bodies that are a little too large
-    refused = gzip.compress(b" " * (bodies.MAX_BODY_BYTES + 1), mtime=0)
+    refused = gzip.compress(b" " * (large_bodies.MAX_BODY_BYTES + 1), mtime=0)
     paths = [store.put(f"s3://{BUCKET}/{number}", refused) for number in range(40)]
     tracemalloc.start()
     try:
         # when
-        assert bodies.fetch(paths, BUCKET) == {}
+        assert large_bodies.fetch_bodies(paths, BUCKET) == {}
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     # then no more were held than are read at a time
-    assert peak < 1.5 * bodies.AT_A_TIME * bodies.MAX_BODY_BYTES
+    assert peak < 1.5 * large_bodies.PARALLEL_READS * large_bodies.MAX_BODY_BYTES
 
 
 def test_nothing_is_asked_where_no_body_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(clients, "large_bodies")
-    assert bodies.fetch(set(), BUCKET) == {}
+    assert large_bodies.fetch_bodies(set(), BUCKET) == {}

@@ -3,7 +3,7 @@
 import pytest
 from records import ACCOUNT, ROLE_ARN
 
-from bedrock_quota import callers
+from bedrock_quota.processor.callers import parse_caller, safe_label
 
 
 @pytest.mark.parametrize(
@@ -36,11 +36,11 @@ from bedrock_quota import callers
     ],
 )
 def test_name(arn: str | None, name: str) -> None:
-    assert callers.name_of(arn) == name
+    assert parse_caller(arn) == name
 
 
 def test_session_name_never_shows() -> None:
-    assert "somebody" not in callers.name_of(ROLE_ARN)
+    assert "somebody" not in parse_caller(ROLE_ARN)
 
 
 @pytest.mark.parametrize(
@@ -56,4 +56,4 @@ def test_session_name_never_shows() -> None:
     ],
 )
 def test_label(text: str, label: str) -> None:
-    assert callers.label(text) == label
+    assert safe_label(text) == label

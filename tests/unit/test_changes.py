@@ -2,57 +2,57 @@
 
 import pytest
 
-from bedrock_quota import changes
-from bedrock_quota.buckets import Bucket, EndpointType
-from bedrock_quota.changes import Change
-from bedrock_quota.quotas import BucketQuota, Unit
+from bedrock_quota.fetcher.changes import find_changes
+from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.fetcher.changes import Change
+from bedrock_quota.pools import PoolQuota, Unit
 
-NOVA = Bucket("amazon.nova-lite-v1:0", EndpointType.REGIONAL)
-SONNET = Bucket("anthropic.claude-sonnet-4-20250514-v1:0", EndpointType.CROSS_REGION)
+NOVA = QuotaPool("amazon.nova-lite-v1:0", EndpointType.REGIONAL)
+SONNET = QuotaPool("anthropic.claude-sonnet-4-20250514-v1:0", EndpointType.CROSS_REGION)
 TPM, RPM, TPD = Unit.TOKENS_PER_MINUTE, Unit.REQUESTS_PER_MINUTE, Unit.TOKENS_PER_DAY
 
 
 def test_nothing_has_changed_where_nothing_was_known() -> None:
-    assert changes.between({}, {NOVA: BucketQuota(1, 2, 3)}) == []
+    assert find_changes({}, {NOVA: PoolQuota(1, 2, 3)}) == []
 
 
 def test_nothing_has_changed_where_all_is_as_it_was() -> None:
-    quotas = {NOVA: BucketQuota(1, 2, 3), SONNET: BucketQuota(tokens_per_minute=0)}
+    quotas = {NOVA: PoolQuota(1, 2, 3), SONNET: PoolQuota(tokens_per_minute=0)}
 
-    assert changes.between(quotas, dict(quotas)) == []
+    assert find_changes(quotas, dict(quotas)) == []
 
 
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
         pytest.param(
-            BucketQuota(200_000, 5), BucketQuota(400_000, 5), [(TPM, 200_000, 400_000)], id="tokens per minute rise"
+            PoolQuota(200_000, 5), PoolQuota(400_000, 5), [(TPM, 200_000, 400_000)], id="tokens per minute rise"
         ),
-        pytest.param(BucketQuota(9), BucketQuota(9, 5), [(RPM, None, 5)], id="requests appear"),
-        pytest.param(BucketQuota(9, 5), BucketQuota(9), [(RPM, 5, None)], id="requests disappear"),
-        pytest.param(BucketQuota(9), BucketQuota(0), [(TPM, 9, 0)], id="tokens fall to 0"),
-        pytest.param(BucketQuota(0), BucketQuota(9), [(TPM, 0, 9)], id="tokens rise from 0"),
+        pytest.param(PoolQuota(9), PoolQuota(9, 5), [(RPM, None, 5)], id="requests appear"),
+        pytest.param(PoolQuota(9, 5), PoolQuota(9), [(RPM, 5, None)], id="requests disappear"),
+        pytest.param(PoolQuota(9), PoolQuota(0), [(TPM, 9, 0)], id="tokens fall to 0"),
+        pytest.param(PoolQuota(0), PoolQuota(9), [(TPM, 0, 9)], id="tokens rise from 0"),
         # 0 is a quota: "may use nothing" is not "has no such quota"
         pytest.param(
-            BucketQuota(9, tokens_per_day=0), BucketQuota(9), [(TPD, 0, None)], id="daily tokens of 0 disappear"
+            PoolQuota(9, tokens_per_day=0), PoolQuota(9), [(TPD, 0, None)], id="daily tokens of 0 disappear"
         ),
-        pytest.param(BucketQuota(9), BucketQuota(9, tokens_per_day=0), [(TPD, None, 0)], id="daily tokens of 0 appear"),
+        pytest.param(PoolQuota(9), PoolQuota(9, tokens_per_day=0), [(TPD, None, 0)], id="daily tokens of 0 appear"),
         pytest.param(
-            BucketQuota(1, 2, 3), BucketQuota(4, 5, 6), [(TPM, 1, 4), (RPM, 2, 5), (TPD, 3, 6)], id="all three"
+            PoolQuota(1, 2, 3), PoolQuota(4, 5, 6), [(TPM, 1, 4), (RPM, 2, 5), (TPD, 3, 6)], id="all three"
         ),
     ],
 )
 def test_each_unit_that_differs_is_a_change(
-    before: BucketQuota, after: BucketQuota, expected: list[tuple[Unit, float | None, float | None]]
+    before: PoolQuota, after: PoolQuota, expected: list[tuple[Unit, float | None, float | None]]
 ) -> None:
-    # given another bucket that stays
-    found = changes.between({SONNET: BucketQuota(7), NOVA: before}, {SONNET: BucketQuota(7), NOVA: after})
+    # given another pool that stays
+    found = find_changes({SONNET: PoolQuota(7), NOVA: before}, {SONNET: PoolQuota(7), NOVA: after})
 
     assert found == [Change(NOVA, *each) for each in expected]
 
 
-def test_buckets_come_and_go_in_their_order() -> None:
-    found = changes.between({SONNET: BucketQuota(5)}, {NOVA: BucketQuota(6, 7)})
+def test_pools_come_and_go_in_their_order() -> None:
+    found = find_changes({SONNET: PoolQuota(5)}, {NOVA: PoolQuota(6, 7)})
 
     assert found == [Change(NOVA, TPM, None, 6), Change(NOVA, RPM, None, 7), Change(SONNET, TPM, 5, None)]
 

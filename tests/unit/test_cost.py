@@ -8,9 +8,10 @@ import pytest
 from click.testing import CliRunner
 from records import MINUTE, SONNET, Process, ReadLine, converse
 
-from bedrock_quota import lines
-from bedrock_quota.buckets import Bucket, EndpointType
-from bedrock_quota.quotas import BucketQuota
+from bedrock_quota.fetcher.quota_lines import lines_for_quotas
+from bedrock_quota.processor.metric_lines import HEALTH_METRICS
+from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.pools import PoolQuota
 from quota_monitor import cost
 from quota_monitor.cost import Alarms, Batch, LineBytes, Prices, Use
 from quota_monitor.main import main
@@ -148,10 +149,10 @@ def test_without_duplicate_detection_there_is_no_state_table_to_pay() -> None:
 
 
 def test_metrics_counted_are_those_published(process: Process, read_line: ReadLine) -> None:
-    bucket = Bucket(SONNET, EndpointType.REGIONAL)
-    quotas = {bucket: BucketQuota(1_000, 10)}
+    bucket = QuotaPool(SONNET, EndpointType.REGIONAL)
+    quotas = {bucket: PoolQuota(1_000, 10)}
     outcome = process([converse()], quotas=quotas)
-    written = [read_line(line) for line in (*outcome.lines, *lines.of_quotas("Mine", MINUTE, quotas))]
+    written = [read_line(line) for line in (*outcome.lines, *lines_for_quotas("Mine", MINUTE, quotas))]
     named = {
         (metric["Name"], bool(directive["Dimensions"][0]))
         for line in written
@@ -162,7 +163,7 @@ def test_metrics_counted_are_those_published(process: Process, read_line: ReadLi
     assert sum(of_bucket for _, of_bucket in named) == cost.METRICS_A_BUCKET
     # these come with a delivery that came twice, without quotas, and with the doctor's test
     rare = {"DuplicateDeliveries", "QuotasUnknown", "AlarmTests"}
-    assert {name for name, of_bucket in named if not of_bucket} | rare == lines.HEALTH_METRICS
+    assert {name for name, of_bucket in named if not of_bucket} | rare == HEALTH_METRICS
 
 
 def test_alarms_counted_are_the_templates() -> None:
@@ -198,7 +199,7 @@ def test_readme_says_what_the_command_computes() -> None:
     price, watched = cost.prices(), cost.alarms()
     bucket = cost.METRICS_A_BUCKET * price.metric_month + watched.a_bucket * price.alarm_metric_month
     fixed = (
-        len(lines.HEALTH_METRICS) * price.metric_month
+        len(HEALTH_METRICS) * price.metric_month
         + watched.fixed * price.alarm_metric_month
         + price.dashboard_month
     )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from records import MINUTE, converse, envelope, event_around, event_of, message
 
-from bedrock_quota import delivery
+from bedrock_quota.processor.delivery import MAX_INFLATED_BYTES, decode_delivery
 from bedrock_quota.errors import DeliveryError
 
 
@@ -21,7 +21,7 @@ def event_with(data: object) -> dict[str, Any]:
 def test_delivery_gives_its_log_events() -> None:
     entries = [converse(text="first"), converse(text="second")]
 
-    decoded = delivery.decode(event_of(entries))
+    decoded = decode_delivery(event_of(entries))
 
     assert [event.message for event in decoded.log_events] == [message(entry) for entry in entries]
     assert [event.id for event in decoded.log_events] == ["0" * 55 + "0", "0" * 55 + "1"]
@@ -32,7 +32,7 @@ def test_delivery_gives_its_log_events() -> None:
 
 
 def test_control_message_is_told() -> None:
-    decoded = delivery.decode(
+    decoded = decode_delivery(
         event_of(["CWL CONTROL MESSAGE: Checking health of destination Lambda."], "CONTROL_MESSAGE")
     )
 
@@ -42,13 +42,13 @@ def test_control_message_is_told() -> None:
 def test_unknown_keys_and_missing_ones_do_not_matter() -> None:
     payload = {"messageType": "DATA_MESSAGE", "policyLevel": "new", "logEvents": [{"message": "m", "extra": 1}]}
 
-    decoded = delivery.decode(event_around(json.dumps(payload).encode()))
+    decoded = decode_delivery(event_around(json.dumps(payload).encode()))
 
     assert [(event.message, event.id) for event in decoded.log_events] == [("m", "")]
 
 
 def test_no_log_events_is_an_empty_delivery() -> None:
-    assert delivery.decode(event_of([])).log_events == ()
+    assert decode_delivery(event_of([])).log_events == ()
 
 
 @pytest.mark.parametrize(
@@ -70,18 +70,18 @@ def test_no_log_events_is_an_empty_delivery() -> None:
 )
 def test_event_of_something_else_is_no_delivery(event: Any) -> None:
     with pytest.raises(DeliveryError, match="not a CloudWatch Logs delivery"):
-        delivery.decode(event)
+        decode_delivery(event)
 
 
 @pytest.mark.parametrize("data", ["abc", "é", "A"])
 def test_not_base64(data: str) -> None:
     with pytest.raises(DeliveryError, match="not base64"):
-        delivery.decode(event_with(data))
+        decode_delivery(event_with(data))
 
 
 def test_not_gzip() -> None:
     with pytest.raises(DeliveryError, match="not gzip"):
-        delivery.decode(event_with(base64.b64encode(b'{"plain": "json"}').decode()))
+        decode_delivery(event_with(base64.b64encode(b'{"plain": "json"}').decode()))
 
 
 def test_corrupted_gzip() -> None:
@@ -89,7 +89,7 @@ def test_corrupted_gzip() -> None:
     data[len(data) // 2] ^= 0xFF
 
     with pytest.raises(DeliveryError):
-        delivery.decode(event_with(base64.b64encode(bytes(data)).decode()))
+        decode_delivery(event_with(base64.b64encode(bytes(data)).decode()))
 
 
 @pytest.mark.parametrize("kept", [0, 1, 20, -9])
@@ -97,7 +97,7 @@ def test_cut_short(kept: int) -> None:
     whole = gzip.compress(json.dumps(envelope([message(converse())])).encode(), mtime=0)
 
     with pytest.raises(DeliveryError, match="cut short"):
-        delivery.decode(event_with(base64.b64encode(whole[:kept]).decode()))
+        decode_delivery(event_with(base64.b64encode(whole[:kept]).decode()))
 
 
 @pytest.mark.parametrize(
@@ -112,32 +112,32 @@ def test_cut_short(kept: int) -> None:
 def test_data_after_the_end_is_refused(compress: Any, more: bytes) -> None:
     whole = compress(json.dumps(envelope([message(converse())])).encode())
 
-    assert len(delivery.decode(event_with(base64.b64encode(whole).decode())).log_events) == 1
+    assert len(decode_delivery(event_with(base64.b64encode(whole).decode())).log_events) == 1
     with pytest.raises(DeliveryError, match="goes on after its end"):
-        delivery.decode(event_with(base64.b64encode(whole + more).decode()))
+        decode_delivery(event_with(base64.b64encode(whole + more).decode()))
 
 
 def test_zlib_stream_is_read_too() -> None:
     data = zlib.compress(json.dumps(envelope(["m"])).encode())
 
-    assert delivery.decode(event_with(base64.b64encode(data).decode())).log_events[0].message == "m"
+    assert decode_delivery(event_with(base64.b64encode(data).decode())).log_events[0].message == "m"
 
 
 def test_bomb_is_refused_without_being_inflated() -> None:
-    assert delivery.MAX_INFLATED_BYTES == 16_777_216  # 16 MiB
-    bomb = event_around(b" " * (delivery.MAX_INFLATED_BYTES + 1))
+    assert MAX_INFLATED_BYTES == 16_777_216  # 16 MiB
+    bomb = event_around(b" " * (MAX_INFLATED_BYTES + 1))
     assert len(bomb["awslogs"]["data"]) < 100_000  # small enough for Lambda to deliver
 
-    with pytest.raises(DeliveryError, match=f"more than {delivery.MAX_INFLATED_BYTES} bytes"):
-        delivery.decode(bomb)
+    with pytest.raises(DeliveryError, match=f"more than {MAX_INFLATED_BYTES} bytes"):
+        decode_delivery(bomb)
 
 
 def test_bound_is_exact() -> None:
     payload = json.dumps(envelope(["m" * 1000])).encode()
 
-    assert delivery.decode(event_around(payload), len(payload)).log_events[0].message == "m" * 1000
+    assert decode_delivery(event_around(payload), len(payload)).log_events[0].message == "m" * 1000
     with pytest.raises(DeliveryError, match=re.escape(f"more than {len(payload) - 1} bytes")):
-        delivery.decode(event_around(payload), len(payload) - 1)
+        decode_delivery(event_around(payload), len(payload) - 1)
 
 
 @pytest.mark.parametrize(
@@ -163,14 +163,14 @@ def test_bound_is_exact() -> None:
 )
 def test_inflated_data_that_is_no_delivery(payload: bytes) -> None:
     with pytest.raises(DeliveryError, match="not a delivery in JSON"):
-        delivery.decode(event_around(payload))
+        decode_delivery(event_around(payload))
 
 
 def test_lone_surrogate_does_not_spoil_the_delivery() -> None:
     messages = b'{"message": "a \\ud800 b"}, {"message": "fine \\ud83d\\ude00"}'
     payload = b'{"messageType": "DATA_MESSAGE", "logEvents": [' + messages + b"]}"
 
-    decoded = delivery.decode(event_around(payload))
+    decoded = decode_delivery(event_around(payload))
 
     # a pair is a character, and stays one
     assert [event.message for event in decoded.log_events] == ["a \ufffd b", "fine \U0001f600"]
@@ -180,6 +180,6 @@ def test_error_never_holds_the_text() -> None:
     payload = b'{"messageType": "DATA_MESSAGE", "logEvents": [{"message": "the secret"'
 
     with pytest.raises(DeliveryError) as caught:
-        delivery.decode(event_around(payload))
+        decode_delivery(event_around(payload))
 
     assert "secret" not in f"{caught.value} {caught.value.__cause__}"

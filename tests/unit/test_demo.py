@@ -7,7 +7,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.pools import EndpointType, QuotaPool
 from bedrock_quota.settings import DEFAULT_NAMESPACE
 from localaws.account import Account
 from localaws.errors import LocalAwsError
@@ -19,8 +19,8 @@ END = datetime.now(UTC).replace(second=0, microsecond=0)
 START = END - timedelta(hours=1)
 WINDOW = Window(START, END)
 LOG_GROUP = "/aws/lambda/processor"
-BUSY = Bucket("vendor.busy", EndpointType.CROSS_REGION)
-BLIND = Bucket("vendor.blind", EndpointType.REGIONAL)
+BUSY = QuotaPool("vendor.busy", EndpointType.CROSS_REGION)
+BLIND = QuotaPool("vendor.blind", EndpointType.REGIONAL)
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.Session]:
         yield boto3.Session(region_name="us-east-1")
 
 
-def publish(session: boto3.Session, bucket: Bucket | None, minute: datetime, **metrics: list[float]) -> None:
+def publish(session: boto3.Session, bucket: QuotaPool | None, minute: datetime, **metrics: list[float]) -> None:
     dimensions = (
         [{"Name": "ModelId", "Value": bucket.model_id}, {"Name": "EndpointType", "Value": str(bucket.endpoint_type)}]
         if bucket
@@ -60,7 +60,7 @@ def log(session: boto3.Session, *messages: object) -> None:
     )
 
 
-def line(bucket: Bucket, minute: datetime, caller: str, max_tokens: list[int], outputs: list[int]) -> dict:
+def line(bucket: QuotaPool, minute: datetime, caller: str, max_tokens: list[int], outputs: list[int]) -> dict:
     """A metric line of calls with 10 tokens of input each; no max_tokens: they are unknown."""
     said = {
         "_aws": {"Timestamp": int(minute.timestamp() * 1000), "CloudWatchMetrics": []},
@@ -77,7 +77,7 @@ def line(bucket: Bucket, minute: datetime, caller: str, max_tokens: list[int], o
     return said
 
 
-def collect(session: boto3.Session) -> dict[Bucket, usage.BucketUse]:
+def collect(session: boto3.Session) -> dict[QuotaPool, usage.BucketUse]:
     found = usage.collect(
         session,
         namespace=DEFAULT_NAMESPACE,

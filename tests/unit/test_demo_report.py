@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console
 
-from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.pools import EndpointType, QuotaPool
 from quota_monitor import report
 from quota_monitor.usage import BucketUse, CallerMinute, CallerUse, MinuteUse
 
@@ -23,7 +23,7 @@ def bucket_use(
         MinuteUse(NOON + timedelta(minutes=index), tokens, 5_000, 10, known) for index, tokens in enumerate(reserved)
     )
     return BucketUse(
-        bucket=Bucket("vendor.model-1", EndpointType.CROSS_REGION),
+        bucket=QuotaPool("vendor.model-1", EndpointType.CROSS_REGION),
         token_quota=token_quota,
         request_quota=request_quota,
         minutes=minutes,

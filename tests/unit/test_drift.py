@@ -9,9 +9,9 @@ import pytest
 from botocore.stub import Stubber
 from records import ACCOUNT, NOVA, NOW, OPUS, PROFILE_ARN, SONNET
 
-from bedrock_quota import drift
-from bedrock_quota.drift import CACHE_WRITE, ESTIMATED, INPUT, OLD_CACHE_WRITE, OUTPUT, Drift
-from bedrock_quota.registry import Burndown, Kind, Model, Provider, RateStatus, Registry
+from bedrock_quota.fetcher import burndown_drift
+from bedrock_quota.fetcher.burndown_drift import CACHE_WRITE, Drift, ESTIMATED, INPUT, OLD_CACHE_WRITE, OUTPUT
+from bedrock_quota.registry.models import Burndown, Model, ModelKind, Provider, RateStatus, Registry
 
 PROVIDERS = ("amazon", "anthropic", "*")
 
@@ -31,7 +31,7 @@ def test_rate_that_fits_is_no_drift(registry: Registry) -> None:
     # 3,000 input + 1,000 cache write + 5 × 1,000 output; without the cache write it would look like 6
     written = {CACHE_WRITE: 1_000.0}
 
-    assert drift.of({SONNET: sums(9_000, given=3_000, output=1_000, written=written)}, registry, NOW) == []
+    assert burndown_drift.detect_drift({SONNET: sums(9_000, given=3_000, output=1_000, written=written)}, registry, NOW) == []
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_rate_that_fits_is_no_drift(registry: Registry) -> None:
     ],
 )
 def test_difference_of_a_twentieth_is_rounding(registry: Registry, estimated: float, expected: float | None) -> None:
-    found = drift.of({SONNET: sums(estimated, given=1_000, output=100_000)}, registry, NOW)
+    found = burndown_drift.detect_drift({SONNET: sums(estimated, given=1_000, output=100_000)}, registry, NOW)
 
     assert applied(found) == ({} if expected is None else {SONNET: expected})
 
@@ -62,7 +62,7 @@ def test_difference_of_a_twentieth_is_rounding(registry: Registry, estimated: fl
     ],
 )
 def test_a_hundredth_of_all_tokens_may_be_counted_elsewhere(registry: Registry, estimated: float, told: bool) -> None:
-    found = drift.of({SONNET: sums(estimated, given=1_000_000, output=10_000)}, registry, NOW)
+    found = burndown_drift.detect_drift({SONNET: sums(estimated, given=1_000_000, output=10_000)}, registry, NOW)
 
     assert bool(found) is told
 
@@ -76,7 +76,7 @@ def test_measured_rate_is_said_as_the_whole_number_it_may_be(rate: float, said: 
 
 @pytest.mark.parametrize(("output", "told"), [(999, False), (1_000, True)])
 def test_too_little_output_says_nothing(registry: Registry, output: int, told: bool) -> None:
-    found = drift.of({SONNET: sums(10 * output, output=output)}, registry, NOW)
+    found = burndown_drift.detect_drift({SONNET: sums(10 * output, output=output)}, registry, NOW)
 
     assert applied(found) == ({SONNET: 10} if told else {})
 
@@ -90,28 +90,28 @@ def test_too_little_output_says_nothing(registry: Registry, output: int, told: b
     ],
 )
 def test_without_awss_estimate_nothing_is_said(registry: Registry, metrics: dict[str, float]) -> None:
-    assert drift.of({SONNET: metrics}, registry, NOW) == []
+    assert burndown_drift.detect_drift({SONNET: metrics}, registry, NOW) == []
 
 
 def test_registrys_rate_is_that_of_the_day() -> None:
     rates = tuple(Burndown(rate, day, RateStatus.LISTED, "a page") for rate, day in (
         (5, date(2026, 1, 1)), (10, date(2026, 11, 23))
     ))  # fmt: skip
-    model = Model("acme.rocket", "Rocket", Kind.TEXT, "a page", max_output_tokens=10, burndown=rates)
+    model = Model("acme.rocket", "Rocket", ModelKind.TEXT, "a page", max_output_tokens=10, burndown=rates)
     known = Registry((Provider("*", "Others", rates, 10),), (model,))
     at_10 = {"acme.rocket": sums(10_000, output=1_000)}
 
-    assert drift.of(at_10, known, NOW) == []
-    assert applied(drift.of(at_10, known, NOW - timedelta(days=1))) == {"acme.rocket": 10}
+    assert burndown_drift.detect_drift(at_10, known, NOW) == []
+    assert applied(burndown_drift.detect_drift(at_10, known, NOW - timedelta(days=1))) == {"acme.rocket": 10}
     # in the hours after the change, calls at either rate were measured
     at_5 = {"acme.rocket": sums(5_000, output=1_000)}
     midnight = datetime(2026, 11, 23, tzinfo=UTC)
-    assert drift.of(at_5, known, midnight + timedelta(hours=3)) == []
-    assert applied(drift.of(at_5, known, midnight + timedelta(hours=4))) == {"acme.rocket": 5}
+    assert burndown_drift.detect_drift(at_5, known, midnight + timedelta(hours=3)) == []
+    assert applied(burndown_drift.detect_drift(at_5, known, midnight + timedelta(hours=4))) == {"acme.rocket": 5}
 
 
 def test_drifts_are_in_order_and_said_in_words(registry: Registry) -> None:
-    found = drift.of(
+    found = burndown_drift.detect_drift(
         {
             OPUS: sums(5_000, output=1_000),
             NOVA: sums(2_500, output=1_000),
@@ -121,13 +121,13 @@ def test_drifts_are_in_order_and_said_in_words(registry: Registry) -> None:
         NOW,
     )
 
-    unlisted = registry.burndown_of("newcomer.model-1", NOW.date())
-    assert (registry.burndown_of(NOVA, NOW.date()).rate, registry.burndown_of(OPUS, NOW.date()).rate) == (1, 15)
+    unlisted = registry.find_burndown("newcomer.model-1", NOW.date())
+    assert (registry.find_burndown(NOVA, NOW.date()).rate, registry.find_burndown(OPUS, NOW.date()).rate) == (1, 15)
     assert [str(each) for each in found] == [
         f"burndown rate of {NOVA}: AWS applies 2.5, the registry has 1 "
-        f"({registry.burndown_of(NOVA, NOW.date()).status})",
+        f"({registry.find_burndown(NOVA, NOW.date()).status})",
         f"burndown rate of {OPUS}: AWS applies 5, the registry has 15 "
-        f"({registry.burndown_of(OPUS, NOW.date()).status})",
+        f"({registry.find_burndown(OPUS, NOW.date()).status})",
         f"burndown rate of newcomer.model-1: AWS applies 98, the registry has {unlisted.rate:g} (unlisted)",
     ]
 
@@ -169,7 +169,7 @@ class CloudWatch:
 
 
 def measured(client: CloudWatch) -> dict[str, dict[str, float]]:
-    found = drift.measured(client, PROVIDERS, NOW)  # type: ignore[arg-type]
+    found = burndown_drift.read_token_sums(client, PROVIDERS, NOW)  # type: ignore[arg-type]
     return {model_id: {name: value for name, value in each.items() if value} for model_id, each in found.items()}
 
 
@@ -190,7 +190,7 @@ def test_several_ids_of_one_model_are_summed() -> None:
     }
 
 
-def test_ids_without_a_bucket_are_ignored() -> None:
+def test_ids_without_a_pool_are_ignored() -> None:
     client = CloudWatch(
         {
             PROFILE_ARN: {ESTIMATED: 1},
@@ -242,7 +242,7 @@ def test_no_call_asks_for_more_than_500_queries(models: int, queries: list[int])
 def test_whole_minutes_are_asked_for_a_few_more_than_between_two_fetches_and_none_that_may_still_arrive() -> None:
     client = CloudWatch({NOVA: {ESTIMATED: 4}})
 
-    drift.measured(client, PROVIDERS, datetime(2026, 11, 23, 12, 0, 59, tzinfo=UTC))  # type: ignore[arg-type]
+    burndown_drift.read_token_sums(client, PROVIDERS, datetime(2026, 11, 23, 12, 0, 59, tzinfo=UTC))  # type: ignore[arg-type]
 
     (asked,) = client.asked
     assert asked["EndTime"] == datetime(2026, 11, 23, 11, 50, tzinfo=UTC)
@@ -279,7 +279,7 @@ def test_requests_are_those_cloudwatch_takes_and_pages_are_added_up() -> None:
             "get_metric_data", {"MetricDataResults": [{"Id": "m0", "Values": [300.0]}]}, asked | {"NextToken": "x"}
         )
 
-        assert drift.measured(client, PROVIDERS, now) == {NOVA: {ESTIMATED: 321, INPUT: 0, OUTPUT: 5, CACHE_WRITE: 0}}
+        assert burndown_drift.read_token_sums(client, PROVIDERS, now) == {NOVA: {ESTIMATED: 321, INPUT: 0, OUTPUT: 5, CACHE_WRITE: 0}}
         stubber.assert_no_pending_responses()
 
 
@@ -290,4 +290,4 @@ def test_failure_of_cloudwatch_is_raised() -> None:
         stubber.add_client_error("list_metrics", "AccessDenied", "not allowed")
 
         with pytest.raises(Exception, match="AccessDenied"):
-            drift.measured(client, PROVIDERS, NOW)
+            burndown_drift.read_token_sums(client, PROVIDERS, NOW)

@@ -11,9 +11,9 @@ from botocore.exceptions import EndpointConnectionError
 from moto import mock_aws
 from records import log_event
 
-from bedrock_quota import seen_events
-from bedrock_quota.delivery import Delivery
-from bedrock_quota.duplicates import ProcessedDeliveries, Ticket
+from bedrock_quota.processor import seen_events
+from bedrock_quota.processor.delivery import Delivery
+from bedrock_quota.processor.duplicates import IdempotencyStore, InProgressDelivery
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 
@@ -25,7 +25,7 @@ def delivery(*ids: str) -> Delivery:
     return Delivery("DATA_MESSAGE", tuple(log_event("m", each) for each in ids))
 
 
-def processed(deliveries: ProcessedDeliveries, received: Delivery) -> Ticket:
+def processed(deliveries: IdempotencyStore, received: Delivery) -> InProgressDelivery:
     """Begin a delivery and, unless it had been processed before, finish it."""
     ticket = deliveries.begin(received, CONTEXT)
     if ticket.result is None:
@@ -43,10 +43,10 @@ def deliveries() -> Any:
             AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         )
-        yield ProcessedDeliveries("state", lambda: client)
+        yield IdempotencyStore("state", lambda: client)
 
 
-def test_the_second_time_there_is_a_result(deliveries: ProcessedDeliveries) -> None:
+def test_the_second_time_there_is_a_result(deliveries: IdempotencyStore) -> None:
     first, second = (processed(deliveries, delivery("a", "b")) for _ in range(2))
     assert (first.checked, first.result) == (True, None)
     assert (second.checked, second.result) == (True, RESULT)
@@ -61,19 +61,19 @@ def test_the_second_time_there_is_a_result(deliveries: ProcessedDeliveries) -> N
         pytest.param(("ab",), id="the ids joined"),
     ],
 )
-def test_other_events_are_another_delivery(deliveries: ProcessedDeliveries, other: tuple[str, ...]) -> None:
+def test_other_events_are_another_delivery(deliveries: IdempotencyStore, other: tuple[str, ...]) -> None:
     processed(deliveries, delivery("a", "b"))
     assert processed(deliveries, delivery(*other)).result is None
 
 
-def test_what_failed_is_done_again(deliveries: ProcessedDeliveries) -> None:
+def test_what_failed_is_done_again(deliveries: IdempotencyStore) -> None:
     deliveries.begin(delivery("a"), CONTEXT).forget(RuntimeError("broken"))
     assert processed(deliveries, delivery("a")).result is None
     assert processed(deliveries, delivery("a")).result == RESULT
 
 
 def test_what_another_invocation_is_processing_is_refused_until_its_time_is_over(
-    deliveries: ProcessedDeliveries,
+    deliveries: IdempotencyStore,
 ) -> None:
     # given a delivery that was begun by an invocation with a minute, and one whose time is over
     deliveries.begin(delivery("a"), CONTEXT)
@@ -84,7 +84,7 @@ def test_what_another_invocation_is_processing_is_refused_until_its_time_is_over
     assert processed(deliveries, delivery("b")).result is None
 
 
-def answered_late(deliveries: ProcessedDeliveries, *, put_twice: bool, retried: int) -> ProcessedDeliveries:
+def answered_late(deliveries: IdempotencyStore, *, put_twice: bool, retried: int) -> IdempotencyStore:
     """The same table through a client that had to write so many times again, having written at first or not."""
     client: Any = deliveries._connect()
 
@@ -100,17 +100,17 @@ def answered_late(deliveries: ProcessedDeliveries, *, put_twice: bool, retried: 
     table: Any = SimpleNamespace(
         put_item=put_item, update_item=client.update_item, meta=client.meta, exceptions=client.exceptions
     )
-    return ProcessedDeliveries("state", lambda: table)
+    return IdempotencyStore("state", lambda: table)
 
 
-def test_a_write_whose_answer_was_lost_is_known_for_our_own(deliveries: ProcessedDeliveries) -> None:
+def test_a_write_whose_answer_was_lost_is_known_for_our_own(deliveries: IdempotencyStore) -> None:
     ours = answered_late(deliveries, put_twice=True, retried=1)
 
     assert processed(ours, delivery("a")).result is None
     assert processed(deliveries, delivery("a")).result == RESULT
 
 
-def test_another_containers_delivery_is_not_taken_for_our_own(deliveries: ProcessedDeliveries) -> None:
+def test_another_containers_delivery_is_not_taken_for_our_own(deliveries: IdempotencyStore) -> None:
     # given a delivery that another container is working on, and one that it has processed
     another = SimpleNamespace(get_remaining_time_in_millis=lambda: 30_000)
     deliveries.begin(delivery("a"), another)  # type: ignore[arg-type]
@@ -123,7 +123,7 @@ def test_another_containers_delivery_is_not_taken_for_our_own(deliveries: Proces
     assert ours.begin(delivery("b"), CONTEXT).result == RESULT
 
 
-def test_a_delivery_in_progress_is_anothers_where_nothing_was_written_again(deliveries: ProcessedDeliveries) -> None:
+def test_a_delivery_in_progress_is_anothers_where_nothing_was_written_again(deliveries: IdempotencyStore) -> None:
     with pytest.raises(IdempotencyAlreadyInProgressError):
         answered_late(deliveries, put_twice=True, retried=0).begin(delivery("a"), CONTEXT)
 
@@ -144,9 +144,9 @@ class Table:
         return call
 
 
-def without(operation: str) -> ProcessedDeliveries:
+def without(operation: str) -> IdempotencyStore:
     table: Any = Table(operation)
-    return ProcessedDeliveries("state", lambda: table)
+    return IdempotencyStore("state", lambda: table)
 
 
 def test_without_the_state_table_metrics_flow_unchecked() -> None:
@@ -158,7 +158,7 @@ def test_without_a_client_for_the_state_table_metrics_flow_unchecked() -> None:
     def connect() -> Any:
         raise RuntimeError("no Region")
 
-    ticket = processed(ProcessedDeliveries("state", connect), delivery("a"))
+    ticket = processed(IdempotencyStore("state", connect), delivery("a"))
     ticket.forget(RuntimeError("broken"))  # and nobody is asked any more
     assert (ticket.checked, ticket.result) == (False, None)
 
@@ -170,7 +170,7 @@ def test_a_state_table_that_goes_in_the_middle_fails_nothing(caplog: pytest.LogC
     assert ["could not be told" in each for each in caplog.messages] == [True, True]
 
 
-def test_events_without_ids_are_told_apart_by_their_text(deliveries: ProcessedDeliveries) -> None:
+def test_events_without_ids_are_told_apart_by_their_text(deliveries: IdempotencyStore) -> None:
     def of(*texts: str) -> Delivery:
         return Delivery("DATA_MESSAGE", tuple(log_event(text) for text in texts))
 
@@ -178,7 +178,7 @@ def test_events_without_ids_are_told_apart_by_their_text(deliveries: ProcessedDe
 
 
 def test_a_delivery_is_remembered_for_as_long_as_a_failed_one_is_kept_and_a_day_more(
-    deliveries: ProcessedDeliveries,
+    deliveries: IdempotencyStore,
 ) -> None:
     processed(deliveries, delivery("a"))
 
@@ -188,10 +188,10 @@ def test_a_delivery_is_remembered_for_as_long_as_a_failed_one_is_kept_and_a_day_
     assert seen_events.REMEMBERED_EVENTS == 20_000
 
 
-def test_the_client_is_made_once_and_bears_no_more_with_each_delivery(deliveries: ProcessedDeliveries) -> None:
+def test_the_client_is_made_once_and_bears_no_more_with_each_delivery(deliveries: IdempotencyStore) -> None:
     client = deliveries._connect()
     made: list[object] = []
-    many = ProcessedDeliveries("state", lambda: made.append(client) or client)
+    many = IdempotencyStore("state", lambda: made.append(client) or client)
 
     for number in range(3):
         assert processed(many, delivery(str(number))).checked

@@ -10,8 +10,8 @@ from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
 from moto.s3.models import s3_backends
 
-from bedrock_quota import emptying
-from bedrock_quota.emptying import EmptyingError
+from bedrock_quota.deployment.bucket_emptying import empty_bucket
+from bedrock_quota.deployment.bucket_emptying import EmptyingError
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 
@@ -44,7 +44,7 @@ def left(s3: Any) -> list[Any]:
 def test_more_than_one_page_of_objects_goes(s3: Any) -> None:
     fill(1_001)
 
-    assert emptying.empty(s3, "kept", plenty) == 1_001
+    assert empty_bucket(s3, "kept", plenty) == 1_001
     assert left(s3) == []
 
 
@@ -54,7 +54,7 @@ def test_versions_and_delete_markers_go(s3: Any) -> None:
         s3.put_object(Bucket="kept", Key="key", Body=b"x")
     s3.delete_object(Bucket="kept", Key="key")
 
-    assert emptying.empty(s3, "kept", plenty) == 4
+    assert empty_bucket(s3, "kept", plenty) == 4
     assert left(s3) == []
     s3.delete_bucket(Bucket="kept")
 
@@ -63,13 +63,13 @@ def test_uploads_that_were_never_completed_go(s3: Any) -> None:
     for key in ("a", "b"):
         s3.create_multipart_upload(Bucket="kept", Key=key)
 
-    assert emptying.empty(s3, "kept", plenty) == 2
+    assert empty_bucket(s3, "kept", plenty) == 2
     assert left(s3) == []
 
 
 def test_empty_bucket_and_one_that_is_gone_are_empty(s3: Any) -> None:
-    assert emptying.empty(s3, "kept", plenty) == 0
-    assert emptying.empty(s3, "gone", plenty) == 0
+    assert empty_bucket(s3, "kept", plenty) == 0
+    assert empty_bucket(s3, "gone", plenty) == 0
 
 
 def test_it_stops_in_time_and_goes_on_where_it_was(s3: Any) -> None:
@@ -78,10 +78,10 @@ def test_it_stops_in_time_and_goes_on_where_it_was(s3: Any) -> None:
     seconds = iter([61.0, 59.0])
 
     with pytest.raises(EmptyingError, match="removed 1,000 objects from kept, and there are more: delete the stack"):
-        emptying.empty(s3, "kept", lambda: next(seconds))
+        empty_bucket(s3, "kept", lambda: next(seconds))
 
     assert len(left(s3)) == 1
-    assert emptying.empty(s3, "kept", plenty) == 1
+    assert empty_bucket(s3, "kept", plenty) == 1
 
 
 def test_it_stops_in_time_among_uploads_too(s3: Any) -> None:
@@ -90,7 +90,7 @@ def test_it_stops_in_time_among_uploads_too(s3: Any) -> None:
     seconds = iter([61.0, 59.0])
 
     with pytest.raises(EmptyingError, match="removed 1 objects from kept, and there are more"):
-        emptying.empty(s3, "kept", lambda: next(seconds))
+        empty_bucket(s3, "kept", lambda: next(seconds))
 
     assert len(left(s3)) == 1
 
@@ -103,4 +103,4 @@ def test_objects_that_s3_keeps_are_told() -> None:
         stub.add_response("delete_objects", {"Errors": [{"Key": "locked", "Code": "AccessDenied"}]})
 
         with pytest.raises(EmptyingError, match="S3 keeps 1 objects of kept, the first for AccessDenied"):
-            emptying.empty(client, "kept", plenty)
+            empty_bucket(client, "kept", plenty)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bedrock_quota import delivery, envelope
+from bedrock_quota.processor.delivery import decode_delivery
+from bedrock_quota.processor.event import split_event
 from quota_monitor import events
 from quota_monitor.checkout import ROOT
 
@@ -23,7 +24,7 @@ def test_a_delivery_holds_just_the_records_it_is_made_from(path: Path) -> None:
     # given the committed event; compressed bytes differ between machines, what they hold does not
     committed = json.loads((events.DELIVERIES / path.name).read_text())
     # when
-    held = [event.message for event in delivery.decode(committed).log_events]
+    held = [event.message for event in decode_delivery(committed).log_events]
     # then
     assert held == events.messages_of(path)
 
@@ -34,12 +35,12 @@ def test_no_delivery_is_left_over_from_records_that_are_gone() -> None:
 
 def test_the_batch_of_a_stream_holds_every_delivery_in_order() -> None:
     committed = json.loads((events.DELIVERIES / "kinesis-batch.json").read_text())
-    sent = envelope.parcels(committed)
-    held = [[event.message for event in delivery.decode(each.event).log_events] for each in sent]
+    sent = split_event(committed)
+    held = [[event.message for event in decode_delivery(each.event).log_events] for each in sent]
     assert held == [events.messages_of(path) for path in sorted(events.RECORDS.glob("*.json"))]
     assert len({each.sequence_number for each in sent}) == len(held) == 3
 
 
 def test_the_control_message_is_one() -> None:
     committed = json.loads((events.DELIVERIES / "control-message.json").read_text())
-    assert delivery.decode(committed).is_control
+    assert decode_delivery(committed).is_control

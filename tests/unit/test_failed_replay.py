@@ -17,7 +17,7 @@ import shard
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ClientError
 
-from bedrock_quota import delivery
+from bedrock_quota.processor.delivery import decode_delivery
 from bedrock_quota.errors import DeliveryError
 from quota_monitor import events, failed_deliveries
 from quota_monitor.failed_deliveries import FailedDelivery, Place, Replayed
@@ -152,16 +152,16 @@ def test_a_delivery_that_is_larger_than_the_processor_takes_is_processed_in_part
     event = events.delivery(messages)
     assert len(event["awslogs"]["data"]) < 1_000_000
     with pytest.raises(DeliveryError, match="inflates to more than"):
-        delivery.decode(event)
+        decode_delivery(event)
     account: Any = Account(json.dumps({"requestPayload": event}).encode(), b'{"received": 735, "processed": 735}')
     # when
     (found,) = failed_deliveries.replay(account, PLACE, [KEPT])
     # then the processor takes each part, and all of them are all there was, in order
     assert found == Replayed("key")
-    parts = [delivery.decode(json.loads(payload)) for payload in account.invoked]
+    parts = [decode_delivery(json.loads(payload)) for payload in account.invoked]
     assert len(parts) == 2
     assert [log_event.message for part in parts for log_event in part.log_events] == messages
-    ids = [log_event.id for log_event in delivery.decode(event, 20_000_000).log_events]
+    ids = [log_event.id for log_event in decode_delivery(event, 20_000_000).log_events]
     assert [log_event.id for part in parts for log_event in part.log_events] == ids
     assert not account.objects
 

@@ -9,21 +9,23 @@ import msgspec
 import pytest
 from records import NOVA, PROFILE_ARN, SONNET
 
-from bedrock_quota import drift, fetching
-from bedrock_quota.buckets import Bucket, EndpointType
-from bedrock_quota.changes import Change
-from bedrock_quota.fetching import DRIFT, MISFIT, UNREAD, ZERO, Fetch, Sources
+from bedrock_quota.fetcher import burndown_drift
+from bedrock_quota.fetcher.fetch import fetch_all
+from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.fetcher.changes import Change
+from bedrock_quota.fetcher.fetch import DRIFT, Fetch, MISFIT, Sources, UNREAD, ZERO
 from bedrock_quota.model_ids import Reference
-from bedrock_quota.quotas import BucketQuota, ListedQuota, Unit
-from bedrock_quota.registry import Registry
-from bedrock_quota.snapshots import Snapshot
+from bedrock_quota.pools import PoolQuota, Unit
+from bedrock_quota.registry.quota_names import ListedQuota
+from bedrock_quota.registry.models import Registry
+from bedrock_quota.state.snapshot import Snapshot
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 LATER = NOON + timedelta(minutes=174)
 
-NOVA_LITE = Bucket(NOVA, EndpointType.REGIONAL)
-SONNET_4 = Bucket(SONNET, EndpointType.CROSS_REGION)
-ROCKET = Bucket("acme.rocket-v1:0", EndpointType.REGIONAL)
+NOVA_LITE = QuotaPool(NOVA, EndpointType.REGIONAL)
+SONNET_4 = QuotaPool(SONNET, EndpointType.CROSS_REGION)
+ROCKET = QuotaPool("acme.rocket-v1:0", EndpointType.REGIONAL)
 NOVA_TOKENS = "On-demand model inference tokens per minute for Amazon Nova Lite"
 NOVA_REQUESTS = "On-demand model inference requests per minute for Amazon Nova Lite"
 SONNET_TOKENS = "Cross-region model inference tokens per minute for Anthropic Claude Sonnet 4 V1"
@@ -37,7 +39,7 @@ ADDED = {
     "quota_names": ["Acme Rocket"],
     "source": "a page",
 }
-APPLIED_15 = {SONNET: {drift.ESTIMATED: 15_000.0, drift.OUTPUT: 1_000.0}}
+APPLIED_15 = {SONNET: {burndown_drift.ESTIMATED: 15_000.0, burndown_drift.OUTPUT: 1_000.0}}
 """AWS applies 15 to Sonnet 4, where the registry has 5."""
 
 Run = Callable[..., Fetch]
@@ -94,8 +96,8 @@ def aws(registry: Registry) -> Aws:
 
 @pytest.fixture
 def run(aws: Aws, registry: Registry) -> Run:
-    def fetch(before: Snapshot | None = None, *, always: tuple[Bucket, ...] = (), now: datetime = NOON) -> Fetch:
-        return fetching.fetch(aws.sources(), registry, before, always, now)
+    def fetch(before: Snapshot | None = None, *, always: tuple[QuotaPool, ...] = (), now: datetime = NOON) -> Fetch:
+        return fetch_all(aws.sources(), registry, before, always, now)
 
     return fetch
 
@@ -110,28 +112,28 @@ def misfits(found: Fetch) -> list[str]:
 def test_first_fetch_keeps_all_quotas_and_publishes_those_in_use(run: Run) -> None:
     found = run()
 
-    nova = BucketQuota(tokens_per_minute=200_000, requests_per_minute=100)
+    nova = PoolQuota(tokens_per_minute=200_000, requests_per_minute=100)
     assert found.snapshot == Snapshot(
         fetched_at=NOON,
-        quotas=((NOVA_LITE, nova), (SONNET_4, BucketQuota(tokens_per_minute=400_000))),
+        quotas=((NOVA_LITE, nova), (SONNET_4, PoolQuota(tokens_per_minute=400_000))),
         profiles=((PROFILE_ARN, Reference(NOVA, EndpointType.REGIONAL)),),
-        standing={ZERO: (), UNREAD: (), MISFIT: (), DRIFT: ()},
+        active_notices={ZERO: (), UNREAD: (), MISFIT: (), DRIFT: ()},
     )
     assert found.listed == 4
     assert found.quotas == {NOVA_LITE: nova}
     assert (found.changes, found.notices, found.remarks, found.problems) == ((), (), (), ())
 
 
-def test_named_buckets_are_published_even_if_nobody_uses_them(run: Run) -> None:
-    nobodys = Bucket("nobody.model", EndpointType.REGIONAL)
+def test_named_pools_are_published_even_if_nobody_uses_them(run: Run) -> None:
+    nobodys = QuotaPool("nobody.model", EndpointType.REGIONAL)
 
     found = run(always=(SONNET_4, nobodys)).quotas
 
     assert found.keys() == {NOVA_LITE, SONNET_4, nobodys}
-    assert found[nobodys] == BucketQuota()  # and a line says that it has none
+    assert found[nobodys] == PoolQuota()  # and a line says that it has none
 
 
-def test_overrides_lead_quotas_to_buckets_and_are_kept(aws: Aws, run: Run) -> None:
+def test_overrides_lead_quotas_to_pools_and_are_kept(aws: Aws, run: Run) -> None:
     aws.quotas.append(ListedQuota("L-9", ROCKET_TOKENS, 9_000))
     before = run()
     assert before.remarks == (f"quota name is not known, so its quota is not shown: {ROCKET_TOKENS!r}",)
@@ -139,10 +141,10 @@ def test_overrides_lead_quotas_to_buckets_and_are_kept(aws: Aws, run: Run) -> No
 
     found = run(before.snapshot)
 
-    assert found.quotas[ROCKET] == BucketQuota(tokens_per_minute=9_000)
+    assert found.quotas[ROCKET] == PoolQuota(tokens_per_minute=9_000)
     assert [model.id for model in found.snapshot.models] == [ROCKET.model_id]
     assert found.remarks == ()
-    assert found.snapshot.standing[UNREAD] == ()
+    assert found.snapshot.active_notices[UNREAD] == ()
 
 
 def test_corrected_rate_is_what_drift_is_measured_against(aws: Aws, run: Run) -> None:
@@ -170,7 +172,7 @@ def test_change_is_told_once(aws: Aws, run: Run) -> None:
     assert (third.changes, third.notices) == ((), ())
 
 
-def test_change_is_told_for_buckets_in_use_alone(aws: Aws, run: Run) -> None:
+def test_change_is_told_for_pools_in_use_alone(aws: Aws, run: Run) -> None:
     first = run()
     aws.value(SONNET_TOKENS, 1)
 
@@ -198,7 +200,7 @@ def test_quota_of_0_in_use_is_noticed_once(aws: Aws, run: Run) -> None:
     second = run(first.snapshot)
 
     assert first.notices == (f"quota is 0: {NOVA_LITE} may not be called by this account in this Region",)
-    assert first.quotas[NOVA_LITE] == BucketQuota(tokens_per_minute=0, requests_per_minute=100)
+    assert first.quotas[NOVA_LITE] == PoolQuota(tokens_per_minute=0, requests_per_minute=100)
     assert second.notices == ()
     # and again if it comes back
     aws.value(NOVA_TOKENS, 5)
@@ -269,14 +271,14 @@ def test_quota_that_aws_cannot_say_stays_as_it_was(aws: Aws, run: Run) -> None:
 
     second = run(first.snapshot)
 
-    assert second.quotas[NOVA_LITE] == BucketQuota(tokens_per_minute=0, requests_per_minute=100)
+    assert second.quotas[NOVA_LITE] == PoolQuota(tokens_per_minute=0, requests_per_minute=100)
     assert second.snapshot.quotas == first.snapshot.quotas
     assert second.notices == ()
     assert second.problems == (
         f"Service Quotas could not say the value of tokens per minute of {NOVA_LITE}; the last one known stays",
     )
     # and where none is known, there is none
-    assert run().quotas[NOVA_LITE] == BucketQuota(requests_per_minute=100)
+    assert run().quotas[NOVA_LITE] == PoolQuota(requests_per_minute=100)
 
 
 def test_0_tokens_a_day_are_noticed_too(aws: Aws, run: Run) -> None:
@@ -294,24 +296,24 @@ def test_drift_is_noticed_once(aws: Aws, run: Run) -> None:
 
     (notice,) = first.notices
     assert notice.startswith(f"burndown rate of {SONNET}: AWS applies 15, the registry has 5 (")
-    assert first.snapshot.standing[DRIFT] == (notice,)
+    assert first.snapshot.active_notices[DRIFT] == (notice,)
     assert second.notices == ()
 
 
 def test_drift_measured_a_little_differently_is_not_told_again(aws: Aws, run: Run) -> None:
     aws.applied = APPLIED_15
     first = run()
-    aws.applied = {SONNET: {drift.ESTIMATED: 15_020.0, drift.OUTPUT: 1_000.0}}  # 15.02
+    aws.applied = {SONNET: {burndown_drift.ESTIMATED: 15_020.0, burndown_drift.OUTPUT: 1_000.0}}  # 15.02
 
     assert run(first.snapshot).notices == ()
 
 
 @pytest.mark.parametrize("applied", [9.7, 10.0, 10.3])
 def test_drift_measured_around_a_whole_number_is_one_drift(aws: Aws, run: Run, applied: float) -> None:
-    aws.applied = {SONNET: {drift.ESTIMATED: 9_800.0, drift.OUTPUT: 1_000.0}}
+    aws.applied = {SONNET: {burndown_drift.ESTIMATED: 9_800.0, burndown_drift.OUTPUT: 1_000.0}}
     first = run()
     assert len(first.notices) == 1
-    aws.applied = {SONNET: {drift.ESTIMATED: 1_000 * applied, drift.OUTPUT: 1_000.0}}
+    aws.applied = {SONNET: {burndown_drift.ESTIMATED: 1_000 * applied, burndown_drift.OUTPUT: 1_000.0}}
 
     assert run(first.snapshot).notices == ()
 
@@ -346,9 +348,9 @@ def before(aws: Aws, run: Run) -> Snapshot:
     aws.value(SONNET_TOKENS, 0)
     aws.in_use = {SONNET_4}
     aws.quotas.append(ListedQuota("L-9", "Galactic tokens per minute", 5))
-    aws.applied = {NOVA: {drift.ESTIMATED: 2_000.0, drift.OUTPUT: 1_000.0}}
+    aws.applied = {NOVA: {burndown_drift.ESTIMATED: 2_000.0, burndown_drift.OUTPUT: 1_000.0}}
     kept = run().snapshot
-    assert all(kept.standing[topic] for topic in (ZERO, UNREAD, DRIFT))
+    assert all(kept.active_notices[topic] for topic in (ZERO, UNREAD, DRIFT))
     fresh = Aws()
     aws.overrides, aws.in_use, aws.quotas = "{}", fresh.in_use, [*aws.quotas[:4]]
     aws.value(SONNET_TOKENS, 400_000)
@@ -365,8 +367,8 @@ def test_whole_fetch_renews_everything(run: Run, before: Snapshot) -> None:
     assert found.snapshot.fetched_at == LATER
     assert found.snapshot.models == ()
     assert dict(found.snapshot.profiles) == {PROFILE_ARN: Reference(SONNET, EndpointType.GLOBAL_CROSS_REGION)}
-    assert found.snapshot.by_bucket()[NOVA_LITE].tokens_per_minute == 300_000
-    assert [found.snapshot.standing[topic] for topic in (ZERO, UNREAD)] == [(), ()]
+    assert found.snapshot.quotas_by_pool()[NOVA_LITE].tokens_per_minute == 300_000
+    assert [found.snapshot.active_notices[topic] for topic in (ZERO, UNREAD)] == [(), ()]
     assert len(found.notices) == 2  # Nova Lite's change, Sonnet's drift
 
 
@@ -411,12 +413,12 @@ def test_without_quotas_nothing_is_published_and_the_old_ones_keep_their_age(
     assert found.problems == ("quotas were not fetched: RuntimeError: not today",)
     assert (found.listed, found.quotas, found.changes) == (0, {}, ())
     assert (found.snapshot.fetched_at, found.snapshot.quotas) == (NOON, before.quotas)
-    assert [found.snapshot.standing[topic] for topic in (ZERO, UNREAD, MISFIT)] == [
-        before.standing[topic] for topic in (ZERO, UNREAD, MISFIT)
+    assert [found.snapshot.active_notices[topic] for topic in (ZERO, UNREAD, MISFIT)] == [
+        before.active_notices[topic] for topic in (ZERO, UNREAD, MISFIT)
     ]
     # the rest is new
     assert (found.snapshot.models, found.snapshot.profiles) == (whole.snapshot.models, whole.snapshot.profiles)
-    assert found.snapshot.standing[DRIFT] == whole.snapshot.standing[DRIFT]
+    assert found.snapshot.active_notices[DRIFT] == whole.snapshot.active_notices[DRIFT]
     assert found.notices == whole.notices[-1:]  # the drift
 
 
@@ -440,18 +442,18 @@ def test_names_that_are_all_unknown_are_a_problem_and_cost_no_quota(aws: Aws, ru
     assert (found.snapshot.fetched_at, found.snapshot.quotas) == (NOON, before.quotas)
 
 
-def test_without_the_buckets_in_use_named_ones_are_published_and_every_change_is_told(
+def test_without_the_pools_in_use_named_ones_are_published_and_every_change_is_told(
     aws: Aws, run: Run, before: Snapshot
 ) -> None:
     aws.in_use = RuntimeError("not today")
 
     found = run(before, always=(SONNET_4,), now=LATER)
 
-    assert found.problems == ("buckets in use are unknown: RuntimeError: not today",)
-    assert found.quotas == {SONNET_4: BucketQuota(tokens_per_minute=400_000)}
-    assert [(change.bucket, change.after) for change in found.changes] == [(NOVA_LITE, 300_000), (SONNET_4, 400_000)]
+    assert found.problems == ("pools in use are unknown: RuntimeError: not today",)
+    assert found.quotas == {SONNET_4: PoolQuota(tokens_per_minute=400_000)}
+    assert [(change.pool, change.after) for change in found.changes] == [(NOVA_LITE, 300_000), (SONNET_4, 400_000)]
     assert found.snapshot.fetched_at == LATER
-    assert found.snapshot.by_bucket()[NOVA_LITE].tokens_per_minute == 300_000
+    assert found.snapshot.quotas_by_pool()[NOVA_LITE].tokens_per_minute == 300_000
 
 
 def test_nobody_using_anything_is_not_unknown_use(aws: Aws, run: Run, before: Snapshot) -> None:
@@ -480,7 +482,7 @@ def test_without_applied_rates_the_last_drifts_stand(aws: Aws, run: Run, before:
     found = run(before, now=LATER)
 
     assert found.problems == ("applied burndown rates are unknown: RuntimeError: not today",)
-    assert found.snapshot.standing == whole.snapshot.standing | {DRIFT: before.standing[DRIFT]}
+    assert found.snapshot.active_notices == whole.snapshot.active_notices | {DRIFT: before.active_notices[DRIFT]}
     assert found.notices == whole.notices[:1]  # the change alone
     assert (found.quotas, found.changes) == (whole.quotas, whole.changes)
 

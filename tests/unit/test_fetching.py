@@ -9,12 +9,12 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 from records import NOVA, PROFILE_ARN, SONNET
 
-from bedrock_quota import fetching
-from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.fetcher.aws_sources import list_application_profiles, list_pools_called, list_pools_refused, list_quotas, read_overrides_parameter
+from bedrock_quota.pools import EndpointType, QuotaPool
 from bedrock_quota.errors import QuotaFetchError
 from bedrock_quota.model_ids import Reference
-from bedrock_quota.quotas import ListedQuota
-from bedrock_quota.registry import Registry
+from bedrock_quota.registry.quota_names import ListedQuota
+from bedrock_quota.registry.models import Registry
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 
@@ -55,7 +55,7 @@ def test_all_pages_of_both_listings_are_merged_and_the_applied_value_wins(servic
     stubber.add_response(APPLIED, page(quota("L-2", "two", 0), token="rest"), asked())
     stubber.add_response(APPLIED, page(quota("L-4", "four", 400)), asked("rest"))
 
-    found = fetching.list_quotas(client)
+    found = list_quotas(client)
 
     stubber.assert_no_pending_responses()
     assert sorted(found, key=lambda each: each.code) == [
@@ -78,7 +78,7 @@ def test_failure_of_any_page_is_raised(service_quotas: tuple[Any, Stubber], fail
         stubber.add_client_error(APPLIED, "AccessDeniedException", "not allowed")
 
     with pytest.raises(QuotaFetchError, match="AccessDeniedException"):
-        fetching.list_quotas(client)
+        list_quotas(client)
 
 
 def test_default_is_not_passed_off_as_an_applied_value_that_aws_could_not_say(
@@ -91,7 +91,7 @@ def test_default_is_not_passed_off_as_an_applied_value_that_aws_could_not_say(
     stubber.add_response(DEFAULTS, page(quota("L-1", "one", 100)), asked())
     stubber.add_response(APPLIED, page(one, two, quota("L-3", "three", 0)), asked())
 
-    found = fetching.list_quotas(client)
+    found = list_quotas(client)
 
     assert sorted(found, key=lambda each: each.code) == [
         ListedQuota("L-1", "one", None),
@@ -106,7 +106,7 @@ def test_nothing_listed_is_raised(service_quotas: tuple[Any, Stubber]) -> None:
     stubber.add_response(APPLIED, page(), asked())
 
     with pytest.raises(QuotaFetchError, match="no quota for Bedrock"):
-        fetching.list_quotas(client)
+        list_quotas(client)
 
 
 def metric(**dimensions: str) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def metric(**dimensions: str) -> dict[str, Any]:
     }
 
 
-def test_buckets_called_are_those_with_the_pair_of_dimensions(cloudwatch: tuple[Any, Stubber]) -> None:
+def test_pools_called_are_those_with_the_pair_of_dimensions(cloudwatch: tuple[Any, Stubber]) -> None:
     client, stubber = cloudwatch
     wanted = {"Namespace": "Mine", "MetricName": "ConsumedTokens"}
     first = [metric(ModelId=NOVA, EndpointType="regional"), metric(ModelId=NOVA)]
@@ -129,9 +129,9 @@ def test_buckets_called_are_those_with_the_pair_of_dimensions(cloudwatch: tuple[
     stubber.add_response("list_metrics", {"Metrics": first, "NextToken": "more"}, wanted)
     stubber.add_response("list_metrics", {"Metrics": second}, wanted | {"NextToken": "more"})
 
-    assert fetching.buckets_called(client, "Mine") == {
-        Bucket(NOVA, EndpointType.REGIONAL),
-        Bucket(NOVA, EndpointType.GLOBAL_CROSS_REGION),
+    assert list_pools_called(client, "Mine") == {
+        QuotaPool(NOVA, EndpointType.REGIONAL),
+        QuotaPool(NOVA, EndpointType.GLOBAL_CROSS_REGION),
     }
     stubber.assert_no_pending_responses()
 
@@ -141,10 +141,10 @@ def test_metric_of_another_tool_in_the_namespace_does_not_stop_the_fetch(cloudwa
     found = [metric(ModelId=NOVA, EndpointType="on-demand"), metric(ModelId=NOVA, EndpointType="regional")]
     stubber.add_response("list_metrics", {"Metrics": found})
 
-    assert fetching.buckets_called(client, "Mine") == {Bucket(NOVA, EndpointType.REGIONAL)}
+    assert list_pools_called(client, "Mine") == {QuotaPool(NOVA, EndpointType.REGIONAL)}
 
 
-def test_buckets_of_refused_calls_are_found_in_bedrocks_own_metrics(
+def test_pools_of_refused_calls_are_found_in_bedrocks_own_metrics(
     cloudwatch: tuple[Any, Stubber], registry: Registry
 ) -> None:
     client, stubber = cloudwatch
@@ -159,9 +159,9 @@ def test_buckets_of_refused_calls_are_found_in_bedrocks_own_metrics(
             {"Namespace": "AWS/Bedrock", "MetricName": name},
         )
 
-    assert fetching.buckets_refused(client, registry) == {
-        Bucket(NOVA, EndpointType.CROSS_REGION),
-        Bucket(owner, EndpointType.REGIONAL),
+    assert list_pools_refused(client, registry) == {
+        QuotaPool(NOVA, EndpointType.CROSS_REGION),
+        QuotaPool(owner, EndpointType.REGIONAL),
     }
     stubber.assert_no_pending_responses()
 
@@ -174,7 +174,7 @@ def test_overrides_are_the_parameters_value() -> None:
     with Stubber(client) as stubber:
         stubber.add_response("get_parameter", {"Parameter": {"Value": "any text"}}, {"Name": "/stack/overrides"})
 
-        assert fetching.stored_overrides("/stack/overrides", client) == "any text"
+        assert read_overrides_parameter("/stack/overrides", client) == "any text"
 
 
 def test_there_are_no_overrides_where_nobody_made_the_parameter() -> None:
@@ -182,8 +182,8 @@ def test_there_are_no_overrides_where_nobody_made_the_parameter() -> None:
     with Stubber(client) as stubber:
         stubber.add_client_error("get_parameter", "ParameterNotFound")
 
-        assert fetching.stored_overrides("/stack/overrides", client) == "{}"
-        assert fetching.stored_overrides(None, client) == "{}"
+        assert read_overrides_parameter("/stack/overrides", client) == "{}"
+        assert read_overrides_parameter(None, client) == "{}"
 
 
 def test_overrides_that_cannot_be_read_are_not_none() -> None:
@@ -192,7 +192,7 @@ def test_overrides_that_cannot_be_read_are_not_none() -> None:
         stubber.add_client_error("get_parameter", "ThrottlingException")
 
         with pytest.raises(ClientError, match="Throttling"):
-            fetching.stored_overrides("/stack/overrides", client)
+            read_overrides_parameter("/stack/overrides", client)
 
 
 def test_failure_to_list_metrics_is_raised(cloudwatch: tuple[Any, Stubber]) -> None:
@@ -200,7 +200,7 @@ def test_failure_to_list_metrics_is_raised(cloudwatch: tuple[Any, Stubber]) -> N
     stubber.add_client_error("list_metrics", "AccessDenied", "not allowed")
 
     with pytest.raises(Exception, match="AccessDenied"):
-        fetching.buckets_called(client, "Mine")
+        list_pools_called(client, "Mine")
 
 
 # Application profiles
@@ -238,9 +238,9 @@ def test_all_pages_of_application_profiles_are_read_by_their_models(bedrock: tup
         "list_inference_profiles", {"inferenceProfileSummaries": second}, asked | {"nextToken": "more"}
     )
 
-    assert fetching.application_profiles(client) == {
+    assert list_application_profiles(client) == {
         first[0]["inferenceProfileArn"]: Reference(NOVA, EndpointType.REGIONAL),
-        # the second stands for two models, and so for no bucket
+        # the second stands for two models, and so for no pool
         second[0]["inferenceProfileArn"]: Reference(NOVA, EndpointType.CROSS_REGION),
         second[1]["inferenceProfileArn"]: Reference(NOVA, EndpointType.GLOBAL_CROSS_REGION),
     }
@@ -252,4 +252,4 @@ def test_failure_to_list_profiles_is_raised(bedrock: tuple[Any, Stubber]) -> Non
     stubber.add_client_error("list_inference_profiles", "AccessDeniedException", "not allowed")
 
     with pytest.raises(Exception, match="AccessDenied"):
-        fetching.application_profiles(client)
+        list_application_profiles(client)

@@ -13,12 +13,12 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 from samcli.yamlhelper import yaml_parse
 
-from bedrock_quota.buckets import Bucket, EndpointType
-from bedrock_quota.fetching import DRIFT, UNREAD, ZERO
-from bedrock_quota.invocation_logging import LargeBodies
-from bedrock_quota.log_groups import LogGroup
-from bedrock_quota.quotas import BucketQuota
-from bedrock_quota.snapshots import Snapshot
+from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.fetcher.fetch import DRIFT, UNREAD, ZERO
+from bedrock_quota.deployment.invocation_logging import LargeBodies
+from bedrock_quota.deployment.log_groups import LogGroup
+from bedrock_quota.pools import PoolQuota
+from bedrock_quota.state.snapshot import Snapshot
 from quota_monitor import doctor, examination, findings
 from quota_monitor.findings import Finding, Status
 from quota_monitor.signs import (
@@ -63,12 +63,12 @@ STACK = Stack(
         "InvocationLoggingRole": "logging",
         "StateTable": "state",
         "AlarmTopic": TOPIC,
-        "SilenceAlarm": "monitor-silence-1",
+        "NoRecordsAlarm": "monitor-silence-1",
         "ReservedQuotaAlarm": RESERVED,
         "TestAlarm": "monitor-test-1",
     },
     types={
-        "SilenceAlarm": "AWS::CloudWatch::Alarm",
+        "NoRecordsAlarm": "AWS::CloudWatch::Alarm",
         "ReservedQuotaAlarm": "AWS::CloudWatch::Alarm",
         "TestAlarm": "AWS::CloudWatch::Alarm",
     },
@@ -85,7 +85,7 @@ ALARMS = (
     Alarm("monitor-test-1", "OK", armed=True, actions=(TOPIC,)),
 )
 KEY = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/theirs"
-QUOTAS = ((Bucket("amazon.nova-pro-v1:0", EndpointType.CROSS_REGION), BucketQuota(tokens_per_minute=1)),)
+QUOTAS = ((QuotaPool("amazon.nova-pro-v1:0", EndpointType.CROSS_REGION), PoolQuota(tokens_per_minute=1)),)
 
 
 def ago(**since: float) -> datetime:
@@ -469,10 +469,10 @@ def test_a_filter_that_still_delivers_to_the_function_is_none_to_the_stream() ->
             ("warning", "quotas", "a fetch failed 10 minutes ago, in whole or in part"),
         ),
         (
-            {"snapshot": Snapshot(NOW, QUOTAS, standing={ZERO: ("quota is 0: x",), UNREAD: ("unread",)})},
+            {"snapshot": Snapshot(NOW, QUOTAS, active_notices={ZERO: ("quota is 0: x",), UNREAD: ("unread",)})},
             ("warning", "quotas", "quota is 0: x"),
         ),
-        ({"snapshot": Snapshot(NOW, QUOTAS, standing={DRIFT: ("rate of y",)})}, ("warning", "quotas", "rate of y")),
+        ({"snapshot": Snapshot(NOW, QUOTAS, active_notices={DRIFT: ("rate of y",)})}, ("warning", "quotas", "rate of y")),
         (
             {"parts": Parts(frozenset({"StateTable"})), "snapshot": None},
             (
@@ -510,13 +510,13 @@ def test_a_filter_that_still_delivers_to_the_function_is_none_to_the_stream() ->
         ),
         (
             {"alarms": (change(ALARMS[0], armed=False), *ALARMS[1:])},
-            ("problem", "alarms", "SilenceAlarm: actions are switched off"),
+            ("problem", "alarms", "NoRecordsAlarm: actions are switched off"),
         ),
         (
             {"alarms": (change(ALARMS[0], actions=("arn:other",)), *ALARMS[1:])},
-            ("problem", "alarms", f"SilenceAlarm no longer reports to {TOPIC}"),
+            ("problem", "alarms", f"NoRecordsAlarm no longer reports to {TOPIC}"),
         ),
-        ({"alarms": (change(ALARMS[0], state="ALARM"), *ALARMS[1:])}, ("warning", "alarms", "SilenceAlarm rings")),
+        ({"alarms": (change(ALARMS[0], state="ALARM"), *ALARMS[1:])}, ("warning", "alarms", "NoRecordsAlarm rings")),
         (
             {"parts": Parts(frozenset({"AlarmTopic"})), "subscribers": None},
             ("problem", "parts", "gone: AlarmTopic, no alarm is heard"),
@@ -832,7 +832,7 @@ def test_credentials_that_may_see_nothing_give_warnings_and_no_crash() -> None:
         "log_group_key",
     }
     assert signs.parts == Parts(unread=(Unread(f"ClientError: {denied('get_topic_attributes')}"),))
-    assert signs.stack.of_type("AWS::CloudWatch::Alarm") == ("SilenceAlarm", "ReservedQuotaAlarm", "TestAlarm")
+    assert signs.stack.of_type("AWS::CloudWatch::Alarm") == ("NoRecordsAlarm", "ReservedQuotaAlarm", "TestAlarm")
     assert "Gone" not in signs.stack.resources
     statuses = [each.status for each in findings.of(signs, NOW)]
     assert Status.PROBLEM not in statuses

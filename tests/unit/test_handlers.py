@@ -30,26 +30,21 @@ from records import (
     record,
 )
 
-from bedrock_quota import (
-    clients,
-    custom_resources,
-    drift,
-    emptying,
-    fetching,
-    invocation_logging,
-    log_groups,
-    minutes,
-    registry,
-    settings,
-    state,
-)
-from bedrock_quota.buckets import Bucket, EndpointType
-from bedrock_quota.custom_resources import NothingDoneError
+from bedrock_quota import clients, custom_resource
+from bedrock_quota.deployment import bucket_emptying, invocation_logging, log_groups
+from bedrock_quota.fetcher import aws_sources, burndown_drift, fetch
+from bedrock_quota.processor import grouping
+from bedrock_quota.registry import models
+from bedrock_quota.state import table
+from bedrock_quota.settings import DEFAULT_NAMESPACE
+from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.custom_resource import NothingDoneError
 from bedrock_quota.errors import DeliveryError, QuotaFetchError
-from bedrock_quota.invocation_logging import InvocationLoggingError, Part, SetUp, Wanted
-from bedrock_quota.quotas import BucketQuota, ListedQuota
-from bedrock_quota.registry import Registry
-from bedrock_quota.snapshots import Snapshot
+from bedrock_quota.deployment.invocation_logging import InvocationLoggingError, LoggingTarget, SetupRequest, SetupResult
+from bedrock_quota.pools import PoolQuota
+from bedrock_quota.registry.quota_names import ListedQuota
+from bedrock_quota.registry.models import Registry
+from bedrock_quota.state.snapshot import Snapshot
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 
@@ -72,7 +67,7 @@ def load(compiled: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     """Import a function anew, as a cold start does; its logger prints where this test catches it."""
     for name in ("STATE_TABLE", "METRICS_NAMESPACE", "REQUEST_METADATA_KEYS", "AWS_SAM_LOCAL", "POWERTOOLS_LOG_LEVEL"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(registry, "COMPILED", compiled)
+    monkeypatch.setattr(models, "COMPILED_REGISTRY", compiled)
     made = logging.getLogger("bedrock_quota")
 
     def forget() -> None:
@@ -183,11 +178,11 @@ def test_processor_takes_namespace_and_tags_from_its_environment(
 def test_processor_reads_the_snapshot_for_its_percents(
     load: Load, printed: Printed, read_line: ReadLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quotas = ((Bucket(SONNET, EndpointType.REGIONAL), BucketQuota(tokens_per_minute=1_000)),)
+    quotas = ((QuotaPool(SONNET, EndpointType.REGIONAL), PoolQuota(tokens_per_minute=1_000)),)
     snapshot = Snapshot(datetime.now(UTC), quotas)
     monkeypatch.setenv("STATE_TABLE", "state")
     monkeypatch.setattr(clients, "state", lambda: "client")
-    monkeypatch.setattr(state, "read_snapshot", lambda table, client: {("state", "client"): snapshot}[table, client])
+    monkeypatch.setattr(table, "read_snapshot", lambda table, client: {("state", "client"): snapshot}[table, client])
 
     load("metric_processor").handler(event_of([converse(timestamp=just_now())]), None)
 
@@ -265,8 +260,8 @@ def test_processor_names_an_unlisted_model_again_in_a_new_container(load: Load, 
 def test_processor_warns_of_calls_beyond_the_bound_on_lines(
     load: Load, printed: Printed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(minutes, "MAX_KINDS", 1)
-    monkeypatch.setattr(minutes, "MAX_OTHERS", 0)
+    monkeypatch.setattr(grouping, "MAX_GROUPS", 1)
+    monkeypatch.setattr(grouping, "MAX_OTHER_GROUPS", 0)
 
     load("metric_processor").handler(
         event_of([converse(timestamp=just_now()), converse(NOVA, timestamp=just_now())]), None
@@ -301,7 +296,7 @@ def test_processor_fails_loudly_for_what_is_no_delivery(load: Load, printed: Pri
 
 
 def test_processor_without_a_registry_fails_loudly(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "COMPILED", tmp_path / "missing.json")
+    monkeypatch.setattr(models, "COMPILED_REGISTRY", tmp_path / "missing.json")
 
     with pytest.raises(FileNotFoundError):
         load("metric_processor").handler(event_of([converse()]), None)
@@ -412,27 +407,27 @@ class Stored:
 
 @pytest.fixture
 def stored(monkeypatch: pytest.MonkeyPatch) -> Stored:
-    """An account with some quotas and one bucket in use."""
+    """An account with some quotas and one pool in use."""
     stored = Stored()
     monkeypatch.setenv("STATE_TABLE", "state")
     monkeypatch.setenv("TOPIC_ARN", "arn:topic")
-    monkeypatch.setattr(clients, "notifications", lambda: stored)
+    monkeypatch.setattr(clients, "sns", lambda: stored)
     monkeypatch.setattr(clients, "bedrock", lambda: "bedrock")
-    monkeypatch.setattr(fetching, "application_profiles", lambda client: {"bedrock": {}}[client])
-    monkeypatch.setattr(drift, "measured", lambda client, _providers, _now: {"cloudwatch": {}}[client])
+    monkeypatch.setattr(aws_sources, "list_application_profiles", lambda client: {"bedrock": {}}[client])
+    monkeypatch.setattr(burndown_drift, "read_token_sums", lambda client, _providers, _now: {"cloudwatch": {}}[client])
     monkeypatch.setattr(clients, "service_quotas", lambda: "service quotas")
     monkeypatch.setattr(clients, "cloudwatch", lambda: "cloudwatch")
     monkeypatch.setattr(clients, "state", lambda: stored)
-    monkeypatch.setattr(fetching, "list_quotas", lambda client: {"service quotas": LISTED}[client])
+    monkeypatch.setattr(aws_sources, "list_quotas", lambda client: {"service quotas": LISTED}[client])
     monkeypatch.setattr(
-        fetching,
-        "buckets_called",
-        lambda client, namespace: {("cloudwatch", settings.DEFAULT_NAMESPACE): {Bucket(NOVA, EndpointType.REGIONAL)}}[
+        aws_sources,
+        "list_pools_called",
+        lambda client, namespace: {("cloudwatch", DEFAULT_NAMESPACE): {QuotaPool(NOVA, EndpointType.REGIONAL)}}[
             client, namespace
         ],
     )
-    monkeypatch.setattr(fetching, "buckets_refused", lambda client, _known: {"cloudwatch": set()}[client])
-    monkeypatch.setattr(clients, "parameters", lambda: "parameters")
+    monkeypatch.setattr(aws_sources, "list_pools_refused", lambda client, _known: {"cloudwatch": set()}[client])
+    monkeypatch.setattr(clients, "ssm", lambda: "parameters")
     return stored
 
 
@@ -446,14 +441,14 @@ def test_fetcher_stores_all_quotas_and_publishes_those_in_use(
     assert (line["ModelId"], line["EndpointType"]) == (NOVA, "regional")
     assert (line["TokenQuota"], line["RequestQuota"]) == (4_000_000, 0)
     item = stored.items[-1]
-    assert msgspec.json.decode(zlib.decompress(item["data"]["B"]), type=Snapshot).by_bucket() == {
-        Bucket(NOVA, EndpointType.REGIONAL): BucketQuota(tokens_per_minute=4_000_000, requests_per_minute=0),
-        Bucket(SONNET, EndpointType.CROSS_REGION): BucketQuota(tokens_per_minute=200_000),
+    assert msgspec.json.decode(zlib.decompress(item["data"]["B"]), type=Snapshot).quotas_by_pool() == {
+        QuotaPool(NOVA, EndpointType.REGIONAL): PoolQuota(tokens_per_minute=4_000_000, requests_per_minute=0),
+        QuotaPool(SONNET, EndpointType.CROSS_REGION): PoolQuota(tokens_per_minute=200_000),
     }
 
 
 def test_fetcher_tells_people_what_is_new_once(load: Load, printed: Printed, stored: Stored) -> None:
-    # given a bucket in use whose request quota is 0
+    # given a pool in use whose request quota is 0
     function = load("quota_fetcher")
     # when the fetcher runs twice
     function.handler({}, None)
@@ -464,19 +459,19 @@ def test_fetcher_tells_people_what_is_new_once(load: Load, printed: Printed, sto
     assert stored.messages == [{"TopicArn": "arn:topic", "Subject": "Bedrock quotas: 1 change", "Message": said}]
 
 
-@pytest.mark.parametrize("broken", ["list_quotas", "buckets_called", "buckets_refused", "application_profiles"])
+@pytest.mark.parametrize("broken", ["list_quotas", "pools_called", "pools_refused", "application_profiles"])
 def test_fetcher_on_schedule_does_the_rest_and_raises_what_it_could_not_do(
     load: Load, printed: Printed, stored: Stored, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     def fail(*_arguments: object) -> None:
         raise QuotaFetchError("not today")
 
-    monkeypatch.setattr(fetching, broken, fail)
+    monkeypatch.setattr(fetch, broken, fail)
 
     with pytest.raises(QuotaFetchError, match="not today"):
         load("quota_fetcher").handler({}, None)
 
-    # the snapshot is stored all the same; nothing is published of quotas or buckets that are unknown
+    # the snapshot is stored all the same; nothing is published of quotas or pools that are unknown
     assert stored.items
     assert bool([line for line in printed() if "_aws" in line]) is (broken == "application_profiles")
 
@@ -493,7 +488,7 @@ def test_fetcher_reads_the_overrides_named_in_its_environment(
             return {"Parameter": {"Value": "not json"}}
 
     monkeypatch.setenv("REGISTRY_OVERRIDES", "/stack/registry-overrides")
-    monkeypatch.setattr(clients, "parameters", Parameters)
+    monkeypatch.setattr(clients, "ssm", Parameters)
 
     with pytest.raises(QuotaFetchError, match="overrides are refused, the last good ones stay"):
         load("quota_fetcher").handler({}, None)
@@ -521,7 +516,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
         except Exception as error:  # noqa: BLE001 - as the real one does
             given.append((physical_id, error))
 
-    monkeypatch.setattr(custom_resources, "serve", serve)
+    monkeypatch.setattr(custom_resource, "handle_request", serve)
     return given
 
 
@@ -529,7 +524,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
 def test_first_fetch_says_what_it_found(load: Load, answers: list[tuple[str, Any]]) -> None:
     assert load("quota_fetcher").handler(request("Create"), None) is None
 
-    assert answers == [("first-quota-fetch", {"Result": "4 quotas listed, 2 buckets have one"})]
+    assert answers == [("first-quota-fetch", {"Result": "4 quotas listed, 2 pools have one"})]
 
 
 @pytest.mark.usefixtures("stored")
@@ -539,7 +534,7 @@ def test_first_fetch_that_fails_does_not_stop_the_deployment(
     def fail(_client: object) -> None:
         raise QuotaFetchError("not today")
 
-    monkeypatch.setattr(fetching, "list_quotas", fail)
+    monkeypatch.setattr(aws_sources, "list_quotas", fail)
 
     load("quota_fetcher").handler(request("Update"), None)
 
@@ -572,8 +567,8 @@ PROPERTIES = {
     "SubscriptionFilter": "s-metric-processor",
     "OwnLogGroups": ["/aws/lambda/own"],
 }
-PART = Part(PROPERTIES["LogGroupName"], PROPERTIES["RoleArn"], 30, "ours")
-WANTED = Wanted(PART, "s", "s-metric-processor", own_log_groups=("/aws/lambda/own",))
+PART = LoggingTarget(PROPERTIES["LogGroupName"], PROPERTIES["RoleArn"], 30, "ours")
+WANTED = SetupRequest(PART, "s", "s-metric-processor", own_log_groups=("/aws/lambda/own",))
 
 
 @pytest.fixture
@@ -586,16 +581,16 @@ def setup(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
     for client in ("bedrock_settings", "logs", "keys", "patient_state"):
         monkeypatch.setattr(clients, client, lambda client=client: client)
-    monkeypatch.setattr(clients, "stacks", lambda: Stacks("UPDATE_IN_PROGRESS"))
+    monkeypatch.setattr(clients, "cloudformation", lambda: Stacks("UPDATE_IN_PROGRESS"))
     monkeypatch.setenv("STATE_TABLE", "table")
-    monkeypatch.setattr(state, "remember_log_group", called("remember", None))
-    monkeypatch.setattr(state, "read_log_groups", called("read", ("/former",)))
-    monkeypatch.setattr(log_groups, "has_made", called("has made", True))
-    monkeypatch.setattr(invocation_logging, "read", lambda _bedrock: None)
-    found = SetUp(PART.log_group, "done so")
-    monkeypatch.setattr(invocation_logging, "set_up", lambda *given: (calls.append(("set up", *given[:-1])), found)[1])
-    monkeypatch.setattr(invocation_logging, "as_found", called("as found", SetUp("/found", "left")))
-    monkeypatch.setattr(invocation_logging, "take_out", called("take out", "taken out"))
+    monkeypatch.setattr(table, "remember_log_group", called("remember", None))
+    monkeypatch.setattr(table, "read_log_groups", called("read", ("/former",)))
+    monkeypatch.setattr(log_groups, "is_created_by", called("has made", True))
+    monkeypatch.setattr(invocation_logging, "read_configuration", lambda _bedrock: None)
+    found = SetupResult(PART.log_group, "done so")
+    monkeypatch.setattr(invocation_logging, "set_up_logging", lambda *given: (calls.append(("set up", *given[:-1])), found)[1])
+    monkeypatch.setattr(invocation_logging, "describe_existing", called("as found", SetupResult("/found", "left")))
+    monkeypatch.setattr(invocation_logging, "remove_logging", called("take out", "taken out"))
     return calls
 
 
@@ -626,7 +621,7 @@ def test_setup_remembers_a_log_group_that_it_adopts(
     load: Load, answers: list[tuple[str, Any]], setup: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given that another monitor has made it, and may be gone before this one
-    monkeypatch.setattr(invocation_logging, "set_up", lambda *_given: SetUp("/adopted", "adopted"))
+    monkeypatch.setattr(invocation_logging, "set_up_logging", lambda *_given: SetupResult("/adopted", "adopted"))
 
     load("logging_setup").handler(request("Create", **PROPERTIES), None)
 
@@ -642,13 +637,13 @@ def test_setup_knows_on_an_update_what_was_before_and_remembers_a_log_group_that
     monkeypatch: pytest.MonkeyPatch,
     made: bool,
 ) -> None:
-    monkeypatch.setattr(log_groups, "has_made", lambda *given: given == ("logs", "/before", "s") and made)
+    monkeypatch.setattr(log_groups, "is_created_by", lambda *given: given == ("logs", "/before", "s") and made)
     before = PROPERTIES | {"LogGroupName": "/before", "RoleArn": "arn:aws:iam::111122223333:role/old"}
     update = request("Update", **PROPERTIES) | {"OldResourceProperties": before}
 
     load("logging_setup").handler(update, None)
 
-    part = Part("/before", "arn:aws:iam::111122223333:role/old", 30, "ours")
+    part = LoggingTarget("/before", "arn:aws:iam::111122223333:role/old", 30, "ours")
     wanted = msgspec.structs.replace(WANTED, former=part)
     assert setup == [
         *([("remember", "table", "patient_state", "/before")] if made else []),
@@ -688,7 +683,7 @@ def test_setup_takes_out_what_is_its_stacks_when_the_stack_leaves(  # noqa: PLR0
     monkeypatch: pytest.MonkeyPatch,
     status: str,
 ) -> None:
-    monkeypatch.setattr(clients, "stacks", lambda: Stacks(status))
+    monkeypatch.setattr(clients, "cloudformation", lambda: Stacks(status))
 
     load("logging_setup").handler(request("Delete", **PROPERTIES), None)
 
@@ -713,7 +708,7 @@ def test_setup_takes_out_nothing_while_the_stack_stays(  # noqa: PLR0917 - fixtu
     status: str,
 ) -> None:
     # given an update that deletes the resource, say because a newer version has another in its place
-    monkeypatch.setattr(clients, "stacks", lambda: Stacks(status))
+    monkeypatch.setattr(clients, "cloudformation", lambda: Stacks(status))
 
     load("logging_setup").handler(request("Delete", **PROPERTIES), None)
 
@@ -745,7 +740,7 @@ def test_setup_that_cannot_ask_bedrock_says_that_nothing_was_done(  # noqa: PLR0
     def refuse(_bedrock: object) -> None:
         raise error
 
-    monkeypatch.setattr(invocation_logging, "read", refuse)
+    monkeypatch.setattr(invocation_logging, "read_configuration", refuse)
 
     load("logging_setup").handler(request("Create", **PROPERTIES), None)
 
@@ -762,8 +757,8 @@ def refuses(*_given: object) -> None:
 def test_setup_that_is_refused_while_an_update_rolls_back_warns(
     load: Load, answers: list[tuple[str, Any]], setup: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clients, "stacks", lambda: Stacks("UPDATE_ROLLBACK_IN_PROGRESS"))
-    monkeypatch.setattr(invocation_logging, "set_up", refuses)
+    monkeypatch.setattr(clients, "cloudformation", lambda: Stacks("UPDATE_ROLLBACK_IN_PROGRESS"))
+    monkeypatch.setattr(invocation_logging, "set_up_logging", refuses)
 
     load("logging_setup").handler(request("Update", **PROPERTIES), None)
 
@@ -784,8 +779,8 @@ def test_setup_that_is_refused_at_any_other_time_fails(  # noqa: PLR0917 - fixtu
     kind: str,
     status: str,
 ) -> None:
-    monkeypatch.setattr(clients, "stacks", lambda: Stacks(status))
-    monkeypatch.setattr(invocation_logging, "set_up", refuses)
+    monkeypatch.setattr(clients, "cloudformation", lambda: Stacks(status))
+    monkeypatch.setattr(invocation_logging, "set_up_logging", refuses)
 
     load("logging_setup").handler(request(kind, **PROPERTIES), None)
 
@@ -801,7 +796,7 @@ def test_setup_that_comes_late_for_a_creation_does_nothing(
     monkeypatch: pytest.MonkeyPatch,
     status: str,
 ) -> None:
-    monkeypatch.setattr(clients, "stacks", lambda: Stacks(status))
+    monkeypatch.setattr(clients, "cloudformation", lambda: Stacks(status))
 
     load("logging_setup").handler(request("Create", **PROPERTIES), None)
 
@@ -814,15 +809,15 @@ def test_setup_is_cancelled_when_the_stack_is_not_as_it_was(
 ) -> None:
     stack, told = Stacks("CREATE_IN_PROGRESS"), []
 
-    def set_up(*given: Any) -> SetUp:
+    def set_up(*given: Any) -> SetupResult:
         *_, cancelled = given
         told.append(cancelled())
         stack.status = "ROLLBACK_IN_PROGRESS"
         told.append(cancelled())
-        return SetUp(PART.log_group, "done so")
+        return SetupResult(PART.log_group, "done so")
 
-    monkeypatch.setattr(clients, "stacks", lambda: stack)
-    monkeypatch.setattr(invocation_logging, "set_up", set_up)
+    monkeypatch.setattr(clients, "cloudformation", lambda: stack)
+    monkeypatch.setattr(invocation_logging, "set_up_logging", set_up)
 
     load("logging_setup").handler(request("Create", **PROPERTIES), None)
 
@@ -838,11 +833,11 @@ def test_setup_that_fails_is_answered_as_failed_and_can_be_deleted(
     def refuse(*_arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr(invocation_logging, "set_up", refuse)
+    monkeypatch.setattr(invocation_logging, "set_up_logging", refuse)
     function = load("logging_setup")
 
     function.handler(request("Create", **PROPERTIES), None)
-    monkeypatch.setattr(clients, "stacks", lambda: Stacks("ROLLBACK_IN_PROGRESS"))
+    monkeypatch.setattr(clients, "cloudformation", lambda: Stacks("ROLLBACK_IN_PROGRESS"))
     function.handler(request("Delete", **PROPERTIES), None)  # as CloudFormation's rollback does
 
     assert answers == [("invocation-logging", error), ("invocation-logging", {})]
@@ -862,8 +857,8 @@ def emptied(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
         return 12
 
     monkeypatch.setattr(clients, "buckets", lambda: "s3")
-    monkeypatch.setattr(clients, "stacks", lambda: Stacks("DELETE_IN_PROGRESS"))
-    monkeypatch.setattr(emptying, "empty", empty)
+    monkeypatch.setattr(clients, "cloudformation", lambda: Stacks("DELETE_IN_PROGRESS"))
+    monkeypatch.setattr(bucket_emptying, "empty_bucket", empty)
     return calls
 
 
@@ -900,7 +895,7 @@ def test_no_update_empties_a_bucket(  # noqa: PLR0917 - fixtures
     monkeypatch: pytest.MonkeyPatch,
     status: str,
 ) -> None:
-    monkeypatch.setattr(clients, "stacks", lambda: Stacks(status))
+    monkeypatch.setattr(clients, "cloudformation", lambda: Stacks(status))
 
     load("bucket_emptying").handler(request("Delete", Bucket="kept"), Context())
 

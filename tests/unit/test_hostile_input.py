@@ -27,12 +27,15 @@ from records import (
     metadata_only,
 )
 
-from bedrock_quota import delivery, processing, records
-from bedrock_quota.accounts import Accounts
+from bedrock_quota.processor.delivery import MAX_LOG_EVENTS, MAX_MESSAGE_BYTES, decode_delivery
+from bedrock_quota.processor.pipeline import process_delivery
+from bedrock_quota.processor.reading import read_record
+from bedrock_quota.processor.records import parse_timestamp
+from bedrock_quota.processor.usage import UsageCalculator
 from bedrock_quota.errors import DeliveryError
 from bedrock_quota.model_ids import OutOfScope
-from bedrock_quota.processing import Outcome
-from bedrock_quota.registry import Registry
+from bedrock_quota.processor.pipeline import Outcome
+from bedrock_quota.registry.models import Registry
 
 from records import NOW  # isort: skip
 
@@ -52,12 +55,12 @@ def put(path: str, written: str) -> str:
 
 
 @pytest.fixture
-def tagging(registry: Registry) -> Accounts:
-    return Accounts(registry, lambda _profile: OutOfScope("unresolved_profile"), (TAG,))
+def tagging(registry: Registry) -> UsageCalculator:
+    return UsageCalculator(registry, lambda _profile: OutOfScope("unresolved_profile"), (TAG,))
 
 
 @pytest.fixture
-def among_good_ones(process: Process, read_line: ReadLine, tagging: Accounts) -> Callable[[str], Outcome]:
+def among_good_ones(process: Process, read_line: ReadLine, tagging: UsageCalculator) -> Callable[[str], Outcome]:
     """Process a message between two good records, of which nothing may be lost."""
 
     def run(text: str) -> Outcome:
@@ -181,7 +184,7 @@ def bomb(opening: str, closing: str = "") -> str:
     ],
 )
 def test_record_that_is_refused_with_a_reason(
-    among_good_ones: Callable[[str], Outcome], tagging: Accounts, text: str, reason: str
+    among_good_ones: Callable[[str], Outcome], tagging: UsageCalculator, text: str, reason: str
 ) -> None:
     outcome = among_good_ones(text)
 
@@ -277,7 +280,7 @@ def test_record_that_is_refused_with_a_reason(
     ],
 )
 def test_record_that_is_odd_and_counts_all_the_same(
-    among_good_ones: Callable[[str], Outcome], tagging: Accounts, text: str, reserved: int, consumed: int
+    among_good_ones: Callable[[str], Outcome], tagging: UsageCalculator, text: str, reserved: int, consumed: int
 ) -> None:
     outcome = among_good_ones(text)
 
@@ -346,7 +349,7 @@ def paths(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
         yield from paths(value, (*path, key))
 
 
-def test_any_wrong_type_at_any_field(tagging: Accounts) -> None:
+def test_any_wrong_type_at_any_field(tagging: UsageCalculator) -> None:
     """Put everything everywhere: the counts add up, every line can be read, and the good record is never lost."""
     streamed = [{"usage": {"input_tokens": 3, "output_tokens": 4}}]
     entries = (
@@ -386,15 +389,15 @@ def test_any_wrong_type_at_any_field(tagging: Accounts) -> None:
         ),  # a million entries
         put("input.inputBodyJson.messages", '"' + "x" * 12_000_000 + "\U0001f600" + '"'),
         "[" * 16_000_000,
-        message(converse(text="x" * delivery.MAX_MESSAGE_BYTES)),  # just more than a log event can be
+        message(converse(text="x" * MAX_MESSAGE_BYTES)),  # just more than a log event can be
     ],
     ids=["number", "metadata", "text", "brackets", "one_mb"],
 )
-def test_record_larger_than_any_log_event_is_refused_alone(accounts: Accounts, text: str) -> None:
+def test_record_larger_than_any_log_event_is_refused_alone(accounts: UsageCalculator, text: str) -> None:
     event = event_around(json.dumps(envelope([GOOD, text, GOOD]), ensure_ascii=False).encode())
 
-    decoded = delivery.decode(event)
-    outcome = processing.process(decoded, accounts, quotas=None, namespace="N", now=NOW)
+    decoded = decode_delivery(event)
+    outcome = process_delivery(decoded, accounts, quotas=None, namespace="N", now=NOW)
 
     assert [rejected.reason for rejected in outcome.rejected] == ["too_large"]
     assert (outcome.received, outcome.processed) == (3, 2)
@@ -403,42 +406,42 @@ def test_record_larger_than_any_log_event_is_refused_alone(accounts: Accounts, t
 def test_record_of_just_1_mb_is_read(process: Process) -> None:
     size = len(utf8(message(converse(text=""))))
 
-    outcome = process([message(converse(text="x" * (delivery.MAX_MESSAGE_BYTES - size)))])
+    outcome = process([message(converse(text="x" * (MAX_MESSAGE_BYTES - size)))])
 
     assert (outcome.processed, outcome.rejected) == (1, ())
 
 
-def test_broken_text_in_one_message_does_not_cost_the_others(accounts: Accounts) -> None:
+def test_broken_text_in_one_message_does_not_cost_the_others(accounts: UsageCalculator) -> None:
     # given bytes that are no UTF-8 and surrogates without their halves, as no JSON writer should write them
     payload = json.dumps(envelope([GOOD, "@1", "@2", "@3", GOOD])).encode()
     escaped = json.dumps(message(converse(SONNET, text="@"))).encode()
     for place, broken in ((b'"@1"', b"\xff\xfe"), (b'"@2"', rb"\ud800 \udc00\udc00"), (b'"@3"', rb"\\ud83d\\ude00")):
         payload = payload.replace(place, escaped.replace(b"@", broken))
 
-    outcome = processing.process(delivery.decode(event_around(payload)), accounts, quotas=None, namespace="N", now=NOW)
+    outcome = process_delivery(decode_delivery(event_around(payload)), accounts, quotas=None, namespace="N", now=NOW)
 
     assert (outcome.received, outcome.processed, outcome.rejected) == (5, 5, ())
 
 
 def test_too_many_log_events_are_refused_as_a_whole() -> None:
     def decode(count: int) -> int:
-        return len(delivery.decode(event_around(json.dumps(envelope([""] * count)).encode())).log_events)
+        return len(decode_delivery(event_around(json.dumps(envelope([""] * count)).encode())).log_events)
 
-    assert decode(delivery.MAX_LOG_EVENTS) == 30_000
+    assert decode(MAX_LOG_EVENTS) == 30_000
     with pytest.raises(DeliveryError, match="more than 30000 log events"):
-        decode(delivery.MAX_LOG_EVENTS + 1)
+        decode(MAX_LOG_EVENTS + 1)
 
 
 # Time: four times as much takes some four times as long; what is quadratic takes sixteen times
 
 
-def seconds_for(text: str, count: int, accounts: Accounts) -> float:
+def seconds_for(text: str, count: int, accounts: UsageCalculator) -> float:
     event = event_around(json.dumps(envelope([text] * count)).encode())
 
     def once() -> float:
         gc.disable()  # whose time depends on what other tests left behind
         started = time.process_time()
-        processing.process(delivery.decode(event), accounts, quotas=None, namespace="N", now=NOW)
+        process_delivery(decode_delivery(event), accounts, quotas=None, namespace="N", now=NOW)
         gc.enable()
         return time.process_time() - started
 
@@ -483,23 +486,23 @@ def seconds_for(text: str, count: int, accounts: Accounts) -> float:
         ),
     ],
 )
-def test_time_grows_no_faster_than_the_record(accounts: Accounts, make: Callable[[int], str]) -> None:
+def test_time_grows_no_faster_than_the_record(accounts: UsageCalculator, make: Callable[[int], str]) -> None:
     small, large = (seconds_for(make(size), 1, accounts) for size in (200_000, 800_000))
 
     assert large < max(10 * small, 0.25)
 
 
-def test_time_grows_no_faster_than_the_number_of_records(accounts: Accounts) -> None:
+def test_time_grows_no_faster_than_the_number_of_records(accounts: UsageCalculator) -> None:
     for text in (GOOD, "[", put("input.inputTokenCount", '"5"'), put("modelId", '"newcomer.model-1"')):
         small, large = (seconds_for(text, count, accounts) for count in (1_000, 4_000))
         assert large < max(10 * small, 0.25)
 
 
-def test_lone_surrogates_by_the_million_are_mended_in_time(accounts: Accounts) -> None:
+def test_lone_surrogates_by_the_million_are_mended_in_time(accounts: UsageCalculator) -> None:
     payload = b'{"messageType": "DATA_MESSAGE", "logEvents": [{"message": "' + rb"\ud800" * 1_000_000 + b'"}]}'
 
     started = time.process_time()
-    outcome = processing.process(delivery.decode(event_around(payload)), accounts, quotas=None, namespace="N", now=NOW)
+    outcome = process_delivery(decode_delivery(event_around(payload)), accounts, quotas=None, namespace="N", now=NOW)
 
     assert [rejected.reason for rejected in outcome.rejected] == ["too_large"]
     assert time.process_time() - started < 10
@@ -508,7 +511,7 @@ def test_lone_surrogates_by_the_million_are_mended_in_time(accounts: Accounts) -
 # Everything at once
 
 
-def test_secret_never_comes_out(tagging: Accounts) -> None:
+def test_secret_never_comes_out(tagging: UsageCalculator) -> None:
     """Put a secret wherever text of a prompt or an answer can stand, into good records and into broken ones."""
     said = {"messages": [{"text": SECRET}], "max_tokens": SECRET, SECRET: SECRET, "inferenceConfig": {SECRET: SECRET}}
     answers = ({"outputText": SECRET, "usage": {"inputTokens": SECRET}}, [{SECRET: SECRET}], SECRET, [SECRET])
@@ -539,13 +542,13 @@ def test_secret_never_comes_out(tagging: Accounts) -> None:
 def test_minute_of_a_moment_is_the_same_both_ways() -> None:
     text = put("timestamp", '"2026-11-23T11:59:59.9999999Z"')  # to the microsecond it is noon
 
-    for found in (records.read(text), records.read(text.replace('"inputTokenCount": 100', '"inputTokenCount": "100"'))):
-        assert records.moment_of(found.started_at)[0] == MINUTE
+    for found in (read_record(text), read_record(text.replace('"inputTokenCount": 100', '"inputTokenCount": "100"'))):
+        assert parse_timestamp(found.started_at)[0] == MINUTE
 
 
 def test_moment_in_a_zone_of_odd_seconds_is_one_and_costs_no_other_record(process: Process) -> None:
     text = put("timestamp", '"2026-11-23T12:00:35+00:00:30"')
 
     for one_way in (text, text.replace('"inputTokenCount": 100', '"inputTokenCount": "100"')):
-        assert records.moment_of(records.read(one_way).started_at)[0] == MINUTE + 5
+        assert parse_timestamp(read_record(one_way).started_at)[0] == MINUTE + 5
         assert process([one_way, message(converse())]).processed == 2

@@ -9,17 +9,17 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
-from bedrock_quota import invocation_logging, log_groups
-from bedrock_quota.invocation_logging import LOOK_AGAIN, LargeBodies, Part, SetUp, Wanted
-from bedrock_quota.log_groups import MADE_BY
-from bedrock_quota.preflight import InvocationLoggingError
+from bedrock_quota.deployment import invocation_logging, log_groups
+from bedrock_quota.deployment.invocation_logging import LOOK_AGAIN, LargeBodies, LoggingTarget, SetupRequest, SetupResult
+from bedrock_quota.deployment.log_groups import MADE_BY
+from bedrock_quota.deployment.preflight import InvocationLoggingError
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 
 ROLE = "arn:aws:iam::111122223333:role/write-invocation-logs"
 GROUP = "/aws/bedrock/modelinvocations"
-PART = Part(log_group=GROUP, role_arn=ROLE, retention_days=30, large_bodies_bucket="our-large-bodies")
-WANTED = Wanted(
+PART = LoggingTarget(log_group=GROUP, role_arn=ROLE, retention_days=30, large_bodies_bucket="our-large-bodies")
+WANTED = SetupRequest(
     part=PART,
     stack_name="monitor",
     own_filter="monitor-metric-processor",
@@ -105,16 +105,16 @@ class Services:
     def put_is_refused(self, message: str, code: str = "ValidationException") -> None:
         self.to_bedrock.add_client_error(PUT, code, message)
 
-    def set_up(self, wanted: Wanted = WANTED) -> SetUp:
-        return invocation_logging.set_up(
+    def set_up(self, wanted: SetupRequest = WANTED) -> SetupResult:
+        return invocation_logging.set_up_logging(
             self.bedrock, self.logs, self.kms, wanted, self.cancelled, sleep=self.slept.append
         )
 
     def cancelled(self) -> bool:
         return not (self.waits.pop(0) if self.waits else True)
 
-    def as_found(self, wanted: Wanted, *read: str) -> SetUp:
-        return invocation_logging.as_found(self.bedrock, self.logs, wanted, read, "the group is full")
+    def as_found(self, wanted: SetupRequest, *read: str) -> SetupResult:
+        return invocation_logging.describe_existing(self.bedrock, self.logs, wanted, read, "the group is full")
 
     def group_goes(self) -> None:
         self.group()
@@ -123,7 +123,7 @@ class Services:
         self.removed()
 
     def take_out(self, *read: str) -> str:
-        return invocation_logging.take_out(self.bedrock, self.logs, PART, "monitor", read)
+        return invocation_logging.remove_logging(self.bedrock, self.logs, PART, "monitor", read)
 
 
 def arn(name: str) -> str:
@@ -148,7 +148,7 @@ def with_large(configuration: dict[str, Any], large: dict[str, str] | None) -> d
     return configuration | {"cloudWatchConfig": delivery | ({"largeDataDeliveryS3Config": large} if large else {})}
 
 
-def updated(former: Part = PART, **part: Any) -> Wanted:
+def updated(former: LoggingTarget = PART, **part: Any) -> SetupRequest:
     """What an update wants, whose part differs from the former one in this."""
     return msgspec.structs.replace(WANTED, former=former, part=msgspec.structs.replace(PART, **part))
 
@@ -162,7 +162,7 @@ def test_existing_logs_in_cloudwatch_are_adopted_untouched(services: Services) -
     services.configured(THEIRS | {"cloudWatchConfig": delivery | {"largeDataDeliveryS3Config": large}})
     services.readable("/theirs")
 
-    assert services.set_up() == SetUp(
+    assert services.set_up() == SetupResult(
         "/theirs", "adopted the existing invocation logging", LargeBodies("their-large-bodies", "bedrock")
     )
 
@@ -183,7 +183,7 @@ def test_somebody_elses_logs_in_the_wanted_group_are_adopted_too(services: Servi
     services.configured({"cloudWatchConfig": CLOUDWATCH | {"roleArn": "arn:aws:iam::111122223333:role/theirs"}})
     services.readable()
 
-    assert services.set_up() == SetUp(GROUP, "adopted the existing invocation logging", LARGE)
+    assert services.set_up() == SetupResult(GROUP, "adopted the existing invocation logging", LARGE)
 
 
 def test_adopting_logs_without_text_warns_and_leaves_it_off(services: Services) -> None:
@@ -222,7 +222,7 @@ def test_cloudwatch_is_added_to_logs_that_go_to_s3_and_nothing_of_theirs_is_lost
     services.made()
     services.changed(S3_ONLY, OURS_AND_S3)
 
-    assert services.set_up() == SetUp(GROUP, "added CloudWatch to the existing invocation logging", LARGE)
+    assert services.set_up() == SetupResult(GROUP, "added CloudWatch to the existing invocation logging", LARGE)
     assert services.slept == [3]
 
 
@@ -240,7 +240,7 @@ def test_without_any_configuration_text_alone_is_switched_on(services: Services)
     services.made()
     services.changed(None, OURS)
 
-    assert services.set_up() == SetUp(GROUP, "switched invocation logging on", LARGE)
+    assert services.set_up() == SetupResult(GROUP, "switched invocation logging on", LARGE)
 
 
 def test_what_bedrock_reads_back_with_more_flags_is_still_what_was_put(services: Services) -> None:
@@ -345,7 +345,7 @@ def test_what_this_stack_set_up_is_kept_on_an_update(
 
     found = services.set_up(msgspec.structs.replace(updated(), adopt_only=adopt_only))
 
-    assert found == SetUp(GROUP, "kept the invocation logging that this stack set up", LARGE)
+    assert found == SetupResult(GROUP, "kept the invocation logging that this stack set up", LARGE)
 
 
 @pytest.mark.parametrize(
@@ -359,13 +359,13 @@ def test_what_this_stack_set_up_moves_with_the_groups_name_and_back_on_rollback(
     services.changed(before, moved(before, "/elsewhere"))
     changed = "changed the invocation logging that this stack set up"
     renamed = updated(log_group="/elsewhere")
-    assert services.set_up(renamed) == SetUp("/elsewhere", changed, LARGE)
+    assert services.set_up(renamed) == SetupResult("/elsewhere", changed, LARGE)
 
     services.configured(moved(before, "/elsewhere"))
     services.readable()
     services.changed(moved(before, "/elsewhere"), before)
     back = msgspec.structs.replace(WANTED, former=renamed.part)
-    assert services.set_up(back) == SetUp(GROUP, changed, LARGE)
+    assert services.set_up(back) == SetupResult(GROUP, changed, LARGE)
 
 
 def test_rollback_of_a_move_that_never_came_to_pass_keeps_what_is_there(services: Services) -> None:
@@ -537,7 +537,7 @@ def test_put_is_tried_again_until_bedrock_knows_the_role(services: Services) -> 
     services.put_is_refused("The role lacks PERMISSION to write")
     services.changed(None, OURS)
 
-    assert services.set_up() == SetUp(GROUP, "switched invocation logging on", LARGE)
+    assert services.set_up() == SetupResult(GROUP, "switched invocation logging on", LARGE)
     assert services.slept == [5, 5, 3]
 
 
@@ -689,7 +689,7 @@ def test_rollback_stays_with_the_group_that_is_subscribed_and_warns(services: Se
     services.group("/theirs")
     services.filtered("another", "monitor-metric-processor", name="/theirs")
 
-    assert services.as_found(updated(), "/read-before", "/theirs") == SetUp(
+    assert services.as_found(updated(), "/read-before", "/theirs") == SetupResult(
         "/theirs",
         "left invocation logging as it was found, for an update was rolled back; the group is full",
         LargeBodies("their-large-bodies"),
@@ -816,13 +816,13 @@ def test_who_made_a_group_is_read_from_its_tag(services: Services, made_by: str 
     services.group()
     services.tagged(made_by=made_by)
 
-    assert log_groups.has_made(services.logs, GROUP, "monitor") is made
+    assert log_groups.is_created_by(services.logs, GROUP, "monitor") is made
 
 
 def test_group_that_is_gone_was_made_by_nobody(services: Services) -> None:
     services.group(there=False)
 
-    assert log_groups.has_made(services.logs, GROUP, "monitor") is False
+    assert log_groups.is_created_by(services.logs, GROUP, "monitor") is False
 
 
 def test_former_groups_go_too(services: Services) -> None:
@@ -922,7 +922,7 @@ def test_what_bears_the_stacks_role_is_the_stacks(configuration: dict[str, Any] 
     ],
 )
 def test_log_group_of_a_configuration(configuration: dict[str, Any] | None, group: str | None) -> None:
-    assert invocation_logging.log_group_of(configuration) == group
+    assert invocation_logging.configured_log_group(configuration) == group
 
 
 @pytest.mark.parametrize(

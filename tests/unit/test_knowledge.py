@@ -8,27 +8,29 @@ from typing import Any
 import pytest
 from records import NOVA, NOW, PROFILE_ARN, SONNET, Entry, Process, ReadLine, converse, message
 
-from bedrock_quota import clients, knowledge, records
-from bedrock_quota.accounts import Account
-from bedrock_quota.buckets import Bucket, EndpointType
-from bedrock_quota.knowledge import Container, Knowledge
+from bedrock_quota import clients
+from bedrock_quota.processor import container
+from bedrock_quota.processor.reading import read_record
+from bedrock_quota.processor.usage import CallUsage
+from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.processor.container import Container, Context
 from bedrock_quota.model_ids import OutOfScope, Reference
-from bedrock_quota.quotas import BucketQuota
-from bedrock_quota.records import Record
-from bedrock_quota.registry import Burndown, Kind, Model, RateStatus, Registry
+from bedrock_quota.pools import PoolQuota
+from bedrock_quota.processor.records import Record
+from bedrock_quota.registry.models import Burndown, Model, ModelKind, RateStatus, Registry
 from bedrock_quota.settings import Settings
-from bedrock_quota.snapshots import REFRESH_SECONDS, Snapshot
+from bedrock_quota.state.snapshot import REFRESH_SECONDS, Snapshot
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 ROCKET = Model(
     id="acme.rocket-v1:0",
     name="Acme Rocket",
-    kind=Kind.TEXT,
+    kind=ModelKind.TEXT,
     source="a page",
     max_output_tokens=4_096,
     burndown=(Burndown(7, date(2026, 1, 1), RateStatus.LISTED, "a page"),),
 )
-QUOTAS = ((Bucket(NOVA, EndpointType.REGIONAL), BucketQuota(tokens_per_minute=0)),)
+QUOTAS = ((QuotaPool(NOVA, EndpointType.REGIONAL), PoolQuota(tokens_per_minute=0)),)
 
 
 class StateTable:
@@ -64,56 +66,56 @@ def container(state_table: StateTable, registry: Registry) -> Container:
 
 
 def record(entry: Entry) -> Record:
-    found = records.read(message(entry))
+    found = read_record(message(entry))
     assert isinstance(found, Record)
     return found
 
 
-def account(known: Knowledge, model_id: str, **changes: object) -> Account:
+def account(known: Context, model_id: str, **changes: object) -> CallUsage:
     found = known.accounts.of(record(converse(model_id, **changes)), NOW)  # type: ignore[arg-type]
-    assert isinstance(found, Account)
+    assert isinstance(found, CallUsage)
     return found
 
 
 def test_before_the_first_fetch_there_are_no_quotas_and_the_registry_holds(container: Container) -> None:
-    known = container.knowledge()
+    known = container.current()
 
     assert (known.quotas, known.fetched_at, known.age_seconds(NOON)) == (None, None, None)
     assert account(known, SONNET).consumed_tokens == 200  # 100 + 5 × 20
-    assert account(known, SONNET, requestMetadata={"team": "search", "x": "y"}).kind.request_metadata == (
+    assert account(known, SONNET, requestMetadata={"team": "search", "x": "y"}).group.request_metadata == (
         ("team", "search"),
     )
 
 
 def test_new_snapshot_brings_quotas_overrides_and_profiles(state_table: StateTable, container: Container) -> None:
     # given a container that has processed a call of a model it does not know
-    before = container.knowledge()
-    assert not account(before, ROCKET.id).kind.listed
+    before = container.current()
+    assert not account(before, ROCKET.id).group.listed
     # when the fetcher has stored a snapshot
     profiles = ((PROFILE_ARN, Reference(ROCKET.id, EndpointType.CROSS_REGION)),)
     state_table.later(Snapshot(NOON, QUOTAS, (ROCKET,), profiles))
-    known = container.knowledge()
+    known = container.current()
     # then all three take effect
     assert known.quotas == dict(QUOTAS)
     assert known.age_seconds(NOON + timedelta(seconds=90)) == 90
     found = account(known, f"us.{ROCKET.id}", input_tokens=100, output_tokens=20)
-    assert (found.kind.listed, found.consumed_tokens) == (True, 240)  # 100 + 7 × 20
+    assert (found.group.listed, found.consumed_tokens) == (True, 240)  # 100 + 7 × 20
     through = account(known, PROFILE_ARN)
-    assert (through.kind.bucket, through.kind.application_profile) == (
-        Bucket(ROCKET.id, EndpointType.CROSS_REGION), PROFILE_ARN.rpartition("/")[2],
+    assert (through.group.pool, through.group.application_profile) == (
+        QuotaPool(ROCKET.id, EndpointType.CROSS_REGION), PROFILE_ARN.rpartition("/")[2],
     )  # fmt: skip
     assert state_table.asked == 0
     # and tags are carried as before
-    assert account(known, SONNET, requestMetadata={"team": "search"}).kind.request_metadata == (("team", "search"),)
+    assert account(known, SONNET, requestMetadata={"team": "search"}).group.request_metadata == (("team", "search"),)
 
 
 def test_override_that_is_gone_takes_effect_as_well(state_table: StateTable, container: Container) -> None:
     state_table.answer = Snapshot(NOON, QUOTAS, (ROCKET,))
-    assert account(container.knowledge(), ROCKET.id).kind.listed
+    assert account(container.current(), ROCKET.id).group.listed
 
     state_table.later(Snapshot(NOON, QUOTAS))
 
-    assert not account(container.knowledge(), ROCKET.id).kind.listed
+    assert not account(container.current(), ROCKET.id).group.listed
 
 
 @pytest.mark.parametrize(
@@ -121,37 +123,37 @@ def test_override_that_is_gone_takes_effect_as_well(state_table: StateTable, con
 )
 def test_failed_read_keeps_the_last(state_table: StateTable, container: Container, answer: Exception | None) -> None:
     state_table.answer = Snapshot(NOON, QUOTAS, (ROCKET,), ((PROFILE_ARN, Reference(NOVA, EndpointType.REGIONAL)),))
-    before = container.knowledge()
+    before = container.current()
 
     state_table.later(answer)
-    known = container.knowledge()
+    known = container.current()
 
     assert known is before
     assert known.quotas == dict(QUOTAS)
     assert account(known, ROCKET.id).consumed_tokens == 240  # 100 + 7 × 20
-    assert account(known, PROFILE_ARN).kind.bucket == Bucket(NOVA, EndpointType.REGIONAL)
+    assert account(known, PROFILE_ARN).group.pool == QuotaPool(NOVA, EndpointType.REGIONAL)
 
 
 def test_knowledge_is_made_once_a_snapshot(state_table: StateTable, container: Container) -> None:
     state_table.answer = Snapshot(NOON, QUOTAS)
 
-    assert container.knowledge() is container.knowledge()
+    assert container.current() is container.current()
 
 
 def test_snapshot_without_quotas_has_no_age_but_overrides(state_table: StateTable, container: Container) -> None:
     # As after a first fetch to which Service Quotas did not answer.
     state_table.answer = Snapshot(NOON, (), (ROCKET,))
 
-    known = container.knowledge()
+    known = container.current()
 
     assert (known.quotas, known.fetched_at, known.age_seconds(NOON)) == (None, None, None)
-    assert account(known, ROCKET.id).kind.listed
+    assert account(known, ROCKET.id).group.listed
 
 
 def test_profile_that_no_snapshot_names_is_asked_for(state_table: StateTable, container: Container) -> None:
     other = PROFILE_ARN.replace("a1b2c3d4e5f6", "other")
     state_table.answer = Snapshot(NOON, QUOTAS, (), ((other, Reference(NOVA, EndpointType.REGIONAL)),))
-    known = container.knowledge()
+    known = container.current()
 
     found = known.accounts.of(record(converse(PROFILE_ARN)), NOW)
 
@@ -162,11 +164,11 @@ def test_profile_that_no_snapshot_names_is_asked_for(state_table: StateTable, co
 def test_profile_out_of_reach_is_known_with_the_snapshot_that_names_it(
     state_table: StateTable, container: Container
 ) -> None:
-    assert isinstance(container.knowledge().accounts.of(record(converse(PROFILE_ARN)), NOW), OutOfScope)
+    assert isinstance(container.current().accounts.of(record(converse(PROFILE_ARN)), NOW), OutOfScope)
 
     state_table.later(Snapshot(NOON, QUOTAS, (), ((PROFILE_ARN, Reference(NOVA, EndpointType.REGIONAL)),)))
 
-    assert account(container.knowledge(), PROFILE_ARN).kind.bucket == Bucket(NOVA, EndpointType.REGIONAL)
+    assert account(container.current(), PROFILE_ARN).group.pool == QuotaPool(NOVA, EndpointType.REGIONAL)
 
 
 def test_each_delivery_has_ten_seconds_for_all_its_profiles(
@@ -186,7 +188,7 @@ def test_each_delivery_has_ten_seconds_for_all_its_profiles(
     # when two deliveries have the same nine profiles
     resolved = []
     for minute in range(2):
-        known = container.knowledge()
+        known = container.current()
         lines = map(read_line, process(calls, by=known.accounts, now=NOW + timedelta(minutes=minute)).lines)
         resolved.append(sum(line["requests"] for line in lines if "ModelId" in line))
     # then each asks for four, at 0, 3, 6 and 9 seconds, and the second one knows what the first one learned
@@ -203,7 +205,7 @@ def test_models_that_were_named_are_not_remembered_without_end(
     container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given a memory for three
-    monkeypatch.setattr(knowledge, "MAX_WARNED_OF", 3)
+    monkeypatch.setattr(container, "MAX_NAMED_MODELS", 3)
     assert container.first_seen(["a", "b", "c"]) == ["a", "b", "c"]
     assert container.first_seen(["a"]) == []
     # when a fourth comes, then it begins anew with it

@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 from records import SONNET
 
-from bedrock_quota import accounts, bodies, callers, delivery, model_ids, records
+from bedrock_quota import model_ids
+from bedrock_quota.processor import large_bodies
+from bedrock_quota.processor.callers import MAX_LABEL
+from bedrock_quota.processor.delivery import MAX_INFLATED_BYTES, MAX_LOG_EVENTS, MAX_MESSAGE_BYTES
+from bedrock_quota.processor.reading import read_request_body
+from bedrock_quota.processor.records import MAX_COUNT
+from bedrock_quota.processor.usage import NEWEST_SECONDS, OLDEST_SECONDS
 from bedrock_quota.errors import RecordError
 from bedrock_quota.model_ids import OutOfScope, Reference
 
@@ -23,28 +29,28 @@ MIB = 1024 * 1024
         # test_delivery, test_memory, test_hostile_input
         (
             "inflated size of a delivery",
-            f"{delivery.MAX_INFLATED_BYTES // MIB} MiB, {delivery.MAX_LOG_EVENTS:,} log events",
+            f"{MAX_INFLATED_BYTES // MIB} MiB, {MAX_LOG_EVENTS:,} log events",
         ),
         # test_hostile_input: of 1 MiB it is read, of one byte more refused
-        ("size of a record", f"{delivery.MAX_MESSAGE_BYTES // MIB} MiB, the largest log event there is"),
+        ("size of a record", f"{MAX_MESSAGE_BYTES // MIB} MiB, the largest log event there is"),
         # below
         ("`modelId`", "2,048 characters, of them 256 of the model"),
         # test_accounts: a second more is refused
         (
             "age of a record",
-            f"{accounts.OLDEST_SECONDS // 86_400} days; {accounts.NEWEST_SECONDS // 3_600} hours ahead",
+            f"{OLDEST_SECONDS // 86_400} days; {NEWEST_SECONDS // 3_600} hours ahead",
         ),
         # test_records: one more is refused
-        ("tokens of one call", f"{records.MAX_COUNT:,}"),
+        ("tokens of one call", f"{MAX_COUNT:,}"),
         # test_callers: one more is cut
-        ("caller, tag values on a metric line", f"{callers.MAX_LABEL} characters, printable ASCII"),
+        ("caller, tag values on a metric line", f"{MAX_LABEL} characters, printable ASCII"),
         # test_settings: 17 are refused
         ("`requestMetadata` keys on a metric line", "16, named by a parameter"),
         # test_bodies, and below
         (
             "request body in S3",
-            f"{bodies.MAX_BODY_BYTES // MIB} MiB inflated, of odd JSON {delivery.MAX_MESSAGE_BYTES // MIB} MiB; "
-            f"{bodies.AT_A_TIME} at a time, {bodies.MAX_BODIES:,} and {bodies.SECONDS:.0f} seconds a delivery",
+            f"{large_bodies.MAX_BODY_BYTES // MIB} MiB inflated, of odd JSON {MAX_MESSAGE_BYTES // MIB} MiB; "
+            f"{large_bodies.PARALLEL_READS} at a time, {large_bodies.MAX_BODIES:,} and {large_bodies.SECONDS_PER_DELIVERY:.0f} seconds a delivery",
         ),
     ],
 )
@@ -56,7 +62,7 @@ def test_bound_in_the_docs_is_the_codes(bound: str, value: str) -> None:
 
 def test_longest_model_id_and_arn_that_are_read() -> None:
     def parsed(text: str) -> type:
-        return type(model_ids.parse(text, {"anthropic"}))
+        return type(model_ids.parse_model_id(text, {"anthropic"}))
 
     beginning, end = "arn:aws:bedrock:", f"::foundation-model/{SONNET}"
     room = 2_048 - len(beginning) - len(end)
@@ -71,7 +77,7 @@ def test_odd_body_is_read_up_to_1_mib_and_any_other_beyond() -> None:
         return text.replace('""', '"' + "x" * (size - len(text)) + '"').encode()
 
     assert len(body("5.0", MIB)) == MIB
-    assert records.read_body(body("5.0", MIB)).max_tokens == 5
-    assert records.read_body(body("5", MIB + 1)).max_tokens == 5
+    assert read_request_body(body("5.0", MIB)).max_tokens == 5
+    assert read_request_body(body("5", MIB + 1)).max_tokens == 5
     with pytest.raises(RecordError, match="too_large"):
-        records.read_body(body('"5"', MIB + 1))
+        read_request_body(body('"5"', MIB + 1))

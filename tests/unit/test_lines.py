@@ -24,24 +24,28 @@ from records import (
     metadata_only,
 )
 
-from bedrock_quota import lines, minutes, records
-from bedrock_quota.accounts import Account, Accounts, FailedCall
-from bedrock_quota.buckets import Bucket, EndpointType
-from bedrock_quota.changes import Change
-from bedrock_quota.lines import Health
+from bedrock_quota import emf
+from bedrock_quota.fetcher.quota_lines import lines_for_quotas
+from bedrock_quota.processor.grouping import MAX_GROUPS, MAX_OTHER_GROUPS, group_calls
+from bedrock_quota.processor.metric_lines import line_for_duplicate, line_for_health, lines_for_failed_calls, lines_for_groups, lines_for_overflow
+from bedrock_quota.processor.reading import read_record
+from bedrock_quota.processor.usage import CallUsage, FailedCall, UsageCalculator
+from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.fetcher.changes import Change
+from bedrock_quota.processor.metric_lines import Health
 from bedrock_quota.model_ids import OutOfScope, Reference
-from bedrock_quota.quotas import BucketQuota, Unit
-from bedrock_quota.registry import Registry
+from bedrock_quota.pools import PoolQuota, Unit
+from bedrock_quota.registry.models import Registry
 
 REGIONAL = EndpointType.REGIONAL
-BUCKET = Bucket(SONNET, EndpointType.CROSS_REGION)
+POOL = QuotaPool(SONNET, EndpointType.CROSS_REGION)
 
 
-def lines_of(accounts: Accounts, *entries: Entry, quotas: Mapping[Bucket, BucketQuota] | None = None) -> list[bytes]:
-    opened = [accounts.of(records.read(message(entry)), NOW) for entry in entries]
-    calls = [account for account in opened if isinstance(account, Account)]
+def lines_of(accounts: UsageCalculator, *entries: Entry, quotas: Mapping[QuotaPool, PoolQuota] | None = None) -> list[bytes]:
+    opened = [accounts.of(read_record(message(entry)), NOW) for entry in entries]
+    calls = [account for account in opened if isinstance(account, CallUsage)]
     assert len(calls) == len(entries)
-    return list(lines.of_minutes(minutes.group(calls).minutes, "Bedrock/Quotas", quotas or {}))
+    return list(lines_for_groups(group_calls(calls).minutes, "Bedrock/Quotas", quotas or {}))
 
 
 def metric_names(line: Mapping[str, Any]) -> set[str]:
@@ -49,7 +53,7 @@ def metric_names(line: Mapping[str, Any]) -> set[str]:
 
 
 def test_one_line_to_the_last_member(registry: Registry, read_line: ReadLine) -> None:
-    accounts = Accounts(registry, lambda _profile: Reference(SONNET, EndpointType.CROSS_REGION), ("team",))
+    accounts = UsageCalculator(registry, lambda _profile: Reference(SONNET, EndpointType.CROSS_REGION), ("team",))
     who = {"requestMetadata": {"team": "search", "secret": "x"}}
     (line,) = lines_of(
         accounts,
@@ -65,7 +69,7 @@ def test_one_line_to_the_last_member(registry: Registry, read_line: ReadLine) ->
         ),
         # reserved 100 + 500 = 600; consumed 100 + 5 × 20 = 200
         converse(PROFILE_ARN, input_tokens=100, max_tokens=500, output_tokens=20, **who),
-        quotas={BUCKET: BucketQuota(tokens_per_minute=200_000, requests_per_minute=50)},
+        quotas={POOL: PoolQuota(tokens_per_minute=200_000, requests_per_minute=50)},
     )
 
     assert read_line(line) == {
@@ -125,10 +129,10 @@ def test_one_line_to_the_last_member(registry: Registry, read_line: ReadLine) ->
     ],
 )
 def test_no_metric_has_more_values_than_queries_can_bear(
-    accounts: Accounts, read_line: ReadLine, calls: int, sizes: list[int]
+    accounts: UsageCalculator, read_line: ReadLine, calls: int, sizes: list[int]
 ) -> None:
     given = [converse(input_tokens=number + 1, max_tokens=None) for number in range(calls)]
-    quotas = {Bucket(SONNET, EndpointType.REGIONAL): BucketQuota(tokens_per_minute=1_000)}
+    quotas = {QuotaPool(SONNET, EndpointType.REGIONAL): PoolQuota(tokens_per_minute=1_000)}
 
     found = [read_line(line) for line in lines_of(accounts, *given, quotas=quotas)]
 
@@ -142,7 +146,7 @@ def test_no_metric_has_more_values_than_queries_can_bear(
 
 def test_lines_stay_small_at_their_largest(registry: Registry, read_line: ReadLine) -> None:
     keys = tuple(f"key{number}" for number in range(16))
-    accounts = Accounts(registry, lambda _profile: OutOfScope("unresolved_profile"), keys)
+    accounts = UsageCalculator(registry, lambda _profile: OutOfScope("unresolved_profile"), keys)
     entry = converse(
         input_tokens=99_999_999,
         output_tokens=99_999_999,
@@ -160,24 +164,24 @@ def test_lines_stay_small_at_their_largest(registry: Registry, read_line: ReadLi
 @pytest.mark.parametrize(
     ("quota", "percents"),
     [
-        pytest.param(BucketQuota(), set(), id="no quota"),
-        pytest.param(BucketQuota(tokens_per_minute=0, requests_per_minute=0), set(), id="both quotas 0"),
-        pytest.param(BucketQuota(tokens_per_day=5), set(), id="tokens per day"),
+        pytest.param(PoolQuota(), set(), id="no quota"),
+        pytest.param(PoolQuota(tokens_per_minute=0, requests_per_minute=0), set(), id="both quotas 0"),
+        pytest.param(PoolQuota(tokens_per_day=5), set(), id="tokens per day"),
         pytest.param(
-            BucketQuota(tokens_per_minute=10), {"ConsumedQuotaPercent", "ReservedQuotaPercent"}, id="tokens per minute"
+            PoolQuota(tokens_per_minute=10), {"ConsumedQuotaPercent", "ReservedQuotaPercent"}, id="tokens per minute"
         ),
-        pytest.param(BucketQuota(requests_per_minute=10), {"RequestQuotaPercent"}, id="requests per minute"),
+        pytest.param(PoolQuota(requests_per_minute=10), {"RequestQuotaPercent"}, id="requests per minute"),
         pytest.param(
-            BucketQuota(tokens_per_minute=0, requests_per_minute=10),
+            PoolQuota(tokens_per_minute=0, requests_per_minute=10),
             {"RequestQuotaPercent"},
             id="tokens 0 and requests known",
         ),
     ],
 )
 def test_percents_only_where_the_quota_is_known_and_not_0(
-    accounts: Accounts, read_line: ReadLine, quota: BucketQuota, percents: set[str]
+    accounts: UsageCalculator, read_line: ReadLine, quota: PoolQuota, percents: set[str]
 ) -> None:
-    (line,) = lines_of(accounts, converse(), quotas={Bucket(SONNET, EndpointType.REGIONAL): quota})
+    (line,) = lines_of(accounts, converse(), quotas={QuotaPool(SONNET, EndpointType.REGIONAL): quota})
 
     assert {name for name in metric_names(read_line(line)) if name.endswith("Percent")} == percents
     assert {name for name in read_line(line) if name.endswith("Percent")} == percents
@@ -186,23 +190,23 @@ def test_percents_only_where_the_quota_is_known_and_not_0(
 @pytest.mark.parametrize(
     ("quota", "expected"),
     [
-        pytest.param(BucketQuota(), {}, id="no quota"),
-        pytest.param(BucketQuota(tokens_per_day=5), {}, id="tokens per day"),
+        pytest.param(PoolQuota(), {}, id="no quota"),
+        pytest.param(PoolQuota(tokens_per_day=5), {}, id="tokens per day"),
         pytest.param(
-            BucketQuota(tokens_per_minute=0, requests_per_minute=0),
+            PoolQuota(tokens_per_minute=0, requests_per_minute=0),
             {"TokenQuota": 0, "RequestQuota": 0},
             id="both quotas 0",
         ),
-        pytest.param(BucketQuota(tokens_per_minute=2.5), {"TokenQuota": 2.5}, id="tokens per minute"),
-        pytest.param(BucketQuota(requests_per_minute=7), {"RequestQuota": 7}, id="requests per minute"),
+        pytest.param(PoolQuota(tokens_per_minute=2.5), {"TokenQuota": 2.5}, id="tokens per minute"),
+        pytest.param(PoolQuota(requests_per_minute=7), {"RequestQuota": 7}, id="requests per minute"),
     ],
 )
 def test_quota_stands_on_every_line_of_calls_where_it_is_known_0_too(
-    accounts: Accounts, read_line: ReadLine, quota: BucketQuota, expected: dict[str, float]
+    accounts: UsageCalculator, read_line: ReadLine, quota: PoolQuota, expected: dict[str, float]
 ) -> None:
     given = [converse(identity={"arn": f"arn:aws:iam::111122223333:user/u{number % 2}"}) for number in range(66)]
 
-    found = [read_line(line) for line in lines_of(accounts, *given, quotas={Bucket(SONNET, REGIONAL): quota})]
+    found = [read_line(line) for line in lines_of(accounts, *given, quotas={QuotaPool(SONNET, REGIONAL): quota})]
 
     assert [line["requests"] for line in found] == [32, 1, 32, 1]
     for line in found:
@@ -210,8 +214,8 @@ def test_quota_stands_on_every_line_of_calls_where_it_is_known_0_too(
         assert metric_names(line) & {"TokenQuota", "RequestQuota"} == expected.keys()
 
 
-def test_percents_are_rounded_to_the_sixth_decimal(accounts: Accounts, read_line: ReadLine) -> None:
-    quotas = {Bucket(SONNET, REGIONAL): BucketQuota(tokens_per_minute=30_000, requests_per_minute=30_000)}
+def test_percents_are_rounded_to_the_sixth_decimal(accounts: UsageCalculator, read_line: ReadLine) -> None:
+    quotas = {QuotaPool(SONNET, REGIONAL): PoolQuota(tokens_per_minute=30_000, requests_per_minute=30_000)}
 
     (line,) = lines_of(accounts, converse(), quotas=quotas)
 
@@ -219,14 +223,14 @@ def test_percents_are_rounded_to_the_sixth_decimal(accounts: Accounts, read_line
     assert read_line(line)["RequestQuotaPercent"] == 0.003333  # 1 of 30,000 is 0.0033… %
 
 
-def test_quota_of_another_bucket_does_not_count(accounts: Accounts, read_line: ReadLine) -> None:
-    (line,) = lines_of(accounts, converse(), quotas={BUCKET: BucketQuota(tokens_per_minute=10)})
+def test_quota_of_another_bucket_does_not_count(accounts: UsageCalculator, read_line: ReadLine) -> None:
+    (line,) = lines_of(accounts, converse(), quotas={POOL: PoolQuota(tokens_per_minute=10)})
 
     assert read_line(line).keys().isdisjoint({"ConsumedQuotaPercent", "TokenQuota"})
 
 
-def test_unknown_max_tokens_publishes_no_reservation(accounts: Accounts, read_line: ReadLine) -> None:
-    quotas = {Bucket(NOVA, EndpointType.REGIONAL): BucketQuota(tokens_per_minute=1_000)}
+def test_unknown_max_tokens_publishes_no_reservation(accounts: UsageCalculator, read_line: ReadLine) -> None:
+    quotas = {QuotaPool(NOVA, EndpointType.REGIONAL): PoolQuota(tokens_per_minute=1_000)}
 
     (line,) = lines_of(accounts, metadata_only(NOVA, input_tokens=7, output_tokens=11), quotas=quotas)
 
@@ -237,8 +241,8 @@ def test_unknown_max_tokens_publishes_no_reservation(accounts: Accounts, read_li
     assert found["ConsumedQuotaPercent"] == pytest.approx(1.8)  # 18 of 1,000
 
 
-def test_blocked_call_is_a_request_without_tokens(accounts: Accounts, read_line: ReadLine) -> None:
-    quotas = {Bucket(SONNET, EndpointType.REGIONAL): BucketQuota(tokens_per_minute=100, requests_per_minute=4)}
+def test_blocked_call_is_a_request_without_tokens(accounts: UsageCalculator, read_line: ReadLine) -> None:
+    quotas = {QuotaPool(SONNET, EndpointType.REGIONAL): PoolQuota(tokens_per_minute=100, requests_per_minute=4)}
 
     (line,) = lines_of(accounts, converse(input_tokens=0, output_tokens=0, max_tokens=900), quotas=quotas)
 
@@ -248,7 +252,7 @@ def test_blocked_call_is_a_request_without_tokens(accounts: Accounts, read_line:
     assert found.keys().isdisjoint({"OutputTokens", "MaxTokens"})  # would pull their averages down
 
 
-def test_plain_line_says_nothing_of_what_is_absent(accounts: Accounts, read_line: ReadLine) -> None:
+def test_plain_line_says_nothing_of_what_is_absent(accounts: UsageCalculator, read_line: ReadLine) -> None:
     (line,) = lines_of(accounts, converse())
 
     assert (
@@ -267,7 +271,7 @@ def test_plain_line_says_nothing_of_what_is_absent(accounts: Accounts, read_line
     )
 
 
-def test_embedding_line(accounts: Accounts, read_line: ReadLine) -> None:
+def test_embedding_line(accounts: UsageCalculator, read_line: ReadLine) -> None:
     (line,) = lines_of(accounts, invoke(EMBEDDING, {"inputText": "…"}, input_tokens=40, output_tokens=None))
 
     found = read_line(line)
@@ -279,14 +283,14 @@ def test_embedding_line(accounts: Accounts, read_line: ReadLine) -> None:
 
 
 def failed_lines(
-    accounts: Accounts, *entries: Entry, quotas: Mapping[Bucket, BucketQuota] | None = None
+    accounts: UsageCalculator, *entries: Entry, quotas: Mapping[QuotaPool, PoolQuota] | None = None
 ) -> Iterator[bytes]:
-    calls = [accounts.of(records.read(message(entry)), NOW) for entry in entries]
-    return lines.of_failed_calls([call for call in calls if isinstance(call, FailedCall)], "Mine", quotas or {})
+    calls = [accounts.of(read_record(message(entry)), NOW) for entry in entries]
+    return lines_for_failed_calls([call for call in calls if isinstance(call, FailedCall)], "Mine", quotas or {})
 
 
-def test_failed_calls_to_the_last_member(accounts: Accounts, read_line: ReadLine) -> None:
-    quotas = {BUCKET: BucketQuota(tokens_per_minute=0, requests_per_minute=50)}
+def test_failed_calls_to_the_last_member(accounts: UsageCalculator, read_line: ReadLine) -> None:
+    quotas = {POOL: PoolQuota(tokens_per_minute=0, requests_per_minute=50)}
 
     (line,) = failed_lines(accounts, *[failed(f"us.{SONNET}")] * 3, quotas=quotas)
 
@@ -317,16 +321,16 @@ def test_failed_calls_to_the_last_member(accounts: Accounts, read_line: ReadLine
 @pytest.mark.parametrize(
     ("quota", "expected"),
     [
-        pytest.param(BucketQuota(tokens_per_minute=5), {"TokenQuota": 5}, id="tokens per minute"),
-        pytest.param(BucketQuota(requests_per_minute=0), {"RequestQuota": 0}, id="requests per minute of 0"),
-        pytest.param(BucketQuota(tokens_per_day=5), None, id="tokens per day"),
-        pytest.param(BucketQuota(), None, id="no quota"),
+        pytest.param(PoolQuota(tokens_per_minute=5), {"TokenQuota": 5}, id="tokens per minute"),
+        pytest.param(PoolQuota(requests_per_minute=0), {"RequestQuota": 0}, id="requests per minute of 0"),
+        pytest.param(PoolQuota(tokens_per_day=5), None, id="tokens per day"),
+        pytest.param(PoolQuota(), None, id="no quota"),
     ],
 )
 def test_failed_calls_carry_the_quotas_there_are(
-    accounts: Accounts, read_line: ReadLine, quota: BucketQuota, expected: dict[str, float] | None
+    accounts: UsageCalculator, read_line: ReadLine, quota: PoolQuota, expected: dict[str, float] | None
 ) -> None:
-    (line,) = failed_lines(accounts, failed(f"us.{SONNET}"), quotas={BUCKET: quota})
+    (line,) = failed_lines(accounts, failed(f"us.{SONNET}"), quotas={POOL: quota})
 
     found = read_line(line)
     assert ("_aws" in found) is (expected is not None)
@@ -335,11 +339,11 @@ def test_failed_calls_carry_the_quotas_there_are(
         assert metric_names(found) == expected.keys()
 
 
-def test_failed_calls_of_another_bucket_or_none_carry_no_quota(accounts: Accounts, read_line: ReadLine) -> None:
+def test_failed_calls_of_another_bucket_or_none_carry_no_quota(accounts: UsageCalculator, read_line: ReadLine) -> None:
     found = [
         read_line(line)
         for line in failed_lines(
-            accounts, failed(SONNET), failed("gibberish"), quotas={BUCKET: BucketQuota(tokens_per_minute=5)}
+            accounts, failed(SONNET), failed("gibberish"), quotas={POOL: PoolQuota(tokens_per_minute=5)}
         )
     ]
 
@@ -347,7 +351,7 @@ def test_failed_calls_of_another_bucket_or_none_carry_no_quota(accounts: Account
     assert all(line.keys().isdisjoint({"_aws", "TokenQuota"}) for line in found)
 
 
-def test_failed_calls_beyond_the_bound_are_counted_as_others(accounts: Accounts, read_line: ReadLine) -> None:
+def test_failed_calls_beyond_the_bound_are_counted_as_others(accounts: UsageCalculator, read_line: ReadLine) -> None:
     # given one kind of failed call 3 times, and 1,020 callers with one each
     arn = "arn:aws:iam::111122223333:user/u{}".format
     calls = [failed(f"us.{SONNET}")] * 3 + [failed(f"us.{SONNET}", identity={"arn": arn(n)}) for n in range(1_020)]
@@ -355,7 +359,7 @@ def test_failed_calls_beyond_the_bound_are_counted_as_others(accounts: Accounts,
     found = [read_line(line) for line in failed_lines(accounts, *calls)]
 
     # then the most frequent 1,000 kinds are told apart: the 3, and 999 of the others
-    assert len(found) == minutes.MAX_KINDS + 1
+    assert len(found) == MAX_GROUPS + 1
     assert [(line["caller"], line["error_code"], line["requests_failed"]) for line in (found[0], found[-1])] == [
         ("ReportWriter", "ThrottlingException", 3),
         ("other", "other", 21),
@@ -363,15 +367,15 @@ def test_failed_calls_beyond_the_bound_are_counted_as_others(accounts: Accounts,
     assert sum(line["requests_failed"] for line in found) == 1_023
 
 
-def test_failed_calls_of_endless_buckets_and_minutes_are_bounded_too(read_line: ReadLine) -> None:
+def test_failed_calls_of_endless_pools_and_minutes_are_bounded_too(read_line: ReadLine) -> None:
     # given two calls in each of 1,500 minutes and one in each of 1,500 more
-    bucket = Bucket(NOVA, REGIONAL)
-    calls = [FailedCall(bucket, 60 * (n % 3_000), "Job", "Converse", "ThrottlingException") for n in range(4_500)]
+    pool = QuotaPool(NOVA, REGIONAL)
+    calls = [FailedCall(pool, 60 * (n % 3_000), "Job", "Converse", "ThrottlingException") for n in range(4_500)]
 
-    found = [read_line(line) for line in lines.of_failed_calls(calls, "Mine", {})]
+    found = [read_line(line) for line in lines_for_failed_calls(calls, "Mine", {})]
 
     # then the 1,000 most frequent minutes have a line, the next 1,000 one without caller, and the rest one together
-    assert len(found) == minutes.MAX_KINDS + minutes.MAX_OTHERS + 1
+    assert len(found) == MAX_GROUPS + MAX_OTHER_GROUPS + 1
     assert [line["caller"] for line in found] == ["Job"] * 1_000 + ["other"] * 1_001
     assert [line["requests_failed"] for line in found] == [2] * 1_500 + [1] * 500 + [1_000]
     assert "ModelId" in found[-2]
@@ -380,10 +384,10 @@ def test_failed_calls_of_endless_buckets_and_minutes_are_bounded_too(read_line: 
 
 
 def test_calls_beyond_the_bound_on_lines_stand_on_one_line_with_their_sums(
-    accounts: Accounts, read_line: ReadLine
+    accounts: UsageCalculator, read_line: ReadLine
 ) -> None:
     calls = [
-        accounts.of(records.read(message(entry)), NOW)
+        accounts.of(read_record(message(entry)), NOW)
         for entry in (
             # reserved 100 + 500, consumed 100 + 5 × 20; then a reservation that is unknown, consumed 7 + 2
             converse(timestamp="2026-11-23T12:01:00Z"),
@@ -391,7 +395,7 @@ def test_calls_beyond_the_bound_on_lines_stand_on_one_line_with_their_sums(
         )
     ]
 
-    (line,) = lines.of_rest(calls)  # type: ignore[arg-type]
+    (line,) = lines_for_overflow(calls)  # type: ignore[arg-type]
 
     assert read_line(line) == {
         "event": "other_calls",
@@ -405,18 +409,18 @@ def test_calls_beyond_the_bound_on_lines_stand_on_one_line_with_their_sums(
         "consumed_tokens": 209,
         "reserved_tokens": 600,
     }
-    assert list(lines.of_rest(())) == []
+    assert list(lines_for_overflow(())) == []
 
 
 def test_quota_lines_publish_0_as_0_and_leave_out_what_is_not_there(read_line: ReadLine) -> None:
     quotas = {
-        Bucket("a.both", EndpointType.REGIONAL): BucketQuota(tokens_per_minute=400_000, requests_per_minute=100),
-        Bucket("a.zero", EndpointType.REGIONAL): BucketQuota(tokens_per_minute=0),
-        Bucket("a.requests", EndpointType.GLOBAL_CROSS_REGION): BucketQuota(requests_per_minute=7),
-        Bucket("a.none", EndpointType.REGIONAL): BucketQuota(tokens_per_day=5),
+        QuotaPool("a.both", EndpointType.REGIONAL): PoolQuota(tokens_per_minute=400_000, requests_per_minute=100),
+        QuotaPool("a.zero", EndpointType.REGIONAL): PoolQuota(tokens_per_minute=0),
+        QuotaPool("a.requests", EndpointType.GLOBAL_CROSS_REGION): PoolQuota(requests_per_minute=7),
+        QuotaPool("a.none", EndpointType.REGIONAL): PoolQuota(tokens_per_day=5),
     }
 
-    found = [read_line(line) for line in lines.of_quotas("Mine", MINUTE + 0.25, quotas)]
+    found = [read_line(line) for line in lines_for_quotas("Mine", MINUTE + 0.25, quotas)]
 
     assert [(line["ModelId"], line["EndpointType"]) for line in found] == [
         ("a.both", "regional"),
@@ -451,31 +455,31 @@ def test_quota_lines_publish_0_as_0_and_leave_out_what_is_not_there(read_line: R
 
 def test_model_without_a_quota_on_requests_is_said_so(read_line: ReadLine) -> None:
     quotas = {
-        Bucket("a.tokens", EndpointType.REGIONAL): BucketQuota(tokens_per_minute=5),
-        Bucket("a.daily", EndpointType.REGIONAL): BucketQuota(5, 5, tokens_per_day=0),
+        QuotaPool("a.tokens", EndpointType.REGIONAL): PoolQuota(tokens_per_minute=5),
+        QuotaPool("a.daily", EndpointType.REGIONAL): PoolQuota(5, 5, tokens_per_day=0),
     }
 
-    found = [read_line(line)["quota_note"] for line in lines.of_quotas("Mine", MINUTE, quotas)]
+    found = [read_line(line)["quota_note"] for line in lines_for_quotas("Mine", MINUTE, quotas)]
 
     assert found[0] == "no quota on requests: AWS limits its tokens alone"
     assert found[1].startswith("a quota of 0")
 
 
 def test_quota_lines_carry_the_daily_quota_and_what_a_changed_quota_was_before(read_line: ReadLine) -> None:
-    changed, risen, zero = (Bucket(name, EndpointType.REGIONAL) for name in ("a.changed", "a.risen", "a.zero"))
+    changed, risen, zero = (QuotaPool(name, EndpointType.REGIONAL) for name in ("a.changed", "a.risen", "a.zero"))
     quotas = {
-        changed: BucketQuota(tokens_per_minute=400, requests_per_minute=5, tokens_per_day=9_000),
-        risen: BucketQuota(tokens_per_minute=8),
-        zero: BucketQuota(requests_per_minute=3, tokens_per_day=0),
+        changed: PoolQuota(tokens_per_minute=400, requests_per_minute=5, tokens_per_day=9_000),
+        risen: PoolQuota(tokens_per_minute=8),
+        zero: PoolQuota(requests_per_minute=3, tokens_per_day=0),
     }
     changes = [
         Change(changed, Unit.TOKENS_PER_MINUTE, 200, 400),
         Change(changed, Unit.TOKENS_PER_DAY, 0, 9_000),
         Change(risen, Unit.TOKENS_PER_MINUTE, None, 8),
-        Change(Bucket("a.gone", EndpointType.REGIONAL), Unit.TOKENS_PER_MINUTE, 5, None),
+        Change(QuotaPool("a.gone", EndpointType.REGIONAL), Unit.TOKENS_PER_MINUTE, 5, None),
     ]
 
-    first, second, third = (read_line(line) for line in lines.of_quotas("Mine", MINUTE, quotas, changes))
+    first, second, third = (read_line(line) for line in lines_for_quotas("Mine", MINUTE, quotas, changes))
 
     assert {key: first[key] for key in first if "_per_" in key} == {
         "tokens_per_day": 9_000,
@@ -484,7 +488,7 @@ def test_quota_lines_carry_the_daily_quota_and_what_a_changed_quota_was_before(r
     }
     assert {key: second[key] for key in second if "_per_" in key} == {"previous_tokens_per_minute": None}
     assert {key: third[key] for key in third if "_per_" in key} == {"tokens_per_day": 0}
-    # properties are no metrics: each metric of a bucket is paid for
+    # properties are no metrics: each metric of a pool is paid for
     assert metric_names(first) == {"TokenQuota", "RequestQuota"}
 
 
@@ -514,7 +518,7 @@ ALWAYS = (
 
 
 def test_health_line_to_the_last_member(read_line: ReadLine) -> None:
-    line = lines.of_health("Mine", MINUTE + 30.5, HEALTHY)
+    line = line_for_health("Mine", MINUTE + 30.5, HEALTHY)
 
     assert read_line(line) == {
         "_aws": {
@@ -555,7 +559,7 @@ def test_health_line_to_the_last_member(read_line: ReadLine) -> None:
 def test_health_metric_that_there_is_something_to_say_of(
     read_line: ReadLine, changes: dict[str, Any], member: tuple[str, object], unit: str
 ) -> None:
-    found = read_line(lines.of_health("Mine", MINUTE, msgspec.structs.replace(HEALTHY, **changes)))
+    found = read_line(line_for_health("Mine", MINUTE, msgspec.structs.replace(HEALTHY, **changes)))
 
     assert found[member[0]] == member[1]
     metrics = found["_aws"]["CloudWatchMetrics"][0]["Metrics"]
@@ -573,14 +577,14 @@ def test_health_properties_are_no_metrics(read_line: ReadLine) -> None:
         "out_of_scope_reasons": {"custom_model": 1},
         "error_codes": {"ThrottlingException": 1},
     }
-    found = read_line(lines.of_health("Mine", MINUTE, msgspec.structs.replace(HEALTHY, **said)))
+    found = read_line(line_for_health("Mine", MINUTE, msgspec.structs.replace(HEALTHY, **said)))
 
     assert {key: found[key] for key in said} == said
     assert metric_names(found) == set(ALWAYS)
 
 
 def test_line_of_a_delivery_that_was_processed_before(read_line: ReadLine) -> None:
-    assert read_line(lines.of_duplicate("Mine", MINUTE, 7)) == {
+    assert read_line(line_for_duplicate("Mine", MINUTE, 7)) == {
         "_aws": {
             "Timestamp": 1_795_435_200_000,
             "CloudWatchMetrics": [
@@ -600,7 +604,7 @@ def test_line_of_a_delivery_that_was_processed_before(read_line: ReadLine) -> No
 def test_lines_are_out_before_the_function_ends(tmp_path: Path) -> None:
     # given an output that keeps what it is given until it is told to hand it on
     with (tmp_path / "out").open("w") as output:
-        lines.write([b"one", b"two"] * 200, output)
+        emf.write_lines([b"one", b"two"] * 200, output)
         # then nothing waits in it: Lambda freezes a container as soon as its handler has answered
         assert (tmp_path / "out").read_text() == "one\ntwo\n" * 200
 
@@ -634,7 +638,7 @@ def test_lines_are_out_before_the_function_ends(tmp_path: Path) -> None:
         pytest.param(lambda line: line.update(padding="x" * 256 * 1024), id="a line of more than 256 KB"),
     ],
 )
-def test_reader_refuses_a_spoilt_line(accounts: Accounts, read_line: ReadLine, spoil: Any) -> None:
+def test_reader_refuses_a_spoilt_line(accounts: UsageCalculator, read_line: ReadLine, spoil: Any) -> None:
     (line,) = lines_of(accounts, converse())
     spoilt = json.loads(line)
     spoil(spoilt)

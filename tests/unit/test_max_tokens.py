@@ -3,10 +3,11 @@
 import pytest
 from records import EMBEDDING, NOVA, SONNET, TITAN, Entry, converse, invoke, message, metadata_only
 
-from bedrock_quota import max_tokens, records
+from bedrock_quota.processor.max_tokens import find_defaults, resolve_max_tokens
+from bedrock_quota.processor.reading import read_record
 from bedrock_quota.errors import RecordError
-from bedrock_quota.max_tokens import MaxTokens, Source
-from bedrock_quota.registry import Kind, Registry
+from bedrock_quota.processor.max_tokens import MaxTokens, Source
+from bedrock_quota.registry.models import ModelKind, Registry
 
 LLAMA = "meta.llama3-1-8b-instruct-v1:0"
 MISTRAL_7B = "mistral.mistral-7b-instruct-v0:2"
@@ -20,8 +21,8 @@ TEXT = {"messages": [{"role": "user", "content": "Say something invented."}]}
 
 def of(entry: Entry, registry: Registry) -> MaxTokens:
     model_id = entry["modelId"]
-    record, model, provider = records.read(message(entry)), registry.find(model_id), registry.provider_of(model_id)
-    return max_tokens.of(record, max_tokens.defaults(model_id, record.operation, model, provider))
+    record, model, provider = read_record(message(entry)), registry.find(model_id), registry.find_provider(model_id)
+    return resolve_max_tokens(record, find_defaults(model_id, record.operation, model, provider))
 
 
 @pytest.mark.parametrize(
@@ -293,7 +294,7 @@ def test_unlisted_model_counts_as_the_largest_of_its_provider(registry: Registry
     stranger = invoke("newcomer.model-1", {"messages": []})
 
     largest = max(
-        model.max_output_tokens or 0 for model in registry.models if registry.provider_of(model.id).id == "anthropic"
+        model.max_output_tokens or 0 for model in registry.models if registry.find_provider(model.id).id == "anthropic"
     )
     assert of(given, registry) == (largest, Source.DEFAULT)
     assert of(stranger, registry) == (registry.provider_by_id["*"].max_output_tokens, Source.DEFAULT)
@@ -352,7 +353,7 @@ def test_unlisted_model_is_one_without_output_only_if_its_id_and_its_call_say_so
 
 
 def test_ids_of_listed_models_say_whether_they_give_text(registry: Registry) -> None:
-    without_output = {model.id for model in registry.models if model.kind in {Kind.EMBEDDING, Kind.RERANK}}
+    without_output = {model.id for model in registry.models if model.kind in {ModelKind.EMBEDDING, ModelKind.RERANK}}
 
     assert without_output
     assert {model.id for model in registry.models if "embed" in model.id or "rerank" in model.id} == without_output

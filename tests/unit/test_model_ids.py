@@ -1,10 +1,10 @@
-"""A caller's `modelId`, in every form Bedrock takes, and the bucket it names."""
+"""A caller's `modelId`, in every form Bedrock takes, and the pool it names."""
 
 import pytest
 from records import ACCOUNT, PROFILE_ARN
 
 from bedrock_quota import model_ids
-from bedrock_quota.buckets import EndpointType
+from bedrock_quota.pools import EndpointType
 from bedrock_quota.model_ids import ApplicationProfile, OutOfScope, Reference
 
 REGIONAL, CROSS, GLOBAL = EndpointType.REGIONAL, EndpointType.CROSS_REGION, EndpointType.GLOBAL_CROSS_REGION
@@ -25,26 +25,26 @@ HAIKU = "anthropic.claude-haiku-4-5-20251001-v1:0"
     ],
 )
 def test_bare_id_is_regional(model_id: str, bare: str) -> None:
-    assert model_ids.parse(model_id, PROVIDERS) == Reference(bare, REGIONAL)
+    assert model_ids.parse_model_id(model_id, PROVIDERS) == Reference(bare, REGIONAL)
 
 
 @pytest.mark.parametrize("prefix", ["us", "eu", "apac", "jp", "au", "ca", "in", "us-gov"])
 def test_geo_prefix_is_cross_region_and_dropped(prefix: str) -> None:
-    assert model_ids.parse(f"{prefix}.{HAIKU}", PROVIDERS) == Reference(HAIKU, CROSS)
+    assert model_ids.parse_model_id(f"{prefix}.{HAIKU}", PROVIDERS) == Reference(HAIKU, CROSS)
     # … and with a provider nobody has heard of
-    assert model_ids.parse(f"{prefix}.newcomer.model-1", PROVIDERS) == Reference("newcomer.model-1", CROSS)
+    assert model_ids.parse_model_id(f"{prefix}.newcomer.model-1", PROVIDERS) == Reference("newcomer.model-1", CROSS)
 
 
 def test_global_prefix_is_global_cross_region() -> None:
-    assert model_ids.parse(f"global.{HAIKU}", PROVIDERS) == Reference(HAIKU, GLOBAL)
+    assert model_ids.parse_model_id(f"global.{HAIKU}", PROVIDERS) == Reference(HAIKU, GLOBAL)
 
 
 def test_new_geo_prefix_is_told_by_the_known_provider_behind_it() -> None:
-    assert model_ids.parse(f"latam.{HAIKU}", PROVIDERS) == Reference(HAIKU, CROSS)
+    assert model_ids.parse_model_id(f"latam.{HAIKU}", PROVIDERS) == Reference(HAIKU, CROSS)
 
 
 def test_prefix_before_a_model_whose_name_has_a_dot() -> None:
-    assert model_ids.parse("us.deepseek.v3.2", PROVIDERS) == Reference("deepseek.v3.2", CROSS)
+    assert model_ids.parse_model_id("us.deepseek.v3.2", PROVIDERS) == Reference("deepseek.v3.2", CROSS)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ class TestArns:
     def test_foundation_model_is_regional(self, partition: str, region: str) -> None:
         arn = f"arn:{partition}:bedrock:{region}::foundation-model/{HAIKU}"
 
-        assert model_ids.parse(arn, PROVIDERS) == Reference(HAIKU, REGIONAL)
+        assert model_ids.parse_model_id(arn, PROVIDERS) == Reference(HAIKU, REGIONAL)
 
     @pytest.mark.parametrize(("prefix", "expected"), [("us", CROSS), ("us-gov", CROSS), ("global", GLOBAL)])
     def test_inference_profile_is_read_by_its_prefix(
@@ -62,12 +62,12 @@ class TestArns:
     ) -> None:
         arn = f"arn:{partition}:bedrock:{region}:{ACCOUNT}:inference-profile/{prefix}.{HAIKU}"
 
-        assert model_ids.parse(arn, PROVIDERS) == Reference(HAIKU, expected)
+        assert model_ids.parse_model_id(arn, PROVIDERS) == Reference(HAIKU, expected)
 
     def test_application_inference_profile_is_left_to_bedrock(self, partition: str, region: str) -> None:
         arn = f"arn:{partition}:bedrock:{region}:{ACCOUNT}:application-inference-profile/a1b2c3"
 
-        assert model_ids.parse(arn, PROVIDERS) == ApplicationProfile(arn, "a1b2c3")
+        assert model_ids.parse_model_id(arn, PROVIDERS) == ApplicationProfile(arn, "a1b2c3")
 
     @pytest.mark.parametrize(
         ("resource", "reason"),
@@ -82,20 +82,20 @@ class TestArns:
             ("something-new/abc123", "unreadable_model_id"),
         ],
     )
-    def test_what_has_no_bucket_is_out_of_scope(self, partition: str, region: str, resource: str, reason: str) -> None:
+    def test_what_has_no_pool_is_out_of_scope(self, partition: str, region: str, resource: str, reason: str) -> None:
         arn = f"arn:{partition}:bedrock:{region}:{ACCOUNT}:{resource}"
 
-        assert model_ids.parse(arn, PROVIDERS) == OutOfScope(reason)
+        assert model_ids.parse_model_id(arn, PROVIDERS) == OutOfScope(reason)
 
     def test_marketplace_endpoint_is_out_of_scope(self, partition: str, region: str) -> None:
         arn = f"arn:{partition}:sagemaker:{region}:{ACCOUNT}:endpoint/mine"
 
-        assert model_ids.parse(arn, PROVIDERS) == OutOfScope("marketplace_endpoint")
+        assert model_ids.parse_model_id(arn, PROVIDERS) == OutOfScope("marketplace_endpoint")
 
     def test_another_service_is_unreadable(self, partition: str, region: str) -> None:
         arn = f"arn:{partition}:lambda:{region}:{ACCOUNT}:function/mine"
 
-        assert model_ids.parse(arn, PROVIDERS) == OutOfScope("unreadable_model_id")
+        assert model_ids.parse_model_id(arn, PROVIDERS) == OutOfScope("unreadable_model_id")
 
 
 @pytest.mark.parametrize(
@@ -113,26 +113,26 @@ class TestArns:
     ],
 )
 def test_what_cannot_be_read_is_out_of_scope(model_id: str) -> None:
-    assert model_ids.parse(model_id, PROVIDERS) == OutOfScope("unreadable_model_id")
+    assert model_ids.parse_model_id(model_id, PROVIDERS) == OutOfScope("unreadable_model_id")
 
 
 def test_profile_id_in_an_arn_that_is_no_model_id_is_out_of_scope() -> None:
     arn = f"arn:aws:bedrock:us-east-1:{ACCOUNT}:inference-profile/nodot"
 
-    assert model_ids.parse(arn, PROVIDERS) == OutOfScope("unreadable_model_id")
+    assert model_ids.parse_model_id(arn, PROVIDERS) == OutOfScope("unreadable_model_id")
 
 
 def test_foundation_model_too_long_for_a_dimension_is_out_of_scope() -> None:
     # CloudWatch takes 1,024 characters as a dimension and drops a line with more, without a word.
     arn = "arn:aws:bedrock:us-east-1::foundation-model/anthropic." + "x" * 2000
 
-    assert model_ids.parse(arn, PROVIDERS) == OutOfScope("unreadable_model_id")
+    assert model_ids.parse_model_id(arn, PROVIDERS) == OutOfScope("unreadable_model_id")
 
 
 def test_arns_nested_without_end_are_out_of_scope() -> None:
     nested = f"arn:aws:bedrock:us-east-1:{ACCOUNT}:inference-profile/" * 2000 + f"us.{HAIKU}"
 
-    assert model_ids.parse(nested, PROVIDERS) == OutOfScope("unreadable_model_id")
+    assert model_ids.parse_model_id(nested, PROVIDERS) == OutOfScope("unreadable_model_id")
 
 
 # Application profiles, from the ARNs of the models behind them
@@ -155,7 +155,7 @@ def foundation(region: str, model_id: str = HAIKU, partition: str = "aws") -> st
     ],
 )
 def test_profile_says_by_its_regions_how_it_reaches_the_model(regions: list[str], expected: EndpointType) -> None:
-    assert model_ids.of_profile(tuple(map(foundation, regions))) == Reference(HAIKU, expected)
+    assert model_ids.resolve_profile_models(tuple(map(foundation, regions))) == Reference(HAIKU, expected)
 
 
 @pytest.mark.parametrize(
@@ -171,4 +171,4 @@ def test_profile_says_by_its_regions_how_it_reaches_the_model(regions: list[str]
     ],
 )
 def test_profile_without_one_foundation_model_is_unresolved(arns: tuple[str, ...]) -> None:
-    assert model_ids.of_profile(arns) == OutOfScope("unresolved_profile")
+    assert model_ids.resolve_profile_models(arns) == OutOfScope("unresolved_profile")

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from records import NOVA, NOW, SONNET
 
-from bedrock_quota import overrides
+from bedrock_quota.registry.overrides import apply_overrides, group_by_file, read_overrides
 from bedrock_quota.errors import RegistryError
-from bedrock_quota.registry import Burndown, Kind, Model, RateStatus, Registry
+from bedrock_quota.registry.models import Burndown, Model, ModelKind, RateStatus, Registry
 
 ROCKET: dict[str, Any] = {
     "id": "acme.rocket-v1:0",
@@ -29,11 +29,11 @@ def text(*tables: dict[str, Any]) -> str:
 
 
 def test_new_model_is_read_whole(registry: Registry) -> None:
-    assert overrides.read(text(ROCKET), registry) == (
+    assert read_overrides(text(ROCKET), registry) == (
         Model(
             id="acme.rocket-v1:0",
             name="Acme Rocket",
-            kind=Kind.TEXT,
+            kind=ModelKind.TEXT,
             source="another page",
             max_output_tokens=4_096,
             burndown=(Burndown(7.5, date(2026, 11, 1), RateStatus.LISTED, "a page"),),
@@ -44,16 +44,16 @@ def test_new_model_is_read_whole(registry: Registry) -> None:
 
 @pytest.mark.parametrize("nothing", ["{}", '{"models": []}', ' {"models":\n[]} '])
 def test_nothing_is_overridden_by_nothing(registry: Registry, nothing: str) -> None:
-    models = overrides.read(nothing, registry)
+    models = read_overrides(nothing, registry)
 
     assert models == ()
-    assert overrides.apply(registry, models) is registry
+    assert apply_overrides(registry, models) is registry
 
 
 def test_fields_given_for_a_known_model_replace_its_own_and_the_rest_stays(registry: Registry) -> None:
     rates = [{"rate": 12, "since": "2026-12-01", "status": "ambiguous", "source": "mine"}]
 
-    (found,) = overrides.read(text({"id": SONNET, "burndown": rates}), registry)
+    (found,) = read_overrides(text({"id": SONNET, "burndown": rates}), registry)
 
     before = registry.by_id[SONNET]
     assert found == msgspec.structs.replace(
@@ -67,24 +67,24 @@ def test_registry_with_overrides_has_them_in_place_of_its_own(registry: Registry
     was = msgspec.json.encode(registry)
     rates = [{"rate": 12, "since": "2026-11-23", "status": "listed", "source": "mine"}]
 
-    merged = overrides.apply(registry, overrides.read(text(ROCKET, {"id": SONNET, "burndown": rates}), registry))
+    merged = apply_overrides(registry, read_overrides(text(ROCKET, {"id": SONNET, "burndown": rates}), registry))
 
-    assert merged.burndown_of("acme.rocket-v1:0", NOW.date()).rate == 7.5
-    assert merged.burndown_of(SONNET, NOW.date()).rate == 12
+    assert merged.find_burndown("acme.rocket-v1:0", NOW.date()).rate == 7.5
+    assert merged.find_burndown(SONNET, NOW.date()).rate == 12
     assert merged.by_id.keys() == registry.by_id.keys() | {"acme.rocket-v1:0"}
     assert merged.by_id[NOVA] == registry.by_id[NOVA]
     assert len(merged.models) == len(registry.models) + 1
     # and the compiled registry is as it was
     assert msgspec.json.encode(registry) == was
-    assert registry.burndown_of(SONNET, NOW.date()).rate == 5
+    assert registry.find_burndown(SONNET, NOW.date()).rate == 5
     assert registry.find("acme.rocket-v1:0") is None
 
 
 def test_empty_history_falls_back_to_the_provider(registry: Registry) -> None:
-    (found,) = overrides.read(text({"id": SONNET, "burndown": []}), registry)
+    (found,) = read_overrides(text({"id": SONNET, "burndown": []}), registry)
 
-    merged = overrides.apply(registry, (found,))
-    assert merged.burndown_of(SONNET, NOW.date()) == registry.provider_by_id["anthropic"].burndown[-1]
+    merged = apply_overrides(registry, (found,))
+    assert merged.find_burndown(SONNET, NOW.date()) == registry.provider_by_id["anthropic"].burndown[-1]
 
 
 REFUSED = [
@@ -180,21 +180,21 @@ REFUSED = [
 @pytest.mark.parametrize(("given", "reason"), REFUSED)
 def test_wrong_override_is_refused_with_its_reason(registry: Registry, given: str, reason: str) -> None:
     with pytest.raises(RegistryError, match=reason):
-        overrides.read(given, registry)
+        read_overrides(given, registry)
 
 
 def test_one_wrong_table_refuses_all_of_them(registry: Registry) -> None:
     with pytest.raises(RegistryError, match="kind"):
-        overrides.read(text(ROCKET, {"id": SONNET, "kind": "poem"}), registry)
+        read_overrides(text(ROCKET, {"id": SONNET, "kind": "poem"}), registry)
 
 
 def test_model_given_twice_is_refused(registry: Registry) -> None:
     with pytest.raises(RegistryError, match=SONNET):
-        overrides.read(text({"id": SONNET, "default_max_tokens": 5}, {"id": SONNET, "name": "Mine"}), registry)
+        read_overrides(text({"id": SONNET, "default_max_tokens": 5}, {"id": SONNET, "name": "Mine"}), registry)
 
 
 def test_registry_as_files_is_one_that_the_check_takes(registry: Registry) -> None:
-    files = overrides.by_file(registry)
+    files = group_by_file(registry)
 
     assert [model for file in files.values() for model in file.models if model.id == NOVA] == [registry.by_id[NOVA]]
     assert sum(len(file.models) for file in files.values()) == len(registry.models)
@@ -204,8 +204,8 @@ def test_example_of_the_page_is_taken(registry: Registry) -> None:
     page = (Path(__file__).parents[2] / "docs" / "adding-models.md").read_text(encoding="utf-8")
     example = page.split("--value '")[1].split("'")[0]
 
-    (model,) = overrides.read(example, registry)
+    (model,) = read_overrides(example, registry)
 
-    merged = overrides.apply(registry, (model,))
-    assert merged.burndown_of(model.id, NOW.date()).rate == 10
+    merged = apply_overrides(registry, (model,))
+    assert merged.find_burndown(model.id, NOW.date()).rate == 10
     assert registry.find(model.id) is None

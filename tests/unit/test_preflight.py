@@ -8,9 +8,9 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
-from bedrock_quota import preflight
-from bedrock_quota.log_groups import LogGroup
-from bedrock_quota.preflight import InvocationLoggingError
+from bedrock_quota.deployment.preflight import check_log_group
+from bedrock_quota.deployment.log_groups import LogGroup
+from bedrock_quota.deployment.preflight import InvocationLoggingError
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 
@@ -34,7 +34,7 @@ class LogServices:
         self.to_kms.add_response("describe_key", answer, {"KeyId": KEY})
 
     def examine(self, group: LogGroup) -> list[str]:
-        return preflight.examine(self.logs, self.kms, group, OWN)
+        return check_log_group(self.logs, self.kms, group, OWN)
 
 
 @pytest.fixture

@@ -26,15 +26,16 @@ from records import (
     metadata_only,
 )
 
-from bedrock_quota import model_ids, processing
-from bedrock_quota.accounts import Accounts
-from bedrock_quota.buckets import Bucket, EndpointType
-from bedrock_quota.delivery import Delivery
+from bedrock_quota import model_ids
+from bedrock_quota.processor.pipeline import DeliveryCalls, MAX_NAMED, make_lines, process_delivery, read_calls
+from bedrock_quota.processor.usage import UsageCalculator
+from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.processor.delivery import Delivery
 from bedrock_quota.model_ids import Reference
-from bedrock_quota.processing import Outcome
-from bedrock_quota.quotas import BucketQuota
-from bedrock_quota.records import RequestBody
-from bedrock_quota.registry import Registry
+from bedrock_quota.processor.pipeline import Outcome
+from bedrock_quota.pools import PoolQuota
+from bedrock_quota.processor.records import RequestBody
+from bedrock_quota.registry.models import Registry
 
 PERMISSIONS = "Permissions are correctly set for Amazon Bedrock logs."
 HEALTH = {
@@ -288,7 +289,7 @@ def test_where_there_is_no_call_no_quota_is_missed(process: Process, read_line: 
 
 
 def test_with_quotas_the_percent_metrics_are_published(process: Process, read_line: ReadLine) -> None:
-    quotas = {Bucket(SONNET, EndpointType.REGIONAL): BucketQuota(tokens_per_minute=1_000)}
+    quotas = {QuotaPool(SONNET, EndpointType.REGIONAL): PoolQuota(tokens_per_minute=1_000)}
 
     outcome = process([converse()], quotas=quotas, quota_age_seconds=5)
 
@@ -309,7 +310,7 @@ def test_error_codes_that_are_no_words_are_counted_as_one(process: Process, read
 
 
 def test_quota_of_0_shows_though_every_call_fails(process: Process, read_line: ReadLine) -> None:
-    quotas = {Bucket(SONNET, EndpointType.REGIONAL): BucketQuota(tokens_per_minute=0, requests_per_minute=0)}
+    quotas = {QuotaPool(SONNET, EndpointType.REGIONAL): PoolQuota(tokens_per_minute=0, requests_per_minute=0)}
 
     (line,) = metric_lines(process([failed(), failed()], quotas=quotas, namespace="Mine"), read_line)
 
@@ -348,7 +349,7 @@ def test_namespace_is_the_one_given(process: Process, read_line: ReadLine) -> No
 def test_unlisted_models_are_named_once_and_not_without_end(process: Process, read_line: ReadLine) -> None:
     outcome = process([converse(f"newcomer.model-{number % 30}") for number in range(60)])
 
-    assert len(outcome.unlisted) == processing.MAX_NAMED == 20
+    assert len(outcome.unlisted) == MAX_NAMED == 20
     assert len(set(outcome.unlisted)) == 20
     assert health_of(outcome, read_line)["UnlistedModels"] == 60
 
@@ -365,7 +366,7 @@ def test_error_codes_without_end_do_not_make_the_health_line_long(process: Proce
 def test_calls_through_an_application_profile_share_the_lines_of_its_model_alone(
     registry: Registry, process: Process, read_line: ReadLine
 ) -> None:
-    resolving = Accounts(registry, lambda _profile: Reference(SONNET, EndpointType.CROSS_REGION))
+    resolving = UsageCalculator(registry, lambda _profile: Reference(SONNET, EndpointType.CROSS_REGION))
 
     outcome = process([converse(PROFILE_ARN), converse(PROFILE_ARN), converse(f"us.{SONNET}")], by=resolving)
 
@@ -417,7 +418,7 @@ def test_every_kind_of_record_adds_up_alone(process: Process, entry: Any) -> Non
     assert adds_up(outcome)
 
 
-def test_a_record_that_tests_the_alarms_is_counted_and_is_in_no_bucket(process: Process, read_line: ReadLine) -> None:
+def test_a_record_that_tests_the_alarms_is_counted_and_is_in_no_pool(process: Process, read_line: ReadLine) -> None:
     # given two records of the reserved id among real ones
     test = converse(model_ids.ALARM_TEST)
 
@@ -437,11 +438,11 @@ def test_nothing_is_said_of_tests_where_there_are_none(process: Process, read_li
     assert "AlarmTests" not in health_of(process([converse(), almost]), read_line)
 
 
-def test_an_event_that_is_twice_in_one_delivery_counts_once(accounts: Accounts) -> None:
+def test_an_event_that_is_twice_in_one_delivery_counts_once(accounts: UsageCalculator) -> None:
     event, other = (log_event(message(converse()), event_id) for event_id in ("1", "2"))
     without = log_event(message(converse()), "")
 
-    outcome = processing.process(
+    outcome = process_delivery(
         Delivery("DATA_MESSAGE", (event, event, other, without, without)), accounts, quotas=None, namespace="N", now=NOW
     )
 
@@ -475,12 +476,12 @@ def test_call_whose_body_lies_in_s3_counts_once_with_the_limit_that_is_there(
 # Several deliveries written together
 
 
-def read_of(accounts: Accounts, *entries: Any) -> processing.Entries:
+def read_of(accounts: UsageCalculator, *entries: Any) -> DeliveryCalls:
     events = tuple(log_event(message(entry), str(number)) for number, entry in enumerate(entries))
-    return processing.read(Delivery("DATA_MESSAGE", events), accounts, NOW)
+    return read_calls(Delivery("DATA_MESSAGE", events), accounts, NOW)
 
 
-def test_deliveries_written_together_add_up(accounts: Accounts, read_line: ReadLine) -> None:
+def test_deliveries_written_together_add_up(accounts: UsageCalculator, read_line: ReadLine) -> None:
     # given a delivery with calls of 60 s and 700 s ago, one with a call of 20 s ago, and one without any
     deliveries = [
         read_of(accounts, converse(timestamp=ago(60)), converse(timestamp=ago(700)), converse("gibberish")),
@@ -488,7 +489,7 @@ def test_deliveries_written_together_add_up(accounts: Accounts, read_line: ReadL
         read_of(accounts, failed(SONNET), "no record"),
     ]
 
-    outcome = processing.outcome(deliveries, quotas=None, namespace="Bedrock/Quotas", now=NOW)
+    outcome = make_lines(deliveries, quotas=None, namespace="Bedrock/Quotas", now=NOW)
 
     assert adds_up(outcome)
     assert (outcome.received, outcome.processed, outcome.failed, len(outcome.rejected)) == (8, 3, 1, 1)
@@ -500,11 +501,11 @@ def test_deliveries_written_together_add_up(accounts: Accounts, read_line: ReadL
 
 
 def test_deliveries_written_together_say_nothing_where_there_is_nothing_to_say(
-    accounts: Accounts, read_line: ReadLine
+    accounts: UsageCalculator, read_line: ReadLine
 ) -> None:
     deliveries = [read_of(accounts, converse()), read_of(accounts, converse())]
 
-    health = health_of(processing.outcome(deliveries, quotas=None, namespace="Mine", now=NOW), read_line)
+    health = health_of(make_lines(deliveries, quotas=None, namespace="Mine", now=NOW), read_line)
 
     assert not {name for name in health if name.endswith("reasons")} | {"error_codes"} & set(health)
 

@@ -9,10 +9,12 @@ from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnec
 from botocore.stub import Stubber
 from records import NOVA, PROFILE_ARN, SONNET
 
-from bedrock_quota import clients, profiles, state
-from bedrock_quota.buckets import EndpointType
+from bedrock_quota import clients
+from bedrock_quota.processor import application_profiles
+from bedrock_quota.state import table
+from bedrock_quota.pools import EndpointType
 from bedrock_quota.model_ids import ApplicationProfile, OutOfScope, Reference
-from bedrock_quota.profiles import UNREACHABLE_SECONDS, UNRESOLVED, UNRESOLVED_SECONDS, Profiles
+from bedrock_quota.processor.application_profiles import CIRCUIT_OPEN_SECONDS, ProfileResolver, UNRESOLVED, UNRESOLVED_SECONDS
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 
@@ -67,13 +69,13 @@ def upstream(monkeypatch: pytest.MonkeyPatch) -> Upstream:
     made = Upstream()
     monkeypatch.setattr(clients, "bedrock", lambda: made)
     monkeypatch.setattr(clients, "state", lambda: made)
-    monkeypatch.setattr(state, "read_profile", made.read_profile)
-    monkeypatch.setattr(state, "write_profile", made.write_profile)
+    monkeypatch.setattr(table, "read_profile", made.read_profile)
+    monkeypatch.setattr(table, "write_profile", made.write_profile)
     return made
 
 
-def resolver(upstream: Upstream, table: str | None = "state") -> Profiles:
-    return Profiles(table, lambda: upstream.seconds)
+def resolver(upstream: Upstream, table: str | None = "state") -> ProfileResolver:
+    return ProfileResolver(table, lambda: upstream.seconds)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,7 @@ def test_bedrock_says_what_a_profile_stands_for(regions: list[str], endpoint_typ
     with Stubber(client) as stubber:
         stubber.add_response("get_inference_profile", answer, {"inferenceProfileIdentifier": "a1b2c3d4e5f6"})
 
-        assert profiles.ask_bedrock(PROFILE, client) == Reference(SONNET, endpoint_type)
+        assert application_profiles.read_profile_model(PROFILE, client) == Reference(SONNET, endpoint_type)
 
 
 def test_what_is_found_is_remembered_and_shared(upstream: Upstream) -> None:
@@ -179,7 +181,7 @@ def test_bedrock_that_does_not_answer_is_not_asked_for_a_minute(upstream: Upstre
     upstream.arns = error
     made = resolver(upstream)
     assert made.resolve(PROFILE) == UNRESOLVED
-    upstream.arns, upstream.seconds = [arn("us-east-1")], upstream.seconds + UNREACHABLE_SECONDS - 1
+    upstream.arns, upstream.seconds = [arn("us-east-1")], upstream.seconds + CIRCUIT_OPEN_SECONDS - 1
 
     assert made.resolve(OTHER) == UNRESOLVED
     assert upstream.asked == 1
@@ -213,7 +215,7 @@ def test_state_table_that_does_not_answer_is_left_alone_for_a_minute(upstream: U
     made = resolver(upstream)
     assert made.resolve(PROFILE) == Reference(SONNET, EndpointType.REGIONAL)
     assert upstream.looked_up == 1
-    upstream.table_fails, upstream.seconds = None, upstream.seconds + UNREACHABLE_SECONDS - 1
+    upstream.table_fails, upstream.seconds = None, upstream.seconds + CIRCUIT_OPEN_SECONDS - 1
 
     assert made.resolve(OTHER) == Reference(SONNET, EndpointType.REGIONAL)
     assert (upstream.looked_up, upstream.asked, upstream.stored) == (1, 2, {})  # neither read nor written
@@ -247,7 +249,7 @@ def test_what_nobody_could_be_asked_about_is_asked_as_soon_as_somebody_answers(
     made = resolver(upstream)
     assert [made.resolve(PROFILE), made.resolve(OTHER)] == [UNRESOLVED] * 2
     assert upstream.asked == 1
-    upstream.arns, upstream.seconds = [arn("us-east-1")], upstream.seconds + UNREACHABLE_SECONDS
+    upstream.arns, upstream.seconds = [arn("us-east-1")], upstream.seconds + CIRCUIT_OPEN_SECONDS
 
     assert [made.resolve(PROFILE), made.resolve(OTHER)] == [Reference(SONNET, EndpointType.REGIONAL)] * 2
 
@@ -280,5 +282,5 @@ def test_nobody_is_asked_about_an_arn_that_is_too_long_to_be_one(upstream: Upstr
 
 
 def test_breaker_holds_for_a_minute() -> None:
-    assert UNREACHABLE_SECONDS == 60
+    assert CIRCUIT_OPEN_SECONDS == 60
     assert UNRESOLVED_SECONDS == 300

@@ -11,9 +11,10 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from bedrock_quota import quotas
-from bedrock_quota.quotas import Matched, Refused, Unit
-from bedrock_quota.registry import Registry
+from bedrock_quota.registry.quota_names import match_quota_name, models_by_quota_name
+from bedrock_quota.pools import QuotaKey, Unit
+from bedrock_quota.registry.quota_names import UnmatchedQuota
+from bedrock_quota.registry.models import Registry
 
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "tests" / "data" / "quota_names.txt"
@@ -24,21 +25,21 @@ def names() -> list[str]:
     return [each["name"] for each in json.loads(LISTING.read_text(encoding="utf-8"))["quotas"]]
 
 
-def outcome(found: Matched | Refused) -> str:
-    if isinstance(found, Refused):
+def outcome(found: QuotaKey | UnmatchedQuota) -> str:
+    if isinstance(found, UnmatchedQuota):
         return f"refused: {found.reason}"
-    return f"{found.unit.replace('_', ' ')} of {found.bucket}"
+    return f"{found.unit.replace('_', ' ')} of {found.pool}"
 
 
-def counted(found: Matched | Refused) -> str:
-    if isinstance(found, Refused):
+def counted(found: QuotaKey | UnmatchedQuota) -> str:
+    if isinstance(found, UnmatchedQuota):
         return f"refused: {found.reason}"
-    return f"{found.bucket.endpoint_type}, {found.unit.replace('_', ' ')}"
+    return f"{found.pool.endpoint_type}, {found.unit.replace('_', ' ')}"
 
 
 def table(registry: Registry) -> str:
-    models = quotas.models_by_quota_name(registry)
-    rows = {name: quotas.match(name, models) for name in names()}
+    models = models_by_quota_name(registry)
+    rows = {name: match_quota_name(name, models) for name in names()}
     counts = Counter(map(counted, rows.values()))
     lines = [f"{len(rows)} names", ""]
     lines += [f"{counts[each]:5}  {each}" for each in sorted(counts)]
@@ -61,16 +62,16 @@ def test_no_name_is_listed_twice() -> None:
     assert [name for name, count in Counter(names()).items() if count > 1] == []
 
 
-def test_no_two_names_are_one_quota_of_a_bucket(registry: Registry) -> None:
-    models = quotas.models_by_quota_name(registry)
+def test_no_two_names_are_one_quota_of_a_pool(registry: Registry) -> None:
+    models = models_by_quota_name(registry)
 
-    found = Counter(outcome(each) for name in names() if isinstance(each := quotas.match(name, models), Matched))
+    found = Counter(outcome(each) for name in names() if isinstance(each := match_quota_name(name, models), QuotaKey))
 
     assert [quota for quota, count in found.items() if count > 1] == []
 
 
 def test_codes_of_the_registry_are_on_the_quotas_they_are_for(registry: Registry) -> None:
-    models = quotas.models_by_quota_name(registry)
+    models = models_by_quota_name(registry)
     listed = {each["code"]: each["name"] for each in json.loads(LISTING.read_text(encoding="utf-8"))["quotas"]}
     checked = 0
 
@@ -79,9 +80,9 @@ def test_codes_of_the_registry_are_on_the_quotas_they_are_for(registry: Registry
             for unit in Unit:
                 name = listed.get(getattr(codes, unit) or "")
                 if name is not None:
-                    found = quotas.match(name, models)
-                    assert isinstance(found, Matched), name
-                    assert (found.bucket.model_id, found.bucket.endpoint_type, found.unit) == (
+                    found = match_quota_name(name, models)
+                    assert isinstance(found, QuotaKey), name
+                    assert (found.pool.model_id, found.pool.endpoint_type, found.unit) == (
                         model.id, endpoint_type, unit,
                     ), name  # fmt: skip
                     checked += 1

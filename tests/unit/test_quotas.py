@@ -2,10 +2,11 @@
 
 import pytest
 
-from bedrock_quota import quotas
-from bedrock_quota.buckets import Bucket, EndpointType
-from bedrock_quota.quotas import BucketQuota, ListedQuota, Matched, QuotaName, Refused, Unit
-from bedrock_quota.registry import Model, Registry
+from bedrock_quota.registry.quota_names import match_quota_name, models_by_quota_name, parse_quota_name, quotas_by_pool, quotas_without_value
+from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.pools import PoolQuota, QuotaKey, Unit
+from bedrock_quota.registry.quota_names import ListedQuota, QuotaName, UnmatchedQuota
+from bedrock_quota.registry.models import Model, Registry
 
 REGIONAL, CROSS, GLOBAL = EndpointType.REGIONAL, EndpointType.CROSS_REGION, EndpointType.GLOBAL_CROSS_REGION
 OPTIMIZED = EndpointType.LATENCY_OPTIMIZED
@@ -21,7 +22,7 @@ NOVA_LITE, NOVA_2_LITE = "amazon.nova-lite-v1:0", "amazon.nova-2-lite-v1:0"
 
 @pytest.fixture(scope="module")
 def models(registry: Registry) -> dict[str, Model]:
-    return quotas.models_by_quota_name(registry)
+    return models_by_quota_name(registry)
 
 
 @pytest.mark.parametrize(
@@ -169,10 +170,10 @@ def models(registry: Registry) -> dict[str, Model]:
         ),
     ],
 )
-def test_name_of_a_buckets_quota(
+def test_name_of_a_pools_quota(
     models: dict[str, Model], name: str, model_id: str, endpoint_type: EndpointType, unit: Unit
 ) -> None:
-    assert quotas.match(name, models) == Matched(Bucket(model_id, endpoint_type), unit)
+    assert match_quota_name(name, models) == QuotaKey(QuotaPool(model_id, endpoint_type), unit)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +186,7 @@ def test_name_of_a_buckets_quota(
             "custom_model",
         ),
         ("Number of custom models per account", "custom_model"),
-        # Variants of which the registry does not say which calls use them: no record would reach such a bucket.
+        # Variants of which the registry does not say which calls use them: no record would reach such a pool.
         ("Cross-region model inference tokens per minute for Amazon Nova Lite 1M Context Length", "unreached_variant"),
         ("On-demand, latency-optimized model inference tokens per minute for Amazon Nova Lite", "unreached_variant"),
         ("On-demand model inference concurrent requests for Amazon Nova 2 Sonic", "concurrency"),
@@ -210,10 +211,10 @@ def test_name_of_a_buckets_quota(
     ],
 )
 def test_name_of_another_quota_is_refused(models: dict[str, Model], name: str, reason: str) -> None:
-    assert quotas.match(name, models) == Refused(reason)
+    assert match_quota_name(name, models) == UnmatchedQuota(reason)
 
 
-def test_units_of_one_bucket_are_merged_and_buckets_kept_apart(registry: Registry) -> None:
+def test_units_of_one_pool_are_merged_and_pools_kept_apart(registry: Registry) -> None:
     listed = [
         ListedQuota("L-1", "Cross-region model inference tokens per minute for Anthropic Claude Sonnet 4 V1", 200_000),
         ListedQuota("L-2", "Cross-Region model inference requests per minute for Anthropic Claude Sonnet 4 V1", 200),
@@ -227,10 +228,10 @@ def test_units_of_one_bucket_are_merged_and_buckets_kept_apart(registry: Registr
         ListedQuota("L-6", "Guardrails per account", 100),
     ]
 
-    assert quotas.by_bucket(listed, registry) == {
-        Bucket(SONNET_4, CROSS): BucketQuota(tokens_per_minute=200_000, requests_per_minute=200),
-        Bucket(f"{SONNET_4}:1m", CROSS): BucketQuota(tokens_per_minute=1_000_000),
-        Bucket(NOVA_LITE, REGIONAL): BucketQuota(tokens_per_minute=0, tokens_per_day=5_000_000),  # 0 is not None
+    assert quotas_by_pool(listed, registry) == {
+        QuotaPool(SONNET_4, CROSS): PoolQuota(tokens_per_minute=200_000, requests_per_minute=200),
+        QuotaPool(f"{SONNET_4}:1m", CROSS): PoolQuota(tokens_per_minute=1_000_000),
+        QuotaPool(NOVA_LITE, REGIONAL): PoolQuota(tokens_per_minute=0, tokens_per_day=5_000_000),  # 0 is not None
     }
 
 
@@ -241,8 +242,8 @@ def test_quota_without_a_value_is_named_and_not_guessed(registry: Registry) -> N
         ListedQuota("L-3", "Guardrails per account", None),
     ]
 
-    assert quotas.by_bucket(listed, registry) == {Bucket(NOVA_LITE, REGIONAL): BucketQuota(requests_per_minute=7)}
-    assert quotas.unsaid(listed, registry) == [Matched(Bucket(NOVA_LITE, REGIONAL), TPM)]
+    assert quotas_by_pool(listed, registry) == {QuotaPool(NOVA_LITE, REGIONAL): PoolQuota(requests_per_minute=7)}
+    assert quotas_without_value(listed, registry) == [QuotaKey(QuotaPool(NOVA_LITE, REGIONAL), TPM)]
 
 
 def test_order_of_the_listing_does_not_matter(registry: Registry) -> None:
@@ -252,14 +253,14 @@ def test_order_of_the_listing_does_not_matter(registry: Registry) -> None:
         ListedQuota("L-3", "On-demand model inference tokens per minute for Amazon Nova Micro", 3),
     ]
 
-    assert quotas.by_bucket(listed, registry) == quotas.by_bucket(reversed(listed), registry)
+    assert quotas_by_pool(listed, registry) == quotas_by_pool(reversed(listed), registry)
 
 
 def test_every_spelling_of_the_registry_is_found(registry: Registry, models: dict[str, Model]) -> None:
     for model in registry.models:
         for spelling in model.quota_names:
             name = f"On-demand model inference tokens per minute for {spelling}"
-            assert quotas.match(name, models) == Matched(Bucket(model.id, REGIONAL), TPM)
+            assert match_quota_name(name, models) == QuotaKey(QuotaPool(model.id, REGIONAL), TPM)
 
 
 # What a name says, without any model
@@ -293,11 +294,11 @@ def test_every_spelling_of_the_registry_is_found(registry: Registry, models: dic
             QuotaName(REGIONAL, TPD, "Nobody 7", long_context=True),
             id="1M context tokens per day",
         ),
-        pytest.param("Cross-Model Account-Level Tokens Per Day", Refused("account_wide"), id="account-wide"),
+        pytest.param("Cross-Model Account-Level Tokens Per Day", UnmatchedQuota("account_wide"), id="account-wide"),
     ],
 )
-def test_name_is_read_without_knowing_the_model(name: str, said: QuotaName | Refused) -> None:
-    assert quotas.read(name) == said
+def test_name_is_read_without_knowing_the_model(name: str, said: QuotaName | UnmatchedQuota) -> None:
+    assert parse_quota_name(name) == said
 
 
 # Tokens per day, and two values for one quota
@@ -306,34 +307,34 @@ DAILY = "Model invocation max tokens per day for Anthropic Claude Sonnet 4 V1 (d
 CROSS_MINUTE = "Cross-region model inference tokens per minute for Anthropic Claude Sonnet 4 V1"
 
 
-def test_doubled_daily_quota_is_the_cross_region_buckets_too(registry: Registry) -> None:
+def test_doubled_daily_quota_is_the_cross_region_pools_too(registry: Registry) -> None:
     listed = [ListedQuota("L-1", DAILY, 144_000_000), ListedQuota("L-2", CROSS_MINUTE, 200_000)]
 
     expected = {
-        Bucket(SONNET_4, REGIONAL): BucketQuota(tokens_per_day=144_000_000),
-        Bucket(SONNET_4, CROSS): BucketQuota(tokens_per_minute=200_000, tokens_per_day=288_000_000),
+        QuotaPool(SONNET_4, REGIONAL): PoolQuota(tokens_per_day=144_000_000),
+        QuotaPool(SONNET_4, CROSS): PoolQuota(tokens_per_minute=200_000, tokens_per_day=288_000_000),
     }
-    assert quotas.by_bucket(listed, registry) == expected
-    assert quotas.by_bucket(reversed(listed), registry) == expected
+    assert quotas_by_pool(listed, registry) == expected
+    assert quotas_by_pool(reversed(listed), registry) == expected
 
 
-def test_daily_quota_that_is_not_doubled_says_nothing_of_the_cross_region_bucket(registry: Registry) -> None:
+def test_daily_quota_that_is_not_doubled_says_nothing_of_the_cross_region_pool(registry: Registry) -> None:
     single = DAILY.removesuffix(" (doubled for cross-region calls)")
     listed = [ListedQuota("L-1", single, 144_000_000), ListedQuota("L-2", CROSS_MINUTE, 200_000)]
 
-    assert quotas.by_bucket(listed, registry)[Bucket(SONNET_4, CROSS)] == BucketQuota(tokens_per_minute=200_000)
+    assert quotas_by_pool(listed, registry)[QuotaPool(SONNET_4, CROSS)] == PoolQuota(tokens_per_minute=200_000)
 
 
-def test_doubled_daily_quota_makes_no_bucket_that_the_model_has_not(registry: Registry) -> None:
-    assert quotas.by_bucket([ListedQuota("L-1", DAILY, 5)], registry).keys() == {Bucket(SONNET_4, REGIONAL)}
+def test_doubled_daily_quota_makes_no_pool_that_the_model_has_not(registry: Registry) -> None:
+    assert quotas_by_pool([ListedQuota("L-1", DAILY, 5)], registry).keys() == {QuotaPool(SONNET_4, REGIONAL)}
 
 
-def test_doubled_daily_quota_gives_way_to_one_of_the_cross_region_buckets_own(registry: Registry) -> None:
+def test_doubled_daily_quota_gives_way_to_one_of_the_cross_region_pools_own(registry: Registry) -> None:
     own = "Cross-region model inference tokens per day for Anthropic Claude Sonnet 4 V1"
     listed = [ListedQuota("L-1", DAILY, 100), ListedQuota("L-2", own, 70)]
 
     for order in (listed, listed[::-1]):
-        assert quotas.by_bucket(order, registry)[Bucket(SONNET_4, CROSS)] == BucketQuota(tokens_per_day=70)
+        assert quotas_by_pool(order, registry)[QuotaPool(SONNET_4, CROSS)] == PoolQuota(tokens_per_day=70)
 
 
 def test_smaller_of_two_values_for_one_quota_wins(registry: Registry) -> None:
@@ -341,7 +342,7 @@ def test_smaller_of_two_values_for_one_quota_wins(registry: Registry) -> None:
     listed = [ListedQuota("L-1", CROSS_MINUTE, 200_000), ListedQuota("L-2", again, 0)]
 
     for order in (listed, listed[::-1]):
-        assert quotas.by_bucket(order, registry) == {Bucket(SONNET_4, CROSS): BucketQuota(tokens_per_minute=0)}
+        assert quotas_by_pool(order, registry) == {QuotaPool(SONNET_4, CROSS): PoolQuota(tokens_per_minute=0)}
 
 
 def test_smaller_of_two_daily_values_is_doubled(registry: Registry) -> None:
@@ -352,8 +353,8 @@ def test_smaller_of_two_daily_values_is_doubled(registry: Registry) -> None:
     ]
 
     for order in (listed, listed[::-1]):
-        assert quotas.by_bucket(order, registry)[Bucket(SONNET_4, CROSS)].tokens_per_day == 200
+        assert quotas_by_pool(order, registry)[QuotaPool(SONNET_4, CROSS)].tokens_per_day == 200
 
 
 def test_limit_that_begins_with_what_it_counts_is_unread(models: dict[str, Model]) -> None:
-    assert quotas.match("Tokens per minute for Amazon Nova Lite", models) == Refused("unread_name")
+    assert match_quota_name("Tokens per minute for Amazon Nova Lite", models) == UnmatchedQuota("unread_name")

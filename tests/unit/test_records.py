@@ -20,24 +20,26 @@ from records import (
     without_answer,
 )
 
-from bedrock_quota import max_tokens, records
+from bedrock_quota.processor.max_tokens import limit_in_body
+from bedrock_quota.processor.reading import is_permissions_line, read_record
+from bedrock_quota.processor.records import parse_timestamp, safe_request_id, safe_word
 from bedrock_quota.errors import RecordError
-from bedrock_quota.records import MAX_COUNT, Record
+from bedrock_quota.processor.records import MAX_COUNT, Record
 
 
 def read(entry: Entry) -> Record:
-    return records.read(message(entry))
+    return read_record(message(entry))
 
 
 def reason_for(text: str) -> str:
     with pytest.raises(RecordError) as caught:
-        records.moment_of(records.read(text).started_at)
+        parse_timestamp(read_record(text).started_at)
     return caught.value.reason
 
 
 def began(found: Record) -> datetime:
     """When the call began, as accounts take it from the record."""
-    return datetime.fromtimestamp(records.moment_of(found.started_at)[0], UTC)
+    return datetime.fromtimestamp(parse_timestamp(found.started_at)[0], UTC)
 
 
 # What Bedrock writes
@@ -66,7 +68,7 @@ def test_streamed_answer_is_a_list() -> None:
 
 
 def test_only_timestamp_and_model_id_are_needed() -> None:
-    found = records.read(json.dumps({"timestamp": STARTED, "modelId": "a.b"}))
+    found = read_record(json.dumps({"timestamp": STARTED, "modelId": "a.b"}))
 
     assert (found.input.input_tokens, found.output.output_tokens, found.operation) == (0, 0, "")  # no answer: blocked
 
@@ -119,8 +121,8 @@ def test_no_text_of_a_body_is_kept() -> None:
     ],
 )
 def test_permissions_line(line: str, is_one: bool) -> None:
-    assert records.is_permissions_line(line) is is_one
-    assert records.is_permissions_line(line.encode()) is is_one
+    assert is_permissions_line(line) is is_one
+    assert is_permissions_line(line.encode()) is is_one
 
 
 # What is odd and read all the same: a count written 5.0 or "5" sends the whole record the slow way
@@ -163,7 +165,7 @@ def test_slow_way_finds_what_the_fast_way_finds(body: Entry, limit: int | None) 
 
     for found in (fast, slow):
         assert found.input.body is not None
-        assert max_tokens.in_body(found.input.body) == limit
+        assert limit_in_body(found.input.body) == limit
     no_body = msgspec.structs.replace(fast.input, body=None)
     assert msgspec.structs.replace(slow.input, body=None) == no_body
     assert msgspec.structs.replace(slow, input=no_body) == msgspec.structs.replace(fast, input=no_body)
@@ -204,7 +206,7 @@ def test_constant_that_is_no_json_may_stand_in_a_body(constant: str) -> None:
     text = message(converse(input_tokens=5)).replace('"temperature": 0.5', f'"temperature": {constant}')
     assert constant in text
 
-    assert records.read(text).input.input_tokens == 5
+    assert read_record(text).input.input_tokens == 5
 
 
 def test_lone_surrogates_in_a_body() -> None:
@@ -212,8 +214,8 @@ def test_lone_surrogates_in_a_body() -> None:
     assert r"\ud800" in escaped
     raw = json.dumps(converse(text="a \ud800 b"), ensure_ascii=False)
 
-    assert records.read(escaped).input.input_tokens == 100
-    assert records.read(raw).input.input_tokens == 100
+    assert read_record(escaped).input.input_tokens == 100
+    assert read_record(raw).input.input_tokens == 100
 
 
 def test_last_of_two_equal_keys_counts() -> None:
@@ -221,13 +223,13 @@ def test_last_of_two_equal_keys_counts() -> None:
         '"inputTokenCount": 5', '"inputTokenCount": 5, "inputTokenCount": 6'
     )
 
-    assert records.read(text).input.input_tokens == 6
+    assert read_record(text).input.input_tokens == 6
 
 
 def test_long_number_in_a_body_is_skipped() -> None:
     text = message(converse(input_tokens=5)).replace('"temperature": 0.5', '"temperature": ' + "9" * 5000)
 
-    assert records.read(text).input.input_tokens == 5
+    assert read_record(text).input.input_tokens == 5
 
 
 @pytest.mark.parametrize(
@@ -553,7 +555,7 @@ def test_refusal_by_its_schema_alone_names_the_request() -> None:
     ],
 )
 def test_request_id_that_does_not_look_like_one_is_not_named(request_id: object) -> None:
-    assert records.request_id_of(request_id) is None
+    assert safe_request_id(request_id) is None
     with pytest.raises(RecordError) as caught:
         read(record(requestId=request_id, input=[]))
     assert caught.value.request_id is None
@@ -577,7 +579,7 @@ def test_request_id_that_does_not_look_like_one_is_not_named(request_id: object)
     ],
 )
 def test_operation_or_error_code_that_is_no_word_is_not_named(value: str | None, word: str) -> None:
-    assert records.word_of(value) == word
+    assert safe_word(value) == word
 
 
 def test_refusal_holds_no_text() -> None:

@@ -23,21 +23,24 @@ from records import (
 )
 from samcli.yamlhelper import yaml_parse
 
-from bedrock_quota import lines, minutes, model_ids, processing
-from bedrock_quota.accounts import Accounts
-from bedrock_quota.buckets import Bucket, EndpointType
-from bedrock_quota.changes import Change, Unit
-from bedrock_quota.delivery import Delivery
+from bedrock_quota import model_ids
+from bedrock_quota.processor import grouping
+from bedrock_quota.fetcher.quota_lines import lines_for_quotas
+from bedrock_quota.processor.pipeline import line_for_duplicate_delivery, make_lines, process_delivery, read_calls
+from bedrock_quota.processor.usage import UsageCalculator
+from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.fetcher.changes import Change, Unit
+from bedrock_quota.processor.delivery import Delivery
 from bedrock_quota.model_ids import Reference
-from bedrock_quota.quotas import BucketQuota
-from bedrock_quota.registry import Registry
+from bedrock_quota.pools import PoolQuota
+from bedrock_quota.registry.models import Registry
 
 ROOT = Path(__file__).parents[2]
 Line = dict[str, Any]
 
-BUCKET = Bucket(SONNET, EndpointType.REGIONAL)
-QUOTA = BucketQuota(tokens_per_minute=1_000, requests_per_minute=10, tokens_per_day=100)
-ZERO = BucketQuota(tokens_per_minute=0)
+POOL = QuotaPool(SONNET, EndpointType.REGIONAL)
+QUOTA = PoolQuota(tokens_per_minute=1_000, requests_per_minute=10, tokens_per_day=100)
+ZERO = PoolQuota(tokens_per_minute=0)
 
 
 def table(heading: str) -> dict[str, list[str]]:
@@ -69,7 +72,7 @@ def test_outputs(template: Any) -> None:
 @pytest.fixture
 def written(registry: Registry, process: Process, read_line: ReadLine, monkeypatch: pytest.MonkeyPatch) -> list[Line]:
     """Lines of every kind: of each outcome that a record, a delivery and a quota can have."""
-    resolved = Accounts(registry, lambda _profile: Reference(NOVA, EndpointType.REGIONAL), ("team",))
+    resolved = UsageCalculator(registry, lambda _profile: Reference(NOVA, EndpointType.REGIONAL), ("team",))
     records = [
         converse(requestMetadata={"team": "reports"}, cache_read=4, cache_write=5),
         converse(NOVA, max_tokens=None),
@@ -81,22 +84,22 @@ def written(registry: Registry, process: Process, read_line: ReadLine, monkeypat
         converse(model_ids.ALARM_TEST),
         "no JSON",
     ]
-    outcome = process(records, by=resolved, quotas={BUCKET: QUOTA}, quota_age_seconds=5, checked=False)
+    outcome = process(records, by=resolved, quotas={POOL: QUOTA}, quota_age_seconds=5, checked=False)
     events = tuple(log_event(message(converse()), event_id) for event_id in ("seen", "new"))
-    twice = processing.process(
+    twice = process_delivery(
         Delivery("DATA_MESSAGE", events), resolved, quotas=None, namespace="Mine", now=NOW, seen={"seen"}
     )
-    together = processing.outcome(
-        [processing.read(Delivery("DATA_MESSAGE", events), resolved, NOW) for _ in range(2)],
+    together = make_lines(
+        [read_calls(Delivery("DATA_MESSAGE", events), resolved, NOW) for _ in range(2)],
         quotas=None,
         namespace="Mine",
         now=NOW,
     )
-    again = processing.duplicate(Delivery("DATA_MESSAGE"), "Mine", NOW)
-    changes = [Change(BUCKET, unit, 1, 2) for unit in Unit]
-    of_quotas = lines.of_quotas("Mine", MINUTE, {BUCKET: QUOTA, Bucket("a.zero", BUCKET.endpoint_type): ZERO}, changes)
-    monkeypatch.setattr(minutes, "MAX_KINDS", 1)
-    monkeypatch.setattr(minutes, "MAX_OTHERS", 0)
+    again = line_for_duplicate_delivery(Delivery("DATA_MESSAGE"), "Mine", NOW)
+    changes = [Change(POOL, unit, 1, 2) for unit in Unit]
+    of_quotas = lines_for_quotas("Mine", MINUTE, {POOL: QUOTA, QuotaPool("a.zero", POOL.endpoint_type): ZERO}, changes)
+    monkeypatch.setattr(grouping, "MAX_GROUPS", 1)
+    monkeypatch.setattr(grouping, "MAX_OTHER_GROUPS", 0)
     beyond = process([converse(), converse(NOVA)])
     every = (*outcome.lines, *twice.lines, *together.lines, again, *of_quotas, *beyond.lines)
     return [read_line(line) for line in every]
@@ -112,7 +115,7 @@ def metrics(written: Iterable[Line], dimensions: list[str]) -> Iterator[tuple[st
 @pytest.mark.parametrize(
     ("heading", "dimensions"),
     [
-        pytest.param("Metrics of a bucket", ["ModelId", "EndpointType"], id="quota pools"),
+        pytest.param("Metrics of a pool", ["ModelId", "EndpointType"], id="quota pools"),
         pytest.param("Health metrics", [], id="health"),
     ],
 )

@@ -3,9 +3,9 @@
 import pytest
 from botocore.exceptions import ClientError
 
-from bedrock_quota import refusals
-from bedrock_quota.propagation import patiently
-from bedrock_quota.refusals import RefusedError
+from bedrock_quota.deployment.access_denied import is_propagation_delay, translate_access_errors
+from bedrock_quota.deployment.iam_retry import retry_while_denied
+from bedrock_quota.deployment.access_denied import AccessRefusedError
 
 # As in the IAM User Guide, Troubleshoot access denied error messages (read 2026-11-24)
 WHO = "User: arn:aws:sts::111122223333:assumed-role/r/f is not authorized to perform: bedrock:PutX"
@@ -35,7 +35,7 @@ def error(message: str, code: str = "AccessDeniedException") -> ClientError:
     ],
 )
 def test_waiting_is_for_what_may_pass(raised: ClientError, may_pass: bool) -> None:
-    assert refusals.may_pass(raised) is may_pass
+    assert is_propagation_delay(raised) is may_pass
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_waiting_is_for_what_may_pass(raised: ClientError, may_pass: bool) -> No
     ],
 )
 def test_refusal_says_what_to_do_and_what_aws_said(raised: ClientError, said: str) -> None:
-    with pytest.raises(RefusedError) as caught, refusals.explained():
+    with pytest.raises(AccessRefusedError) as caught, translate_access_errors():
         raise raised
 
     assert str(caught.value).startswith(said)
@@ -81,7 +81,7 @@ def test_refusal_says_what_to_do_and_what_aws_said(raised: ClientError, said: st
     ],
 )
 def test_what_is_no_refusal_is_left_as_it_is(raised: Exception) -> None:
-    with pytest.raises(type(raised)) as caught, refusals.explained():
+    with pytest.raises(type(raised)) as caught, translate_access_errors():
         raise raised
     assert caught.value is raised
 
@@ -93,7 +93,7 @@ def test_patience_ends_after_a_minute_and_a_half() -> None:
         raise error(NOT_YET)
 
     with pytest.raises(ClientError):
-        patiently(refuse, slept.append)
+        retry_while_denied(refuse, slept.append)
     assert slept == [5] * 18
 
 
@@ -104,5 +104,5 @@ def test_patience_is_for_refusals_alone() -> None:
         raise error(BY_SCP)
 
     with pytest.raises(ClientError):
-        patiently(fail, slept.append)
+        retry_while_denied(fail, slept.append)
     assert slept == []

@@ -6,18 +6,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bedrock_quota.buckets import EndpointType
+from bedrock_quota.pools import EndpointType
 from bedrock_quota.errors import RegistryError
-from bedrock_quota.registry import (
-    ANY_PROVIDER,
-    Kind,
-    Model,
-    RateStatus,
-    Registry,
-    load,
-    main,
-    read_sources,
-)
+from bedrock_quota.registry.__main__ import main
+from bedrock_quota.registry.models import ANY_PROVIDER, Model, ModelKind, RateStatus, Registry, load_registry
+from bedrock_quota.registry.sources import read_sources
 
 SOURCES = Path(__file__).parents[2] / "registry" / "models"
 
@@ -97,7 +90,7 @@ def test_each_real_file_is_named_after_its_provider() -> None:
 
 def test_real_provider_assumes_no_less_output_than_any_model_it_has(real: Registry) -> None:
     for listed in real.models:
-        assumed = real.provider_of(listed.id).max_output_tokens
+        assumed = real.find_provider(listed.id).max_output_tokens
 
         assert assumed >= (listed.max_output_tokens or 0), listed.id
 
@@ -113,7 +106,7 @@ def test_real_default_is_below_the_maximum_it_differs_from(real: Registry) -> No
 
 
 def test_real_models_without_text_output_have_no_output_limit(real: Registry) -> None:
-    silent = [listed for listed in real.models if listed.kind is not Kind.TEXT]
+    silent = [listed for listed in real.models if listed.kind is not ModelKind.TEXT]
 
     assert silent
     for listed in silent:
@@ -167,7 +160,7 @@ def test_real_long_context_quota_is_on_sonnet_4_and_4_5_alone(real: Registry) ->
     ],
 )
 def test_real_burndown_rate(real: Registry, model_id: str, rate: float, status: str) -> None:
-    burndown = real.burndown_of(model_id, date(2026, 11, 23))
+    burndown = real.find_burndown(model_id, date(2026, 11, 23))
 
     assert (burndown.rate, burndown.status) == (rate, status)
 
@@ -258,7 +251,7 @@ def test_real_quota_name_belongs_to_its_model_alone(real: Registry, model_id: st
         ("L-06B03968", "deepseek.r1-v1:0", "cross-region", "tokens_per_minute"),
     ],
 )
-def test_real_quota_code_stands_in_its_bucket(
+def test_real_quota_code_stands_in_its_pool(
     real: Registry, code: str, model_id: str, endpoint_type: str, figure: str
 ) -> None:
     codes = model(real, model_id).quota_codes[EndpointType(endpoint_type)]
@@ -378,7 +371,7 @@ BAD_SOURCES = {
         "acme.toml: models[acme.rover-v1:0]: quota code 'L-00000001' is already taken by "
         "acme.toml: models[acme.rocket-v1:0]",
     ),
-    "quota code of two buckets of one model": (
+    "quota code of two pools of one model": (
         {
             "acme": ACME + ROCKET
             + 'quota_codes.regional = { tokens_per_minute = "L-00000001" }\n'
@@ -444,7 +437,7 @@ def test_a_model_that_answers_with_no_text_needs_no_limit(tmp_path: Path) -> Non
 def test_burndown_is_the_last_rate_begun_by_that_day(tmp_path: Path, day: date, rate: float, status: str) -> None:
     registry = invented(tmp_path, acme=ACME + ROCKET + ROCKET_HISTORY)
 
-    burndown = registry.burndown_of("acme.rocket-v1:0", day)
+    burndown = registry.find_burndown("acme.rocket-v1:0", day)
 
     assert (burndown.rate, burndown.status) == (rate, status)
 
@@ -452,7 +445,7 @@ def test_burndown_is_the_last_rate_begun_by_that_day(tmp_path: Path, day: date, 
 def test_listed_model_without_a_rate_of_its_own_has_its_providers(tmp_path: Path) -> None:
     registry = invented(tmp_path, acme=ACME + ROCKET)
 
-    burndown = registry.burndown_of("acme.rocket-v1:0", date(2026, 11, 23))
+    burndown = registry.find_burndown("acme.rocket-v1:0", date(2026, 11, 23))
 
     assert (burndown.rate, burndown.status) == (7.0, RateStatus.LISTED)
 
@@ -460,7 +453,7 @@ def test_listed_model_without_a_rate_of_its_own_has_its_providers(tmp_path: Path
 def test_unlisted_model_has_its_providers_rate_marked_unlisted(tmp_path: Path) -> None:
     registry = invented(tmp_path, acme=ACME + ROCKET)
 
-    burndown = registry.burndown_of("acme.rover-v9:0", date(2026, 11, 23))
+    burndown = registry.find_burndown("acme.rover-v9:0", date(2026, 11, 23))
 
     assert (burndown.rate, burndown.status) == (7.0, RateStatus.UNLISTED)
     assert registry.find("acme.rover-v9:0") is None
@@ -468,22 +461,22 @@ def test_unlisted_model_has_its_providers_rate_marked_unlisted(tmp_path: Path) -
 
 def test_unlisted_model_has_the_highest_rate_and_limit_of_its_providers_models(tmp_path: Path) -> None:
     registry = invented(tmp_path, acme=ACME + ROCKET.replace("4_000", "200_000") + ROCKET_HISTORY)
-    history = [registry.burndown_of("acme.rocket-v1:0", day).rate for day in (date(2026, 1, 1), date(2026, 11, 23))]
+    history = [registry.find_burndown("acme.rocket-v1:0", day).rate for day in (date(2026, 1, 1), date(2026, 11, 23))]
     assert max(history) > 7  # the provider's own
 
     for day in (date(2026, 1, 1), date(2026, 11, 23)):
-        of_listed = registry.burndown_of("acme.rocket-v1:0", day).rate
-        assert registry.burndown_of("acme.rover-v9:0", day).rate == max(7, of_listed)
-    assert registry.provider_of("acme.rover-v9:0").max_output_tokens == 200_000
+        of_listed = registry.find_burndown("acme.rocket-v1:0", day).rate
+        assert registry.find_burndown("acme.rover-v9:0", day).rate == max(7, of_listed)
+    assert registry.find_provider("acme.rover-v9:0").max_output_tokens == 200_000
 
 
 def test_unlisted_model_of_an_unnamed_provider_has_the_rate_for_all_others(tmp_path: Path) -> None:
     registry = invented(tmp_path, acme=ACME + ROCKET)
 
-    burndown = registry.burndown_of("zenith.rover-v9:0", date(2026, 11, 23))
+    burndown = registry.find_burndown("zenith.rover-v9:0", date(2026, 11, 23))
 
     assert (burndown.rate, burndown.status) == (1.0, RateStatus.UNLISTED)
-    assert registry.provider_of("zenith.rover-v9:0").id == ANY_PROVIDER
+    assert registry.find_provider("zenith.rover-v9:0").id == ANY_PROVIDER
 
 
 @pytest.mark.parametrize("suffix", [":200k", ":24k", ":512", ":1m"])
@@ -493,7 +486,7 @@ def test_throughput_suffix_is_the_same_model(tmp_path: Path, suffix: str) -> Non
     found = registry.find("acme.rocket-v1:0" + suffix)
 
     assert found is registry.by_id["acme.rocket-v1:0"]
-    assert registry.burndown_of("acme.rocket-v1:0" + suffix, date(2026, 6, 1)).status is RateStatus.LISTED
+    assert registry.find_burndown("acme.rocket-v1:0" + suffix, date(2026, 6, 1)).status is RateStatus.LISTED
 
 
 @pytest.mark.parametrize("model_id", ["acme.rocket-v1:1", "acme.rocket-v1", "acme.rocket", "", "acme"])
@@ -512,7 +505,7 @@ def test_compiled_registry_loads_equal_to_its_sources(tmp_path: Path, real: Regi
     outcome = main([str(SOURCES), str(compiled)])
 
     assert outcome == 0
-    assert load(compiled.read_bytes()) == real
+    assert load_registry(compiled.read_bytes()) == real
 
 
 def test_compiling_bad_sources_says_why_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -547,4 +540,4 @@ def test_damaged_compiled_registry_is_refused(real: Registry, damage: str) -> No
     }[damage]
 
     with pytest.raises(RegistryError, match=r"^compiled registry: "):
-        load(damaged)
+        load_registry(damaged)

@@ -12,10 +12,11 @@ from botocore.exceptions import NoCredentialsError
 from botocore.stub import Stubber
 from click.testing import CliRunner, Result
 
-from bedrock_quota import completeness
-from bedrock_quota.buckets import Bucket, EndpointType
-from bedrock_quota.quotas import ListedQuota, by_bucket
-from bedrock_quota.registry import Kind, RateStatus, Registry, read_sources
+from bedrock_quota.registry.validation import find_missing_entries
+from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.registry.quota_names import ListedQuota, quotas_by_pool
+from bedrock_quota.registry.models import ModelKind, RateStatus, Registry
+from bedrock_quota.registry.sources import read_sources
 from quota_monitor import comparison, drafts, listing, spelling
 from quota_monitor import registry as commands
 from quota_monitor.comparison import Absence, Comparison
@@ -46,10 +47,10 @@ def compared(known: Registry, found: Listing) -> Comparison:
 
 def test_new_are_models_that_can_be_called_and_are_in_no_file(compared: Comparison) -> None:
     assert {each.listed.id: (each.kind, each.reached) for each in compared.new} == {
-        COMET_2: (Kind.TEXT, ("on-demand", "mars")),  # a geography never seen before
-        COMET: (Kind.TEXT, ("us", "global")),
-        LENS: (Kind.IMAGE, ("on-demand",)),
-        RANK: (Kind.RERANK, ("on-demand",)),
+        COMET_2: (ModelKind.TEXT, ("on-demand", "mars")),  # a geography never seen before
+        COMET: (ModelKind.TEXT, ("us", "global")),
+        LENS: (ModelKind.IMAGE, ("on-demand",)),
+        RANK: (ModelKind.RERANK, ("on-demand",)),
     }
     assert compared.provisioned_only == ("acme.hammer-v1:0",)
 
@@ -176,11 +177,11 @@ def test_drafts_pasted_into_the_registry_are_in_order(
 ) -> None:
     pasted = paste(drafts.of(compared.new, known, found), tmp_path)
 
-    assert completeness.gaps(pasted) == []
+    assert find_missing_entries(pasted) == []
     assert set(pasted.by_id) == set(known.by_id) | {COMET, COMET_2, LENS, RANK}
     comet = pasted.by_id[COMET]
     assert (comet.name, comet.kind, comet.max_output_tokens, comet.quota_names) == (
-        "Comet", Kind.TEXT, 9_000, ("Acme Comet V1",),
+        "Comet", ModelKind.TEXT, 9_000, ("Acme Comet V1",),
     )  # fmt: skip
     assert (comet.burndown[0].rate, comet.burndown[0].status) == (7.0, RateStatus.UNLISTED)
     assert "assumed" in comet.burndown[0].source
@@ -193,10 +194,10 @@ def test_drafts_pasted_into_the_registry_are_in_order(
 def test_pasted_models_find_their_quotas(known: Registry, found: Listing, compared: Comparison, tmp_path: Path) -> None:
     pasted = paste(drafts.of(compared.new, known, found), tmp_path)
 
-    buckets = by_bucket(found.quotas, pasted)
+    buckets = quotas_by_pool(found.quotas, pasted)
 
-    assert buckets[Bucket(COMET, EndpointType.CROSS_REGION)].tokens_per_minute == 500
-    assert buckets[Bucket(COMET, EndpointType.GLOBAL_CROSS_REGION)].requests_per_minute == 600
+    assert buckets[QuotaPool(COMET, EndpointType.CROSS_REGION)].tokens_per_minute == 500
+    assert buckets[QuotaPool(COMET, EndpointType.GLOBAL_CROSS_REGION)].requests_per_minute == 600
     assert comparison.compare(pasted, found).new == ()
 
 

@@ -10,19 +10,10 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from bedrock_quota import completeness
-from bedrock_quota.buckets import EndpointType
-from bedrock_quota.quotas import Unit
-from bedrock_quota.registry import (
-    Burndown,
-    Kind,
-    Model,
-    Provider,
-    QuotaCodes,
-    RateStatus,
-    Registry,
-    RegistryFile,
-)  # fmt: skip
+from bedrock_quota.registry.validation import expected_quota_name, find_missing_entries
+from bedrock_quota.pools import EndpointType
+from bedrock_quota.pools import Unit
+from bedrock_quota.registry.models import Burndown, Model, ModelKind, Provider, QuotaCodes, RateStatus, Registry, RegistryFile  # fmt: skip
 from quota_monitor import models_page, registry_schema
 from quota_monitor import registry as commands
 
@@ -209,14 +200,14 @@ def test_page_shows_models_of_a_provider_without_a_file() -> None:
 
 
 def test_real_registry_has_no_gaps(registry: Registry) -> None:
-    assert completeness.gaps(registry) == []
+    assert find_missing_entries(registry) == []
 
 
 def test_quota_names_as_service_quotas_has_them() -> None:
-    assert completeness.quota_name("Acme X", EndpointType.REGIONAL, Unit.TOKENS_PER_DAY) == (
+    assert expected_quota_name("Acme X", EndpointType.REGIONAL, Unit.TOKENS_PER_DAY) == (
         "Model invocation max tokens per day for Acme X (doubled for cross-region calls)"
     )
-    assert completeness.quota_name("Acme X", EndpointType.GLOBAL_CROSS_REGION, Unit.REQUESTS_PER_MINUTE) == (
+    assert expected_quota_name("Acme X", EndpointType.GLOBAL_CROSS_REGION, Unit.REQUESTS_PER_MINUTE) == (
         "Global cross-region model inference requests per minute for Acme X"
     )
 
@@ -225,7 +216,7 @@ def test_codes_without_a_name_are_a_gap() -> None:
     codes = {EndpointType.REGIONAL: QuotaCodes(tokens_per_minute="L-00000001")}
     rocket = msgspec.structs.replace(model(), quota_codes=codes)
 
-    assert completeness.gaps(acme(rocket)) == [
+    assert find_missing_entries(acme(rocket)) == [
         "acme.rocket-v1:0: has quota_codes, but no quota_names by which to find its quotas"
     ]
 
@@ -235,14 +226,14 @@ def test_codes_of_nothing_are_a_gap() -> None:
         model(quota_names=["Acme Rocket"]), quota_codes={EndpointType.REGIONAL: QuotaCodes()}
     )
 
-    assert completeness.gaps(acme(rocket)) == ["acme.rocket-v1:0: quota_codes.regional is empty"]
+    assert find_missing_entries(acme(rocket)) == ["acme.rocket-v1:0: quota_codes.regional is empty"]
 
 
 def test_a_name_that_a_rule_takes_for_another_quota_is_a_gap() -> None:
     codes = {EndpointType.REGIONAL: QuotaCodes(tokens_per_minute="L-00000001")}
     rocket = msgspec.structs.replace(model(quota_names=["Acme Custom Model"]), quota_codes=codes)
 
-    assert completeness.gaps(acme(rocket)) == [
+    assert find_missing_entries(acme(rocket)) == [
         "acme.rocket-v1:0: the quota 'On-demand model inference tokens per minute for Acme Custom Model' "
         "does not lead to it (refused as custom_model)"
     ]
@@ -251,7 +242,7 @@ def test_a_name_that_a_rule_takes_for_another_quota_is_a_gap() -> None:
 def test_a_name_that_ends_in_long_context_words_is_a_gap_of_all_its_quotas() -> None:
     rocket = model(quota_names=["Acme Rocket 1M Context Length"])
 
-    found = completeness.gaps(acme(rocket))
+    found = find_missing_entries(acme(rocket))
 
     assert len(found) == 10  # the name itself, and 3 endpoint types × 3 units
     assert found[0].endswith("leave that out, give long_context_above")
@@ -259,8 +250,8 @@ def test_a_name_that_ends_in_long_context_words_is_a_gap_of_all_its_quotas() -> 
 
 
 def test_a_model_with_a_long_context_quota_is_found_by_that_name_too() -> None:
-    assert completeness.gaps(acme(model(quota_names=["Acme Rocket V1"], long_context_above=200_000))) == []
+    assert find_missing_entries(acme(model(quota_names=["Acme Rocket V1"], long_context_above=200_000))) == []
 
 
 def test_kinds_are_all_in_the_schema() -> None:
-    assert set(json.loads(registry_schema.render())["definitions"]["Kind"]["enum"]) == set(Kind)
+    assert set(json.loads(registry_schema.render())["definitions"]["ModelKind"]["enum"]) == set(ModelKind)

@@ -8,17 +8,18 @@ import msgspec
 import pytest
 from records import NOVA
 
-from bedrock_quota import renewal
-from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.fetcher.refresh import refresh_snapshot
+from bedrock_quota.pools import EndpointType, QuotaPool
 from bedrock_quota.errors import OutdatedError
-from bedrock_quota.fetching import Fetch, Sources
-from bedrock_quota.quotas import BucketQuota, ListedQuota
-from bedrock_quota.registry import Registry
-from bedrock_quota.renewal import MAX_UNTOLD, Shelf
-from bedrock_quota.snapshots import Snapshot, Stored
+from bedrock_quota.fetcher.fetch import Fetch, Sources
+from bedrock_quota.pools import PoolQuota
+from bedrock_quota.registry.quota_names import ListedQuota
+from bedrock_quota.registry.models import Registry
+from bedrock_quota.fetcher.refresh import MAX_UNSENT_NOTICES, SnapshotStore
+from bedrock_quota.state.snapshot import Snapshot, StoredSnapshot
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-NOVA_LITE = Bucket(NOVA, EndpointType.REGIONAL)
+NOVA_LITE = QuotaPool(NOVA, EndpointType.REGIONAL)
 ZERO = f"quota is 0: {NOVA_LITE} may not be called by this account in this Region"
 
 
@@ -27,7 +28,7 @@ class Stack:
 
     def __init__(self) -> None:
         self.value = 0.0
-        self.stored = Stored()
+        self.stored = StoredSnapshot()
         self.told: list[tuple[str, ...]] = []
         self.failing: set[str] = set()
         self.meanwhile: Callable[[], None] = lambda: None
@@ -48,7 +49,7 @@ class Stack:
             applied=dict,
         )
 
-    def read(self) -> Stored:
+    def read(self) -> StoredSnapshot:
         self.work("read")
         return self.stored
 
@@ -56,7 +57,7 @@ class Stack:
         self.work("write")
         if version != self.stored.version:
             raise OutdatedError("changed")
-        self.stored = Stored(snapshot, version + 1)
+        self.stored = StoredSnapshot(snapshot, version + 1)
 
     def tell(self, sentences: tuple[str, ...]) -> None:
         self.work("tell")
@@ -75,15 +76,15 @@ def stack() -> Stack:
 @pytest.fixture
 def renew(stack: Stack, registry: Registry) -> Callable[[], Fetch]:
     def run() -> Fetch:
-        shelf = Shelf(stack.read, stack.write)
-        return renewal.renew(stack.sources(), registry, (), NOON, shelf=shelf, tell=stack.tell)
+        shelf = SnapshotStore(stack.read, stack.write)
+        return refresh_snapshot(stack.sources(), registry, (), NOON, shelf=shelf, tell=stack.tell)
 
     return run
 
 
 def untold(stack: Stack) -> Any:
     assert stack.stored.snapshot is not None
-    return stack.stored.snapshot.untold
+    return stack.stored.snapshot.unsent_notices
 
 
 Renew = Callable[[], Fetch]
@@ -96,7 +97,7 @@ def test_what_is_new_is_stored_and_told_once(stack: Stack, renew: Renew) -> None
     assert (second.notices, second.problems) == ((), ())
     assert stack.told == [(ZERO,)]
     assert stack.stored.snapshot == second.snapshot
-    assert second.quotas == {NOVA_LITE: BucketQuota(tokens_per_minute=0)}
+    assert second.quotas == {NOVA_LITE: PoolQuota(tokens_per_minute=0)}
 
 
 def test_what_could_not_be_sent_is_sent_with_the_next_fetch(stack: Stack, renew: Renew) -> None:
@@ -116,8 +117,8 @@ def test_what_could_not_be_sent_is_sent_with_the_next_fetch(stack: Stack, renew:
 
 def test_no_more_sentences_are_kept_than_fit_the_snapshot(stack: Stack, renew: Renew) -> None:
     # given as many sentences as are kept, and nobody who takes them
-    sentences = tuple(f"sentence {number}" for number in range(MAX_UNTOLD))
-    stack.stored, stack.failing = Stored(Snapshot(NOON, untold=sentences), 1), {"tell"}
+    sentences = tuple(f"sentence {number}" for number in range(MAX_UNSENT_NOTICES))
+    stack.stored, stack.failing = StoredSnapshot(Snapshot(NOON, unsent_notices=sentences), 1), {"tell"}
 
     found = renew()
 
@@ -136,7 +137,7 @@ def test_without_the_shelf_quotas_are_published_and_nothing_is_told_that_would_b
 
     found = renew()
 
-    assert found.quotas == {NOVA_LITE: BucketQuota(tokens_per_minute=5)}
+    assert found.quotas == {NOVA_LITE: PoolQuota(tokens_per_minute=5)}
     assert (found.notices, found.changes, stack.told, stack.stored) == ((), (), [(ZERO,)], kept)
     (problem,) = found.problems
     assert problem.endswith(": RuntimeError: not today")
@@ -146,13 +147,13 @@ def test_without_the_shelf_quotas_are_published_and_nothing_is_told_that_would_b
 
 
 def test_snapshot_that_is_no_use_is_replaced_and_said_so(stack: Stack, renew: Renew) -> None:
-    stack.stored = Stored(None, 7, "ValidationError: of a newer version")
+    stack.stored = StoredSnapshot(None, 7, "ValidationError: of a newer version")
 
     found = renew()
 
     assert found.problems == ("the last snapshot was no use and is replaced: ValidationError: of a newer version",)
     assert found.notices == (ZERO,)
-    assert stack.stored == Stored(found.snapshot, 9)  # 8 with the notice, 9 when it was sent
+    assert stack.stored == StoredSnapshot(found.snapshot, 9)  # 8 with the notice, 9 when it was sent
     assert renew().problems == ()
 
 
@@ -168,10 +169,10 @@ def test_of_two_fetches_at_a_time_the_second_to_store_fetches_again(stack: Stack
     found = renew()
 
     # then it sees that value, too, and nothing is told twice
-    assert (found.quotas, found.problems) == ({NOVA_LITE: BucketQuota(tokens_per_minute=5)}, ())
+    assert (found.quotas, found.problems) == ({NOVA_LITE: PoolQuota(tokens_per_minute=5)}, ())
     assert stack.told == []
     assert stack.stored.snapshot is not None
-    assert stack.stored.snapshot.by_bucket() == {NOVA_LITE: BucketQuota(tokens_per_minute=5)}
+    assert stack.stored.snapshot.quotas_by_pool() == {NOVA_LITE: PoolQuota(tokens_per_minute=5)}
 
 
 def test_fetch_that_is_always_overtaken_gives_up_loudly(stack: Stack, renew: Renew) -> None:
@@ -184,4 +185,4 @@ def test_fetch_that_is_always_overtaken_gives_up_loudly(stack: Stack, renew: Ren
 
     assert found.problems == ("the snapshot could not be stored: another fetch was faster, 3 times",)
     assert (stack.stored.version, stack.told) == (3, [])
-    assert found.quotas == {NOVA_LITE: BucketQuota(tokens_per_minute=0)}
+    assert found.quotas == {NOVA_LITE: PoolQuota(tokens_per_minute=0)}

@@ -1,6 +1,6 @@
 """Log events that come again in another delivery of the same container."""
 
-from bedrock_quota.seen_events import SeenEvents
+from bedrock_quota.processor.seen_events import SeenEvents
 
 
 def test_what_was_remembered_is_seen() -> None:

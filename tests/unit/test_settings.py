@@ -2,14 +2,14 @@
 
 import pytest
 
-from bedrock_quota import settings
-from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.settings import read_settings
+from bedrock_quota.pools import EndpointType, QuotaPool
 from bedrock_quota.errors import SettingsError
 from bedrock_quota.settings import Settings
 
 
 def test_nothing_set_gives_the_defaults() -> None:
-    assert settings.from_environment({}) == Settings("Bedrock/Quotas", None, (), None, None, ())
+    assert read_settings({}) == Settings("Bedrock/Quotas", None, (), None, None, ())
 
 
 def test_everything_set() -> None:
@@ -19,43 +19,43 @@ def test_everything_set() -> None:
         "REQUEST_METADATA_KEYS": " team , application,,",
         "REGISTRY_OVERRIDES": "/stack/registry-overrides",
         "TOPIC_ARN": "arn:aws:sns:us-east-1:111122223333:topic",
-        "QUOTA_BUCKETS": "anthropic.claude-opus-5/global-cross-region, amazon.nova-lite-v1:0/regional,",
+        "QUOTA_POOLS": "anthropic.claude-opus-5/global-cross-region, amazon.nova-lite-v1:0/regional,",
         "AWS_SAM_LOCAL": "true",
     }
 
-    assert settings.from_environment(environment) == Settings(
+    assert read_settings(environment) == Settings(
         namespace="Mine",
         state_table="state",
         metadata_keys=("team", "application"),
         overrides_parameter="/stack/registry-overrides",
         topic_arn="arn:aws:sns:us-east-1:111122223333:topic",
         always=(
-            Bucket("anthropic.claude-opus-5", EndpointType.GLOBAL_CROSS_REGION),
-            Bucket("amazon.nova-lite-v1:0", EndpointType.REGIONAL),
+            QuotaPool("anthropic.claude-opus-5", EndpointType.GLOBAL_CROSS_REGION),
+            QuotaPool("amazon.nova-lite-v1:0", EndpointType.REGIONAL),
         ),
         invoked_by_sam=True,
     )
 
 
 def test_empty_names_are_none() -> None:
-    names = ("STATE_TABLE", "REGISTRY_OVERRIDES", "TOPIC_ARN", "QUOTA_BUCKETS", "REQUEST_METADATA_KEYS")
+    names = ("STATE_TABLE", "REGISTRY_OVERRIDES", "TOPIC_ARN", "QUOTA_POOLS", "REQUEST_METADATA_KEYS")
 
-    assert settings.from_environment(dict.fromkeys(names, "")) == Settings()
+    assert read_settings(dict.fromkeys(names, "")) == Settings()
 
 
 @pytest.mark.parametrize(
     "item",
     ["anthropic.claude-opus-5", "anthropic.claude-opus-5/", "a.model/on-demand", "a.model/Regional", "/", "a/b/c"],
 )
-def test_bucket_that_cannot_be_read_is_refused_by_name(item: str) -> None:
-    with pytest.raises(SettingsError, match=f"QUOTA_BUCKETS: '{item}'"):
-        settings.from_environment({"QUOTA_BUCKETS": f"amazon.nova-lite-v1:0/regional,{item}"})
+def test_pool_that_cannot_be_read_is_refused_by_name(item: str) -> None:
+    with pytest.raises(SettingsError, match=f"QUOTA_POOLS: '{item}'"):
+        read_settings({"QUOTA_POOLS": f"amazon.nova-lite-v1:0/regional,{item}"})
 
 
 @pytest.mark.parametrize("item", ["regional", "/regional"])
-def test_bucket_without_a_model_is_refused(item: str) -> None:
-    with pytest.raises(SettingsError, match="QUOTA_BUCKETS"):
-        settings.from_environment({"QUOTA_BUCKETS": item})
+def test_pool_without_a_model_is_refused(item: str) -> None:
+    with pytest.raises(SettingsError, match="QUOTA_POOLS"):
+        read_settings({"QUOTA_POOLS": item})
 
 
 @pytest.mark.parametrize(
@@ -64,16 +64,16 @@ def test_bucket_without_a_model_is_refused(item: str) -> None:
 )
 def test_namespace_out_of_range_is_refused(namespace: str) -> None:
     with pytest.raises(SettingsError, match="METRICS_NAMESPACE"):
-        settings.from_environment({"METRICS_NAMESPACE": namespace})
+        read_settings({"METRICS_NAMESPACE": namespace})
 
 
 def test_namespace_of_255_characters_is_taken() -> None:
-    assert settings.from_environment({"METRICS_NAMESPACE": "x" * 255}).namespace == "x" * 255
+    assert read_settings({"METRICS_NAMESPACE": "x" * 255}).namespace == "x" * 255
 
 
 def test_sixteen_keys_are_taken_and_seventeen_refused() -> None:
     keys = [f"key{number}" for number in range(17)]
 
-    assert settings.from_environment({"REQUEST_METADATA_KEYS": ",".join(keys[:16])}).metadata_keys == tuple(keys[:16])
+    assert read_settings({"REQUEST_METADATA_KEYS": ",".join(keys[:16])}).metadata_keys == tuple(keys[:16])
     with pytest.raises(SettingsError, match="more than 16"):
-        settings.from_environment({"REQUEST_METADATA_KEYS": ",".join(keys)})
+        read_settings({"REQUEST_METADATA_KEYS": ",".join(keys)})

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bedrock_quota.buckets import Bucket, EndpointType
-from bedrock_quota.quotas import BucketQuota
-from bedrock_quota.snapshots import REFRESH_SECONDS, RETRY_SECONDS, Snapshot, Snapshots
+from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.pools import PoolQuota
+from bedrock_quota.state.snapshot import REFRESH_SECONDS, RETRY_SECONDS, Snapshot, SnapshotCache
 
-BUCKET = Bucket("a.model", EndpointType.REGIONAL)
+POOL = QuotaPool("a.model", EndpointType.REGIONAL)
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
@@ -31,7 +31,7 @@ class Source:
 
 
 def snapshot(tokens: float) -> Snapshot:
-    return Snapshot(NOON, ((BUCKET, BucketQuota(tokens_per_minute=tokens)),))
+    return Snapshot(NOON, ((POOL, PoolQuota(tokens_per_minute=tokens)),))
 
 
 @pytest.fixture
@@ -40,11 +40,11 @@ def source() -> Source:
 
 
 @pytest.fixture
-def snapshots(source: Source) -> Snapshots:
-    return Snapshots(source.read, source.clock)
+def snapshots(source: Source) -> SnapshotCache:
+    return SnapshotCache(source.read, source.clock)
 
 
-def test_snapshot_is_read_once_and_again_when_it_is_time(source: Source, snapshots: Snapshots) -> None:
+def test_snapshot_is_read_once_and_again_when_it_is_time(source: Source, snapshots: SnapshotCache) -> None:
     source.answer = snapshot(1)
     assert snapshots.latest() == snapshot(1)
     source.answer = snapshot(2)
@@ -63,7 +63,7 @@ def test_container_keeps_a_snapshot_for_minutes_at_most() -> None:
 
 
 def test_failed_read_is_logged_and_the_last_snapshot_stays(
-    source: Source, snapshots: Snapshots, caplog: pytest.LogCaptureFixture
+    source: Source, snapshots: SnapshotCache, caplog: pytest.LogCaptureFixture
 ) -> None:
     source.answer = snapshot(1)
     snapshots.latest()
@@ -78,7 +78,7 @@ def test_failed_read_is_logged_and_the_last_snapshot_stays(
     ]
 
 
-def test_failed_read_is_not_tried_again_with_every_delivery(source: Source, snapshots: Snapshots) -> None:
+def test_failed_read_is_not_tried_again_with_every_delivery(source: Source, snapshots: SnapshotCache) -> None:
     source.answer = RuntimeError("no table")
     assert [snapshots.latest() for _ in range(5)] == [None] * 5
     assert source.reads == 1
@@ -90,12 +90,12 @@ def test_failed_read_is_not_tried_again_with_every_delivery(source: Source, snap
     assert snapshots.latest() == snapshot(1)
 
 
-def test_before_the_first_fetch_there_is_none(source: Source, snapshots: Snapshots) -> None:
+def test_before_the_first_fetch_there_is_none(source: Source, snapshots: SnapshotCache) -> None:
     assert snapshots.latest() is None
     assert source.reads == 1
 
 
-def test_snapshot_that_goes_missing_leaves_the_last_one(source: Source, snapshots: Snapshots) -> None:
+def test_snapshot_that_goes_missing_leaves_the_last_one(source: Source, snapshots: SnapshotCache) -> None:
     source.answer = snapshot(1)
     snapshots.latest()
     source.answer, source.seconds = None, source.seconds + REFRESH_SECONDS
@@ -103,15 +103,15 @@ def test_snapshot_that_goes_missing_leaves_the_last_one(source: Source, snapshot
     assert snapshots.latest() == snapshot(1)
 
 
-def test_same_snapshot_is_handed_out_between_two_reads(source: Source, snapshots: Snapshots) -> None:
+def test_same_snapshot_is_handed_out_between_two_reads(source: Source, snapshots: SnapshotCache) -> None:
     source.answer = snapshot(1)
 
     assert snapshots.latest() is snapshots.latest()
 
 
-def test_quotas_by_bucket() -> None:
-    other = Bucket("a.model", EndpointType.CROSS_REGION)
-    quotas = ((BUCKET, BucketQuota(tokens_per_minute=0)), (other, BucketQuota(requests_per_minute=5)))
+def test_quotas_by_pool() -> None:
+    other = QuotaPool("a.model", EndpointType.CROSS_REGION)
+    quotas = ((POOL, PoolQuota(tokens_per_minute=0)), (other, PoolQuota(requests_per_minute=5)))
 
-    assert Snapshot(NOON, quotas).by_bucket() == dict(quotas)
-    assert Snapshot(NOON).by_bucket() == {}
+    assert Snapshot(NOON, quotas).quotas_by_pool() == dict(quotas)
+    assert Snapshot(NOON).quotas_by_pool() == {}

@@ -13,27 +13,28 @@ from botocore.stub import Stubber
 from moto import mock_aws
 from records import NOVA, PROFILE_ARN, SONNET
 
-from bedrock_quota import state
-from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.state import table
+from bedrock_quota.state.table import read_log_groups, read_profile, read_snapshot, read_stored_snapshot, remember_log_group, time, write_profile, write_snapshot
+from bedrock_quota.pools import EndpointType, QuotaPool
 from bedrock_quota.errors import OutdatedError
 from bedrock_quota.model_ids import Reference
-from bedrock_quota.quotas import BucketQuota
-from bedrock_quota.registry import Burndown, Kind, Model, QuotaCodes, RateStatus
-from bedrock_quota.snapshots import Snapshot, Stored
+from bedrock_quota.pools import PoolQuota
+from bedrock_quota.registry.models import Burndown, Model, ModelKind, QuotaCodes, RateStatus
+from bedrock_quota.state.snapshot import Snapshot, StoredSnapshot
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 
 SNAPSHOT = Snapshot(
     datetime(2026, 11, 23, 12, 0, tzinfo=UTC),
     quotas=(
-        (Bucket(NOVA, EndpointType.REGIONAL), BucketQuota(tokens_per_minute=0)),
-        (Bucket(SONNET, EndpointType.CROSS_REGION), BucketQuota(200_000, 200, 7e9)),
+        (QuotaPool(NOVA, EndpointType.REGIONAL), PoolQuota(tokens_per_minute=0)),
+        (QuotaPool(SONNET, EndpointType.CROSS_REGION), PoolQuota(200_000, 200, 7e9)),
     ),
     models=(
         Model(
             "acme.rocket-v1:0",
             "Rocket",
-            Kind.TEXT,
+            ModelKind.TEXT,
             "a page",
             max_output_tokens=4_096,
             burndown=(Burndown(7.5, date(2026, 11, 1), RateStatus.LISTED, "another page"),),
@@ -42,7 +43,7 @@ SNAPSHOT = Snapshot(
         ),
     ),
     profiles=((PROFILE_ARN, Reference(SONNET, EndpointType.GLOBAL_CROSS_REGION)),),
-    standing={"zero": ("quota is 0: …",), "drift": ()},
+    active_notices={"zero": ("quota is 0: …",), "drift": ()},
 )
 
 
@@ -70,14 +71,14 @@ class Kept:
 def test_snapshot_comes_back_as_it_was(table: tuple[Any, Stubber]) -> None:
     client, stubber = table
     kept = Kept()
-    state.write_snapshot("state", kept, SNAPSHOT, 0)  # type: ignore[arg-type]
+    write_snapshot("state", kept, SNAPSHOT, 0)  # type: ignore[arg-type]
     new = {"ConditionExpression": "attribute_not_exists(version)"}
     stubber.add_response("put_item", {}, {"TableName": "state", "Item": kept.items[0], **new})
     stubber.add_response("get_item", {"Item": kept.items[0]}, {"TableName": "state", "Key": {"id": {"S": "quotas"}}})
 
-    state.write_snapshot("state", client, SNAPSHOT, 0)
+    write_snapshot("state", client, SNAPSHOT, 0)
 
-    assert state.read_snapshot("state", client) == SNAPSHOT
+    assert read_snapshot("state", client) == SNAPSHOT
 
 
 @pytest.fixture
@@ -95,27 +96,27 @@ def real_table() -> Iterator[Any]:
 
 
 def test_each_snapshot_comes_after_the_one_that_was_read(real_table: Any) -> None:
-    later = msgspec.structs.replace(SNAPSHOT, untold=("quota is 0",))
+    later = msgspec.structs.replace(SNAPSHOT, unsent_notices=("quota is 0",))
     # given nothing stored, one and then another
-    assert state.read_stored("state", real_table) == Stored()
-    state.write_snapshot("state", real_table, SNAPSHOT, 0)
-    assert state.read_stored("state", real_table) == Stored(SNAPSHOT, 1)
-    state.write_snapshot("state", real_table, later, 1)
+    assert read_stored_snapshot("state", real_table) == StoredSnapshot()
+    write_snapshot("state", real_table, SNAPSHOT, 0)
+    assert read_stored_snapshot("state", real_table) == StoredSnapshot(SNAPSHOT, 1)
+    write_snapshot("state", real_table, later, 1)
     # then who read either before is refused, and changes nothing
     for seen in (0, 1, 3):
         with pytest.raises(OutdatedError, match=f"not version {seen} any more"):
-            state.write_snapshot("state", real_table, SNAPSHOT, seen)
-    assert state.read_stored("state", real_table) == Stored(later, 2)
+            write_snapshot("state", real_table, SNAPSHOT, seen)
+    assert read_stored_snapshot("state", real_table) == StoredSnapshot(later, 2)
 
 
 def test_snapshot_of_a_version_that_did_not_count_is_replaced(real_table: Any) -> None:
     data = zlib.compress(msgspec.json.encode(SNAPSHOT))
     real_table.put_item(TableName="state", Item={"id": {"S": "quotas"}, "data": {"B": data}})
 
-    assert state.read_stored("state", real_table) == Stored(SNAPSHOT, 0)
-    state.write_snapshot("state", real_table, SNAPSHOT, 0)
+    assert read_stored_snapshot("state", real_table) == StoredSnapshot(SNAPSHOT, 0)
+    write_snapshot("state", real_table, SNAPSHOT, 0)
 
-    assert state.read_stored("state", real_table) == Stored(SNAPSHOT, 1)
+    assert read_stored_snapshot("state", real_table) == StoredSnapshot(SNAPSHOT, 1)
 
 
 @pytest.mark.parametrize(
@@ -132,19 +133,19 @@ def test_snapshot_of_a_version_that_did_not_count_is_replaced(real_table: Any) -
 def test_what_is_no_snapshot_can_be_replaced(real_table: Any, item: dict[str, Any]) -> None:
     real_table.put_item(TableName="state", Item={"id": {"S": "quotas"}, "version": {"N": "7"}, **item})
 
-    found = state.read_stored("state", real_table)
+    found = read_stored_snapshot("state", real_table)
     assert (found.snapshot, found.version) == (None, 7)
     assert found.unreadable
-    state.write_snapshot("state", real_table, SNAPSHOT, 7)
+    write_snapshot("state", real_table, SNAPSHOT, 7)
 
-    assert state.read_stored("state", real_table) == Stored(SNAPSHOT, 8)
+    assert read_stored_snapshot("state", real_table) == StoredSnapshot(SNAPSHOT, 8)
 
 
 def test_no_snapshot_yet_is_none(table: tuple[Any, Stubber]) -> None:
     client, stubber = table
     stubber.add_response("get_item", {})
 
-    assert state.read_snapshot("state", client) is None
+    assert read_snapshot("state", client) is None
 
 
 @pytest.mark.parametrize(
@@ -161,18 +162,18 @@ def test_damaged_snapshot_is_raised(table: tuple[Any, Stubber], data: bytes, err
     stubber.add_response("get_item", {"Item": {"id": {"S": "quotas"}, "data": {"B": data}}})
 
     with pytest.raises(error):
-        state.read_snapshot("state", client)
+        read_snapshot("state", client)
 
 
-def test_snapshot_of_two_thousand_buckets_fits_an_item() -> None:
-    # given 2,000 buckets, no two quotas alike, 500 profiles and a sentence on each of 500 models
+def test_snapshot_of_two_thousand_pools_fits_an_item() -> None:
+    # given 2,000 pools, no two quotas alike, 500 profiles and a sentence on each of 500 models
     count = 2_000
     types = tuple(EndpointType)
     models = [f"provider{number % 40}.model-{number * 7919 % 100_003}-of-usual-length-v1:0" for number in range(count)]
     quotas = tuple(
         (
-            Bucket(model_id, types[number % len(types)]),
-            BucketQuota(1_000 * number + 7, number * 31 % 9_973, 1_440_000 * number + 11),
+            QuotaPool(model_id, types[number % len(types)]),
+            PoolQuota(1_000 * number + 7, number * 31 % 9_973, 1_440_000 * number + 11),
         )
         for number, model_id in enumerate(models)
     )
@@ -180,11 +181,11 @@ def test_snapshot_of_two_thousand_buckets_fits_an_item() -> None:
         (f"{PROFILE_ARN[:-12]}{number * 104_729:012x}", Reference(models[number], EndpointType.CROSS_REGION))
         for number in range(500)
     )
-    standing = {"zero": tuple(f"quota is 0: {bucket} may not be called by this account" for bucket, _ in quotas[:500])}
+    standing = {"zero": tuple(f"quota is 0: {pool} may not be called by this account" for pool, _ in quotas[:500])}
     whole = Snapshot(SNAPSHOT.fetched_at, quotas, SNAPSHOT.models, profiles, standing)
     kept = Kept()
 
-    state.write_snapshot("state", kept, whole, 0)  # type: ignore[arg-type]
+    write_snapshot("state", kept, whole, 0)  # type: ignore[arg-type]
 
     data = kept.items[0]["data"]["B"]
     assert len(data) < 400 * 1024 < len(msgspec.json.encode(whole))  # DynamoDB's limit on an item
@@ -196,7 +197,7 @@ def test_profile_comes_back_as_it_was_and_expires_in_a_day(
 ) -> None:
     client, stubber = table
     found = Reference(SONNET, EndpointType.GLOBAL_CROSS_REGION)
-    monkeypatch.setattr(state.time, "time", lambda: 1_000.9)
+    monkeypatch.setattr(time, "time", lambda: 1_000.9)
     item = {
         "id": {"S": f"profile#{PROFILE_ARN}"},
         "model_id": {"S": SONNET},
@@ -208,16 +209,16 @@ def test_profile_comes_back_as_it_was_and_expires_in_a_day(
         "get_item", {"Item": item}, {"TableName": "state", "Key": {"id": {"S": f"profile#{PROFILE_ARN}"}}}
     )
 
-    state.write_profile("state", client, PROFILE_ARN, found)
+    write_profile("state", client, PROFILE_ARN, found)
 
-    assert state.read_profile("state", client, PROFILE_ARN) == found
+    assert read_profile("state", client, PROFILE_ARN) == found
 
 
 def test_profile_nobody_found_out_is_none(table: tuple[Any, Stubber]) -> None:
     client, stubber = table
     stubber.add_response("get_item", {})
 
-    assert state.read_profile("state", client, PROFILE_ARN) is None
+    assert read_profile("state", client, PROFILE_ARN) is None
 
 
 @pytest.mark.parametrize(
@@ -235,16 +236,16 @@ def test_error_of_dynamodb_is_raised(table: tuple[Any, Stubber], operation: str)
     }
 
     with pytest.raises(ClientError, match="AccessDenied"):
-        getattr(state, operation)("state", client, *more[operation])
+        getattr(table, operation)("state", client, *more[operation])
 
 
 def test_log_groups_noted_come_back_in_order_and_once(real_table: Any) -> None:
     for name in ("/second", "/first", "/second"):
-        state.remember_log_group("state", real_table, name)
+        remember_log_group("state", real_table, name)
 
-    assert state.read_log_groups("state", real_table) == ("/first", "/second")
+    assert read_log_groups("state", real_table) == ("/first", "/second")
 
 
 def test_no_log_groups_are_noted_at_first_nor_where_the_table_is_gone(real_table: Any) -> None:
-    assert state.read_log_groups("state", real_table) == ()
-    assert state.read_log_groups("gone", real_table) == ()
+    assert read_log_groups("state", real_table) == ()
+    assert read_log_groups("gone", real_table) == ()

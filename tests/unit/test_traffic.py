@@ -11,13 +11,16 @@ import oracle
 import pytest
 from records import log_event
 
-from bedrock_quota import max_tokens, model_ids, processing, quotas
-from bedrock_quota.accounts import Account, Accounts
-from bedrock_quota.buckets import EndpointType
-from bedrock_quota.delivery import Delivery
-from bedrock_quota.quotas import ListedQuota
-from bedrock_quota.records import read
-from bedrock_quota.registry import Registry
+from bedrock_quota import model_ids
+from bedrock_quota.processor.max_tokens import Source
+from bedrock_quota.processor.pipeline import Outcome, process_delivery
+from bedrock_quota.registry.quota_names import quotas_by_pool
+from bedrock_quota.processor.usage import CallUsage, UsageCalculator
+from bedrock_quota.pools import EndpointType
+from bedrock_quota.processor.delivery import Delivery
+from bedrock_quota.registry.quota_names import ListedQuota
+from bedrock_quota.processor.reading import read_record
+from bedrock_quota.registry.models import Registry
 from localaws import bedrock_calls, service_quotas, traffic
 from localaws.traffic import LogEvent
 
@@ -63,13 +66,13 @@ def totals() -> oracle.Totals:
 
 
 @pytest.fixture
-def entries(registry: Registry) -> Accounts:
+def entries(registry: Registry) -> UsageCalculator:
     found = {
         each.placeholder_arn: model_ids.Reference(model, EndpointType(endpoint_type))
         for each in traffic.PROFILES
         for model, endpoint_type in [PROFILE_BUCKETS[each.placeholder_arn]]
     }
-    return Accounts(registry, lambda profile: found[profile.arn])
+    return UsageCalculator(registry, lambda profile: found[profile.arn])
 
 
 def answered(records: list[dict]) -> list[dict]:
@@ -242,9 +245,9 @@ def test_large_bodies_lie_where_their_record_says(events):
 
 
 def test_explicit_absent_and_unavailable_max_tokens(records, entries):
-    opened = [entries.of(read(json.dumps(record)), END) for record in records]
-    sources = Counter(entry.kind.source for entry in opened if isinstance(entry, Account))
-    assert sources.keys() == set(max_tokens.Source)
+    opened = [entries.of(read_record(json.dumps(record)), END) for record in records]
+    sources = Counter(entry.group.source for entry in opened if isinstance(entry, CallUsage))
+    assert sources.keys() == set(Source)
     assert min(sources.values()) > 100
 
 
@@ -341,16 +344,16 @@ def token_quotas(registry: Registry) -> dict[oracle.Bucket, float | None]:
     )
     return {
         (bucket.model_id, str(bucket.endpoint_type)): quota.tokens_per_minute
-        for bucket, quota in quotas.by_bucket(listed, registry).items()
+        for bucket, quota in quotas_by_pool(listed, registry).items()
     }
 
 
 # ---------------------------------------------------------------- the product against an independent sum
 
 
-def process(records: list[dict], entries: Accounts) -> processing.Outcome:
+def process(records: list[dict], entries: UsageCalculator) -> Outcome:
     delivered = tuple(log_event(json.dumps(record)) for record in records)
-    return processing.process(Delivery("DATA_MESSAGE", delivered), entries, quotas=None, namespace="Test", now=END)
+    return process_delivery(Delivery("DATA_MESSAGE", delivered), entries, quotas=None, namespace="Test", now=END)
 
 
 @pytest.mark.parametrize("seed", range(3))

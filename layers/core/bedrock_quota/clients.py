@@ -79,28 +79,28 @@ def logs() -> CloudWatchLogsClient:
 
 
 @functools.cache
-def keys() -> KMSClient:
+def kms() -> KMSClient:
     """KMS, for the state of a log group's key."""
     client: KMSClient = _client("kms", seconds=5, attempts=3)
     return client
 
 
 @functools.cache
-def stacks() -> CloudFormationClient:
+def cloudformation() -> CloudFormationClient:
     """CloudFormation, for what becomes of the stack."""
     client: CloudFormationClient = _client("cloudformation", seconds=5, attempts=5)
     return client
 
 
 @functools.cache
-def notifications() -> SNSClient:
+def sns() -> SNSClient:
     """SNS, for what people should hear."""
     client: SNSClient = _client("sns", seconds=5, attempts=3)
     return client
 
 
 @functools.cache
-def parameters() -> SSMClient:
+def ssm() -> SSMClient:
     """SSM, for the registry's overrides."""
     client: SSMClient = _client("ssm", seconds=5, attempts=3)
     return client

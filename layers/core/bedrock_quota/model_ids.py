@@ -1,4 +1,4 @@
-"""A model id: what a caller passed as `modelId`, and the bucket or the reason it has none.
+"""A model id: what a caller passed as `modelId`, and the pool or the reason it has none.
 
 Forms: https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html and
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonbedrock.html (read 2026-11-23).
@@ -9,7 +9,7 @@ from collections.abc import Container
 
 import msgspec
 
-from bedrock_quota.buckets import EndpointType
+from bedrock_quota.pools import EndpointType
 
 GEO_PREFIXES = frozenset({"us", "eu", "apac", "jp", "au", "ca", "in", "us-gov"})
 """Geographies seen so far. A new one is recognised by a known provider behind it."""
@@ -20,7 +20,7 @@ ALARM_TEST = "bedrock-quota-monitor.alarm-test-v1:0"
 """Reserved for records that test the alarms. No provider's id has a hyphen, and so Bedrock cannot have this model."""
 
 ALARM_TEST_REASON = "alarm_test"
-"""Why such a record is out of scope: it is no call, and belongs to no bucket, graph or quota."""
+"""Why such a record is out of scope: it is no call, and belongs to no pool, graph or quota."""
 
 _ARN = re.compile(
     r"arn:aws[a-z-]*:(?P<service>[a-z-]+):(?P<region>[a-z0-9-]*):\d*:(?P<type>[a-z-]+)/(?P<id>[\w.:/-]+)",
@@ -48,7 +48,7 @@ class ApplicationProfile(msgspec.Struct, frozen=True):
 
 
 class OutOfScope(msgspec.Struct, frozen=True):
-    """A call that belongs to no bucket, and why: a fixed word that is counted."""
+    """A call that belongs to no pool, and why: a fixed word that is counted."""
 
     reason: str
 
@@ -56,7 +56,7 @@ class OutOfScope(msgspec.Struct, frozen=True):
 ModelId = Reference | ApplicationProfile | OutOfScope
 
 
-def parse(model_id: str, providers: Container[str]) -> ModelId:
+def parse_model_id(model_id: str, providers: Container[str]) -> ModelId:
     """Say what a caller's `modelId` names.
 
     `providers` are the known first parts of foundation model ids; with them a geo prefix that AWS adds tomorrow
@@ -112,8 +112,8 @@ _OUT_OF_SCOPE = {
 }
 
 
-def of_profile(model_arns: tuple[str, ...]) -> Reference | OutOfScope:
-    """Return the bucket of an application profile from the ARNs of the models behind it.
+def resolve_profile_models(model_arns: tuple[str, ...]) -> Reference | OutOfScope:
+    """Return the pool of an application profile from the ARNs of the models behind it.
 
     One ARN means in-Region, several mean cross-Region, one without a Region among them means global
     (GetInferenceProfile, `models[].modelArn`, read 2026-11-23).

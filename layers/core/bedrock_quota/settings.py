@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from bedrock_quota.buckets import Bucket, EndpointType
+from bedrock_quota.pools import EndpointType, QuotaPool
 from bedrock_quota.errors import SettingsError
 
 DEFAULT_NAMESPACE = "Bedrock/Quotas"
@@ -18,19 +18,19 @@ class Settings(msgspec.Struct, frozen=True):
     metadata_keys: tuple[str, ...] = ()
     overrides_parameter: str | None = None
     topic_arn: str | None = None
-    always: tuple[Bucket, ...] = ()
+    always: tuple[QuotaPool, ...] = ()
     detect_duplicates: bool = False
     large_bodies_bucket: str | None = None
     invoked_by_sam: bool = False
     """Whether `sam local invoke` runs the function, on recorded events."""
 
 
-def from_environment(environment: Mapping[str, str]) -> Settings:
+def read_settings(environment: Mapping[str, str]) -> Settings:
     """Read a function's environment variables.
 
     `METRICS_NAMESPACE`; `STATE_TABLE`; `REQUEST_METADATA_KEYS`, comma separated, at most 16; `DUPLICATE_DETECTION`,
     `on` or `off`; `LARGE_BODIES_BUCKET`; `REGISTRY_OVERRIDES`, the name of an SSM parameter; `TOPIC_ARN`;
-    `QUOTA_BUCKETS`, comma separated `model id/endpoint type`; `AWS_SAM_LOCAL`, which SAM CLI sets to `true`. Raises
+    `QUOTA_POOLS`, comma separated `model id/endpoint type`; `AWS_SAM_LOCAL`, which SAM CLI sets to `true`. Raises
     `SettingsError` for a value out of its range.
     """
     namespace = environment.get("METRICS_NAMESPACE", DEFAULT_NAMESPACE)
@@ -48,7 +48,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         metadata_keys=keys,
         overrides_parameter=environment.get("REGISTRY_OVERRIDES") or None,
         topic_arn=environment.get("TOPIC_ARN") or None,
-        always=tuple(_bucket(item) for item in _items(environment, "QUOTA_BUCKETS")),
+        always=tuple(_pool(item) for item in _items(environment, "QUOTA_POOLS")),
         detect_duplicates=detection == "on",
         large_bodies_bucket=environment.get("LARGE_BODIES_BUCKET") or None,
         invoked_by_sam=environment.get("AWS_SAM_LOCAL") == "true",
@@ -59,8 +59,8 @@ def _items(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
     return tuple(stripped for item in environment.get(name, "").split(",") if (stripped := item.strip()))
 
 
-def _bucket(item: str) -> Bucket:
+def _pool(item: str) -> QuotaPool:
     model_id, _, endpoint_type = item.rpartition("/")
     if not model_id or endpoint_type not in frozenset(EndpointType):
-        raise SettingsError(f"QUOTA_BUCKETS: {item!r} is not a model id, a slash and an endpoint type")
-    return Bucket(model_id, EndpointType(endpoint_type))
+        raise SettingsError(f"QUOTA_POOLS: {item!r} is not a model id, a slash and an endpoint type")
+    return QuotaPool(model_id, EndpointType(endpoint_type))

@@ -1,0 +1,1 @@
+"""LoggingSetupFunction and BucketEmptyingFunction: the custom resources of a deployment."""

@@ -1,0 +1,1 @@
+"""QuotaFetcherFunction: from Service Quotas to the snapshot and quota metrics."""

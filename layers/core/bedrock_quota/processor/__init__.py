@@ -1,0 +1,1 @@
+"""MetricProcessorFunction: from a delivery of invocation logs to metric lines."""

@@ -1,0 +1,47 @@
+"""A caller: the role or user behind `identity.arn`, without the session name."""
+
+import functools
+
+UNKNOWN_CALLER = "unknown"
+
+MAX_LABEL = 256
+"""Longest caller, tag value or operation that a metric line carries."""
+
+
+def safe_label(text: str) -> str:
+    """Return a text that is safe as a property: printable ASCII, at most `MAX_LABEL` characters.
+
+    What is cut or replaced shows: `?` for a character, `…` written as three dots for an end.
+    """
+    if len(text) > MAX_LABEL:
+        text = text[: MAX_LABEL - 3] + "..."
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(character if character.isascii() and character.isprintable() else "?" for character in text)
+
+
+def parse_caller(arn: str | None) -> str:
+    """Return the caller's name from its ARN.
+
+    `…:assumed-role/Role/session` → `Role`; `…:user/path/name` → `name`; `…:root` → `root`;
+    `…:federated-user/name` → `name`; anything else → `unknown`.
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html (read 2026-11-23).
+    """
+    text = arn or ""
+    return _name_of(text) if len(text) <= MAX_REMEMBERED_ARN else _name_of.__wrapped__(text)
+
+
+MAX_REMEMBERED_ARN = 512
+"""The longest that one container remembers: a role's session has up to 170 characters, an application profile 256."""
+
+
+@functools.lru_cache(maxsize=1024)
+def _name_of(arn: str) -> str:
+    resource = arn.split(":", 5)[-1]
+    kind, _, rest = resource.partition("/")
+    name = "root" if resource == "root" else ""
+    if kind == "assumed-role":
+        name = rest.partition("/")[0]
+    elif kind in {"user", "role", "federated-user"}:
+        name = rest.rpartition("/")[2]
+    return safe_label(name) or UNKNOWN_CALLER

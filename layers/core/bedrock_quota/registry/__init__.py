@@ -1,0 +1,1 @@
+"""Models, quota names and overrides: everything known about each foundation model."""

@@ -1,0 +1,1 @@
+"""The snapshot that the fetcher writes and the processor reads, and the DynamoDB table that stores it."""
