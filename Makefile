@@ -10,15 +10,17 @@ ZIZMOR_VERSION := 1.32.0
 VERSION = $(shell $(BIN)/uv version --short)
 BIN := .venv/bin
 UV := $(BIN)/uv
+IN_PARALLEL := --numprocesses auto
+ENVIRONMENT := .venv
 NO_SANDBOX := $(if $(filter 0,$(shell id -u)),--no-sandbox) # Chromium has none for root
 
 include layers/python.mk # LAMBDA_PYTHON, and settings of pip
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check checkov workflows format lock dashboard events lambda-python dist bench memory fuzz soak screenshots clean
+.PHONY: help setup demo test test-fast check checkov workflows format lock dashboard events lambda-python dist bench memory fuzz soak screenshots clean
 
 help: ## Show what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 setup: .venv/ready ## Make .venv with everything that is needed
 
@@ -30,11 +32,18 @@ setup: .venv/ready ## Make .venv with everything that is needed
 	@UV_PROJECT_ENVIRONMENT=.venv $(BIN)/uv sync --frozen --quiet
 	@touch $@
 
+.venv-lambda/ready: lambda-python setup pyproject.toml uv.lock
+	@UV_PROJECT_ENVIRONMENT=.venv-lambda $(UV) sync --frozen --quiet --python "$(LAMBDA_PYTHON)"
+	@touch $@
+
 demo: setup ## Deploy on this machine, play an hour of traffic, show the table
 	$(BIN)/quota-monitor demo
 
 test: setup check ## Run every check and test
-	$(BIN)/pytest --numprocesses auto --dist loadgroup
+	$(BIN)/pytest $(IN_PARALLEL)
+
+test-fast: $(ENVIRONMENT)/ready ## Run unit, property and template tests, in ENVIRONMENT (.venv, or .venv-lambda for Lambda's Python)
+	$(ENVIRONMENT)/bin/pytest $(IN_PARALLEL) tests/unit tests/property tests/template
 
 check: setup ## Check code, types, the template and that nothing generated in it is stale
 	$(BIN)/ruff check .
@@ -106,4 +115,4 @@ screenshots: setup ## Take the README's picture of the dashboard after a demo; n
 		'from PIL import Image; path = "docs/images/dashboard.png"; Image.open(path).convert("RGB").quantize(256, dither=0).save(path, optimize=True)'
 
 clean: ## Remove what was made here
-	rm -rf .venv .aws-sam .localaws dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz
+	rm -rf .venv .venv-lambda .aws-sam .localaws dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz

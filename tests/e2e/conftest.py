@@ -19,14 +19,11 @@ PROCESSOR_LOG = "/aws/lambda/quota-e2e-metric-processor"
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Run all end-to-end tests in one process: they share one emulator.
+    """Order all end-to-end tests, which one worker runs because they share one emulator: tests/conftest.py.
 
     First the doctor, who must find nothing wrong before anything was; late what changes the stack over; last what looks
     back at all others.
     """
-    for item in items:  # before pytest-xdist looks at the marks
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("e2e"))
     yield
     order = {"test_doctor.py": 0, "test_kinesis.py": 2, "test_permissions.py": 3}
     very_last = "test_functions_use_what_they_are_granted_and_nothing_else"  # it deletes the stack

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from plain import plain_template
 
 GOLDEN = Path(__file__).parents[1] / "data" / "stateful.json"
@@ -42,6 +41,8 @@ def held(template: dict[str, Any]) -> dict[str, Any]:
 
 def by_replacement(resource: dict[str, Any]) -> dict[str, Any]:
     """The properties that cannot be changed in place, or not always."""
+    from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # noqa: PLC0415 - 3 s, which other tests need not wait
+
     schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", resource["Type"]).schema
     pointers = [*(schema.get("createOnlyProperties") or ()), *(schema.get("conditionalCreateOnlyProperties") or ())]
     names = {pointer.split("/")[2] for pointer in pointers}

@@ -129,12 +129,3 @@ def test_wheels_are_built_for_the_processor_that_is_deployed(monkeypatch, parame
     monkeypatch.setattr(checkout, "run_sam", lambda name, *given, **named: called.append((name, given, named)))
     deploy.build(parameters)
     assert called == [("build", options, environment)]
-
-
-def test_a_failed_build_deploys_nothing_and_shows_what_sam_said(monkeypatch, tmp_path):
-    (tmp_path / "template.yaml").write_text("Resources: {A: {Type: AWS::Serverless::Function}}\n")
-    monkeypatch.setattr(checkout, "find_checkout", lambda: tmp_path)
-    monkeypatch.setattr(deploy, "Deployment", lambda *_: pytest.fail("deployed"))
-    result = CliRunner().invoke(main, ["deploy", "--regions", "us-east-1"])
-    assert result.exit_code == 1
-    assert "sam build failed" in result.output

@@ -25,7 +25,8 @@ ACCOUNT = "# needs an AWS account"
 
 TRIED_BY = {
     "make demo": (".ci/run", "make demo"),
-    "make test": (".ci/run", "make test"),
+    "make test": (".ci/run", "make test\n"),
+    "make test-fast": (".ci/run", "make test-fast"),
     "sam build": ("localaws/deployment.py", '"build"'),  # every end-to-end test runs on what it has built
     "sam local invoke": ("tests/e2e/test_sam_local.py", '"local", "invoke"'),
 }

@@ -6,9 +6,7 @@ import io
 import json
 import random
 import string
-import threading
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +14,7 @@ import boto3
 import msgspec
 import pytest
 import shard
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ClientError
 
 from bedrock_quota.errors import DeliveryError
@@ -233,36 +232,22 @@ def test_the_function_is_never_asked_twice_about_one_delivery(no_aws: None) -> N
     # given a function whose answer is an error that boto3 would try again
     asked: list[str] = []
 
-    class Broken(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            asked.append(self.path)
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_error(500)
+    def answer(request: AWSPreparedRequest, **_of: object) -> AWSResponse:
+        asked.append(request.method)
+        code, body = (200, b'{"requestPayload": {}}') if request.method == "GET" else (500, b"")
+        return AWSResponse(request.url, code, {}, SimpleNamespace(stream=lambda: iter([body]), read=lambda *_: body))
 
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b'{"requestPayload": {}}')
+    def client(name: str, **options: Any) -> Any:
+        made = boto3.client(name, **options)
+        made.meta.events.register("before-send", answer)
+        return made
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-            """Stay quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Broken)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    session: Any = SimpleNamespace(
-        client=lambda name, **options: boto3.client(
-            name, endpoint_url=f"http://127.0.0.1:{server.server_port}", **options
-        )
-    )
-    try:
-        # when
-        (found,) = store.replay(session, STORE, [KEPT])
-    finally:
-        server.shutdown()
-        server.server_close()
+    session: Any = SimpleNamespace(client=client)
+    # when
+    (found,) = store.replay(session, STORE, [KEPT])
     # then
     assert found.failed
-    assert len(asked) == 1
+    assert asked == ["GET", "POST"]
 
 
 @pytest.mark.parametrize("as_text", [True, False], ids=["payload as text", "payload as an object"])

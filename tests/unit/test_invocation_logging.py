@@ -259,7 +259,7 @@ def test_what_bedrock_reads_back_with_more_flags_is_still_what_was_put(services:
     assert services.set_up().done == "enabled invocation logging"
 
 
-@pytest.mark.parametrize("before", [None, S3_ONLY])
+@pytest.mark.parametrize("before", [pytest.param(None, id="no configuration"), pytest.param(S3_ONLY, id="S3 only")])
 def test_adopt_only_changes_nothing_and_says_what_is_missing(services: Services, before: dict[str, Any] | None) -> None:
     services.configured(before)
     missing = "delivers its invocation logs only to S3" if before else "logs no model invocations"
@@ -319,7 +319,14 @@ def test_logs_that_go_to_a_group_of_this_stack_are_refused(services: Services, o
     assert own in str(caught.value)
 
 
-@pytest.mark.parametrize("before", [None, S3_ONLY, OURS])
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param(None, id="no configuration"),
+        pytest.param(S3_ONLY, id="S3 only"),
+        pytest.param(OURS, id="set up by this stack"),
+    ],
+)
 def test_group_of_this_stack_is_refused_as_one_to_make(services: Services, before: dict[str, Any] | None) -> None:
     services.configured(before)
 
@@ -330,8 +337,12 @@ def test_group_of_this_stack_is_refused_as_one_to_make(services: Services, befor
 # Updates, and their rollbacks
 
 
-@pytest.mark.parametrize("before", [OURS, OURS_AND_S3])
-@pytest.mark.parametrize("adopt_only", [False, True])
+@pytest.mark.parametrize(
+    "before", [pytest.param(OURS, id="log group"), pytest.param(OURS_AND_S3, id="log group and S3")]
+)
+@pytest.mark.parametrize(
+    "adopt_only", [pytest.param(False, id="create if needed"), pytest.param(True, id="adopt only")]
+)
 def test_what_this_stack_set_up_is_kept_on_an_update(
     services: Services, before: dict[str, Any], adopt_only: bool
 ) -> None:
@@ -343,7 +354,9 @@ def test_what_this_stack_set_up_is_kept_on_an_update(
     assert found == SetupResult(GROUP, "kept the invocation logging that this stack set up", LARGE)
 
 
-@pytest.mark.parametrize("before", [OURS, OURS_AND_S3])
+@pytest.mark.parametrize(
+    "before", [pytest.param(OURS, id="log group"), pytest.param(OURS_AND_S3, id="log group and S3")]
+)
 def test_what_this_stack_set_up_moves_with_the_groups_name_and_back_on_rollback(
     services: Services, before: dict[str, Any]
 ) -> None:
@@ -412,7 +425,12 @@ def test_an_update_names_the_bucket_for_large_bodies_where_an_older_version_name
 
 
 @pytest.mark.parametrize(
-    "large", [{"bucketName": "elsewhere", "keyPrefix": "x"}, {"bucketName": "our-large-bodies", "keyPrefix": "x"}, None]
+    "large",
+    [
+        pytest.param({"bucketName": "elsewhere", "keyPrefix": "x"}, id="another bucket"),
+        pytest.param({"bucketName": "our-large-bodies", "keyPrefix": "x"}, id="another prefix"),
+        pytest.param(None, id="nowhere"),
+    ],
 )
 def test_where_somebody_has_sent_large_bodies_since_they_stay(services: Services, large: dict[str, str] | None) -> None:
     services.configured(with_large(OURS, large))
@@ -441,7 +459,7 @@ def test_group_of_ours_that_is_gone_is_made_again_and_its_subscription_asked_for
     assert "created /aws/bedrock/modelinvocations again, which had been deleted" in services.set_up(updated()).done
 
 
-@pytest.mark.parametrize("there", [30, None])
+@pytest.mark.parametrize("there", [pytest.param(30, id="another retention"), pytest.param(None, id="no retention")])
 def test_retention_of_a_group_of_ours_follows_its_parameter(services: Services, there: int | None) -> None:
     services.configured(OURS)
     services.group(**({"retentionInDays": there} if there else {}))
@@ -452,7 +470,14 @@ def test_retention_of_a_group_of_ours_follows_its_parameter(services: Services, 
     assert services.set_up(updated(retention_days=60)).done.startswith("kept")
 
 
-@pytest.mark.parametrize(("there", "made_by"), [(731, None), (30, None), (30, "another-monitor")])
+@pytest.mark.parametrize(
+    ("there", "made_by"),
+    [
+        pytest.param(731, None, id="another retention"),
+        pytest.param(30, None, id="the retention that this stack would set"),
+        pytest.param(30, "another-monitor", id="group of another stack"),
+    ],
+)
 def test_retention_that_somebody_else_has_chosen_stays(services: Services, there: int, made_by: str | None) -> None:
     services.configured(OURS)
     services.group(retentionInDays=there)
@@ -552,9 +577,9 @@ SCP = "User: u is not authorized to perform: bedrock:PutModelInvocationLoggingCo
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("ValidationException", "The log group does not exist"),
-        ("AccessDeniedException", f"{SCP} service control policy"),
-        ("ThrottlingException", "Rate exceeded"),
+        pytest.param("ValidationException", "The log group does not exist", id="no such log group"),
+        pytest.param("AccessDeniedException", f"{SCP} service control policy", id="service control policy"),
+        pytest.param("ThrottlingException", "Rate exceeded", id="throttled"),
     ],
 )
 def test_put_that_is_refused_for_another_reason_is_raised_at_once(services: Services, code: str, message: str) -> None:
@@ -589,7 +614,7 @@ def test_creation_cancelled_while_the_role_is_waited_for_puts_nothing_and_remove
         services.set_up()
 
 
-@pytest.mark.parametrize("before", [None, S3_ONLY])
+@pytest.mark.parametrize("before", [pytest.param(None, id="no configuration"), pytest.param(S3_ONLY, id="S3 only")])
 def test_creation_cancelled_after_its_change_takes_it_back(services: Services, before: dict[str, Any] | None) -> None:
     after = OURS if before is None else OURS_AND_S3
     services.waits = [True, False]
@@ -677,7 +702,14 @@ def test_rollback_stays_with_the_group_that_is_subscribed_and_warns(services: Se
     )
 
 
-@pytest.mark.parametrize(("present", "group"), [(THEIRS, "/theirs"), (S3_ONLY, GROUP), (None, GROUP)])
+@pytest.mark.parametrize(
+    ("present", "group"),
+    [
+        pytest.param(THEIRS, "/theirs", id="another group"),
+        pytest.param(S3_ONLY, GROUP, id="S3 only"),
+        pytest.param(None, GROUP, id="no configuration"),
+    ],
+)
 def test_rollback_without_a_subscription_takes_what_bedrock_delivers_to(
     services: Services, present: dict[str, Any] | None, group: str
 ) -> None:
@@ -716,7 +748,13 @@ def test_taking_out_leaves_what_somebody_added_to_s3_since(services: Services) -
     assert services.take_out().startswith("removed CloudWatch")
 
 
-@pytest.mark.parametrize("present", [OURS, OURS | {"textDataDeliveryEnabled": False}])
+@pytest.mark.parametrize(
+    "present",
+    [
+        pytest.param(OURS, id="as set up"),
+        pytest.param(OURS | {"textDataDeliveryEnabled": False}, id="text delivery off since"),
+    ],
+)
 def test_taking_out_all_there_is_switches_it_off_and_removes_the_group_that_was_made(
     services: Services, present: dict[str, Any]
 ) -> None:
@@ -814,7 +852,15 @@ def test_group_that_goes_at_the_same_time_is_gone(services: Services) -> None:
     assert services.take_out().endswith(f"deleted {GROUP}")
 
 
-@pytest.mark.parametrize("present", [None, THEIRS, S3_ONLY, THEIRS | S3_ONLY])
+@pytest.mark.parametrize(
+    "present",
+    [
+        pytest.param(None, id="no configuration"),
+        pytest.param(THEIRS, id="another group"),
+        pytest.param(S3_ONLY, id="S3 only"),
+        pytest.param(THEIRS | S3_ONLY, id="another group and S3"),
+    ],
+)
 def test_taking_out_leaves_what_is_not_of_this_stack(services: Services, present: dict[str, Any] | None) -> None:
     services.configured(present)
     services.group(there=False)
@@ -857,7 +903,14 @@ def test_taking_out_that_fails_is_raised(services: Services) -> None:
 
 @pytest.mark.parametrize(
     ("configuration", "ours"),
-    [(None, False), ({}, False), (S3_ONLY, False), (THEIRS, False), (OURS, True), (moved(S3_ONLY, "/any"), True)],
+    [
+        pytest.param(None, False, id="no configuration"),
+        pytest.param({}, False, id="empty"),
+        pytest.param(S3_ONLY, False, id="S3 only"),
+        pytest.param(THEIRS, False, id="another group"),
+        pytest.param(OURS, True, id="set up by this stack"),
+        pytest.param(moved(S3_ONLY, "/any"), True, id="with another group since"),
+    ],
 )
 def test_what_bears_the_stacks_role_is_the_stacks(configuration: dict[str, Any] | None, ours: bool) -> None:
     assert invocation_logging.is_ours(configuration, PART, None) is ours
@@ -866,12 +919,12 @@ def test_what_bears_the_stacks_role_is_the_stacks(configuration: dict[str, Any] 
 @pytest.mark.parametrize(
     ("configuration", "group"),
     [
-        (None, None),
-        ({}, None),
-        (S3_ONLY, None),
-        ({"cloudWatchConfig": {}}, None),
-        ({"cloudWatchConfig": {"logGroupName": ""}}, None),
-        (THEIRS, "/theirs"),
+        pytest.param(None, None, id="no configuration"),
+        pytest.param({}, None, id="empty"),
+        pytest.param(S3_ONLY, None, id="S3 only"),
+        pytest.param({"cloudWatchConfig": {}}, None, id="CloudWatch without a group"),
+        pytest.param({"cloudWatchConfig": {"logGroupName": ""}}, None, id="an empty name"),
+        pytest.param(THEIRS, "/theirs", id="another group"),
     ],
 )
 def test_log_group_of_a_configuration(configuration: dict[str, Any] | None, group: str | None) -> None:
@@ -879,7 +932,12 @@ def test_log_group_of_a_configuration(configuration: dict[str, Any] | None, grou
 
 
 @pytest.mark.parametrize(
-    ("prefix", "folder"), [("", "b/AWSLogs/"), ("logs", "b/logs/AWSLogs/"), ("/logs/of/it/", "b/logs/of/it/AWSLogs/")]
+    ("prefix", "folder"),
+    [
+        pytest.param("", "b/AWSLogs/", id="no prefix"),
+        pytest.param("logs", "b/logs/AWSLogs/", id="a prefix"),
+        pytest.param("/logs/of/it/", "b/logs/of/it/AWSLogs/", id="a prefix with slashes around it"),
+    ],
 )
 def test_large_bodies_lie_below_the_prefix_if_there_is_one(prefix: str, folder: str) -> None:
     assert LargeBodies("b", prefix).folder == folder

@@ -57,7 +57,10 @@ def test_pool_without_a_model_is_refused(item: str) -> None:
         read_settings({"QUOTA_POOLS": item})
 
 
-@pytest.mark.parametrize("namespace", ["", "AWS/Bedrock", "x" * 256])
+@pytest.mark.parametrize(
+    "namespace",
+    [pytest.param("", id="empty"), pytest.param("AWS/Bedrock", id="of AWS"), pytest.param("x" * 256, id="too long")],
+)
 def test_namespace_out_of_range_is_refused(namespace: str) -> None:
     with pytest.raises(SettingsError, match="METRICS_NAMESPACE"):
         read_settings({"METRICS_NAMESPACE": namespace})

@@ -130,9 +130,12 @@ def test_snapshot_of_a_version_that_did_not_count_is_replaced(real_table: Any) -
 @pytest.mark.parametrize(
     "item",
     [
-        {"data": {"B": b"gibberish"}},
-        {"data": {"B": zlib.compress(b'{"fetched_at": "2026-11-23T12:00:00Z", "quotas": [["of tomorrow", 5]]}')}},
-        {"other": {"S": "data"}},
+        pytest.param({"data": {"B": b"gibberish"}}, id="not compressed"),
+        pytest.param(
+            {"data": {"B": zlib.compress(b'{"fetched_at": "2026-11-23T12:00:00Z", "quotas": [["of tomorrow", 5]]}')}},
+            id="of a newer version",
+        ),
+        pytest.param({"other": {"S": "data"}}, id="no data"),
     ],
 )
 def test_what_is_no_snapshot_can_be_replaced(real_table: Any, item: dict[str, Any]) -> None:

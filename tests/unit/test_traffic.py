@@ -34,14 +34,19 @@ PROFILE_BUCKETS = {
 }
 
 
-@pytest.fixture(scope="module")
+@functools.cache
+def events_of(seed: int) -> list[LogEvent]:
+    return traffic.hour(END, seed)
+
+
+@pytest.fixture
 def events() -> list[LogEvent]:
-    return traffic.hour(END)
+    return events_of(0)
 
 
 @functools.cache
 def records_of(seed: int) -> list[dict]:
-    return [json.loads(event.message) for event in traffic.hour(END, seed)[1:]]
+    return [json.loads(event.message) for event in events_of(seed)[1:]]
 
 
 @functools.cache
@@ -83,7 +88,7 @@ def caller(record: dict) -> str:
 def test_same_seed_and_hour_give_the_same_log(events):
     assert traffic.hour(END) == events
     assert traffic.hour(END.astimezone(timezone(timedelta(hours=9)))) == events
-    assert traffic.hour(END, seed=1) != events
+    assert events_of(1) != events
 
 
 def test_another_hour_is_the_same_traffic_later(records):
@@ -96,7 +101,14 @@ def test_another_hour_is_the_same_traffic_later(records):
     assert shifts == {timedelta(hours=3)}
 
 
-@pytest.mark.parametrize("end", [datetime(2026, 11, 20, 10, 0), END.replace(second=1), END.replace(microsecond=1)])
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(datetime(2026, 11, 20, 10, 0), id="no zone"),
+        pytest.param(END.replace(second=1), id="a second"),
+        pytest.param(END.replace(microsecond=1), id="a microsecond"),
+    ],
+)
 def test_end_must_be_a_whole_minute_with_a_zone(end):
     with pytest.raises(ValueError, match="whole minute"):
         traffic.hour(end)

@@ -219,10 +219,10 @@ def test_buckets_can_be_emptied_with_wheels_of_another_processor(inbox: Inbox, t
 @pytest.mark.parametrize(
     ("event", "is_one"),
     [
-        (request("https://example.com"), True),
-        ({"version": "0", "source": "aws.scheduler"}, False),
-        ({}, False),
-        ({"RequestType": "Create"}, False),
+        pytest.param(request("https://example.com"), True, id="a request"),
+        pytest.param({"version": "0", "source": "aws.scheduler"}, False, id="an event of the scheduler"),
+        pytest.param({}, False, id="empty"),
+        pytest.param({"RequestType": "Create"}, False, id="no address for the answer"),
     ],
 )
 def test_request_of_cloudformation_is_told(event: dict[str, Any], is_one: bool) -> None:
