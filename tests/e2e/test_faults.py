@@ -217,7 +217,7 @@ def test_everything_is_there_again_after_the_fault(cases: Cases, metric: Metric,
 SAID = {
     "service-quotas": "quotas could not be fetched",
     "ssm": "the registry's overrides are rejected, the last valid ones stay in use",
-    "cloudwatch": "buckets in use are unknown",
+    "cloudwatch": "pools in use could not be listed",
     "bedrock": "application profiles could not be listed",
     "dynamodb": "the stored snapshot could not be read",
     "sns": "notices could not be sent",
