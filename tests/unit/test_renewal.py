@@ -123,7 +123,7 @@ def test_no_more_sentences_are_kept_than_fit_the_snapshot(stack: Stack, renew: R
     # then the one more is not kept, and the problem says how many wait
     assert untold(stack) == sentences
     (problem,) = found.problems
-    assert problem.startswith("500 notices could not be sent")
+    assert problem.startswith("notices could not be sent (500)")
 
 
 @pytest.mark.parametrize("failing", ["read", "write"])
