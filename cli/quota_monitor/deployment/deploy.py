@@ -18,7 +18,7 @@ from rich.text import Text
 from localaws import sam
 from quota_monitor.deployment import checkout, regions
 from quota_monitor.deployment.parameters import parameters_option
-from quota_monitor.deployment.regions import Progress, State
+from quota_monitor.deployment.regions import RegionProgress, State
 
 PLATFORMS = {"arm64": "aarch64", "x86_64": "x86_64"}
 """Platform name in the makefiles of the layers, by value of the parameter Architecture."""
@@ -40,7 +40,7 @@ class Deployment:
 
     def __init__(self, region: str, options: Sequence[str], profile: str | None) -> None:
         self.region = region
-        self.progress = Progress()
+        self.progress = RegionProgress()
         self.began = time.monotonic()
         self.ended: float | None = None
         # A separate session: Ctrl-C in the terminal reaches this command only, which then reports each Region.

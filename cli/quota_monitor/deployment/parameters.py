@@ -23,4 +23,4 @@ parameters_option = click.option(
     callback=_parse,
     help="Set a parameter of the template. Parameters that you leave out keep their current or default value.",
 )
-"""`--parameter NAME=VALUE`, any number of times, as a mapping. Other forms are refused."""
+"""The option as a mapping of names to values. It can be given several times. `click.BadParameter` for another form."""
