@@ -134,7 +134,7 @@ def _count_most_common(words: Sequence[str]) -> dict[str, int]:
 
 
 @functools.lru_cache(maxsize=64)
-def _list_metrics(published: tuple[bool, ...]) -> tuple[str, ...]:
+def _list_metrics(*published: bool) -> tuple[str, ...]:
     """Return the metrics of a health line: the required ones, and the optional ones that are `published`."""
     required = [field.encode_name for field in _METRICS if field.required]
     return (*required, *(field.encode_name for field, there in zip(_OPTIONAL, published, strict=True) if there))
@@ -142,7 +142,7 @@ def _list_metrics(published: tuple[bool, ...]) -> tuple[str, ...]:
 
 def line_for_health(namespace: str, seconds: float, health: Health) -> bytes:
     """Return the line of health metrics, which have no dimensions. `seconds` is the time since the epoch."""
-    metrics = _list_metrics(tuple(map(operator.ne, _get_optional(health), _DEFAULTS)))
+    metrics = _list_metrics(*map(operator.ne, _get_optional(health), _DEFAULTS))
     return emf.encode_with_directive(emf.make_directive(namespace, seconds, (), metrics), health)
 
 
