@@ -33,6 +33,6 @@ def check_names(given: Iterable[str], known: Collection[str]) -> None:
     """Refuse names that the template does not have, because SAM CLI ignores them without a warning."""
     for name in given:
         if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1)
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             hint = f" Did you mean {nearest[0]}?" if nearest else ""
             raise click.UsageError(f"The template has no parameter {name}.{hint} It has: {', '.join(sorted(known))}.")
