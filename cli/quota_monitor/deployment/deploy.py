@@ -120,7 +120,7 @@ def deploy(names: tuple[str, ...], profile: str | None, stack_name: str, paramet
 
 def build(parameters: Mapping[str, str]) -> None:
     """Run `sam build` for the architecture of the functions. Raises `click.ClickException` if it fails."""
-    check_names(parameters, read_template(checkout.find_checkout() / "template.yaml")["Parameters"])
+    check_names(parameters, read_template(checkout.find_checkout() / "template.yaml").get("Parameters", {}))
     options = ["--parameter-overrides", *sam.overrides(parameters)] if parameters else []
     platform = (
         {"LAMBDA_PLATFORM": PLATFORMS.get(parameters["Architecture"], "")} if "Architecture" in parameters else {}
