@@ -130,7 +130,7 @@ def status(directory: Path = DIRECTORY) -> Status:
     if state is None or not state.processes():
         return Status()
     trouble = tuple(
-        f"the {name} is not running; see {log}"
+        f"the {name} is not running. Its log is {log}"
         for name, running, log in (
             ("emulator", state.emulator, home.emulator_log),
             ("sidecar", state.sidecar, home.sidecar_log),

@@ -7,9 +7,9 @@ import click
 from quota_monitor.main import main
 
 
-def find_subcommands(command: click.Command = main, *names: str) -> Iterator[tuple[str, ...]]:
-    """Yield the names of every command and subcommand, as they are typed."""
-    yield names
+def find_subcommands(command: click.Command = main, *names: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield every command and subcommand, with its names as they are typed."""
+    yield names, command
     if isinstance(command, click.Group):
         with click.Context(command) as context:
             for name in command.list_commands(context):

@@ -29,7 +29,7 @@ def test_help_and_version_import_no_subcommand_and_no_library_but_click(option: 
     assert {name for name in imported if name.startswith("quota_monitor.")} == {"quota_monitor.main"}
 
 
-@pytest.mark.parametrize("command", [each for each in find_subcommands() if each], ids=" ".join)
+@pytest.mark.parametrize("command", [names for names, _ in find_subcommands() if names], ids=" ".join)
 def test_help_of_a_subcommand_imports_no_boto3(command: tuple[str, ...]) -> None:
     imported = modules_of(*command, "--help")
 

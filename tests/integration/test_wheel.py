@@ -66,7 +66,9 @@ def test_both_scripts_say_their_version(run: Run, script: str, wheel: Path) -> N
     assert ran.stdout == f"quota-monitor, version {wheel.name.split('-')[1]}\n"
 
 
-@pytest.mark.parametrize("command", list(find_subcommands()), ids=lambda names: " ".join(("quota-monitor", *names)))
+@pytest.mark.parametrize(
+    "command", [names for names, _ in find_subcommands()], ids=lambda names: " ".join(("quota-monitor", *names))
+)
 def test_every_command_shows_its_help(run: Run, command: tuple[str, ...]) -> None:
     ran = run(*command, "--help")
 
