@@ -1,4 +1,4 @@
-"""Queries of CloudWatch's GetMetricData, for the fetcher and for the command line."""
+"""Queries of GetMetricData of CloudWatch. The fetcher and the command line make them here."""
 
 from __future__ import annotations
 
