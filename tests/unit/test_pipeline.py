@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from processed import Processed, process_delivery
 from records import (
@@ -527,3 +528,19 @@ def test_lines_of_a_delivery_are_bounded_whatever_it_holds(process: Process, rea
     # then 2,000 lines of each, one for the rest of each, and the health line, which says how many are left out
     assert len(outcome.lines) == 2 * (1_000 + 1_000 + 1) + 1
     assert health_of(outcome, read_line)["other_calls"] == outcome.other_calls == 100
+
+
+def test_merged_calls_keep_every_count() -> None:
+    # given a delivery in which no count is at its default
+    some: dict[str, Any] = {
+        "usages": [object()], "oldest_starts": [1], "failed": [object()], "rejected": [object()],
+        "out_of_scope": {"prompt": 1}, "control": True,
+    }  # fmt: skip
+    names = [field.name for field in msgspec.structs.fields(DeliveryCalls) if field.name != "new_ids"]
+    given = DeliveryCalls(**{name: some.get(name, 1) for name in names})
+
+    merged = merge_calls([given, given])
+
+    unset = [name for name in names if getattr(merged, name) == getattr(DeliveryCalls(), name)]
+    assert unset == []
+    assert (merged.received, merged.duplicates, merged.out_of_scope) == (2, 2, {"prompt": 2})
