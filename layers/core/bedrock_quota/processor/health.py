@@ -9,10 +9,10 @@ To add a metric:
 3. Add its unit to `emf.UNITS`, unless it is a Count.
 4. Add its row to "Health metrics" in docs/reference.md. A test compares the two. An optional metric needs a record in
    that test's `written`.
-5. If people should see it or be notified, add it to dashboard/dashboard.yaml and run `make dashboard`, or add an alarm to
-   template.yaml and its row to docs/operations.md.
+5. If people should see it, add it to dashboard/dashboard.yaml and run `make dashboard`. If they should be notified, add
+   an alarm to template.yaml and its row to docs/operations.md.
 6. Correct the cost in README.md: each metric and each alarm costs. Tests compare the figures.
-7. Extend the tests that list the metrics: `test_metric_lines`, `test_pipeline`, and `rare` in `test_cost` if it is rare.
+7. Extend the tests that list the metrics: `test_metric_lines`, `test_pipeline`, and for a rare one `rare` in `test_cost`.
 """
 
 import functools
