@@ -138,7 +138,7 @@ def _read_delivery(
             known.calculator,
             now,
             container.seen.ids,
-            container.fetch_bodies,
+            container.look_up,
             checked=checked or received.is_control,
         )
     except Exception as error:

@@ -128,9 +128,9 @@ def read_timestamp(value: object) -> datetime:
     return moment
 
 
-def with_request_body(record: Record, body: RequestBody) -> Record:
-    """Return the record with the request body that its log entry leaves out."""
-    return msgspec.structs.replace(record, input=msgspec.structs.replace(record.input, body=body))
+def with_request_body(record: Record, body: RequestBody | None) -> Record:
+    """Return the record with the request body that was read from S3, None if it could not be."""
+    return msgspec.structs.replace(record, input=msgspec.structs.replace(record.input, body=body, body_s3_path=None))
 
 
 _REQUEST_ID = re.compile(r"[0-9a-z]{8}(-[0-9a-z]{4}){3}-[0-9a-z]{12}")
