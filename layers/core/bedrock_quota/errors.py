@@ -9,6 +9,10 @@ class DeliveryError(QuotaMonitorError):
     """The event as a whole cannot be read: not a delivery, damaged, or larger than the bound."""
 
 
+class ConcurrentDuplicateError(QuotaMonitorError):
+    """Another invocation is processing the same delivery of a stream. Lambda tries this one again."""
+
+
 class RecordError(QuotaMonitorError):
     """One record cannot be used. `reason` is a fixed word that is counted; it never holds the record's text."""
 

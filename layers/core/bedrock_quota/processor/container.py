@@ -47,7 +47,7 @@ def _make_store(settings: Settings) -> "IdempotencyStore | None":
         return None
     from bedrock_quota.processor.duplicates import IdempotencyStore  # noqa: PLC0415 - see that module's docstring
 
-    return IdempotencyStore(settings.state_table, clients.state)
+    return IdempotencyStore(settings.state_table, clients.state, clients.quick_state)
 
 
 class Container:

@@ -6,13 +6,14 @@ response bodies of up to 100 KB are in the log; larger ones go to `largeDataDeli
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import math
 import time
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from bedrock_quota.errors import BodyError, RecordError
 from bedrock_quota.processor.reading import read_request_body
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
 
     from bedrock_quota.processor.records import RequestBody
@@ -41,6 +43,11 @@ MAX_BODIES = 1_000
 SECONDS_PER_DELIVERY = 5.0
 """How long the bodies of one delivery may take together; those not there by then are unknown."""
 
+SECONDS_TO_END = 2.5
+"""How long reads may take to end after that: a wait for S3 that has begun lasts up to 2 s."""
+
+_AT_ONCE_SECONDS = 0.001
+
 _CHUNK_BYTES = 64 * 1024
 
 
@@ -59,11 +66,17 @@ def fetch_bodies(paths: Collection[str], bucket: str) -> Mapping[str, RequestBod
         return {}
     pool = ThreadPoolExecutor(max_workers=PARALLEL_READS)
     deadline = time.monotonic() + SECONDS_PER_DELIVERY
+    opened: list[StreamingBody] = []
     reads = {
-        path: pool.submit(_attempt, path, bucket, client, deadline) for path in itertools.islice(paths, MAX_BODIES)
+        path: pool.submit(_attempt, path, bucket, client, deadline, opened)
+        for path in itertools.islice(paths, MAX_BODIES)
     }
     wait(reads.values(), timeout=SECONDS_PER_DELIVERY)
     pool.shutdown(wait=False, cancel_futures=True)
+    running = [body for body in reads.values() if body.running()]
+    if running:
+        _interrupt(opened)
+        wait(running, timeout=SECONDS_TO_END)
     done = {path: body.result() for path, body in reads.items() if body.done() and not body.cancelled()}
     found = {path: body for path, body in done.items() if not isinstance(body, str)}
     missing = Counter(reason for reason in done.values() if isinstance(reason, str))
@@ -74,10 +87,19 @@ def fetch_bodies(paths: Collection[str], bucket: str) -> Mapping[str, RequestBod
     return found
 
 
-def _attempt(path: str, bucket: str, client: S3Client, deadline: float) -> RequestBody | str:
+def _interrupt(opened: Iterable[StreamingBody]) -> None:
+    """End the reads that still wait: their next wait for S3 is over at once."""
+    for stream in opened:
+        with contextlib.suppress(AttributeError):  # closed by now
+            stream.set_socket_timeout(_AT_ONCE_SECONDS)
+
+
+def _attempt(
+    path: str, bucket: str, client: S3Client, deadline: float, opened: list[StreamingBody]
+) -> RequestBody | str:
     """Return a body, or the reason why it could not be read: an error itself would keep all that was read of it."""
     try:
-        return read_body(path, bucket, client, deadline)
+        return read_body(path, bucket, client, deadline, opened.append)
     except BodyError as error:
         return error.reason
     except client.exceptions.ClientError as error:
@@ -86,8 +108,14 @@ def _attempt(path: str, bucket: str, client: S3Client, deadline: float) -> Reque
         return type(error).__name__
 
 
-def read_body(path: str, bucket: str, client: S3Client, deadline: float = math.inf) -> RequestBody:
-    """Read one body, gunzipping as it comes, until `deadline` on the monotonic clock: nothing goes on behind it.
+def read_body(
+    path: str,
+    bucket: str,
+    client: S3Client,
+    deadline: float = math.inf,
+    on_open: Callable[[StreamingBody], None] = lambda _stream: None,
+) -> RequestBody:
+    """Read one body and gunzip it piece by piece, until `deadline` on the monotonic clock.
 
     Raises `BodyError` for another bucket, for what is no gzip or no JSON object, for one that inflates to more than
     `MAX_BODY_BYTES`, and for one that is too slow; and what botocore raises.
@@ -97,6 +125,7 @@ def read_body(path: str, bucket: str, client: S3Client, deadline: float = math.i
         raise BodyError("another_bucket")
     inflated = bytearray()
     with closing(client.get_object(Bucket=bucket, Key=key)["Body"]) as stream:
+        on_open(stream)
         for piece in _inflate(stream.iter_chunks(_CHUNK_BYTES)):
             inflated += piece
             if len(inflated) > MAX_BODY_BYTES:

@@ -4,7 +4,7 @@
 """
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import chain
@@ -22,8 +22,11 @@ from bedrock_quota.processor.health import line_for_health, measure_health
 from bedrock_quota.processor.look_up import NO_LOOK_UP, FetchBodies, LookUp
 from bedrock_quota.processor.reading import is_permissions_line, read_record
 from bedrock_quota.processor.records import Record, with_request_body
+from bedrock_quota.processor.seen_events import SeenInSource
 from bedrock_quota.processor.usage import CallUsage, Entry, UsageCalculator
 from bedrock_quota.state.snapshot import OLDEST_QUOTAS
+
+NOTHING_SEEN = SeenInSource()
 
 Price = Callable[[Record], Entry | ApplicationProfile]
 
@@ -42,14 +45,14 @@ def price_delivery(
     received: Delivery,
     calculator: UsageCalculator,
     now: datetime,
-    seen: Set[str] = frozenset(),
+    seen: SeenInSource = NOTHING_SEEN,
     look_up: LookUp = NO_LOOK_UP,
     *,
     checked: bool = True,
 ) -> DeliveryCalls:
     """Read and price the records of one delivery. A bad record is counted with its reason, and the rest goes on.
 
-    Log events with an id in `seen` were processed before and are ignored. `checked` is False if the state table could
+    Log events in `seen` were processed before and are ignored. `checked` is False if the state table could
     not be asked about the whole delivery. `look_up` is asked only for records whose numbers depend on it.
     """
     calls = DeliveryCalls(received=len(received.log_events), control=received.is_control, unchecked=int(not checked))
@@ -104,23 +107,25 @@ def make_lines(
     )
 
 
-def _select_new(events: Sequence[LogEvent], seen: Set[str]) -> tuple[Sequence[LogEvent], Collection[str]]:
+def _select_new(events: Sequence[LogEvent], seen: Set[str], prefix: str) -> tuple[Sequence[LogEvent], Collection[str]]:
     """Return the events that were not processed before, each once, and their ids. One without an id is always new."""
-    ids = dict.fromkeys([event.id for event in events])
-    if len(ids) == len(events) and seen.isdisjoint(ids):
+    prefix = seen.prefix
+    names = [prefix + event.id for event in events] if prefix else [event.id for event in events]
+    ids = dict.fromkeys(names)
+    if len(ids) == len(events) and seen.ids.isdisjoint(ids):
         return events, ids
     new, ids = [], {}
-    for event in events:
-        if not event.id or (event.id not in ids and event.id not in seen):
+    for event, name in zip(events, names, strict=True):
+        if not event.id or (name not in ids and name not in seen.ids):
             new.append(event)
-            ids[event.id] = None
+            ids[name if event.id else ""] = None
     return new, ids
 
 
 class Waiting(msgspec.Struct):
     """Records of a delivery that cannot be priced yet: by the application profile, or without the body from S3."""
 
-    profiles: dict[ApplicationProfile, list[Record]] = {}
+    profiles: dict[ApplicationProfile, deque[Record]] = {}
     bodies: deque[Record] = msgspec.field(default_factory=deque)
 
 
@@ -153,7 +158,7 @@ def _price(records: Iterable[Record], price: Price, calls: DeliveryCalls, waitin
             else:
                 usages.append(entry)
         elif isinstance(entry, ApplicationProfile):
-            waiting.profiles.setdefault(entry, []).append(record)
+            waiting.profiles.setdefault(entry, deque()).append(record)
         else:
             calls.add(entry)
 
@@ -169,7 +174,7 @@ def _release_profiles(waiting: Waiting) -> Iterator[Record]:
     profiles, waiting.profiles = waiting.profiles, {}
     for records in profiles.values():
         while records:
-            yield records.pop()
+            yield records.popleft()
 
 
 def _release_bodies(waiting: Waiting, fetch: FetchBodies) -> Iterator[Record]:

@@ -31,8 +31,8 @@ from bedrock_quota.registry.models import Model, Provider, RateStatus, Registry
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 
-OLDEST_SECONDS = 14 * 24 * 3600
-"""CloudWatch silently drops metric data older than two weeks."""
+OLDEST_SECONDS = 14 * 24 * 3600 - 5 * 60
+"""CloudWatch silently drops metric data older than two weeks. The 5 minutes are for the way of a line to CloudWatch."""
 
 NEWEST_SECONDS = 2 * 3600
 """CloudWatch also drops data more than two hours ahead (EMF specification, `Timestamp`, read 2026-11-23)."""
