@@ -107,7 +107,7 @@ def make_lines(
     )
 
 
-def _select_new(events: Sequence[LogEvent], seen: Set[str], prefix: str) -> tuple[Sequence[LogEvent], Collection[str]]:
+def _select_new(events: Sequence[LogEvent], seen: SeenInSource) -> tuple[Sequence[LogEvent], Collection[str]]:
     """Return the events that were not processed before, each once, and their ids. One without an id is always new."""
     prefix = seen.prefix
     names = [prefix + event.id for event in events] if prefix else [event.id for event in events]
