@@ -10,15 +10,17 @@ ZIZMOR_VERSION := 1.32.0
 VERSION = $(shell $(BIN)/uv version --short)
 BIN := .venv/bin
 UV := $(BIN)/uv
+IN_PARALLEL := --numprocesses auto
+ENVIRONMENT := .venv
 NO_SANDBOX := $(if $(filter 0,$(shell id -u)),--no-sandbox) # Chromium has none for root
 
-include layers/compile.mk # LAMBDA_PYTHON
+include layers/python.mk # LAMBDA_PYTHON, and settings of pip
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check checkov workflows format lock events lambda-python dist bench memory fuzz soak screenshots clean
+.PHONY: help setup demo test test-fast check checkov workflows format lock dashboard events lambda-python dist bench memory fuzz soak screenshots clean
 
 help: ## Show what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 setup: .venv/ready ## Make .venv with everything that is needed
 
@@ -30,16 +32,24 @@ setup: .venv/ready ## Make .venv with everything that is needed
 	@UV_PROJECT_ENVIRONMENT=.venv $(BIN)/uv sync --frozen --quiet
 	@touch $@
 
+.venv-lambda/ready: lambda-python setup pyproject.toml uv.lock
+	@UV_PROJECT_ENVIRONMENT=.venv-lambda $(UV) sync --frozen --quiet --python "$(LAMBDA_PYTHON)"
+	@touch $@
+
 demo: setup ## Deploy on this machine, play an hour of traffic, show the table
 	$(BIN)/quota-monitor demo
 
 test: setup check ## Run every check and test
-	$(BIN)/pytest --numprocesses auto --dist loadgroup
+	$(BIN)/pytest $(IN_PARALLEL)
 
-check: setup ## Lint, types, template
+test-fast: $(ENVIRONMENT)/ready ## Run unit, property and template tests, in ENVIRONMENT (.venv, or .venv-lambda for Lambda's Python)
+	$(ENVIRONMENT)/bin/pytest $(IN_PARALLEL) tests/unit tests/property tests/template
+
+check: setup ## Check code, types, the template and that nothing generated in it is stale
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m dashboard --check
 	$(BIN)/sam validate --lint --region us-east-1
 
 checkov: setup ## Check the template against checkov's rules, in an environment of its own
@@ -58,6 +68,9 @@ lock: setup ## Lock the dependencies again, the functions' included
 	$(BIN)/uv export --frozen --only-group functions --no-emit-project --no-header --quiet -o layers/dependencies/requirements.txt
 	$(BIN)/uv export --frozen --only-group registry --no-emit-project --no-header --quiet -o layers/core/requirements-build.txt
 
+dashboard: setup ## Write dashboard/dashboard.yaml into template.yaml
+	$(BIN)/python -m dashboard
+
 events: setup ## Rebuild events/ from the readable records
 	$(BIN)/quota-monitor events
 
@@ -65,6 +78,7 @@ lambda-python:
 	@test -n "$(LAMBDA_PYTHON)" || { echo "a release holds .pyc files, which only Lambda's Python $(LAMBDA_PYTHON_VERSION) makes, and none was found: install it, or give LAMBDA_PYTHON=/path/to/it" >&2; exit 1; }
 
 dist: lambda-python setup ## Build what a release consists of, into dist/: sam deploy takes the unpacked zip as it is
+	$(BIN)/python -m dashboard --check
 	rm -rf dist .aws-sam
 	mkdir dist
 	PYTHON=$(CURDIR)/$(BIN)/python LAMBDA_PYTHON="$(LAMBDA_PYTHON)" $(BIN)/sam build
@@ -101,4 +115,4 @@ screenshots: setup ## Take the README's picture of the dashboard after a demo; n
 		'from PIL import Image; path = "docs/images/dashboard.png"; Image.open(path).convert("RGB").quantize(256, dither=0).save(path, optimize=True)'
 
 clean: ## Remove what was made here
-	rm -rf .venv .aws-sam .localaws dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz
+	rm -rf .venv .venv-lambda .aws-sam .localaws dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz

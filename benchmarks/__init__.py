@@ -1,1 +1,1 @@
-"""Speed and size of the processor, side by side with the alternatives. `python -m benchmarks`, or `make bench`."""
+"""Compare the processor's speed and size with alternatives: `python -m benchmarks`, or `make bench`."""

@@ -1,4 +1,4 @@
-"""Measures everything that docs/performance.md says in figures and writes it there: `python -m benchmarks`."""
+"""Measure every figure in docs/performance.md and write it there: `python -m benchmarks`."""
 
 import argparse
 import os
@@ -35,13 +35,13 @@ ONE = "1 chat record"
 PACKAGES = ("msgspec", "isal", "pybase64", "aws-lambda-powertools", "pydantic", "boto3")
 
 Hot = Mapping[str, tuple[int, Mapping[str, Taken]]]
-"""By mix: how many records a timing covered, and the seconds of each contender."""
+"""By mix: the number of records per timing, and the seconds of each contender."""
 
 
 def main() -> None:
-    """Measure, and write the figures into the page and the README, each table between its marks."""
+    """Measure, and write each table between its marks in the page or in the README."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
-    parser.add_argument("--seconds", type=float, default=200, help="for all timed runs together, about (200)")
+    parser.add_argument("--seconds", type=float, default=200, help="approximate time for all timed runs together (200)")
     seconds = parser.parse_args().seconds
     print(f"on Python {platform.python_version()}", flush=True)
     started = time.monotonic()
@@ -49,9 +49,9 @@ def main() -> None:
     costs = handler.measure(seconds * 0.15)
     tables = {
         "hot path": "\n".join([*hot_path(hot), "", beside(hot, side, costs)]),
-        "handler": "\n".join(of_handler(costs)),
+        "handler": "\n".join(render_handler_table(costs)),
         "cold start": "\n".join(_cold_start(max(3, round(seconds / 20)))),
-        "price": "\n".join([*of_price(costs), "", agents(hot), "", client(side)]),
+        "price": "\n".join([*render_price_table(costs), "", agents(hot), "", client(side)]),
         "memory sizes": "\n".join(memory_sizes(costs[10].on.median, _worst_peak())),
         "growth": "\n".join(_growth(seconds * 0.15)),
     }
@@ -72,7 +72,7 @@ def _put(page: Path, tables: Mapping[str, str]) -> None:
             flags=re.DOTALL,
         )
         if found != 1:
-            raise LookupError(f"{page} has no place for {name}, or several")
+            raise LookupError(f"{page} must have exactly one place for {name}")
     page.write_text(text, encoding="utf-8")
 
 
@@ -81,19 +81,19 @@ def _measure_mixes(seconds: float) -> Hot:
     all_mixes, ours = mixes.all_mixes(), Processor()
     for name, mix in all_mixes.items():
         runs = {
-            of: lambda run=run, mix=mix: [run(event) for event in mix.events]  # type: ignore[misc]
-            for of, run in contenders(ours).items()
+            contender: lambda run=run, mix=mix: [run(event) for event in mix.events]  # type: ignore[misc]
+            for contender, run in contenders(ours).items()
         }
-        # What is timed finds none of its records in the container's memory, which is full.
+        # The container's memory is full of other events, so no timed record is a duplicate.
         taken = interleaved(runs, seconds=seconds / len(all_mixes), before=ours.remember_others)
         found[name] = mix.count * len(mix.events), taken
     return found
 
 
 def hot_path(hot: Hot) -> Iterator[str]:
-    """Yield the table of all contenders: ratios to the floor, each of the same round."""
+    """Yield the table of all contenders, as ratios to the floor of the same round."""
     names = [name for name in next(iter(hot.values()))[1] if name != FLOOR]
-    yield "| delivery | floor, µs a record | " + " | ".join(names) + " | usual Powertools, to this project |"
+    yield "| delivery | floor, µs per record | " + " | ".join(names) + " | usual Powertools / this project |"
     yield "|---" * (len(names) + 3) + "|"
     for mix, (records, taken) in hot.items():
         floor = timing.summary([each / records * 1e6 for each in taken[FLOOR]])
@@ -103,7 +103,7 @@ def hot_path(hot: Hot) -> Iterator[str]:
 
 
 def speed(hot: Hot) -> Iterator[str]:
-    """Yield the README's table: the same ratios, of fewer contenders and without their spread."""
+    """Yield the README's table: the same ratios for fewer contenders, without their spread."""
     names = (OURS, "standard library", GROUPED, USUAL)
     yield "| delivery | " + " | ".join(names) + " |"
     yield "|---" * (len(names) + 1) + "|"
@@ -112,28 +112,29 @@ def speed(hot: Hot) -> Iterator[str]:
         yield f"| {mix} | " + " | ".join(ratios) + " |"
 
 
-def seconds_a_record(hot: Hot, mix: str, of: str = OURS) -> float:
-    """Return the median CPU seconds of a record."""
+def seconds_per_record(hot: Hot, mix: str, contender: str = OURS) -> float:
+    """Return the median CPU seconds per record."""
     records, taken = hot[mix]
-    return statistics.median(taken[of]) / records
+    return statistics.median(taken[contender]) / records
 
 
 def beside(hot: Hot, side: ClientSide, costs: Mapping[int, Cost]) -> str:
-    """Say what is above the floor, and what a client's own call takes."""
+    """Describe the time above the floor, and the time of a client's own call."""
     above = [
-        (seconds_a_record(hot, mix) - seconds_a_record(hot, mix, FLOOR)) * 1e6 for mix in (CHAT, "10 chat records", ONE)
+        (seconds_per_record(hot, mix) - seconds_per_record(hot, mix, FLOOR)) * 1e6
+        for mix in (CHAT, "10 chat records", ONE)
     ]
     return (
-        f"Above the floor, a record: {above[0]:.1f} µs in deliveries of 1,000, {above[1]:.1f} µs of 10, "
-        f"{above[2]:.0f} µs of 1. A client's own put_metric_data takes {side.cpu * 1e6:,.0f} µs of CPU a call: "
-        f"{side.cpu / seconds_a_record(hot, ONE):.0f} times what a delivery of 1 record takes here, "
-        f"{side.cpu / (costs[1].on.median):.1f} times with duplicate detection."
+        f"Above the floor, a record takes {above[0]:.1f} µs in deliveries of 1,000 records, {above[1]:.1f} µs in "
+        f"deliveries of 10, and {above[2]:.0f} µs in deliveries of 1. A client's own put_metric_data call takes "
+        f"{side.cpu * 1e6:,.0f} µs of CPU. That is {side.cpu / seconds_per_record(hot, ONE):.0f} times the CPU of a "
+        f"delivery of 1 record, or {side.cpu / (costs[1].on.median):.1f} times with duplicate detection."
     )
 
 
-def of_handler(costs: Mapping[int, Cost]) -> Iterator[str]:
-    """Yield the table of whole deliveries; the durations of `prices.toml` follow from it."""
-    yield "| records a delivery | detection off, ms | detection on, ms |"
+def render_handler_table(costs: Mapping[int, Cost]) -> Iterator[str]:
+    """Yield the table of whole deliveries. The durations in `prices.toml` come from it."""
+    yield "| records per delivery | detection off, ms | detection on, ms |"
     yield "|---|---|---|"
     for records, each in costs.items():
         off, on = (f"{way.median * 1e3:.3f} ±{way.spread:.0%}" for way in (each.off, each.on))
@@ -141,7 +142,7 @@ def of_handler(costs: Mapping[int, Cost]) -> Iterator[str]:
 
 
 def _cold_start(rounds: int) -> Iterator[str]:
-    yield "| a process that does | CPU, ms | above an empty handler, ms | to `import boto3` | modules | at 256 MB, s |"
+    yield "| process | CPU, ms | above an empty handler, ms | ratio to `import boto3` | modules | at 256 MB, s |"
     yield "|---|---|---|---|---|---|"
     for name, start in cold_start.measure(rounds).items():
         took = start.seconds
@@ -151,11 +152,11 @@ def _cold_start(rounds: int) -> Iterator[str]:
             f"| {price.billed_seconds(took.median, cost.memory_gigabytes() * 1024):.1f} |"
         )
     yield ""
-    yield f"Of it, loading the compiled registry: {_registry_milliseconds(rounds):.2f} ms."
+    yield f"Loading the compiled registry takes {_registry_milliseconds(rounds):.2f} ms of it."
 
 
 def _registry_milliseconds(rounds: int) -> float:
-    """Time what the registry adds to a cold start: decoding it and its first look-ups."""
+    """Measure the registry's part of a cold start: decoding, and the first look-ups."""
     compiled = msgspec.json.encode(read_sources(ROOT / "registry" / "models"))
     times = []
     for _ in range(rounds):
@@ -167,11 +168,11 @@ def _registry_milliseconds(rounds: int) -> float:
     return statistics.median(times) * 1000
 
 
-def of_price(costs: Mapping[int, Cost]) -> Iterator[str]:
-    """Yield the table of a million calls, with the CPU that was measured."""
+def render_price_table(costs: Mapping[int, Cost]) -> Iterator[str]:
+    """Yield the price of a million calls, with the measured CPU."""
     yield (
-        "| calls a delivery | CPU, ms per 1,000 calls | … without detection | metric lines, bytes a call "
-        "| $ a million calls | … without detection | made up of |"
+        "| calls per delivery | CPU, ms per 1,000 calls | … without detection | metric lines, bytes per call "
+        "| $ per million calls | … without detection | breakdown |"
     )
     yield "|---|---|---|---|---|---|---|"
     for row in price.rows():
@@ -185,28 +186,28 @@ def of_price(costs: Mapping[int, Cost]) -> Iterator[str]:
 
 
 def agents(hot: Hot) -> str:
-    """Say what larger calls cost more."""
-    chat, agent = seconds_a_record(hot, CHAT), seconds_a_record(hot, AGENT)
+    """Describe the additional price of larger calls."""
+    chat, agent = seconds_per_record(hot, CHAT), seconds_per_record(hot, AGENT)
     memory_megabytes = cost.memory_gigabytes() * 1024
     more = price.billed_seconds(agent - chat, memory_megabytes)
     dollars = price.lambda_dollars(more, memory_megabytes, price.CALLS)
     return (
         f"These are calls of 1.9 KB. An agent turn of 60-100 KB takes {agent * 1e6:.0f} µs of CPU instead of "
-        f"{chat * 1e6:.0f}, which adds ${dollars:.2f} a million calls."
+        f"{chat * 1e6:.0f}, which adds ${dollars:.2f} per million calls."
     )
 
 
 def client(side: ClientSide) -> str:
-    """Say what a client's own call takes and costs."""
+    """Describe the time and the price of a client's own call."""
     return (
-        "A client that calls put_metric_data after each call, to an endpoint on this machine that answers at once: "
-        f"{side.wall * 1e3:.2f} ms that the application waits, {side.cpu * 1e3:.2f} ms of its CPU, "
-        "and $10.00 a million calls."
+        "A client can call put_metric_data after each Bedrock call instead. With an endpoint on this machine that "
+        f"answers at once, its application waits {side.wall * 1e3:.2f} ms and uses {side.cpu * 1e3:.2f} ms of CPU. "
+        "The price is $10.00 per million calls."
     )
 
 
 def _worst_peak() -> int:
-    """Return the most memory that was found, in bytes: bodies in S3, in a container that remembers hostile names."""
+    """Return the highest memory peak in bytes: bodies in S3, and a container that remembers hostile names."""
     worst = memory.filled(memory.MESSAGES["small records whose body is in S3"])
     with memory.bodies_in_s3(large_bodies.MAX_BODY_BYTES) as environment:
         runs = memory.run([*memory.hostile_names(), worst], memory.ENVIRONMENT | environment, memory.UNLIMITED)
@@ -214,25 +215,27 @@ def _worst_peak() -> int:
 
 
 def memory_sizes(cpu: float, worst_peak: int) -> Iterator[str]:
-    """Yield the table of memory sizes: what a million calls cost, and whether the worst delivery fits."""
-    yield "| memory, MB | a delivery of ten, ms | Lambda, $ a million calls | all, $ | left by the worst delivery |"
+    """Yield the table of memory sizes: the price of a million calls, and the memory that the worst delivery leaves."""
+    yield "| memory, MB | delivery of ten, ms | Lambda, $ per million calls | total, $ | left by the worst delivery |"
     yield "|---|---|---|---|---|"
     for size in price.sizes(cpu):
         left = size.megabytes - worst_peak / 2**20
         yield (
-            f"| {size.megabytes:,} | {size.milliseconds:.0f} | {size.of_lambda:.3f} | {size.dollars:.3f} "
+            f"| {size.megabytes:,} | {size.milliseconds:.0f} | {size.lambda_dollars:.3f} | {size.dollars:.3f} "
             f"| {f'{left:,.0f} MB' if left > 0 else 'does not fit'} |"
         )
 
 
 def _growth(seconds: float) -> Iterator[str]:
     measured = {}
-    yield "| what grows | from, to | besides | steepest: CPU | memory | lines | at the end | the first of a container |"
+    yield "| what grows | from, to | fixed | steepest: CPU | memory | lines | largest delivery | first of a container |"
     yield "|---|---|---|---|---|---|---|---|"
     for axis in growth.AXES:
         points = growth.measure(axis, seconds / len(growth.AXES))
-        measured[f"{axis.what} a delivery" if axis.what != "bytes of a body" else axis.what] = points
-        cpu, *others = (growth.told(growth.steepest(points, of)) for _, of in growth.QUANTITIES.values())
+        measured[f"{axis.what} per delivery" if axis.what != "bytes of a body" else axis.what] = points
+        cpu, *others = (
+            growth.format_slope(growth.steepest(points, quantity)) for _, quantity in growth.QUANTITIES.values()
+        )
         end = points[-1]
         yield (
             f"| {axis.what} | {axis.xs[0]:,}, {axis.xs[-1]:,} | {axis.fixed} "
@@ -248,7 +251,7 @@ def _machine(seconds: float) -> str:
     load = os.getloadavg()[1]
     return (
         f"{platform.python_implementation()} {platform.python_version()} on {platform.machine()}, "
-        f"{os.cpu_count()} processors, load {load:.1f} in the end; {packages}. Taken in {seconds:.0f} s."
+        f"{os.cpu_count()} processors, load {load:.1f} at the end, {packages}. Measured in {seconds:.0f} s."
     )
 
 

@@ -1,4 +1,4 @@
-"""What the usual way costs the application: a put_metric_data for each call, to an endpoint that answers at once."""
+"""Measure the usual way in the application: one put_metric_data per call, to an endpoint that answers at once."""
 
 import statistics
 import time
@@ -14,14 +14,14 @@ CALLS = 200
 
 
 class ClientSide(msgspec.Struct, frozen=True):
-    """Seconds of one call: on the wall, which the application waits, and of CPU."""
+    """Seconds of one call: wall time, which the application waits, and CPU time."""
 
     wall: float
     cpu: float
 
 
 def measure(calls: int = CALLS) -> ClientSide:
-    """Publish the four metrics of a call, so many times."""
+    """Publish the four metrics of a call `calls` times, and return the medians."""
     with endpoint.answering() as environment:
         client = boto3.client(
             "cloudwatch",

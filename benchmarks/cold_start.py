@@ -1,4 +1,4 @@
-"""What a cold start costs: a process of its own for each, all of it counted, with .pyc files in place, in turn."""
+"""Measure cold starts, each in its own process, in turn. All its CPU counts, and .pyc files are there."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import msgspec
 
 from bedrock_quota.registry.sources import read_sources
 from benchmarks import endpoint
-from benchmarks.mixes import delivery_of
+from benchmarks.mixes import make_delivery
 from benchmarks.processor import snapshot
 from benchmarks.timing import Measured, Taken, summary
 from localaws import traffic
@@ -22,7 +22,10 @@ ROOT = Path(__file__).parents[1]
 
 EMPTY, BOTO3 = "an empty handler", "import boto3"
 
-_READY = "from pathlib import Path; from bedrock_quota.registry import models; models.COMPILED_REGISTRY = Path({compiled!r}); import app; "
+_READY = (
+    "from pathlib import Path; from bedrock_quota.registry import models; "
+    "models.COMPILED_REGISTRY = Path({compiled!r}); import app; "
+)
 _FIRST = (
     _READY + "from types import SimpleNamespace; import json; "
     "app.handler(json.loads(Path({delivery!r}).read_bytes()), "
@@ -40,7 +43,7 @@ STARTS = {
 }
 
 _RUN = """
-# What Lambda's runtime imports before any handler (aws-lambda-python-runtime-interface-client, read 2026-11-25)
+# Lambda's runtime imports these before any handler (aws-lambda-python-runtime-interface-client, read 2026-11-25)
 import concurrent.futures, decimal, http.client, importlib, json, logging, traceback
 import sys; sys.path.insert(0, {function!r})
 modules = len(sys.modules)
@@ -50,7 +53,7 @@ print(len(sys.modules) - modules, file=sys.stderr)
 
 
 class Start(msgspec.Struct, frozen=True):
-    """CPU seconds of a process, those above an empty handler's, to boto3's above it, and the modules it imported."""
+    """CPU seconds of a process, their part above an empty handler, its ratio to boto3's, and the imported modules."""
 
     seconds: Measured
     above: float
@@ -59,7 +62,7 @@ class Start(msgspec.Struct, frozen=True):
 
 
 def measure(rounds: int) -> dict[str, Start]:
-    """Start each so many times, in turn; the first delivery reads its snapshot from an endpoint on this machine."""
+    """Start each `rounds` times, in turn. The first delivery reads its snapshot from an endpoint on this machine."""
     taken: dict[str, list[float]] = {name: [] for name in STARTS}
     modules: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as directory, endpoint.answering(snapshot()) as given:
@@ -68,7 +71,7 @@ def measure(rounds: int) -> dict[str, Start]:
             for name in STARTS:
                 seconds, modules[name] = start(name, files, environment(name, given))
                 taken[name].append(seconds)
-    counted: dict[str, Taken] = {name: each[1:] for name, each in taken.items()}  # the first writes .pyc
+    counted: dict[str, Taken] = {name: each[1:] for name, each in taken.items()}  # the first round writes .pyc files
     above = {
         name: statistics.median([one - empty for one, empty in zip(each, counted[EMPTY], strict=True)])
         for name, each in counted.items()
@@ -80,10 +83,10 @@ def measure(rounds: int) -> dict[str, Start]:
 
 
 def write_files(directory: Path) -> dict[str, str]:
-    """Write what the starts read, the compiled registry and a delivery of ten records; return the paths."""
+    """Write the compiled registry and a delivery of ten records, which the starts read. Return the paths."""
     compiled, delivery = directory / "registry.json", directory / "delivery.json"
     compiled.write_bytes(msgspec.json.encode(read_sources(ROOT / "registry" / "models")))
-    delivery.write_text(json.dumps(delivery_of(traffic.chat(10, snapshot().fetched_at))))
+    delivery.write_text(json.dumps(make_delivery(traffic.chat(10, snapshot().fetched_at))))
     return {"compiled": str(compiled), "delivery": str(delivery)}
 
 
@@ -98,7 +101,7 @@ def environment(name: str, given: dict[str, str]) -> dict[str, str]:
 
 
 def start(name: str, files: dict[str, str], given: dict[str, str]) -> tuple[float, int]:
-    """Start one in a process of its own; return its CPU seconds and the number of modules imported."""
+    """Start one in its own process. Return its CPU seconds and the number of imported modules."""
     function = str(ROOT / "functions" / "metric_processor")
     code = _RUN.format(function=function, code=STARTS[name].format(**files))
     before = _children()
@@ -107,6 +110,6 @@ def start(name: str, files: dict[str, str], given: dict[str, str]) -> tuple[floa
 
 
 def _children() -> float:
-    """Return the CPU seconds of all processes that were started here and have ended."""
+    """Return the CPU seconds of all child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

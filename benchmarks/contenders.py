@@ -1,4 +1,4 @@
-"""The contenders: ways to turn one delivery into metric lines, all of the same event."""
+"""Turn one delivery into metric lines in several ways, which `benchmarks` compares."""
 
 import base64
 import gzip
@@ -24,9 +24,9 @@ from benchmarks.processor import Processor
 NAMESPACE = "Bedrock/Quotas"
 
 Contender = Callable[[Event], str | None]
-"""Takes an event; returns what it wrote, or None if it writes nothing."""
+"""Takes an event, and returns its output, or None if it has none."""
 
-# The floor knows nothing of the product: it would sink with it.
+# The floor shares no code with the product, so it stays the same when the product becomes faster.
 
 
 class _Body(msgspec.Struct, gc=False):
@@ -70,24 +70,24 @@ _record_decoder = msgspec.json.Decoder(_Record)
 
 
 def floor(event: Event) -> None:
-    """Do the least that any way must: the fastest base64 and inflate found, and one typed pass over each record."""
+    """Do only what every way must: the fastest known base64 and inflate, and one typed pass over each record."""
     inflated = isal_zlib.decompress(pybase64.b64decode(event["awslogs"]["data"], validate=True), 31)
     for log_event in _delivery_decoder.decode(inflated).log_events:
         _record_decoder.decode(log_event.message)
 
 
 Tokens = tuple[int, int, int, int]
-"""What a call reserved, consumed, put out and asked for."""
+"""Reserved, consumed, output and requested tokens of a call."""
 
 Group = tuple[str, str, str]
 """Minute, model and caller."""
 
 MOST_VALUES = 100
-"""Of a metric in one document: the format takes no more."""
+"""The most values of a metric in one document of the format."""
 
 
 def _grouped(calls: Iterator[tuple[str, str, str, Tokens]]) -> Iterator[tuple[Group, Sequence[Tokens]]]:
-    """Group calls by minute, model and role, a hundred at most."""
+    """Group calls by minute, model and role, at most a hundred in a group."""
     groups: dict[Group, list[Tokens]] = {}
     for started, model, arn, tokens in calls:
         groups.setdefault((started[:16], model, arn.split("/")[1]), []).append(tokens)
@@ -101,7 +101,7 @@ def _milliseconds(minute: str) -> int:
 
 
 def stdlib_only(event: Event) -> str:
-    """Do the same job with the standard library: gzip, json, a line of arrays for each minute, model and role."""
+    """Do the same job with the standard library: gzip, json, and one line of arrays per minute, model and role."""
     payload = json.loads(gzip.decompress(base64.b64decode(event["awslogs"]["data"])))
     records = (json.loads(log_event["message"]) for log_event in payload["logEvents"])
     written = io.StringIO()
@@ -121,7 +121,7 @@ def stdlib_only(event: Event) -> str:
 
 
 def _tokens(record: Mapping[str, Any]) -> Tokens:
-    """Return what a call reserved, consumed, put out and asked for, as simply as can be."""
+    """Return the tokens of a call in the simplest way."""
     given, body = record["input"], record["input"].get("inputBodyJson") or {}
     limit = (body.get("inferenceConfig") or {}).get("maxTokens") or body.get("max_tokens") or 4096
     base = given.get("inputTokenCount", 0) + given.get("cacheWriteInputTokenCount", 0)
@@ -145,14 +145,14 @@ def _publish(minute: str, model: str, caller: str, calls: Sequence[Tokens]) -> N
 
 
 def powertools_grouped(event: Event) -> str:
-    """Do the same job as well as Powertools can: its data class, json, and a document of arrays for each group."""
+    """Do the same job with Powertools at its best: its data class, json, and one document of arrays per group."""
     log_events = CloudWatchLogsEvent(event).parse_logs_data().log_events
     records = (json.loads(log_event.message) for log_event in log_events)
     with redirect_stdout(io.StringIO()) as written:
         for (minute, model, caller), calls in _grouped(
             (record["timestamp"], record["modelId"], record["identity"]["arn"], _tokens(record)) for record in records
         ):
-            # it writes by itself as soon as one metric has a hundred values, when the others do not
+            # Powertools writes by itself when one metric has a hundred values, before the others have them
             for few in (calls[: MOST_VALUES - 1], calls[MOST_VALUES - 1 :]):
                 if few:
                     _publish(minute, model, caller, few)
@@ -160,7 +160,7 @@ def powertools_grouped(event: Event) -> str:
 
 
 def powertools_data_classes(event: Event) -> str:
-    """Do the same job the usual way: Powertools' data class, json, and one metric document a record."""
+    """Do the same job the usual way: Powertools' data class, json, and one metric document per record."""
     with redirect_stdout(io.StringIO()) as written:
         for log_event in CloudWatchLogsEvent(event).parse_logs_data().log_events:
             record = json.loads(log_event.message)
@@ -191,7 +191,7 @@ class _ParsedRecord(BaseModel):
 
 
 def powertools_parser(event: Event) -> str:
-    """Do the same job with Powertools' parser: a pydantic model of the event and one of each record."""
+    """Do the same job with Powertools' parser: pydantic models of the event and of each record."""
     with redirect_stdout(io.StringIO()) as written:
         for log_event in parse(event=event, model=CloudWatchLogsModel).awslogs.decoded_data.logEvents:
             record = _ParsedRecord.model_validate_json(str(log_event.message))
@@ -207,12 +207,12 @@ FLOOR, OURS, USUAL, GROUPED = (
     "floor",
     "this project",
     "Powertools data classes + metrics",
-    "Powertools, a document a group",
+    "Powertools, one document per group",
 )
 
 
 def contenders(ours: Processor) -> dict[str, Contender]:
-    """Return all by name; `ours` is the container that this project runs in."""
+    """Return all contenders by name. `ours` is this project's container."""
     return {
         FLOOR: floor,
         OURS: ours.write,

@@ -1,4 +1,4 @@
-"""An endpoint of AWS on this machine, in a process of its own, that answers at once: the caller's CPU is left."""
+"""Serve an AWS endpoint that answers at once. It has its own process, so only the caller's CPU is measured."""
 
 import base64
 import os
@@ -19,7 +19,7 @@ CREDENTIALS = {
     "AWS_EC2_METADATA_DISABLED": "true",
     "NO_PROXY": "127.0.0.1",
 }
-"""Of nobody."""
+"""Credentials that are valid nowhere."""
 
 _SERVER = """
 import http.server, sys
@@ -51,7 +51,7 @@ server.serve_forever()
 
 @contextmanager
 def answering(snapshot: Snapshot | None = None) -> Iterator[dict[str, str]]:
-    """Serve CloudWatch, and a DynamoDB that takes every write and holds a snapshot; yields the environment for it."""
+    """Serve CloudWatch, and a DynamoDB that takes every write and has a snapshot. Yields the environment for it."""
     data = base64.b64encode(zlib.compress(msgspec.json.encode(snapshot))).decode()
     stored = f'{{"Item":{{"id":{{"S":"quotas"}},"data":{{"B":"{data}"}}}}}}' if snapshot is not None else "{}"
     server = subprocess.Popen([sys.executable, "-c", _SERVER, stored], stdout=subprocess.PIPE, text=True)
@@ -65,7 +65,7 @@ def answering(snapshot: Snapshot | None = None) -> Iterator[dict[str, str]]:
 
 @contextmanager
 def environment(given: dict[str, str]) -> Iterator[None]:
-    """Set environment variables for a while."""
+    """Set environment variables while the block runs."""
     before = {name: os.environ.get(name) for name in given}
     os.environ.update(given)
     try:

@@ -1,4 +1,4 @@
-"""How CPU, memory and lines grow with records a delivery, buckets, callers and the size of bodies."""
+"""Measure how CPU, memory and lines grow with records per delivery, quota pools, callers and the size of bodies."""
 
 import itertools
 import json
@@ -17,7 +17,7 @@ from bedrock_quota.processor.application_profiles import UNRESOLVED
 from bedrock_quota.processor.delivery import decode_delivery
 from bedrock_quota.processor.pipeline import Outcome, make_lines, price_delivery
 from bedrock_quota.processor.usage import UsageCalculator
-from benchmarks.mixes import Event, delivery_of
+from benchmarks.mixes import Event, make_delivery
 from benchmarks.processor import known
 from benchmarks.timing import Measured, interleaved, summary
 from localaws.traffic import LogEvent
@@ -26,11 +26,11 @@ STARTED = datetime(2026, 11, 23, 12, 0, 30, tzinfo=UTC)
 
 
 LINEAR = 1.2
-"""A slope that is steeper than this is said to be more than linear."""
+"""A slope above this is reported as more than linear."""
 
 
 class Point(msgspec.Struct, frozen=True):
-    """What one delivery of so many (`x`) took: CPU seconds by round, most bytes of memory at a time, metric lines."""
+    """The cost of one delivery of size `x`: CPU seconds by round, peak bytes of memory, metric lines."""
 
     x: int
     rounds: tuple[float, ...]
@@ -39,12 +39,12 @@ class Point(msgspec.Struct, frozen=True):
 
     @property
     def seconds(self) -> float:
-        """The median of CPU seconds."""
+        """Return the median of the CPU seconds."""
         return statistics.median(self.rounds)
 
 
 class Axis(msgspec.Struct, frozen=True):
-    """One thing that grows, and a delivery with so much of it. `fixed` is what all its deliveries have besides."""
+    """A quantity that grows. `events` makes a delivery of a size, and `fixed` describes what stays the same."""
 
     what: str
     fixed: str
@@ -72,21 +72,21 @@ def _record(caller: int = 0, model: int = 0, body: int = 1_500) -> LogEvent:
     return LogEvent(round(STARTED.timestamp() * 1000), json.dumps(entry))
 
 
-def _times(count: int, **of: int) -> list[LogEvent]:
-    return [_record(**of)] * count
+def _times(count: int, **changes: int) -> list[LogEvent]:
+    return [_record(**changes)] * count
 
 
 AXES = (
-    Axis("records", "one bucket, one caller", (10, 30, 100, 300, 1_000, 3_000), _times),
+    Axis("records", "one pool, one caller", (10, 30, 100, 300, 1_000, 3_000), _times),
     Axis(
-        "buckets",
+        "pools",
         "10,000 records",
         (10, 100, 1_000, 3_000, 10_000),
         lambda x: [_record(model=number % x, body=500) for number in range(10_000)],
     ),
     Axis(
         "callers",
-        "3,000 records of one bucket",
+        "3,000 records of one pool",
         (10, 30, 100, 300, 1_000, 3_000),
         lambda x: [_record(caller=number % x) for number in range(3_000)],
     ),
@@ -105,15 +105,15 @@ def accounts() -> UsageCalculator:
 
 
 def run(event: Event, by: UsageCalculator) -> Outcome:
-    """Do what is done of a delivery's content; without the handler around it, which is as much for any delivery."""
+    """Process a delivery's content, without the handler, whose cost does not depend on the delivery."""
     now = STARTED + timedelta(seconds=10)
     calls = price_delivery(decode_delivery(event), by, now)
     return make_lines([calls], quotas=None, namespace="Bedrock/Quotas", now=now)
 
 
 def measure(axis: Axis, seconds: float) -> list[Point]:
-    """Measure all deliveries of an axis, in turn, for so many seconds; memory and lines once more by themselves."""
-    events, warm = {x: delivery_of(axis.events(x)) for x in axis.xs}, accounts()
+    """Measure all deliveries of an axis in turn for `seconds`. Memory and lines are measured in a separate run."""
+    events, warm = {x: make_delivery(axis.events(x)) for x in axis.xs}, accounts()
     taken = interleaved({str(x): lambda x=x: run(events[x], warm) for x in axis.xs}, seconds=seconds)  # type: ignore[misc]
     points = []
     for x in axis.xs:
@@ -123,7 +123,7 @@ def measure(axis: Axis, seconds: float) -> list[Point]:
 
 
 def peak(done: Callable[[], int]) -> tuple[int, int]:
-    """Return what was done came to, and the most bytes that were allocated at a time meanwhile."""
+    """Return the result of `done`, and the peak of allocated bytes meanwhile."""
     tracemalloc.start()
     try:
         return done(), tracemalloc.get_traced_memory()[1]
@@ -132,8 +132,8 @@ def peak(done: Callable[[], int]) -> tuple[int, int]:
 
 
 def first(axis: Axis) -> Measured:
-    """Measure the largest delivery of an axis as the first one of a container, which remembers nothing yet."""
-    event = delivery_of(axis.events(axis.xs[-1]))
+    """Measure the largest delivery of an axis as the first of a new container."""
+    event = make_delivery(axis.events(axis.xs[-1]))
 
     def cold() -> None:
         nonlocal new
@@ -145,7 +145,7 @@ def first(axis: Axis) -> Measured:
 
 
 def forget() -> None:
-    """Empty what the product's modules remember."""
+    """Clear the caches of the product's modules."""
     for name, module in list(sys.modules.items()):
         if name.startswith("bedrock_quota."):
             for value in vars(module).values():
@@ -153,13 +153,13 @@ def forget() -> None:
                     value.cache_clear()
 
 
-def steepest(points: Sequence[Point], of: Callable[[Point], float]) -> float:
+def steepest(points: Sequence[Point], quantity: Callable[[Point], float]) -> float:
     """Return the steepest slope between neighbours on two logarithmic axes: 1 is linear, 2 quadratic."""
-    return max(_slope(left, right, of(right) / of(left)) for left, right in itertools.pairwise(points))
+    return max(_slope(left, right, quantity(right) / quantity(left)) for left, right in itertools.pairwise(points))
 
 
 def noise(points: Sequence[Point]) -> float:
-    """Return half the distance between the quartiles of the steepest slope of CPU, had each round been the only one."""
+    """Return half the interquartile range of the steepest CPU slope of single rounds."""
     slopes = [
         max(
             _slope(left, right, right.rounds[number] / left.rounds[number])
@@ -171,8 +171,8 @@ def noise(points: Sequence[Point]) -> float:
     return (high - low) / 2
 
 
-def told(slope: float) -> str:
-    """Return a slope as it is written, with a flag where it is more than linear."""
+def format_slope(slope: float) -> str:
+    """Return a slope as text, with a mark if it is more than linear."""
     return f"{slope:.2f}" if slope <= LINEAR else f"**{slope:.2f}, more than linear**"
 
 
@@ -185,13 +185,13 @@ QUANTITIES: Mapping[str, tuple[str, Callable[[Point], float]]] = {
     "memory, MB": ("#d55e00", lambda point: point.memory / 1e6),
     "metric lines": ("#009e73", lambda point: point.lines),
 }
-"""What is drawn, in colours of Okabe and Ito."""
+"""The curves of a graph, in colours of Okabe and Ito."""
 
 WIDTH, HEIGHT, LEFT, TOP, ROOM = 330, 250, 60, 40, 100
 
 
 def draw(measured: Mapping[str, Sequence[Point]], to: Path) -> None:
-    """Draw an SVG: a graph an axis, both axes logarithmic, and a thin line that shows what linear is."""
+    """Draw an SVG with one graph per axis. Both scales are logarithmic, and a thin line shows linear growth."""
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{len(measured) * (WIDTH + ROOM) // 2}" '
         f'height="{2 * (HEIGHT + ROOM)}" font-family="sans-serif" font-size="12">',
@@ -224,8 +224,8 @@ def _graph(what: str, points: Sequence[Point], left: int, top: int) -> list[str]
     for point in points:
         x, _ = place(point.x, 1).split(",")
         parts.append(f'<text x="{x}" y="{top + HEIGHT + 16}" text-anchor="middle">{point.x:,}</text>')
-    for row, (name, (colour, of)) in enumerate(QUANTITIES.items()):
-        line = " ".join(place(point.x, of(point)) for point in points)
+    for row, (name, (colour, quantity)) in enumerate(QUANTITIES.items()):
+        line = " ".join(place(point.x, quantity(point)) for point in points)
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts.append(f'<text x="{left + 8}" y="{top + 18 + 15 * row}" fill="{colour}">{name}</text>')
     return parts

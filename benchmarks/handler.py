@@ -1,4 +1,4 @@
-"""CPU of the whole handler, a delivery: without duplicate detection, and with it, against a local endpoint."""
+"""Measure the whole handler's CPU per delivery, without and with duplicate detection, against a local endpoint."""
 
 from collections.abc import Mapping
 
@@ -12,18 +12,18 @@ from localaws import traffic
 
 RECORDS = (1, 10, 100, 1_000)
 MOST_DELIVERIES = 10
-"""Of one timing: with duplicate detection each takes milliseconds."""
+"""The most deliveries of one timing. With duplicate detection each takes milliseconds."""
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """CPU seconds of a delivery, with and without duplicate detection."""
+    """CPU seconds per delivery, without and with duplicate detection."""
 
     off: Measured
     on: Measured
 
 
 def measure(seconds: float) -> dict[int, Cost]:
-    """Measure deliveries of chat records, by how many there are in one."""
+    """Measure deliveries of chat records, by the number of records per delivery."""
     deliveries = {count: mixes.mix(traffic.chat, count).events[:MOST_DELIVERIES] for count in RECORDS}
     with endpoint.answering(snapshot()) as environment, endpoint.environment(environment):
         clients.state.cache_clear()
@@ -41,17 +41,17 @@ def measure(seconds: float) -> dict[int, Cost]:
         taken = interleaved(runs, seconds=seconds, before=before)
         clients.state.cache_clear()
 
-    def of(name: str, deliveries: int) -> Measured:
+    def per_delivery(name: str, deliveries: int) -> Measured:
         return summary([each / deliveries for each in taken[name]])
 
     return {
-        count: Cost(off=of(f"{count} off", len(each)), on=of(f"{count} on", len(each)))
+        count: Cost(off=per_delivery(f"{count} off", len(each)), on=per_delivery(f"{count} on", len(each)))
         for count, each in deliveries.items()
     }
 
 
 class Parts(msgspec.Struct, frozen=True):
-    """CPU seconds of a delivery, of looking for duplicates of it, and of each of its calls."""
+    """CPU seconds of a delivery itself, of duplicate detection, and of each call."""
 
     delivery: float
     detection: float
@@ -59,7 +59,7 @@ class Parts(msgspec.Struct, frozen=True):
 
 
 def parts(costs: Mapping[int, tuple[float, float]]) -> Parts:
-    """Take what deliveries cost, without and with detection, by their number of records, to pieces."""
+    """Split the cost of deliveries by their number of records, without and with detection, into its parts."""
     fewest, most = min(costs), max(costs)
     call = (costs[most][0] - costs[fewest][0]) / (most - fewest)
     return Parts(costs[fewest][0] - fewest * call, costs[fewest][1] - costs[fewest][0], call)

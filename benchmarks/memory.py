@@ -1,6 +1,7 @@
-"""Peak memory of the processor on the worst deliveries there can be: `python -m benchmarks.memory`, or `make memory`.
+"""Measure the processor's peak memory on the worst possible deliveries: `python -m benchmarks.memory`.
 
-The handler runs in a process of its own that may not map more than `LIMIT`, the memory of the smallest Lambda there is.
+`make memory` runs it. The handler runs in its own process, which may map at most `LIMIT`, the memory of the smallest
+Lambda function.
 """
 
 import base64
@@ -32,7 +33,7 @@ from bedrock_quota.processor.container import MAX_NAMED_MODELS
 from bedrock_quota.processor.delivery import MAX_INFLATED_BYTES, MAX_LOG_EVENTS
 from bedrock_quota.processor.usage import MAX_REMEMBERED
 from bedrock_quota.registry.sources import read_sources
-from quota_monitor import events
+from quota_monitor import sample_events as events
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,7 +42,7 @@ LIMIT = 128 * 1024 * 1024
 UNLIMITED = 1 << 40
 
 COMPRESSED = 1_000_000
-"""What CloudWatch Logs sends at most, in bytes."""
+"""The most bytes that CloudWatch Logs sends."""
 
 TAGS = [f"tag{number}" for number in range(16)]
 
@@ -55,7 +56,7 @@ STATE_OUT_OF_REACH = {
     "AWS_SECRET_ACCESS_KEY": "testing",
     "AWS_DEFAULT_REGION": "us-east-1",
 }
-"""Has boto3 and Powertools Idempotency imported and a client made, though nobody answers."""
+"""Makes the processor import boto3 and Powertools Idempotency and make a client, although nothing answers."""
 
 
 LARGE_BODIES = "bucket"
@@ -64,7 +65,7 @@ LARGE_BODIES = "bucket"
 
 @contextmanager
 def bodies_in_s3(inflated: int) -> Iterator[dict[str, str]]:
-    """Serve a request body of this size, gzipped, at every key there is; yields the environment that leads there."""
+    """Serve a gzipped request body of this size at every key. Yields the environment for it."""
     text = b'{"max_tokens":1000,"prompt":"'
     body = gzip.compress(text + b"x" * (inflated - len(text) - 2) + b'"}', mtime=0)
 
@@ -77,14 +78,14 @@ def bodies_in_s3(inflated: int) -> Iterator[dict[str, str]]:
             self.end_headers()
             self.wfile.write(body)
 
-        def do_POST(self) -> None:  # the state table's; nobody is there
+        def do_POST(self) -> None:  # the state table, which is out of reach
             self.rfile.read(int(self.headers["Content-Length"]))
             self.send_response(400)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-            """Stay quiet."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), S3)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -101,7 +102,7 @@ def bodies_in_s3(inflated: int) -> Iterator[dict[str, str]]:
 
 
 class Run(msgspec.Struct, frozen=True):
-    """What one event came to: `answer` or `error`, the process's peaks in bytes so far, CPU seconds."""
+    """The result of one event: `answer` or `error`, the process's peaks in bytes so far, and CPU seconds."""
 
     resident: int
     mapped: int
@@ -111,7 +112,7 @@ class Run(msgspec.Struct, frozen=True):
 
 
 def _record(number: int, **changes: object) -> dict[str, Any]:
-    """Return a record unlike any other in bucket, caller and, for two weeks, minute."""
+    """Return a record with its own quota pool and caller, and its own minute for two weeks."""
     started = datetime.now(UTC) - timedelta(minutes=number % 20_000)
     return {
         "schemaType": "ModelInvocationLog",
@@ -139,7 +140,7 @@ def _json(entry: object) -> str:
 
 
 def _slow(number: int, answer: object) -> str:
-    """Return a record that only the slow way reads, which builds all of it."""
+    """Return a record that only the tolerant reader can read, which builds all of it."""
     return _text(number, "", answer).replace('"max_tokens":1000', '"max_tokens":NaN')
 
 
@@ -167,18 +168,18 @@ MESSAGES: Mapping[str, Callable[[int], str]] = {
     "one record of 15 MB with an emoji": lambda number: _text(number, "x" * 15_000_000 + EMOJI),
     "one record with a number of 15 MB": lambda number: _text(number, "").replace("1000", "9" * 15_000_000, 1),
 }
-"""What a delivery is filled with, as often as it fits."""
+"""Messages with which a delivery is filled."""
 
 
 def _event(payload: bytes) -> bytes:
-    """Return the event with this payload, as Lambda receives it."""
+    """Return the event with this payload as Lambda receives it."""
     compress = zlib.compressobj(6, wbits=31)
     data = base64.b64encode(compress.compress(payload) + compress.flush()).decode()
     return json.dumps({"awslogs": {"data": data}}).encode()
 
 
 def filled(message: Callable[[int], str], first_id: int = 0, inflated: int = MAX_INFLATED_BYTES) -> bytes:
-    """Return an event of these messages that inflates to exactly `inflated` bytes, from what is sent at the most."""
+    """Return an event of these messages that inflates to `inflated` bytes and is as large as CloudWatch sends."""
     noise = base64.b64encode(random.Random(4).randbytes(COMPRESSED)).decode()
     payload = bytearray(b'{"messageType":"DATA_MESSAGE","owner":"111122223333","logEvents":[')
     for number in range(MAX_LOG_EVENTS):
@@ -188,19 +189,19 @@ def filled(message: Callable[[int], str], first_id: int = 0, inflated: int = MAX
         payload += part + b","
     payload[-1:] = b"]"
     room = inflated - len(payload) - 100
-    wanted = int((COMPRESSED - len(zlib.compress(payload, 6))) * 1.32)  # of base64 three quarters stay
+    wanted = int((COMPRESSED - len(zlib.compress(payload, 6))) * 1.32)  # base64 compresses to three quarters
     payload += f',"x":"{noise[: max(min(wanted, room), 0)]}"'.encode()
     return _event(bytes(payload.ljust(inflated - 1) + b"}"))
 
 
 def deliveries() -> Iterator[tuple[str, bytes]]:
-    """Yield the worst deliveries that are accepted, by name."""
+    """Yield the name and event of each of the worst deliveries that are accepted."""
     for name, first_id in zip(MESSAGES, itertools.count(0, MAX_LOG_EVENTS)):
         yield name, filled(MESSAGES[name], first_id)
 
 
 def batch() -> bytes:
-    """Return the worst batch of a stream: just not enough log events to be written, then the worst delivery thrice."""
+    """Return the worst batch of a stream: one log event too few to be written, then the worst delivery three times."""
     message = MESSAGES["small records, all different"]
     few = [{"id": f"{number:056d}", "message": message(number)} for number in range(MAX_EVENTS_PER_GROUP - 1)]
     first = _event(_json({"messageType": "DATA_MESSAGE", "logEvents": few}).encode())
@@ -209,11 +210,11 @@ def batch() -> bytes:
 
 
 NAMES = MAX_REMEMBERED
-"""Names in one delivery: as many as are remembered."""
+"""Names in one delivery, as many as the processor remembers."""
 
 
 def _named(number: int, caller_length: int = 460, **changes: object) -> str:
-    """Return a record whose names are as long as may be, and unlike those of the `NAMES` before it."""
+    """Return a record with names of maximum length, all different within `NAMES` records."""
     number %= NAMES
     return _json(
         _record(
@@ -228,7 +229,7 @@ def _named(number: int, caller_length: int = 460, **changes: object) -> str:
 
 
 def _unlisted(first: int) -> bytes:
-    """Return a delivery that names as many new models as one may."""
+    """Return a delivery with as many new models as are named in one log message."""
     events = [
         {"id": f"unlisted {first + number:047d}", "message": _json(_record(0, modelId=f"p.{first + number:0>250}"))}
         for number in range(MAX_NAMED)
@@ -237,13 +238,13 @@ def _unlisted(first: int) -> bytes:
 
 
 def hostile_names() -> Iterator[bytes]:
-    """Yield deliveries that leave a container all the names that it remembers, each as long as it may be."""
+    """Yield deliveries that fill a container's memory with names of maximum length."""
     counts = {"inputTokenCount": 1_000}
     kinds: tuple[dict[str, Any], ...] = (
         {},  # its max_tokens is explicit
         {"input": {**counts, "inputBodyJson": {}}},  # the model's default
         {"input": counts},  # unknown
-        {"input": {"inputTokenCount": 900_000, "inputBodyJson": {"max_tokens": 5}}},  # of the long context
+        {"input": {"inputTokenCount": 900_000, "inputBodyJson": {"max_tokens": 5}}},  # long context
         {"input": {"inputTokenCount": 900_000, "inputBodyJson": {}}},
         {"input": {"inputTokenCount": 900_000}},
         {"input": {"inputTokenCount": 0}, "output": {"outputTokenCount": 0}},  # blocked
@@ -253,19 +254,19 @@ def hostile_names() -> Iterator[bytes]:
     yield filled(lambda number: _named(number, caller_length=1_990), 2 * 10**9)
     yield filled(MESSAGES["records with 16 long tags each"], 3 * 10**9)
     yield from (_unlisted(first) for first in range(0, MAX_NAMED_MODELS, MAX_NAMED))
-    # of which none is remembered: they are no names
+    # none is remembered, because these are not valid names
     yield filled(lambda number: _named(number, modelId=f"{number} \N{GRINNING FACE}" + "m" * 1_000_000), 4 * 10**9)
 
 
 def bomb() -> bytes:
-    """Return an event of some 0.6 MB that inflates to 450 MB."""
+    """Return an event of about 0.6 MB that inflates to 450 MB."""
     compress = zlib.compressobj(9, wbits=31)
     whole = b"".join(compress.compress(b" " * 1_000_000) for _ in range(450)) + compress.flush()
     return json.dumps({"awslogs": {"data": base64.b64encode(whole).decode()}}).encode()
 
 
 def run(sent: Iterable[bytes], environment: Mapping[str, str] = ENVIRONMENT, limit: int = LIMIT) -> list[Run]:
-    """Run the handler on events, one after the other in one process. Raises `MemoryError` if `limit` is too small."""
+    """Run the handler on events in sequence in one process. Raises `MemoryError` if `limit` is too small."""
     with tempfile.TemporaryDirectory() as directory:
         compiled = Path(directory, "registry.json")
         compiled.write_bytes(msgspec.json.encode(read_sources(ROOT / "registry" / "models")))
@@ -285,9 +286,9 @@ def run(sent: Iterable[bytes], environment: Mapping[str, str] = ENVIRONMENT, lim
 
 
 def main() -> None:
-    """Measure and print: each delivery in a fresh process, then all of them in one."""
+    """Measure each delivery in a new process, then all in one process, and print a table."""
     table = Table(title=f"Peak memory of the processor, limited to {LIMIT >> 20} MiB")
-    for heading in ("delivery", "event MB", "came to", "resident MiB", "mapped MiB", "seconds"):
+    for heading in ("delivery", "event MB", "result", "resident MiB", "mapped MiB", "seconds"):
         table.add_column(heading, justify="right" if "M" in heading or heading == "seconds" else "left")
 
     def add(name: str, size: int, done: Run) -> None:
@@ -299,8 +300,8 @@ def main() -> None:
     for name, event in worst.items():
         add(name, len(event), run([event])[0])
     add("all of these in one container, no limit", 0, run(worst.values(), limit=UNLIMITED)[-1])
-    add("0.6 MB that become 450 MB", len(bomb()), run([bomb()])[0])
-    add("a batch of a stream, of the first thrice and a third", len(batch()), run([batch()])[0])
+    add("0.6 MB that inflate to 450 MB", len(bomb()), run([bomb()])[0])
+    add("a batch of a stream: three times the first and a third", len(batch()), run([batch()])[0])
     with_state = ENVIRONMENT | STATE_OUT_OF_REACH
     add("the first, with boto3 and no limit", 0, run([worst[next(iter(worst))]], with_state, UNLIMITED)[0])
     add("all of these, with boto3 and no limit", 0, run(worst.values(), with_state, UNLIMITED)[-1])
@@ -310,9 +311,9 @@ def main() -> None:
             found = run([worst["small records whose body is in S3"]], environment, UNLIMITED)[0]
             add(f"bodies of {size:,} bytes read from S3, with boto3 and no limit", 0, found)
             found = run(worst.values(), ENVIRONMENT | environment, UNLIMITED)[-1]
-            add("  all of these, so", 0, found)
+            add("  all of these", 0, found)
             found = run([*hostile, *worst.values()], ENVIRONMENT | environment, UNLIMITED)[-1]
-            add("  all of these, so, after hostile names", 0, found)
+            add("  all of these after hostile names", 0, found)
     Console(width=160).print(table)
 
 

@@ -1,4 +1,4 @@
-"""The mixes: deliveries of realistic records, from the same generator as the demo's traffic."""
+"""Make deliveries of realistic records with the generator of the demo's traffic."""
 
 import base64
 import gzip
@@ -14,20 +14,20 @@ from localaws.traffic import LogEvent
 
 Event = dict[str, Any]
 
-RECORDS_A_TIMING = 300
-"""Small deliveries are timed together, as many as have about so many records."""
+RECORDS_PER_TIMING = 300
+"""Small deliveries are timed together, so that a timing covers about this many records."""
 
 
 class Mix(msgspec.Struct, frozen=True):
-    """Deliveries of the same `count` records, each with event ids of its own: none is another's duplicate."""
+    """Deliveries of the same `count` records. Each has its own event ids, so none is a duplicate."""
 
     count: int
     records: list[LogEvent]
     events: list[Event]
 
 
-def delivery_of(records: Sequence[LogEvent], first_id: int = 0) -> Event:
-    """Return the event that CloudWatch Logs would send for these log events, whose ids count on from `first_id`."""
+def make_delivery(records: Sequence[LogEvent], first_id: int = 0) -> Event:
+    """Return the event that CloudWatch Logs would send for these log events. Their ids begin with `first_id`."""
     payload = {
         "messageType": "DATA_MESSAGE",
         "owner": "111122223333",
@@ -43,10 +43,10 @@ def delivery_of(records: Sequence[LogEvent], first_id: int = 0) -> Event:
 
 
 def mix(make: Callable[[int, datetime], list[LogEvent]], count: int) -> Mix:
-    """Return deliveries of `count` records each, enough of them for one timing."""
+    """Return enough deliveries of `count` records each for one timing."""
     records = make(count, datetime.now(UTC).replace(second=45))
-    firsts = range(0, max(count, RECORDS_A_TIMING // count * count), count)
-    return Mix(count, records, [delivery_of(records, first) for first in firsts])
+    firsts = range(0, max(count, RECORDS_PER_TIMING // count * count), count)
+    return Mix(count, records, [make_delivery(records, first) for first in firsts])
 
 
 def all_mixes() -> dict[str, Mix]:

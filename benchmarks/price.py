@@ -1,4 +1,4 @@
-"""What a million calls cost on top of what stands still, by the same bill as `quota-monitor cost`."""
+"""Calculate the price of a million calls without fixed costs, from the bill of `quota-monitor cost`."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -11,22 +11,22 @@ from quota_monitor import cost
 from quota_monitor.cost import Alarms, Use
 
 CALLS = 1_000_000
-CALLS_A_DELIVERY = (1, 10, 100, 1_000)
+CALLS_PER_DELIVERY = (1, 10, 100, 1_000)
 ONE_KIND = "10, all of one kind"
 STANDING = frozenset({"metrics", "alarms", "dashboard"})
 
 PROCESSOR_MEGABYTES = 1_769
-"""Memory with which a function has one whole processor, and with less that part of it (Lambda, "Configure Lambda
-function memory", read 2026-11-24)."""
+"""Memory of a function with one whole processor. Less memory gives that part of it (Lambda, "Configure Lambda function
+memory", read 2026-11-24)."""
 
 WAITING_SECONDS = 0.010
-"""For the state table, a delivery: two round trips of 5 ms within a Region, assumed."""
+"""Time that a delivery waits for the state table. We assume two round trips of 5 ms within a Region."""
 
 MEMORY_SIZES = (128, 192, 256, 512, 1_769)
 
 
 class Row(msgspec.Struct, frozen=True):
-    """Deliveries of one size: bytes of metric lines a call, and dollars a million calls."""
+    """Deliveries of one size: bytes of metric lines per call, and dollars per million calls."""
 
     deliveries: str
     calls: int
@@ -37,24 +37,24 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Size(msgspec.Struct, frozen=True):
-    """A memory size in MB: milliseconds billed a delivery, and dollars a million calls, of Lambda and of all."""
+    """A memory size in MB: billed milliseconds per delivery, and dollars per million calls, for Lambda and in total."""
 
     megabytes: int
     milliseconds: float
-    of_lambda: float
+    lambda_dollars: float
     dollars: float
 
 
-def of_one_kind(count: int, end: datetime, seed: int) -> list[LogEvent]:
+def make_records_of_one_kind(count: int, end: datetime, seed: int) -> list[LogEvent]:
     """Return records of one application."""
     return [event for event in traffic.chat(20 * count, end, seed) if "role/SupportChat/" in event.message][:count]
 
 
 def rows() -> Iterator[Row]:
-    """Work the price out for each size of deliveries."""
-    price = cost.prices()
-    sizes = [(f"{calls:,}", calls, traffic.chat) for calls in CALLS_A_DELIVERY]
-    for deliveries, calls, records in (*sizes, (ONE_KIND, 10, of_one_kind)):
+    """Yield the price for each size of deliveries."""
+    price = cost.read_prices()
+    sizes = [(f"{calls:,}", calls, traffic.chat) for calls in CALLS_PER_DELIVERY]
+    for deliveries, calls, records in (*sizes, (ONE_KIND, 10, make_records_of_one_kind)):
         written = cost.line_bytes(calls, records)
         bills = [
             [
@@ -71,22 +71,22 @@ def rows() -> Iterator[Row]:
 
 
 def billed_seconds(cpu: float, megabytes: float, waiting: float = 0) -> float:
-    """Return how long an invocation takes: its CPU on the part of a processor that it has, and what it waits."""
+    """Return the duration of an invocation: its CPU time on its part of a processor, and its waiting time."""
     return cpu * max(1, PROCESSOR_MEGABYTES / megabytes) + waiting
 
 
 def lambda_dollars(seconds: float, megabytes: float, times: float) -> float:
-    """Return what so many invocations of this length cost, without the requests."""
-    return seconds * megabytes / 1024 * cost.prices().lambda_gigabyte_second * times
+    """Return the price of invocations of this duration, without their requests."""
+    return seconds * megabytes / 1024 * cost.read_prices().lambda_gigabyte_second * times
 
 
 def sizes(cpu: float, calls: int = 10) -> Iterator[Size]:
-    """Work out a million calls, so many a delivery of `cpu` seconds with duplicate detection, at each memory size."""
+    """Yield the price of a million calls at each memory size. `cpu` is in seconds, with duplicate detection."""
     deliveries = CALLS / calls
-    requests = deliveries / 1e6 * cost.prices().lambda_million_requests
-    bill = list(cost.bill(Use(5, CALLS, calls), cost.prices(), Alarms(0, 0), cost.line_bytes(calls)))
+    requests = deliveries / 1e6 * cost.read_prices().lambda_million_requests
+    bill = list(cost.bill(Use(5, CALLS, calls), cost.read_prices(), Alarms(0, 0), cost.line_bytes(calls)))
     beside = sum(item.dollars for item in bill if item.what not in STANDING | {"Lambda"})
     for megabytes in MEMORY_SIZES:
         seconds = billed_seconds(cpu, megabytes, WAITING_SECONDS)
-        of_lambda = requests + lambda_dollars(seconds, megabytes, deliveries)
-        yield Size(megabytes, seconds * 1e3, of_lambda, beside + of_lambda)
+        of_functions = requests + lambda_dollars(seconds, megabytes, deliveries)
+        yield Size(megabytes, seconds * 1e3, of_functions, beside + of_functions)

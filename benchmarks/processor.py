@@ -1,4 +1,4 @@
-"""The processor as it is deployed: the function's own handler, in a container whose quotas are known."""
+"""Run the deployed function's handler in a container whose quotas are known."""
 
 import functools
 import importlib.util
@@ -30,17 +30,17 @@ def known() -> Registry:
 
 
 def snapshot() -> Snapshot:
-    """Return a snapshot of now, in which every bucket there can be has quotas."""
+    """Return a snapshot of now with quotas for every possible quota pool."""
     quota = PoolQuota(400_000, 400)
     buckets = [QuotaPool(model.id, endpoint) for model in known().models for endpoint in EndpointType]
     return Snapshot(datetime.now(UTC), tuple((bucket, quota) for bucket in buckets))
 
 
 class Processor:
-    """One container of the processor. Its snapshot is handed to it, every three minutes, instead of read."""
+    """One container of the processor. It is given its snapshot instead of reading it every three minutes."""
 
     def __init__(self, *, detect_duplicates: bool = False) -> None:
-        with redirect_stdout(io.StringIO()):  # the logger keeps what is standard output now
+        with redirect_stdout(io.StringIO()):  # the logger keeps the standard output of this moment
             self._app = _loaded()
         latest = snapshot()
         settings = Settings(state_table="state", detect_duplicates=detect_duplicates)
@@ -48,15 +48,15 @@ class Processor:
         self._app.container = lambda: self._kept  # type: ignore[attr-defined]
 
     def write(self, event: Event) -> str:
-        """Handle one event and return what was written to standard output."""
+        """Handle one event and return its standard output."""
         with redirect_stdout(io.StringIO()) as written:
             self._app.handler(event, CONTEXT)
         return written.getvalue()
 
     def remember_others(self) -> None:
-        """Have the container's memory of log events full, of others only: it looks for ours, and they are new to it.
+        """Fill the container's memory of log events with other events, so that ours are new to it.
 
-        Left out is that it forgets the oldest, which it does once in 2,500 log events.
+        This leaves out the time to forget the oldest events, once in 2,500 log events.
         """
         self._kept.seen = SeenEvents()
         self._kept.seen.remember(_OTHERS)

@@ -1,4 +1,4 @@
-"""Paired timing: all contenders in turn, round after round, so that what else the machine does meets all alike."""
+"""Time contenders in pairs: all in turn, round after round, so that other load on the machine affects all equally."""
 
 import statistics
 import time
@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 Taken = Sequence[float]
-"""CPU seconds of one thing, in each of the rounds."""
+"""CPU seconds of one contender in each round."""
 
 LEAST_ROUNDS = 5
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """The median of all rounds, and half the distance between the quartiles, relative to it."""
+    """The median of all rounds, and half the interquartile range relative to it."""
 
     median: float
     spread: float
@@ -30,7 +30,7 @@ def interleaved(
     cpu: Callable[[], float] = time.process_time,
     clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, Taken]:
-    """Run each in turn until `seconds` are over, at least five rounds. `before` each run is not timed."""
+    """Run each in turn for `seconds` and at least five rounds. `before` runs before each and is not timed."""
     taken: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():
         before()
@@ -46,11 +46,11 @@ def interleaved(
 
 
 def summary(values: Sequence[float]) -> Measured:
-    """Return the median of measured values and their spread."""
+    """Return the median of values and their spread."""
     low, middle, high = statistics.quantiles(values, n=4)
     return Measured(middle, (high - low) / 2 / middle)
 
 
 def ratio(taken: Taken, to: Taken) -> Measured:
-    """Return how many times as long one took as another in the same round: what slows a round down slows both."""
+    """Return the ratio of two contenders in the same round, in which other load affects both."""
     return summary([one / other for one, other in zip(taken, to, strict=True)])

@@ -1,6 +1,6 @@
 """AWS on one machine, for development, the demo and the end-to-end tests.
 
-MiniStack emulates AWS; a second process, the sidecar, adds what it lacks: lines in the embedded metric format become
-CloudWatch metrics, and Service Quotas answers for Bedrock. `localaws.instance` starts both, deploys this checkout's
-own template on them with the SAM CLI, and takes them down again. Nothing here is part of what an account runs.
+MiniStack emulates AWS. A second process, the sidecar, turns lines in the embedded metric format into metrics, and
+answers Service Quotas requests for Bedrock. `localaws.instance` starts both, deploys this checkout's template on them
+with the SAM CLI, and stops them. Nothing in this package runs in an AWS account.
 """

@@ -1,4 +1,4 @@
-"""The pretended AWS account: who it is, where its services answer, and how clients reach it."""
+"""The emulated AWS account: its identity, its endpoints, and the clients for it."""
 
 import os
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class Account(msgspec.Struct, frozen=True):
     id: str = ACCOUNT_ID
 
     def credentials(self) -> dict[str, str]:
-        """Environment variables of an identity in this account, and of nobody else's."""
+        """Return environment variables with an identity in this account only."""
         return {
             "AWS_ACCESS_KEY_ID": self.id,  # the emulator takes a 12-digit key id for the account
             "AWS_SECRET_ACCESS_KEY": _SECRET,
@@ -37,7 +37,7 @@ class Account(msgspec.Struct, frozen=True):
         }
 
     def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
-        """`inherited` without its AWS settings, with this account's identity and endpoints instead."""
+        """Return `inherited` with this account's identity and endpoints in place of its AWS settings."""
         kept = {name: value for name, value in inherited.items() if not name.startswith(("AWS_", "SAM_CLI_"))}
         direct = ",".join(filter(None, [kept.get("no_proxy") or kept.get("NO_PROXY"), LOOPBACK, "localhost"]))
         return {
@@ -50,7 +50,7 @@ class Account(msgspec.Struct, frozen=True):
         }
 
     def cli_config(self) -> str:
-        """An AWS configuration file for the AWS CLI: its profile `local` is this account."""
+        """Return a configuration file for the AWS CLI. Its profile `local` is this account."""
         settings = (
             f"aws_access_key_id = {self.id}\n"
             f"aws_secret_access_key = {_SECRET}\n"
@@ -64,12 +64,12 @@ class Account(msgspec.Struct, frozen=True):
         )
 
     def session(self) -> "LocalSession":
-        """A boto3 session for this account: the one place where its clients are made."""
+        """Return a boto3 session for this account. All its clients are made there."""
         return LocalSession(self)
 
 
 class LocalSession(boto3.Session):
-    """boto3's session, whose clients reach one emulated account whatever the user's own AWS settings say."""
+    """A boto3 session for one emulated account. It ignores the user's own AWS settings."""
 
     def __init__(self, account: Account) -> None:
         no_user_settings: dict[str, Any] = {
@@ -88,7 +88,7 @@ class LocalSession(boto3.Session):
     if not TYPE_CHECKING:  # type checkers see boto3's own signature, which knows each service's client
 
         def client(self, service_name, **options):
-            """Like boto3's, with this account's endpoint and no proxy."""
+            """Return boto3's client, with this account's endpoint and no proxy."""
             quotas = service_name == "service-quotas"
             endpoint = self._account.service_quotas_url if quotas else self._account.endpoint_url
             direct = Config(proxies={}, retries={"mode": "standard", "total_max_attempts": 3})

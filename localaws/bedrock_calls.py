@@ -1,8 +1,9 @@
-"""A Bedrock call, and the record that Bedrock's invocation log would hold of it: bodies in the shape of each API.
+"""Make a Bedrock call's record as Bedrock's invocation log would have it, with bodies in the format of each API.
 
-Record: https://docs.aws.amazon.com/bedrock/latest/userguide/model-invocation-logging.html; bodies: the request and
-response pages of each model family under https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html
-(read 2026-11-23). All text is made from a short list of words: nobody ever wrote it.
+Source of the record: https://docs.aws.amazon.com/bedrock/latest/userguide/model-invocation-logging.html. Source of the
+bodies: the request and response pages of each model family under
+https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html. Both were read on 2026-11-23.
+All text is generated from a short list of words.
 """
 
 import gzip
@@ -14,13 +15,13 @@ from typing import Any, TypeAlias
 import msgspec
 
 CHARACTERS_PER_TOKEN = 4
-"""Of plain English, roughly."""
+"""A rough figure for plain English."""
 
 MAX_INLINE_BYTES = 100 * 1024
-"""A body over this size is not in the record but in S3."""
+"""Bedrock writes a larger body to S3 instead of the record."""
 
 DELTA_CHARACTERS = 24
-"""Text in one chunk of a streamed answer."""
+"""Characters of text per chunk of a streamed answer."""
 
 Json: TypeAlias = dict[str, Any]
 
@@ -31,7 +32,7 @@ CONVERSE_STREAM = "ConverseStream"
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Where a call was made, and where large bodies of the log go."""
+    """Account and Region of a call, and the bucket for large bodies."""
 
     account_id: str
     region: str
@@ -39,10 +40,10 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """One call that a model answered, or a guardrail in its place (`blocked`). Tokens are as Bedrock counts them.
+    """One call that a model answered, or that a guardrail answered instead (`blocked`). Bedrock counts the tokens.
 
-    `context` is the part of the prompt that prompt caching covers; `cache_read_tokens` and `cache_write_tokens` are
-    not among the `input_tokens`. `max_tokens` is None where the request sets no limit.
+    `context` is the part of the prompt that prompt caching covers. `input_tokens` include neither `cache_read_tokens`
+    nor `cache_write_tokens`. `max_tokens` is None if the request sets no limit.
     """
 
     operation: str
@@ -60,7 +61,7 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Bodies(msgspec.Struct, frozen=True):
-    """What went in and what came out; a streamed InvokeModel comes out as a list of chunks."""
+    """Request and response of a call. A streamed InvokeModel has a list of chunks as its response."""
 
     request: Json
     response: Json | list[Json]
@@ -70,7 +71,7 @@ WriteBodies: TypeAlias = Callable[[Call], Bodies]
 
 
 class Event(msgspec.Struct, frozen=True):
-    """What the record says besides the call itself. `model_id` is what the caller passed."""
+    """The record's fields about the caller, the time and the model id that the caller passed."""
 
     started: datetime
     request_id: str
@@ -82,21 +83,21 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class LargeBody(msgspec.Struct, frozen=True):
-    """A body that is too large for the record: where in S3 it lies (`s3://bucket/key`), and what lies there."""
+    """A body that is too large for the record: its place in S3 (`s3://bucket/key`) and its content."""
 
     path: str
     gzipped: bytes
 
 
 class Record(msgspec.Struct, frozen=True):
-    """The record of a call, and the bodies that Bedrock writes beside the log."""
+    """The record of a call, and the bodies that Bedrock writes to S3."""
 
     entry: Json
     large_bodies: tuple[LargeBody, ...] = ()
 
 
 def record(event: Event, origin: Origin, call: Call, bodies: Bodies | None) -> Record:
-    """Return the record of an answered call; `bodies` is None where their delivery is switched off."""
+    """Return the record of an answered call. `bodies` is None if the account does not log bodies."""
     large: list[LargeBody] = []
     entry_input: Json = {"inputContentType": "application/json"}
     entry_output: Json = {"outputContentType": "application/json"}
@@ -117,7 +118,7 @@ def record(event: Event, origin: Origin, call: Call, bodies: Bodies | None) -> R
 
 
 def failure(event: Event, origin: Origin, error_code: str) -> Record:
-    """Return the record of a call that Bedrock refused: an error code, no bodies, no counts."""
+    """Return the record of a call that Bedrock refused. It has an error code, but no bodies and no counts."""
     return Record({**_head(event, origin), "errorCode": error_code, "input": {}, "output": {}, **_tail(event)})
 
 
@@ -146,7 +147,7 @@ def _tail(event: Event) -> Json:
 
 
 def _delivered(key: str, body: Json | list[Json], s3_path: str, large: list[LargeBody]) -> Json:
-    """Return what the record says of a body; add it to the `large` ones if it does not fit in."""
+    """Return the record's fields for a body. A body that does not fit is added to `large`."""
     written = msgspec.json.encode(body)
     if len(written) <= MAX_INLINE_BYTES:
         return {f"{key}Json": body}
@@ -158,7 +159,7 @@ def _delivered(key: str, body: Json | list[Json], s3_path: str, large: list[Larg
 
 
 def converse(call: Call) -> Bodies:
-    """Converse and ConverseStream, which is logged as one object, too."""
+    """Write the bodies of Converse and ConverseStream. Both are logged as one object."""
     question: Json = {"text": call.prompt}
     if call.blocked:
         question = {"guardContent": {"text": {"text": call.prompt, "qualifiers": ["guard_content"]}}}
@@ -184,7 +185,7 @@ def converse(call: Call) -> Bodies:
 
 
 def anthropic_messages(call: Call) -> Bodies:
-    """Anthropic Claude's Messages API."""
+    """Write the bodies of Anthropic Claude's Messages API."""
     request: Json = {
         "anthropic_version": "bedrock-2023-05-31",
         "max_tokens": call.max_tokens,
@@ -240,7 +241,7 @@ def _anthropic_deltas(call: Call, stop_reason: str) -> Iterator[Json]:
 
 
 def llama(call: Call) -> Bodies:
-    """Meta Llama's completion API."""
+    """Write the bodies of Meta Llama's completion API."""
     request: Json = {"prompt": f"<|begin_of_text|>{call.prompt}<|eot_id|>", "temperature": 0.1}
     if call.max_tokens is not None:
         request["max_gen_len"] = call.max_tokens
@@ -254,7 +255,7 @@ def llama(call: Call) -> Bodies:
 
 
 def mistral(call: Call) -> Bodies:
-    """Mistral's completion API."""
+    """Write the bodies of Mistral's completion API."""
     request: Json = {"prompt": f"<s>[INST] {call.prompt} [/INST]", "temperature": 0.3}
     if call.max_tokens is not None:
         request["max_tokens"] = call.max_tokens
@@ -263,7 +264,7 @@ def mistral(call: Call) -> Bodies:
 
 
 def deepseek(call: Call) -> Bodies:
-    """DeepSeek-R1's completion API."""
+    """Write the bodies of DeepSeek-R1's completion API."""
     request: Json = {"prompt": call.prompt, "temperature": 0.6}
     if call.max_tokens is not None:
         request["max_tokens"] = call.max_tokens
@@ -271,7 +272,7 @@ def deepseek(call: Call) -> Bodies:
 
 
 def openai_chat(call: Call) -> Bodies:
-    """OpenAI's Chat Completions, as gpt-oss takes them through InvokeModel."""
+    """Write the bodies of OpenAI's Chat Completions API, as gpt-oss takes them through InvokeModel."""
     request: Json = {"messages": [{"role": "user", "content": call.prompt}], "reasoning_effort": "low"}
     if call.max_tokens is not None:
         request["max_completion_tokens"] = call.max_tokens
@@ -289,13 +290,13 @@ def openai_chat(call: Call) -> Bodies:
 
 
 def titan_embedding(call: Call) -> Bodies:
-    """Amazon Titan Text Embeddings V2, 256 dimensions."""
+    """Write the bodies of Amazon Titan Text Embeddings V2 with 256 dimensions."""
     request = {"inputText": call.prompt, "dimensions": 256, "normalize": True}
     return Bodies(request, {"embedding": _embedding(call, 256), "inputTextTokenCount": call.input_tokens})
 
 
 def cohere_embedding(call: Call) -> Bodies:
-    """Cohere Embed with a batch of up to 96 texts."""
+    """Write the bodies of Cohere Embed with a batch of up to 96 texts."""
     size = -(-len(call.prompt) // 96) or 1
     texts = [call.prompt[first : first + size] for first in range(0, len(call.prompt), size)]
     request = {"texts": texts, "input_type": "search_document", "embedding_types": ["float"]}
@@ -339,7 +340,7 @@ _WORDS = _VOCABULARY.split()
 
 
 def prose(seed: str, characters: int = 200_000) -> str:
-    """Return a long plausible text without a meaning, for `excerpt` to cut from: word by word would be slow."""
+    """Return a long text without meaning. `excerpt` cuts from it, which is faster than making a text word by word."""
     words = random.Random(seed)  # noqa: S311 - no secret
     sentences: list[str] = []
     length = 0
@@ -351,7 +352,7 @@ def prose(seed: str, characters: int = 200_000) -> str:
 
 
 def excerpt(text: str, draw: random.Random, characters: int) -> str:
-    """Return so many characters of `text`, beginning with a word, over and over if it is too short."""
+    """Return this many characters of `text` from the beginning of a word. A text that is too short is repeated."""
     start = text.find(" ", draw.randrange(len(text) // 2)) + 1
     cut = text[start : start + characters]
     while len(cut) < characters:

@@ -1,8 +1,8 @@
-"""What Bedrock itself publishes of the calls in a log: the namespace `AWS/Bedrock`, by the model id that was passed.
+"""Derive the metrics that Bedrock itself publishes in `AWS/Bedrock` from the calls in a log.
 
-Read: https://docs.aws.amazon.com/bedrock/latest/userguide/monitoring-runtime-metrics.html (2026-11-23). Calls that were
-throttled or no valid request are not among `Invocations`; `EstimatedTPMQuotaUsage` is what a call consumes and leaves
-out what it reserved.
+Source: https://docs.aws.amazon.com/bedrock/latest/userguide/monitoring-runtime-metrics.html, read 2026-11-23.
+`Invocations` leaves out throttled and invalid requests. `EstimatedTPMQuotaUsage` is the tokens that a call consumes. It
+leaves out the tokens that the call reserved.
 """
 
 import json
@@ -10,17 +10,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from localaws.applications import THROTTLED, Profile
 from localaws.emf import Datum
-from localaws.traffic import PERMISSIONS_LINE, THROTTLED, LogEvent, Profile
+from localaws.traffic import OPENING_LINE, LogEvent
 
 NAMESPACE = "AWS/Bedrock"
 
 
-def of_events(events: Iterable[LogEvent], profile_arns: Mapping[Profile, str]) -> Iterator[tuple[str, Datum]]:
-    """Yield namespace and datum of each value: the log events are those of `traffic.hour`."""
+def derive_metrics(events: Iterable[LogEvent], profile_arns: Mapping[Profile, str]) -> Iterator[tuple[str, Datum]]:
+    """Yield the namespace and datum of each value. The log events come from `traffic.hour`."""
     models = {arn: profile.copy_from for profile, arn in profile_arns.items()}
     for event in events:
-        if event.message == PERMISSIONS_LINE:
+        if event.message == OPENING_LINE:
             continue
         record = json.loads(event.message)
         passed = record["modelId"]
@@ -29,7 +30,7 @@ def of_events(events: Iterable[LogEvent], profile_arns: Mapping[Profile, str]) -
                 NAMESPACE,
                 {
                     "MetricName": name,
-                    # of a profile or a model the id, where its ARN was passed
+                    # the id alone if the caller passed an ARN
                     "Dimensions": [{"Name": "ModelId", "Value": passed.rpartition("/")[2]}],
                     "Timestamp": datetime.fromisoformat(record["timestamp"]).replace(second=0),
                     "Values": [float(value)],
@@ -56,5 +57,5 @@ def _values(record: Mapping[str, Any], model: str) -> dict[str, float]:
 
 
 def _burndown(model: str) -> int:
-    """Of the models in the traffic: 5 tokens for one of output for Anthropic's (as read), 1 for all others."""
+    """Return the burndown rate of a model in the traffic: 5 for Anthropic's models, 1 for all others."""
     return 5 if "anthropic." in model else 1

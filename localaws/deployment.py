@@ -1,4 +1,4 @@
-"""`sam build` and `sam deploy` of a checkout's own template on the emulator, as a user would do it in an account."""
+"""Run `sam build` and `sam deploy` of a checkout's template on the emulator, as a user does in an account."""
 
 import contextlib
 import json
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import msgspec
-from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
 from localaws import process, sam, template
 from localaws.account import Account
@@ -18,16 +17,16 @@ from localaws.errors import LocalAwsError
 from localaws.state import StateDirectory
 
 Progress: TypeAlias = Callable[[str, int, int], None]
-"""Told the stage, and how much of how much of it is done."""
+"""Takes the name of the stage, the number of steps done, and their total."""
 
 ENDPOINT_SETTINGS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SERVICE_QUOTAS")
-"""The variables that lead boto3 elsewhere than to AWS."""
+"""The variables that set boto3's endpoints."""
 
 TEMPLATE_NAME = "template.yaml"
 _LOCAL_TEMPLATE_NAME = "template.local.json"  # JSON is YAML
-ARTIFACTS_BUCKET = "localaws-artifacts-{region}"  # Lambda takes code from its own Region
-_REGION_WITHOUT_CONSTRAINT = "us-east-1"  # S3 knows it from before there were others
-_CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
+ARTIFACTS_BUCKET = "localaws-artifacts-{region}"  # Lambda reads code only from its own Region
+_REGION_WITHOUT_CONSTRAINT = "us-east-1"  # CreateBucket takes no LocationConstraint for this Region
+_CAPABILITY = "CAPABILITY_IAM"  # all that a change set needs, macros included (API reference, CreateChangeSet)
 _POLL_SECONDS = "0.1"
 _FUNCTION = "AWS::Serverless::Function"
 _BUILT_TYPES = {_FUNCTION, "AWS::Serverless::LayerVersion"}
@@ -35,13 +34,13 @@ _X86 = {"x86_64", "amd64"}
 _ARM = {"arm64", "aarch64"}
 
 
-def architecture_of(processor: str) -> str:
-    """Return Lambda's word for a machine's processor; raises `LocalAwsError` if Lambda has none like it."""
+def choose_architecture(processor: str) -> str:
+    """Return Lambda's name for a processor architecture. Raises `LocalAwsError` if Lambda has no such architecture."""
     if processor.lower() in _X86:
         return "x86_64"
     if processor.lower() in _ARM:
         return "arm64"
-    raise LocalAwsError(f"Lambda has no processor like this machine's, {processor}")
+    raise LocalAwsError(f"Lambda does not support this machine's processor architecture, {processor}")
 
 
 class Deployment(msgspec.Struct, frozen=True):
@@ -53,11 +52,11 @@ class Deployment(msgspec.Struct, frozen=True):
     directory: StateDirectory
     parameters: Mapping[str, str] = {}
     processor: str = platform.machine()
-    edge_url: str | None = None
-    """Where functions reach AWS, if not directly; each under its own logical id."""
+    proxy_url: str | None = None
+    """The fault proxy through which functions reach AWS, each under its own logical id. None means directly."""
 
     def build(self, progress: Progress) -> dict[str, str]:
-        """Build, and leave out what the emulator cannot take: reasons by logical id."""
+        """Build, remove the resources that the emulator cannot create, and return the reasons by logical id."""
         source = self.checkout / TEMPLATE_NAME
         total = sum(1 for _ in _built(_parse(source)))
         progress("building", 0, total)
@@ -71,14 +70,14 @@ class Deployment(msgspec.Struct, frozen=True):
                 done = min(done + 1, total)
                 progress("building", done, total)
         kept, left_out = template.without(_parse(self.directory.build / TEMPLATE_NAME))
-        if self.edge_url is not None:
-            _lead_through(self.edge_url, kept)
+        if self.proxy_url is not None:
+            _use_proxy(self.proxy_url, kept)
         (self.directory.build / _LOCAL_TEMPLATE_NAME).write_text(json.dumps(kept), encoding="utf-8")
         progress("building", total, total)
         return left_out
 
     def deploy(self, progress: Progress) -> None:
-        """Deploy what was built; the stack is complete when this returns."""
+        """Deploy the build. The stack is complete when this returns."""
         self._make_bucket()
         changes: set[str] = set()
         complete: set[str] = set()
@@ -86,7 +85,7 @@ class Deployment(msgspec.Struct, frozen=True):
         for line in self._sam(
             "deploy",
             *("--template-file", str(self.directory.build / _LOCAL_TEMPLATE_NAME), "--output", "json"),
-            *("--stack-name", self.stack_name, "--s3-bucket", self._bucket, "--capabilities", *_CAPABILITIES),
+            *("--stack-name", self.stack_name, "--s3-bucket", self._bucket, "--capabilities", _CAPABILITY),
             *("--no-confirm-changeset", "--no-fail-on-empty-changeset"),
         ):
             event = sam.document(line)
@@ -98,7 +97,7 @@ class Deployment(msgspec.Struct, frozen=True):
         progress("deploying", 1, 1)
 
     def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
-        """What the SAM CLI, and the makefiles it runs, see."""
+        """Return the environment of the SAM CLI and of the makefiles that it runs."""
         return {
             **self.account.environment(sam.environment(inherited)),
             "LAMBDA_PLATFORM": "native",  # the emulator runs functions with this very interpreter
@@ -108,27 +107,27 @@ class Deployment(msgspec.Struct, frozen=True):
         }
 
     def overrides(self) -> list[str]:
-        """The stack's parameters: the given ones over those of this machine."""
-        return sam.overrides({"Architecture": architecture_of(self.processor), **self.parameters})
+        """Return the stack's parameters. The given values replace those for this machine."""
+        return sam.overrides({"Architecture": choose_architecture(self.processor), **self.parameters})
 
     @property
     def _bucket(self) -> str:
         return ARTIFACTS_BUCKET.format(region=self.account.region)
 
     def _make_bucket(self) -> None:
-        """A bucket for what is deployed: `--resolve-s3` would deploy a stack for it first, and take 8 s more."""
+        """Make a bucket for the artifacts. `--resolve-s3` would first deploy a stack for it, which takes 8 seconds."""
         s3 = self.account.session().client("s3")
         if self.account.region == _REGION_WITHOUT_CONSTRAINT:
             s3.create_bucket(Bucket=self._bucket)
             return
         with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
-            # a Region is any string here, and one of a list to the type checker
+            # the type checker knows only a list of Regions
             constraint: Any = {"LocationConstraint": self.account.region}
             s3.create_bucket(Bucket=self._bucket, CreateBucketConfiguration=constraint)
 
     def _sam(self, command: str, *options: str) -> Iterator[str]:
-        """Run the SAM CLI and give what it prints, line by line; raise with the end of it if it fails."""
-        settings = self.directory.path / "samconfig.toml"  # in place of the checkout's, which is for real accounts
+        """Run the SAM CLI and yield its output line by line. If it fails, raise an error with the end of the output."""
+        settings = self.directory.path / "samconfig.toml"  # the checkout's own samconfig.toml is for real accounts
         settings.write_text("version = 0.1\n", encoding="utf-8")
         arguments = [*sam.command(command, *options), "--config-file", str(settings)]
         arguments += ["--region", self.account.region, "--parameter-overrides", *self.overrides()]
@@ -149,8 +148,8 @@ class Deployment(msgspec.Struct, frozen=True):
                     log.flush()
                     yield line.strip()
         if running.returncode != 0:
-            end = process.tail(self.directory.sam_log)
-            raise LocalAwsError(f"sam {command} failed; the end of {self.directory.sam_log}:\n{end}")
+            end = process.read_tail(self.directory.sam_log)
+            raise LocalAwsError(f"sam {command} failed. The end of {self.directory.sam_log}:\n{end}")
 
 
 def _lines(running: "subprocess.Popen[str]") -> Iterator[str]:
@@ -158,28 +157,30 @@ def _lines(running: "subprocess.Popen[str]") -> Iterator[str]:
         raise RuntimeError("sam was started without a pipe")
     try:
         yield from running.stdout
-    except BaseException:  # the user's Ctrl-C among them: sam must not go on alone
+    except BaseException:  # including Ctrl-C: sam must not continue alone
         running.terminate()
         raise
 
 
 def _parse(path: Path) -> dict[str, Any]:
-    """A template as the SAM CLI reads it: short forms such as !Ref written out."""
+    """Return a template as the SAM CLI reads it, with short forms such as !Ref written out."""
+    from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]  # noqa: PLC0415 - of the extra `local`
+
     try:
         parsed = yaml_parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise LocalAwsError(f"{path} is not there") from error
+        raise LocalAwsError(f"{path} does not exist") from error
     if not isinstance(parsed, dict):
-        raise LocalAwsError(f"{path} is not a template")
+        raise LocalAwsError(f"{path} is not a template: it holds no mapping")
     return json.loads(json.dumps(parsed, default=str))  # type: ignore[no-any-return]
 
 
-def _lead_through(edge_url: str, parsed: Mapping[str, Any]) -> None:
-    """Give every function an endpoint of its own at the edge."""
+def _use_proxy(proxy_url: str, parsed: Mapping[str, Any]) -> None:
+    """Give every function its own endpoint at the proxy."""
     for name, resource in parsed["Resources"].items():
         if resource.get("Type") == _FUNCTION:
             variables = resource["Properties"].setdefault("Environment", {}).setdefault("Variables", {})
-            variables |= dict.fromkeys(ENDPOINT_SETTINGS, f"{edge_url}/{name}")
+            variables |= dict.fromkeys(ENDPOINT_SETTINGS, f"{proxy_url}/{name}")
 
 
 def _built(parsed: Mapping[str, Any]) -> Iterator[str]:

@@ -1,9 +1,9 @@
-"""A line in CloudWatch's embedded metric format, and the metric data that CloudWatch would make of it.
+"""Turn a line in CloudWatch's embedded metric format into the metric data that CloudWatch would extract from it.
 
-As strict as CloudWatch: what it would drop, with nothing but a count in AWS/Logs EMFParsingErrors or
-EMFValidationErrors to show for it, is rejected here with a reason. Format:
-https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
-and, for what a metric may be, https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html
+This is as strict as CloudWatch. CloudWatch drops an invalid line and only increases EMFParsingErrors or
+EMFValidationErrors in AWS/Logs. Here such a line is rejected with a reason. Source of the format:
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html.
+Source of a metric's limits: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html.
 """
 
 import json
@@ -40,7 +40,7 @@ Datum: TypeAlias = dict[str, Any]
 
 
 class Rejected(Exception):  # noqa: N818 - an outcome, not an error of this program
-    """CloudWatch would make no metrics of this line; `reason` is one of few, `detail` names the offender."""
+    """CloudWatch would drop this line. `reason` is one of a few, and `detail` names the invalid part."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
@@ -49,7 +49,7 @@ class Rejected(Exception):  # noqa: N818 - an outcome, not an error of this prog
 
 
 def metric_data(line: str, ingestion_ms: int) -> list[tuple[str, Datum]]:
-    """(namespace, datum) of every metric in one log line; none for a line that is not in the format."""
+    """Return namespace and datum of every metric in a log line. A line in another format has none."""
     if not line.lstrip().startswith("{") or '"_aws"' not in line:
         return []
     if len(line.encode(errors="surrogatepass")) > MAX_LINE_BYTES:
@@ -142,7 +142,7 @@ def _dimension_value(root: Mapping[str, Any], name: str) -> str:
 
 
 def _is_label(text: str, longest: int) -> bool:
-    """Printable ASCII with something to see in it."""
+    """Return True for printable ASCII that is not only blanks."""
     return 1 <= len(text) <= longest and text.isascii() and text.isprintable() and not text.isspace()
 
 

@@ -1,6 +1,6 @@
-"""MiniStack, the emulator, as a background process: reachable from this machine only, keeping nothing of its own.
+"""Run MiniStack, the emulator, as a background process. Only this machine can reach it, and it keeps no data.
 
-It runs Lambda code with the interpreter it was started with, which is this one, and hands them its environment.
+It runs Lambda functions with the interpreter that started it, which is this one, and passes its environment to them.
 """
 
 import json
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from localaws import loopback, process
+from localaws import local_http, process
 from localaws.account import LOOPBACK, Account
 from localaws.errors import LocalAwsError
 from localaws.process import Process
@@ -22,7 +22,7 @@ _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH")
 
 
 def environment(account: Account, port: int, scratch: Path, inherited: Mapping[str, str]) -> dict[str, str]:
-    """What MiniStack, and the functions it runs, see: nothing of the user's AWS, Docker or proxy settings."""
+    """Return the environment of MiniStack and its functions, without the user's AWS, Docker and proxy settings."""
     return {
         **{name: inherited[name] for name in _INHERITED if name in inherited},
         **account.credentials(),
@@ -35,8 +35,8 @@ def environment(account: Account, port: int, scratch: Path, inherited: Mapping[s
         "TMPDIR": str(scratch),
         "STATE_DIR": str(scratch / "state"),
         "S3_DATA_DIR": str(scratch / "s3"),
-        "DOCKER_HOST": f"unix://{scratch / 'no-docker'}",  # no container of the user's is looked at, or reaped
-        "SFTP_ENABLED": "0",  # these two would open ports of their own
+        "DOCKER_HOST": f"unix://{scratch / 'no-docker'}",  # MiniStack must not see or remove the user's containers
+        "SFTP_ENABLED": "0",  # this and the next would open more ports
         "IOT_MTLS_ENABLED": "0",
         "LAMBDA_EXECUTOR": "local",
         "LAMBDA_WARM_TTL_SECONDS": "60",
@@ -46,31 +46,31 @@ def environment(account: Account, port: int, scratch: Path, inherited: Mapping[s
 
 
 def start(account: Account, port: int, *, scratch: Path, log: Path) -> Process:
-    """Start MiniStack; it answers some time later, see `wait_until_ready`."""
+    """Start MiniStack. It answers some time later, see `wait_until_ready`."""
     return process.start_module(
-        "localaws.patient_ministack", environment=environment(account, port, scratch, os.environ), log=log
+        "localaws.ministack_patches", environment=environment(account, port, scratch, os.environ), log=log
     )
 
 
 def is_ready(account: Account) -> bool:
-    """Whether it answers."""
-    return loopback.answers(f"{account.endpoint_url}/_ministack/ready")
+    """Return True if MiniStack answers."""
+    return local_http.answers(f"{account.endpoint_url}/_ministack/ready")
 
 
 def wait_until_ready(running: Process, account: Account, log: Path) -> None:
-    """Return as soon as it answers; raise if it has ended or takes too long."""
+    """Return as soon as MiniStack answers. Raise an error if it has ended or takes too long."""
     process.wait_until(running, lambda: is_ready(account), "the emulator", log)
 
 
-def held(running: Process, scratch: Path) -> dict[str, Any]:
-    """Return all that it holds, by service, as it would keep it for its next start; for tests."""
+def dump_state(running: Process, scratch: Path) -> dict[str, Any]:
+    """Return the emulator's state by service, as it would save it for its next start. Tests use this."""
     written = scratch / "state" / "held.json"
     written.unlink(missing_ok=True)
     os.kill(running.pid, signal.SIGUSR1)
     deadline = time.monotonic() + _HELD_SECONDS
     while not written.exists():
         if time.monotonic() > deadline:
-            raise LocalAwsError("the emulator does not say what it holds")
+            raise LocalAwsError(f"the emulator did not write its state within {_HELD_SECONDS:.0f} s")
         time.sleep(0.02)
     found: dict[str, Any] = json.loads(written.read_bytes())
     return found

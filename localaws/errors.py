@@ -1,5 +1,5 @@
-"""What goes wrong with local AWS in a way that its user can do something about."""
+"""Errors of local AWS that its user can fix."""
 
 
 class LocalAwsError(Exception):
-    """Local AWS cannot do what was asked; the message says why, and where to read more."""
+    """Local AWS cannot do the task. The message says why, and where to read more."""

@@ -1,6 +1,6 @@
-"""One local AWS: `up` starts it and deploys a checkout on it, `status` tells of it, `down` ends it.
+"""One local AWS: `up` starts it and deploys a checkout, `status` describes it, and `down` stops it.
 
-It outlives the process that started it. All it is lies in one directory; two directories are two of them.
+It keeps running when the process that started it ends. Each local AWS has its own directory for all its state.
 """
 
 import time
@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from localaws import emulator, loopback, sidecar
+from localaws import emulator, local_http, sidecar
 from localaws.account import Account, LocalSession
+from localaws.counters import Counters
 from localaws.deployment import Deployment, Progress
-from localaws.edge import Edge
 from localaws.errors import LocalAwsError
+from localaws.fault_proxy import FaultProxy
 from localaws.state import Ports, State, StateDirectory
-from localaws.tally import Tally
 
 CHECKOUT = Path(__file__).parents[1]
 DIRECTORY = CHECKOUT / ".localaws"
@@ -28,7 +28,7 @@ _POLL_SECONDS = 0.05
 
 
 class Instance(msgspec.Struct, frozen=True):
-    """A local AWS that is up, with its stack."""
+    """A running local AWS with its stack."""
 
     directory: Path
     account: Account
@@ -39,46 +39,48 @@ class Instance(msgspec.Struct, frozen=True):
 
     @property
     def endpoint_url(self) -> str:
-        """Where every service but Service Quotas answers."""
+        """Return the endpoint of every service except Service Quotas."""
         return self.account.endpoint_url
 
     @property
     def cli_config(self) -> Path:
-        """An AWS configuration file whose profile `local` is this account."""
+        """Return the path of an AWS configuration file. Its profile `local` is this account."""
         return StateDirectory(self.directory).cli_config
 
     def session(self) -> LocalSession:
-        """A boto3 session that makes clients for it."""
+        """Return a boto3 session for this account."""
         return self.account.session()
 
-    def tally(self) -> Tally:
-        """What the sidecar has done so far."""
-        return _tally(self.account, "GET", "/health")
+    def counters(self) -> Counters:
+        """Return the sidecar's counts so far."""
+        return _counters(self.account, "GET", "/health")
 
-    def drain(self, invocations: Mapping[str, int] | None = None, *, timeout_seconds: float = _DRAIN_SECONDS) -> Tally:
-        """Return once every metric line logged so far is a metric.
+    def drain(
+        self, invocations: Mapping[str, int] | None = None, *, timeout_seconds: float = _DRAIN_SECONDS
+    ) -> Counters:
+        """Wait until every metric line logged so far is a metric.
 
-        `invocations` are runs to wait for: at least so many since the start, by log group. Deliveries run in the
-        background, so count them first: `before = instance.tally().invocations`.
+        `invocations` are the runs to wait for, per log group and since the start. Deliveries run in the background, so
+        count them first: `before = instance.counters().invocations`.
         """
         wanted = invocations or {}
         deadline = time.monotonic() + timeout_seconds
         while True:
-            tally = _tally(self.account, "POST", "/drain", timeout_seconds=timeout_seconds)
-            missing = {group: n for group, n in wanted.items() if tally.invocations.get(group, 0) < n}
+            counters = _counters(self.account, "POST", "/drain", timeout_seconds=timeout_seconds)
+            missing = {group: n for group, n in wanted.items() if counters.invocations.get(group, 0) < n}
             if not missing:
-                return tally
+                return counters
             if time.monotonic() > deadline:
-                raise LocalAwsError(f"after {timeout_seconds:.0f} s still waiting for invocations: {missing}")
+                raise LocalAwsError(f"these invocations did not finish within {timeout_seconds:.0f} s: {missing}")
             time.sleep(_POLL_SECONDS)
 
 
 class Status(msgspec.Struct, frozen=True):
-    """What runs: `instance` is there if all of it answers, `trouble` says what does not."""
+    """The state of a local AWS. `instance` is set if all parts answer. `trouble` names the parts that do not."""
 
     instance: Instance | None = None
     stack_status: str = ""
-    tally: Tally | None = None
+    counters: Counters | None = None
     trouble: tuple[str, ...] = ()
 
 
@@ -89,23 +91,23 @@ def up(
     region: str = REGION,
     stack_name: str = STACK_NAME,
     parameters: Mapping[str, str] | None = None,
-    edge: Edge | None = None,
+    proxy: FaultProxy | None = None,
     progress: Progress = lambda _stage, _done, _total: None,
 ) -> Instance:
-    """Start a local AWS where none runs, and deploy the checkout on it; where one runs, deploy again.
+    """Start a local AWS unless one is running, and deploy the checkout on it.
 
-    Another Region, stack name or interpreter than the running one's is another local AWS: the old one is ended.
-    With an `edge`, the functions reach AWS through it.
+    A local AWS that runs with another Region, stack name or interpreter is stopped first. If there is a `proxy`, the
+    functions reach AWS through it.
     """
     home = StateDirectory(directory.resolve())
     with home.locked():
         progress("starting", 0, 1)
         state = _running(home, region, stack_name) or _start(home, region, stack_name)
         account = state.account()
-        if edge is not None:
-            edge.lead_to(account)
-        edge_url = None if edge is None else edge.url
-        deployment = Deployment(checkout.resolve(), account, stack_name, home, parameters or {}, edge_url=edge_url)
+        if proxy is not None:
+            proxy.forward_to(account)
+        proxy_url = None if proxy is None else proxy.url
+        deployment = Deployment(checkout.resolve(), account, stack_name, home, parameters or {}, proxy_url=proxy_url)
         left_out = deployment.build(progress)  # while the emulator starts
         home.write(msgspec.structs.replace(state, left_out=left_out))
         _wait_until_ready(home, state)
@@ -116,7 +118,7 @@ def up(
 
 
 def status(directory: Path = DIRECTORY) -> Status:
-    """Look, without changing anything."""
+    """Return the status without changing anything."""
     home = StateDirectory(directory.resolve())
     state = home.find()
     if state is None or not state.processes():
@@ -134,15 +136,15 @@ def status(directory: Path = DIRECTORY) -> Status:
     account = state.account()
     try:
         outputs, stack_status = _stack(account, state.stack_name)
-        tally = _tally(account, "GET", "/health")
+        counters = _counters(account, "GET", "/health")
     except (LocalAwsError, BotoCoreError, ClientError) as error:
         return Status(trouble=(str(error),))
     found = Instance(home.path, account, state.stack_name, outputs, state.preview_url, state.left_out)
-    return Status(found, stack_status, tally)
+    return Status(found, stack_status, counters)
 
 
 def down(directory: Path = DIRECTORY) -> bool:
-    """End it and forget all it held; whether anything ran. What was built stays for the next time."""
+    """Stop the local AWS and delete its data, but keep the build. Return True if anything was running."""
     home = StateDirectory(directory.resolve())
     state = home.find()
     if state is None:
@@ -154,7 +156,7 @@ def down(directory: Path = DIRECTORY) -> bool:
 
 
 def _running(home: StateDirectory, region: str, stack_name: str) -> State | None:
-    """The local AWS of this directory, if all of it runs and it is the wanted one."""
+    """Return the state of this directory's local AWS if all of it runs with the wanted settings. Otherwise stop it."""
     state = home.find()
     if state is None or len(state.processes()) < len(("emulator", "sidecar")):
         return None
@@ -176,7 +178,7 @@ def _start(home: StateDirectory, region: str, stack_name: str) -> State:
     home.cli_config.write_text(account.cli_config(), encoding="utf-8")
     running = emulator.start(account, ports.emulator, scratch=home.scratch, log=home.emulator_log)
     state = msgspec.structs.replace(state, emulator=running)
-    home.write(state)  # at once, so that `down` finds it whatever happens next
+    home.write(state)  # at once, so that `down` finds it even if the next step fails
     state = msgspec.structs.replace(state, sidecar=sidecar.start(account, home))
     home.write(state)
     return state
@@ -197,9 +199,9 @@ def _stop(home: StateDirectory, state: State) -> None:
     home.write(msgspec.structs.replace(state, emulator=None, sidecar=None))
 
 
-def _tally(account: Account, method: str, path: str, *, timeout_seconds: float = 5.0) -> Tally:
-    body = loopback.request(method, account.service_quotas_url + path, timeout_seconds=timeout_seconds)
-    return msgspec.json.decode(body, type=Tally)
+def _counters(account: Account, method: str, path: str, *, timeout_seconds: float = 5.0) -> Counters:
+    body = local_http.request(method, account.service_quotas_url + path, timeout_seconds=timeout_seconds)
+    return msgspec.json.decode(body, type=Counters)
 
 
 def _stack(account: Account, stack_name: str) -> tuple[dict[str, str], str]:

@@ -1,6 +1,6 @@
-"""PutMetricData requests that carry many data: equal metrics of one moment merged, cut at the API's limits.
+"""Pack metric data into PutMetricData requests: merge equal metrics of one moment, and split at the API's limits.
 
-Limits: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html
+Source of the limits: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html
 """
 
 import json
@@ -24,7 +24,7 @@ class MetricRequest(msgspec.Struct, frozen=True):
 
 
 def requests(data: Iterable[tuple[str, Datum]]) -> Iterator[MetricRequest]:
-    """As few requests as the limits allow for all `data`."""
+    """Yield as few requests as the limits allow for all `data`."""
     merged: defaultdict[str, dict[str, tuple[Datum, Counter[float]]]] = defaultdict(dict)
     for namespace, datum in data:
         identity = {name: value for name, value in datum.items() if name not in {"Values", "Counts"}}
@@ -47,7 +47,7 @@ def _cut(namespace: str, data: Iterable[Datum]) -> Iterator[MetricRequest]:
     request: list[Datum] = []
     size = 0
     for datum in data:
-        datum_bytes = len(json.dumps(datum, default=str))  # near enough: the limit is far above 1,000 common data
+        datum_bytes = len(json.dumps(datum, default=str))  # an estimate: 1,000 common data are far below the limit
         if request and (len(request) == MAX_DATA or size + datum_bytes > MAX_BYTES):
             yield MetricRequest(namespace, request)
             request, size = [], 0

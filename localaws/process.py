@@ -1,4 +1,4 @@
-"""A background process that outlives the one that started it, and is known again later by pid and start time."""
+"""Background processes that outlive their parent and are identified by pid and start time."""
 
 import contextlib
 import os
@@ -19,19 +19,19 @@ _READY_SECONDS = 30.0
 
 
 class Process(msgspec.Struct, frozen=True):
-    """A started process; `started` tells it from a later one that was given the same pid."""
+    """A started process. `started` distinguishes it from a later process with the same pid."""
 
     pid: int
     started: str
 
     def alive(self) -> bool:
-        """Whether this very process still runs."""
-        with contextlib.suppress(ChildProcessError):  # another process's child, or long collected
+        """Return True if this process still runs."""
+        with contextlib.suppress(ChildProcessError):  # another process's child, or already collected
             os.waitpid(self.pid, os.WNOHANG)
         return _start_time(self.pid) == self.started
 
     def stop(self, grace_seconds: float = 5.0) -> None:
-        """End it and all it started: politely, then by force."""
+        """Stop the process and its children, first with SIGTERM, then with SIGKILL."""
         for sent in (signal.SIGTERM, signal.SIGKILL):
             if not self.alive():
                 break
@@ -40,12 +40,12 @@ class Process(msgspec.Struct, frozen=True):
             while self.alive() and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)
         if self.alive():
-            raise LocalAwsError(f"process {self.pid} does not end, even by SIGKILL")
-        _signal_group(self.pid, signal.SIGKILL)  # what it started and left behind
+            raise LocalAwsError(f"process {self.pid} still runs after SIGKILL")
+        _signal_group(self.pid, signal.SIGKILL)  # the children that still run
 
 
 def start(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Process:
-    """Start `command` in a session of its own, its output going to `log`."""
+    """Start `command` in its own session, with its output in `log`."""
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         pid = os.posix_spawn(
@@ -63,29 +63,29 @@ def start(command: Sequence[str], environment: Mapping[str, str], log: Path) -> 
         os.close(output)
     started = _start_time(pid)
     if started is None:
-        raise LocalAwsError(f"{command[0]} ended at once; its output is in {log}")
+        raise LocalAwsError(f"{command[0]} ended at once. Its output is in {log}")
     return Process(pid, started)
 
 
 def start_module(module: str, *arguments: str, environment: Mapping[str, str], log: Path) -> Process:
-    """Start a module of this package with this interpreter, whether or not the package is installed."""
+    """Start a module of this package with this interpreter. The package need not be installed."""
     checkout = str(Path(__file__).parents[1])
     return start([sys.executable, "-m", module, *arguments], {**environment, "PYTHONPATH": checkout}, log)
 
 
 def wait_until(running: Process, ready: Callable[[], bool], name: str, log: Path) -> None:
-    """Return as soon as `ready`; raise, with the end of its log, if the process has ended or takes too long."""
+    """Wait until `ready`. Raise an error with the end of the log if the process has ended or takes too long."""
     deadline = time.monotonic() + _READY_SECONDS
     while not ready():
         if not running.alive():
-            raise LocalAwsError(f"{name} has ended; the end of {log}:\n{tail(log)}")
+            raise LocalAwsError(f"{name} has ended. The end of {log}:\n{read_tail(log)}")
         if time.monotonic() > deadline:
-            raise LocalAwsError(f"{name} does not answer after {_READY_SECONDS:.0f} s; see {log}")
+            raise LocalAwsError(f"{name} did not answer within {_READY_SECONDS:.0f} s. Its output is in {log}")
         time.sleep(_POLL_SECONDS)
 
 
-def tail(log: Path, lines: int = 20) -> str:
-    """The last lines of a log."""
+def read_tail(log: Path, lines: int = 20) -> str:
+    """Return the last lines of a log."""
     return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
 
@@ -95,23 +95,23 @@ def _signal_group(pid: int, number: signal.Signals) -> None:
 
 
 def _start_time(pid: int) -> str | None:
-    """When the process began, in whatever words this system has for it; None when there is none (or a zombie)."""
+    """Return the start time of a process in the system's own format, or None if it does not run or is a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
-        return None if Path("/proc/self/stat").exists() else _start_time_of_ps(pid)
+        return None if Path("/proc/self/stat").exists() else _ask_ps_for_start_time(pid)
     except ProcessLookupError:
         return None
-    fields = stat.rpartition(")")[2].split()  # the name before it may hold spaces
+    fields = stat.rpartition(")")[2].split()  # the name in front may contain spaces
     state, start_ticks = fields[0], fields[19]
     return None if state in {"Z", "X"} else start_ticks
 
 
-def _start_time_of_ps(pid: int) -> str | None:
-    """The same on a system without /proc."""
+def _ask_ps_for_start_time(pid: int) -> str | None:
+    """Return the start time on a system without /proc."""
     ps = shutil.which("ps")
     if ps is None:
-        raise LocalAwsError("neither /proc nor the command ps is here to tell which processes run")
+        raise LocalAwsError("cannot see which processes run: this system has neither /proc nor the command ps")
     shown = subprocess.run(  # noqa: S603 - a fixed command
         [ps, "-o", "state=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
     ).stdout.split(maxsplit=1)

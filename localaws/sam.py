@@ -1,4 +1,4 @@
-"""The SAM CLI of this environment: how it is called, what it sees, and the JSON documents that `deploy` prints."""
+"""Call the SAM CLI of this environment, and read the JSON documents that `sam deploy` prints."""
 
 import json
 import os
@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_OF_MAKE = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}  # of the `make` that may have started this
+_OF_MAKE = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}  # set by a `make` that started this process
 
 
 def command(name: str, *options: str) -> list[str]:
-    """`sam name options` with this very interpreter."""
+    """Return the command line of `sam NAME OPTIONS` with this interpreter."""
     return [sys.executable, "-m", "samcli", name, *options]
 
 
 def environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """What it, and the makefiles it runs, see: `inherited`, with this interpreter in front."""
+    """Return the environment of the SAM CLI and its makefiles: `inherited`, with this interpreter first on the PATH."""
     kept = {name: value for name, value in inherited.items() if name not in _OF_MAKE}
     return {
         **kept,
@@ -26,12 +26,12 @@ def environment(inherited: Mapping[str, str]) -> dict[str, str]:
 
 
 def overrides(parameters: Mapping[str, str]) -> list[str]:
-    """The values of `--parameter-overrides`, whatever characters are in them."""
+    """Return the values of `--parameter-overrides`, quoted so that they may contain any character."""
     return [f"{name}={_quoted(value)}" for name, value in parameters.items()]
 
 
 def document(line: str) -> dict[str, Any]:
-    """One of the JSON documents among the lines of `sam deploy --output json`; empty for any other line."""
+    """Parse a JSON document in the output of `sam deploy --output json`. Any other line gives an empty document."""
     if not line.startswith("{"):
         return {}
     try:

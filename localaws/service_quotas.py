@@ -1,6 +1,6 @@
-"""Service Quotas for the service `bedrock`: the part of its API that lists quotas, over a data file.
+"""Answer the part of the Service Quotas API that lists quotas of the service `bedrock`, from a data file.
 
-Shapes, operations and errors: botocore's service model `service-quotas` 2019-06-24 (protocol JSON 1.1).
+Source of operations, shapes and errors: botocore's service model `service-quotas` 2019-06-24 (protocol JSON 1.1).
 """
 
 import base64
@@ -21,7 +21,7 @@ _MAX_RESULTS = 100
 
 
 class Quota(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One quota of the data file; `assumed` and `code_assumed` mark what AWS does not publish."""
+    """One quota of the data file. `assumed` and `code_assumed` mark values that AWS does not publish."""
 
     code: str
     name: str
@@ -40,7 +40,7 @@ class QuotaFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ServiceQuotasError(Exception):
-    """An error as the API answers it."""
+    """An error in the form of the API."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -49,7 +49,7 @@ class ServiceQuotasError(Exception):
 
 
 class ServiceQuotas:
-    """The API of one account in one Region."""
+    """The Service Quotas API of one account in one Region."""
 
     def __init__(self, quotas: Sequence[Quota], *, region: str, account: str) -> None:
         self._quotas = {quota.code: quota for quota in quotas}
@@ -63,7 +63,7 @@ class ServiceQuotas:
         }
 
     def answer(self, target: str, body: bytes) -> tuple[int, dict[str, Any]]:
-        """The HTTP status and JSON document for one request with that X-Amz-Target."""
+        """Return the HTTP status and JSON document for a request with this X-Amz-Target."""
         try:
             return 200, self._operation(target)(_request(body))
         except ServiceQuotasError as error:
@@ -112,7 +112,7 @@ class ServiceQuotas:
         return {**self._shape(quota, self._account, value), "QuotaAppliedAtLevel": "ACCOUNT"}
 
     def _default(self, quota: Quota) -> dict[str, Any]:
-        return self._shape(quota, "", quota.default)  # a default's ARN names no account
+        return self._shape(quota, "", quota.default)  # the ARN of a default has no account
 
     def _shape(self, quota: Quota, account: str, value: float) -> dict[str, Any]:
         return {
@@ -129,7 +129,7 @@ class ServiceQuotas:
 
 
 def load(path: Path = DATA_FILE) -> list[Quota]:
-    """The quotas of a data file; a code given twice is an error."""
+    """Read the quotas of a data file. Raises `ValueError` if a code is there twice."""
     quotas = msgspec.json.decode(path.read_bytes(), type=QuotaFile).quotas
     seen: set[str] = set()
     for quota in quotas:

@@ -1,9 +1,9 @@
-"""The process beside the emulator: Service Quotas for Bedrock, metrics from the functions' logs, dashboards drawn.
+"""The process beside the emulator. It serves Service Quotas and the dashboard preview, and turns logs into metrics.
 
     python -m localaws.sidecar --state .localaws
 
-Besides the API itself it answers `GET /health` (a Tally) and `POST /drain` (the same, once all that was logged before
-the request is read).
+It also answers `GET /health` with `Counters`. `POST /drain` waits until all events logged before the request are read,
+and then answers with the same.
 """
 
 import argparse
@@ -18,32 +18,32 @@ from typing import Any
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from localaws import loopback, process, service_quotas
+from localaws import local_http, process, service_quotas
 from localaws.account import LOOPBACK, Account
+from localaws.counters import Counters
 from localaws.preview import server as preview
 from localaws.process import Process
 from localaws.state import StateDirectory
 from localaws.tail import Tail
-from localaws.tally import Tally
 
 logger = logging.getLogger("localaws.sidecar")
 
 _SHORTEST_WAIT_SECONDS = 0.2
-_WAIT_PER_PASS = 3.0  # times the length of the last pass: reading never takes more than a quarter of the emulator
+_WAIT_PER_PASS = 3.0  # times the length of the last pass: reading takes at most a quarter of the emulator's time
 _GIVE_UP_SECONDS = 30.0
 _MAX_BODY_BYTES = 1024 * 1024
 
 
 class Follower:
-    """Runs the tail, by itself and on demand."""
+    """Reads the functions' logs, continuously and on demand."""
 
-    def __init__(self, tail: Tail, tally: Tally) -> None:
-        self.tally = tally
+    def __init__(self, tail: Tail, counters: Counters) -> None:
+        self.counters = counters
         self._tail = tail
         self._turn = threading.Lock()
 
     def follow(self) -> None:
-        """Run passes until the emulator has been away for long."""
+        """Run passes until the emulator has not answered for a while."""
         answered = time.monotonic()
         while True:
             began = time.monotonic()
@@ -51,23 +51,23 @@ class Follower:
                 with self._turn:
                     self._tail.run_pass()
             except (BotoCoreError, ClientError) as error:
-                self.tally.unreachable = str(error)
+                self.counters.unreachable = str(error)
                 logger.warning("the emulator does not answer: %s", error)
                 if time.monotonic() - answered > _GIVE_UP_SECONDS:
                     return
             else:
-                self.tally.unreachable = ""
+                self.counters.unreachable = ""
                 answered = time.monotonic()
             time.sleep(max(_SHORTEST_WAIT_SECONDS, _WAIT_PER_PASS * (time.monotonic() - began)))
 
     def drain(self) -> None:
-        """Run one pass from its beginning: it reads all that was logged before."""
+        """Run one whole pass, which reads all events logged before it began."""
         with self._turn:
             self._tail.run_pass()
 
 
 class Server(ThreadingHTTPServer):
-    """Answers on one port for all the sidecar does."""
+    """Answers all requests to the sidecar on one port."""
 
     daemon_threads = True
 
@@ -79,12 +79,12 @@ class Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # an answer is one packet: two, on a kept connection, cost 40 ms of delayed acknowledgement
+    wbufsize = -1  # one packet per answer: a second one would wait 40 ms for a delayed acknowledgement
     server: Server
 
     def do_GET(self) -> None:
         if self.path == "/health" and self.server.follower is not None:
-            self._answer(200, self.server.follower.tally)
+            self._answer(200, self.server.follower.counters)
         else:
             self._answer(404, {"message": f"nothing at {self.path}"})
 
@@ -92,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         if length > _MAX_BODY_BYTES:
             self.close_connection = True
-            self._answer(413, {"message": "too much"})
+            self._answer(413, {"message": f"the body is over {_MAX_BODY_BYTES:,} bytes"})
             return
         body = self.rfile.read(length)
         if self.path == "/drain" and self.server.follower is not None:
@@ -107,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
         except (BotoCoreError, ClientError) as error:
             self._answer(503, {"message": f"the emulator does not answer: {error}"})
         else:
-            self._answer(200, follower.tally)
+            self._answer(200, follower.counters)
 
     def _answer(self, status: int, document: Any) -> None:
         body = msgspec.json.encode(document)
@@ -122,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def start(account: Account, directory: StateDirectory) -> Process:
-    """Start it for the local AWS that `directory` describes."""
+    """Start the sidecar for the local AWS that `directory` describes."""
     return process.start_module(
         "localaws.sidecar",
         *("--state", str(directory.path)),
@@ -132,27 +132,27 @@ def start(account: Account, directory: StateDirectory) -> Process:
 
 
 def wait_until_ready(running: Process, account: Account, log: Path) -> None:
-    """Return as soon as it answers; raise if it has ended or takes too long."""
-    process.wait_until(running, lambda: loopback.answers(f"{account.service_quotas_url}/health"), "the sidecar", log)
+    """Return as soon as the sidecar answers. Raise an error if it has ended or takes too long."""
+    process.wait_until(running, lambda: local_http.answers(f"{account.service_quotas_url}/health"), "the sidecar", log)
 
 
 def main() -> None:
-    """Serve until the emulator is gone for good."""
+    """Serve until the emulator has stopped."""
     parser = argparse.ArgumentParser(description="Service Quotas and metrics beside a running emulator")
-    parser.add_argument("--state", type=Path, required=True, help="the directory that holds state.json")
+    parser.add_argument("--state", type=Path, required=True, help="directory of state.json")
     state = StateDirectory(parser.parse_args().state).read()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     account = state.account()
-    tally = Tally()
-    follower = Follower(Tail(account.session(), tally), tally)
+    counters = Counters()
+    follower = Follower(Tail(account.session(), counters), counters)
     quotas = service_quotas.ServiceQuotas(service_quotas.load(), region=account.region, account=account.id)
-    dashboards = preview.Server(state.ports.preview, preview.Dashboards(account.session()))
+    dashboards = preview.Server(LOOPBACK, state.ports.preview, preview.Dashboards(account.session()))
     with Server(state.ports.sidecar, quotas, follower) as server, dashboards:
         threading.Thread(target=dashboards.serve_forever, daemon=True).start()
         threading.Thread(target=server.serve_forever, daemon=True).start()
         logger.info("serving on %s", state.ports.sidecar)
         follower.follow()
-        logger.error("the emulator has been away for %s s: giving up", _GIVE_UP_SECONDS)
+        logger.error("the emulator has not answered for %s s: stopping", _GIVE_UP_SECONDS)
         server.shutdown()
         dashboards.shutdown()
 

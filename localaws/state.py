@@ -1,4 +1,4 @@
-"""The state of one local AWS: a directory that says what runs, where, and since when."""
+"""The state directory of one local AWS: its processes, ports, logs and files."""
 
 import fcntl
 import platform
@@ -16,7 +16,7 @@ from localaws.process import Process
 
 
 class Ports(msgspec.Struct, frozen=True):
-    """Where the processes listen, kept from one run to the next; the sidecar also serves the preview of dashboards."""
+    """The ports of the processes, kept between runs. The sidecar also serves the preview of dashboards."""
 
     emulator: int
     sidecar: int
@@ -24,7 +24,7 @@ class Ports(msgspec.Struct, frozen=True):
 
     @classmethod
     def free(cls) -> "Ports":
-        """Ports that nobody listens on."""
+        """Return ports that are free now."""
         with ExitStack() as stack:
             probes = [stack.enter_context(socket.socket()) for _ in cls.__struct_fields__]
             for probe in probes:
@@ -32,10 +32,10 @@ class Ports(msgspec.Struct, frozen=True):
             return cls(*(probe.getsockname()[1] for probe in probes))
 
     def are_free(self) -> bool:
-        """Whether nobody listens on any of them."""
+        """Return True if all of them are free."""
         for port in (self.emulator, self.sidecar, self.preview):
             with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a connection may linger
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a closed connection may hold it
                 try:
                     probe.bind((LOOPBACK, port))
                 except OSError:
@@ -44,7 +44,7 @@ class Ports(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, frozen=True):
-    """One local AWS; without processes it is down."""
+    """One local AWS. Without processes it is stopped."""
 
     region: str
     stack_name: str
@@ -55,7 +55,7 @@ class State(msgspec.Struct, frozen=True):
     left_out: dict[str, str] = {}
 
     def account(self) -> Account:
-        """The account that it pretends to be."""
+        """Return the emulated account."""
         return Account(
             endpoint_url=f"http://{LOOPBACK}:{self.ports.emulator}",
             service_quotas_url=f"http://{LOOPBACK}:{self.ports.sidecar}",
@@ -64,82 +64,84 @@ class State(msgspec.Struct, frozen=True):
 
     @property
     def preview_url(self) -> str:
-        """Where the account's dashboards are drawn."""
+        """Return the address of the dashboard preview."""
         return f"http://{LOOPBACK}:{self.ports.preview}"
 
     def processes(self) -> list[Process]:
-        """What was started, whether or not it still runs."""
+        """Return the processes that were started, running or not."""
         return [process for process in (self.sidecar, self.emulator) if process is not None]
 
 
 class StateDirectory(msgspec.Struct, frozen=True):
-    """The directory itself; two of them are two local AWS, side by side."""
+    """The state directory. Each directory is a separate local AWS."""
 
     path: Path
 
     @property
     def emulator_log(self) -> Path:
-        """What the emulator printed."""
+        """Return the path of the emulator's output."""
         return self.path / "emulator.log"
 
     @property
     def sidecar_log(self) -> Path:
-        """What the sidecar printed."""
+        """Return the path of the sidecar's output."""
         return self.path / "sidecar.log"
 
     @property
     def sam_log(self) -> Path:
-        """What the SAM CLI printed, the last time."""
+        """Return the path of the SAM CLI's latest output."""
         return self.path / "sam.log"
 
     @property
     def build(self) -> Path:
-        """What `sam build` made."""
+        """Return the directory of the build."""
         return self.path / "build"
 
     @property
     def scratch(self) -> Path:
-        """What the running emulator keeps on disk; gone when it is down."""
+        """Return the directory of the running emulator's files. `down` deletes it."""
         return self.path / "scratch"
 
     @property
     def cli_config(self) -> Path:
-        """A configuration file for the AWS CLI."""
+        """Return the path of the configuration file for the AWS CLI."""
         return self.path / "aws-config"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep any other command off this directory for a while."""
+        """Lock the directory against other commands while the block runs."""
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / "lock").open("w", encoding="utf-8") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise LocalAwsError(f"another command is at work on {self.path}") from error
+                raise LocalAwsError(f"another command is using {self.path}: wait until it has finished") from error
             yield
 
     def find(self) -> State | None:
-        """What was written last, if anything was."""
+        """Return the stored state, or None if there is none."""
         return self.read() if self._file.exists() else None
 
     def read(self) -> State:
-        """What was written last."""
+        """Return the stored state. Raises `LocalAwsError` if there is none."""
         try:
             return msgspec.json.decode(self._file.read_bytes(), type=State)
         except FileNotFoundError as error:
-            raise LocalAwsError(f"no local AWS has run in {self.path}") from error
+            raise LocalAwsError(f"{self.path} has no local AWS: start one with `quota-monitor local up`") from error
         except msgspec.DecodeError as error:
-            raise LocalAwsError(f"{self._file} is not a state of this version ({error}); remove it") from error
+            raise LocalAwsError(
+                f"{self._file} is of another version ({error}): delete the file and try again"
+            ) from error
 
     def write(self, state: State) -> None:
-        """Replace the state at once: no reader sees half of it."""
+        """Replace the stored state atomically."""
         self.path.mkdir(parents=True, exist_ok=True)
         fresh = self._file.with_suffix(".new")
         fresh.write_bytes(msgspec.json.format(msgspec.json.encode(state)))
         fresh.replace(self._file)
 
     def clear_scratch(self) -> None:
-        """An empty scratch directory."""
+        """Make the scratch directory empty."""
         if self.scratch.exists():
             shutil.rmtree(self.scratch)
         self.scratch.mkdir(parents=True)

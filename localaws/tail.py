@@ -1,8 +1,8 @@
-"""The tail of all functions' logs: every event read exactly once, its metrics put into CloudWatch.
+"""Read every event of all functions' logs exactly once, and put its metrics into CloudWatch.
 
-A stream is read again, whole, whenever it has changed, and what was in it before is taken off. That is exact whatever
-the order of timestamps (many events share a millisecond, some arrive late), and cheap because the emulator gives each
-invocation a stream of its own.
+A stream that has changed is read again from its beginning, and the events that were there before are skipped. This is
+exact in any order of timestamps: many events share a millisecond, and some arrive late. It is cheap, because each
+invocation has its own stream in the emulator.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from localaws import emf, metric_requests
-from localaws.tally import Tally
+from localaws.counters import Counters
 
 if TYPE_CHECKING:
     import boto3
@@ -24,19 +24,19 @@ _Stream = tuple[str, str]
 
 
 class Tail:
-    """Reads and puts in passes; not to be used by two threads at once."""
+    """Reads events and puts metrics in passes. Only one thread may use it at a time."""
 
-    def __init__(self, session: "boto3.Session", tally: Tally) -> None:
+    def __init__(self, session: "boto3.Session", counters: Counters) -> None:
         self._logs = session.client("logs")
         self._functions = session.client("lambda")
         self._metrics = session.client("cloudwatch")
-        self._tally = tally
+        self._counters = counters
         self._marks: dict[_Stream, object] = {}
         self._seen: dict[_Stream, Counter[int]] = {}
         self._unsent: list[metric_requests.MetricRequest] = []
 
     def run_pass(self) -> int:
-        """Read everything that is new and put its metrics; how many events were new."""
+        """Read all new events, put their metrics, and return the number of new events."""
         data: list[tuple[str, emf.Datum]] = []
         fresh = 0
         try:
@@ -44,13 +44,13 @@ class Tail:
                 for event in self._new_events(group):
                     fresh += 1
                     data.extend(self._metric_data(group, event))
-        finally:  # what was read is read: it must be sent even if the rest could not be
+        finally:  # events are read only once, so send their metrics even if reading the rest failed
             self._unsent.extend(metric_requests.requests(data))
         self._send()
         return fresh
 
     def _groups(self) -> list[str]:
-        """Log groups of all functions, named or implied; Bedrock's own group is none of them."""
+        """Return the log groups of all functions, without Bedrock's own log group."""
         groups = {
             function.get("LoggingConfig", {}).get("LogGroup", FUNCTION_GROUPS + function["FunctionName"])
             for page in self._functions.get_paginator("list_functions").paginate()
@@ -66,7 +66,7 @@ class Tail:
             self._marks[group, stream] = mark
 
     def _streams(self, group: str) -> list[tuple[str, object]]:
-        """Streams with a mark that changes whenever events arrive; none for a group that is not made yet."""
+        """Return a group's streams, each with a mark that changes when events arrive. A missing group has none."""
         try:
             return [
                 (stream["logStreamName"], (stream.get("lastIngestionTime"), stream["storedBytes"]))
@@ -98,16 +98,16 @@ class Tail:
             )
 
     def _metric_data(self, group: str, event: Any) -> list[tuple[str, emf.Datum]]:
-        self._tally.events += 1
+        self._counters.events += 1
         if event["message"].startswith(_END_OF_INVOCATION):
-            self._tally.invocation(group)
+            self._counters.invocation(group)
         try:
             data = emf.metric_data(event["message"], event["ingestionTime"])
         except emf.Rejected as rejected:
-            self._tally.reject(rejected.reason, rejected.detail)
+            self._counters.reject(rejected.reason, rejected.detail)
             return []
-        self._tally.metric_lines += bool(data)
-        self._tally.data += len(data)
+        self._counters.metric_lines += bool(data)
+        self._counters.data += len(data)
         return data
 
     def _send(self) -> None:
@@ -115,6 +115,6 @@ class Tail:
             request = self._unsent[0]
             try:
                 self._metrics.put_metric_data(Namespace=request.namespace, MetricData=request.data)  # type: ignore[arg-type]
-            except ClientError as error:  # the same request would be refused again
-                self._tally.refuse(error.response["Error"]["Code"], str(error))
+            except ClientError as error:  # a retry would be refused again
+                self._counters.refuse(error.response["Error"]["Code"], str(error))
             del self._unsent[0]

@@ -1,4 +1,4 @@
-"""A built template as the emulator can take it: the same, but for what an explicit list leaves out."""
+"""Remove the resources on an explicit list from a built template, because the emulator cannot create them."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -10,48 +10,49 @@ from localaws.errors import LocalAwsError
 
 Template: TypeAlias = dict[str, Any]
 
-_FOR_EACH = "Fn::ForEach::"
 _SUBSTITUTED = re.compile(r"\$\{([^!}][^}]*)\}")
 
 
 class Omission(msgspec.Struct, frozen=True):
-    """Resources to leave out: by logical id or by type and, for a type, only those with a certain property."""
+    """Resources to leave out: one logical id, or one type and only if it has a certain property."""
 
-    of: str
+    target: str
     reason: str
     having: str | None = None
 
     def covers(self, logical_id: str, resource: Mapping[str, Any]) -> bool:
-        """Whether this is such a resource."""
-        if self.of == logical_id:
+        """Return True if the resource is to be left out."""
+        if self.target == logical_id:
             return True
-        if self.of != resource.get("Type"):
+        if self.target != resource.get("Type"):
             return False
         return self.having is None or self.having in resource.get("Properties", {})
 
 
 LEFT_OUT = (
     Omission(
-        of="AWS::Logs::QueryDefinition",
-        reason="MiniStack knows no saved queries and refuses the whole change set",
+        target="AWS::Logs::QueryDefinition",
+        reason="MiniStack does not support saved queries and refuses the whole change set",
     ),
     Omission(
-        of="AWS::CloudWatch::Alarm",
+        target="AWS::CloudWatch::Alarm",
         having="Metrics",
-        reason="MiniStack evaluates no metric math or query and refuses alarms on them",
+        reason="MiniStack does not evaluate metric math or queries and refuses such alarms",
     ),
 )
 
 
 def without(template: Template, omissions: tuple[Omission, ...] = LEFT_OUT) -> tuple[Template, dict[str, str]]:
-    """`template` without what `omissions` cover, and the reason by logical id of each resource left out.
+    """Return `template` without the resources that `omissions` cover, and the reasons by logical id.
 
-    Outputs and DependsOn that name such a resource go with it. Anything else that does is an error: the template
-    would not mean the same any more.
+    Outputs and DependsOn that name such a resource are removed too. Any other reference to it is an error, because the
+    template would have another meaning.
     """
-    left_out: dict[str, str] = {}
-    resources = _kept(template.get("Resources", {}), omissions, left_out)
-    resources = {name: _independent(resource, left_out) for name, resource in resources.items()}
+    given = template.get("Resources", {})
+    left_out = {
+        name: reason for name, resource in given.items() if (reason := _reason(name, resource, omissions)) is not None
+    }
+    resources = {name: _independent(resource, left_out) for name, resource in given.items() if name not in left_out}
     outputs = {
         name: output
         for name, output in template.get("Outputs", {}).items()
@@ -68,7 +69,7 @@ def without(template: Template, omissions: tuple[Omission, ...] = LEFT_OUT) -> t
 
 
 def references(part: object) -> Iterator[str]:
-    """Every name that Ref, Fn::GetAtt, Fn::Sub or DependsOn mentions in a part of a template."""
+    """Yield every name that Ref, Fn::GetAtt, Fn::Sub or DependsOn mentions in a part of a template."""
     if isinstance(part, list):
         for item in part:
             yield from references(item)
@@ -93,26 +94,13 @@ def _named(key: str, value: object) -> Iterator[str]:
         yield from _as_list(value)
 
 
-def _kept(resources: Mapping[str, Any], omissions: tuple[Omission, ...], left_out: dict[str, str]) -> dict[str, Any]:
-    """The resources that stay; those that go are added to `left_out`."""
-    kept: dict[str, Any] = {}
-    for name, resource in resources.items():
-        if name.startswith(_FOR_EACH):
-            identifier, collection, body = resource
-            inner = _kept(body, omissions, left_out)
-            if inner:
-                kept[name] = [identifier, collection, inner]
-            continue
-        reason = next((omission.reason for omission in omissions if omission.covers(name, resource)), None)
-        if reason is None:
-            kept[name] = resource
-        else:
-            left_out[name] = reason
-    return kept
+def _reason(name: str, resource: Mapping[str, Any], omissions: tuple[Omission, ...]) -> str | None:
+    """Return the reason to leave a resource out, if there is one."""
+    return next((omission.reason for omission in omissions if omission.covers(name, resource)), None)
 
 
 def _independent(resource: Any, left_out: Mapping[str, str]) -> Any:
-    """The resource with no DependsOn on what is left out."""
+    """Return the resource without DependsOn on resources that are left out."""
     if not isinstance(resource, dict) or "DependsOn" not in resource:
         return resource
     depends_on = [name for name in _as_list(resource["DependsOn"]) if name not in left_out]

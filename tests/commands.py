@@ -4,18 +4,16 @@
 (AWS CLI User Guide, "Command structure", read 2026-11-24); `quota-monitor` and `sam` against the commands themselves.
 """
 
-import functools
 import json
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import botocore.session
 import click
 from botocore import xform_name
+from samcli.cli.main import cli as sam
 
 from quota_monitor.main import main as quota_monitor
 
@@ -47,8 +45,8 @@ def lines_of(block: str) -> Iterator[str]:
 
 
 def in_advice(text: str) -> list[str]:
-    """The commands in a sentence of advice: each from its program to the end, or to what comes after it."""
-    return re.findall(r"\b(?:aws|quota-monitor|sam) [a-z][^;]*?(?=, and |\)|;|$)", text)
+    """The commands in a piece of advice: each on a line of its own, indented."""
+    return re.findall(r"^ +((?:aws|quota-monitor|sam) [a-z].*)$", text, re.MULTILINE)
 
 
 def options_of(command: str) -> dict[str, list[str]]:
@@ -80,7 +78,7 @@ def check(command: str) -> None:
     elif program == "quota-monitor":
         _check_click(quota_monitor, arguments)
     elif program == "sam":
-        _check_sam(arguments)
+        _check_click(sam, arguments)
 
 
 def _check_aws(arguments: list[str]) -> None:
@@ -121,23 +119,10 @@ def _check_values(name: str, values: list[str], member: Any, *, streams: bool) -
 
 def _check_click(command: click.Command, arguments: list[str]) -> None:
     while isinstance(command, click.Group) and arguments:
-        with click.Context(command) as context:
+        with click.Context(command, obj=True) as context:  # samcli reads a command only where there is an object
             found = command.get_command(context, arguments[0])
         assert found is not None, f"{command.name} has no {arguments[0]}"
         command, arguments = found, arguments[1:]
     options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
     unknown = {word.partition("=")[0] for word in arguments if word.startswith("-")} - options - {"-h", "--help"}
     assert not unknown, f"{command.name} has no {', '.join(sorted(unknown))}"
-
-
-def _check_sam(arguments: list[str]) -> None:
-    subcommands = 2 if arguments[0] == "local" else 1
-    known = set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", _help_of_sam(tuple(arguments[:subcommands]))))
-    unknown = {word.partition("=")[0] for word in arguments if word.startswith("-")} - known
-    assert not unknown, f"sam {' '.join(arguments[:subcommands])} has no {', '.join(sorted(unknown))}"
-
-
-@functools.cache
-def _help_of_sam(subcommands: tuple[str, ...]) -> str:
-    command = [sys.executable, "-m", "samcli", *subcommands, "--help"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -1,15 +1,20 @@
 """What tests share: the real registry, a way to run records through the core."""
 
+import functools
 import os
+import pickle
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from hypothesis import HealthCheck, settings
 from metric_lines import strictly_read
 from processed import Processed, process_delivery
 from records import NOW, Process, ReadLine, log_event, message
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from bedrock_quota import clients
 from bedrock_quota.model_ids import OutOfScope
@@ -30,16 +35,39 @@ settings.register_profile(
 settings.register_profile("thorough", settings.get_profile("quick"), max_examples=5_000)
 settings.load_profile("quick")
 
-CACHED_CLIENTS = (
-    clients.state,
-    clients.bedrock,
-    clients.bedrock_settings,
-    clients.service_quotas,
-    clients.cloudwatch,
-    clients.logs,
-    clients.sns,
-    clients.ssm,
-)
+CACHED_CLIENTS = [made for made in vars(clients).values() if hasattr(made, "cache_clear")]
+
+
+class ByFile(LoadScopeScheduling):
+    """Run a file's tests in one worker, because they share what its fixtures made, and all of tests/e2e in one.
+
+    The tests of tests/e2e share one stack on one emulator. `--dist loadgroup` groups nothing with pytest 9.2:
+    https://github.com/pytest-dev/pytest-xdist/issues/1386 (read 2026-11-28).
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "tests/e2e" if file.startswith("tests/e2e/") else file
+
+
+@pytest.hookimpl(optionalhook=True)  # it is pytest-xdist's
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Distribute tests to workers by file, whatever `--dist` says."""
+    return ByFile(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def service_models() -> Iterator[None]:
+    """Parse each of botocore's service models once per worker: moto begins a new session for every test."""
+    parse = JSONFileLoader().load_file
+
+    @functools.cache
+    def parsed(path: str) -> bytes:
+        return pickle.dumps(parse(path))  # not as it is, because botocore changes what it has loaded
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda _self, path: pickle.loads(parsed(path)))  # noqa: S301
+        yield
 
 
 @pytest.fixture(scope="session")

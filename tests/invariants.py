@@ -17,7 +17,7 @@ from bedrock_quota.pools import EndpointType, PoolQuota, QuotaKey, QuotaPool
 from bedrock_quota.processor import tolerant_reading
 from bedrock_quota.processor.callers import MAX_LABEL, parse_caller, safe_label
 from bedrock_quota.processor.delivery import Delivery, decode_delivery
-from bedrock_quota.processor.max_tokens import limit_in_body
+from bedrock_quota.processor.max_tokens import find_output_limit
 from bedrock_quota.processor.reading import read_record, read_request_body
 from bedrock_quota.processor.records import MAX_COUNT, Record, parse_timestamp, safe_request_id
 from bedrock_quota.processor.usage import Entry, UsageCalculator
@@ -141,15 +141,15 @@ def body_is_read_or_refused(text: bytes) -> None:
     except RecordError as error:
         _is_safe(error)
         return
-    limit = limit_in_body(found)
+    limit = find_output_limit(found)
     assert limit is None or (type(limit) is int and 0 <= limit <= MAX_COUNT**2)
     assert SECRET not in repr(found)
     try:
-        slow = tolerant_reading._body(json.loads(text))
+        slow = tolerant_reading._read_body(json.loads(text))
     except (ValueError, RecursionError):
         return
     assert slow is not None
-    assert limit_in_body(slow) == limit
+    assert find_output_limit(slow) == limit
     assert (slow.choices or 1) == (found.choices or 1)
 
 

@@ -4,18 +4,17 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from samcli.yamlhelper import yaml_parse
-
-from quota_monitor import package
-from quota_monitor.plain_template import plain
+from quota_monitor.deployment import package
+from quota_monitor.deployment.plain_template import expand_macros
+from quota_monitor.template import read_template
 
 TEMPLATE = Path(__file__).parents[1] / "template.yaml"
 
 
 def plain_template() -> dict[str, Any]:
     """This checkout's template, as if its code had been put into a bucket."""
-    given = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))
+    given = read_template(TEMPLATE)
     for resource in given["Resources"].values():
         for key in set(package.CODE) & resource.get("Properties", {}).keys():
             resource["Properties"][key] = "s3://code-us-east-1/key"
-    return plain(package.regional(copy.deepcopy(given), "code"))
+    return expand_macros(package.use_regional_buckets(copy.deepcopy(given), "code"))

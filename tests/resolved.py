@@ -63,7 +63,8 @@ class Resolver:
 
     def sub(self, given: Any) -> str:
         text, own = (given, {}) if isinstance(given, str) else (given[0], self(given[1]))
-        return re.sub(r"\$\{([\w:.]+)\}", lambda found: {**self._values, **own}[found[1]], text)
+        values = {**self._values, **own}
+        return re.sub(r"\$\{(!?)([^{}]+)\}", lambda found: f"${{{found[2]}}}" if found[1] else values[found[2]], text)
 
     def one_of(self, given: Any) -> Any:
         condition, yes, no = given
@@ -82,5 +83,4 @@ FUNCTIONS: dict[str, Callable[[Resolver, Any], Any]] = {
     "Fn::FindInMap": Resolver.in_map,
     "Fn::Select": lambda resolve, given: resolve(given[1])[given[0]],
     "Fn::Split": lambda resolve, given: resolve(given[1]).split(given[0]),
-    "Fn::ToJsonString": lambda resolve, given: json.dumps(resolve(given)),
 }

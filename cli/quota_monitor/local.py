@@ -1,4 +1,4 @@
-"""`quota-monitor local`: AWS on this machine, with the checkout deployed on it."""
+"""`quota-monitor local`: an emulator of AWS on this machine, with the checkout deployed on it."""
 
 import os
 import shlex
@@ -12,9 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from localaws import instance
+from localaws.counters import Counters
 from localaws.errors import LocalAwsError
-from localaws.tally import Tally
-from quota_monitor.parameters import option as parameters_option
+from quota_monitor.deployment.checkout import find_checkout, require_local_extra
+from quota_monitor.deployment.parameters import parameters_option
+from quota_monitor.terminal import errors_as_messages
+
+DIRECTORY_NAME = instance.DIRECTORY.name
 
 STAGES = {
     "starting": "Starting the emulator",
@@ -22,73 +26,79 @@ STAGES = {
     "deploying": "Deploying the stack",
 }
 
+_NOT_RUNNING = "The local stack is not running. Start it with `quota-monitor local up`."
+
 console = Console(highlight=False)
 
 _state = click.option(
     "--state",
     "directory",
     type=click.Path(file_okay=False, path_type=Path),
-    default=instance.DIRECTORY,
-    show_default=".localaws of the checkout",
-    help="Directory of this local AWS; another directory is another one, side by side.",
+    default=lambda: find_checkout() / DIRECTORY_NAME,
+    show_default=f"{DIRECTORY_NAME} in the checkout",
+    help="Directory of the local stack. Each directory is a separate local stack.",
 )
 
 
 @click.group()
 def local() -> None:
-    """AWS on this machine: no account, no Docker, nothing to pay."""
+    """Run the stack on this machine, without an AWS account.
+
+    It needs no Docker and costs nothing.
+    """
 
 
 @local.command()
 @_state
-@click.option("--region", default=instance.REGION, show_default=True, help="The Region to pretend to be.")
+@click.option("--region", default=instance.REGION, show_default=True, help="Region that the emulator uses.")
 @click.option("--stack-name", default=instance.STACK_NAME, show_default=True, help="Name of the stack.")
 @parameters_option
 def up(directory: Path, region: str, stack_name: str, parameters: Mapping[str, str]) -> None:
-    """Start it, and deploy this checkout on it; where it runs already, deploy again."""
-    with shown_progress() as progress, explained():
+    """Start the emulator and deploy the checkout on it. If it already runs, deploy again."""
+    require_local_extra()
+    with progress_bars() as progress, errors_as_messages(LocalAwsError):
         running = instance.up(
-            directory=directory, region=region, stack_name=stack_name, parameters=parameters, progress=progress
+            find_checkout(), directory, region=region, stack_name=stack_name, parameters=parameters, progress=progress
         )
-    console.print("\nAWS runs on this machine until [bold]quota-monitor local down[/].")
+    console.print("\nThe local stack is running. Stop it with [bold]quota-monitor local down[/].")
     show_dashboard(running)
-    show(running)
+    show_instance(running)
 
 
 @local.command()
 @_state
 def status(directory: Path) -> None:
-    """Tell what runs, and whether all is well with it."""
-    with explained():
+    """Show the status of the local stack."""
+    with errors_as_messages(LocalAwsError):
         found = instance.status(directory)
     if found.instance is None:
-        for trouble in found.trouble or ("nothing runs; start it with `quota-monitor local up`",):
+        for trouble in found.trouble or (_NOT_RUNNING,):
             console.print(trouble, style="red" if found.trouble else "", markup=False)
         raise SystemExit(1)
     show_dashboard(found.instance)
-    show(found.instance, each_left_out=True)
+    show_instance(found.instance, list_left_out=True)
     console.print(f"\nStack {found.instance.stack_name}: {found.stack_status}")
-    if found.tally is not None:
-        show_tally(found.tally)
+    if found.counters is not None:
+        show_counters(found.counters)
 
 
 @local.command()
 @_state
 def down(directory: Path) -> None:
-    """End it, and forget all it held."""
-    with explained():
+    """Stop the local stack and delete its data."""
+    with errors_as_messages(LocalAwsError):
         ran = instance.down(directory)
-    console.print("AWS on this machine is down." if ran else "Nothing ran.")
+    console.print("The local stack is stopped." if ran else "The local stack was not running.")
 
 
 @local.command()
 @_state
 def dashboard(directory: Path) -> None:
-    """Print the address at which the deployed dashboard is drawn."""
-    with explained():
+    """Print the URL of the dashboard."""
+    with errors_as_messages(LocalAwsError):
         found = instance.status(directory).instance
     if found is None:
-        raise click.ClickException("nothing runs; start it with `quota-monitor local up`")
+        raise click.ClickException(_NOT_RUNNING)
     click.echo(_dashboard_url(found))
 
 
@@ -98,17 +108,8 @@ def _dashboard_url(running: instance.Instance, chosen: Mapping[str, str] | None 
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """Errors the user can do something about as a message instead of a traceback."""
-    try:
-        yield
-    except LocalAwsError as error:
-        raise click.ClickException(str(error)) from error
-
-
-@contextmanager
-def shown_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each stage of `instance.up`."""
+def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Show a progress bar for each stage of `instance.up`."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -127,14 +128,14 @@ def shown_progress() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def show_dashboard(running: instance.Instance, chosen: Mapping[str, str] | None = None) -> None:
-    """Where the dashboard is, if the stack has one; `chosen` are values of its variables."""
+    """Print the URL of the dashboard, if the stack has one. `chosen` has values of its variables."""
     if "DashboardName" in running.outputs:
-        console.print("\nThe dashboard, drawn on this machine:\n", style="bold")
+        console.print("\nDashboard, drawn on this machine:\n", style="bold")
         console.print(f"  {_dashboard_url(running, chosen)}\n", markup=False, soft_wrap=True)
 
 
-def show(running: instance.Instance, *, each_left_out: bool = False) -> None:
-    """Where everything is, how to look at it, and how much is left out on this machine, or what and why."""
+def show_instance(running: instance.Instance, *, list_left_out: bool = False) -> None:
+    """Print endpoint, outputs and how to use them, and which resources the emulator leaves out."""
     facts = {
         "Endpoint": running.endpoint_url,
         "Region, account": f"{running.account.region}, {running.account.id}",
@@ -143,16 +144,16 @@ def show(running: instance.Instance, *, each_left_out: bool = False) -> None:
     width = max(map(len, facts))
     for name, value in facts.items():
         console.print(f"{name:<{width}}  {value}", markup=False, soft_wrap=True)
-    if each_left_out:
+    if list_left_out:
         for name, reason in running.left_out.items():
-            console.print(f"left out on this machine: {name} ({reason})", style="dim", markup=False)
+            console.print(f"Left out on this machine: {name} ({reason})", style="dim", markup=False)
     elif running.left_out:
-        left_out = f"{len(running.left_out)} resources of the template are left out on this machine"
+        left_out = f"Resources of the template that are left out on this machine: {len(running.left_out)}."
         console.print(
-            f"\n{left_out}; `quota-monitor local status` names them.", style="dim", markup=False, soft_wrap=True
+            f"\n{left_out} `quota-monitor local status` lists them.", style="dim", markup=False, soft_wrap=True
         )
     config = shlex.quote(_short(running.cli_config))
-    console.print("\nWith the AWS CLI, or any SDK:\n", style="bold")
+    console.print("\nUse it with the AWS CLI or any SDK:\n", style="bold")
     console.print(f"  export AWS_CONFIG_FILE={config} AWS_PROFILE=local", markup=False, soft_wrap=True)
     group = running.outputs.get("InvocationLogGroupName")
     if group is not None:
@@ -160,15 +161,19 @@ def show(running: instance.Instance, *, each_left_out: bool = False) -> None:
     console.print("  aws cloudwatch list-metrics --namespace Bedrock/Quotas", markup=False, soft_wrap=True)
 
 
-def show_tally(tally: Tally) -> None:
-    """What the sidecar made of the functions' logs."""
-    console.print(f"{tally.metric_lines:,} metric lines became {tally.data:,} metric data.")
-    for reason, rejection in tally.rejected.items():
-        console.print(f"rejected {rejection.count:,}×: {reason} (last: {rejection.example})", style="red", markup=False)
-    for reason, rejection in tally.refused.items():
-        console.print(f"refused {rejection.count:,}×: {reason} (last: {rejection.example})", style="red", markup=False)
-    if tally.unreachable:
-        console.print(f"the sidecar cannot reach the emulator: {tally.unreachable}", style="red", markup=False)
+def show_counters(counters: Counters) -> None:
+    """Print how many metric lines of the functions became metrics."""
+    console.print(f"Metric lines: {counters.metric_lines:,}. Metric values written: {counters.data:,}.")
+    for reason, rejection in counters.rejected.items():
+        console.print(
+            f"Rejected {rejection.count:,} times: {reason} (last: {rejection.example})", style="red", markup=False
+        )
+    for reason, rejection in counters.refused.items():
+        console.print(
+            f"Refused {rejection.count:,} times: {reason} (last: {rejection.example})", style="red", markup=False
+        )
+    if counters.unreachable:
+        console.print(f"The sidecar cannot reach the emulator: {counters.unreachable}", style="red", markup=False)
 
 
 def _short(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The report on an account's buckets: a table, and under it in words what throttles, who causes it, what to change."""
+"""Report on the quota pools of an account: a table, then the causes of throttling and what to change."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -9,35 +9,35 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from quota_monitor.usage import BucketUse, CallerUse
+from quota_monitor.usage import CallerUse, PoolUse
 
 CRITICAL_PERCENT = 100
 WARNING_PERCENT = 80
 
 HEADROOM = 1.25
-"""A limit is proposed this much above the largest answer seen."""
+"""Factor between the largest output seen and the max_tokens that the report proposes."""
 
 
 class Relief(msgspec.Struct, frozen=True):
-    """What a smaller max_tokens of one caller would do: the limit to ask for, and the peak with it."""
+    """Effect of a smaller max_tokens of one caller: the proposed value, and the peak with it."""
 
     caller: CallerUse
     max_tokens: int
     peak_reserved: float
 
 
-def render(uses: Sequence[BucketUse]) -> RenderableType:
-    """Return the table and the findings, ready to be printed."""
+def render(uses: Sequence[PoolUse]) -> RenderableType:
+    """Return the table and the findings, ready to print."""
     findings = Table.grid(padding=(0, 1, 1, 0))
     for finding in _findings(uses):
         findings.add_row("▸", Text.assemble(*finding))
     return Group(_table(uses), findings)
 
 
-def relief(use: BucketUse) -> Relief | None:
-    """Return what would help a bucket most: the caller who reserves most asking for little more than it uses.
+def find_relief(use: PoolUse) -> Relief | None:
+    """Return the change that helps a quota pool most: the caller that reserves most sets a smaller max_tokens.
 
-    None where that caller asks for nothing much larger than its largest answer.
+    Return None if its max_tokens is not much larger than its largest output.
     """
     caller = next(iter(use.callers), None)
     if caller is None:
@@ -51,16 +51,16 @@ def relief(use: BucketUse) -> Relief | None:
 
 
 def _round_up(tokens: float) -> int:
-    """Return the next of 256, 512, 1024, …: limits that people write."""
+    """Return the next of 256, 512, 1024, …, the values that people use."""
     limit = 256
     while limit < tokens:
         limit *= 2
     return limit
 
 
-def _table(uses: Sequence[BucketUse]) -> Table:
+def _table(uses: Sequence[PoolUse]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1), pad_edge=False)
-    table.add_column("Model\nand endpoint type", overflow="fold", min_width=22)  # an endpoint type in one piece
+    table.add_column("Model\nand endpoint type", overflow="fold", min_width=22)  # keeps an endpoint type on one line
     table.add_column("Quota\nTPM", justify="right")
     table.add_column("Reserved\npeak TPM", justify="right")
     table.add_column("Consumed\npeak TPM", justify="right")
@@ -73,16 +73,16 @@ def _table(uses: Sequence[BucketUse]) -> Table:
     return table
 
 
-def urgency(use: BucketUse) -> tuple[float, int]:
-    """How near a bucket came to its quotas, to compare it with others."""
+def urgency(use: PoolUse) -> tuple[float, int]:
+    """Return a sort key: how close a quota pool came to its token quota, in percent, then its requests."""
     tokens = max(use.peak_reserved or 0, use.peak_consumed)
     if use.token_quota == 0:
         return (WARNING_PERCENT, use.requests)
     return (100 * tokens / use.token_quota if use.token_quota else 0, use.requests)
 
 
-def _row(use: BucketUse) -> Iterator[RenderableType]:
-    yield Text(f"{use.bucket.model_id}\n") + Text(f"  {use.bucket.endpoint_type}", style="dim")
+def _row(use: PoolUse) -> Iterator[RenderableType]:
+    yield Text(f"{use.pool.model_id}\n") + Text(f"  {use.pool.endpoint_type}", style="dim")
     yield _quota(use.token_quota)
     yield _peak(use.peak_reserved if use.requests else 0, use.token_quota)
     yield _peak(use.peak_consumed, use.token_quota)
@@ -96,7 +96,7 @@ def _row(use: BucketUse) -> Iterator[RenderableType]:
 def _quota(quota: float | None) -> Text:
     if quota is None:
         return Text("no quota\nknown", style="dim")
-    return Text("0: no call\nallowed", style="bold red") if quota == 0 else Text(f"{quota:,.0f}")
+    return Text("0: no calls\nallowed", style="bold red") if quota == 0 else Text(f"{quota:,.0f}")
 
 
 def _peak(value: float | None, quota: float | None) -> Text:
@@ -104,15 +104,15 @@ def _peak(value: float | None, quota: float | None) -> Text:
         return Text("unknown", style="dim")
     shown = Text(f"{value:,.0f}")
     if not quota:
-        return shown  # the quota's own column says why there is no percentage
+        return shown  # the column of the quota shows why there is no percentage
     percent = 100 * value / quota
-    return shown + Text(f"\n{_few_digits(percent)} %", style=_style(percent))
+    return shown + Text(f"\n{_few_digits(percent)}%", style=_style(percent))
 
 
 def _few_digits(percent: float) -> str:
     if percent >= 1 or percent == 0:
         return f"{percent:.0f}"
-    return f"{percent:.1f}" if percent >= 0.1 else "< 0.1"
+    return f"{percent:.1f}" if percent >= 0.1 else "<0.1"
 
 
 def _style(percent: float) -> str:
@@ -121,7 +121,7 @@ def _style(percent: float) -> str:
     return "yellow" if percent >= WARNING_PERCENT else "green"
 
 
-def _most(use: BucketUse) -> Text:
+def _most(use: PoolUse) -> Text:
     caller = next(iter(use.callers), None)
     if caller is None or not caller.reserved_tokens:
         return Text("unknown", style="dim")
@@ -129,65 +129,65 @@ def _most(use: BucketUse) -> Text:
     return Text(caller.caller) + Text(f"\n{share:.0%} of it", style="dim")
 
 
-# ---------------------------------------------------------------- in words
+# ---------------------------------------------------------------- findings in words
 
 _Part = str | tuple[str, str]
 
 
-def _findings(uses: Iterable[BucketUse]) -> Iterator[tuple[_Part, ...]]:
+def _findings(uses: Iterable[PoolUse]) -> Iterator[tuple[_Part, ...]]:
     found = False
     for use in sorted(uses, key=urgency, reverse=True):
-        bucket = f"{use.bucket.model_id} ({use.bucket.endpoint_type})"
+        pool = f"{use.pool.model_id} ({use.pool.endpoint_type})"
         if use.token_quota == 0:
             found = True
             yield (
-                ("A quota of 0: ", "bold red"),
-                f"{bucket} may take no call at all, and {use.throttled_requests:,} were throttled. "
-                "Ask for an increase in Service Quotas, or move to a model that the account may use.",
+                ("Quota is 0: ", "bold red"),
+                f"Bedrock throttles every call to {pool} ({use.throttled_requests:,} in this window). "
+                "Request an increase in Service Quotas, or use another model.",
             )
         elif use.token_quota and max(use.peak_reserved or 0, use.peak_consumed) >= use.token_quota:
             found = True
-            yield _over_quota(use, bucket, use.token_quota)
+            yield _over_quota(use, pool, use.token_quota)
         if use.coverage < 1:
             unknown = round((1 - use.coverage) * use.requests)
             yield (
-                ("Not all is known: ", "bold yellow"),
-                f"for {unknown:,} of {use.requests:,} requests to {bucket} the log lacks the body, so their max_tokens "
-                "is unknown. They count as consumed, not as reserved.",
+                ("Incomplete: ", "bold yellow"),
+                f"The log has no body for {unknown:,} of {use.requests:,} requests to {pool}, so their max_tokens is "
+                "unknown. They count as consumed, but not as reserved.",
             )
     if not found:
-        yield (("No bucket reached its quota.", "bold green"),)
+        yield (("No quota pool reached its quota.", "bold green"),)
 
 
-def _over_quota(use: BucketUse, bucket: str, quota: float) -> tuple[_Part, ...]:
+def _over_quota(use: PoolUse, pool: str, quota: float) -> tuple[_Part, ...]:
     reserved, consumed = use.peak_reserved or 0.0, use.peak_consumed
     parts: list[_Part] = [
-        (f"{bucket} throttles: ", "bold red"),
-        f"its callers reserved up to {_percent(reserved, quota)} of its quota in a minute, more than all of it in "
-        f"{_minutes_over(use, quota)}; what they consumed was at most {_percent(consumed, quota)}. "
-        f"{use.throttled_requests:,} requests were throttled.",
+        (f"{pool} is throttled. ", "bold red"),
+        f"Callers reserved up to {_percent(reserved, quota)} of the quota per minute, and reached it in "
+        f"{_minutes_over(use, quota)}. They consumed at most {_percent(consumed, quota)}. "
+        f"Throttled requests: {use.throttled_requests:,}.",
     ]
-    better = relief(use)
+    better = find_relief(use)
     if better is not None:
         caller = better.caller
         after = f"{_percent(better.peak_reserved, quota)} of the quota"
         parts += [
             " The cause: ",
             (caller.caller, "bold"),
-            f" asks for max_tokens {caller.largest_max_tokens:,} and uses {caller.mean_output:,.0f} on average, "
-            f"{caller.largest_output:,} at most. ",
-            (f"Let it ask for {better.max_tokens:,}", "bold"),
-            f", and the same traffic would have peaked at {after}.",
+            f" sets max_tokens to {caller.largest_max_tokens:,}, but its output has {caller.mean_output:,.0f} tokens "
+            f"on average and {caller.largest_output:,} at most. ",
+            (f"With max_tokens set to {better.max_tokens:,}", "bold"),
+            f", the same traffic would have peaked at {after}.",
         ]
     elif consumed >= quota:
-        parts.append(" What it consumes is too much, too: the quota must grow, or the traffic be spread.")
+        parts.append(" Consumption alone exceeds the quota. Request an increase, or spread the traffic.")
     return tuple(parts)
 
 
-def _minutes_over(use: BucketUse, quota: float) -> str:
+def _minutes_over(use: PoolUse, quota: float) -> str:
     over: list[datetime] = [minute.minute for minute in use.minutes if minute.reserved_tokens >= quota]
     return f"{len(over)} minute{'' if len(over) == 1 else 's'} of the hour"
 
 
 def _percent(value: float, quota: float) -> str:
-    return f"{100 * value / quota:.0f} %"
+    return f"{100 * value / quota:.0f}%"

@@ -1,4 +1,4 @@
-"""The usage of every bucket in a window of time, read back from CloudWatch as anyone with an account could."""
+"""Usage of every quota pool in a window of time, read from CloudWatch."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
 
 MAX_QUERIES = 500
-"""GetMetricData takes so many at a time."""
+"""Limit of one GetMetricData request."""
 
 QUOTA_PUBLISHED_WITHIN = timedelta(hours=3)
-"""The fetcher runs every 174 minutes, so each quota has a value in any three hours."""
+"""The fetcher runs every 174 minutes, so each quota has a value within three hours."""
 
 THROTTLED = "ThrottlingException"
-
 
 OUTCOMES = ("RecordsProcessed", "RecordsRejected", "RecordsOutOfScope", "RequestsFailed")
 """Each record counts in exactly one of these metrics."""
@@ -43,7 +42,7 @@ class Window(msgspec.Struct, frozen=True):
 
 
 class MinuteUse(msgspec.Struct, frozen=True):
-    """One minute of a bucket: tokens, requests, and of these the ones whose max_tokens is known."""
+    """One minute of a quota pool. `known_requests` are the requests whose max_tokens is known."""
 
     minute: datetime
     reserved_tokens: float
@@ -53,7 +52,7 @@ class MinuteUse(msgspec.Struct, frozen=True):
 
 
 class CallerMinute(msgspec.Struct, frozen=True):
-    """One minute of one caller on a bucket, of the calls whose max_tokens is known; `max_tokens` is their sum."""
+    """One minute of one caller in a quota pool: the calls whose max_tokens is known, and the sum of these."""
 
     minute: datetime
     reserved_tokens: float
@@ -62,7 +61,7 @@ class CallerMinute(msgspec.Struct, frozen=True):
 
 
 class CallerUse(msgspec.Struct, frozen=True):
-    """What one caller did to a bucket. The largest max_tokens and output are those of single calls."""
+    """Usage of a quota pool by one caller. The largest max_tokens and output are those of single calls."""
 
     caller: str
     requests: int
@@ -73,19 +72,19 @@ class CallerUse(msgspec.Struct, frozen=True):
 
     @property
     def reserved_tokens(self) -> float:
-        """Tokens it reserved in the window."""
+        """Return the tokens that it reserved in the window."""
         return sum(minute.reserved_tokens for minute in self.minutes)
 
     @property
     def mean_output(self) -> float:
-        """Output tokens of one call on average."""
+        """Return the output tokens per call, on average."""
         return self.output_tokens / self.requests
 
 
-class BucketUse(msgspec.Struct, frozen=True):
-    """What happened to one bucket; a quota is None where none is known. `callers` begins with who reserves most."""
+class PoolUse(msgspec.Struct, frozen=True):
+    """Usage of one quota pool. An unknown quota is None. The first of `callers` reserves most."""
 
-    bucket: QuotaPool
+    pool: QuotaPool
     token_quota: float | None
     request_quota: float | None
     minutes: tuple[MinuteUse, ...]
@@ -94,83 +93,83 @@ class BucketUse(msgspec.Struct, frozen=True):
 
     @property
     def requests(self) -> int:
-        """Requests that a model or a guardrail answered."""
+        """Return the requests that a model or a guardrail answered."""
         return sum(minute.requests for minute in self.minutes)
 
     @property
     def coverage(self) -> float:
-        """Share of these requests whose max_tokens is known, from 0 to 1."""
+        """Return the share of these requests whose max_tokens is known, from 0 to 1."""
         return sum(minute.known_requests for minute in self.minutes) / self.requests if self.requests else 1.0
 
     @property
     def peak_reserved(self) -> float | None:
-        """Most tokens reserved in one minute; None where no request's max_tokens is known."""
+        """Return the most tokens reserved in one minute, or None if no max_tokens is known."""
         return max((minute.reserved_tokens for minute in self.minutes if minute.known_requests), default=None)
 
     @property
     def peak_consumed(self) -> float:
-        """Most tokens consumed in one minute."""
+        """Return the most tokens consumed in one minute."""
         return max((minute.consumed_tokens for minute in self.minutes), default=0.0)
 
     @property
     def peak_requests(self) -> int:
-        """Most requests in one minute."""
+        """Return the most requests in one minute."""
         return max((minute.requests for minute in self.minutes), default=0)
 
 
 def collect(
     session: boto3.Session, *, namespace: str, log_group: str, window: Window, since: datetime
-) -> list[BucketUse]:
-    """Return the use of every bucket that had a call in the window, or would have had but for its quota.
+) -> list[PoolUse]:
+    """Return the usage of every quota pool with calls in the window, even if all of them were throttled.
 
-    CloudWatch has the sums; who called stands in the metric lines of the processor's `log_group`, written after
-    `since`. Raises what botocore raises.
+    Sums come from CloudWatch metrics. Callers come from the metric lines in the processor's `log_group`, written after
+    `since`. Propagates botocore errors.
     """
     cloudwatch = session.client("cloudwatch")
     metric_lines = list(_metric_lines(session.client("logs"), log_group, window, since))
     callers, throttled = _callers(metric_lines), _throttled(metric_lines)
-    buckets = sorted(list_pools_called(cloudwatch, namespace) | throttled.keys())
-    minutes = _minutes(cloudwatch, namespace, buckets, window)
-    quotas = _quotas(cloudwatch, namespace, buckets)
+    pools = sorted(list_pools_called(cloudwatch, namespace) | throttled.keys())
+    minutes = _minutes(cloudwatch, namespace, pools, window)
+    quotas = _quotas(cloudwatch, namespace, pools)
     return [
-        BucketUse(
-            bucket=bucket,
-            token_quota=quotas.get((bucket, "TokenQuota")),
-            request_quota=quotas.get((bucket, "RequestQuota")),
-            minutes=minutes[bucket],
-            callers=callers.get(bucket, ()),
-            throttled_requests=throttled.get(bucket, 0),
+        PoolUse(
+            pool=pool,
+            token_quota=quotas.get((pool, "TokenQuota")),
+            request_quota=quotas.get((pool, "RequestQuota")),
+            minutes=minutes[pool],
+            callers=callers.get(pool, ()),
+            throttled_requests=throttled.get(pool, 0),
         )
-        for bucket in buckets
-        if minutes[bucket] or bucket in throttled
+        for pool in pools
+        if minutes[pool] or pool in throttled
     ]
 
 
 def sums(cloudwatch: CloudWatchClient, namespace: str, names: Iterable[str], window: Window) -> dict[str, float]:
-    """Return the sum over the window of each metric without dimensions."""
+    """Return the sum of each metric over the window. These metrics have no dimensions."""
     series = {Series(name, "Sum"): name for name in names}
     found = read(cloudwatch, namespace, series, window)
     return {name: sum(found[each].values()) for each, name in series.items()}
 
 
 def has_calls(cloudwatch: CloudWatchClient, namespace: str, window: Window) -> bool:
-    """Whether any bucket had a call in the window."""
+    """Return True if any quota pool had a call in the window."""
     series = [Series("ConsumedTokens", "SampleCount", each) for each in list_pools_called(cloudwatch, namespace)]
     return any(read(cloudwatch, namespace, series, window).values())
 
 
 class Series(msgspec.Struct, frozen=True):
-    """A metric and a statistic of it, by the minute; `bucket` is None for a metric without dimensions."""
+    """A metric and its statistic per minute. `pool` is None for a metric without dimensions."""
 
     metric: str
     statistic: str
-    bucket: QuotaPool | None = None
+    pool: QuotaPool | None = None
 
 
 def read(
     cloudwatch: CloudWatchClient, namespace: str, series: Iterable[Series], window: Window
 ) -> dict[Series, dict[datetime, float]]:
-    """Return every series' values by minute, those without any as empty."""
+    """Return the values of each series by minute. A series without values is empty."""
     wanted = list(series)
     found: dict[Series, dict[datetime, float]] = {each: {} for each in wanted}
     for first in range(0, len(wanted), MAX_QUERIES):
@@ -189,28 +188,41 @@ def read(
 
 
 def _query(query_id: str, namespace: str, series: Series) -> MetricDataQueryTypeDef:
-    bucket = series.bucket
-    dimensions = {"ModelId": bucket.model_id, "EndpointType": str(bucket.endpoint_type)} if bucket else {}
+    pool = series.pool
+    dimensions = {"ModelId": pool.model_id, "EndpointType": str(pool.endpoint_type)} if pool else {}
+    return metric_query(query_id, namespace, series.metric, dimensions, statistic=series.statistic)
+
+
+def metric_query(
+    query_id: str,
+    namespace: str,
+    metric: str,
+    dimensions: Mapping[str, str] | None = None,
+    *,
+    period: int = 60,
+    statistic: str = "Sum",
+) -> MetricDataQueryTypeDef:
+    """Return a query of GetMetricData for one metric."""
     return {
         "Id": query_id,
         "MetricStat": {
             "Metric": {
                 "Namespace": namespace,
-                "MetricName": series.metric,
-                "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions.items()],
+                "MetricName": metric,
+                "Dimensions": [{"Name": name, "Value": value} for name, value in (dimensions or {}).items()],
             },
-            "Period": 60,
-            "Stat": series.statistic,
+            "Period": period,
+            "Stat": statistic,
         },
     }
 
 
 def _minutes(
-    cloudwatch: CloudWatchClient, namespace: str, buckets: Iterable[QuotaPool], window: Window
+    cloudwatch: CloudWatchClient, namespace: str, pools: Iterable[QuotaPool], window: Window
 ) -> dict[QuotaPool, tuple[MinuteUse, ...]]:
-    of_bucket = {
-        bucket: tuple(
-            Series(metric, statistic, bucket)
+    series_of = {
+        pool: tuple(
+            Series(metric, statistic, pool)
             for metric, statistic in (
                 ("ReservedTokens", "Sum"),
                 ("ConsumedTokens", "Sum"),
@@ -218,12 +230,12 @@ def _minutes(
                 ("ReservedTokens", "SampleCount"),
             )
         )
-        for bucket in buckets
+        for pool in pools
     }
-    values = read(cloudwatch, namespace, [each for series in of_bucket.values() for each in series], window)
+    values = read(cloudwatch, namespace, [each for series in series_of.values() for each in series], window)
     minutes = {}
-    for bucket, (reserved, consumed, requests, known) in of_bucket.items():
-        minutes[bucket] = tuple(
+    for pool, (reserved, consumed, requests, known) in series_of.items():
+        minutes[pool] = tuple(
             MinuteUse(
                 minute=minute,
                 reserved_tokens=values[reserved].get(minute, 0.0),
@@ -237,30 +249,28 @@ def _minutes(
 
 
 def _quotas(
-    cloudwatch: CloudWatchClient, namespace: str, buckets: Iterable[QuotaPool]
+    cloudwatch: CloudWatchClient, namespace: str, pools: Iterable[QuotaPool]
 ) -> dict[tuple[QuotaPool, str], float]:
-    """Return the newest value of each bucket's quotas, as far as any was published."""
+    """Return the newest published value of each quota."""
     now = datetime.now(UTC).replace(second=0, microsecond=0)
-    series = {
-        Series(name, "Maximum", bucket): (bucket, name) for bucket in buckets for name in ("TokenQuota", "RequestQuota")
-    }
+    series = {Series(name, "Maximum", pool): (pool, name) for pool in pools for name in ("TokenQuota", "RequestQuota")}
     values = read(cloudwatch, namespace, series, Window(now - QUOTA_PUBLISHED_WITHIN, now + timedelta(minutes=1)))
     return {key: values[each][max(values[each])] for each, key in series.items() if values[each]}
 
 
-# ---------------------------------------------------------------- who called: the metric lines
+# ---------------------------------------------------------------- callers, from metric lines
 
 
 class MetricLine(msgspec.Struct, frozen=True):
-    """One line of the processor about calls of a bucket in a minute, answered or failed, with all it says."""
+    """One metric line of the processor: calls to a quota pool in a minute, with all fields of the line."""
 
     minute: datetime
-    bucket: QuotaPool
+    pool: QuotaPool
     said: Mapping[str, Any]
 
 
 def _metric_lines(logs: CloudWatchLogsClient, log_group: str, window: Window, since: datetime) -> Iterator[MetricLine]:
-    """Yield the lines about the window's calls."""
+    """Yield the lines about calls in the window."""
     pages = logs.get_paginator("filter_log_events").paginate(
         logGroupName=log_group,
         startTime=int(since.timestamp() * 1000),
@@ -269,7 +279,7 @@ def _metric_lines(logs: CloudWatchLogsClient, log_group: str, window: Window, si
     for page in pages:
         for event in page["events"]:
             if not event["message"].startswith("{"):
-                continue  # MiniStack applies no such pattern: Lambda's own lines come, too
+                continue  # MiniStack ignores the pattern, so Lambda's own lines arrive, too
             said = json.loads(event["message"])
             if "caller" not in said or not said.get("EndpointType"):
                 continue
@@ -283,15 +293,15 @@ def _callers(metric_lines: Iterable[MetricLine]) -> dict[QuotaPool, tuple[Caller
     by_caller: defaultdict[QuotaPool, defaultdict[str, list[MetricLine]]] = defaultdict(lambda: defaultdict(list))
     for line in metric_lines:
         if "consumed_tokens" in line.said:
-            by_caller[line.bucket][line.said["caller"]].append(line)
+            by_caller[line.pool][line.said["caller"]].append(line)
     return {
-        bucket: tuple(
+        pool: tuple(
             sorted(
                 (_caller(name, lines) for name, lines in callers.items()),
                 key=lambda use: (-use.reserved_tokens, use.caller),
             )
         )
-        for bucket, callers in by_caller.items()
+        for pool, callers in by_caller.items()
     }
 
 
@@ -322,5 +332,5 @@ def _throttled(metric_lines: Iterable[MetricLine]) -> dict[QuotaPool, int]:
     counts: Counter[QuotaPool] = Counter()
     for line in metric_lines:
         if line.said.get("error_code") == THROTTLED:
-            counts[line.bucket] += line.said["requests_failed"]
+            counts[line.pool] += line.said["requests_failed"]
     return counts

@@ -15,7 +15,7 @@ logger = Logger(service="bedrock_quota")
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
-    """Serve one request of CloudFormation."""
+    """Handle one request of CloudFormation."""
     custom_resource.handle_request(event, physical_id=PHYSICAL_ID, act=lambda request: _act(request, context))
 
 
@@ -24,8 +24,8 @@ def _act(event: Mapping[str, Any], context: LambdaContext) -> Mapping[str, str]:
     if event["RequestType"] != "Delete":
         return {}
     if not custom_resource.is_stack_deleting(event, clients.cloudformation()):
-        logger.info("left as it is, for the stack stays", bucket=bucket)
+        logger.info("skipped: the stack is not being deleted", bucket=bucket)
         return {}
     removed = empty_bucket(clients.buckets(), bucket, lambda: context.get_remaining_time_in_millis() / 1000)
-    logger.info("emptied", bucket=bucket, removed=removed)
+    logger.info("bucket emptied", bucket=bucket, removed=removed)
     return {}

@@ -1,4 +1,4 @@
-"""LoggingSetupFunction: the custom resource that finds, extends or makes the account's invocation logging."""
+"""LoggingSetupFunction: the custom resource that adopts, extends or creates the account's invocation logging."""
 
 from __future__ import annotations
 
@@ -22,46 +22,46 @@ with custom_resource.report_import_failure():
     from bedrock_quota.state import table
 
 PHYSICAL_ID = "invocation-logging"
-"""Never another: a new one would have CloudFormation delete the old one, and with it what the new one has set up."""
+"""The id never changes. With a new one CloudFormation would delete the old one, and with it the new set-up."""
 
 NOWHERE = "NO-LARGE-BODIES/"
-"""No bucket can have this name: a policy on it allows nothing."""
+"""No bucket can have this name, so a policy for it allows nothing."""
 
 logger = Logger(service="bedrock_quota")
 
 
 def handler(event: dict[str, Any], _context: object) -> None:
-    """Serve one request of CloudFormation."""
+    """Handle one request of CloudFormation."""
     custom_resource.handle_request(event, physical_id=PHYSICAL_ID, act=_act)
 
 
 def _act(event: Mapping[str, Any]) -> Mapping[str, str]:
     if event["RequestType"] == "Create":
-        _ask_first()
+        _check_bedrock()
     with translate_access_errors():
         status = retry_while_denied(lambda: custom_resource.stack_status(event, clients.cloudformation()))
         if event["RequestType"] != "Delete":
             return _set_up(event, status)
         if status not in custom_resource.DELETING_STATUSES:
-            logger.info("invocation logging", done="left as it is, for the stack stays")
+            logger.info("invocation logging", done="skipped: the stack is not being deleted")
             return {}
-        return _leave(event)
+        return _remove(event)
 
 
-def _ask_first() -> None:
-    """See that Bedrock answers: where it may not, or in a Region without it, nothing can be set up, or taken out."""
+def _check_bedrock() -> None:
+    """Check that Bedrock answers. Without it, in this Region or for this role, nothing can be set up or removed."""
     try:
         with translate_access_errors():
             retry_while_denied(lambda: invocation_logging.read_configuration(clients.bedrock_settings()))
     except (BotoCoreError, ClientError, AccessRefusedError) as error:
-        raise NothingDoneError(f"Bedrock's invocation logging cannot be read: {error}") from error
+        raise NothingDoneError(f"Bedrock's invocation logging could not be read: {error}") from error
 
 
-def _leave(event: Mapping[str, Any]) -> Mapping[str, str]:
+def _remove(event: Mapping[str, Any]) -> Mapping[str, str]:
     done = invocation_logging.remove_logging(
         clients.bedrock_settings(),
         clients.logs(),
-        _part(event["ResourceProperties"]),
+        _parse_target(event["ResourceProperties"]),
         custom_resource.stack_name(event),
         table.read_log_groups(os.environ["STATE_TABLE"], clients.patient_state()),
     )
@@ -72,17 +72,19 @@ def _leave(event: Mapping[str, Any]) -> Mapping[str, str]:
 def _set_up(event: Mapping[str, Any], status: str) -> Mapping[str, str]:
     given = event["ResourceProperties"]
     before = event.get("OldResourceProperties")
-    wanted = SetupRequest(
-        part=_part(given),
-        former=_part(before) if before else None,
+    request = SetupRequest(
+        target=_parse_target(given),
+        previous=_parse_target(before) if before else None,
         stack_name=custom_resource.stack_name(event),
         own_filter=given.get("SubscriptionFilter", ""),
         adopt_only=given.get("Mode") == "adopt-only",
         own_log_groups=tuple(given["OwnLogGroups"]),
     )
-    if wanted.former and log_groups.is_created_by(clients.logs(), wanted.former.log_group, wanted.stack_name):
-        _remember(wanted.former.log_group)  # before an update failed, or an older version, that noted less
-    found = _found(event, wanted, status)
+    if request.previous and log_groups.is_created_by(clients.logs(), request.previous.log_group, request.stack_name):
+        _remember(
+            request.previous.log_group
+        )  # from before a failed update, or from an older version that stored fewer names
+    found = _run_set_up(event, request, status)
     _remember(found.log_group)
     logger.info("invocation logging", done=found.done, log_group=found.log_group)
     large = found.large_bodies
@@ -94,7 +96,7 @@ def _set_up(event: Mapping[str, Any], status: str) -> Mapping[str, str]:
     }
 
 
-def _found(event: Mapping[str, Any], wanted: SetupRequest, status: str) -> SetupResult:
+def _run_set_up(event: Mapping[str, Any], request: SetupRequest, status: str) -> SetupResult:
     bedrock, logs = clients.bedrock_settings(), clients.logs()
 
     def cancelled() -> bool:
@@ -103,22 +105,22 @@ def _found(event: Mapping[str, Any], wanted: SetupRequest, status: str) -> Setup
     if event["RequestType"] == "Create" and status in custom_resource.DELETING_STATUSES | {
         custom_resource.UPDATE_ROLLBACK
     }:
-        raise InvocationLoggingError("The stack rolls back or is deleted already: nothing is set up for it.")
+        raise InvocationLoggingError("The stack is already being rolled back or deleted, so nothing is set up for it.")
     try:
-        return invocation_logging.set_up_logging(bedrock, logs, clients.kms(), wanted, cancelled)
+        return invocation_logging.set_up_logging(bedrock, logs, clients.kms(), request, cancelled)
     except InvocationLoggingError as refusal:
         if status != custom_resource.UPDATE_ROLLBACK:
             raise
         groups = table.read_log_groups(os.environ["STATE_TABLE"], clients.patient_state())
-        return invocation_logging.describe_existing(bedrock, logs, wanted, groups, str(refusal))
+        return invocation_logging.describe_existing(bedrock, logs, request, groups, str(refusal))
 
 
 def _remember(log_group: str) -> None:
-    """Note a log group that this stack reads or has made: it goes with the stack, the last of its readers."""
+    """Store the name of a log group that this stack reads or has created, so that it can be deleted with the stack."""
     table.remember_log_group(os.environ["STATE_TABLE"], clients.patient_state(), log_group)
 
 
-def _part(given: Mapping[str, Any]) -> LoggingTarget:
+def _parse_target(given: Mapping[str, Any]) -> LoggingTarget:
     return LoggingTarget(
         log_group=given["LogGroupName"],
         role_arn=given["RoleArn"],

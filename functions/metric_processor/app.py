@@ -37,8 +37,8 @@ def container() -> Container:
     return Container(given, load_registry(COMPILED_REGISTRY.read_bytes()), read_snapshot)
 
 
-def _now(received: Delivery) -> datetime:
-    """Return the time that records are judged by.
+def _choose_time(received: Delivery) -> datetime:
+    """Return the time that records are compared with.
 
     With `sam local invoke` it is the recorded delivery's own, because a ready event is too old after two weeks.
     """
@@ -50,7 +50,7 @@ def _now(received: Delivery) -> datetime:
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Process the deliveries of an event, each once. Raises for a delivery that cannot be read or is in progress."""
     sent = split_event(event)
-    return batch_response(sent, process_batch(sent, container(), context, _now, _publish))
+    return batch_response(sent, process_batch(sent, container(), context, _choose_time, _publish))
 
 
 def _publish(outcome: Outcome | None, duplicate_lines: Sequence[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""QuotaFetcherFunction: Service Quotas in, quota metrics and the processor's snapshot out; on a schedule."""
+"""QuotaFetcherFunction: from Service Quotas to quota metrics and the processor's snapshot, on a schedule."""
 
 from __future__ import annotations
 
@@ -28,32 +28,37 @@ logger = Logger(service="bedrock_quota")
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, int] | None:
-    """Fetch on schedule and when the overrides change, raising what failed; and once for CloudFormation."""
+    """Fetch on schedule and when the overrides change, and raise the failures. Fetch once for CloudFormation."""
     if custom_resource.is_request(event):
-        custom_resource.handle_request(event, physical_id="first-quota-fetch", act=_first_fetch)
+        custom_resource.handle_request(event, physical_id="first-quota-fetch", act=_fetch_first)
         return None
     return _fetch()
 
 
-def _first_fetch(event: Mapping[str, Any]) -> Mapping[str, str]:
-    """Fetch at deployment. What cannot be read then does not stop it: the stack's output says so."""
+def _fetch_first(event: Mapping[str, Any]) -> Mapping[str, str]:
+    """Fetch at deployment. A failure does not stop the deployment: the stack's output shows it."""
     if event["RequestType"] == "Delete":
         return {}
     try:
         counts = _fetch()
     except Exception as error:
         logger.exception("first quota fetch failed")
-        return {"Result": f"failed, will be tried again on schedule: {error}"[:500]}
-    return {"Result": f"{counts['listed']} quotas listed, {counts['pools']} pools have one"}
+        return {"Result": f"failed, will be retried on schedule: {error}"[:500]}
+    return {"Result": f"{counts['listed']} quotas listed, {counts['pools']} pools have a quota"}
 
 
 def _fetch() -> dict[str, int]:
-    """Fetch, store, publish and tell. Raises `QuotaFetchError` at the end if any of it could not be done."""
+    """Fetch, store, publish and notify. Raises `QuotaFetchError` at the end if any part failed."""
     given = read_settings(os.environ)
     known = load_registry(COMPILED_REGISTRY.read_bytes())
     now = datetime.now(UTC)
     fetched = refresh_snapshot(
-        _sources(given, known, now), known, given.always, now, store=_make_store(given), notify=_make_notify(given)
+        _make_sources(given, known, now),
+        known,
+        given.always_published,
+        now,
+        store=_make_store(given),
+        notify=_make_notify(given),
     )
     written = lines_for_quotas(given.namespace, now.timestamp(), fetched.quotas, fetched.changes)
     emf.write_lines(tuple(written), sys.stdout)
@@ -73,7 +78,7 @@ def _fetch() -> dict[str, int]:
     return counts
 
 
-def _sources(given: Settings, known: Registry, now: datetime) -> Sources:
+def _make_sources(given: Settings, known: Registry, now: datetime) -> Sources:
     return Sources(
         overrides=lambda: aws_sources.read_overrides_parameter(given.overrides_parameter, clients.ssm()),
         quotas=lambda: aws_sources.list_quotas(clients.service_quotas()),
@@ -97,14 +102,14 @@ def _make_store(given: Settings) -> SnapshotStore:
 
 
 def _make_notify(given: Settings) -> Callable[[tuple[str, ...]], None]:
-    """Return what sends notices to the topic; without one, the log has them."""
+    """Return the function that sends notices to the topic. Without a topic they are only in the log."""
 
     def notify(notices: tuple[str, ...]) -> None:
         if given.topic_arn:
             clients.sns().publish(
                 TopicArn=given.topic_arn,
                 Subject=f"Bedrock quotas: {len(notices)} change{'s' if len(notices) > 1 else ''}",
-                Message="\n".join(notices)[:200_000],  # SNS takes 256 KB
+                Message="\n".join(notices)[:200_000],  # SNS accepts 256 KB
             )
 
     return notify

@@ -1,13 +1,13 @@
-"""A CloudWatch dashboard, any of an account's, drawn in the browser of this machine.
+"""Draw any CloudWatch dashboard of the emulated account in a browser on this machine.
 
-The body comes from GetDashboard; what CloudWatch's console would evaluate is evaluated here, over nothing but metric
+The body comes from GetDashboard. The preview evaluates what CloudWatch's console would evaluate. It needs only metric
 statistics, lists of metrics and log events, which the emulator has:
 
-    metric_math, metric_search, logs_insights   text → tree, or an error that names the place
-    math_evaluation, logs_insights              tree and data → values; pure
-    body                                        the dashboard's JSON, and what its variables make of it
-    drawing                                     a widget → what is to be drawn, over a session
-    server                                      serves the page in static/ and its data
+    metric_math, metric_search, metrics_insights, logs_insights   parse text, or raise an error that names the place
+    math_evaluation, log_evaluation                               evaluate a parsed expression over data
+    body, properties                                              read the dashboard's JSON and apply its variables
+    drawing                                                       works out what a widget shows
+    server                                                        serves the page in static/ and its data
 
-What a dashboard uses and this does not know is said on the page, in the widget's place.
+The page names everything that a dashboard uses and the preview does not support.
 """

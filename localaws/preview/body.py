@@ -1,8 +1,8 @@
-"""A dashboard's body: its variables, and what choosing their values makes of it.
+"""Read the variables of a dashboard's body, and apply chosen values to the body.
 
-Read: AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html (2026-11-23). A `pattern` variable
-replaces what its regular expression finds, anywhere in the body; a `property` one sets that property, or dimension, of
-every widget.
+Source: AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html, read 2026-11-23. A `pattern`
+variable replaces every match of its regular expression in the body. A `property` variable sets a property or dimension
+of every widget.
 """
 
 import json
@@ -17,26 +17,26 @@ from localaws.preview.errors import PreviewError
 from localaws.preview.series import Metric
 
 FIRST = "__FIRST"
-"""As a default: the first of the values there are."""
+"""A default that stands for the first available value."""
 
 
 class Variable(msgspec.Struct, frozen=True):
-    """One variable: what may be chosen, values with labels, and what is if nothing was."""
+    """One variable: its options with labels, and its default."""
 
     id: str
     label: str
     options: tuple[tuple[str, str], ...]
     default: str
     typed: bool
-    """Whether any value may be written, and none is to choose from."""
+    """True if the user types a value instead of choosing one."""
 
 
 Find = Callable[[metric_search.Search], Iterable[Metric]]
-"""Finds metrics."""
+"""Returns the metrics that a search finds."""
 
 
 def variables(body: Mapping[str, Any], find: Find) -> list[Variable]:
-    """Return a body's visible and invisible variables, those that search with what is found now."""
+    """Return a body's variables, visible or not. A variable with a search has the values that exist now."""
     return [_variable(each, find) for each in body.get("variables", [])]
 
 
@@ -54,14 +54,14 @@ def _variable(given: Mapping[str, Any], find: Find) -> Variable:
 
 
 def not_drawn(body: Mapping[str, Any]) -> list[str]:
-    """Return what a body as a whole asks that this preview does not do."""
+    """Return the settings of the whole body that this preview does not support."""
     if body.get("periodOverride", "auto") == "inherit":
         return []
     return ["periodOverride: auto, with which long time ranges have longer periods"]
 
 
 def chosen(text: str, values: Mapping[str, str]) -> dict[str, Any]:
-    """Return a body with these values for its variables, by id; a variable without one stays as it is."""
+    """Return a body with these values for its variables, by id. A variable without a value stays unchanged."""
     body: dict[str, Any] = json.loads(text)
     for variable in body.get("variables", []):
         value = values.get(variable["id"])
@@ -87,7 +87,7 @@ def _replaced(node: Any, pattern: re.Pattern[str], value: str) -> Any:
 
 
 def _set(node: Any, name: str, value: str) -> Any:
-    """Set a property wherever it is, and a dimension in rows of metrics: there its value follows its name."""
+    """Set a property wherever it is. In rows of metrics, set a dimension, whose value follows its name."""
     if isinstance(node, dict):
         return {key: value if key == name else _set(inner, name, value) for key, inner in node.items()}
     if isinstance(node, list):

@@ -1,4 +1,4 @@
-"""Reads an expression token by token: what the parsers of all four query languages share."""
+"""Read an expression token by token. The parsers of all four query languages share this."""
 
 import re
 from typing import NoReturn
@@ -8,11 +8,11 @@ import msgspec
 from localaws.preview.errors import SyntaxProblem
 
 END = "end"
-_SHOWN = 24  # characters of the expression that a message quotes
+_SHOWN = 24  # characters of the expression in a message
 
 
 class Token(msgspec.Struct, frozen=True):
-    """A piece of text, what kind of piece it is, and where it begins."""
+    """A piece of text, its kind, and its position."""
 
     kind: str
     text: str
@@ -20,9 +20,9 @@ class Token(msgspec.Struct, frozen=True):
 
 
 def tokenize(text: str, pattern: re.Pattern[str]) -> list[Token]:
-    """Cut `text` along the named groups of `pattern`; what the group `space` takes is left out.
+    """Split `text` by the named groups of `pattern`, without the matches of the group `space`.
 
-    Raises `SyntaxProblem` where no group matches.
+    Raises `SyntaxProblem` if no group matches.
     """
     tokens, at = [], 0
     while at < len(text):
@@ -36,7 +36,7 @@ def tokenize(text: str, pattern: re.Pattern[str]) -> list[Token]:
 
 
 class Cursor:
-    """A place in a list of tokens."""
+    """A position in a list of tokens."""
 
     def __init__(self, text: str, pattern: re.Pattern[str]) -> None:
         self._text = text
@@ -45,7 +45,7 @@ class Cursor:
 
     @property
     def token(self) -> Token:
-        """The next token."""
+        """Return the next token without going past it."""
         return self._tokens[self._next]
 
     def take(self) -> Token:
@@ -55,7 +55,7 @@ class Cursor:
         return token
 
     def sees(self, *texts: str) -> bool:
-        """Whether the next token is one of these symbols or words; words in any capitalization."""
+        """Return True if the next token is one of these symbols or words, in upper or lower case."""
         token = self.token
         return token.kind in {"symbol", "word"} and token.text.lower() in {text.lower() for text in texts}
 
@@ -68,11 +68,11 @@ class Cursor:
         return self.take() if self.token.kind in kinds else None
 
     def expect(self, *texts: str) -> Token:
-        """Go past one of these; raise `SyntaxProblem` if something else comes."""
+        """Go past one of these. Raises `SyntaxProblem` if the next token is another."""
         return self.accept(*texts) or self.fail(f"expected {' or '.join(texts)}")
 
     def expect_kind(self, *kinds: str) -> Token:
-        """Go past a token of one of these kinds; raise `SyntaxProblem` if something else comes."""
+        """Go past a token of one of these kinds. Raises `SyntaxProblem` if the next token is of another kind."""
         return self.accept_kind(*kinds) or self.fail(f"expected {' or '.join(kinds)}")
 
     def expect_end(self) -> None:
@@ -81,16 +81,16 @@ class Cursor:
             self.fail("expected nothing more")
 
     def text_from(self, at: int) -> str:
-        """What stands between a place and the next token, without blanks around it."""
+        """Return the text between a position and the next token, without blanks around it."""
         return self._text[at : self.token.at].strip()
 
     def fail(self, message: str) -> NoReturn:
-        """Raise `SyntaxProblem`, saying where."""
+        """Raise `SyntaxProblem` with the position."""
         at = self.token.at
         shown = repr(self._text[at : at + _SHOWN]) if self.token.kind != END else "the end"
         raise SyntaxProblem(f"{message} at {shown} (character {at + 1})")
 
 
 def unquoted(token: Token) -> str:
-    """The text between a token's quotes, without the backslashes that protect characters."""
+    """Return the text between a token's quotes, without the backslashes of escapes."""
     return re.sub(r"\\(.)", r"\1", token.text[1:-1])

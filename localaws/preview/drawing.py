@@ -1,6 +1,6 @@
-"""A drawing: what a widget shows, worked out over the metrics, logs and alarms of one account, as plain JSON.
+"""Work out what a widget shows, as plain JSON, from the metrics, logs and alarms of one account.
 
-What a widget asks that cannot be drawn is named in the drawing's `problems`; it is never left out without a word.
+The drawing's `problems` name everything in the widget that cannot be drawn.
 """
 
 from __future__ import annotations
@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from localaws.preview import logs_insights, math_evaluation, metric_math, metric_search, metrics_insights, properties
+from localaws.preview import (
+    log_evaluation,
+    logs_insights,
+    math_evaluation,
+    metric_math,
+    metric_search,
+    metrics_insights,
+    properties,
+)
 from localaws.preview.errors import NotSupportedError, PreviewError
 from localaws.preview.math_evaluation import Inputs, SearchCall, Value
 from localaws.preview.series import Metric, MetricStat, Series, TimeRange
@@ -23,13 +31,13 @@ if TYPE_CHECKING:
 Drawing = dict[str, Any]
 
 MAX_QUERIES = 500
-"""Of one GetMetricData call (API reference, read 2026-11-23)."""
+"""The most queries of one GetMetricData call (API reference, read 2026-11-23)."""
 
 MAX_EVENTS = 100_000
-"""Of the log groups of one query; more take longer than somebody waits."""
+"""The most log events of one query. Reading more would take too long."""
 
 PAGE = 10_000
-"""Events of one answer to FilterLogEvents, at most (API reference, read 2026-11-23)."""
+"""The most events of one answer to FilterLogEvents (API reference, read 2026-11-23)."""
 
 CHARTS = frozenset({"timeSeries", "bar", "gauge", "singleValue", "table", "pie"})
 _LABEL = re.compile(r"\$\{([^}]+)\}")
@@ -43,7 +51,7 @@ class Reader:
         self._logs = session.client("logs", region_name=region)
 
     def find(self, search: metric_search.Search) -> tuple[Metric, ...]:
-        """Return the metrics that a search finds, their dimensions in the order of its schema."""
+        """Return the metrics that a search finds, with dimensions in the order of its schema."""
         found = metric_search.find(search, self.metrics(search.schema.namespace if search.schema else None))
         if search.schema is None or not search.schema.dimensions:
             return found
@@ -56,7 +64,7 @@ class Reader:
         )
 
     def metrics(self, namespace: str | None) -> list[Metric]:
-        """Return all metrics of a namespace, or of all."""
+        """Return all metrics of one namespace, or of all namespaces."""
         given: Any = {"Namespace": namespace} if namespace else {}
         return [
             Metric(
@@ -69,7 +77,7 @@ class Reader:
         ]
 
     def series(self, wanted: Iterable[MetricStat], time_range: TimeRange) -> dict[MetricStat, Series]:
-        """Return the series of these statistics; one whose period is as long as the time range has one value of it."""
+        """Return the series of these statistics. A period as long as the time range gives one value."""
         stats = list(dict.fromkeys(wanted))
         found: dict[MetricStat, dict[int, float]] = {stat: {} for stat in stats}
         for start in range(0, len(stats), MAX_QUERIES):
@@ -89,28 +97,28 @@ class Reader:
         return {stat: Series(stat.period, dict(sorted(values.items())), stat) for stat, values in found.items()}
 
     def events(self, groups: Iterable[str], time_range: TimeRange) -> Iterator[dict[str, Any]]:
-        """Yield the fields of every log event of these groups; raises `PreviewError` for too many."""
+        """Yield the fields of every log event of these groups. Raises `PreviewError` if there are too many."""
         read = 0
         for group in groups:
             for event in self._events(group, time_range):
                 read += 1
                 if read > MAX_EVENTS:
-                    raise PreviewError(f"over {MAX_EVENTS:,} log events in this time range; choose a shorter one")
-                yield logs_insights.row_of(event)
+                    raise PreviewError(f"over {MAX_EVENTS:,} log events in this time range: choose a shorter one")
+                yield log_evaluation.parse_event(event)
 
     def _events(self, group: str, time_range: TimeRange) -> Iterator[Any]:
-        """Yield a group's events. The emulator ends after a page and says nothing of more: it is asked from there."""
+        """Yield a group's events. The emulator returns only one page, so the next request starts where it ended."""
         start, known = time_range.start * 1000, 0
         while True:
             pages = self._logs.get_paginator("filter_log_events").paginate(
                 logGroupName=group, startTime=start, endTime=time_range.end * 1000
             )
             events = [event for page in pages for event in page["events"]]
-            yield from events[known:]  # in the same order again, those of the first millisecond
+            yield from events[known:]  # skip the events of this millisecond that came with the page before
             if len(events) < PAGE:
                 return
             if events[-1]["timestamp"] == start:
-                raise PreviewError(f"over {PAGE:,} log events of one millisecond, which the emulator does not give")
+                raise PreviewError(f"over {PAGE:,} log events of one millisecond, more than the emulator can return")
             start = events[-1]["timestamp"]
             known = sum(event["timestamp"] == start for event in events)
 
@@ -135,7 +143,7 @@ class Reader:
 def _asked(stat: MetricStat, time_range: TimeRange) -> dict[str, Any]:
     dimensions = [{"Name": name, "Value": value} for name, value in stat.metric.dimensions]
     metric = {"Namespace": stat.metric.namespace, "MetricName": stat.metric.name, "Dimensions": dimensions}
-    # Periods begin in 1970: one from then until now has the whole time range in it, and the times asked for cut it.
+    # Periods begin in 1970. One period from then until the end contains the whole range, and StartTime cuts it.
     period = time_range.end if stat.period == time_range.seconds else stat.period
     return {"Metric": metric, "Period": period, "Stat": stat.stat}
 
@@ -168,8 +176,8 @@ def _rows(given: Mapping[str, Any], title: str, time_range: TimeRange, reader: R
     if view not in {"table", "pie", "bar"}:
         raise NotSupportedError(f"the view {view!r} of a query")
     query = logs_insights.parse(given["query"])
-    # Metric lines are written after the minute they are about: what is asked for is when they were written.
-    columns, rows = logs_insights.run(query, reader.events(query.groups, time_range))
+    # The range is about the time of writing, which is after the minute of a metric line.
+    columns, rows = log_evaluation.run(query, reader.events(query.groups, time_range))
     return {"kind": "rows", "view": view, "title": title, "columns": columns, "rows": rows, "problems": []}
 
 
@@ -212,7 +220,7 @@ def _chart(given: Mapping[str, Any], title: str, time_range: TimeRange, reader: 
 
 
 def _visible(marks: list[Any]) -> list[list[dict[str, Any]]]:
-    """Return annotations, each one or, for a band, two that stand together; without those that are hidden."""
+    """Return the visible annotations. Each has one mark, or two for a band."""
     several = [each if isinstance(each, list) else [each] for each in marks]
     return [each for each in several if each[0].get("visible", True)]
 
@@ -222,7 +230,7 @@ def _lines(given: Mapping[str, Any]) -> Iterator[_Line]:
     for number, row in enumerate(given.get("metrics", [])):
         options = row[-1] if isinstance(row[-1], dict) else {}
         names = [each for each in row if isinstance(each, str)]
-        # A point in a row stands for what is at its place in the row before, `...` for all that is not given.
+        # "." repeats the value at the same position of the row before, and "..." repeats all values that are not given.
         if names[:1] == ["..."]:
             names = [*before[: len(before) - len(names) + 1], *names[1:]]
         names = [before[at] if name == "." and at < len(before) else name for at, name in enumerate(names)]
@@ -243,7 +251,7 @@ def _lines(given: Mapping[str, Any]) -> Iterator[_Line]:
 def _values(
     lines: list[_Line], time_range: TimeRange, reader: Reader, problems: list[str], period: int
 ) -> dict[str, Value]:
-    """Return what each row comes to, by its id; what cannot be worked out is a problem."""
+    """Return the value of each row by its id. An expression that cannot be evaluated is added to `problems`."""
     stats = {line.id: MetricStat(line.metric, line.stat, line.period) for line in lines if line.metric is not None}
     read = reader.series(stats.values(), time_range)
     found: dict[str, Value] = {line_id: read[stat] for line_id, stat in stats.items()}
@@ -251,7 +259,7 @@ def _values(
     while waiting:
         ready = [line for line in waiting if not _waits(line, waiting)]
         if not ready:
-            problems.append(f"rows that wait for each other: {', '.join(line.id for line in waiting)}")
+            problems.append(f"rows that refer to each other: {', '.join(line.id for line in waiting)}")
             break
         for line in ready:
             waiting.remove(line)
@@ -314,7 +322,7 @@ def _drawn(line: _Line, value: Value | None) -> Iterator[dict[str, Any]]:
 
 
 def _label(line: _Line, series: Series, *, several: bool) -> str:
-    """Return what stands in the legend: the row's label; before that of the metric, where a row is several series."""
+    """Return the text in the legend: the row's label, followed by the metric's if the row has several series."""
     metric = series.source.metric if series.source and (several or line.metric) else line.metric
     plain = line.id
     if metric is not None:

@@ -1,16 +1,16 @@
-"""What a dashboard asks that cannot be drawn; the message is shown in its place."""
+"""Errors in a dashboard. The page shows the message in place of the widget."""
 
 
 class PreviewError(Exception):
-    """Something in the dashboard is wrong, or not supported here."""
+    """A part of the dashboard is invalid, or this preview does not support it."""
 
 
 class SyntaxProblem(PreviewError):  # noqa: N818 - Python has a SyntaxError of its own
-    """An expression that does not follow its documented grammar."""
+    """An expression does not follow its documented grammar."""
 
 
 class NotSupportedError(PreviewError):
-    """CloudWatch may know it; this preview does not."""
+    """This preview does not support it, although CloudWatch may."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"not supported by this preview: {what}")

@@ -1,23 +1,17 @@
-"""Logs Insights queries, as far as dashboards here use them: text → query, and its rows over log events.
+"""Parse Logs Insights queries, as far as our dashboards use the language.
 
-Read: AmazonCloudWatch/latest/logs/CWL_QuerySyntax.html and its pages on commands and functions (2026-11-23). Commands:
-SOURCE, fields, display, filter, stats, sort, limit; anything else is refused by name.
+Source: AmazonCloudWatch/latest/logs/CWL_QuerySyntax.html and its pages on commands and functions, read 2026-11-23.
+The commands are SOURCE, fields, display, filter, stats, sort and limit. A query with any other command is refused, and
+the message names the command.
 """
 
-import itertools
-import json
-import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import Callable
 
 import msgspec
 
 from localaws.preview.cursor import END, Cursor, unquoted
-from localaws.preview.errors import NotSupportedError, PreviewError
-
-Row = Mapping[str, Any]
+from localaws.preview.errors import NotSupportedError
 
 
 class Literal(msgspec.Struct, frozen=True):
@@ -27,7 +21,7 @@ class Literal(msgspec.Struct, frozen=True):
 
 
 class Field(msgspec.Struct, frozen=True):
-    """A field of an event, nested ones with dots."""
+    """A field of an event. A nested field has dots in its name."""
 
     name: str
 
@@ -40,7 +34,7 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """Two operands, or one for `not`; words in lower case."""
+    """An operator in lower case with two operands, or one for `not`."""
 
     operator: str
     operands: tuple["Expression", ...]
@@ -64,44 +58,38 @@ class Query(msgspec.Struct, frozen=True):
 
 
 class Filter(msgspec.Struct, frozen=True):
-    """Keeps the rows for which the condition holds."""
+    """Keep the rows that meet the condition."""
 
     condition: Expression
 
 
 class Fields(msgspec.Struct, frozen=True):
-    """Adds columns; `alone` (display) drops all others."""
+    """Add columns. If `alone` (display), drop all others."""
 
     columns: tuple[Named, ...]
     alone: bool
 
 
 class Stats(msgspec.Struct, frozen=True):
-    """One row a group."""
+    """Make one row per group."""
 
     columns: tuple[Named, ...]
     by: tuple[Named, ...]
 
 
 class Sort(msgspec.Struct, frozen=True):
-    """Keys in order, each with whether it descends."""
+    """Sort by keys in order. The flag of a key says if it is descending."""
 
     keys: tuple[tuple[str, bool], ...]
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """So many rows at most."""
+    """Keep at most this many rows."""
 
     rows: int
 
 
 Command = Filter | Fields | Stats | Sort | Limit
-
-MAX_ROWS = 10_000
-"""Of any query."""
-
-MAX_FIELDS = 200
-"""Of an event's JSON (the page on `parse`, read 2026-11-24): taken to be its first; others cannot be asked for."""
 
 _TOKENS = re.compile(
     r"""(?P<space>(?:\s|\#[^\n]*)+)
@@ -113,14 +101,14 @@ _TOKENS = re.compile(
     |(?P<symbol><=|>=|!=|[|,()=<>+\-*/\[\]])""",
     re.VERBOSE,
 )
-_AGGREGATES = frozenset(
+AGGREGATES = frozenset(
     {"sum", "avg", "min", "max", "count", "count_distinct", "pct", "latest", "earliest", "sortsfirst", "sortslast"}
 )
 _FUNCTIONS = frozenset({"ispresent", "coalesce", "abs", "floor", "ceil", "bin", "frommillis"})
 
 
 def parse(text: str) -> Query:
-    """Return a query; raises `PreviewError`, naming the place."""
+    """Parse a query. Raises `PreviewError` with the position."""
     cursor = Cursor(text, _TOKENS)
     groups: list[str] = []
     commands: list[Command] = []
@@ -262,7 +250,7 @@ def _atom(cursor: Cursor) -> Expression:
     if not cursor.accept("("):
         return field
     function = field.name.lower()
-    if function not in _AGGREGATES | _FUNCTIONS:
+    if function not in AGGREGATES | _FUNCTIONS:
         raise NotSupportedError(f"the function {field.name} of Logs Insights")
     arguments: list[Expression] = []
     if cursor.accept("*"):
@@ -275,8 +263,8 @@ def _atom(cursor: Cursor) -> Expression:
     return Call(function, tuple(arguments))
 
 
-def fields(query: Query) -> set[str]:
-    """Return the fields that a query reads of events: those that it does not make itself."""
+def read_fields(query: Query) -> set[str]:
+    """Return the fields that a query reads from events, without those that it makes itself."""
     read: set[str] = set()
     made: set[str] = set()
     for command in query.commands:
@@ -301,188 +289,3 @@ def _read(expression: Expression) -> set[str]:
         case Call(_, parts) | Operation(_, parts):
             return {name for part in parts for name in _read(part)}
     return set()
-
-
-# ---------------------------------------------------------------- events to rows
-
-
-def row_of(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a log event: those of its JSON, nested ones with dots, and `@timestamp`, `@message`."""
-    row: dict[str, Any] = {"@timestamp": event["timestamp"], "@message": event["message"]}
-    if event["message"].startswith("{"):
-        try:
-            found = json.loads(event["message"])
-        except ValueError:
-            return row
-        row.update(itertools.islice(_flat("", found), MAX_FIELDS))
-    return row
-
-
-def _flat(prefix: str, value: object) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _flat(f"{prefix}.{key}" if prefix else str(key), inner)
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from _flat(f"{prefix}.{index}", inner)
-    elif value is not None:
-        yield prefix, value
-
-
-def run(query: Query, rows: Iterable[Row]) -> tuple[list[str], list[list[Any]]]:
-    """Return the columns and rows that a query makes of the fields of events. Raises `PreviewError`."""
-    found: list[Row] = list(rows)
-    columns: list[str] = ["@timestamp", "@message"]
-    for command in query.commands:
-        match command:
-            case Filter(condition):
-                found = [row for row in found if _truth(_value(condition, row))]
-            case Fields(named, _):
-                found = [{**row, **_named(named, row)} for row in found]
-                columns = [each.name for each in named]
-            case Stats(named, by):
-                found = _grouped(found, named, by)
-                columns = [each.name for each in (*by, *named)]
-            case Sort(keys):
-                for key, descends in reversed(keys):
-                    found = sorted(found, key=lambda row, key=key: _order(row.get(key)), reverse=descends)  # type: ignore[misc]
-            case Limit(most):
-                found = found[:most]
-    return columns, [[row.get(column) for column in columns] for row in found[:MAX_ROWS]]
-
-
-def _named(columns: Iterable[Named], row: Row) -> dict[str, Any]:
-    values = {each.name: _value(each.expression, row) for each in columns}
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _order(value: object) -> tuple[int, float, str]:
-    if value is None:
-        return 0, 0.0, ""
-    return (1, float(value), "") if isinstance(value, int | float) else (2, 0.0, str(value))
-
-
-def _grouped(rows: Sequence[Row], columns: Iterable[Named], by: Iterable[Named]) -> list[Row]:
-    groups: dict[tuple[Any, ...], list[Row]] = {}
-    keys = list(by)
-    for row in rows:
-        groups.setdefault(tuple(_value(each.expression, row) for each in keys), []).append(row)
-    return [
-        {
-            **{each.name: value for each, value in zip(keys, group, strict=True) if value is not None},
-            **{each.name: found for each in columns if (found := _aggregate(each.expression, members)) is not None},
-        }
-        for group, members in groups.items()
-    ]
-
-
-def _aggregate(expression: Expression, rows: Sequence[Row]) -> Any:
-    if isinstance(expression, Call) and expression.function in _AGGREGATES:
-        return _aggregated(expression, rows)
-    if isinstance(expression, Operation):
-        return _operate(expression.operator, [_aggregate(each, rows) for each in expression.operands])
-    return _value(expression, rows[-1])
-
-
-def _aggregated(call: Call, rows: Sequence[Row]) -> Any:
-    if call.function == "count" and not call.arguments:
-        return len(rows)
-    values = [value for row in rows if (value := _value(call.arguments[0], row)) is not None]
-    if call.function in {"count", "count_distinct"}:
-        return len(values) if call.function == "count" else len(set(values))
-    if not values:
-        return None
-    if call.function in {"latest", "earliest"}:  # of that event, which may not have the field
-        pick = max if call.function == "latest" else min
-        return _value(call.arguments[0], pick(rows, key=lambda row: row.get("@timestamp", 0)))
-    if call.function in {"sortsfirst", "sortslast"}:
-        return sorted(values, key=_order)[-1 if call.function == "sortslast" else 0]
-    numbers = sorted(float(value) for value in values if isinstance(value, int | float))
-    if not numbers:
-        return None
-    match call.function:
-        case "sum":
-            return math.fsum(numbers)
-        case "avg":
-            return math.fsum(numbers) / len(numbers)
-        case "pct":
-            share = _value(call.arguments[1], {})
-            return numbers[max(0, math.ceil(len(numbers) * float(share) / 100) - 1)]
-        case "min":
-            return numbers[0]
-    return numbers[-1]
-
-
-def _value(expression: Expression, row: Row) -> Any:
-    match expression:
-        case Literal(value):
-            return value
-        case Field(name):
-            return row.get(name)
-        case Operation(operator, operands):
-            return _operate(operator, [_value(each, row) for each in operands])
-        case Call("ispresent", arguments):
-            return _value(arguments[0], row) is not None
-        case Call("coalesce", arguments):
-            return next((value for each in arguments if (value := _value(each, row)) is not None), None)
-        case Call("abs", arguments):
-            return _number(math.fabs, _value(arguments[0], row))
-        case Call("floor", arguments):
-            return _number(math.floor, _value(arguments[0], row))
-        case Call("ceil", arguments):
-            return _number(math.ceil, _value(arguments[0], row))
-        case Call("frommillis", arguments):
-            return _timestamp(_value(arguments[0], row))
-        case Call(function, _):
-            raise PreviewError(f"{function} does not stand here")
-
-
-def _number(function: Callable[[float], float], value: object) -> float | None:
-    return function(value) if isinstance(value, int | float) else None
-
-
-def _timestamp(milliseconds: object) -> str | None:
-    """Return a moment as the console shows it."""
-    if not isinstance(milliseconds, int | float):
-        return None
-    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
-    return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03}"
-
-
-_ORDERED: dict[str, Callable[[Any, Any], bool]] = {
-    "<": lambda left, right: bool(left < right),
-    "<=": lambda left, right: bool(left <= right),
-    ">": lambda left, right: bool(left > right),
-    ">=": lambda left, right: bool(left >= right),
-}
-_ARITHMETIC: dict[str, Callable[[float, float], float | None]] = {
-    "+": lambda left, right: left + right,
-    "-": lambda left, right: left - right,
-    "*": lambda left, right: left * right,
-    "/": lambda left, right: left / right if right else None,
-}
-
-
-def _operate(operator: str, values: list[Any]) -> Any:
-    left, *others = values
-    if operator == "not":
-        return not _truth(left)
-    right = others[0]
-    if operator in {"and", "or"}:
-        return _truth(left) and _truth(right) if operator == "and" else _truth(left) or _truth(right)
-    if operator in {"=", "!="}:
-        return (left == right) is (operator == "=")
-    if operator == "in":
-        return left in others
-    if operator == "like":
-        return isinstance(left, str) and str(right) in left
-    if operator == "matches":
-        body, _, flags = str(right)[1:].rpartition("/")
-        return isinstance(left, str) and re.search(body, left, re.IGNORECASE if flags else 0) is not None
-    if not isinstance(left, int | float) or not isinstance(right, int | float):
-        return False if operator in _ORDERED else None
-    return _ORDERED[operator](left, right) if operator in _ORDERED else _ARITHMETIC[operator](left, right)
-
-
-def _truth(value: object) -> bool:
-    return bool(value)

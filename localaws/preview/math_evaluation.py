@@ -1,8 +1,8 @@
-"""Metric math over series: a tree and the rows it names → series. Pure: what SEARCH finds is handed in.
+"""Evaluate metric math over series. The functions here are pure: the caller passes the results of SEARCH.
 
-Read: AmazonCloudWatch/latest/monitoring/using-metric-math.html, as stored on 2026-11-24. Not said there, and decided
-here: the standard deviation is that of the whole population; two series of different periods give one of the longer;
-average, least and most of no values are no number, and a series made of that has no values.
+Source: AmazonCloudWatch/latest/monitoring/using-metric-math.html, as stored on 2026-11-24. The page leaves some things
+open, which we decided. STDDEV is that of the whole population. Two series of different periods give one of the longer
+period. AVG, MIN and MAX of no values are no number, and a series of such results has no values.
 """
 
 import itertools
@@ -30,7 +30,7 @@ NOT_SUPPORTED = {
 
 
 class SearchCall(msgspec.Struct, frozen=True):
-    """A SEARCH in an expression; `period` is None where it does not say one."""
+    """A SEARCH in an expression. `period` is None if the call has none."""
 
     expression: str
     stat: str
@@ -38,10 +38,10 @@ class SearchCall(msgspec.Struct, frozen=True):
 
 
 class Inputs(msgspec.Struct, frozen=True):
-    """What an expression is evaluated over.
+    """The data for the evaluation of an expression.
 
-    `rows` has a value for each id, `metrics` the ids of the rows that are metrics, in order; `period` is that of
-    series made from nothing, in seconds.
+    `rows` has a value per id. `metrics` has the ids of the rows that are metrics, in order. `period` is the period in
+    seconds of series that are made from numbers.
     """
 
     time_range: TimeRange
@@ -52,7 +52,7 @@ class Inputs(msgspec.Struct, frozen=True):
 
 
 def searches(tree: Tree) -> list[SearchCall]:
-    """Return every SEARCH of an expression; raise `PreviewError` for arguments that it does not take."""
+    """Return every SEARCH of an expression. Raises `PreviewError` for invalid arguments."""
     return [
         _search_call(node) for node in metric_math.walk(tree) if isinstance(node, Call) and node.function == "SEARCH"
     ]
@@ -64,10 +64,10 @@ def names(tree: Tree) -> list[str]:
 
 
 def evaluate(tree: Tree, inputs: Inputs) -> Series | Many:
-    """Return the expression's series; raise `PreviewError` for what CloudWatch would refuse, or this does not know."""
+    """Return the expression's series. Raises `PreviewError` for what CloudWatch refuses, or what is not supported."""
     result = _value(tree, inputs)
     if isinstance(result, float):
-        raise PreviewError("the result is a number; CloudWatch wants one time series or several")
+        raise PreviewError("the result is a number, but CloudWatch needs one or several time series")
     return result
 
 
@@ -90,7 +90,7 @@ def _value(tree: Tree, inputs: Inputs) -> Value:
                 raise NotSupportedError(f"{function} ({NOT_SUPPORTED[function]})")
             return _call(function, arguments, inputs)
         case Text(text):
-            raise PreviewError(f"{text!r} is a string; only SEARCH and METRICS take one")
+            raise PreviewError(f"{text!r} is a string, which only SEARCH and METRICS take")
 
 
 def _call(function: str, arguments: tuple[Tree, ...], inputs: Inputs) -> Value:
@@ -131,7 +131,7 @@ def _metrics(arguments: tuple[Tree, ...], inputs: Inputs) -> Many:
         case (Text(part),):
             pass
         case _:
-            raise PreviewError("METRICS takes nothing, or a part of an id in quotes")
+            raise PreviewError("METRICS takes no argument, or a part of an id in quotes")
     return _many(inputs.rows[row] for row in inputs.metrics if part in row)
 
 
@@ -142,7 +142,7 @@ def _many(values: Iterable[Value]) -> Many:
     found: list[Series] = []
     for value in values:
         if isinstance(value, float):
-            raise PreviewError("an array holds time series, and no numbers")
+            raise PreviewError("an array has time series only, not numbers")
         found.extend([value] if isinstance(value, Series) else value)
     return tuple(found)
 
@@ -167,12 +167,12 @@ def _scalar(value: Value, function: str) -> float:
 
 def _map(value: Value, change: Callable[[Series], Series]) -> Series | Many:
     if isinstance(value, float):
-        raise PreviewError("this function takes time series, and no number")
+        raise PreviewError("this function takes time series, not a number")
     return change(value) if isinstance(value, Series) else tuple(change(series) for series in value)
 
 
 def _with(series: Series, values: Mapping[int, float | None]) -> Series:
-    """The same series with other values; those that are None, infinite or no number are dropped."""
+    """Return the series with other values, without those that are None, infinite or not a number."""
     kept = {moment: value for moment, value in values.items() if value is not None and math.isfinite(value)}
     return msgspec.structs.replace(series, values=kept)
 
@@ -200,7 +200,7 @@ def _power(left: float, right: float) -> float | None:
         result = left**right
     except (OverflowError, ZeroDivisionError):
         return None
-    return result if isinstance(result, float) else None  # a root of a negative number is none
+    return result if isinstance(result, float) else None  # a root of a negative number is complex
 
 
 _OPERATORS: dict[str, Callable[[float, float], float | None]] = {
@@ -236,7 +236,7 @@ def _operate(symbol: str, left: Value, right: Value) -> Value:
 
 
 def _pair(function: Callable[[float, float], float | None], left: Series, right: Series, named: Series) -> Series:
-    """Point by point; a point that one of them lacks counts as 0 there."""
+    """Combine two series point by point. A missing point counts as 0."""
     moments = sorted(left.values.keys() | right.values.keys())
     values = {moment: function(left.values.get(moment, 0.0), right.values.get(moment, 0.0)) for moment in moments}
     return _with(msgspec.structs.replace(named, period=max(left.period, right.period)), values)
@@ -265,9 +265,9 @@ _SUMMARIES: dict[str, _Summary] = {
 
 
 def _summarize(value: Value, summary: _Summary) -> Value:
-    """One series becomes a number, several become one series: theirs, moment by moment."""
+    """Summarize one series as a number, or several series as one series, point by point."""
     if isinstance(value, float):
-        raise PreviewError("this function takes time series, and no number")
+        raise PreviewError("this function takes time series, not a number")
     if isinstance(value, Series):
         numbers = list(value.values.values())
         return summary(numbers, len(numbers))
@@ -323,7 +323,7 @@ def _fill(value: Value, filler: Tree, inputs: Inputs) -> Series | Many:
         return _map(value, lambda series: _interpolated(series, inputs.time_range))
     number = _value(filler, inputs)
     if isinstance(number, tuple):
-        raise PreviewError("FILL takes a number, one time series, REPEAT or LINEAR to fill with")
+        raise PreviewError("the second argument of FILL is a number, one time series, REPEAT or LINEAR")
 
     def fill(series: Series) -> Series:
         moments = inputs.time_range.moments(series.period)
@@ -342,7 +342,7 @@ def _repeated(series: Series, time_range: TimeRange) -> Series:
 
 
 def _interpolated(series: Series, time_range: TimeRange) -> Series:
-    """Straight lines between neighbours; before the first value and after the last there is nothing to fill with."""
+    """Fill gaps with straight lines between neighbours. Nothing is added before the first or after the last value."""
     points = list(series.values.items())
     values: dict[int, float | None] = dict(series.values)
     for (earlier, old), (later, new) in itertools.pairwise(points):
@@ -370,7 +370,7 @@ def _sort(value: Many, arguments: tuple[Tree, ...], inputs: Inputs) -> Many:
 def _if(values: list[Value], _inputs: Inputs) -> Value:
     condition, when_true, when_false = (*values, None)[:3]
     if isinstance(condition, tuple) or isinstance(when_true, tuple) or isinstance(when_false, tuple):
-        raise PreviewError("IF takes numbers and single time series, no arrays")
+        raise PreviewError("IF takes numbers and single time series, not arrays")
     if isinstance(condition, float):
         chosen = when_true if condition else when_false
         empty = Series(next((v.period for v in (when_true, when_false) if isinstance(v, Series)), 60), {})
@@ -396,7 +396,7 @@ def _slice(values: list[Value], _inputs: Inputs) -> Value:
     return _several(values[0], "SLICE")[bounds[0] : bounds[1] if len(bounds) > 1 else None]
 
 
-def _end_of(values: list[Value], at: int, function: str) -> Value:
+def _end_value(values: list[Value], at: int, function: str) -> Value:
     several = _several(values[0], function)
     return several[at] if several else Series(60, {})
 
@@ -407,9 +407,9 @@ def _time_series(values: list[Value], inputs: Inputs) -> Value:
 
 
 _OTHERS: dict[str, Callable[[list[Value], Inputs], Value]] = {
-    "FIRST": lambda values, _: _end_of(values, 0, "FIRST"),
+    "FIRST": lambda values, _: _end_value(values, 0, "FIRST"),
     "IF": _if,
-    "LAST": lambda values, _: _end_of(values, -1, "LAST"),
+    "LAST": lambda values, _: _end_value(values, -1, "LAST"),
     "METRIC_COUNT": lambda values, _: float(len(_several(values[0], "METRIC_COUNT"))),
     "PERIOD": _period,
     "REMOVE_EMPTY": lambda values, _: tuple(series for series in _several(values[0], "REMOVE_EMPTY") if series.values),

@@ -1,6 +1,6 @@
-"""The grammar of metric math: text → tree.
+"""Parse metric math into a tree.
 
-Read: AmazonCloudWatch/latest/monitoring/using-metric-math.html, "Metric math syntax and functions", as stored on
+Source: AmazonCloudWatch/latest/monitoring/using-metric-math.html, "Metric math syntax and functions", as stored on
 2026-11-24.
 """
 
@@ -20,7 +20,7 @@ class Number(msgspec.Struct, frozen=True):
 
 
 class Text(msgspec.Struct, frozen=True):
-    """A string, as SEARCH and METRICS take them."""
+    """A string, an argument of SEARCH or METRICS."""
 
     value: str
 
@@ -32,7 +32,7 @@ class Name(msgspec.Struct, frozen=True):
 
 
 class Array(msgspec.Struct, frozen=True):
-    """Several of them, in brackets."""
+    """Several values in brackets."""
 
     items: tuple["Tree", ...]
 
@@ -51,7 +51,7 @@ class Negative(msgspec.Struct, frozen=True):
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """Two operands; `operator` is one of + - * / ^ == != < <= > >= AND OR."""
+    """Two operands. `operator` is one of + - * / ^ == != < <= > >= AND OR."""
 
     operator: str
     left: "Tree"
@@ -74,7 +74,7 @@ FUNCTIONS = {
     "SLICE": (2, 3),
     "SORT": (3, 4),
 }
-"""Every documented function, with the fewest and the most arguments it takes."""
+"""Every documented function, with its minimum and maximum number of arguments."""
 
 _TOKENS = re.compile(
     r"""(?P<space>\s+)
@@ -90,7 +90,7 @@ _SPELLED = {"||": "OR", "&&": "AND"}
 
 
 def parse(expression: str) -> Tree:
-    """Return the expression's tree; raise `SyntaxProblem` where it does not follow the grammar."""
+    """Return the expression's tree. Raises `SyntaxProblem` if it does not follow the grammar."""
     cursor = Cursor(expression, _TOKENS)
     tree = _level(cursor, 0)
     cursor.expect_end()
@@ -98,7 +98,7 @@ def parse(expression: str) -> Tree:
 
 
 def walk(tree: Tree) -> Iterator[Tree]:
-    """Every node of the tree, itself first."""
+    """Yield every node of the tree, the root first."""
     yield tree
     match tree:
         case Array(items):
@@ -141,7 +141,7 @@ def _atom(cursor: Cursor) -> Tree:
     if number := cursor.accept_kind("number"):
         return Number(float(number.text))
     if text := cursor.accept_kind("text"):
-        # A search expression has a backslash language of its own.
+        # A search expression has its own escapes.
         return Text(text.text[1:-1] if text.text[0] == "'" else unquoted(text))
     word = cursor.expect_kind("word")
     if not cursor.accept("("):

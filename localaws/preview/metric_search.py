@@ -1,6 +1,6 @@
-"""Search expressions: text → tree, and which metrics a tree finds.
+"""Parse search expressions, and find the metrics that match.
 
-Read: AmazonCloudWatch/latest/monitoring/search-expression-syntax.html, as stored on 2026-11-24.
+Source: AmazonCloudWatch/latest/monitoring/search-expression-syntax.html, as stored on 2026-11-24.
 """
 
 import re
@@ -17,9 +17,9 @@ MAX_SERIES = 500
 
 
 class Schema(msgspec.Struct, frozen=True):
-    """What stands in braces: metrics of this namespace that have exactly these dimensions.
+    """The part in braces: metrics of this namespace with exactly these dimensions.
 
-    With no dimension named, any dimensions will do.
+    Without dimensions, it matches metrics with any dimensions.
     """
 
     namespace: str
@@ -27,7 +27,7 @@ class Schema(msgspec.Struct, frozen=True):
 
 
 class Term(msgspec.Struct, frozen=True):
-    """A word to find: in the designated property only, or anywhere; exactly, or by its tokens."""
+    """A word to find, exactly or by its tokens, in the property `designator` or anywhere."""
 
     text: str
     exact: bool = False
@@ -35,19 +35,19 @@ class Term(msgspec.Struct, frozen=True):
 
 
 class Not(msgspec.Struct, frozen=True):
-    """What must not be found."""
+    """A condition that must not match."""
 
     operand: "Condition"
 
 
 class All(msgspec.Struct, frozen=True):
-    """All of these; none of them is no condition."""
+    """All of these conditions. Without operands, it matches everything."""
 
     operands: tuple["Condition", ...]
 
 
 class Any(msgspec.Struct, frozen=True):
-    """One of these."""
+    """At least one of these conditions."""
 
     operands: tuple["Condition", ...]
 
@@ -73,7 +73,7 @@ _PIECES = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z]*|[a-z]+|\d+")
 
 
 def parse(expression: str) -> Search:
-    """Return the tree of what stands between SEARCH's first quotes; raise `SyntaxProblem` for what is none."""
+    """Parse the first argument of SEARCH. Raises `SyntaxProblem` if it is not a search expression."""
     if len(expression) > MAX_CHARACTERS:
         raise SyntaxProblem(f"a search has at most {MAX_CHARACTERS:,} characters, not {len(expression):,}")
     cursor = Cursor(expression, _TOKENS)
@@ -87,12 +87,12 @@ def parse(expression: str) -> Search:
 
 
 def find(search: Search, metrics: Iterable[Metric]) -> tuple[Metric, ...]:
-    """Return the metrics found, in alphabetical order, at most 500."""
+    """Return the metrics that match, at most 500, in alphabetical order."""
     return tuple(sorted(metric for metric in metrics if _fits(search, metric)))[:MAX_SERIES]
 
 
 def tokens(name: str) -> tuple[str, ...]:
-    """Return the pieces that CloudWatch cuts a name into, as written; they are compared in lower case."""
+    """Return the tokens of a name as CloudWatch splits it, in their original case."""
     return tuple(_PIECES.findall(name))
 
 
@@ -135,7 +135,7 @@ def _one(cursor: Cursor) -> Condition:
         return inside
     first = cursor.expect_kind("word", "text")
     if first.text.startswith(":aws."):
-        raise NotSupportedError(f"{first.text}: there is one account only")
+        raise NotSupportedError(f"{first.text}, because there is only one account")
     if not cursor.accept("="):
         return Term(unquoted(first) if first.kind == "text" else first.text, exact=first.kind == "text")
     designator = unquoted(first) if first.kind == "text" else first.text
@@ -149,7 +149,7 @@ def _one(cursor: Cursor) -> Condition:
 
 
 def _designated(condition: Condition, designator: str) -> Condition:
-    """`Name=(A OR B)` is `Name=A OR Name=B`."""
+    """Apply a designator to every term: `Name=(A OR B)` becomes `Name=A OR Name=B`."""
     match condition:
         case Term():
             return msgspec.structs.replace(condition, designator=condition.designator or designator)
@@ -162,7 +162,7 @@ def _designated(condition: Condition, designator: str) -> Condition:
 
 
 def _accept_operator(cursor: Cursor, operator: str) -> bool:
-    """Boolean operators are in capitals: `and` is a word to search for."""
+    """Go past the operator if it is next. Operators are in capitals: `and` is a word to search for."""
     if cursor.token.kind == "word" and cursor.token.text == operator:
         cursor.take()
         return True
@@ -207,7 +207,7 @@ def _same(wanted: str, name: str, *, exact: bool) -> bool:
     sought, found = tokens(wanted), tokens(name)
     if len(sought) == 1:
         return sought[0].lower() in {piece.lower() for piece in (*found, "".join(found))}
-    # Several pieces must follow each other in the name. The page's examples compare them as written (`count1` does not
+    # Several tokens must follow each other in the name. The page's examples compare them as written (`count1` does not
     # find CustomCount1) unless something stands between them (`network/errors` finds Network-Errors-2).
     if not wanted.isalnum():
         sought, found = tuple(map(str.lower, sought)), tuple(map(str.lower, found))

@@ -1,6 +1,6 @@
-"""Metrics Insights: text → query, and the series it makes of metrics. Pure: metrics and their statistics are handed in.
+"""Parse and run Metrics Insights queries. The functions here are pure: the caller passes metrics and statistics.
 
-Read: AmazonCloudWatch/latest/monitoring/cloudwatch-metrics-insights-querylanguage.html (2026-11-24).
+Source: AmazonCloudWatch/latest/monitoring/cloudwatch-metrics-insights-querylanguage.html, read 2026-11-24.
 """
 
 import math
@@ -19,7 +19,7 @@ OTHER = "Other"
 """The group of metrics that lack a dimension of GROUP BY."""
 
 FUNCTIONS: dict[str, tuple[tuple[str, ...], Callable[[list[float]], float]]] = {
-    # the statistics it needs of each metric, and what it makes of a series when it sorts
+    # the statistics that it needs of each metric, and the number by which it sorts a series
     "SUM": (("Sum",), math.fsum),
     "MAX": (("Maximum",), max),
     "MIN": (("Minimum",), min),
@@ -31,7 +31,7 @@ _Item = TypeVar("_Item")
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """A dimension that has this value, or has another one."""
+    """A dimension that has this value, or any other value if `equal` is False."""
 
     dimension: str
     value: str
@@ -39,7 +39,7 @@ class Condition(msgspec.Struct, frozen=True):
 
 
 class Query(msgspec.Struct, frozen=True):
-    """A whole query; `dimensions` are exactly those of SCHEMA, None where it names a namespace alone."""
+    """A whole query. `dimensions` are those of SCHEMA, or None if the query names only a namespace."""
 
     function: str
     metric: str
@@ -64,12 +64,12 @@ _TOKENS = re.compile(
 
 
 def is_query(expression: str) -> bool:
-    """Whether an expression is a query of this language, and not metric math."""
+    """Return True if an expression is a Metrics Insights query and not metric math."""
     return re.match(r"\s*SELECT\b", expression, re.IGNORECASE) is not None
 
 
 def parse(text: str) -> Query:
-    """Return a query; raises `SyntaxProblem`, naming the place."""
+    """Parse a query. Raises `SyntaxProblem` with the position."""
     cursor = Cursor(text, _TOKENS)
     cursor.expect("SELECT")
     function = cursor.expect(*FUNCTIONS).text.upper()
@@ -126,11 +126,11 @@ def _listed(cursor: Cursor, item: Callable[[Cursor], _Item], between: str) -> tu
 
 
 Read = Callable[[Iterable[MetricStat]], Mapping[MetricStat, Series]]
-"""Reads statistics."""
+"""Returns the series of statistics."""
 
 
 def run(query: Query, metrics: Iterable[Metric], read: Read, period: int) -> tuple[Series, ...]:
-    """Return the series of a query over these metrics, in its order, each named by the values it is grouped by."""
+    """Return the series of a query over these metrics, in the query's order. Each is named by its group's values."""
     groups: dict[tuple[str, ...], list[Metric]] = {}
     for metric in metrics:
         if _fits(query, metric):
@@ -162,7 +162,7 @@ def _fits(query: Query, metric: Metric) -> bool:
 
 
 def _aggregated(function: str, parts: list[list[Series]]) -> dict[int, float]:
-    """Return one value a moment, of all series of a group; `parts` has them by statistic."""
+    """Return one value per time from all series of a group. `parts` has the series by statistic."""
     totals = []
     for several in parts:
         by_moment: dict[int, list[float]] = {}

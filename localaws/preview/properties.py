@@ -1,6 +1,6 @@
-"""The properties of widgets that this preview draws; any other is named on the page.
+"""The properties of widgets that this preview draws. The page names any other property.
 
-Read: AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html (2026-11-23).
+Source: AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html, read 2026-11-23.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,11 +30,11 @@ _WITHOUT_EFFECT: dict[str, list[Any]] = {
     "sparkline": [False], "trend": [False], "timezone": ["+0000", "UTC"], "queryLanguage": ["CWLI"],
     "showTimeSeriesData": [False], "layout": ["horizontal"], "stickySummary": [True, False],
 }  # fmt: skip
-"""Values of properties that ask for what is drawn anyway."""
+"""Values that do not change the drawing."""
 
 
 def not_drawn(kind: str, properties: Mapping[str, Any]) -> list[str]:
-    """Return the properties of a widget that are not drawn, each with its path, once and in order."""
+    """Return the paths of a widget's properties that are not drawn, in order and without duplicates."""
     return list(dict.fromkeys(path.partition(".")[2] for path in _unknown(kind, properties)))
 
 

@@ -1,4 +1,4 @@
-"""Metrics, and the numbers of one over time."""
+"""Metrics, and their values over time."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Metric(msgspec.Struct, frozen=True, order=True):
-    """A metric of CloudWatch; dimensions are pairs of name and value, in the order of their names."""
+    """A CloudWatch metric. Dimensions are pairs of name and value, sorted by name."""
 
     namespace: str
     name: str
@@ -14,7 +14,7 @@ class Metric(msgspec.Struct, frozen=True, order=True):
 
 
 class MetricStat(msgspec.Struct, frozen=True, order=True):
-    """One statistic of a metric; `period` in seconds."""
+    """One statistic of a metric. `period` is in seconds."""
 
     metric: Metric
     stat: str
@@ -22,23 +22,23 @@ class MetricStat(msgspec.Struct, frozen=True, order=True):
 
 
 class TimeRange(msgspec.Struct, frozen=True):
-    """From `start` to just before `end`, in seconds since 1970."""
+    """A time range from `start` to just before `end`, in seconds since 1970."""
 
     start: int
     end: int
 
     @property
     def seconds(self) -> int:
-        """How long it is."""
+        """Return the length."""
         return self.end - self.start
 
     def moments(self, period: int) -> range:
-        """Where the periods of this range begin."""
+        """Return the times at which the periods of this range begin."""
         return range(self.start - self.start % period, self.end, period)
 
 
 class Series(msgspec.Struct, frozen=True):
-    """Values by the second in which their period begins, the earliest first; `source` is the metric they come from."""
+    """Values by the start of their period in seconds, the earliest first. `source` is their metric."""
 
     period: int
     values: Mapping[int, float]

@@ -1,8 +1,8 @@
-"""The server of the preview: the page, and what is drawn on it, for this machine alone.
+"""Serve the preview's page and its data to this machine only.
 
-GET /                                      the dashboards there are
-GET /dashboards/NAME                       the page of one
-GET /api/dashboards                        names
+GET /                                      the list of dashboards
+GET /dashboards/NAME                       the page of a dashboard
+GET /api/dashboards                        names of dashboards
 GET /api/dashboards/NAME?ID=VALUE          variables and widgets
 GET /api/dashboards/NAME/widgets/N?ID=VALUE&from=SECONDS&to=SECONDS    a drawing
 """
@@ -20,7 +20,6 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from localaws.account import LOOPBACK
 from localaws.preview import body, drawing
 from localaws.preview.drawing import Reader
 from localaws.preview.errors import PreviewError
@@ -41,17 +40,17 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Nothing from anywhere else, and no script that stands in the page: a dashboard's text is not ours."""
+"""Blocks everything from other origins and all inline scripts, because a dashboard's text is not trusted."""
 
 LONGEST_SECONDS = 15 * 24 * 3600
 
 
 class NotThereError(Exception):
-    """Nothing is at this path."""
+    """The path does not exist."""
 
 
 class Dashboards:
-    """The dashboards of one account. Clients are made once: a page asks for all its widgets, several at a time."""
+    """The dashboards of one account. Clients are made once, because a page requests several widgets at a time."""
 
     def __init__(self, session: boto3.Session) -> None:
         self._session = session
@@ -59,11 +58,11 @@ class Dashboards:
         self._readers = {session.region_name: Reader(session, session.region_name)}
 
     def names(self) -> list[str]:
-        """Return their names."""
+        """Return the names of the dashboards."""
         return sorted(entry["DashboardName"] for entry in self._cloudwatch.list_dashboards()["DashboardEntries"])
 
     def describe(self, name: str, values: Mapping[str, str]) -> dict[str, Any]:
-        """Return a dashboard's variables, with what is chosen of each, and the places of its widgets."""
+        """Return a dashboard's variables with the chosen values, and the positions of its widgets."""
         text = self._text(name)
         given = json.loads(text)
         variables = body.variables(given, self._readers[self._session.region_name].find)
@@ -88,14 +87,14 @@ class Dashboards:
         }
 
     def draw(self, name: str, index: int, values: Mapping[str, str], time_range: TimeRange) -> drawing.Drawing:
-        """Return what one of its widgets shows."""
+        """Return the drawing of one widget of a dashboard."""
         widgets = body.chosen(self._text(name), values)["widgets"]
         if not 0 <= index < len(widgets):
             raise NotThereError
-        return drawing.draw(widgets[index], time_range, self._reader_of(widgets[index]))
+        return drawing.draw(widgets[index], time_range, self._find_reader(widgets[index]))
 
-    def _reader_of(self, widget: Mapping[str, Any]) -> Reader:
-        """Return the reader of the Region that a widget names, made with the first widget that names it."""
+    def _find_reader(self, widget: Mapping[str, Any]) -> Reader:
+        """Return the reader of the widget's Region. It is made for the first widget of that Region."""
         region = widget.get("properties", {}).get("region") or self._session.region_name
         if region not in self._readers:
             self._readers[region] = Reader(self._session, region)
@@ -109,14 +108,14 @@ class Dashboards:
 
 
 class Server(ThreadingHTTPServer):
-    """Answers on one port of this machine."""
+    """Serve the dashboards on one port of this machine. `address` is the loopback address."""
 
     daemon_threads = True
 
-    def __init__(self, port: int, dashboards: Dashboards) -> None:
-        super().__init__((LOOPBACK, port), _Handler)
+    def __init__(self, address: str, port: int, dashboards: Dashboards) -> None:
+        super().__init__((address, port), _Handler)
         self.dashboards = dashboards
-        self.hosts = frozenset(f"{host}:{self.server_port}" for host in (LOOPBACK, "localhost"))
+        self.hosts = frozenset(f"{host}:{self.server_port}" for host in (address, "localhost"))
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -125,8 +124,10 @@ class _Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        if self.headers.get("Host") not in self.server.hosts:  # a page elsewhere whose name leads to this machine
-            self._json(403, {"message": "this is for this machine alone"})
+        if (
+            self.headers.get("Host") not in self.server.hosts
+        ):  # DNS rebinding: another site's name that resolves to this machine
+            self._json(403, {"message": "only requests to 127.0.0.1 or localhost are allowed"})
             return
         parts = urlsplit(self.path)
         path = [unquote(each) for each in parts.path.split("/")[1:]]
@@ -137,7 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
         except (PreviewError, ValueError, KeyError, TypeError) as error:
             self._json(400, {"message": f"{type(error).__name__}: {error}"})
         except (BotoCoreError, ClientError) as error:
-            self._json(503, {"message": f"the emulator does not answer: {error}"})
+            self._json(503, {"message": f"the emulator did not answer: {error}"})
 
     def _route(self, path: list[str], query: dict[str, str]) -> None:
         match path:
@@ -181,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _finite(node: Any) -> Any:
-    """Return a document without numbers that JSON has not."""
+    """Return a document without infinite numbers and NaN, which JSON does not have."""
     if isinstance(node, dict):
         return {key: _finite(value) for key, value in node.items()}
     if isinstance(node, list):

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from localaws import instance
-from localaws.edge import Edge
+from localaws.fault_proxy import FaultProxy
 from localaws.instance import Instance
+from quota_monitor.aws_session import physical_id
 
 LOG_STREAM = "aws/bedrock/modelinvocations"
 PROCESSOR_LOG = "/aws/lambda/quota-e2e-metric-processor"
@@ -18,14 +19,11 @@ PROCESSOR_LOG = "/aws/lambda/quota-e2e-metric-processor"
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Run all end-to-end tests in one process: they share one emulator.
+    """Order all end-to-end tests, which one worker runs because they share one emulator: tests/conftest.py.
 
     First the doctor, who must find nothing wrong before anything was; late what changes the stack over; last what looks
     back at all others.
     """
-    for item in items:  # before pytest-xdist looks at the marks
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("e2e"))
     yield
     order = {"test_doctor.py": 0, "test_kinesis.py": 2, "test_permissions.py": 3}
     very_last = "test_functions_use_what_they_are_granted_and_nothing_else"  # it deletes the stack
@@ -33,21 +31,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def edge() -> Iterator[Edge]:
+def proxy() -> Iterator[FaultProxy]:
     """What lies between the deployed functions and AWS: it has noted every call since before the deployment."""
-    with Edge().open() as opened:
+    with FaultProxy().open() as opened:
         yield opened
 
 
 @pytest.fixture(scope="session")
-def local(tmp_path_factory: pytest.TempPathFactory, edge: Edge) -> Iterator[Instance]:
+def local(tmp_path_factory: pytest.TempPathFactory, proxy: FaultProxy) -> Iterator[Instance]:
     directory: Path = tmp_path_factory.mktemp("localaws")
     try:
         yield instance.up(
             directory=directory,
             stack_name="quota-e2e",
             parameters={"RequestMetadataKeys": "team,environment"},
-            edge=edge,
+            proxy=proxy,
         )
     finally:
         instance.down(directory)
@@ -55,15 +53,7 @@ def local(tmp_path_factory: pytest.TempPathFactory, edge: Edge) -> Iterator[Inst
 
 @pytest.fixture(scope="session")
 def resource(local: Instance) -> Callable[[str], str]:
-    def physical_id(logical_id: str) -> str:
-        found = (
-            local.session()
-            .client("cloudformation")
-            .describe_stack_resource(StackName=local.stack_name, LogicalResourceId=logical_id)
-        )
-        return str(found["StackResourceDetail"]["PhysicalResourceId"])
-
-    return physical_id
+    return lambda logical_id: physical_id(local.session(), local.stack_name, logical_id)
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from oracle import facts_of, sum_up
 
-from localaws import traffic
+from localaws import applications, traffic
 from localaws.instance import Instance
 from localaws.traffic import LogEvent
 from quota_monitor import demo
-from quota_monitor.checkout import ROOT
+from quota_monitor.deployment.checkout import ROOT
 
 
 def whole(event: LogEvent) -> dict[str, Any]:
@@ -26,9 +26,9 @@ def whole(event: LogEvent) -> dict[str, Any]:
 
 def test_the_demos_numbers_are_those_of_an_independent_sum(local: Instance) -> None:
     # when the demo's traffic has gone through the stack
-    shown = demo.run(local, seed=1)
+    shown = demo.run_demo(local, seed=1)
     # then what CloudWatch says is what AWS's rules, written down a second time, make of the records
-    records = [whole(event) for event in shown.sent if event.message != traffic.PERMISSIONS_LINE]
+    records = [whole(event) for event in shown.sent if event.message != traffic.OPENING_LINE]
     profiles = {
         summary["inferenceProfileArn"]: (
             profile.copy_from.partition("foundation-model/")[2],
@@ -37,12 +37,12 @@ def test_the_demos_numbers_are_those_of_an_independent_sum(local: Instance) -> N
         for summary in local.session()
         .client("bedrock")
         .list_inference_profiles(typeEquals="APPLICATION", maxResults=100)["inferenceProfileSummaries"]
-        for profile in traffic.PROFILES
+        for profile in applications.PROFILES
         if profile.name == summary["inferenceProfileName"]
     }
     expected = sum_up(records, facts_of(ROOT / "registry" / "models", datetime.now(UTC)), profiles)
     called = [use for use in shown.uses if use.requests]
-    assert {(use.bucket.model_id, use.bucket.endpoint_type.value) for use in called} == set(expected.buckets)
+    assert {(use.pool.model_id, use.pool.endpoint_type.value) for use in called} == set(expected.buckets)
     assert len(expected.buckets) >= 8
     # with requests too large for the log among them: their max_tokens was read from S3
     agent = expected.buckets["anthropic.claude-opus-4-6-v1", "global-cross-region"]
@@ -52,7 +52,7 @@ def test_the_demos_numbers_are_those_of_an_independent_sum(local: Instance) -> N
     (refused,) = [use for use in shown.uses if not use.requests]
     assert (refused.token_quota, refused.throttled_requests > 0) == (0, True)
     for use in called:
-        sums = expected.buckets[use.bucket.model_id, use.bucket.endpoint_type.value]
+        sums = expected.buckets[use.pool.model_id, use.pool.endpoint_type.value]
         found = {
             each.minute: (each.reserved_tokens, each.consumed_tokens, each.requests, each.known_requests)
             for each in use.minutes

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from bedrock_quota import model_ids
 from localaws.instance import Instance
-from quota_monitor import alarm_test
+from quota_monitor.doctor import alarm_test
 from quota_monitor.main import main
 
 Resource = Callable[[str], str]
@@ -297,19 +297,19 @@ def no_rule(local: Instance, resource: Resource) -> Iterator[None]:
 
 SIGNS: dict[Fault, tuple[str, str]] = {
     # what the doctor says of each fault, and what to do
-    no_filter: ("no filter of /aws/bedrock/modelinvocations delivers to", "aws logs put-subscription-filter"),
-    no_permission: ("CloudWatch Logs may not invoke", "aws lambda add-permission"),
-    no_logging: ("is switched off: Bedrock logs no call", "deploy again"),
-    no_text: ("leaves the text out", "switch on Text"),
+    no_filter: ("No filter of /aws/bedrock/modelinvocations delivers to", "aws logs put-subscription-filter"),
+    no_permission: ("CloudWatch Logs is not allowed to invoke", "aws lambda add-permission"),
+    no_logging: ("Invocation logging is off.", "eploy again"),
+    no_text: ("The logs leave out the text", "Switch on Text"),
     another_group: (
-        "delivers to /somewhere/else, and the stack reads /aws/bedrock/modelinvocations",
-        "deploy again",
+        "Bedrock logs to /somewhere/else, but the stack reads /aws/bedrock/modelinvocations",
+        "eploy again",
     ),
     no_concurrency: ("its reserved concurrency is 0", "aws lambda delete-function-concurrency"),
-    no_snapshot: ("were never fetched", "aws lambda invoke"),
-    failed_delivery: ("1 wait in s3://", "quota-monitor failed replay"),
-    muted_alarm: ("RecordsRejectedAlarm: actions are switched off", "aws cloudwatch enable-alarm-actions"),
-    schedule_off: ("is switched off: quotas grow old", "switch it on"),
+    no_snapshot: ("Quotas were never fetched", "aws lambda invoke"),
+    failed_delivery: ("Failed deliveries in s3://", "quota-monitor failed replay"),
+    muted_alarm: ("RecordsRejectedAlarm: actions are disabled", "aws cloudwatch enable-alarm-actions"),
+    schedule_off: ("is disabled. Quotas are no longer updated.", "Enable it"),
 }
 
 
@@ -366,23 +366,23 @@ def test_every_part_that_is_gone_is_said_to_be_until_it_is_back(
     well = doctor()
     # then it is not a matter of credentials, each is named with what follows, and nothing that follows from it is
     assert ill.exit_code == 1
-    assert "could not check" not in ill.output
+    assert "Could not check" not in ill.output
     assert len([line for line in ill.output.splitlines() if line.startswith(" problem")]) == 1
-    assert [line.strip() for line in ill.output.splitlines() if line.startswith("▸ parts: ")] == [
-        "▸ parts: gone: AlarmTopic, no alarm is heard; "
-        "FailedDeliveriesBucket, what the processor fails at is lost; "
-        "InvocationLoggingRole, Bedrock can log no call by it; "
-        "MetricProcessorRole, the processor cannot run, no record becomes a metric; "
-        "QuotaFetcherFunctionSchedule, quotas grow old; "
-        "QuotaFetcherRole, quotas grow old; "
-        "RecordsRejectedAlarm, it does not ring; "
-        "StateTable, there are no percentages, and deliveries that come twice count twice",
-        "▸ parts: gone: QuotaDashboard, QuotaFetcherFunctionOverridesChanged",
+    assert [line.strip() for line in ill.output.splitlines() if line.startswith("▸ resources: ")] == [
+        "▸ resources: Deleted: AlarmTopic (alarms reach nobody), "
+        "FailedDeliveriesBucket (failed deliveries are lost), "
+        "InvocationLoggingRole (Bedrock cannot write logs), "
+        "MetricProcessorRole (the processor cannot run), "
+        "QuotaFetcherFunctionSchedule (quotas are no longer updated), "
+        "QuotaFetcherRole (quotas are no longer updated), "
+        "RecordsRejectedAlarm (it cannot fire), "
+        "StateTable (no percentages, and duplicate deliveries count twice).",
+        "▸ resources: Deleted: QuotaDashboard, QuotaFetcherFunctionOverridesChanged.",
     ]
     assert f"aws cloudformation create-change-set --stack-name {local.stack_name} " in ill.output
     # and all are there again
-    assert "gone: " not in well.output
-    assert "could not check" not in well.output
+    assert "Deleted: " not in well.output
+    assert "Could not check" not in well.output
 
 
 def command_of(result: Result, beginning: str) -> dict[str, list[str]]:
@@ -425,8 +425,8 @@ def test_a_logging_role_that_bedrock_cannot_use_is_mended_by_the_advice(
         iam.put_role_policy(RoleName=name, PolicyName="write-invocation-logs", PolicyDocument=policy)
     # then
     assert ill.exit_code == 1
-    assert f"{name} does not let Bedrock take it on" in ill.output
-    assert f"{name} may not logs:CreateLogStream and logs:PutLogEvents" in ill.output
+    assert f"{name} does not allow Bedrock to assume it" in ill.output
+    assert f"{name} lacks permission for logs:CreateLogStream and logs:PutLogEvents" in ill.output
     assert well.exit_code == 0, well.output
 
 
@@ -441,8 +441,8 @@ def test_a_bucket_that_bedrock_may_not_write_to_is_a_problem_until_its_policy_sa
         s3.delete_bucket_policy(Bucket=large_bodies)
         ill = doctor()
         # when the statement that the doctor gives is put there
-        (advice,) = [line for line in ill.output.splitlines() if "add to the policy of that bucket: " in line]
-        statement = json.loads(advice.partition("that bucket: ")[2])
+        advice = ill.output.partition("Add this statement to the policy of that bucket:\n")[2].splitlines()[0]
+        statement = json.loads(advice)
         s3.put_bucket_policy(
             Bucket=large_bodies, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         )
@@ -451,7 +451,7 @@ def test_a_bucket_that_bedrock_may_not_write_to_is_a_problem_until_its_policy_sa
         s3.put_bucket_policy(Bucket=large_bodies, Policy=policy)
     # then it is the one that the template has
     assert ill.exit_code == 1
-    assert f"Bedrock may not write to s3://{large_bodies}/" in ill.output
+    assert f"Bedrock is not allowed to write to s3://{large_bodies}/" in ill.output
     ours = next(each for each in json.loads(policy)["Statement"] if each["Sid"] == "BedrockWritesLargeBodies")
     assert {key: value for key, value in ours.items() if key != "Sid"} == statement
     assert well.exit_code == 0, well.output
@@ -494,9 +494,9 @@ def test_failed_deliveries_that_could_not_be_kept_are_a_problem(
     after: Any = functions.get_function_event_invoke_config(FunctionName=function, Qualifier="$LATEST")
     well = doctor()
     # then all three are said, and the advice gives back what was there
-    assert f"are not kept: {function} has no failure destination {bucket}" in ill.output
-    assert f"cannot be kept: {role} may not s3:PutObject and s3:ListBucket in {bucket}" in ill.output
-    assert f"cannot be kept: the policy of {bucket} denies it" in ill.output
+    assert f"are not kept: {function} does not send them to {bucket}" in ill.output
+    assert f"cannot be kept: {role} lacks permission for s3:PutObject and s3:ListBucket in {bucket}" in ill.output
+    assert f"cannot be kept: the policy of {bucket} denies access" in ill.output
     destination = config["DestinationConfig"]["OnFailure"]["Destination"]
     assert put["--destination-config"] == [f"OnFailure={{Destination={destination}}}"]
     kept = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
@@ -521,9 +521,9 @@ def test_a_key_that_the_processor_may_not_use_is_a_problem_until_its_policy_says
     try:
         # when its policy knows the account alone, and when the statement that the doctor gives is added
         ill = doctor()
-        (advice,) = [line for line in ill.output.splitlines() if "add to the policy of that key: " in line]
+        advice = ill.output.partition("Add this statement to the policy of that key:\n")[2].splitlines()[0]
         policy = json.loads(kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"])
-        policy["Statement"].append(json.loads(advice.partition("that key: ")[2]))
+        policy["Statement"].append(json.loads(advice))
         kms.put_key_policy(KeyId=key, PolicyName="default", Policy=json.dumps(policy))
         well = doctor()
         # and when somebody wants it deleted
@@ -533,7 +533,7 @@ def test_a_key_that_the_processor_may_not_use_is_a_problem_until_its_policy_says
         s3.put_bucket_encryption(Bucket=large_bodies, ServerSideEncryptionConfiguration=before)
     # then
     assert ill.exit_code == 1
-    assert f"is encrypted with {key}, which the processor may not use" in ill.output
+    assert f"is encrypted with {key}, which the processor is not allowed to use" in ill.output
     assert resource("MetricProcessorRole") in advice
     assert lost.exit_code == 1
     assert f"is encrypted with {key}, which is PendingDeletion" in lost.output
@@ -545,7 +545,7 @@ def test_a_topic_that_nobody_hears_is_a_problem(doctor: Doctor) -> None:
     result = doctor()
 
     assert result.exit_code == 1
-    assert "nobody is subscribed" in result.output
+    assert "Nobody is subscribed" in result.output
 
 
 def test_no_such_stack_is_said_in_a_sentence(local: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -599,7 +599,7 @@ def test_test_of_the_alarms_reaches_a_subscriber_and_touches_nothing_else(
     assert model_ids.ALARM_TEST not in {each["Value"] for metric in metrics for each in metric["Dimensions"]}
     # and a second test waits for the first one's alarm to end
     assert again.exit_code == 1
-    assert "still rings from the last test" in again.output
+    assert "is still in ALARM from the last test" in again.output
 
 
 def test_nothing_is_sent_unless_somebody_agrees(local: Instance, doctor: Doctor) -> None:
@@ -618,5 +618,5 @@ def test_nothing_is_sent_unless_somebody_agrees(local: Instance, doctor: Doctor)
 
     assert result.exit_code == 1
     assert "says that it is a test" in result.output
-    assert "Go on? [y/N]" in result.output
+    assert "Continue? [y/N]" in result.output
     assert stored() == before

@@ -7,7 +7,7 @@ from datetime import datetime
 from test_stack import converse, record
 
 from localaws.instance import Instance
-from quota_monitor import events
+from quota_monitor import sample_events as events
 
 Metric = Callable[..., dict[datetime, float]]
 

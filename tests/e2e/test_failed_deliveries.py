@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from test_stack import converse, record
 
 from localaws.instance import Instance
-from quota_monitor import events
+from quota_monitor import sample_events as events
 from quota_monitor.main import main
 
 BUCKET = ("mistral.mistral-small-2402-v1:0", "regional")
@@ -51,11 +51,11 @@ def test_replay_processes_what_can_be_and_keeps_the_rest(
     again = CliRunner().invoke(main, ["failed", "replay", *arguments])
     local.drain()
     # then the first and the third are processed and gone, the second stays and is named
-    assert listed.output.endswith(f"3 failed deliveries in s3://{bucket}\n")
+    assert listed.output.endswith(f"Failed deliveries in s3://{bucket}: 3\n")
     assert (replayed.exit_code, again.exit_code) == (1, 1)
-    assert "2 of 3 processed" in replayed.output
-    assert "0 of 1 processed" in again.output
-    assert "still failing: aws/lambda/async/processor/2026/11/20/1: " in replayed.output
+    assert "Processed: 2 of 3" in replayed.output
+    assert "Processed: 0 of 1" in again.output
+    assert "Still failing: aws/lambda/async/processor/2026/11/20/1: " in replayed.output
     assert [each["Key"][-2:] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["/1"]
     # and their records are counted once each: 2 + 40 and 3 + 50
     assert metric("ReservedTokens", *BUCKET) == {minute: 95}

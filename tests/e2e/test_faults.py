@@ -1,6 +1,6 @@
-"""What AWS does on a bad day, at the network edge: each service alone failing in each way, while traffic flows.
+"""What AWS does on a bad day, at a fault proxy: each service alone failing in each way, while traffic flows.
 
-The functions here are copies of the deployed ones, each with a fresh container, an endpoint of its own at the edge and
+The functions here are copies of the deployed ones, each with a fresh container, an endpoint of its own at the proxy and
 a log group of its own: so that they can work side by side, for most of the time goes into waiting.
 """
 
@@ -23,9 +23,9 @@ from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.state.snapshot import Snapshot
 from bedrock_quota.state.table import read_snapshot, read_stored_snapshot, write_snapshot
 from localaws.deployment import ENDPOINT_SETTINGS
-from localaws.edge import Edge, Fault
+from localaws.fault_proxy import Fault, FaultProxy
 from localaws.instance import Instance
-from quota_monitor import events
+from quota_monitor import sample_events as events
 
 QUICK = (Fault.ERROR, Fault.THROTTLED, Fault.GARBAGE, Fault.RESET)
 PROCESSOR_FAULTS = (
@@ -64,8 +64,8 @@ Cases: TypeAlias = dict[tuple[str, str, Fault], Case]
 class Copies:
     """Makes functions like the deployed ones, and runs them."""
 
-    def __init__(self, local: Instance, edge: Edge) -> None:
-        self.local, self.edge = local, edge
+    def __init__(self, local: Instance, proxy: FaultProxy) -> None:
+        self.local, self.proxy = local, proxy
         self.client = local.session().client
         patient = Config(read_timeout=300, retries={"total_max_attempts": 1}, max_pool_connections=30)
         self._lambda = self.client("lambda", config=patient)
@@ -77,7 +77,7 @@ class Copies:
         with urllib.request.urlopen(found["Code"]["Location"]) as answer:  # noqa: S310 - the emulator's
             code = answer.read()
         of = found["Configuration"]
-        endpoints = dict.fromkeys(ENDPOINT_SETTINGS, f"{self.edge.url}/{name}")
+        endpoints = dict.fromkeys(ENDPOINT_SETTINGS, f"{self.proxy.url}/{name}")
         self.client("lambda").create_function(
             FunctionName=name,
             Code={"ZipFile": code},
@@ -100,9 +100,11 @@ class Copies:
 
 
 @pytest.fixture(scope="module")
-def cases(local: Instance, edge: Edge, resource: Callable[[str], str], minute: datetime, large_bodies: str) -> Cases:
+def cases(
+    local: Instance, proxy: FaultProxy, resource: Callable[[str], str], minute: datetime, large_bodies: str
+) -> Cases:
     """Every case, done: containers side by side, each through its faults in turn."""
-    copies = Copies(local, edge)
+    copies = Copies(local, proxy)
     processor, fetcher = resource("MetricProcessorFunction"), resource("QuotaFetcherFunction")
     works = [fetcher_cases(copies, fetcher, *case) for case in FETCHER_FAULTS]
     at = minute
@@ -153,7 +155,7 @@ def processor_cases(
         profile = new_profile(copies, f"{name}-{number}")
         first = traffic(copies, profile, bucket, minute)
         once = {"operation": "PutItem", "times": 1} if fault is Fault.LOST_ANSWER else {}
-        with copies.edge.failing(fault, service, function=name, **once):  # type: ignore[arg-type]
+        with copies.proxy.failing(fault, service, function=name, **once):  # type: ignore[arg-type]
             during = copies.run(name, first)
         after = copies.run(name, traffic(copies, profile, bucket, minute + AFTER))
         again = copies.run(name, first)
@@ -170,12 +172,12 @@ def health(ran: Ran) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("service", "fault"), PROCESSOR_CASES)
 def test_metrics_flow_while_a_service_fails(
-    cases: Cases, edge: Edge, metric: Metric, service: str, fault: Fault
+    cases: Cases, proxy: FaultProxy, metric: Metric, service: str, fault: Fault
 ) -> None:
     case = cases["processor", service, fault]
     at, during = case["at"], case["during"]
     # then the fault was met, and the delivery is processed all the same, after few attempts
-    met = [call for call in edge.calls if (call.function, call.fault) == (case["name"], fault)]
+    met = [call for call in proxy.calls if (call.function, call.fault) == (case["name"], fault)]
     assert met
     assert len(met) <= MOST_CALLS[service] or fault is Fault.SLOW
     assert (during.failed, during.answer["received"]) == (False, 3)
@@ -215,11 +217,11 @@ def test_everything_is_there_again_after_the_fault(cases: Cases, metric: Metric,
 # The fetcher
 
 SAID = {
-    "service-quotas": "quotas were not fetched",
-    "ssm": "the registry's overrides are refused, the last good ones stay",
-    "cloudwatch": "buckets in use are unknown",
-    "bedrock": "application profiles were not listed",
-    "dynamodb": "the last snapshot could not be read",
+    "service-quotas": "quotas could not be fetched",
+    "ssm": "the registry's overrides are rejected, the last valid ones stay in use",
+    "cloudwatch": "pools in use could not be listed",
+    "bedrock": "application profiles could not be listed",
+    "dynamodb": "the stored snapshot could not be read",
     "sns": "notices could not be sent",
 }
 """What the fetcher says where a service fails."""
@@ -254,8 +256,8 @@ def fetcher_cases(
     copies.make(function, name, STATE_TABLE=name, QUOTA_POOLS=f"{NOVA_PRO.model_id}/{NOVA_PRO.endpoint_type}")
     for fault in faults:
         write_snapshot(name, table, BEFORE, read_stored_snapshot(name, table).version)
-        told = len(copies.edge.calls)
-        with copies.edge.failing(fault, service, function=name):
+        told = len(copies.proxy.calls)
+        with copies.proxy.failing(fault, service, function=name):
             during = copies.run(name, {})
         left = read_snapshot(name, table)
         after = copies.run(name, {})
@@ -268,7 +270,7 @@ def fetcher_cases(
                 "in_the_end": read_snapshot(name, table),
                 "told": [
                     call.parameters["Message"]
-                    for call in copies.edge.calls[told:]
+                    for call in copies.proxy.calls[told:]
                     if (call.function, call.operation, call.fault) == (name, "Publish", None)
                 ],
             },

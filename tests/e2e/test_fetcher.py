@@ -82,7 +82,7 @@ def test_a_wrong_override_is_refused_loudly(
     ran = fetch()
     assert ran["failed"]
     assert "models[anthropic.claude-example-7]: Object missing required field" in ran["answer"]["errorMessage"]
-    assert "the last good ones stay" in ran["answer"]["errorMessage"]
+    assert "the last valid ones stay" in ran["answer"]["errorMessage"]
 
 
 def test_an_applied_rate_that_is_not_the_registrys_is_told_once(

@@ -24,11 +24,11 @@ import pytest
 import samcli
 from test_stack import Metric, converse, record
 
-from localaws.deployment import ENDPOINT_SETTINGS, architecture_of
-from localaws.edge import Edge, Fault
+from localaws.deployment import ENDPOINT_SETTINGS, choose_architecture
+from localaws.fault_proxy import Fault, FaultProxy
 from localaws.instance import CHECKOUT, Instance
 from localaws.state import Ports
-from quota_monitor import events
+from quota_monitor import sample_events as events
 
 NAME = "killed"
 MODEL = "mistral.mistral-7b-instruct-v0:2"
@@ -41,7 +41,7 @@ batches.LAST_MILLISECONDS = 500  # in place of 5,000: in the last of its time it
 from app import handler
 """
 
-RIE = Path(samcli.__file__).parent / "local" / "rapid" / f"aws-lambda-rie-{architecture_of(platform.machine())}"
+RIE = Path(samcli.__file__).parent / "local" / "rapid" / f"aws-lambda-rie-{choose_architecture(platform.machine())}"
 
 
 class Runtime:
@@ -74,7 +74,7 @@ class Runtime:
 
 @pytest.fixture(scope="module")
 def runtime(
-    local: Instance, edge: Edge, resource: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+    local: Instance, proxy: FaultProxy, resource: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Runtime]:
     if importlib.util.find_spec("awslambdaric") is None:
         pytest.skip("nothing was killed: Lambda's runtime is not there for this system or Python")
@@ -89,7 +89,7 @@ def runtime(
         "PATH": os.environ["PATH"],
         **local.account.credentials(),
         **of["Environment"]["Variables"],
-        **dict.fromkeys(ENDPOINT_SETTINGS, f"{edge.url}/{NAME}"),
+        **dict.fromkeys(ENDPOINT_SETTINGS, f"{proxy.url}/{NAME}"),
         "PYTHONPATH": os.pathsep.join(
             [str(files), *(str(build / layer / "python") for layer in ("CoreLayer", "DependenciesLayer"))]
         ),
@@ -153,12 +153,12 @@ def delivery(local: Instance, name: str, at: datetime, reserved: int) -> dict[st
 
 
 def test_killed_in_mid_delivery(
-    runtime: Runtime, local: Instance, edge: Edge, minute: datetime, in_progress: Callable[[], int]
+    runtime: Runtime, local: Instance, proxy: FaultProxy, minute: datetime, in_progress: Callable[[], int]
 ) -> None:
     # given a processor that has begun a delivery and waits for Bedrock
     event = delivery(local, "killed-in-the-middle", minute, 1_001)
     before = in_progress()
-    with ThreadPoolExecutor() as pool, edge.failing(Fault.HANGING, "bedrock", function=NAME):
+    with ThreadPoolExecutor() as pool, proxy.failing(Fault.HANGING, "bedrock", function=NAME):
         answer = pool.submit(runtime.invoke, event)
         wait_for(lambda: in_progress() > before)
         # when it is killed
@@ -175,10 +175,10 @@ def test_killed_in_mid_delivery(
     assert in_progress() == before
 
 
-def test_killed_at_its_timeout(runtime: Runtime, local: Instance, edge: Edge, minute: datetime) -> None:
+def test_killed_at_its_timeout(runtime: Runtime, local: Instance, proxy: FaultProxy, minute: datetime) -> None:
     # given a processor that takes longer than it may
     event = delivery(local, "killed-at-timeout", minute, 1_002)
-    with edge.failing(Fault.HANGING, "bedrock", function=NAME), edge.failing(Fault.SLOW, "dynamodb", function=NAME):
+    with proxy.failing(Fault.HANGING, "bedrock", function=NAME), proxy.failing(Fault.SLOW, "dynamodb", function=NAME):
         # when its time is over
         assert runtime.invoke(event) == f"Task timed out after {TIMEOUT_SECONDS}.00 seconds"
     # then nothing was written, and the redelivery is processed, once
@@ -189,10 +189,12 @@ def test_killed_at_its_timeout(runtime: Runtime, local: Instance, edge: Edge, mi
     assert runtime.reserved().count(1_002) == 1
 
 
-def test_killed_between_writing_and_noting_so(runtime: Runtime, local: Instance, edge: Edge, minute: datetime) -> None:
+def test_killed_between_writing_and_noting_so(
+    runtime: Runtime, local: Instance, proxy: FaultProxy, minute: datetime
+) -> None:
     # given a processor that has written its lines and waits for the state table to note so
     event = delivery(local, "killed-after-writing", minute, 1_003)
-    with ThreadPoolExecutor() as pool, edge.failing(Fault.HANGING, "dynamodb", operation="UpdateItem", function=NAME):
+    with ThreadPoolExecutor() as pool, proxy.failing(Fault.HANGING, "dynamodb", operation="UpdateItem", function=NAME):
         answer = pool.submit(runtime.invoke, event)
         wait_for(lambda: 1_003 in runtime.reserved())
         # when it is killed
@@ -207,7 +209,7 @@ def test_killed_between_writing_and_noting_so(runtime: Runtime, local: Instance,
 
 def test_one_delivery_in_two_containers_at_once(  # noqa: PLR0917 - fixtures
     local: Instance,
-    edge: Edge,
+    proxy: FaultProxy,
     metric: Metric,
     minute: datetime,
     resource: Callable[[str], str],
@@ -223,7 +225,7 @@ def test_one_delivery_in_two_containers_at_once(  # noqa: PLR0917 - fixtures
 
     before = in_progress()
     with ThreadPoolExecutor() as pool:
-        with edge.failing(Fault.HANGING, "bedrock", operation="GetInferenceProfile"):
+        with proxy.failing(Fault.HANGING, "bedrock", operation="GetInferenceProfile"):
             first = pool.submit(invoke)
             wait_for(lambda: in_progress() > before)
             # when it is delivered to another one

@@ -20,10 +20,10 @@ from oracle import facts_of, sum_up
 from test_stack import converse, record
 
 from localaws import instance
-from localaws.edge import Edge
+from localaws.fault_proxy import FaultProxy
 from localaws.instance import Instance
-from quota_monitor import events
-from quota_monitor.checkout import ROOT
+from quota_monitor import sample_events as events
+from quota_monitor.deployment.checkout import ROOT
 from quota_monitor.main import main
 
 Metric = Callable[..., dict[datetime, float]]
@@ -37,7 +37,7 @@ SECONDS = 30.0
 
 
 @pytest.fixture(scope="module")
-def streaming(local: Instance, edge: Edge) -> Iterator[Instance]:
+def streaming(local: Instance, proxy: FaultProxy) -> Iterator[Instance]:
     """The stack that the other tests have used, changed over."""
     parameters = {"RequestMetadataKeys": "team,environment"}
 
@@ -46,7 +46,7 @@ def streaming(local: Instance, edge: Edge) -> Iterator[Instance]:
             directory=local.directory,
             stack_name=local.stack_name,
             parameters={**parameters, "Ingestion": ingestion},
-            edge=edge,
+            proxy=proxy,
         )
 
     yield deployed("kinesis")
@@ -124,8 +124,8 @@ def test_the_doctor_looks_at_the_stream(streaming: Instance, resource: Resource,
     assert [line.split()[:2] for line in ill] == [["ok", "subscription"], ["problem", "stream"]]
     assert "its event source mapping is Disabled" in ill[1]
     assert [line.split()[:2] for line in worse] == [["ok", "subscription"], *[["problem", "stream"]] * 2]
-    assert "CloudWatch Logs may not put records into" in worse[1]
-    assert "Lambda does not heed the answer" in worse[2]
+    assert "CloudWatch Logs is not allowed to write to" in worse[1]
+    assert "does not report partial batch failures" in worse[2]
     assert [line.split()[:2] for line in well] == [["ok", "subscription"], ["ok", "stream"]]
 
 
@@ -217,7 +217,7 @@ def test_a_delivery_that_fails_is_kept_alone_and_replayed(
     replayed = CliRunner().invoke(main, ["failed", "replay", *arguments])
     streaming.drain()
     assert key in listed.output
-    assert f"still failing: {key}: 1 of its 2 deliveries stay, the first: " in replayed.output
+    assert f"Still failing: {key}: 1 of its 2 deliveries failed again, the first: " in replayed.output
     assert "awslogs.data is not gzip" in replayed.output
     assert metric("ReservedTokens", model, "regional") == {minute: 165}
     left = json.loads(session.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())

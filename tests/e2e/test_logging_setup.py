@@ -13,7 +13,7 @@ from bedrock_quota.deployment.log_groups import MADE_BY
 from localaws import emulator, template
 from localaws.account import ACCOUNT_ID
 from localaws.deployment import ARTIFACTS_BUCKET
-from localaws.edge import Edge, Fault
+from localaws.fault_proxy import Fault, FaultProxy
 from localaws.instance import Instance
 from localaws.state import StateDirectory
 
@@ -32,13 +32,13 @@ Tree = dict[str, Any]
 class Region:
     """One Region of the emulated account, with nothing in it, and what tests do there."""
 
-    def __init__(self, local: Instance, edge: Edge, name: str, whole: Tree) -> None:
+    def __init__(self, local: Instance, proxy: FaultProxy, name: str, whole: Tree) -> None:
         self.name = name
         self.session = msgspec.structs.replace(local.account, region=name).session()
         self.stacks, self.bedrock = self.session.client("cloudformation"), self.session.client("bedrock")
         self.logs, self.s3 = self.session.client("logs"), self.session.client("s3")
-        self.edge, self.function = edge, f"{name}-LoggingSetupFunction"
-        text = json.dumps(whole).replace(f"{edge.url}/", f"{edge.url}/{name}-")
+        self.proxy, self.function = proxy, f"{name}-LoggingSetupFunction"
+        text = json.dumps(whole).replace(f"{proxy.url}/", f"{proxy.url}/{name}-")
         home, self.artifacts = (ARTIFACTS_BUCKET.format(region=each) for each in (local.account.region, name))
         self._copy_artifacts(local, home)
         self.whole: Tree = json.loads(text.replace(f'"s3://{home}/', f'"s3://{self.artifacts}/'))
@@ -158,16 +158,16 @@ def template_of(body: Any) -> Tree:
 
 
 @pytest.fixture
-def region(local: Instance, edge: Edge, whole: Tree, request: pytest.FixtureRequest) -> Region:
+def region(local: Instance, proxy: FaultProxy, whole: Tree, request: pytest.FixtureRequest) -> Region:
     """A Region of this test's own."""
-    return Region(local, edge, f"test-{zlib.crc32(request.node.name.encode()) % 10_000}-1", whole)
+    return Region(local, proxy, f"test-{zlib.crc32(request.node.name.encode()) % 10_000}-1", whole)
 
 
 # Leaving
 
 
 SITUATIONS: Mapping[str, tuple[Any, dict[str, str], str]] = {
-    "no-logging-1": (None, {}, "switched invocation logging on"),
+    "no-logging-1": (None, {}, "enabled invocation logging"),
     "cloudwatch-1": (THEIRS, {}, "adopted the existing invocation logging"),
     "s3-only-1": (S3_ONLY, {}, "added CloudWatch to the existing invocation logging"),
     "adopt-only-1": (THEIRS, {"InvocationLogging": "adopt-only"}, "adopted the existing invocation logging"),
@@ -175,18 +175,18 @@ SITUATIONS: Mapping[str, tuple[Any, dict[str, str], str]] = {
 
 
 @pytest.fixture(scope="module")
-def left(local: Instance, edge: Edge, whole: Tree) -> tuple[dict[str, str], Tree, Tree]:
+def left(local: Instance, proxy: FaultProxy, whole: Tree) -> tuple[dict[str, str], Tree, Tree]:
     """The stack, made and deleted again in each situation, and all that the emulator holds before and after."""
     home = StateDirectory(local.directory)
     state = home.find()
     assert state is not None
     assert state.emulator is not None
-    regions = {name: Region(local, edge, name, whole) for name in SITUATIONS}
+    regions = {name: Region(local, proxy, name, whole) for name in SITUATIONS}
     for name, (configuration, _, _) in SITUATIONS.items():
         regions[name].logs.create_log_group(logGroupName="/theirs")
         if configuration:
             regions[name].configure(configuration)
-    before = emulator.held(state.emulator, home.scratch)
+    before = emulator.dump_state(state.emulator, home.scratch)
 
     stack = local.session().client("cloudformation").describe_stacks(StackName=local.stack_name)["Stacks"][0]
     given = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
@@ -201,7 +201,7 @@ def left(local: Instance, edge: Edge, whole: Tree) -> tuple[dict[str, str], Tree
                 here.s3.put_object(Bucket=here.resource(name, bucket), Key=key, Body=b"a prompt")
             here.s3.create_multipart_upload(Bucket=here.resource(name, bucket), Key="never-completed")
         assert here.delete(name) == "DELETE_COMPLETE", here.reasons(name)
-    return said, before, emulator.held(state.emulator, home.scratch)
+    return said, before, emulator.dump_state(state.emulator, home.scratch)
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)
@@ -254,7 +254,7 @@ def test_adopt_only_without_logging_stops_and_says_what_is_missing(region: Regio
 
     assert region.create("adopting", InvocationLogging="adopt-only") == "ROLLBACK_COMPLETE"
 
-    assert "invocation logs go to S3 only, and InvocationLogging=adopt-only" in region.reasons("adopting")
+    assert "delivers its invocation logs only to S3, and InvocationLogging=adopt-only" in region.reasons("adopting")
     assert (region.configuration(), region.groups()) == (S3_ONLY, [])
 
 
@@ -341,7 +341,7 @@ def test_calls_that_fail_leave_nothing_that_is_not_known_as_the_stacks_own(
         for group in region.groups():
             region.logs.delete_log_group(logGroupName=group)
         # when a call fails, as often as it is tried
-        with region.edge.failing(fault, service, operation=operation, function=region.function):
+        with region.proxy.failing(fault, service, operation=operation, function=region.function):
             setup_event(region, "faulty")
         # then what there is bears the stack's mark
         found = (region.configuration() or {}).get("cloudWatchConfig", {})
@@ -349,7 +349,7 @@ def test_calls_that_fail_leave_nothing_that_is_not_known_as_the_stacks_own(
         for group in region.groups():
             assert region.logs.list_tags_log_group(logGroupName=group)["tags"] == {MADE_BY: "faulty"}, operation
     # and all of it goes, though the first calls fail
-    with region.edge.failing(Fault.THROTTLED, "bedrock", function=region.function, times=2):
+    with region.proxy.failing(Fault.THROTTLED, "bedrock", function=region.function, times=2):
         assert region.delete("faulty") == "DELETE_COMPLETE"
     assert (region.configuration(), region.groups()) == (None, [])
 
@@ -357,16 +357,16 @@ def test_calls_that_fail_leave_nothing_that_is_not_known_as_the_stacks_own(
 def test_a_creation_whose_last_call_has_no_answer_is_rolled_back_without_a_trace(region: Region) -> None:
     # given that Bedrock switches logging on, and nobody hears of it
     lost = ("bedrock", "PutModelInvocationLoggingConfiguration")
-    with region.edge.failing(Fault.LOST_ANSWER, lost[0], operation=lost[1], function=region.function):
+    with region.proxy.failing(Fault.LOST_ANSWER, lost[0], operation=lost[1], function=region.function):
         assert region.create("unheard") == "ROLLBACK_COMPLETE"
 
     assert (region.configuration(), region.groups()) == (None, [])
 
 
 def test_a_creation_that_cannot_ask_bedrock_is_rolled_back_and_deleted(region: Region) -> None:
-    with region.edge.failing(Fault.ERROR, "bedrock", function=region.function):
+    with region.proxy.failing(Fault.ERROR, "bedrock", function=region.function):
         assert region.create("unasked") == "ROLLBACK_COMPLETE"
-        assert "Bedrock's invocation logging cannot be read" in region.reasons("unasked")
+        assert "Bedrock's invocation logging could not be read" in region.reasons("unasked")
         assert region.delete("unasked") == "DELETE_COMPLETE"
     assert (region.configuration(), region.groups()) == (None, [])
 
@@ -443,6 +443,6 @@ def test_a_group_that_cannot_be_read_stops_the_deployment_and_says_what_to_do(
         assert answer["Status"] == "FAILED", group
         said[group] = answer["Reason"]
     assert "class INFREQUENT_ACCESS, which cannot be subscribed" in said["/rare"]
-    assert "which is Disabled: nothing can be written or read there" in said["/locked"]
-    assert "archive and shipper take it: remove one" in said["/full"]
-    assert "/gone, which is gone: make it again" in said["/gone"]
+    assert "which is Disabled, so nothing can be written or read" in said["/locked"]
+    assert "the maximum: archive and shipper. Remove one" in said["/full"]
+    assert "/gone, which does not exist. Create it" in said["/gone"]

@@ -18,7 +18,7 @@ from test_stack import Deliver, converse, record
 from bedrock_quota.pools import PoolQuota
 from bedrock_quota.state.table import read_stored_snapshot, write_snapshot
 from localaws.account import ACCOUNT_ID
-from localaws.edge import Call, Edge
+from localaws.fault_proxy import Call, FaultProxy
 from localaws.instance import REGION, Instance
 
 FUNCTIONS = {
@@ -130,7 +130,7 @@ def allows(granted: tuple[str, str], used: tuple[str, str]) -> bool:
 @pytest.fixture
 def everything_used(  # noqa: PLR0917 - fixtures
     local: Instance,
-    edge: Edge,
+    proxy: FaultProxy,
     deliver: Deliver,
     minute: datetime,
     resource: Callable[[str], str],
@@ -189,7 +189,7 @@ def everything_used(  # noqa: PLR0917 - fixtures
     for bucket in (large_bodies, resource("FailedDeliveriesBucket")):
         session.client("s3").put_object(Bucket=bucket, Key="left", Body=b"x")
         session.client("s3").create_multipart_upload(Bucket=bucket, Key="never-completed")
-    return edge.calls
+    return proxy.calls
 
 
 def invoke(local: Instance, function: str, event: object) -> None:
@@ -225,7 +225,7 @@ def request(
 
 
 def test_functions_use_what_they_are_granted_and_nothing_else(
-    local: Instance, edge: Edge, everything_used: list[Call], resource: Callable[[str], str]
+    local: Instance, proxy: FaultProxy, everything_used: list[Call], resource: Callable[[str], str]
 ) -> None:
     """Last of all end-to-end tests: it deletes the stack, for that is what some permissions are for."""
     by_function = {function: statements(local, resource(role)) for function, role in FUNCTIONS.items()}
@@ -234,7 +234,7 @@ def test_functions_use_what_they_are_granted_and_nothing_else(
     stacks.get_waiter("stack_delete_complete").wait(
         StackName=local.stack_name, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
     )
-    assert edge.unread == []
+    assert proxy.unread == []
     for function, granted in by_function.items():
         calls = [call for call in everything_used if call.function == function]
         used = {action for call in calls for action in actions(call)}

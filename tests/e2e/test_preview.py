@@ -17,7 +17,7 @@ from test_stack import Deliver, converse, record
 
 from bedrock_quota.settings import DEFAULT_NAMESPACE
 from localaws.instance import Instance
-from quota_monitor.checkout import ROOT
+from quota_monitor.deployment.checkout import ROOT
 
 MODEL, OTHER = "amazon.nova-premier-v1:0", "cohere.command-r-plus-v1:0"
 FLAGS = (
@@ -70,14 +70,14 @@ def test_every_widget_of_the_deployed_dashboard_is_drawn(local: Instance, dashbo
     at = lines["reserved (what throttles)"]["times"].index(int(minute.timestamp()) * 1000)
     assert lines["reserved (what throttles)"]["values"][at] == 3_000_000
     assert lines["consumed"]["values"][at] == 300_060
-    assert lines["gap: set aside by max_tokens, not used"]["values"][at] == 2_699_940
+    assert lines["gap: reserved but not consumed"]["values"][at] == 2_699_940
     quota = lines["quota"]["values"][-1]
     (peak,) = by_title["Peak reserved, percent"]["series"]
     assert peak["values"][-1] == pytest.approx(100 * 3_000_000 / quota)
-    (row,) = by_title[next(title for title in by_title if title.startswith("Who fills the chosen bucket?"))]["rows"]
+    (row,) = by_title[next(title for title in by_title if title.startswith("Callers of the chosen pool"))]["rows"]
     assert row == ["e2e-app", "explicit", 900_000, 20, 3_000_000, 300_060, 3]
-    assert [row[:2] for row in by_title["Its quotas, and what there is to say of them"]["rows"]] == [[quota, None]]
-    assert MODEL in [each[1] for each in by_title["Callers of all buckets, by tokens reserved"]["rows"]]
+    assert [row[:2] for row in by_title["Quotas of the chosen pool"]["rows"]] == [[quota, None]]
+    assert MODEL in [each[1] for each in by_title["Callers of all pools by reserved tokens"]["rows"]]
 
 
 def test_any_dashboard_is_drawn_and_an_alarms_query_sees_what_it_watches(
@@ -190,7 +190,7 @@ def test_the_page_shows_the_quota_where_it_is_and_changes_with_its_variables(
     page.select_option("#variable-endpoint", "regional")
     wait_until_drawn(page, OTHER, "regional")
     # then headings, graphs and tables are about that one
-    assert page.get_by_text(f"Why is the chosen bucket throttled? {OTHER}, regional").is_visible()
+    assert page.get_by_text(f"Why is the chosen pool throttled? {OTHER}, regional").is_visible()
     reserved = chart_values(page, "Tokens per minute")
     assert max(value for value in reserved if value is not None) == 105  # 5 + 100
     # and nothing went wrong, and nothing came from elsewhere

@@ -59,7 +59,7 @@ def environment(copy: Path, local: Instance) -> Mapping[str, str]:
     }
 
 
-ARCHITECTURE = f"Architecture={deployment.architecture_of(os.uname().machine)}"
+ARCHITECTURE = f"Architecture={deployment.choose_architecture(os.uname().machine)}"
 
 
 def started(environment: Mapping[str, str], copy: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -170,7 +170,7 @@ def test_a_region_that_fails_is_named_with_its_reason_and_stops_no_other(
     exit_code, output = printed
     assert exit_code == 1
     assert re.search(rf"{BAD} +failed", output), output
-    assert re.search(r"failed: \w+: .* is a log group of this stack", output), output
+    assert re.search(r"Failed: \w+: .* is a log group of this stack", output), output
     with pytest.raises(ClientError, match="does not exist"):  # nothing is left: it can be tried again
         status(local, BAD)
 
@@ -213,7 +213,7 @@ def test_ctrl_c_leaves_cloudformation_to_finish_and_says_so(
     output, _ = running.communicate(timeout=30)
     # then
     assert running.returncode == 130, output
-    assert f"CloudFormation finishes by itself in {region}" in output
+    assert f"CloudFormation finishes the deployment in {region}" in output
     while time.monotonic() < deadline and status(local, region).endswith("IN_PROGRESS"):
         time.sleep(0.2)
     assert status(local, region) == "CREATE_COMPLETE"

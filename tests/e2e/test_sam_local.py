@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from quota_monitor.checkout import ROOT
+from quota_monitor.deployment.checkout import ROOT
 
 IMAGE = "public.ecr.aws/lambda/python:3.13"
 SAM = [sys.executable, "-m", "samcli"]

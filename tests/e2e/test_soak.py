@@ -18,7 +18,7 @@ import soak
 from oracle import Bucket, Sums, facts_of, sum_up
 
 from localaws.instance import Instance
-from quota_monitor.checkout import ROOT
+from quota_monitor.deployment.checkout import ROOT
 
 RECORDS = int(os.environ.get("SOAK_RECORDS", "6000"))
 DRAINED_EVERY = 50

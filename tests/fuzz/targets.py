@@ -36,8 +36,9 @@ from bedrock_quota.processor.usage import UsageCalculator
 from bedrock_quota.registry.models import Model, Registry
 from bedrock_quota.registry.quota_names import models_by_quota_name
 from bedrock_quota.registry.sources import read_sources
-from quota_monitor import events, failed_deliveries
-from quota_monitor.failed_deliveries import FailedDelivery, Place
+from quota_monitor import sample_events as events
+from quota_monitor.failed import store
+from quota_monitor.failed.store import FailedDelivery, Store
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -231,7 +232,7 @@ def check_failed_delivery(data: bytes) -> None:
     for held in (data, b'{"requestPayload": {}}'):  # an odd object; then an odd answer
         bucket = _Bucket(held)
         bucket.invoke = lambda **_of: {"FunctionError": "Unhandled", "Payload": io.BytesIO(data)}  # type: ignore[method-assign]
-        (replayed,) = failed_deliveries.replay(bucket, Place("bucket", "function"), [kept])  # type: ignore[arg-type]
+        (replayed,) = store.replay(bucket, Store("bucket", "function"), [kept])  # type: ignore[arg-type]
         assert replayed.problem
         assert not bucket.deleted
 

@@ -261,15 +261,15 @@ def test_max_tokens_of_a_body_is_known_and_neither_negative_nor_absurd(
 
     record = read_record(text)
     assert record.input.body is not None
-    unsaid = find_defaults(model_id, operation, *look_up(model_id))
+    defaults = find_defaults(model_id, operation, *look_up(model_id))
     if (record.input.body.choices or 1) > 1:  # n answers can be more than any model gives
         try:
-            limit, source = resolve_max_tokens(record, unsaid)
+            limit, source = resolve_max_tokens(record, defaults)
         except RecordError as error:
             assert error.reason == "absurd_count"
             return
     else:
-        limit, source = resolve_max_tokens(record, unsaid)
+        limit, source = resolve_max_tokens(record, defaults)
     assert source in {Source.EXPLICIT, Source.DEFAULT, Source.NONE}
     assert limit is not None
     assert 0 <= limit <= MAX_COUNT

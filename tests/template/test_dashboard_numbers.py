@@ -30,7 +30,7 @@ from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.processor.health import line_for_duplicate
 from bedrock_quota.registry.models import Registry
 from localaws.preview import body as preview_body
-from localaws.preview import drawing, logs_insights, math_evaluation, metric_math, metric_search
+from localaws.preview import drawing, log_evaluation, logs_insights, math_evaluation, metric_math, metric_search
 from localaws.preview.drawing import Drawing, Reader
 from localaws.preview.series import TimeRange
 
@@ -154,9 +154,9 @@ REQUESTS = {NAME: {A: 10, B: 25, C: 5, D: 5}, OTHER: {A: 20, D: 20}}
 @pytest.mark.parametrize(
     ("table", "graph", "expected"),
     [
-        ("Peak reserved (", "Reserved, percent", RESERVED),
-        ("Peak consumed", "Consumed, percent", CONSUMED),
-        ("Peak requests", "Requests, percent", REQUESTS),
+        pytest.param("Peak reserved (", "Reserved, percent", RESERVED, id="reserved"),
+        pytest.param("Peak consumed", "Consumed, percent", CONSUMED, id="consumed"),
+        pytest.param("Peak requests", "Requests, percent", REQUESTS, id="requests"),
     ],
 )
 def test_the_bucket_with_the_highest_peak_comes_first(
@@ -177,9 +177,9 @@ def test_the_bucket_with_the_highest_peak_comes_first(
 @pytest.mark.parametrize(
     ("title", "label", "peak"),
     [
-        ("Peak reserved, percent", "reserved", 128),
-        ("Peak consumed, percent", "consumed", 13),
-        ("Peak requests, percent", "requests", 25),
+        pytest.param("Peak reserved, percent", "reserved", 128, id="reserved"),
+        pytest.param("Peak consumed, percent", "consumed", 13, id="consumed"),
+        pytest.param("Peak requests, percent", "requests", 25, id="requests"),
     ],
 )
 def test_gauges_stand_at_the_peak(body: Tree, account: MadeAccount, title: str, label: str, peak: float) -> None:
@@ -197,7 +197,7 @@ def test_tokens_and_requests_of_each_minute_beside_the_quota(body: Tree, account
     assert points(found["Tokens per minute"]) == {
         "reserved (what throttles)": {A: 2_200, B: 12_800, C: 250},
         "consumed": {A: 400, B: 1_300, C: 200, D: 62},
-        "gap: set aside by max_tokens, not used": {A: 1_800, B: 11_500, C: 50},  # none where nothing is known
+        "gap: reserved but not consumed": {A: 1_800, B: 11_500, C: 50},  # none where nothing is known
         "quota": dict.fromkeys((A, B, C, D), 10_000),
     }
     assert points(found["Requests per minute"]) == {
@@ -213,11 +213,11 @@ def test_what_was_asked_for_beside_what_came_of_it(body: Tree) -> None:
     for name, first in (("MaxTokens", 1), ("OutputTokens", 1_001)):
         made.put(NAMESPACE, name, A, *range(first, first + 200), ModelId=SONNET, EndpointType="cross-region")
 
-    assert points(shown(drawn(body, made), "max_tokens asked")) == {
-        "max_tokens, most": {A: 200},
+    assert points(shown(drawn(body, made), "max_tokens and output")) == {
+        "max_tokens, maximum": {A: 200},
         "max_tokens, p99": {A: 198},
         "max_tokens, median": {A: 100},
-        "output, most": {A: 1_200},
+        "output, maximum": {A: 1_200},
         "output, p99": {A: 1_198},
         "output, median": {A: 1_100},
     }
@@ -269,19 +269,19 @@ def test_whether_the_numbers_can_be_trusted(body: Tree, account: MadeAccount) ->
     assert points(records) == {label: {RANGE.start: value} for label, value in became.items()} | {
         "max_tokens unknown": {RANGE.start: 1}
     }
-    assert points(found["What became of each record"]) == {label: {D: value} for label, value in became.items()}
-    assert found["What became of each record"]["stacked"] is True
+    assert points(found["Records per minute by outcome"]) == {label: {D: value} for label, value in became.items()}
+    assert found["Records per minute by outcome"]["stacked"] is True
     coverage = shown(found, "Coverage")
     assert points(coverage) == {
         "calls whose max_tokens is known": {D: 100 * 11 / 12},
-        "oldest record's age": {D: 205},  # at 12:00:30, of a call at 11:57:05; 25 in the second delivery
+        "age of the oldest record": {D: 205},  # at 12:00:30, of a call at 11:57:05; 25 in the second delivery
     }
     assert [each["axis"] for each in coverage["series"]] == ["left", "right"]
-    five = {"calls of unlisted models": {D: 0}, "deliveries that came twice": {D: 1}}
+    five = {"calls of unlisted models": {D: 0}, "duplicate deliveries": {D: 1}}
     before = MINUTE - 300
-    five |= {"runs of the processor that failed": {before: 3}}
-    five |= {"records Bedrock could not log ModelInvocationLogsCloudWatchDeliveryFailure": {before: 5}}
-    assert {label: dict(at) for label, at in points(found["What to look into"]).items()} == five
+    five |= {"failed runs of the processor": {before: 3}}
+    five |= {"records that Bedrock could not log ModelInvocationLogsCloudWatchDeliveryFailure": {before: 5}}
+    assert {label: dict(at) for label, at in points(found["Problems to check"]).items()} == five
 
 
 # Tables
@@ -307,26 +307,28 @@ FAILED = [
 def test_tables_of_the_chosen_bucket(body: Tree, account: MadeAccount) -> None:
     found = drawn(body, account)
 
-    assert shown(found, "Who fills")["columns"] == [
-        "caller", "known_from", "max_tokens", "output", "reserved", "consumed", "calls"
+    assert shown(found, "Callers of the chosen pool")["columns"] == [
+        "caller", "max_tokens_source", "max_tokens", "output", "reserved", "consumed", "calls"
     ]  # fmt: skip
-    assert rows(found, "Who fills") == [
+    assert rows(found, "Callers of the chosen pool") == [
         ["Report", "explicit", 2_800, 32, 14_500, 1_300, 5],
         ["Chat", "explicit", 200, 30, 750, 600, 3],
         ["Chat", "unknown", None, 11, None, 62, 1],
     ]
-    assert rows(found, "Its failed calls") == [[THROTTLED, "Chat", 2], [INVALID, "Report", 1]]
-    assert sorted(rows(found, "Its requests, by where")) == [["explicit", 8], ["unknown", 1]]
-    assert shown(found, "Its requests, by where")["view"] == "pie"
-    assert rows(found, "Its quotas") == [[10_000, 20, None]]  # the newest ones
+    assert rows(found, "Failed calls of the chosen pool") == [[THROTTLED, "Chat", 2], [INVALID, "Report", 1]]
+    assert sorted(rows(found, "Calls of the chosen pool by")) == [["explicit", 8], ["unknown", 1]]
+    assert shown(found, "Calls of the chosen pool by")["view"] == "pie"
+    assert rows(found, "Quotas of the chosen pool") == [[10_000, 20, None]]  # the newest ones
 
 
 def test_a_quota_of_0_is_said_in_words_though_the_newest_line_says_nothing(body: Tree, account: MadeAccount) -> None:
     found = drawn(body, account, QuotaPool(TITAN, EndpointType.REGIONAL))
 
     without = "No quota on tokens: AWS limits only the requests of this pool."
-    assert rows(found, "Quotas in words") == [[TITAN, "regional", ZERO], [EMBEDDING, "regional", without]]
-    assert rows(found, "Its quotas") == [[0, 10, ZERO]]  # the newest line is that of the call that failed
+    assert rows(found, "Notes on quotas") == [[TITAN, "regional", ZERO], [EMBEDDING, "regional", without]]
+    assert rows(found, "Quotas of the chosen pool") == [
+        [0, 10, ZERO]
+    ]  # the newest line is that of the call that failed
 
 
 def test_tables_of_all_buckets(body: Tree, account: MadeAccount) -> None:
@@ -334,11 +336,11 @@ def test_tables_of_all_buckets(body: Tree, account: MadeAccount) -> None:
     report, batch = ["Report", *OF_CROSS, 14_500, 1_300, 5], ["Batch", NOVA, "regional", 1_200, 240, 2]
     chat, once = ["Chat", *OF_CROSS, 750, 662, 4], ["Report", SONNET, "regional", 110, 20, 1]
 
-    assert rows(found, "Callers of all buckets, by tokens reserved") == [report, batch, chat, once]
-    assert rows(found, "Callers of all buckets, by tokens consumed") == [report, chat, batch, once]
-    assert rows(found, "By operation and application profile") == [["Converse", None, 16_560, 2_222, 12]]
-    assert rows(found, "Whose calls fail")[0] == FAILED[0]
-    assert sorted(rows(found, "Whose calls fail")) == FAILED
+    assert rows(found, "Callers of all pools by reserved tokens") == [report, batch, chat, once]
+    assert rows(found, "Callers of all pools by consumed tokens") == [report, chat, batch, once]
+    assert rows(found, "Calls by operation and application profile") == [["Converse", None, 16_560, 2_222, 12]]
+    assert rows(found, "Failed calls by caller")[0] == FAILED[0]
+    assert sorted(rows(found, "Failed calls by caller")) == FAILED
 
 
 SAVED = {
@@ -377,7 +379,7 @@ SAVED = {
 def test_a_saved_query_makes_these_rows(template: Tree, account: MadeAccount, logical_id: str) -> None:
     query = logs_insights.parse(template["Resources"][logical_id]["Properties"]["QueryString"])
 
-    _, found = logs_insights.run(query, Reader(account, "us-east-1").events([PROCESSOR], RANGE))  # type: ignore[arg-type]
+    _, found = log_evaluation.run(query, Reader(account, "us-east-1").events([PROCESSOR], RANGE))  # type: ignore[arg-type]
 
     expected = [
         [f"2026-11-23 {cell}:00.000" if cell in TIMES.values() else cell for cell in row] for row in SAVED[logical_id]

@@ -65,7 +65,17 @@ def test_a_pull_request_runs_what_everybody_can_run() -> None:
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
     runs = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
 
-    assert runs == [".ci/run"]
+    assert runs == [".ci/run", "make test"]
+
+
+def test_a_pull_request_is_tested_on_every_python_that_the_project_is_for() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+    tested = ["3.11", *workflow["jobs"]["newer"]["strategy"]["matrix"]["python"]]  # .ci/run is on the first
+
+    assert tested == ["3.11", "3.12", "3.13", "3.14"]
+    assert project["requires-python"] == ">=3.11,<3.15"
 
 
 def test_a_release_has_the_code_that_is_not_built_but_used_as_it_stands() -> None:

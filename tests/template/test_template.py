@@ -2,9 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
-import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -49,7 +46,6 @@ def streaming() -> Iterator[Tree]:
 
 def transformed(way: str) -> Iterator[Tree]:
     given = template_of(TEMPLATE.read_text(encoding="utf-8"), way)
-    given["Transform"].remove("AWS::LanguageExtensions")  # leaves Fn::ToJsonString, which is read below
     for resource in given["Resources"].values():
         for key in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys():
             resource["Properties"][key] = "s3://bucket/key"
@@ -75,7 +71,6 @@ WRITTEN: dict[str, Callable[[Any], Any]] = {
     "Fn::GetAtt": lambda path: f"${{{'.'.join(listed(path))}}}",
     "Fn::Sub": lambda given: given if isinstance(given, str) else f"{given[0]} with {as_text(given[1])}",
     "Fn::FindInMap": lambda path: f"map {as_text(path)}",
-    "Fn::ToJsonString": as_text,
 }
 
 
@@ -140,13 +135,30 @@ def test_every_parameter_has_its_place_in_the_console(source: Tree) -> None:
 @pytest.mark.parametrize(
     ("parameter", "accepted", "refused"),
     [
-        ("MetricsNamespace", ["Bedrock/Quotas", "a", "x" * 255], ["", "AWS/Bedrock", "a b", "x" * 256, "é"]),
-        (
+        pytest.param(
+            "MetricsNamespace",
+            ["Bedrock/Quotas", "a", "x" * 255],
+            ["", "AWS/Bedrock", "a b", "x" * 256, "é"],
+            id="namespace",
+        ),
+        pytest.param(
             "RequestMetadataKeys",
             ["", "team", "team,application", ",".join(["k"] * 16)],
             ["team,", ",".join(["k"] * 17), "k" * 257, "tëam", "a\nb"],
+            id="keys of requestMetadata",
         ),
-        ("InvocationLogGroupName", ["/aws/bedrock/modelinvocations", "x"], ["", "a b", "a:*", "x" * 513]),
+        pytest.param(
+            "InvocationLogGroupName",
+            ["/aws/bedrock/modelinvocations", "x"],
+            ["", "a b", "a:*", "x" * 513],
+            id="log group",
+        ),
+        pytest.param(
+            "AlarmThresholdPercent",
+            ["1", "80", "87.5", "99.999", "100", "100.0"],
+            ["", "0", "080", "8e1", "+80", " 80", "80%", "100.5", "101", "1000", "80.", ".5", "NaN"],
+            id="threshold",
+        ),
     ],
 )
 def test_pattern_takes_what_the_code_takes(
@@ -185,12 +197,13 @@ def test_functions_run_on_python_3_13_and_arm64(source: Tree, stack: Tree) -> No
 def test_layers_are_compiled_by_the_python_that_functions_run_on_and_a_release_has_one(source: Tree) -> None:
     version = source["Globals"]["Function"]["Runtime"].removeprefix("python")
 
-    assert f"LAMBDA_PYTHON_VERSION ?= {version}\n" in (TEMPLATE.parent / "layers" / "compile.mk").read_text()
+    assert f"LAMBDA_PYTHON_VERSION ?= {version}\n" in (TEMPLATE.parent / "layers" / "python.mk").read_text()
     for name in ("ci", "release"):
         workflow = yaml_parse((TEMPLATE.parent / ".github" / "workflows" / f"{name}.yml").read_text())
         (set_up,) = [
             step["with"]["python-version"].split()
             for job in workflow["jobs"].values()
+            if {"run": ".ci/run"} in job["steps"]
             for step in job["steps"]
             if step.get("uses", "").startswith("actions/setup-python@")
         ]
@@ -256,14 +269,14 @@ GRANTED: dict[str, Grants] = {
     },
     "QuotaFetcherRole": {
         "ListQuotas": ({"servicequotas:ListServiceQuotas", "servicequotas:ListAWSDefaultServiceQuotas"}, ["*"]),
-        "ReadPoolsInUseAndAppliedRates": ({"cloudwatch:ListMetrics", "cloudwatch:GetMetricData"}, ["*"]),
+        "ReadUsedPoolsAndAppliedRates": ({"cloudwatch:ListMetrics", "cloudwatch:GetMetricData"}, ["*"]),
         "ListApplicationProfiles": ({"bedrock:ListInferenceProfiles"}, ["*"]),
         "ReadOverrides": (
             {"ssm:GetParameter"},
             [f"arn:${{AWS::Partition}}:ssm:{ACCOUNT}:parameter/${{AWS::StackName}}/registry-overrides"],
         ),
         "ReadAndStoreSnapshot": ({"dynamodb:GetItem", "dynamodb:PutItem"}, STATE),
-        "TellPeople": ({"sns:Publish"}, ["${AlarmTopic}"]),
+        "NotifySubscribers": ({"sns:Publish"}, ["${AlarmTopic}"]),
         "OwnLog": (OWN_STREAMS, ["${QuotaFetcherLogGroup.Arn}"]),
     },
     "LoggingSetupRole": {
@@ -275,41 +288,41 @@ GRANTED: dict[str, Grants] = {
             },
             ["*"],
         ),
-        "HandBedrockItsRole": ({"iam:PassRole"}, ["${InvocationLoggingRole.Arn}"]),
-        "MakeTheLogGroup": (
+        "PassRoleToBedrock": ({"iam:PassRole"}, ["${InvocationLoggingRole.Arn}"]),
+        "CreateLogGroup": (
             {"logs:CreateLogGroup", "logs:PutRetentionPolicy"},
             [f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:${{InvocationLogGroupName}}:*"],
         ),
-        "TagIt": (
+        "TagLogGroup": (
             {"logs:TagResource"},
             [
                 f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:${{InvocationLogGroupName}}",
                 f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:${{InvocationLogGroupName}}:*",
             ],
         ),
-        "LookAtAnyLogGroup": (
+        "DescribeLogGroups": (
             {"logs:DescribeLogGroups", "logs:DescribeSubscriptionFilters", "logs:ListTagsForResource"},
             [f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:*"],
         ),
-        "RemoveWhatAMonitorMade": (
+        "DeleteOwnLogGroups": (
             {"logs:DeleteLogGroup"},
             [f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:*"],
         ),
-        "LookAtItsKey": ({"kms:DescribeKey"}, [f"arn:${{AWS::Partition}}:kms:{ACCOUNT}:key/*"]),
-        "RememberFormerLogGroups": ({"dynamodb:GetItem", "dynamodb:UpdateItem"}, ["${StateTable.Arn}"]),
-        "SeeWhatBecomesOfTheStack": ({"cloudformation:DescribeStacks"}, ["${AWS::StackId}"]),
+        "DescribeLogGroupKey": ({"kms:DescribeKey"}, [f"arn:${{AWS::Partition}}:kms:{ACCOUNT}:key/*"]),
+        "StoreFormerLogGroups": ({"dynamodb:GetItem", "dynamodb:UpdateItem"}, ["${StateTable.Arn}"]),
+        "DescribeOwnStack": ({"cloudformation:DescribeStacks"}, ["${AWS::StackId}"]),
         "OwnLog": (OWN_STREAMS, ["${LoggingSetupLogGroup.Arn}"]),
     },
     "BucketEmptyingRole": {
-        "FindWhatIsInThem": (
+        "ListBucketContents": (
             {"s3:ListBucketVersions", "s3:ListBucketMultipartUploads"},
             ["${LargeBodiesBucket.Arn}", "${FailedDeliveriesBucket.Arn}"],
         ),
-        "EmptyThem": (
+        "EmptyBuckets": (
             {"s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload"},
             ["${LargeBodiesBucket.Arn}/*", "${FailedDeliveriesBucket.Arn}/*"],
         ),
-        "SeeWhatBecomesOfTheStack": ({"cloudformation:DescribeStacks"}, ["${AWS::StackId}"]),
+        "DescribeOwnStack": ({"cloudformation:DescribeStacks"}, ["${AWS::StackId}"]),
         "OwnLog": (OWN_STREAMS, ["${BucketEmptyingLogGroup.Arn}"]),
     },
     "InvocationLoggingRole": {
@@ -330,7 +343,7 @@ WILDCARDS = {
     # ListServiceQuotas and ListAWSDefaultServiceQuotas take no resource.
     ("QuotaFetcherRole", "ListQuotas"),
     # Nor do ListMetrics and GetMetricData.
-    ("QuotaFetcherRole", "ReadPoolsInUseAndAppliedRates"),
+    ("QuotaFetcherRole", "ReadUsedPoolsAndAppliedRates"),
     # A listing of profiles is of no single one.
     ("QuotaFetcherRole", "ListApplicationProfiles"),
 }
@@ -393,7 +406,7 @@ def test_bedrock_may_take_its_role_for_this_account_only(stack: Tree) -> None:
 
 def test_only_bedrock_is_handed_the_role(stack: Tree) -> None:
     (policy,) = properties(stack, "LoggingSetupRole")["Policies"]
-    (statement,) = [each for each in policy["PolicyDocument"]["Statement"] if each["Sid"] == "HandBedrockItsRole"]
+    (statement,) = [each for each in policy["PolicyDocument"]["Statement"] if each["Sid"] == "PassRoleToBedrock"]
 
     assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "bedrock.amazonaws.com"}}
 
@@ -486,31 +499,6 @@ def test_the_processor_may_read_the_stream_for_as_long_as_it_is_read(streaming: 
         )
     }
     assert streaming["Resources"]["InvocationLogStreamMapping"]["DependsOn"] == "InvocationLogStreamPolicy"
-
-
-def test_the_destination_for_other_accounts_is_well_formed_and_opens_to_that_account_alone(tmp_path: Path) -> None:
-    # given the template that docs/operations.md tells
-    page = (TEMPLATE.parent / "docs" / "operations.md").read_text(encoding="utf-8")
-    (block,) = [each for each in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "# destination.yaml" in each]
-    told = tmp_path / "destination.yaml"
-    told.write_text(textwrap.dedent(block), encoding="utf-8")
-    # when
-    linted = subprocess.run(
-        [Path(sys.executable).parent / "cfn-lint", "--regions", "us-east-1", "--template", str(told)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    # then
-    assert linted.returncode == 0, linted.stdout
-    destination = yaml_parse(told.read_text(encoding="utf-8"))["Resources"]["LogsOfOtherAccounts"]["Properties"]
-    (statement,) = json.loads(destination["DestinationPolicy"])["Statement"]
-    assert statement == {
-        "Effect": "Allow",
-        "Principal": {"AWS": "222222222222"},
-        "Action": "logs:PutSubscriptionFilter",
-        "Resource": f"arn:aws:logs:us-east-1:111111111111:destination:{destination['DestinationName']}",
-    }
 
 
 def test_what_fails_is_alone_in_the_end_and_kept_in_the_same_bucket(streaming: Tree) -> None:
@@ -670,7 +658,11 @@ def test_retries_are_few(stack: Tree) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bucket_id", "days"), [("FailedDeliveriesBucket", 14), ("LargeBodiesBucket", "${LogRetentionDays}")]
+    ("bucket_id", "days"),
+    [
+        pytest.param("FailedDeliveriesBucket", 14, id="failed deliveries"),
+        pytest.param("LargeBodiesBucket", "${LogRetentionDays}", id="large bodies"),
+    ],
 )
 def test_bucket_is_encrypted_private_and_forgets(stack: Tree, bucket_id: str, days: object) -> None:
     bucket = properties(stack, bucket_id)
@@ -753,7 +745,7 @@ def test_every_reference_is_to_something_there_is(stack: Tree) -> None:
     text = json.dumps({"Resources": stack["Resources"], "Outputs": stack["Outputs"]})
     names = set(re.findall(r"\$\{([A-Za-z0-9:]+)", text))
 
-    of_fn_sub_and_labels = {"Console", "Field", "Key", "Ways"}
+    of_fn_sub_and_labels = {"Console", "FirstKeyField", "FirstKeyTitle", "Key"}
     known = stack["Resources"].keys() | stack["Parameters"].keys() | of_fn_sub_and_labels
     assert {name for name in names if not name.startswith("AWS::")} <= known
     assert names & {"StateTable", "MetricsNamespace"}
@@ -811,3 +803,31 @@ def test_every_rule_that_is_skipped_is_skipped_for_a_reason(source: Tree) -> Non
 
     assert skipped
     assert {where for where, reason in skipped.items() if len(reason.split()) < 5} == set()
+
+
+# How it is written
+
+
+def test_the_serverless_transform_is_the_only_macro(source: Tree) -> None:
+    assert source["Transform"] == "AWS::Serverless-2016-10-31"
+    functions = set(re.findall(r'"(Fn::[\w:]+)"', json.dumps(source)))
+    assert functions == {
+        "Fn::Equals",
+        "Fn::FindInMap",
+        "Fn::GetAtt",
+        "Fn::If",
+        "Fn::Not",
+        "Fn::Select",
+        "Fn::Split",
+        "Fn::Sub",
+    }
+
+
+def test_every_anchor_is_defined_at_the_top_and_used() -> None:
+    text = TEMPLATE.read_text(encoding="utf-8")
+    text = re.sub(r"(?ms)^        # Generated from .*?^        # End of", "", text)
+    defined = re.findall(r"(?:: |- )&([\w-]+)", text)
+    before, _, rest = text.partition("\n  AWS::ServerlessRepo::Application:")
+
+    assert sorted(defined) == sorted(set(re.findall(r"(?:: |- )\*([\w-]+)", rest)))
+    assert re.findall(r"(?:: |- )&([\w-]+)", before) == defined != []

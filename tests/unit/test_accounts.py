@@ -61,12 +61,12 @@ def test_worked_example_of_aws(accounts: UsageCalculator) -> None:
 @pytest.mark.parametrize(
     ("model_id", "consumed"),
     [
-        (NOVA, 110),  # 10 + 100
-        (SONNET, 510),  # 10 + 5 × 100
-        ("anthropic.claude-opus-5", 1_010),  # 10 + 10 × 100
-        (OPUS, 1_510),  # 10 + 15 × 100
-        ("openai.gpt-5.6-sol", 1_010),
-        ("openai.gpt-oss-120b-1:0", 110),
+        pytest.param(NOVA, 110, id="rate 1"),  # 10 + 100
+        pytest.param(SONNET, 510, id="rate 5"),  # 10 + 5 × 100
+        pytest.param("anthropic.claude-opus-5", 1_010, id="rate 10"),  # 10 + 10 × 100
+        pytest.param(OPUS, 1_510, id="rate 15"),  # 10 + 15 × 100
+        pytest.param("openai.gpt-5.6-sol", 1_010, id="rate 10 of another provider"),
+        pytest.param("openai.gpt-oss-120b-1:0", 110, id="rate 1 of another provider"),
     ],
 )
 def test_output_burns_down_at_its_rate_and_the_reservation_one_for_one(
@@ -107,16 +107,23 @@ def test_embedding_without_counts_is_not_taken_for_blocked(accounts: UsageCalcul
     "entry",
     [
         # Converse logs counts of 0, InvokeModel none at all
-        converse(SONNET, input_tokens=0, output_tokens=0, max_tokens=4_000),
-        converse(SONNET, input_tokens=0, output_tokens=0, cache_read=0, cache_write=0, max_tokens=None),
-        metadata_only(SONNET, input_tokens=0, output_tokens=0),
-        blocked(SONNET),
-        blocked(SONNET, answer=[{"stopReason": "guardrail_intervened"}]),
-        blocked(SONNET, answer={"usage": {"inputTokens": 0, "outputTokens": 0}}),
-        blocked("newcomer.model-1"),
+        pytest.param(
+            converse(SONNET, input_tokens=0, output_tokens=0, max_tokens=4_000), id="Converse with counts of 0"
+        ),
+        pytest.param(
+            converse(SONNET, input_tokens=0, output_tokens=0, cache_read=0, cache_write=0, max_tokens=None),
+            id="Converse with cache counts of 0 and no limit",
+        ),
+        pytest.param(metadata_only(SONNET, input_tokens=0, output_tokens=0), id="metadata only"),
+        pytest.param(blocked(SONNET), id="InvokeModel"),
+        pytest.param(blocked(SONNET, answer=[{"stopReason": "guardrail_intervened"}]), id="a streamed answer"),
+        pytest.param(
+            blocked(SONNET, answer={"usage": {"inputTokens": 0, "outputTokens": 0}}), id="an answer with counts of 0"
+        ),
+        pytest.param(blocked("newcomer.model-1"), id="an unlisted model"),
         # … and where no text is delivered, nothing says otherwise
-        without_answer(blocked(SONNET)),
-        blocked(SONNET, input={}, output={}),
+        pytest.param(without_answer(blocked(SONNET)), id="no answer in the log"),
+        pytest.param(blocked(SONNET, input={}, output={}), id="empty input and output"),
     ],
 )
 def test_call_blocked_by_a_guardrail_is_a_request_without_tokens(accounts: UsageCalculator, entry: Entry) -> None:
@@ -130,22 +137,70 @@ def test_call_blocked_by_a_guardrail_is_a_request_without_tokens(accounts: Usage
 @pytest.mark.parametrize(
     ("entry", "reason"),
     [
-        (invoke(SONNET, {}, input_tokens=None), "missing_input_count"),
-        (invoke(SONNET, {}, output_tokens=None), "missing_output_count"),
-        (invoke(SONNET, {}, input_tokens=None, output_tokens=None), "missing_input_count"),  # answered, and by nobody
-        (blocked(SONNET, answer={"usage": {"inputTokens": 3}}), "missing_output_count"),
-        (invoke(SONNET, {}, input_tokens=0, output_tokens=None), "missing_output_count"),
-        (invoke(SONNET, {}, input_tokens=None, output_tokens=0), "missing_input_count"),
-        (without_answer(invoke(SONNET, {}, output_tokens=None)), "missing_output_count"),
-        (invoke(SONNET, None, input_tokens=None), "missing_input_count"),  # max_tokens is unknown, too
-        (invoke("newcomer.model-1", {"max_tokens": 9}, output_tokens=None), "missing_output_count"),
-        (invoke("newcomer.model-1", {"prompt": "…"}, output_tokens=None), "missing_output_count"),
-        (invoke("newcomer.model-1", None, output_tokens=None), "missing_output_count"),
-        (converse("newcomer.model-1", max_tokens=None, output_tokens=None), "missing_output_count"),
+        pytest.param(invoke(SONNET, {}, input_tokens=None), "missing_input_count", id="no input count"),
+        pytest.param(invoke(SONNET, {}, output_tokens=None), "missing_output_count", id="no output count"),
+        pytest.param(
+            invoke(SONNET, {}, input_tokens=None, output_tokens=None), "missing_input_count", id="neither count"
+        ),  # answered, and by nobody
+        pytest.param(
+            blocked(SONNET, answer={"usage": {"inputTokens": 3}}),
+            "missing_output_count",
+            id="input count in the answer alone",
+        ),
+        pytest.param(
+            invoke(SONNET, {}, input_tokens=0, output_tokens=None),
+            "missing_output_count",
+            id="input count of 0 and no output count",
+        ),
+        pytest.param(
+            invoke(SONNET, {}, input_tokens=None, output_tokens=0),
+            "missing_input_count",
+            id="output count of 0 and no input count",
+        ),
+        pytest.param(
+            without_answer(invoke(SONNET, {}, output_tokens=None)),
+            "missing_output_count",
+            id="no output count and no answer",
+        ),
+        pytest.param(
+            invoke(SONNET, None, input_tokens=None), "missing_input_count", id="no input count and no body"
+        ),  # max_tokens is unknown, too
+        pytest.param(
+            invoke("newcomer.model-1", {"max_tokens": 9}, output_tokens=None),
+            "missing_output_count",
+            id="unlisted model with a limit",
+        ),
+        pytest.param(
+            invoke("newcomer.model-1", {"prompt": "…"}, output_tokens=None),
+            "missing_output_count",
+            id="unlisted model with a prompt",
+        ),
+        pytest.param(
+            invoke("newcomer.model-1", None, output_tokens=None),
+            "missing_output_count",
+            id="unlisted model without a body",
+        ),
+        pytest.param(
+            converse("newcomer.model-1", max_tokens=None, output_tokens=None),
+            "missing_output_count",
+            id="unlisted model through Converse",
+        ),
         # a guardrail's answer, but something was read from the cache or written to it: the model ran
-        (blocked(SONNET, input={"cacheReadInputTokenCount": 900}), "missing_input_count"),
-        (blocked(SONNET, input={"cacheWriteInputTokenCount": 900}), "missing_input_count"),
-        (invoke("newcomer.model-1", {}, input_tokens=None), "missing_input_count"),
+        pytest.param(
+            blocked(SONNET, input={"cacheReadInputTokenCount": 900}),
+            "missing_input_count",
+            id="blocked with a cache read",
+        ),
+        pytest.param(
+            blocked(SONNET, input={"cacheWriteInputTokenCount": 900}),
+            "missing_input_count",
+            id="blocked with a cache write",
+        ),
+        pytest.param(
+            invoke("newcomer.model-1", {}, input_tokens=None),
+            "missing_input_count",
+            id="unlisted model without an input count",
+        ),
     ],
 )
 def test_text_that_was_made_and_not_counted_is_refused(accounts: UsageCalculator, entry: Entry, reason: str) -> None:
@@ -249,12 +304,20 @@ def test_rate_that_is_no_whole_number(registry: Registry) -> None:
 @pytest.mark.parametrize(
     ("model_id", "pool"),
     [
-        (SONNET, QuotaPool(SONNET, REGIONAL)),
-        (f"us.{SONNET}", QuotaPool(SONNET, CROSS)),
-        (f"global.{SONNET}", QuotaPool(SONNET, GLOBAL)),
-        (f"arn:aws:bedrock:us-east-1::foundation-model/{SONNET}", QuotaPool(SONNET, REGIONAL)),
-        (f"arn:aws:bedrock:us-east-1:111122223333:inference-profile/eu.{SONNET}", QuotaPool(SONNET, CROSS)),
-        (f"{NOVA}:24k", QuotaPool(NOVA, REGIONAL)),  # a throughput suffix is the same model
+        pytest.param(SONNET, QuotaPool(SONNET, REGIONAL), id="model id"),
+        pytest.param(f"us.{SONNET}", QuotaPool(SONNET, CROSS), id="geographic profile"),
+        pytest.param(f"global.{SONNET}", QuotaPool(SONNET, GLOBAL), id="global profile"),
+        pytest.param(
+            f"arn:aws:bedrock:us-east-1::foundation-model/{SONNET}", QuotaPool(SONNET, REGIONAL), id="ARN of a model"
+        ),
+        pytest.param(
+            f"arn:aws:bedrock:us-east-1:111122223333:inference-profile/eu.{SONNET}",
+            QuotaPool(SONNET, CROSS),
+            id="ARN of a profile",
+        ),
+        pytest.param(
+            f"{NOVA}:24k", QuotaPool(NOVA, REGIONAL), id="context variant"
+        ),  # a throughput suffix is the same model
     ],
 )
 def test_pool(accounts: UsageCalculator, model_id: str, pool: QuotaPool) -> None:
@@ -264,10 +327,10 @@ def test_pool(accounts: UsageCalculator, model_id: str, pool: QuotaPool) -> None
 @pytest.mark.parametrize(
     ("input_tokens", "cache_read", "cache_write", "suffix"),
     [
-        (200_000, 0, 0, ""),
-        (200_001, 0, 0, ":1m"),
-        (100_000, 50_000, 50_000, ""),
-        (100_000, 100_000, 1, ":1m"),  # cached input fills the window, too
+        pytest.param(200_000, 0, 0, "", id="200,000 of input"),
+        pytest.param(200_001, 0, 0, ":1m", id="one more"),
+        pytest.param(100_000, 50_000, 50_000, "", id="200,000 with the cache"),
+        pytest.param(100_000, 100_000, 1, ":1m", id="one more with the cache"),  # cached input fills the window, too
     ],
 )
 def test_more_than_200_000_input_tokens_use_the_1m_context_quota(
@@ -344,7 +407,13 @@ def test_application_profile_shares_the_pool_of_its_model(registry: Registry) ->
     assert account.group.listed
 
 
-@pytest.mark.parametrize("before", [OutOfScope("unresolved_profile"), Reference(SONNET, CROSS)])
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param(OutOfScope("unresolved_profile"), id="unresolved"),
+        pytest.param(Reference(SONNET, CROSS), id="resolved"),
+    ],
+)
 def test_application_profile_is_left_to_the_resolvers_cache(registry: Registry, before: Reference | OutOfScope) -> None:
     # given a profile that was resolved, or could not be, for the calls of one delivery
     resolver = Resolver(before)
@@ -361,7 +430,14 @@ def test_application_profile_is_left_to_the_resolvers_cache(registry: Registry, 
     assert found.group.pool == QuotaPool(NOVA, REGIONAL)
 
 
-@pytest.mark.parametrize("changes", [{}, {"identity": {"arn": "x" * 513}}, {"operation": "x" * 65}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, id="a metadata value"),
+        pytest.param({"identity": {"arn": "x" * 513}}, id="an ARN"),
+        pytest.param({"operation": "x" * 65}, id="an operation"),
+    ],
+)
 def test_names_longer_than_any_of_aws_are_not_kept(registry: Registry, changes: dict[str, Any]) -> None:
     # given a call of an id that is far too long to be read, or by a caller or of an operation that is
     accounts = UsageCalculator(registry, Resolver(OutOfScope("unresolved_profile")))
@@ -431,7 +507,14 @@ NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
 # The limit of 14 days is that of the minute: at 12:00:00 both are the same
-@pytest.mark.parametrize("moment", [NOON - timedelta(days=14), NOON + timedelta(hours=2), NOON])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param(NOON - timedelta(days=14), id="14 days old"),
+        pytest.param(NOON + timedelta(hours=2), id="2 hours ahead"),
+        pytest.param(NOON, id="now"),
+    ],
+)
 def test_timestamp_at_the_limit_is_taken(accounts: UsageCalculator, moment: datetime) -> None:
     assert opened(accounts, converse(timestamp=at(moment)), now=NOON).started == int(moment.timestamp())
 
@@ -439,10 +522,10 @@ def test_timestamp_at_the_limit_is_taken(accounts: UsageCalculator, moment: date
 @pytest.mark.parametrize(
     ("moment", "reason"),
     [
-        (NOON - timedelta(days=14, seconds=1), "too_old"),
-        (NOON + timedelta(hours=2, seconds=1), "too_far_ahead"),
-        (datetime(1, 1, 1, tzinfo=UTC), "too_old"),
-        (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC), "too_far_ahead"),
+        pytest.param(NOON - timedelta(days=14, seconds=1), "too_old", id="a second too old"),
+        pytest.param(NOON + timedelta(hours=2, seconds=1), "too_far_ahead", id="a second too far ahead"),
+        pytest.param(datetime(1, 1, 1, tzinfo=UTC), "too_old", id="the first moment there is"),
+        pytest.param(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC), "too_far_ahead", id="the last moment there is"),
     ],
 )
 @pytest.mark.parametrize("make", [converse, failed])
@@ -502,18 +585,27 @@ def failed_pool(accounts: UsageCalculator, entry: Entry) -> QuotaPool | None:
 @pytest.mark.parametrize(
     ("entry", "pool"),
     [
-        (failed(SONNET), QuotaPool(SONNET, REGIONAL)),
-        (failed(f"{NOVA}:24k"), QuotaPool(NOVA, REGIONAL)),
-        (failed("us.newcomer.model-1"), QuotaPool("newcomer.model-1", CROSS)),
-        (
+        pytest.param(failed(SONNET), QuotaPool(SONNET, REGIONAL), id="model id"),
+        pytest.param(failed(f"{NOVA}:24k"), QuotaPool(NOVA, REGIONAL), id="context variant"),
+        pytest.param(
+            failed("us.newcomer.model-1"), QuotaPool("newcomer.model-1", CROSS), id="unlisted model through a profile"
+        ),
+        pytest.param(
             failed("us.amazon.nova-pro-v1:0", performanceConfig={"latency": "optimized"}),
             QuotaPool("amazon.nova-pro-v1:0", EndpointType.LATENCY_OPTIMIZED),
+            id="latency-optimized",
         ),
-        (failed(f"us.{SONNET}", performanceConfig={"latency": "optimized"}), QuotaPool(SONNET, CROSS)),
+        pytest.param(
+            failed(f"us.{SONNET}", performanceConfig={"latency": "optimized"}),
+            QuotaPool(SONNET, CROSS),
+            id="a model without latency-optimized inference",
+        ),
         # A failed call without a pool is still a failed call
-        (failed("arn:aws:bedrock:us-east-1:111122223333:provisioned-model/abc123"), None),
-        (failed("gibberish"), None),
-        (failed(PROFILE_ARN), None),  # these accounts can resolve none
+        pytest.param(
+            failed("arn:aws:bedrock:us-east-1:111122223333:provisioned-model/abc123"), None, id="provisioned throughput"
+        ),
+        pytest.param(failed("gibberish"), None, id="an unreadable id"),
+        pytest.param(failed(PROFILE_ARN), None, id="application profile"),  # these accounts can resolve none
     ],
 )
 def test_failed_call_has_the_pool_it_was_meant_for(

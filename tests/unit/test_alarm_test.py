@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from records import Process
 
-from quota_monitor import alarm_test
-from quota_monitor.alarm_test import AlarmTestError, Step, Target
-from quota_monitor.stacks import Stack
+from quota_monitor.aws_session import Stack
+from quota_monitor.doctor import alarm_test
+from quota_monitor.doctor.alarm_test import AlarmTestError, Step, Target
 
 TARGET = Target("/aws/bedrock/modelinvocations", "Bedrock/Quotas", "monitor-test-1", "arn:aws:sns:::topic", 2)
 DONE = "Successfully executed action arn:aws:sns:::topic"
@@ -54,7 +54,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(account: Any, target: Target = TARGET) -> list[Step]:
-    return list(alarm_test.run(account, target, progress=lambda _what: None))
+    return list(alarm_test.run_test(account, target, progress=lambda _what: None))
 
 
 def test_every_step_is_told_as_it_is_reached() -> None:
@@ -67,14 +67,14 @@ def test_every_step_is_told_as_it_is_reached() -> None:
         ("alarm", True),
         ("topic", True),
     ]
-    assert steps[-1].what.endswith("2 subscribers should have the message now")
+    assert steps[-1].what.endswith("the message went to 2 subscribers")
     (written,) = account.written
     assert (written["logGroupName"], written["logStreamName"]) == (TARGET.log_group, "quota-monitor/alarm-test")
 
 
 def test_the_record_is_the_reserved_models_and_holds_no_content(process: Process) -> None:
     now = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-    written = alarm_test.record(now)
+    written = alarm_test.make_record(now)
 
     outcome = process([json.loads(written)], now=now)
 
@@ -85,10 +85,17 @@ def test_the_record_is_the_reserved_models_and_holds_no_content(process: Process
 @pytest.mark.parametrize(
     ("account", "last", "what"),
     [
-        (Account(metric=-1), "metric", "is not there after"),
-        (Account(metric=0), "metric", "is not there after"),
-        (Account(state="OK"), "alarm", "does not ring, though its metric is there"),
-        (Account(history=("Failed to execute action arn:aws:sns:::topic",)), "topic", "Failed to execute action"),
+        pytest.param(Account(metric=-1), "metric", "did not arrive in Bedrock/Quotas after", id="no metric"),
+        pytest.param(Account(metric=0), "metric", "did not arrive in Bedrock/Quotas after", id="metric is 0"),
+        pytest.param(
+            Account(state="OK"), "alarm", "did not go into ALARM, although its metric arrived", id="alarm stays OK"
+        ),
+        pytest.param(
+            Account(history=("Failed to execute action arn:aws:sns:::topic",)),
+            "topic",
+            "Failed to execute action",
+            id="topic refuses",
+        ),
     ],
 )
 def test_the_first_step_that_is_not_reached_is_the_last(account: Account, last: str, what: str) -> None:
@@ -103,23 +110,35 @@ def test_the_first_step_that_is_not_reached_is_the_last(account: Account, last: 
 def test_a_message_that_nobody_gets_is_a_failure() -> None:
     *_, topic = run(Account(), Target("g", "n", "a", "t", subscribers=0))
 
-    assert (topic.what, topic.reached) == ("topic: t was told; nobody is subscribed", False)
+    assert (topic.what, topic.reached) == ("topic: t was notified, nobody is subscribed", False)
 
 
 def test_where_cloudwatch_keeps_silent_somebody_has_to_look() -> None:
     *_, topic = run(Account(history=()))
 
     assert topic.reached
-    assert topic.what.endswith("see whether the message arrived")
+    assert topic.what.endswith("Check if the message arrived.")
 
 
 @pytest.mark.parametrize(
     ("state", "armed", "resources", "why"),
     [
-        ("ALARM", True, {"TestAlarm": "monitor-test-1"}, "still rings from the last test"),
-        ("OK", False, {"TestAlarm": "monitor-test-1"}, "the actions of monitor-test-1 are switched off"),
-        ("", True, {"TestAlarm": "monitor-test-1"}, "the alarm monitor-test-1 is gone"),
-        ("OK", True, {}, "monitor has no TestAlarm: it was deployed from another version"),
+        pytest.param(
+            "ALARM", True, {"TestAlarm": "monitor-test-1"}, "is still in ALARM from the last test", id="still in ALARM"
+        ),
+        pytest.param(
+            "OK", False, {"TestAlarm": "monitor-test-1"}, "The actions of monitor-test-1 are disabled", id="disabled"
+        ),
+        pytest.param(
+            "", True, {"TestAlarm": "monitor-test-1"}, "The alarm monitor-test-1 does not exist", id="deleted"
+        ),
+        pytest.param(
+            "OK",
+            True,
+            {},
+            "monitor has no TestAlarm, because it was deployed from another version",
+            id="another version",
+        ),
     ],
 )
 def test_nothing_is_sent_where_the_alarm_cannot_begin_to_ring(
@@ -128,8 +147,8 @@ def test_nothing_is_sent_where_the_alarm_cannot_begin_to_ring(
     account: Any = Account(state=state)
     account.armed = armed
     stack = Stack("monitor", "arn:aws:cloudformation:r:1:stack/monitor/1", "CREATE_COMPLETE", {}, {}, resources)
-    monkeypatch.setattr("quota_monitor.stacks.read", lambda _session, _name: stack)
+    monkeypatch.setattr("quota_monitor.doctor.alarm_test.read_stack", lambda _session, _name: stack)
 
     with pytest.raises(AlarmTestError, match=why):
-        alarm_test.target(account, "monitor")
+        alarm_test.find_target(account, "monitor")
     assert account.written == []

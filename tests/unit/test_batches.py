@@ -24,7 +24,7 @@ from bedrock_quota.processor.event import RawDelivery, batch_response, split_eve
 from bedrock_quota.processor.pipeline import Outcome
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.settings import Settings
-from quota_monitor import events
+from quota_monitor import sample_events as events
 
 IDS = itertools.count()
 BROKEN = {"awslogs": {"data": "AAAA"}}
@@ -200,7 +200,16 @@ def test_an_empty_batch_is_done(function: Function) -> None:
 
 
 @pytest.mark.parametrize(
-    "records", [None, 5, [5], [{}], [{"kinesis": {}}], [{"kinesis": {"data": "AAAA"}}], [{"Sns": 1}]]
+    "records",
+    [
+        pytest.param(None, id="null"),
+        pytest.param(5, id="a number"),
+        pytest.param([5], id="a list of numbers"),
+        pytest.param([{}], id="a record without a source"),
+        pytest.param([{"kinesis": {}}], id="a Kinesis record without data"),
+        pytest.param([{"kinesis": {"data": "AAAA"}}], id="data that is not gzip"),
+        pytest.param([{"Sns": 1}], id="a record of SNS"),
+    ],
 )
 def test_records_of_anything_else_fail_loudly(records: Any) -> None:
     with pytest.raises(DeliveryError, match="not a batch of Kinesis records"):

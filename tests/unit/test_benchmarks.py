@@ -13,9 +13,8 @@ from click.testing import CliRunner
 from records import SONNET, Process, converse
 
 import benchmarks.__main__ as bench
-from bedrock_quota import clients
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
-from benchmarks import cold_start, contenders, endpoint, growth, handler, mixes, price, processor, timing
+from benchmarks import cold_start, contenders, growth, handler, mixes, price, timing
 from benchmarks.contenders import FLOOR, GROUPED, OURS, USUAL
 from benchmarks.growth import Axis, Point
 from benchmarks.handler import Cost
@@ -100,7 +99,7 @@ def test_every_contender_writes_what_was_called(name: str, lines: int, ours: Pro
     calls += [record(20, "Report", (7, 3, 50)) for _ in range(10)]
     ours.remember_others()
     # when they are one delivery
-    written = read(contenders.contenders(ours)[name](mixes.delivery_of(calls)) or "")
+    written = read(contenders.contenders(ours)[name](mixes.make_delivery(calls)) or "")
     # then all that they reserved, consumed, put out and asked for is there once
     assert totals(written) == {
         "ReservedTokens": 240 * (100 + 1_000) + 10 * (7 + 50),
@@ -131,7 +130,7 @@ def test_this_projects_mix_is_what_an_independent_count_says(ours: Processor) ->
 
 
 def test_a_delivery_that_the_container_has_seen_is_ignored_until_it_remembers_others(ours: Processor) -> None:
-    event = mixes.delivery_of([record(10, "Chat", (1, 1, 1))])
+    event = mixes.make_delivery([record(10, "Chat", (1, 1, 1))])
     ours.remember_others()
 
     assert [len(read(ours.write(event))) for _ in range(2)] == [1, 0]
@@ -157,7 +156,8 @@ def test_the_floor_reads_each_record_once(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("name", [FLOOR, "standard library", GROUPED, USUAL, "Powertools parser + metrics"])
 def test_every_contender_takes_records_of_every_application(name: str, ours: Processor) -> None:
-    contenders.contenders(ours)[name](mixes.delivery_of(traffic.chat(100, datetime.now(UTC))))
+    # a contender that cannot take one raises
+    contenders.contenders(ours)[name](mixes.make_delivery(traffic.chat(100, datetime.now(UTC))))
 
 
 # ---------------------------------------------------------------- mixes
@@ -254,7 +254,7 @@ def test_ratios_are_to_the_floor_and_the_gain_is_the_usual_ways_to_ours() -> Non
 
 def test_each_contender_is_timed_on_every_delivery_of_a_mix(monkeypatch: pytest.MonkeyPatch) -> None:
     # given three deliveries of a record each
-    events = [mixes.delivery_of([record(10, "Chat", (1, 1, 1))], number) for number in range(3)]
+    events = [mixes.make_delivery([record(10, "Chat", (1, 1, 1))], number) for number in range(3)]
     monkeypatch.setattr(mixes, "all_mixes", lambda: {"three": mixes.Mix(1, [], events)})
     written: list[int] = []
     write = Processor.write
@@ -278,39 +278,12 @@ def test_parts_of_a_delivery_are_what_its_size_does_not_change_and_what_each_cal
     assert parts.call == pytest.approx(0.0001)
 
 
-def test_with_detection_the_handler_asks_the_state_table_and_is_answered() -> None:
-    with endpoint.answering(processor.snapshot()) as given, endpoint.environment(given):
-        clients.state.cache_clear()
-        written = Processor(detect_duplicates=True).write(mixes.delivery_of([record(10, "Chat", (1, 1, 1))]))
-        clients.state.cache_clear()
-
-    *_, health = map(json.loads, written.splitlines())
-    assert health["RecordsProcessed"] == 1
-    assert "duplicates_unchecked" not in health
-
-
 # ---------------------------------------------------------------- cold start
 
 
 @pytest.mark.parametrize(("name", "detection"), [(name, name[-3:].strip()) for name in cold_start.STARTS])
 def test_a_start_detects_duplicates_as_its_name_says(name: str, detection: str) -> None:
     assert cold_start.environment(name, {})["DUPLICATE_DETECTION"] == ("on" if detection == "on" else "off")
-
-
-def test_starts_that_are_told_apart_import_different_things(tmp_path: Path) -> None:
-    files = cold_start.write_files(tmp_path)
-    with endpoint.answering(processor.snapshot()) as given:
-        modules = {
-            name: cold_start.start(name, files, cold_start.environment(name, given))
-            for name in cold_start.STARTS
-            if name == cold_start.EMPTY or name.startswith("processor")
-        }
-
-    (empty, off, on, first_off, first_on) = (modules for _, modules in modules.values())
-    assert empty == 0
-    assert off < on < first_on  # detection imports Powertools Idempotency, a first delivery boto3
-    assert off < first_off < first_on
-    assert all(seconds > 0 for seconds, _ in modules.values())
 
 
 # ---------------------------------------------------------------- price
@@ -328,12 +301,12 @@ def test_more_memory_costs_more_where_there_is_waiting_and_not_else() -> None:
 
     # 100,000 deliveries of 0.002 × 1,769 / 128 s and 10 ms, of an eighth of a GB; 20 cents a million requests
     assert small.milliseconds == pytest.approx(37.64, abs=0.01)
-    assert small.of_lambda == pytest.approx(0.02 + 100_000 * 0.03764 / 8 * 0.0000133334, rel=1e-3)
+    assert small.lambda_dollars == pytest.approx(0.02 + 100_000 * 0.03764 / 8 * 0.0000133334, rel=1e-3)
     assert large.milliseconds == pytest.approx(12)
-    assert large.of_lambda - small.of_lambda == pytest.approx(
+    assert large.lambda_dollars - small.lambda_dollars == pytest.approx(
         100_000 * 0.010 * (1_769 - 128) / 1_024 * 0.0000133334, rel=1e-3
     )
-    assert large.dollars - small.dollars == pytest.approx(large.of_lambda - small.of_lambda)
+    assert large.dollars - small.dollars == pytest.approx(large.lambda_dollars - small.lambda_dollars)
 
 
 def test_a_size_that_the_worst_delivery_does_not_fit_into_says_so() -> None:
@@ -344,7 +317,9 @@ def test_a_size_that_the_worst_delivery_does_not_fit_into_says_so() -> None:
 
 def test_bytes_of_a_call_are_those_that_the_bill_counts() -> None:
     for row in price.rows():
-        written = cost.line_bytes(row.calls, price.of_one_kind if row.deliveries == price.ONE_KIND else traffic.chat)
+        written = cost.line_bytes(
+            row.calls, price.make_records_of_one_kind if row.deliveries == price.ONE_KIND else traffic.chat
+        )
         assert row.line_bytes == (written.written + 26 * written.lines) / row.calls
         assert f"metric lines {row.line_bytes * 1e6 / 1e9 * 0.5:.3f}," in row.parts
 
@@ -352,7 +327,7 @@ def test_bytes_of_a_call_are_those_that_the_bill_counts() -> None:
 def test_calls_of_one_kind_are_of_one_role() -> None:
     callers = [
         json.loads(each.message)["identity"]["arn"].split("/")[1]
-        for each in price.of_one_kind(10, datetime.now(UTC), 0)
+        for each in price.make_records_of_one_kind(10, datetime.now(UTC), 0)
     ]
 
     assert callers == ["SupportChat"] * 10
@@ -379,8 +354,8 @@ def test_a_quadratic_step_is_flagged_and_noise_is_not() -> None:
     quadratic = points((10, 10), (30, 30), (100, 100), (300, 900))
     noisy = points((10, 10), (30, 34), (100, 101), (300, 310))
 
-    assert growth.told(growth.steepest(quadratic, lambda point: point.seconds)) == "**2.00, more than linear**"
-    assert growth.told(growth.steepest(noisy, lambda point: point.seconds)) == "1.11"
+    assert growth.format_slope(growth.steepest(quadratic, lambda point: point.seconds)) == "**2.00, more than linear**"
+    assert growth.format_slope(growth.steepest(noisy, lambda point: point.seconds)) == "1.11"
 
 
 def test_noise_is_how_much_the_steepest_slope_of_single_rounds_differs() -> None:
@@ -393,8 +368,8 @@ def test_noise_is_how_much_the_steepest_slope_of_single_rounds_differs() -> None
 
 def test_every_axis_is_two_decades_or_more() -> None:
     assert all(axis.xs[-1] >= 100 * axis.xs[0] for axis in growth.AXES)
-    (buckets,) = (axis for axis in growth.AXES if axis.what == "buckets")
-    assert buckets.xs[-1] >= 10_000  # ten times the kinds that have lines of their own
+    (pools,) = (axis for axis in growth.AXES if axis.what == "pools")
+    assert pools.xs[-1] >= 10_000  # ten times the kinds that have lines of their own
 
 
 def test_peak_is_the_most_memory_at_a_time() -> None:
@@ -408,24 +383,24 @@ def test_peak_is_the_most_memory_at_a_time() -> None:
 
 
 def test_points_have_the_lines_that_were_written() -> None:
-    (buckets,) = (axis for axis in growth.AXES if axis.what == "buckets")
-    axis = Axis("buckets", "", (1, 3), lambda x: buckets.events(x)[:30])
+    (pools,) = (axis for axis in growth.AXES if axis.what == "pools")
+    axis = Axis("pools", "", (1, 3), lambda x: pools.events(x)[:30])
 
     found = growth.measure(axis, 0)
 
-    # 30 calls of one bucket on one line, of three buckets on three; and health
+    # 30 calls of one pool on one line, of three pools on three; and health
     assert [(point.x, point.lines, len(point.rounds)) for point in found] == [(1, 2, 5), (3, 4, 5)]
 
 
 def test_a_first_delivery_finds_nothing_remembered() -> None:
-    from bedrock_quota.processor.callers import _name_of, parse_caller  # noqa: PLC0415
+    from bedrock_quota.processor.callers import _parse_name, parse_caller  # noqa: PLC0415
 
     parse_caller("arn:aws:iam::111122223333:role/A")
-    assert _name_of.cache_info().currsize > 0
+    assert _parse_name.cache_info().currsize > 0
 
     growth.forget()
 
-    assert _name_of.cache_info().currsize == 0
+    assert _parse_name.cache_info().currsize == 0
 
 
 # ---------------------------------------------------------------- pages
@@ -461,9 +436,9 @@ def test_price_of_a_million_calls_is_what_the_pages_say() -> None:
 
     assert list(shown) == list(rows)
     for deliveries, row in rows.items():
-        assert shown[deliveries]["metric lines, bytes a call"] == f"{row.line_bytes:,.0f}"
-        assert shown[deliveries]["$ a million calls"] == f"{row.with_detection:.2f}"
-        assert shown[deliveries]["made up of"] == row.parts
+        assert shown[deliveries]["metric lines, bytes per call"] == f"{row.line_bytes:,.0f}"
+        assert shown[deliveries]["$ per million calls"] == f"{row.with_detection:.2f}"
+        assert shown[deliveries]["breakdown"] == row.parts
     assert f"deliveries of ten add ${rows['10'].with_detection:.2f}" in README
     assert f"one call a delivery, ${rows['1'].with_detection:.2f}" in README
 
@@ -481,7 +456,7 @@ def milliseconds(cell: str) -> float:
 
 
 def test_durations_that_are_billed_follow_from_the_cpu_that_was_measured() -> None:
-    parts, assumed = handler.parts(measured_cpu()), cost.prices()
+    parts, assumed = handler.parts(measured_cpu()), cost.read_prices()
     memory = cost.memory_gigabytes() * 1024
 
     # as far as another machine, or a busy one, measures something else
@@ -509,7 +484,7 @@ def test_page_shows_the_templates_memory_and_that_half_of_it_is_too_little() -> 
     left = {int(size.replace(",", "")): row["left by the worst delivery"] for size, row in shown.items()}
     assert left[memory].endswith(" MB")
     assert left[memory // 2] == "does not fit"
-    half, less, all_of_it = (float(shown[str(size)]["all, $"]) for size in (128, 192, memory))
+    half, less, all_of_it = (float(shown[str(size)]["total, $"]) for size in (128, 192, memory))
     assert "less than a cent a million calls" in PAGE
     assert 0 < all_of_it - half < 0.01
     assert "192 MB would leave nothing to spare" in PAGE
@@ -519,7 +494,7 @@ def test_page_shows_the_templates_memory_and_that_half_of_it_is_too_little() -> 
 
 def test_a_further_kind_among_ten_calls_costs_what_the_page_says() -> None:
     rows = {row.deliveries: row.with_detection for row in price.rows()}
-    many, one = cost.line_bytes(10, traffic.chat), cost.line_bytes(10, price.of_one_kind)
+    many, one = cost.line_bytes(10, traffic.chat), cost.line_bytes(10, price.make_records_of_one_kind)
 
     each = (rows["10"] - rows[price.ONE_KIND]) / (many.lines - one.lines)
 
@@ -548,12 +523,12 @@ def test_a_client_that_calls_once_a_minute_pays_what_the_page_says() -> None:
     assert f"from some\n{calls / requests:.0f} calls a minute and process on" in PAGE
 
 
-def test_command_runs_with_the_calls_a_delivery_that_the_query_says() -> None:
-    assert 'filter event = "delivery" | stats sum(received) / count(*) as calls_a_delivery' in README
-    assert CliRunner().invoke(main, ["cost", "--calls-a-delivery", "3"]).exit_code == 0
+def test_command_runs_with_the_calls_per_delivery_that_the_query_says() -> None:
+    assert 'filter event = "delivery" | stats sum(received) / count(*) as calls_per_delivery' in README
+    assert CliRunner().invoke(main, ["cost", "--calls-per-delivery", "3"]).exit_code == 0
 
 
 def test_costs_are_read_as_they_are_written() -> None:
-    *_, row = bench.of_handler({10: Cost(off=Measured(0.0002, 0.01), on=Measured(0.0043, 0.02))})
+    *_, row = bench.render_handler_table({10: Cost(off=Measured(0.0002, 0.01), on=Measured(0.0043, 0.02))})
 
     assert row == "| 10 | 0.200 ±1% | 4.300 ±2% |"

@@ -23,15 +23,17 @@ def test_nothing_has_changed_where_all_is_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
-        (PoolQuota(200_000, 5), PoolQuota(400_000, 5), [(TPM, 200_000, 400_000)]),
-        (PoolQuota(9), PoolQuota(9, 5), [(RPM, None, 5)]),
-        (PoolQuota(9, 5), PoolQuota(9), [(RPM, 5, None)]),
-        (PoolQuota(9), PoolQuota(0), [(TPM, 9, 0)]),
-        (PoolQuota(0), PoolQuota(9), [(TPM, 0, 9)]),
+        pytest.param(
+            PoolQuota(200_000, 5), PoolQuota(400_000, 5), [(TPM, 200_000, 400_000)], id="tokens per minute rise"
+        ),
+        pytest.param(PoolQuota(9), PoolQuota(9, 5), [(RPM, None, 5)], id="requests appear"),
+        pytest.param(PoolQuota(9, 5), PoolQuota(9), [(RPM, 5, None)], id="requests disappear"),
+        pytest.param(PoolQuota(9), PoolQuota(0), [(TPM, 9, 0)], id="tokens fall to 0"),
+        pytest.param(PoolQuota(0), PoolQuota(9), [(TPM, 0, 9)], id="tokens rise from 0"),
         # 0 is a quota: "may use nothing" is not "has no such quota"
-        (PoolQuota(9, tokens_per_day=0), PoolQuota(9), [(TPD, 0, None)]),
-        (PoolQuota(9), PoolQuota(9, tokens_per_day=0), [(TPD, None, 0)]),
-        (PoolQuota(1, 2, 3), PoolQuota(4, 5, 6), [(TPM, 1, 4), (RPM, 2, 5), (TPD, 3, 6)]),
+        pytest.param(PoolQuota(9, tokens_per_day=0), PoolQuota(9), [(TPD, 0, None)], id="daily tokens of 0 disappear"),
+        pytest.param(PoolQuota(9), PoolQuota(9, tokens_per_day=0), [(TPD, None, 0)], id="daily tokens of 0 appear"),
+        pytest.param(PoolQuota(1, 2, 3), PoolQuota(4, 5, 6), [(TPM, 1, 4), (RPM, 2, 5), (TPD, 3, 6)], id="all three"),
     ],
 )
 def test_each_unit_that_differs_is_a_change(
@@ -52,18 +54,21 @@ def test_pools_come_and_go_in_their_order() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (
+        pytest.param(
             Change(NOVA, TPM, 200_000, 4_000_000.0),
             "quota changed from 200,000 to 4,000,000: tokens per minute of amazon.nova-lite-v1:0 (regional)",
+            id="a rise",
         ),
-        (
+        pytest.param(
             Change(SONNET, RPM, None, 0),
             "quota changed from none to 0: requests per minute of "
             "anthropic.claude-sonnet-4-20250514-v1:0 (cross-region)",
+            id="from none to 0",
         ),
-        (
+        pytest.param(
             Change(NOVA, TPD, 0.5, None),
             "quota changed from 0.5 to none: tokens per day of amazon.nova-lite-v1:0 (regional)",
+            id="from a fraction to none",
         ),
     ],
 )

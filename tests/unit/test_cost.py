@@ -11,7 +11,7 @@ from records import MINUTE, SONNET, Process, ReadLine, converse
 from bedrock_quota.fetcher.quota_lines import lines_for_quotas
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.processor.health import HEALTH_METRICS
-from quota_monitor import cost
+from quota_monitor import cost, data_files
 from quota_monitor.cost import Alarms, Batch, LineBytes, Prices, Use
 from quota_monitor.main import main
 
@@ -40,16 +40,16 @@ PRICES = Prices(
 def test_a_month_is_what_its_parts_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cost, "memory_gigabytes", lambda: 0.5)
     # given 3 buckets and 2 million calls in 200,000 deliveries, each of which writes 4 lines of 980 bytes in all
-    use = Use(buckets=3, calls=2_000_000, calls_a_delivery=10)
+    use = Use(pools=3, calls=2_000_000, calls_per_delivery=10)
 
-    bill = cost.bill(use, PRICES, Alarms(fixed=5, a_bucket=3), LineBytes(written=980, lines=4, calls=10))
+    bill = cost.bill(use, PRICES, Alarms(fixed=5, per_pool=3), LineBytes(written=980, lines=4, calls=10))
 
     assert {item.what: pytest.approx(item.dollars) for item in bill} == {
         "metrics": (3 * 9 + 10) * 0.5,
         "alarms": (3 * 3 + 5) * 0.25,
         "dashboard": 4,
         "metric lines": 200_000 * (980 + 4 * 20) / 1e9 * 2,
-        "Lambda's own lines": 200_000 * 500 / 1e9 * 2,
+        "Lambda's own log lines": 200_000 * 500 / 1e9 * 2,
         # 0.2 million invocations; 200,000 × (0.04 + 0.06) s + 2,000,000 × 0.01 s of half a GB
         "Lambda": 2 + 40_000 * 0.5 * 0.001,
         "state table": 40,
@@ -58,24 +58,24 @@ def test_a_month_is_what_its_parts_are(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_look_at_the_dashboard_scans_its_hours_once_a_query() -> None:
     # 73,000 calls in 7,300 deliveries of 1,000 bytes are 10,000 bytes an hour: 3 hours, 5 times, at $0.04 a GB
-    use = Use(buckets=1, calls=73_000, calls_a_delivery=10)
+    use = Use(pools=1, calls=73_000, calls_per_delivery=10)
 
-    assert cost.look(use, PRICES, LineBytes(written=1_000, lines=2, calls=10), 5) == pytest.approx(
+    assert cost.dashboard_view(use, PRICES, LineBytes(written=1_000, lines=2, calls=10), 5) == pytest.approx(
         5 * 30_000 / 1e9 * 0.04
     )
 
 
 def test_queries_and_hours_counted_are_the_dashboards() -> None:
-    text = cost.TEMPLATE.read_text(encoding="utf-8")
+    source = (data_files.TEMPLATE.parent / "dashboard" / "dashboard.yaml").read_text(encoding="utf-8")
 
-    assert cost.queries() == text.count("            - type: log\n") > 5
-    assert f"          start: -PT{cost.HOURS_SHOWN}H\n" in text
+    assert cost.count_log_queries() == source.count("    - type: log\n") > 5
+    assert f"  start: -PT{cost.HOURS_SHOWN}H\n" in source
 
 
 def test_a_month_through_a_stream_is_what_its_parts_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cost, "memory_gigabytes", lambda: 0.5)
     # given the same calls, 20 deliveries of 1,500 bytes an invocation, which then writes 6 lines of 2,000 bytes
-    use = Use(buckets=3, calls=2_000_000, calls_a_delivery=10, duplicate_detection=False, through_stream=True)
+    use = Use(pools=3, calls=2_000_000, calls_per_delivery=10, duplicate_detection=False, through_stream=True)
 
     bill = cost.bill(use, PRICES, Alarms(5, 3), LineBytes(2_000, 6, calls=200), Batch(20, delivery_bytes=1_500))
 
@@ -84,7 +84,7 @@ def test_a_month_through_a_stream_is_what_its_parts_are(monkeypatch: pytest.Monk
         "alarms": (3 * 3 + 5) * 0.25,
         "dashboard": 4,
         "metric lines": 10_000 * (2_000 + 6 * 20) / 1e9 * 2,
-        "Lambda's own lines": 10_000 * 500 / 1e9 * 2,
+        "Lambda's own log lines": 10_000 * 500 / 1e9 * 2,
         # 0.01 million invocations; 10,000 × 0.04 s + 2,000,000 × 0.01 s of half a GB
         "Lambda": 0.1 + 20_400 * 0.5 * 0.001,
         # 730 hours; 200,000 records of 2 KB in, of 1,500 bytes out
@@ -93,33 +93,33 @@ def test_a_month_through_a_stream_is_what_its_parts_are(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("a_second", "size", "deliveries"),
+    ("per_second", "size", "deliveries"),
     [
-        (0.01, 1_000, 1),  # one comes, and is read
-        (8, 1_000, 60),  # 30 s of a quarter of them: there are four shards
-        (1_000, 1_000, 200),  # the batch is full
-        (1_000, 100_000, 47.18592),  # 6 MiB in base64 hold 4.7 MB
+        pytest.param(0.01, 1_000, 1, id="idle"),
+        pytest.param(8, 1_000, 60, id="window"),  # 30 s of a quarter of them: there are four shards
+        pytest.param(1_000, 1_000, 200, id="full batch"),
+        pytest.param(1_000, 100_000, 47.18592, id="full event"),  # 6 MiB in base64 hold 4.7 MB
     ],
 )
-def test_a_batch_is_what_the_mapping_waits_for(a_second: float, size: int, deliveries: float) -> None:
-    use = Use(buckets=1, calls=round(a_second * 730 * 3600), calls_a_delivery=1, through_stream=True)
+def test_a_batch_is_what_the_mapping_waits_for(per_second: float, size: int, deliveries: float) -> None:
+    use = Use(pools=1, calls=round(per_second * 730 * 3600), calls_per_delivery=1, through_stream=True)
 
-    assert cost.batch_of(use, size).deliveries == pytest.approx(deliveries, rel=1e-3)
+    assert cost.estimate_batch(use, size).deliveries == pytest.approx(deliveries, rel=1e-3)
 
 
-@pytest.mark.parametrize("calls_a_delivery", [1, 10])
-def test_at_the_break_even_both_ways_cost_the_same(calls_a_delivery: int) -> None:
-    use, price = Use(buckets=3, calls=0, calls_a_delivery=calls_a_delivery), cost.prices()
+@pytest.mark.parametrize("calls_per_delivery", [1, 10])
+def test_at_the_break_even_both_ways_cost_the_same(calls_per_delivery: int) -> None:
+    use, price = Use(pools=3, calls=0, calls_per_delivery=calls_per_delivery), cost.read_prices()
 
     even = cost.break_even(use, price)
 
     assert even is not None
     for factor, through_is_cheaper in ((0.9, False), (1.1, True)):
-        calls = round(factor * even * 730 * 3600 * calls_a_delivery)
+        calls = round(factor * even * 730 * 3600 * calls_per_delivery)
         direct, through = (
             sum(
                 item.dollars
-                for item in cost.bill_of(msgspec.structs.replace(use, calls=calls, through_stream=way), price)
+                for item in cost.estimate(msgspec.structs.replace(use, calls=calls, through_stream=way), price)
             )
             for way in (False, True)
         )
@@ -134,17 +134,17 @@ def test_operations_says_the_break_even_that_is_computed() -> None:
     assert len(told) == 4
     for calls, figure in told:
         for detection in (True, False):
-            even = cost.break_even(Use(1, 0, calls, detection), cost.prices())
+            even = cost.break_even(Use(1, 0, calls, detection), cost.read_prices())
             assert figure == pytest.approx(even, rel=0.2)
 
 
 def test_without_duplicate_detection_there_is_no_state_table_to_pay() -> None:
-    use = Use(buckets=1, calls=1_000, calls_a_delivery=1, duplicate_detection=False)
+    use = Use(pools=1, calls=1_000, calls_per_delivery=1, duplicate_detection=False)
 
     bill = {item.what: item for item in cost.bill(use, PRICES, Alarms(0, 0), LineBytes(1, 1, 1))}
 
     assert "state table" not in bill
-    assert "1,000 invocations, 50 s of" in bill["Lambda"].how  # 1,000 × 0.04 s + 1,000 × 0.01 s
+    assert "1,000 invocations, 50 s with" in bill["Lambda"].basis  # 1,000 × 0.04 s + 1,000 × 0.01 s
 
 
 def test_metrics_counted_are_those_published(process: Process, read_line: ReadLine) -> None:
@@ -159,16 +159,16 @@ def test_metrics_counted_are_those_published(process: Process, read_line: ReadLi
         for metric in directive["Metrics"]
     }
 
-    assert sum(of_bucket for _, of_bucket in named) == cost.METRICS_A_BUCKET
+    assert sum(of_bucket for _, of_bucket in named) == cost.METRICS_PER_POOL
     # these come with a delivery that came twice, without quotas, and with the doctor's test
     rare = {"DuplicateDeliveries", "QuotasUnknown", "AlarmTests"}
     assert {name for name, of_bucket in named if not of_bucket} | rare == HEALTH_METRICS
 
 
 def test_alarms_counted_are_the_templates() -> None:
-    found = cost.alarms()
+    found = cost.count_alarm_metrics()
 
-    assert found.a_bucket == 3
+    assert found.per_pool == 3
     assert found.fixed > 14  # some watch several metrics
 
 
@@ -183,20 +183,20 @@ def test_line_bytes_are_measured_on_the_processors_own_lines() -> None:
 
 @pytest.mark.parametrize(("ingestion", "parts"), [("direct", 7), ("kinesis", 8)])
 def test_command_says_every_part_and_the_sum(ingestion: str, parts: int) -> None:
-    arguments = ["cost", "--buckets", "2", "--calls", "0", "--ingestion", ingestion]
+    arguments = ["cost", "--pools", "2", "--calls", "0", "--ingestion", ingestion]
     ran = CliRunner(env={"COLUMNS": "200"}).invoke(main, arguments)
 
     assert ran.exit_code == 0
     amounts = [float(each) for each in re.findall(r"(\d+\.\d\d)$", ran.output, re.MULTILINE)]
     assert len(amounts) == parts + 1
-    assert re.search(r"a stream \(Ingestion=kinesis\) is cheaper from \d+ deliveries a second on", ran.output)
+    assert re.search(r"a stream \(Ingestion=kinesis\) is cheaper from \d+ deliveries per second", ran.output)
     assert amounts[-1] == pytest.approx(sum(amounts[:-1]), abs=0.02)
 
 
 def test_readme_says_what_the_command_computes() -> None:
     text = README.read_text(encoding="utf-8")
-    price, watched = cost.prices(), cost.alarms()
-    bucket = cost.METRICS_A_BUCKET * price.metric_month + watched.a_bucket * price.alarm_metric_month
+    price, watched = cost.read_prices(), cost.count_alarm_metrics()
+    bucket = cost.METRICS_PER_POOL * price.metric_month + watched.per_pool * price.alarm_metric_month
     fixed = len(HEALTH_METRICS) * price.metric_month + watched.fixed * price.alarm_metric_month + price.dashboard_month
 
     assert f"**${bucket:.2f} a month for a bucket in use**" in text
@@ -216,7 +216,7 @@ def test_readme_shows_what_the_command_prints() -> None:
 
 def test_operations_says_the_streams_prices() -> None:
     text = (README.parent / "docs" / "operations.md").read_text(encoding="utf-8")
-    price = cost.prices()
+    price = cost.read_prices()
 
     # each GB is paid when it goes in, and when it comes out
     assert f"${price.stream_hour:.2f} an hour and ${price.stream_gigabyte_in + price.stream_gigabyte_out:.2f} a GB" in (

@@ -54,18 +54,18 @@ def test_no_log_events_is_an_empty_delivery() -> None:
 @pytest.mark.parametrize(
     "event",
     [
-        {},
-        None,
-        [],
-        "text",
-        {"awslogs": None},
-        {"awslogs": {}},
-        {"awslogs": []},
-        {"awslogs": "data"},
-        event_with(None),
-        event_with(5),
-        event_with({}),
-        {"Records": [{"s3": {}}]},
+        pytest.param({}, id="empty"),
+        pytest.param(None, id="null"),
+        pytest.param([], id="a list"),
+        pytest.param("text", id="text"),
+        pytest.param({"awslogs": None}, id="awslogs is null"),
+        pytest.param({"awslogs": {}}, id="awslogs is empty"),
+        pytest.param({"awslogs": []}, id="awslogs is a list"),
+        pytest.param({"awslogs": "data"}, id="awslogs is text"),
+        pytest.param(event_with(None), id="data is null"),
+        pytest.param(event_with(5), id="data is a number"),
+        pytest.param(event_with({}), id="data is an object"),
+        pytest.param({"Records": [{"s3": {}}]}, id="an event of S3"),
     ],
 )
 def test_event_of_something_else_is_no_delivery(event: Any) -> None:
@@ -96,17 +96,24 @@ def test_corrupted_gzip() -> None:
 def test_cut_short(kept: int) -> None:
     whole = gzip.compress(json.dumps(envelope([message(converse())])).encode(), mtime=0)
 
-    with pytest.raises(DeliveryError, match="cut short"):
+    with pytest.raises(DeliveryError, match="truncated"):
         decode_delivery(event_with(base64.b64encode(whole[:kept]).decode()))
 
 
-@pytest.mark.parametrize("more", [b"\x00", b"more", gzip.compress(b"{}", mtime=0)])
-@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress])
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param(b"\x00", id="a null byte"),
+        pytest.param(b"more", id="text"),
+        pytest.param(gzip.compress(b"{}", mtime=0), id="another gzip member"),
+    ],
+)
+@pytest.mark.parametrize("compress", [pytest.param(gzip.compress, id="gzip"), pytest.param(zlib.compress, id="zlib")])
 def test_data_after_the_end_is_refused(compress: Any, more: bytes) -> None:
     whole = compress(json.dumps(envelope([message(converse())])).encode())
 
     assert len(decode_delivery(event_with(base64.b64encode(whole).decode())).log_events) == 1
-    with pytest.raises(DeliveryError, match="goes on after its end"):
+    with pytest.raises(DeliveryError, match="has data after the end of the gzip"):
         decode_delivery(event_with(base64.b64encode(whole + more).decode()))
 
 
@@ -136,20 +143,22 @@ def test_bound_is_exact() -> None:
 @pytest.mark.parametrize(
     "payload",
     [
-        b"",
-        b"not json",
-        b"[]",
-        b"null",
-        b"5",
-        b"{}",
-        b'{"messageType": 5}',
-        b'{"messageType": "DATA_MESSAGE", "logEvents": {}}',
-        b'{"messageType": "DATA_MESSAGE", "logEvents": [5]}',
-        b'{"messageType": "DATA_MESSAGE", "logEvents": [{"id": "1"}]}',
-        b'{"messageType": "DATA_MESSAGE"} trailing',
-        b"\xff\xfe\x00",
-        b"[" * 100_000,
-        b'{"messageType": "DATA_MESSAGE", "x": ' + b"[" * 100_000,
+        pytest.param(b"", id="empty"),
+        pytest.param(b"not json", id="no JSON"),
+        pytest.param(b"[]", id="a list"),
+        pytest.param(b"null", id="null"),
+        pytest.param(b"5", id="a number"),
+        pytest.param(b"{}", id="an empty object"),
+        pytest.param(b'{"messageType": 5}', id="a message type that is a number"),
+        pytest.param(b'{"messageType": "DATA_MESSAGE", "logEvents": {}}', id="log events that are an object"),
+        pytest.param(b'{"messageType": "DATA_MESSAGE", "logEvents": [5]}', id="a log event that is a number"),
+        pytest.param(
+            b'{"messageType": "DATA_MESSAGE", "logEvents": [{"id": "1"}]}', id="a log event without a message"
+        ),
+        pytest.param(b'{"messageType": "DATA_MESSAGE"} trailing', id="text after the end"),
+        pytest.param(b"\xff\xfe\x00", id="bytes that are not UTF-8"),
+        pytest.param(b"[" * 100_000, id="deep nesting"),
+        pytest.param(b'{"messageType": "DATA_MESSAGE", "x": ' + b"[" * 100_000, id="deep nesting in another key"),
     ],
 )
 def test_inflated_data_that_is_no_delivery(payload: bytes) -> None:

@@ -77,7 +77,7 @@ def line(bucket: QuotaPool, minute: datetime, caller: str, max_tokens: list[int]
     return said
 
 
-def collect(session: boto3.Session) -> dict[QuotaPool, usage.BucketUse]:
+def collect(session: boto3.Session) -> dict[QuotaPool, usage.PoolUse]:
     found = usage.collect(
         session,
         namespace=DEFAULT_NAMESPACE,
@@ -85,7 +85,7 @@ def collect(session: boto3.Session) -> dict[QuotaPool, usage.BucketUse]:
         window=WINDOW,
         since=datetime.now(UTC) - timedelta(minutes=5),
     )
-    return {use.bucket: use for use in found}
+    return {use.pool: use for use in found}
 
 
 # ---------------------------------------------------------------- numbers read back
@@ -196,10 +196,10 @@ def test_takes_the_last_hour_that_no_earlier_demo_has_touched(session):
 
 def test_says_what_is_missing():
     counts = {"RecordsProcessed": 4_000, "RecordsRejected": 1, "RecordsOutOfScope": 0, "RequestsFailed": 2}
-    assert demo._difference(4_010, counts).startswith(
-        "4,010 records were sent and 4,003 accounted for, 7 are missing: RecordsProcessed 4,000, RecordsRejected 1"
+    assert demo._describe_difference(4_010, counts).startswith(
+        "4,010 records were sent and 4,003 counted, 7 are missing: RecordsProcessed 4,000, RecordsRejected 1"
     )
-    assert "3 too many" in demo._difference(4_000, counts)
+    assert "3 are too many" in demo._describe_difference(4_000, counts)
 
 
 class _Running:
@@ -235,13 +235,13 @@ def test_waits_until_every_record_is_accounted_for(session):
 
 
 def test_gives_up_when_no_more_arrive(session, monkeypatch):
-    monkeypatch.setattr(demo, "PATIENCE_SECONDS", 0.5)
-    with pytest.raises(LocalAwsError, match="7 records were sent and 3 accounted for, 4 are missing"):
+    monkeypatch.setattr(demo, "STALLED_SECONDS", 0.5)
+    with pytest.raises(LocalAwsError, match="7 records were sent and 3 counted, 4 are missing"):
         wait(session, [3], 7)
 
 
 def test_more_than_were_sent_is_a_failure_too(session):
-    with pytest.raises(LocalAwsError, match="2 too many"):
+    with pytest.raises(LocalAwsError, match="2 are too many"):
         wait(session, [9], 7)
 
 
@@ -260,10 +260,13 @@ def test_what_is_left_out_is_one_sentence_and_each_with_its_reason_if_asked_for(
     account = Account("http://127.0.0.1:1", "http://127.0.0.1:3", "us-east-1")
     running = Instance(Path(), account, "stack", {}, preview_url="", left_out={"Query": "because", "Alarm": "so"})
 
-    local.show(running)
-    local.show(running, each_left_out=True)
+    local.show_instance(running)
+    local.show_instance(running, list_left_out=True)
 
-    once, each = capsys.readouterr().out.split("With the AWS CLI")[:2]
-    assert "2 resources of the template are left out on this machine; `quota-monitor local status` names them." in once
+    once, each = capsys.readouterr().out.split("Use it with the AWS CLI")[:2]
+    assert (
+        "Resources of the template that are left out on this machine: 2. `quota-monitor local status` lists them."
+        in once
+    )
     assert "because" not in once
-    assert "left out on this machine: Query (because)\nleft out on this machine: Alarm (so)\n" in each
+    assert "Left out on this machine: Query (because)\nLeft out on this machine: Alarm (so)\n" in each

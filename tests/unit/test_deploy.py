@@ -1,4 +1,4 @@
-"""`quota-monitor deploy`: what is asked of it, and how far a Region's `sam deploy` has come by what it tells."""
+"""`quota-monitor deploy`: its options, and the progress of a Region from the output of `sam deploy`."""
 
 import itertools
 
@@ -7,13 +7,13 @@ import pytest
 from click.testing import CliRunner
 
 from localaws import sam
-from quota_monitor import checkout, deploy, regions
+from quota_monitor.deployment import checkout, deploy, regions
+from quota_monitor.deployment.regions import Progress, State
 from quota_monitor.main import main
-from quota_monitor.regions import Progress, State
 
 
 def told(*documents):
-    return list(itertools.accumulate(documents, regions.after, initial=Progress()))
+    return list(itertools.accumulate(documents, regions.apply_document, initial=Progress()))
 
 
 def event(logical_id, status, reason=""):
@@ -28,7 +28,7 @@ def test_a_region_goes_from_preparing_to_deployed_with_its_outputs():
         {"type": "outputs", "stack_outputs": [{"key": "DashboardURL", "value": "https://x", "description": ""}]},
         {"type": "result", "status": "success"},
     )
-    assert [(each.state, each.at_hand) for each in steps] == [
+    assert [(each.state, each.current) for each in steps] == [
         (State.PREPARING, ""),
         (State.PREPARING, ""),
         (State.DEPLOYING, "to change: StateTable"),
@@ -57,35 +57,45 @@ def test_a_failure_without_an_event_has_the_reason_of_sam():
 
 def test_nothing_to_change_is_no_failure():
     *_, last = told({"type": "result", "status": "no_changes", "message": "No changes to deploy."})
-    assert regions.ended(last, 0, "") == Progress(State.UNCHANGED)
+    assert regions.finish(last, 0, "") == Progress(State.UNCHANGED)
 
 
 @pytest.mark.parametrize(
     ("exit_code", "last_lines", "reason"),
     [
-        (1, "Error: no such profile", "Error: no such profile"),
-        (-9, "", "sam deploy ended with code -9"),
-        (0, "", "sam deploy ended with code 0"),  # without having told that it succeeded
+        pytest.param(1, "Error: no such profile", "Error: no such profile", id="error"),
+        pytest.param(-9, "", "sam deploy ended with code -9", id="killed"),
+        pytest.param(0, "", "sam deploy ended with code 0", id="no report of success"),
     ],
 )
 def test_an_end_without_a_result_is_a_failure(exit_code, last_lines, reason):
-    assert regions.ended(Progress(), exit_code, last_lines) == Progress(State.FAILED, reason=reason)
+    assert regions.finish(Progress(), exit_code, last_lines) == Progress(State.FAILED, reason=reason)
 
 
-@pytest.mark.parametrize("line", ["", "Uploading to x", "{not JSON", "[1]"])
+@pytest.mark.parametrize("line", ["", "Uploading to x", "{not JSON", "[1]"], ids=["empty", "text", "not JSON", "list"])
 def test_a_line_that_is_no_document_is_none(line):
     assert sam.document(line) == {}
 
 
 def test_regions_of_every_partition_are_taken():
     given = "us-east-1, eu-central-2,ap-southeast-4,us-gov-west-1,cn-northwest-1,mx-central-1"
-    assert regions.of_option(None, None, given)[1::3] == ("eu-central-2", "cn-northwest-1")
+    assert regions.parse_regions(None, None, given)[1::3] == ("eu-central-2", "cn-northwest-1")
 
 
-@pytest.mark.parametrize("given", ["", "us-east-1,", "us-east", "US-EAST-1", "us-east-1,us-east-1", "us-east-1;rm"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param("", id="nothing"),
+        pytest.param("us-east-1,", id="comma at the end"),
+        pytest.param("us-east", id="no number"),
+        pytest.param("US-EAST-1", id="capitals"),
+        pytest.param("us-east-1,us-east-1", id="named twice"),
+        pytest.param("us-east-1;rm", id="shell command"),
+    ],
+)
 def test_what_is_no_list_of_regions_is_refused(given):
     with pytest.raises(click.BadParameter):
-        regions.of_option(None, None, given)
+        regions.parse_regions(None, None, given)
 
 
 def test_a_parameter_without_a_value_is_refused_before_anything_is_built(monkeypatch):
@@ -98,17 +108,19 @@ def test_a_parameter_without_a_value_is_refused_before_anything_is_built(monkeyp
 @pytest.mark.parametrize(
     ("parameters", "options", "environment"),
     [
-        ({}, (), {}),
-        ({"AlarmEmail": "a@b"}, ("--parameter-overrides", 'AlarmEmail="a@b"'), {}),
-        (
+        pytest.param({}, (), {}, id="no parameter"),
+        pytest.param({"AlarmEmail": "a@b"}, ("--parameter-overrides", 'AlarmEmail="a@b"'), {}, id="another parameter"),
+        pytest.param(
             {"Architecture": "x86_64"},
             ("--parameter-overrides", 'Architecture="x86_64"'),
             {"LAMBDA_PLATFORM": "x86_64"},
+            id="x86_64",
         ),
-        (
+        pytest.param(
             {"Architecture": "arm64"},
             ("--parameter-overrides", 'Architecture="arm64"'),
             {"LAMBDA_PLATFORM": "aarch64"},
+            id="arm64",
         ),
     ],
 )
@@ -117,12 +129,3 @@ def test_wheels_are_built_for_the_processor_that_is_deployed(monkeypatch, parame
     monkeypatch.setattr(checkout, "run_sam", lambda name, *given, **named: called.append((name, given, named)))
     deploy.build(parameters)
     assert called == [("build", options, environment)]
-
-
-def test_a_failed_build_deploys_nothing_and_shows_what_sam_said(monkeypatch, tmp_path):
-    (tmp_path / "template.yaml").write_text("Resources: {A: {Type: AWS::Serverless::Function}}\n")
-    monkeypatch.setattr(checkout, "ROOT", tmp_path)
-    monkeypatch.setattr(deploy, "Deployment", lambda *_: pytest.fail("deployed"))
-    result = CliRunner().invoke(main, ["deploy", "--regions", "us-east-1"])
-    assert result.exit_code == 1
-    assert "sam build failed" in result.output

@@ -25,7 +25,8 @@ ACCOUNT = "# needs an AWS account"
 
 TRIED_BY = {
     "make demo": (".ci/run", "make demo"),
-    "make test": (".ci/run", "make test"),
+    "make test": (".ci/run", "make test\n"),
+    "make test-fast": (".ci/run", "make test-fast"),
     "sam build": ("localaws/deployment.py", '"build"'),  # every end-to-end test runs on what it has built
     "sam local invoke": ("tests/e2e/test_sam_local.py", '"local", "invoke"'),
 }
@@ -38,7 +39,8 @@ class Block(msgspec.Struct, frozen=True):
     text: str
 
     def __str__(self) -> str:
-        return f"{self.page}: {self.text.strip().splitlines()[0][:40] if self.text.strip() else ''}"
+        lines = [line for line in self.text.strip().splitlines() if line != ACCOUNT]
+        return f"{self.page}: {lines[0][:60] if lines else ''}"
 
 
 def blocks() -> Iterator[Block]:

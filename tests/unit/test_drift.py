@@ -41,13 +41,13 @@ def test_rate_that_fits_is_no_drift(registry: Registry) -> None:
     ("estimated", "expected"),
     [
         # Sonnet's 5 × 100,000 output and 1,000 input; a twentieth of 5 is 0.25
-        (501_000, None),
-        (525_900, None),  # 5.249
-        (476_100, None),  # 4.751
-        (526_100, 5.25),  # 5.251, said as 5.25
-        (475_900, 4.75),  # 4.749
-        (101_000, 1),
-        (1_501_000, 15),
+        pytest.param(501_000, None, id="nearly the listed rate"),
+        pytest.param(525_900, None, id="just within above"),  # 5.249
+        pytest.param(476_100, None, id="just within below"),  # 4.751
+        pytest.param(526_100, 5.25, id="just beyond above"),  # 5.251, said as 5.25
+        pytest.param(475_900, 4.75, id="just beyond below"),  # 4.749
+        pytest.param(101_000, 1, id="rate 1"),
+        pytest.param(1_501_000, 15, id="rate 15"),
     ],
 )
 def test_difference_of_a_twentieth_is_rounding(registry: Registry, estimated: float, expected: float | None) -> None:
@@ -84,7 +84,14 @@ def test_too_little_output_says_nothing(registry: Registry, output: int, told: b
     assert applied(found) == ({SONNET: 10} if told else {})
 
 
-@pytest.mark.parametrize("metrics", [{}, {OUTPUT: 5_000.0, INPUT: 3.0}, {OUTPUT: 5_000.0, ESTIMATED: 0.0}])
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        pytest.param({}, id="no metrics"),
+        pytest.param({OUTPUT: 5_000.0, INPUT: 3.0}, id="no estimate"),
+        pytest.param({OUTPUT: 5_000.0, ESTIMATED: 0.0}, id="an estimate of 0"),
+    ],
+)
 def test_without_awss_estimate_nothing_is_said(registry: Registry, metrics: dict[str, float]) -> None:
     assert burndown_drift.detect_drift({SONNET: metrics}, registry, NOW) == []
 
@@ -213,7 +220,14 @@ def test_only_series_of_the_plain_model_id_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("models", "queries"), [(0, []), (1, [5]), (100, [500]), (101, [500, 5]), (250, [500, 500, 250])]
+    ("models", "queries"),
+    [
+        pytest.param(0, [], id="no models"),
+        pytest.param(1, [5], id="one model"),
+        pytest.param(100, [500], id="100 models"),
+        pytest.param(101, [500, 5], id="101 models"),
+        pytest.param(250, [500, 500, 250], id="250 models"),
+    ],
 )
 def test_no_call_asks_for_more_than_500_queries(models: int, queries: list[int]) -> None:
     client = CloudWatch({f"amazon.model-{number}": {ESTIMATED: number + 1} for number in range(models)})

@@ -15,6 +15,8 @@ from bedrock_quota.processor import seen_events
 from bedrock_quota.processor.delivery import Delivery
 from bedrock_quota.processor.duplicates import IdempotencyStore, InProgressDelivery
 
+pytestmark = pytest.mark.usefixtures("no_aws")
+
 CONTEXT: Any = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000, function_name="processor")
 RESULT = {"received": 1, "processed": 1}
 
@@ -32,9 +34,7 @@ def processed(deliveries: IdempotencyStore, received: Delivery) -> InProgressDel
 
 
 @pytest.fixture
-def deliveries(monkeypatch: pytest.MonkeyPatch) -> Any:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
+def deliveries() -> Any:
     with mock_aws():
         client = boto3.client("dynamodb", region_name="us-east-1")
         client.create_table(
@@ -52,7 +52,15 @@ def test_the_second_time_there_is_a_result(deliveries: IdempotencyStore) -> None
     assert (second.checked, second.result) == (True, RESULT)
 
 
-@pytest.mark.parametrize("other", [("a",), ("b", "a"), ("a", "b", "c"), ("ab",)])
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(("a",), id="fewer"),
+        pytest.param(("b", "a"), id="another order"),
+        pytest.param(("a", "b", "c"), id="more"),
+        pytest.param(("ab",), id="the ids joined"),
+    ],
+)
 def test_other_events_are_another_delivery(deliveries: IdempotencyStore, other: tuple[str, ...]) -> None:
     processed(deliveries, delivery("a", "b"))
     assert processed(deliveries, delivery(*other)).result is None

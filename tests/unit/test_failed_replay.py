@@ -6,9 +6,7 @@ import io
 import json
 import random
 import string
-import threading
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,16 +14,20 @@ import boto3
 import msgspec
 import pytest
 import shard
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ClientError
 
 from bedrock_quota.errors import DeliveryError
 from bedrock_quota.processor.delivery import decode_delivery
-from quota_monitor import events, failed_deliveries
-from quota_monitor.failed_deliveries import FailedDelivery, Place, Replayed
+from quota_monitor import sample_events
+from quota_monitor.failed import store
+from quota_monitor.failed.store import FailedDelivery, Replayed, Store
 
-PLACE = Place("bucket", "function")
+STORE = Store("bucket", "function")
+DEEP = 200_000
+"""Levels of nesting that no version of Python decodes."""
 KEPT = FailedDelivery("key", 1, datetime(2026, 11, 23, tzinfo=UTC))
-BATCH = events.batch([{"awslogs": {"data": data}} for data in ("one", "two", "three")])["Records"]
+BATCH = sample_events.batch([{"awslogs": {"data": data}} for data in ("one", "two", "three")])["Records"]
 DONE = b'{"received": 1, "processed": 1}'
 
 
@@ -72,7 +74,7 @@ class Account:
 
 def replayed(held: bytes, answer: bytes = b"{}") -> Replayed:
     account: Any = Account(held, answer)
-    (found,) = failed_deliveries.replay(account, PLACE, [KEPT])
+    (found,) = store.replay(account, STORE, [KEPT])
     assert account.objects == {"key": held}
     return found
 
@@ -80,11 +82,23 @@ def replayed(held: bytes, answer: bytes = b"{}") -> Replayed:
 @pytest.mark.parametrize(
     "held",
     [
-        *(b"", b"\xff", b"[]", b"{}", b'"text"', b"nul", b'{"requestPayload"', b"[" * 5_000),
-        *(b'{"payload": 5}', b'{"payload": "text"}', b'{"payload": "{}"}', b'{"payload": "[]"}'),
-        *(b'{"payload": {"Records": []}}', b'{"payload": {"Records": [5]}}', b'{"payload": "{\\"Records\\": 5}"}'),
-        b'{"payload": "' + b"[" * 5_000 + b'"}',
-        b'{"requestPayload": ' + b"[" * 5_000 + b"]" * 5_000 + b"}",
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"\xff", id="not UTF-8"),
+        pytest.param(b"[]", id="list"),
+        pytest.param(b"{}", id="empty object"),
+        pytest.param(b'"text"', id="text"),
+        pytest.param(b"nul", id="half a word"),
+        pytest.param(b'{"requestPayload"', id="half an object"),
+        pytest.param(b"[" * DEEP, id="deep list"),
+        pytest.param(b'{"payload": 5}', id="payload is a number"),
+        pytest.param(b'{"payload": "text"}', id="payload is text"),
+        pytest.param(b'{"payload": "{}"}', id="payload is an empty object"),
+        pytest.param(b'{"payload": "[]"}', id="payload is a list"),
+        pytest.param(b'{"payload": {"Records": []}}', id="batch is empty"),
+        pytest.param(b'{"payload": {"Records": [5]}}', id="record is a number"),
+        pytest.param(b'{"payload": "{\\"Records\\": 5}"}', id="records are a number"),
+        pytest.param(b'{"payload": "' + b"[" * DEEP + b'"}', id="payload is a deep list"),
+        pytest.param(b'{"requestPayload": ' + b"[" * DEEP + b"]" * DEEP + b"}", id="event is a deep list"),
     ],
 )
 def test_object_that_is_no_record_of_an_invocation_stays(held: bytes) -> None:
@@ -94,16 +108,22 @@ def test_object_that_is_no_record_of_an_invocation_stays(held: bytes) -> None:
 @pytest.mark.parametrize(
     ("answer", "problem"),
     [
-        (b'{"errorType": "DeliveryError", "errorMessage": "not gzip"}', "DeliveryError: not gzip"),
-        (b'{"errorMessage": "RequestId: 1 Error: Runtime exited"}', "failed: RequestId: 1 Error: Runtime exited"),
-        (b"{}", "failed: "),
-        (b"[]", "failed: "),
-        (b'"text"', "failed: "),
-        (b"\xff", "failed: "),
-        (b'{"errorType": "\xff"}', "failed: "),
-        (b'{"errorType": 5}', "failed: "),
-        (b"[" * 5_000, "failed: "),
-        (b"", "failed: "),
+        pytest.param(
+            b'{"errorType": "DeliveryError", "errorMessage": "not gzip"}', "DeliveryError: not gzip", id="error"
+        ),
+        pytest.param(
+            b'{"errorMessage": "RequestId: 1 Error: Runtime exited"}',
+            "failed: RequestId: 1 Error: Runtime exited",
+            id="error without a type",
+        ),
+        pytest.param(b"{}", "failed: ", id="empty object"),
+        pytest.param(b"[]", "failed: ", id="list"),
+        pytest.param(b'"text"', "failed: ", id="text"),
+        pytest.param(b"\xff", "failed: ", id="not UTF-8"),
+        pytest.param(b'{"errorType": "\xff"}', "failed: ", id="type is not UTF-8"),
+        pytest.param(b'{"errorType": 5}', "failed: ", id="type is a number"),
+        pytest.param(b"[" * DEEP, "failed: ", id="deep list"),
+        pytest.param(b"", "failed: ", id="nothing"),
     ],
 )
 def test_whatever_the_function_answers_the_object_stays_with_its_problem(answer: bytes, problem: str) -> None:
@@ -113,11 +133,11 @@ def test_whatever_the_function_answers_the_object_stays_with_its_problem(answer:
 @pytest.mark.parametrize(
     ("answer", "discard", "left"),
     [
-        (b'{"received": 9, "processed": 9}', False, set()),
-        (b'{"received": 9, "processed": 0}', False, set()),  # out of scope or failed calls, all counted
-        (b'{"received": 9, "processed": 8, "rejected": 1}', False, {"refused/key"}),
-        (b'{"received": 9, "processed": 8, "rejected": 1}', True, set()),
-        (b'{"received": ', True, {"key"}),
+        pytest.param(b'{"received": 9, "processed": 9}', False, set(), id="all processed"),
+        pytest.param(b'{"received": 9, "processed": 0}', False, set(), id="all out of scope or failed calls"),
+        pytest.param(b'{"received": 9, "processed": 8, "rejected": 1}', False, {"refused/key"}, id="one rejected"),
+        pytest.param(b'{"received": 9, "processed": 8, "rejected": 1}', True, set(), id="one rejected, discarded"),
+        pytest.param(b'{"received": ', True, {"key"}, id="answer cut short"),
     ],
 )
 def test_what_is_processed_goes_and_is_kept_aside_if_records_of_it_were_refused(
@@ -125,21 +145,21 @@ def test_what_is_processed_goes_and_is_kept_aside_if_records_of_it_were_refused(
 ) -> None:
     account: Any = Account(b'{"requestPayload": {}}', answer)
 
-    (found,) = failed_deliveries.replay(account, PLACE, [KEPT], discard=discard)
+    (found,) = store.replay(account, STORE, [KEPT], discard=discard)
 
     assert account.objects.keys() == left
     assert found.failed is ("key" in left)
     assert ("1 of its records" in str(found.problem)) is (b"rejected" in answer)
     # and what is kept aside is not replayed again: the good ones would count twice
-    assert [each.key for each in failed_deliveries.kept(account, "bucket")] == [key for key in left if key == "key"]
-    assert {each.key for each in failed_deliveries.refused(account, "bucket")} == left - {"key"}
+    assert [each.key for each in store.list_failed(account, "bucket")] == [key for key in left if key == "key"]
+    assert {each.key for each in store.list_rejected(account, "bucket")} == left - {"key"}
 
 
 def test_of_a_batch_that_failed_in_part_what_was_refused_is_kept_aside_too() -> None:
     account: Any = Account(shard.kept(BATCH).encode(), b'{"received": 2, "processed": 1, "rejected": 1}')
     account.failing = {"two"}
 
-    (found,) = failed_deliveries.replay(account, PLACE, [KEPT])
+    (found,) = store.replay(account, STORE, [KEPT])
 
     assert found.failed
     assert json.loads(json.loads(account.objects["key"])["payload"]) == {"Records": [BATCH[1]]}
@@ -150,13 +170,13 @@ def test_a_delivery_that_is_larger_than_the_processor_takes_is_processed_in_part
     # given questions about one long text, 17.6 MB of them, that compress well enough to be sent
     text = "".join(random.Random(7).choices(string.ascii_lowercase, k=12_000))
     messages = [f"question {number}: {text}" for number in range(1_470)]
-    event = events.delivery(messages)
+    event = sample_events.delivery(messages)
     assert len(event["awslogs"]["data"]) < 1_000_000
     with pytest.raises(DeliveryError, match="inflates to more than"):
         decode_delivery(event)
     account: Any = Account(json.dumps({"requestPayload": event}).encode(), b'{"received": 735, "processed": 735}')
     # when
-    (found,) = failed_deliveries.replay(account, PLACE, [KEPT])
+    (found,) = store.replay(account, STORE, [KEPT])
     # then the processor takes each part, and all of them are all there was, in order
     assert found == Replayed("key")
     parts = [decode_delivery(json.loads(payload)) for payload in account.invoked]
@@ -167,12 +187,20 @@ def test_a_delivery_that_is_larger_than_the_processor_takes_is_processed_in_part
     assert not account.objects
 
 
-@pytest.mark.parametrize("data", ["é", "A", "AAAA", base64.b64encode(gzip.compress(b"no JSON" * 3_000_000)).decode()])
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param("é", id="not ASCII"),
+        pytest.param("A", id="not base64"),
+        pytest.param("AAAA", id="not gzip"),
+        pytest.param(base64.b64encode(gzip.compress(b"no JSON" * 3_000_000)).decode(), id="not JSON"),
+    ],
+)
 def test_what_cannot_be_taken_apart_is_sent_as_it_is(data: str) -> None:
     event = json.dumps({"awslogs": {"data": data}})
     account: Any = Account(f'{{"requestPayload": {event}}}'.encode(), b'{"errorType": "DeliveryError"}')
 
-    (found,) = failed_deliveries.replay(account, PLACE, [KEPT])
+    (found,) = store.replay(account, STORE, [KEPT])
 
     assert found.failed
     assert account.invoked == [event.encode()]
@@ -185,7 +213,7 @@ def test_one_that_cannot_be_asked_for_is_named_and_the_others_go_on() -> None:
     both = [KEPT, FailedDelivery("second", 1, KEPT.kept_at)]
     account.objects["second"] = account.objects["key"]
 
-    first, second = failed_deliveries.replay(account, PLACE, both)
+    first, second = store.replay(account, STORE, both)
 
     assert (first.key, first.failed) == ("key", True)
     assert "Rate exceeded" in str(first.problem)
@@ -197,51 +225,37 @@ def test_they_are_replayed_in_the_order_in_which_they_failed() -> None:
     account: Any = Account(b"", b"")
     account.pages = [("b/later", datetime(2026, 11, 23, 12, 1, tzinfo=UTC)), ("c/first", KEPT.kept_at)]
 
-    assert [each.key for each in failed_deliveries.kept(account, "bucket")] == ["c/first", "b/later"]
+    assert [each.key for each in store.list_failed(account, "bucket")] == ["c/first", "b/later"]
 
 
 def test_the_function_is_never_asked_twice_about_one_delivery(no_aws: None) -> None:  # noqa: ARG001
     # given a function whose answer is an error that boto3 would try again
     asked: list[str] = []
 
-    class Broken(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            asked.append(self.path)
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_error(500)
+    def answer(request: AWSPreparedRequest, **_of: object) -> AWSResponse:
+        asked.append(request.method)
+        code, body = (200, b'{"requestPayload": {}}') if request.method == "GET" else (500, b"")
+        return AWSResponse(request.url, code, {}, SimpleNamespace(stream=lambda: iter([body]), read=lambda *_: body))
 
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b'{"requestPayload": {}}')
+    def client(name: str, **options: Any) -> Any:
+        made = boto3.client(name, **options)
+        made.meta.events.register("before-send", answer)
+        return made
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-            """Stay quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Broken)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    session: Any = SimpleNamespace(
-        client=lambda name, **options: boto3.client(
-            name, endpoint_url=f"http://127.0.0.1:{server.server_port}", **options
-        )
-    )
-    try:
-        # when
-        (found,) = failed_deliveries.replay(session, PLACE, [KEPT])
-    finally:
-        server.shutdown()
-        server.server_close()
+    session: Any = SimpleNamespace(client=client)
+    # when
+    (found,) = store.replay(session, STORE, [KEPT])
     # then
     assert found.failed
-    assert len(asked) == 1
+    assert asked == ["GET", "POST"]
 
 
-@pytest.mark.parametrize("as_text", [True, False])
+@pytest.mark.parametrize("as_text", [True, False], ids=["payload as text", "payload as an object"])
 def test_every_delivery_of_a_batch_of_a_stream_is_processed_by_itself(as_text: bool) -> None:
     held = json.loads(shard.kept(BATCH))
     account: Any = Account(json.dumps(held if as_text else held | {"payload": {"Records": BATCH}}).encode(), DONE)
 
-    assert list(failed_deliveries.replay(account, PLACE, [KEPT])) == [Replayed("key")]
+    assert list(store.replay(account, STORE, [KEPT])) == [Replayed("key")]
     assert processed(account) == ["one", "two", "three"]
     assert not account.objects
 
@@ -251,13 +265,12 @@ def test_of_a_batch_that_was_kept_without_its_records_it_is_said_where_they_are(
     del held["payload"]
     account: Any = Account(json.dumps(held).encode(), DONE)
 
-    (found,) = failed_deliveries.replay(account, PLACE, [KEPT])
+    (found,) = store.replay(account, STORE, [KEPT])
 
     first, last = (BATCH[n]["kinesis"]["sequenceNumber"] for n in (0, -1))
     assert found.failed
     assert found.problem == (
-        f"holds none of the records, which are in {BATCH[0]['eventSourceARN']} for a day: shardId-000000000000, "
-        f"{first} to {last}"
+        f"has no records, which stay in {BATCH[0]['eventSourceARN']} for a day: shardId-000000000000, {first} to {last}"
     )
     assert account.objects
 
@@ -271,9 +284,9 @@ def test_of_a_batch_of_which_some_fail_again_these_alone_are_kept() -> None:
     account: Any = Account(shard.kept(BATCH).encode(), DONE)
     account.failing = {"two"}
     # when it is replayed twice
-    (first,), (second,) = (list(failed_deliveries.replay(account, PLACE, [KEPT])) for _ in range(2))
+    (first,), (second,) = (list(store.replay(account, STORE, [KEPT])) for _ in range(2))
     # then the others are processed once, and what stays is what Lambda would have kept of it
-    assert first.problem == "1 of its 3 deliveries stay, the first: DeliveryError: "
+    assert first.problem == "1 of its 3 deliveries failed again, the first: DeliveryError: "
     assert second.problem == "DeliveryError: "
     assert processed(account) == ["one", "three"]
     kept = json.loads(account.objects["key"])

@@ -11,7 +11,7 @@ from records import NOVA, PROFILE_ARN, SONNET
 
 from bedrock_quota.fetcher import burndown_drift
 from bedrock_quota.fetcher.changes import Change
-from bedrock_quota.fetcher.fetch import DRIFT, MISFIT, UNREAD, ZERO, Fetch, Sources, fetch_all
+from bedrock_quota.fetcher.fetch import DRIFT, MISMATCH, UNREAD, ZERO, Fetch, Sources, fetch_all
 from bedrock_quota.model_ids import Reference
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool, Unit
 from bedrock_quota.registry.models import Registry
@@ -43,7 +43,7 @@ APPLIED_15 = {SONNET: {burndown_drift.ESTIMATED: 15_000.0, burndown_drift.OUTPUT
 Run = Callable[..., Fetch]
 
 
-class World:
+class Aws:
     """What AWS answers, as a test sets it: a value, or the error of that call."""
 
     def __init__(self) -> None:
@@ -78,8 +78,8 @@ class World:
 
 
 @pytest.fixture
-def world(registry: Registry) -> World:
-    made = World()
+def aws(registry: Registry) -> Aws:
+    made = Aws()
     # The registry has codes of its own for these; a listing with others would be told as misfits.
     codes = registry.by_id[NOVA].quota_codes[EndpointType.REGIONAL]
     sonnet = registry.by_id[SONNET].quota_codes[EndpointType.CROSS_REGION]
@@ -93,9 +93,9 @@ def world(registry: Registry) -> World:
 
 
 @pytest.fixture
-def run(world: World, registry: Registry) -> Run:
+def run(aws: Aws, registry: Registry) -> Run:
     def fetch(before: Snapshot | None = None, *, always: tuple[QuotaPool, ...] = (), now: datetime = NOON) -> Fetch:
-        return fetch_all(world.sources(), registry, before, always, now)
+        return fetch_all(aws.sources(), registry, before, always, now)
 
     return fetch
 
@@ -115,7 +115,7 @@ def test_first_fetch_keeps_all_quotas_and_publishes_those_in_use(run: Run) -> No
         fetched_at=NOON,
         quotas=((NOVA_LITE, nova), (SONNET_4, PoolQuota(tokens_per_minute=400_000))),
         profiles=((PROFILE_ARN, Reference(NOVA, EndpointType.REGIONAL)),),
-        active_notices={ZERO: (), UNREAD: (), MISFIT: (), DRIFT: ()},
+        active_notices={ZERO: (), UNREAD: (), MISMATCH: (), DRIFT: ()},
     )
     assert found.listed == 4
     assert found.quotas == {NOVA_LITE: nova}
@@ -131,11 +131,11 @@ def test_named_pools_are_published_even_if_nobody_uses_them(run: Run) -> None:
     assert found[nobodys] == PoolQuota()  # and a line says that it has none
 
 
-def test_overrides_lead_quotas_to_pools_and_are_kept(world: World, run: Run) -> None:
-    world.quotas.append(ListedQuota("L-9", ROCKET_TOKENS, 9_000))
+def test_overrides_lead_quotas_to_pools_and_are_kept(aws: Aws, run: Run) -> None:
+    aws.quotas.append(ListedQuota("L-9", ROCKET_TOKENS, 9_000))
     before = run()
     assert before.remarks == (f"quota name is not known, so its quota is not shown: {ROCKET_TOKENS!r}",)
-    world.overrides, world.in_use = json.dumps({"models": [ADDED]}), {NOVA_LITE, ROCKET}
+    aws.overrides, aws.in_use = json.dumps({"models": [ADDED]}), {NOVA_LITE, ROCKET}
 
     found = run(before.snapshot)
 
@@ -145,11 +145,11 @@ def test_overrides_lead_quotas_to_pools_and_are_kept(world: World, run: Run) -> 
     assert found.snapshot.active_notices[UNREAD] == ()
 
 
-def test_corrected_rate_is_what_drift_is_measured_against(world: World, run: Run) -> None:
-    world.applied = APPLIED_15
+def test_corrected_rate_is_what_drift_is_measured_against(aws: Aws, run: Run) -> None:
+    aws.applied = APPLIED_15
     assert len(run().notices) == 1
     rates = [{"rate": 15, "since": "2026-01-01", "status": "listed", "source": "measured"}]
-    world.overrides = json.dumps({"models": [{"id": SONNET, "burndown": rates}]})
+    aws.overrides = json.dumps({"models": [{"id": SONNET, "burndown": rates}]})
 
     assert run().notices == ()
 
@@ -157,9 +157,9 @@ def test_corrected_rate_is_what_drift_is_measured_against(world: World, run: Run
 # Changes
 
 
-def test_change_is_told_once(world: World, run: Run) -> None:
+def test_change_is_told_once(aws: Aws, run: Run) -> None:
     first = run()
-    world.value(NOVA_TOKENS, 300_000)
+    aws.value(NOVA_TOKENS, 300_000)
 
     second = run(first.snapshot, now=LATER)
     third = run(second.snapshot, now=LATER)
@@ -170,19 +170,19 @@ def test_change_is_told_once(world: World, run: Run) -> None:
     assert (third.changes, third.notices) == ((), ())
 
 
-def test_change_is_told_for_pools_in_use_alone(world: World, run: Run) -> None:
+def test_change_is_told_for_pools_in_use_alone(aws: Aws, run: Run) -> None:
     first = run()
-    world.value(SONNET_TOKENS, 1)
+    aws.value(SONNET_TOKENS, 1)
 
     assert run(first.snapshot).notices == ()
     assert len(run(first.snapshot, always=(SONNET_4,)).notices) == 1
-    world.in_use = {SONNET_4}
+    aws.in_use = {SONNET_4}
     assert len(run(first.snapshot).notices) == 1
 
 
-def test_quota_that_is_no_longer_listed_is_a_change(world: World, run: Run) -> None:
+def test_quota_that_is_no_longer_listed_is_a_change(aws: Aws, run: Run) -> None:
     first = run()
-    world.quotas = [each for each in world.quotas if each.name != NOVA_REQUESTS]
+    aws.quotas = [each for each in aws.quotas if each.name != NOVA_REQUESTS]
 
     assert run(first.snapshot).notices == (f"quota changed from 100 to none: requests per minute of {NOVA_LITE}",)
 
@@ -190,9 +190,9 @@ def test_quota_that_is_no_longer_listed_is_a_change(world: World, run: Run) -> N
 # Sentences that stand
 
 
-def test_quota_of_0_in_use_is_noticed_once(world: World, run: Run) -> None:
-    world.value(NOVA_TOKENS, 0)
-    world.value(SONNET_TOKENS, 0)  # … which nobody uses
+def test_quota_of_0_in_use_is_noticed_once(aws: Aws, run: Run) -> None:
+    aws.value(NOVA_TOKENS, 0)
+    aws.value(SONNET_TOKENS, 0)  # … which nobody uses
 
     first = run()
     second = run(first.snapshot)
@@ -201,14 +201,14 @@ def test_quota_of_0_in_use_is_noticed_once(world: World, run: Run) -> None:
     assert first.quotas[NOVA_LITE] == PoolQuota(tokens_per_minute=0, requests_per_minute=100)
     assert second.notices == ()
     # and again if it comes back
-    world.value(NOVA_TOKENS, 5)
+    aws.value(NOVA_TOKENS, 5)
     third = run(second.snapshot)
-    world.value(NOVA_TOKENS, 0)
+    aws.value(NOVA_TOKENS, 0)
     assert [sentence[:10] for sentence in run(third.snapshot).notices] == ["quota chan", "quota is 0"]
 
 
-def test_0_requests_a_minute_are_noticed_too(world: World, run: Run) -> None:
-    world.value(NOVA_REQUESTS, 0)
+def test_0_requests_a_minute_are_noticed_too(aws: Aws, run: Run) -> None:
+    aws.value(NOVA_REQUESTS, 0)
 
     assert run().notices == (f"quota is 0: {NOVA_LITE} may not be called by this account in this Region",)
 
@@ -224,8 +224,8 @@ def test_0_requests_a_minute_are_noticed_too(world: World, run: Run) -> None:
         ("[bedrock-mantle endpoint] Input tokens per minute for Claude Opus 5", False),
     ],
 )
-def test_unknown_quota_name_is_remarked_once(world: World, run: Run, name: str, told: bool) -> None:
-    world.quotas.append(ListedQuota("L-9", name, 5))
+def test_unknown_quota_name_is_remarked_once(aws: Aws, run: Run, name: str, told: bool) -> None:
+    aws.quotas.append(ListedQuota("L-9", name, 5))
 
     first = run()
 
@@ -234,9 +234,9 @@ def test_unknown_quota_name_is_remarked_once(world: World, run: Run, name: str, 
     assert run(first.snapshot).remarks == ()
 
 
-def test_code_that_no_longer_fits_is_remarked_once(world: World, run: Run, registry: Registry) -> None:
+def test_code_that_no_longer_fits_is_remarked_once(aws: Aws, run: Run, registry: Registry) -> None:
     code = registry.by_id[NOVA].quota_codes[EndpointType.REGIONAL].tokens_per_minute
-    world.quotas[0] = ListedQuota("L-FFFFFFFF", NOVA_TOKENS, 200_000)
+    aws.quotas[0] = ListedQuota("L-FFFFFFFF", NOVA_TOKENS, 200_000)
 
     first = run()
 
@@ -252,9 +252,9 @@ def test_code_that_no_longer_fits_is_remarked_once(world: World, run: Run, regis
         ("Cross-Model Account-Level Tokens Per Day", "not the name of a known model's quota"),
     ],
 )
-def test_code_under_another_name_is_remarked(world: World, run: Run, registry: Registry, name: str, said: str) -> None:
+def test_code_under_another_name_is_remarked(aws: Aws, run: Run, registry: Registry, name: str, said: str) -> None:
     code = registry.by_id[NOVA].quota_codes[EndpointType.REGIONAL].tokens_per_minute
-    world.quotas = [ListedQuota(code or "", name, 5), *world.quotas[1:]]
+    aws.quotas = [ListedQuota(code or "", name, 5), *aws.quotas[1:]]
 
     (misfit,) = misfits(run())
 
@@ -262,10 +262,10 @@ def test_code_under_another_name_is_remarked(world: World, run: Run, registry: R
     assert said in misfit
 
 
-def test_quota_that_aws_cannot_say_stays_as_it_was(world: World, run: Run) -> None:
-    world.value(NOVA_TOKENS, 0)
+def test_quota_that_aws_cannot_say_stays_as_it_was(aws: Aws, run: Run) -> None:
+    aws.value(NOVA_TOKENS, 0)
     first = run()
-    world.quotas = [msgspec.structs.replace(world.quotas[0], value=None), *world.quotas[1:]]
+    aws.quotas = [msgspec.structs.replace(aws.quotas[0], value=None), *aws.quotas[1:]]
 
     second = run(first.snapshot)
 
@@ -273,21 +273,21 @@ def test_quota_that_aws_cannot_say_stays_as_it_was(world: World, run: Run) -> No
     assert second.snapshot.quotas == first.snapshot.quotas
     assert second.notices == ()
     assert second.problems == (
-        f"Service Quotas could not say the value of tokens per minute of {NOVA_LITE}; the last one known stays",
+        f"Service Quotas returned no value for tokens per minute of {NOVA_LITE}, so the last known value stays",
     )
     # and where none is known, there is none
     assert run().quotas[NOVA_LITE] == PoolQuota(requests_per_minute=100)
 
 
-def test_0_tokens_a_day_are_noticed_too(world: World, run: Run) -> None:
+def test_0_tokens_a_day_are_noticed_too(aws: Aws, run: Run) -> None:
     name = "Model invocation max tokens per day for Amazon Nova Lite"
-    world.quotas.append(ListedQuota("L-9", name, 0))
+    aws.quotas.append(ListedQuota("L-9", name, 0))
 
     assert run().notices == (f"quota is 0: {NOVA_LITE} may not be called by this account in this Region",)
 
 
-def test_drift_is_noticed_once(world: World, run: Run) -> None:
-    world.applied = APPLIED_15
+def test_drift_is_noticed_once(aws: Aws, run: Run) -> None:
+    aws.applied = APPLIED_15
 
     first = run()
     second = run(first.snapshot)
@@ -298,40 +298,40 @@ def test_drift_is_noticed_once(world: World, run: Run) -> None:
     assert second.notices == ()
 
 
-def test_drift_measured_a_little_differently_is_not_told_again(world: World, run: Run) -> None:
-    world.applied = APPLIED_15
+def test_drift_measured_a_little_differently_is_not_told_again(aws: Aws, run: Run) -> None:
+    aws.applied = APPLIED_15
     first = run()
-    world.applied = {SONNET: {burndown_drift.ESTIMATED: 15_020.0, burndown_drift.OUTPUT: 1_000.0}}  # 15.02
+    aws.applied = {SONNET: {burndown_drift.ESTIMATED: 15_020.0, burndown_drift.OUTPUT: 1_000.0}}  # 15.02
 
     assert run(first.snapshot).notices == ()
 
 
 @pytest.mark.parametrize("applied", [9.7, 10.0, 10.3])
-def test_drift_measured_around_a_whole_number_is_one_drift(world: World, run: Run, applied: float) -> None:
-    world.applied = {SONNET: {burndown_drift.ESTIMATED: 9_800.0, burndown_drift.OUTPUT: 1_000.0}}
+def test_drift_measured_around_a_whole_number_is_one_drift(aws: Aws, run: Run, applied: float) -> None:
+    aws.applied = {SONNET: {burndown_drift.ESTIMATED: 9_800.0, burndown_drift.OUTPUT: 1_000.0}}
     first = run()
     assert len(first.notices) == 1
-    world.applied = {SONNET: {burndown_drift.ESTIMATED: 1_000 * applied, burndown_drift.OUTPUT: 1_000.0}}
+    aws.applied = {SONNET: {burndown_drift.ESTIMATED: 1_000 * applied, burndown_drift.OUTPUT: 1_000.0}}
 
     assert run(first.snapshot).notices == ()
 
 
-def test_drift_is_not_told_again_after_a_quiet_night(world: World, run: Run) -> None:
-    world.applied = APPLIED_15
+def test_drift_is_not_told_again_after_a_quiet_night(aws: Aws, run: Run) -> None:
+    aws.applied = APPLIED_15
     first = run()
-    world.applied = {}
+    aws.applied = {}
     night = run(first.snapshot)
-    world.applied = APPLIED_15
+    aws.applied = APPLIED_15
 
     assert run(night.snapshot).notices == ()
 
 
-def test_quota_of_0_is_not_told_again_after_a_fetch_that_did_not_know_what_is_in_use(world: World, run: Run) -> None:
-    world.value(NOVA_TOKENS, 0)
+def test_quota_of_0_is_not_told_again_after_a_fetch_that_did_not_know_what_is_in_use(aws: Aws, run: Run) -> None:
+    aws.value(NOVA_TOKENS, 0)
     first = run()
-    world.in_use = RuntimeError("not today")
+    aws.in_use = RuntimeError("not today")
     second = run(first.snapshot)
-    world.in_use = {NOVA_LITE}
+    aws.in_use = {NOVA_LITE}
 
     assert run(second.snapshot).notices == ()
 
@@ -340,21 +340,21 @@ def test_quota_of_0_is_not_told_again_after_a_fetch_that_did_not_know_what_is_in
 
 
 @pytest.fixture
-def before(world: World, run: Run) -> Snapshot:
-    """A snapshot that has something of everything, and a world in which all of that is different by now."""
-    world.overrides = json.dumps({"models": [ADDED]})
-    world.value(SONNET_TOKENS, 0)
-    world.in_use = {SONNET_4}
-    world.quotas.append(ListedQuota("L-9", "Galactic tokens per minute", 5))
-    world.applied = {NOVA: {burndown_drift.ESTIMATED: 2_000.0, burndown_drift.OUTPUT: 1_000.0}}
+def before(aws: Aws, run: Run) -> Snapshot:
+    """A snapshot that has something of everything, and a aws in which all of that is different by now."""
+    aws.overrides = json.dumps({"models": [ADDED]})
+    aws.value(SONNET_TOKENS, 0)
+    aws.in_use = {SONNET_4}
+    aws.quotas.append(ListedQuota("L-9", "Galactic tokens per minute", 5))
+    aws.applied = {NOVA: {burndown_drift.ESTIMATED: 2_000.0, burndown_drift.OUTPUT: 1_000.0}}
     kept = run().snapshot
     assert all(kept.active_notices[topic] for topic in (ZERO, UNREAD, DRIFT))
-    fresh = World()
-    world.overrides, world.in_use, world.quotas = "{}", fresh.in_use, [*world.quotas[:4]]
-    world.value(SONNET_TOKENS, 400_000)
-    world.value(NOVA_TOKENS, 300_000)
-    world.profiles = {PROFILE_ARN: Reference(SONNET, EndpointType.GLOBAL_CROSS_REGION)}
-    world.applied = APPLIED_15
+    fresh = Aws()
+    aws.overrides, aws.in_use, aws.quotas = "{}", fresh.in_use, [*aws.quotas[:4]]
+    aws.value(SONNET_TOKENS, 400_000)
+    aws.value(NOVA_TOKENS, 300_000)
+    aws.profiles = {PROFILE_ARN: Reference(SONNET, EndpointType.GLOBAL_CROSS_REGION)}
+    aws.applied = APPLIED_15
     return kept
 
 
@@ -370,9 +370,9 @@ def test_whole_fetch_renews_everything(run: Run, before: Snapshot) -> None:
     assert len(found.notices) == 2  # Nova Lite's change, Sonnet's drift
 
 
-def test_without_overrides_the_last_good_ones_stay(world: World, run: Run, before: Snapshot) -> None:
+def test_without_overrides_the_last_good_ones_stay(aws: Aws, run: Run, before: Snapshot) -> None:
     whole = run(before, now=LATER)
-    world.overrides = PermissionError("no parameter")
+    aws.overrides = PermissionError("no parameter")
 
     found = run(before, now=LATER)
 
@@ -385,34 +385,34 @@ def test_without_overrides_the_last_good_ones_stay(world: World, run: Run, befor
 
 @pytest.mark.parametrize("wrong", ["not json", '{"models": [{"id": "acme.rocket-v1:0"}]}', '{"model": []}'])
 def test_wrong_overrides_are_refused_and_the_last_good_ones_stay(
-    world: World, run: Run, before: Snapshot, wrong: str
+    aws: Aws, run: Run, before: Snapshot, wrong: str
 ) -> None:
     whole = run(before, now=LATER)
-    world.overrides = wrong
+    aws.overrides = wrong
 
     found = run(before, now=LATER)
 
     (problem,) = found.problems
     assert problem.startswith(
-        "the registry's overrides are refused, the last good ones stay: RegistryError: override: "
+        "the registry's overrides are rejected, the last valid ones stay in use: RegistryError: override: "
     )
     assert [model.id for model in found.snapshot.models] == [ROCKET.model_id]
     assert_alike_but_for(found, whole, {"models"})
 
 
 def test_without_quotas_nothing_is_published_and_the_old_ones_keep_their_age(
-    world: World, run: Run, before: Snapshot
+    aws: Aws, run: Run, before: Snapshot
 ) -> None:
     whole = run(before, now=LATER)
-    world.quotas = RuntimeError("not today")
+    aws.quotas = RuntimeError("not today")
 
     found = run(before, always=(SONNET_4,), now=LATER)
 
-    assert found.problems == ("quotas were not fetched: RuntimeError: not today",)
+    assert found.problems == ("quotas could not be fetched: RuntimeError: not today",)
     assert (found.listed, found.quotas, found.changes) == (0, {}, ())
     assert (found.snapshot.fetched_at, found.snapshot.quotas) == (NOON, before.quotas)
-    assert [found.snapshot.active_notices[topic] for topic in (ZERO, UNREAD, MISFIT)] == [
-        before.active_notices[topic] for topic in (ZERO, UNREAD, MISFIT)
+    assert [found.snapshot.active_notices[topic] for topic in (ZERO, UNREAD, MISMATCH)] == [
+        before.active_notices[topic] for topic in (ZERO, UNREAD, MISMATCH)
     ]
     # the rest is new
     assert (found.snapshot.models, found.snapshot.profiles) == (whole.snapshot.models, whole.snapshot.profiles)
@@ -420,74 +420,74 @@ def test_without_quotas_nothing_is_published_and_the_old_ones_keep_their_age(
     assert found.notices == whole.notices[-1:]  # the drift
 
 
-def test_quotas_that_were_never_fetched_stay_unknown(world: World, run: Run) -> None:
-    world.quotas = RuntimeError("not today")
+def test_quotas_that_were_never_fetched_stay_unknown(aws: Aws, run: Run) -> None:
+    aws.quotas = RuntimeError("not today")
 
     found = run()
 
     assert (found.snapshot.quotas, found.quotas, found.notices) == ((), {}, ())
-    world.quotas = World().quotas
+    aws.quotas = Aws().quotas
     assert run(found.snapshot).notices == ()  # nothing was known that could have changed
 
 
-def test_names_that_are_all_unknown_are_a_problem_and_cost_no_quota(world: World, run: Run, before: Snapshot) -> None:
-    world.quotas = [ListedQuota("L-1", "Renamed", 1), ListedQuota("L-2", "Renamed, too", 2)]
+def test_names_that_are_all_unknown_are_a_problem_and_cost_no_quota(aws: Aws, run: Run, before: Snapshot) -> None:
+    aws.quotas = [ListedQuota("L-1", "Renamed", 1), ListedQuota("L-2", "Renamed, too", 2)]
 
     found = run(before, now=LATER)
 
-    assert found.problems == ("none of the listed quotas' names is known; has Service Quotas renamed them?",)
+    assert found.problems == ("no rule matches any of the listed quotas' names: Service Quotas may have renamed them",)
     assert (found.listed, found.quotas, found.changes) == (2, {}, ())
     assert (found.snapshot.fetched_at, found.snapshot.quotas) == (NOON, before.quotas)
 
 
 def test_without_the_pools_in_use_named_ones_are_published_and_every_change_is_told(
-    world: World, run: Run, before: Snapshot
+    aws: Aws, run: Run, before: Snapshot
 ) -> None:
-    world.in_use = RuntimeError("not today")
+    aws.in_use = RuntimeError("not today")
 
     found = run(before, always=(SONNET_4,), now=LATER)
 
-    assert found.problems == ("pools in use are unknown: RuntimeError: not today",)
+    assert found.problems == ("pools in use could not be listed: RuntimeError: not today",)
     assert found.quotas == {SONNET_4: PoolQuota(tokens_per_minute=400_000)}
     assert [(change.pool, change.after) for change in found.changes] == [(NOVA_LITE, 300_000), (SONNET_4, 400_000)]
     assert found.snapshot.fetched_at == LATER
     assert found.snapshot.quotas_by_pool()[NOVA_LITE].tokens_per_minute == 300_000
 
 
-def test_nobody_using_anything_is_not_unknown_use(world: World, run: Run, before: Snapshot) -> None:
-    world.in_use = set()
+def test_nobody_using_anything_is_not_unknown_use(aws: Aws, run: Run, before: Snapshot) -> None:
+    aws.in_use = set()
 
     found = run(before)
 
     assert (found.quotas, found.changes, found.problems) == ({}, (), ())
 
 
-def test_without_profiles_the_last_ones_stay(world: World, run: Run, before: Snapshot) -> None:
+def test_without_profiles_the_last_ones_stay(aws: Aws, run: Run, before: Snapshot) -> None:
     whole = run(before, now=LATER)
-    world.profiles = RuntimeError("not today")
+    aws.profiles = RuntimeError("not today")
 
     found = run(before, now=LATER)
 
-    assert found.problems == ("application profiles were not listed: RuntimeError: not today",)
+    assert found.problems == ("application profiles could not be listed: RuntimeError: not today",)
     assert found.snapshot.profiles == before.profiles
     assert_alike_but_for(found, whole, {"profiles"})
 
 
-def test_without_applied_rates_the_last_drifts_stand(world: World, run: Run, before: Snapshot) -> None:
+def test_without_applied_rates_the_last_drifts_stand(aws: Aws, run: Run, before: Snapshot) -> None:
     whole = run(before, now=LATER)
-    world.applied = RuntimeError("not today")
+    aws.applied = RuntimeError("not today")
 
     found = run(before, now=LATER)
 
-    assert found.problems == ("applied burndown rates are unknown: RuntimeError: not today",)
+    assert found.problems == ("applied burndown rates could not be read: RuntimeError: not today",)
     assert found.snapshot.active_notices == whole.snapshot.active_notices | {DRIFT: before.active_notices[DRIFT]}
     assert found.notices == whole.notices[:1]  # the change alone
     assert (found.quotas, found.changes) == (whole.quotas, whole.changes)
 
 
-def test_every_failure_is_named(world: World, run: Run, before: Snapshot) -> None:
+def test_every_failure_is_named(aws: Aws, run: Run, before: Snapshot) -> None:
     for name in Sources.__struct_fields__:
-        setattr(world, name, RuntimeError(name))
+        setattr(aws, name, RuntimeError(name))
 
     found = run(before, now=LATER)
 

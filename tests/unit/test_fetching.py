@@ -111,7 +111,7 @@ def test_nothing_listed_is_raised(service_quotas: tuple[Any, Stubber]) -> None:
     stubber.add_response(DEFAULTS, page(), asked())
     stubber.add_response(APPLIED, page(), asked())
 
-    with pytest.raises(QuotaFetchError, match="no quota for Bedrock"):
+    with pytest.raises(QuotaFetchError, match="no quotas for Bedrock"):
         list_quotas(client)
 
 

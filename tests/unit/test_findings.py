@@ -1,4 +1,4 @@
-"""What the doctor makes of a stack's signs: every finding made to happen, from a stack where all is well."""
+"""The doctor's checks: every finding, made to happen from a stack without any."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -18,9 +18,11 @@ from bedrock_quota.deployment.log_groups import LogGroup
 from bedrock_quota.fetcher.fetch import DRIFT, UNREAD, ZERO
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.state.snapshot import Snapshot
-from quota_monitor import doctor, examination, findings
-from quota_monitor.findings import Finding, Status
-from quota_monitor.signs import (
+from quota_monitor.aws_session import Stack
+from quota_monitor.doctor import collect, command
+from quota_monitor.doctor.checks import run_checks
+from quota_monitor.doctor.findings import Finding, Status
+from quota_monitor.doctor.observed import (
     Access,
     Alarm,
     Filter,
@@ -28,16 +30,15 @@ from quota_monitor.signs import (
     InvocationLogging,
     Kept,
     Key,
+    Observed,
     Parts,
     Permission,
     Reader,
     Role,
-    Signs,
     Stream,
     Traffic,
     Unread,
 )
-from quota_monitor.stacks import Stack
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 GROUP = "/aws/bedrock/modelinvocations"
@@ -91,7 +92,8 @@ def ago(**since: float) -> datetime:
     return NOW - timedelta(**since)
 
 
-WELL = Signs(
+WELL = Observed(
+    at=NOW,
     stack=STACK,
     parts=Parts(),
     invocation_logging=LOGGING,
@@ -119,10 +121,10 @@ WELL = Signs(
 
 def unwell(**signs: Any) -> list[Finding]:
     """The findings that are not ok, where these signs are not those of a stack that is well."""
-    found = findings.of(msgspec.structs.replace(WELL, **signs), NOW)
+    found = run_checks(msgspec.structs.replace(WELL, **signs))
     for each in found:
-        for command in commands.in_advice(each.do):
-            commands.check(command)
+        for advised in commands.in_advice(each.do):
+            commands.check(advised)
     return [each for each in found if each.status is not Status.OK]
 
 
@@ -144,17 +146,17 @@ def test_every_place_that_is_looked_at_stands_in_the_docs() -> None:
     documented = {where for row in rows for where in row.split(" | ")[0].strip("| ").split(", ")}
 
     streaming = msgspec.structs.replace(WELL, **STREAMING)  # type: ignore[arg-type]
-    assert documented == {finding.where for signs in (WELL, streaming) for finding in findings.of(signs, NOW)}
+    assert documented == {finding.where for signs in (WELL, streaming) for finding in run_checks(signs)}
 
 
 def test_a_stack_that_is_well_is_all_ok() -> None:
-    found = findings.of(WELL, NOW)
+    found = run_checks(WELL)
 
     assert {each.status for each in found} == {Status.OK}
     assert len(found) == 18
     assert [each.where for each in found][:7] == [
         "stack",
-        "parts",
+        "resources",
         "invocation logging",
         "logging role",
         "log group",
@@ -172,58 +174,76 @@ STREAMING = {"stream": THROUGH, "filters": (msgspec.structs.replace(FILTER, dest
 def test_a_stack_that_reads_a_stream_is_all_ok_and_needs_no_permission() -> None:
     signs = msgspec.structs.replace(WELL, **STREAMING, permissions=())  # type: ignore[arg-type]
 
-    found = findings.of(signs, NOW)
+    found = run_checks(signs)
 
     assert {each.status for each in found} == {Status.OK}
     assert [each.where for each in found][5:7] == ["subscription", "stream"]
-    assert found[5].what.startswith("monitor-metric-processor delivers to the stream of processor")
-    assert found[6].what == "logs is ACTIVE, and the processor reads it"
+    assert found[5].what.startswith("monitor-metric-processor delivers to the stream of processor.")
+    assert found[6].what == "logs is ACTIVE, and the processor reads it."
 
 
 @pytest.mark.parametrize(
     ("changes", "what", "do"),
     [
-        ({"status": None}, "logs is gone: every record is lost at once", "aws cloudformation create-change-set "),
-        (
+        pytest.param(
+            {"status": None},
+            "logs does not exist. Every record is lost.",
+            "\n  aws cloudformation create-change-set ",
+            id="stream deleted",
+        ),
+        pytest.param(
             {"status": "DELETING"},
-            "logs is DELETING: every record is lost at once",
-            "aws cloudformation create-change-set ",
+            "logs is DELETING. Every record is lost.",
+            "\n  aws cloudformation create-change-set ",
+            id="stream being deleted",
         ),
-        ({"role": None}, "CloudWatch Logs may not put records into logs", "aws cloudformation create-change-set "),
-        (
+        pytest.param(
+            {"role": None},
+            "CloudWatch Logs is not allowed to write to logs. Records are lost.",
+            "\n  aws cloudformation create-change-set ",
+            id="role deleted",
+        ),
+        pytest.param(
             {"role": change(THROUGH.role, refused=("kinesis:PutRecord",))},
-            "CloudWatch Logs may not put records into logs and loses them",
-            "aws cloudformation create-change-set ",
+            "CloudWatch Logs is not allowed to write to logs. Records are lost.",
+            "\n  aws cloudformation create-change-set ",
+            id="role may not write",
         ),
-        (
+        pytest.param(
             {"reader": None},
-            "nothing reads logs: records are lost after 24 hours",
-            "aws cloudformation create-change-set ",
+            "Nothing reads logs. Records are lost after 24 hours.",
+            "\n  aws cloudformation create-change-set ",
+            id="mapping deleted",
         ),
-        (
+        pytest.param(
             {"reader": change(READER, state="Disabled")},
-            "the processor does not read logs: its event source mapping is Disabled",
+            "The processor does not read logs: its event source mapping is Disabled.",
             "aws lambda update-event-source-mapping --uuid 9d2a0f3e --enabled",
+            id="mapping disabled",
         ),
-        (
+        pytest.param(
             {"reader": change(READER, state="Disabling")},
-            "the processor does not read logs: its event source mapping is Disabling",
+            "The processor does not read logs: its event source mapping is Disabling.",
             "aws lambda update-event-source-mapping --uuid 9d2a0f3e --enabled",
+            id="mapping being disabled",
         ),
-        (
+        pytest.param(
             {"reader": change(READER, last_result="PROBLEM: Function call failed")},
-            "Lambda could not hand over the last batch of logs: PROBLEM: Function call failed",
-            "the processor failed, its log says why",
+            "Lambda could not process the last batch of logs: PROBLEM: Function call failed",
+            "If the processor failed, its log has the reason.",
+            id="last batch failed",
         ),
-        (
+        pytest.param(
             {"reader": change(READER, in_part=False)},
-            "where a delivery of a batch fails, those behind it are lost",
+            "The event source mapping does not report partial batch failures.",
             "update-event-source-mapping --uuid 9d2a0f3e --function-response-types ReportBatchItemFailures",
+            id="no partial failures",
         ),
-        (
+        pytest.param(
             {"reader": change(READER, on_failure=None)},
-            "what the processor fails at is not kept",
+            "Failed deliveries of the stream are not kept.",
             "--destination-config 'OnFailure={Destination=arn:aws:s3:::failed}'",
+            id="no failure destination",
         ),
     ],
 )
@@ -246,8 +266,8 @@ def test_a_reader_that_is_switched_off_is_not_blamed_for_its_last_batch() -> Non
     found = unwell(**STREAMING | {"stream": change(THROUGH, reader=reader)})
 
     assert [each.what for each in found] == [
-        "the processor does not read logs: its event source mapping is Disabled",
-        "what the processor fails at is not kept",
+        "The processor does not read logs: its event source mapping is Disabled.",
+        "Failed deliveries of the stream are not kept.",
     ]
 
 
@@ -257,14 +277,14 @@ def test_a_role_of_the_stream_that_is_gone_is_found_once() -> None:
     (found,) = unwell(**STREAMING | {"stream": change(THROUGH, role=None), "parts": gone})
 
     assert found.what == (
-        "gone: InvocationLogStreamRole, CloudWatch Logs may not put records into the stream and loses them"
+        "Deleted: InvocationLogStreamRole (CloudWatch Logs cannot write to the stream, and records are lost)."
     )
 
 
 def test_a_filter_that_still_delivers_to_the_function_is_none_to_the_stream() -> None:
     (found,) = unwell(stream=THROUGH)
 
-    assert found.what == f"no filter of {GROUP} delivers to the stream of processor"
+    assert found.what == f"No filter of {GROUP} delivers to the stream of processor."
     assert found.do.endswith(f"--destination-arn {STREAM} --role-arn {THROUGH.role.arn} --distribution Random")
 
 
@@ -272,260 +292,392 @@ def test_a_filter_that_still_delivers_to_the_function_is_none_to_the_stream() ->
     ("signs", "expected"),
     [
         # the stack, and what comes into it
-        ({"stack": change(STACK, status="ROLLBACK_COMPLETE")}, ("problem", "stack", "monitor is ROLLBACK_COMPLETE")),
-        ({"stack": change(STACK, status="UPDATE_ROLLBACK_COMPLETE")}, ("warning", "stack", "the last update failed")),
-        ({"stack": change(STACK, status="UPDATE_IN_PROGRESS")}, ("warning", "stack", "monitor is UPDATE_IN_PROGRESS")),
-        ({"invocation_logging": None}, ("problem", "invocation logging", "is switched off")),
-        (
+        pytest.param(
+            {"stack": change(STACK, status="ROLLBACK_COMPLETE")},
+            ("problem", "stack", "monitor is ROLLBACK_COMPLETE"),
+            id="creation failed",
+        ),
+        pytest.param(
+            {"stack": change(STACK, status="UPDATE_ROLLBACK_COMPLETE")},
+            ("warning", "stack", "The last update failed."),
+            id="update failed",
+        ),
+        pytest.param(
+            {"stack": change(STACK, status="UPDATE_IN_PROGRESS")},
+            ("warning", "stack", "monitor is UPDATE_IN_PROGRESS"),
+            id="update running",
+        ),
+        pytest.param(
+            {"invocation_logging": None},
+            ("problem", "invocation logging", "Invocation logging is off."),
+            id="logging off",
+        ),
+        pytest.param(
             {
                 "invocation_logging": None,
                 "stack": change(STACK, parameters={**STACK.parameters, "InvocationLogging": "adopt-only"}),
             },
-            ("problem", "invocation logging", "is switched off"),
+            ("problem", "invocation logging", "Invocation logging is off."),
+            id="logging off, adopt-only",
         ),
-        (
+        pytest.param(
             {"invocation_logging": InvocationLogging(text=True, log_group=None)},
-            ("problem", "invocation logging", "does not deliver to CloudWatch Logs"),
+            ("problem", "invocation logging", "Invocation logging no longer delivers to CloudWatch Logs."),
+            id="no log group",
         ),
-        (
+        pytest.param(
             {"invocation_logging": InvocationLogging(text=True, log_group="/other")},
-            ("problem", "invocation logging", f"delivers to /other, and the stack reads {GROUP}"),
+            ("problem", "invocation logging", f"Bedrock logs to /other, but the stack reads {GROUP}."),
+            id="another log group",
         ),
-        ({"invocation_logging": change(LOGGING, text=False)}, ("problem", "invocation logging", "leaves the text out")),
-        ({"log_group": None}, ("problem", "log group", f"{GROUP} is gone")),
-        (
+        pytest.param(
+            {"invocation_logging": change(LOGGING, text=False)},
+            ("problem", "invocation logging", "The logs leave out the text"),
+            id="text left out",
+        ),
+        pytest.param({"log_group": None}, ("problem", "log group", f"{GROUP} does not exist"), id="log group deleted"),
+        pytest.param(
             {"log_group": change(LOG_GROUP, log_class="INFREQUENT_ACCESS")},
-            ("problem", "log group", f"{GROUP} is of the class INFREQUENT_ACCESS"),
+            ("problem", "log group", f"{GROUP} has the class INFREQUENT_ACCESS"),
+            id="log class",
         ),
-        (
+        pytest.param(
             {"log_group": change(LOG_GROUP, key=KEY), "log_group_key": Key(KEY, "Disabled")},
             ("problem", "log group", f"{GROUP} is encrypted with {KEY}, which is Disabled"),
+            id="log group key disabled",
         ),
-        (
-            {"log_group": change(LOG_GROUP, key=KEY), "log_group_key": Key(KEY, "gone")},
-            ("problem", "log group", f"{GROUP} is encrypted with {KEY}, which is gone"),
+        pytest.param(
+            {"log_group": change(LOG_GROUP, key=KEY), "log_group_key": Key(KEY, "deleted")},
+            ("problem", "log group", f"{GROUP} is encrypted with {KEY}, which is deleted"),
+            id="log group key deleted",
         ),
-        ({"filters": ()}, ("problem", "subscription", f"no filter of {GROUP} delivers to processor")),
-        (
+        pytest.param(
+            {"filters": ()}, ("problem", "subscription", f"No filter of {GROUP} delivers to processor."), id="no filter"
+        ),
+        pytest.param(
             {"filters": (change(FILTER, destination="arn:aws:lambda:us-east-1:1:function:other", namespace=None),)},
-            ("problem", "subscription", f"no filter of {GROUP}"),
+            ("problem", "subscription", f"No filter of {GROUP}"),
+            id="only another function's filter",
         ),
-        (
+        pytest.param(
             {"filters": (change(FILTER, pattern="ERROR"),)},
-            ("problem", "subscription", "monitor-metric-processor lets only"),
+            ("problem", "subscription", "monitor-metric-processor passes only records that match 'ERROR'."),
+            id="filter pattern",
         ),
-        (
+        pytest.param(
             {"filters": (FILTER, Filter("second", "", "arn:aws:lambda:us-east-1:1:function:b", "Bedrock/Quotas"))},
-            ("problem", "subscription", "second feeds another monitor that publishes to Bedrock/Quotas, too"),
+            (
+                "problem",
+                "subscription",
+                "second feeds another monitor that also publishes to Bedrock/Quotas. Calls count twice.",
+            ),
+            id="second monitor",
         ),
-        ({"permissions": ()}, ("problem", "permission", "CloudWatch Logs may not invoke processor")),
-        (
+        pytest.param(
+            {"permissions": ()},
+            ("problem", "permission", "CloudWatch Logs is not allowed to invoke processor. Every record is lost."),
+            id="no permission",
+        ),
+        pytest.param(
             {"permissions": (Permission("events.amazonaws.com", SOURCE, ACCOUNT),)},
-            ("problem", "permission", "CloudWatch Logs may not invoke"),
+            ("problem", "permission", "CloudWatch Logs is not allowed to invoke processor"),
+            id="permission of another service",
         ),
-        (
+        pytest.param(
             {"permissions": (Permission("logs.amazonaws.com", SOURCE.replace(GROUP, "/other"), ACCOUNT),)},
-            ("problem", "permission", "CloudWatch Logs may not invoke"),
+            ("problem", "permission", "CloudWatch Logs is not allowed to invoke processor"),
+            id="permission of another group",
         ),
-        (
+        pytest.param(
             {"permissions": (Permission("logs.amazonaws.com", SOURCE, "444455556666"),)},
-            ("problem", "permission", "CloudWatch Logs may not invoke"),
+            ("problem", "permission", "CloudWatch Logs is not allowed to invoke processor"),
+            id="permission of another account",
         ),
         # the role by which Bedrock writes
-        (
+        pytest.param(
             {"parts": Parts(frozenset({"InvocationLoggingRole"})), "logging_role": None},
-            ("problem", "parts", "gone: InvocationLoggingRole, Bedrock can log no call by it"),
+            ("problem", "resources", "Deleted: InvocationLoggingRole (Bedrock cannot write logs)."),
+            id="logging role of the stack deleted",
         ),
-        (
+        pytest.param(
             {"logging_role": None, "invocation_logging": change(LOGGING, role=LOGGING_ROLE + "-of-theirs")},
-            ("problem", "logging role", "logging-of-theirs is gone"),
+            ("problem", "logging role", "logging-of-theirs does not exist. Bedrock cannot write logs."),
+            id="another logging role deleted",
         ),
-        (
+        pytest.param(
             {"logging_role": Role(LOGGING_ROLE, trusts=())},
-            ("problem", "logging role", "logging does not let Bedrock take it on"),
+            ("problem", "logging role", "logging does not allow Bedrock to assume it. Bedrock cannot write logs."),
+            id="role trusts nobody",
         ),
-        (
+        pytest.param(
             {"logging_role": Role(LOGGING_ROLE, trusts=(change(TRUST, service="lambda.amazonaws.com"),))},
-            ("problem", "logging role", "logging does not let Bedrock take it on"),
+            ("problem", "logging role", "logging does not allow Bedrock to assume it. Bedrock cannot write logs."),
+            id="role trusts another service",
         ),
-        (
+        pytest.param(
             {"logging_role": Role(LOGGING_ROLE, trusts=(change(TRUST, source_account="444455556666"),))},
-            ("problem", "logging role", "logging does not let Bedrock take it on"),
+            ("problem", "logging role", "logging does not allow Bedrock to assume it. Bedrock cannot write logs."),
+            id="role trusts another account",
         ),
-        (
+        pytest.param(
             # a role copied from another Region
             {"logging_role": Role(LOGGING_ROLE, (change(TRUST, source_arn=f"arn:aws:bedrock:eu-west-1:{ACCOUNT}:*"),))},
-            ("problem", "logging role", "logging does not let Bedrock take it on"),
+            ("problem", "logging role", "logging does not allow Bedrock to assume it. Bedrock cannot write logs."),
+            id="role trusts another Region",
         ),
-        (
+        pytest.param(
             {"logging_role": change(WELL.logging_role, refused=("logs:CreateLogStream", "logs:PutLogEvents"))},
-            ("problem", "logging role", "logging may not logs:CreateLogStream and logs:PutLogEvents"),
+            ("problem", "logging role", "logging lacks permission for logs:CreateLogStream and logs:PutLogEvents."),
+            id="role may not write logs",
         ),
         # records to metrics
-        ({"processor": change(FUNCTION, reserved=0)}, ("problem", "processor", "processor is switched off")),
-        ({"processor": change(FUNCTION, state="Failed")}, ("problem", "processor", "processor is Failed")),
-        (
+        pytest.param(
+            {"processor": change(FUNCTION, reserved=0)},
+            ("problem", "processor", "processor is switched off"),
+            id="concurrency 0",
+        ),
+        pytest.param(
+            {"processor": change(FUNCTION, state="Failed")},
+            ("problem", "processor", "processor is Failed"),
+            id="function failed",
+        ),
+        pytest.param(
             {"processor": change(FUNCTION, last_update="Failed")},
-            ("problem", "processor", "the last update of processor"),
+            ("problem", "processor", "The last update of processor failed."),
+            id="function update failed",
         ),
-        (
+        pytest.param(
             {"parts": Parts(frozenset({"MetricProcessorFunction"})), "processor": None, "on_failure": None},
-            ("problem", "parts", "gone: MetricProcessorFunction, every record is lost at once"),
+            ("problem", "resources", "Deleted: MetricProcessorFunction (every record is lost)."),
+            id="processor deleted",
         ),
-        (
+        pytest.param(
             # whether IAM's simulator knows a role that is gone or not
             {
                 "parts": Parts(frozenset({"MetricProcessorRole"})),
                 "processor_role": Role("arn:gone", refused=("s3:PutObject",)),
                 "large_bodies": Access(reads=False, writers=(TRUST,)),
             },
-            ("problem", "parts", "gone: MetricProcessorRole, the processor cannot run"),
+            ("problem", "resources", "Deleted: MetricProcessorRole (the processor cannot run)."),
+            id="processor role deleted, denied",
         ),
-        (
+        pytest.param(
             {
                 "parts": Parts(frozenset({"MetricProcessorRole"})),
                 "processor_role": None,
                 "large_bodies": None,
             },
-            ("problem", "parts", "gone: MetricProcessorRole, the processor cannot run"),
+            ("problem", "resources", "Deleted: MetricProcessorRole (the processor cannot run)."),
+            id="processor role deleted, unknown",
         ),
-        ({"on_failure": None}, ("problem", "failed deliveries", "are not kept: processor has no failure destination")),
-        ({"on_failure": "arn:aws:s3:::other"}, ("problem", "failed deliveries", "are not kept")),
-        (
+        pytest.param(
+            {"on_failure": None},
+            ("problem", "failed deliveries", "Failed deliveries are not kept: processor does not send them to failed."),
+            id="no failure destination",
+        ),
+        pytest.param(
+            {"on_failure": "arn:aws:s3:::other"},
+            ("problem", "failed deliveries", "Failed deliveries are not kept"),
+            id="another failure destination",
+        ),
+        pytest.param(
             {"processor_role": Role(f"arn:aws:iam::{ACCOUNT}:role/processing", refused=("s3:PutObject",))},
-            ("problem", "failed deliveries", "cannot be kept: processing may not s3:PutObject in failed"),
+            (
+                "problem",
+                "failed deliveries",
+                "Failed deliveries cannot be kept: processing lacks permission for s3:PutObject in failed.",
+            ),
+            id="role may not keep deliveries",
         ),
-        (
+        pytest.param(
             {"kept": Kept(0, closed=True)},
-            ("problem", "failed deliveries", "cannot be kept: the policy of failed denies it"),
+            ("problem", "failed deliveries", "Failed deliveries cannot be kept: the policy of failed denies access"),
+            id="bucket policy denies",
         ),
-        (
+        pytest.param(
             {"parts": Parts(frozenset({"FailedDeliveriesBucket"})), "kept": None},
-            ("problem", "parts", "gone: FailedDeliveriesBucket, what the processor fails at is lost"),
+            ("problem", "resources", "Deleted: FailedDeliveriesBucket (failed deliveries are lost)."),
+            id="failed deliveries bucket deleted",
         ),
-        (
+        pytest.param(
             {"kept": Kept(1_234, datetime(2026, 11, 20, 9, 17, tzinfo=UTC))},
-            ("problem", "failed deliveries", "1,234 wait in s3://failed, the oldest since 2026-11-20 09:17 UTC"),
+            (
+                "problem",
+                "failed deliveries",
+                "Failed deliveries in s3://failed: 1,234, the oldest since 2026-11-20 09:17 UTC.",
+            ),
+            id="failed deliveries wait",
         ),
-        ({"own_log_groups": {"/a": True, "/b": False}}, ("problem", "metric lines", "/b is gone")),
-        (
+        pytest.param(
+            {"own_log_groups": {"/a": True, "/b": False}},
+            ("problem", "metric lines", "/b does not exist. All metrics written there are lost."),
+            id="own log group deleted",
+        ),
+        pytest.param(
             {"traffic": Traffic(calls=(ago(minutes=30),))},
-            ("problem", "records", "Bedrock was called 30 minutes ago, and no record came"),
+            ("problem", "records", "Bedrock was called 30 minutes ago, but no record arrived."),
+            id="no record for 30 minutes",
         ),
-        (
+        pytest.param(
             {"traffic": Traffic(calls=(ago(minutes=20),), records=(ago(hours=5),))},
-            ("problem", "records", "Bedrock was called 20 minutes ago, and the last record came 5 hours ago"),
+            ("problem", "records", "Bedrock was called 20 minutes ago, but the last record arrived 5 hours ago."),
+            id="no record for 5 hours",
         ),
-        (
+        pytest.param(
             # calls all the time, and none seen since an hour and a half: the last one alone would not show it
             {"traffic": Traffic(calls=tuple(ago(minutes=5 * n) for n in range(40)), records=(ago(minutes=90),))},
-            ("problem", "records", "Bedrock was called 85 minutes ago, and the last record came 90 minutes ago"),
+            ("problem", "records", "Bedrock was called 85 minutes ago, but the last record arrived 90 minutes ago."),
+            id="no record among many calls",
         ),
-        (
+        pytest.param(
             {"traffic": Traffic(records=(ago(minutes=5),), processed=10, rejected=2)},
-            ("warning", "records", "2 were rejected in 24 hours"),
+            ("warning", "records", "Records rejected in 24 hours: 2."),
+            id="records rejected",
         ),
-        (
+        pytest.param(
             {"traffic": Traffic(records=(ago(minutes=5),), processed=100, unknown=21)},
-            ("warning", "records", "for 21% of them max_tokens is unknown"),
+            ("warning", "records", "max_tokens is unknown for 21% of the records"),
+            id="coverage low",
         ),
-        ({"large_bodies": Access(bucket_there=False)}, ("problem", "large bodies", "the bucket large is gone")),
-        (
+        pytest.param(
+            {"large_bodies": Access(bucket_there=False)},
+            ("problem", "large bodies", "The bucket large does not exist."),
+            id="large bodies bucket deleted",
+        ),
+        pytest.param(
             {"processor": change(FUNCTION, environment={"LARGE_BODIES_BUCKET": ""})},
-            ("problem", "large bodies", "go to large, of which the processor was told nothing"),
+            ("problem", "large bodies", "Large bodies go to large, but the processor does not know that bucket."),
+            id="processor does not know the bucket",
         ),
-        (
+        pytest.param(
             {"large_bodies": Access(reads=False, writers=(TRUST,))},
-            ("problem", "large bodies", "the processor may not read s3://large/bodies/"),
+            ("problem", "large bodies", "The processor is not allowed to read s3://large/bodies/."),
+            id="processor may not read",
         ),
-        (
+        pytest.param(
             {"large_bodies": change(WELL.large_bodies, writers=(change(TRUST, source_account="444455556666"),))},
-            ("problem", "large bodies", "Bedrock may not write to s3://large/bodies/: max_tokens"),
+            ("problem", "large bodies", "Bedrock is not allowed to write to s3://large/bodies/. max_tokens"),
+            id="Bedrock may not write",
         ),
-        (
-            {"large_bodies": change(WELL.large_bodies, key=Key(KEY, "gone"), decrypts=False)},
-            ("problem", "large bodies", f"s3://large is encrypted with {KEY}, which is gone"),
+        pytest.param(
+            {"large_bodies": change(WELL.large_bodies, key=Key(KEY, "deleted"), decrypts=False)},
+            ("problem", "large bodies", f"s3://large is encrypted with {KEY}, which is deleted"),
+            id="large bodies key deleted",
         ),
-        (
+        pytest.param(
             {"parts": Parts(frozenset({"LargeBodiesBucket"})), "large_bodies": Access(bucket_there=False)},
-            ("problem", "parts", "gone: LargeBodiesBucket, max_tokens of calls over 100 KB is unknown"),
+            ("problem", "resources", "Deleted: LargeBodiesBucket (max_tokens of calls over 100 KB is unknown)."),
+            id="large bodies bucket of the stack deleted",
         ),
-        (
+        pytest.param(
             {"large_bodies": change(WELL.large_bodies, key=Key(KEY), decrypts=False)},
             (
                 "problem",
                 "large bodies",
-                f"s3://large is encrypted with {KEY}, which the processor may not use: "
-                "max_tokens of calls over 100 KB stays unknown",
+                f"s3://large is encrypted with {KEY}, which the processor is not allowed to use. "
+                "max_tokens of calls over 100 KB is unknown.",
             ),
+            id="large bodies key denies",
         ),
         # quotas
-        ({"snapshot": None}, ("problem", "quotas", "were never fetched")),
-        ({"snapshot": Snapshot(NOW)}, ("problem", "quotas", "were never fetched")),
-        ({"snapshot": Snapshot(ago(hours=7), QUOTAS)}, ("problem", "quotas", "were last fetched 7 hours ago")),
-        (
-            {"traffic": Traffic(last_failed_fetch=ago(minutes=10))},
-            ("warning", "quotas", "a fetch failed 10 minutes ago, in whole or in part"),
+        pytest.param({"snapshot": None}, ("problem", "quotas", "Quotas were never fetched"), id="no snapshot"),
+        pytest.param(
+            {"snapshot": Snapshot(NOW)},
+            ("problem", "quotas", "Quotas were never fetched"),
+            id="snapshot without quotas",
         ),
-        (
+        pytest.param(
+            {"snapshot": Snapshot(ago(hours=7), QUOTAS)},
+            ("problem", "quotas", "Quotas were last fetched 7 hours ago."),
+            id="quotas old",
+        ),
+        pytest.param(
+            {"traffic": Traffic(last_failed_fetch=ago(minutes=10))},
+            ("warning", "quotas", "A fetch failed 10 minutes ago, in whole or in part."),
+            id="fetch failed",
+        ),
+        pytest.param(
             {"snapshot": Snapshot(NOW, QUOTAS, active_notices={ZERO: ("quota is 0: x",), UNREAD: ("unread",)})},
             ("warning", "quotas", "quota is 0: x"),
+            id="quota of 0",
         ),
-        (
+        pytest.param(
             {"snapshot": Snapshot(NOW, QUOTAS, active_notices={DRIFT: ("rate of y",)})},
             ("warning", "quotas", "rate of y"),
+            id="burndown drift",
         ),
-        (
+        pytest.param(
             {"parts": Parts(frozenset({"StateTable"})), "snapshot": None},
             (
                 "problem",
-                "parts",
-                "gone: StateTable, there are no percentages, and deliveries that come twice count twice",
+                "resources",
+                "Deleted: StateTable (no percentages, and duplicate deliveries count twice).",
             ),
+            id="state table deleted",
         ),
-        (
+        pytest.param(
             {"parts": Parts(frozenset({"QuotaFetcherFunction"})), "fetcher": None},
-            ("problem", "parts", "gone: QuotaFetcherFunction, quotas grow old"),
+            ("problem", "resources", "Deleted: QuotaFetcherFunction (quotas are no longer updated)."),
+            id="fetcher deleted",
         ),
-        ({"schedule": "DISABLED"}, ("problem", "schedule", "schedule is switched off: quotas grow old")),
-        (
+        pytest.param(
+            {"schedule": "DISABLED"},
+            ("problem", "schedule", "schedule is disabled. Quotas are no longer updated."),
+            id="schedule disabled",
+        ),
+        pytest.param(
             {"parts": Parts(frozenset({"QuotaFetcherFunctionSchedule"})), "schedule": None},
-            ("problem", "parts", "gone: QuotaFetcherFunctionSchedule, quotas grow old"),
+            ("problem", "resources", "Deleted: QuotaFetcherFunctionSchedule (quotas are no longer updated)."),
+            id="schedule deleted",
         ),
-        ({"overrides_rule": "DISABLED"}, ("warning", "overrides", "the rule rule is switched off")),
-        (
+        pytest.param(
+            {"overrides_rule": "DISABLED"}, ("warning", "overrides", "The rule rule is disabled."), id="rule disabled"
+        ),
+        pytest.param(
             {"parts": Parts(frozenset({"QuotaFetcherFunctionOverridesChanged"})), "overrides_rule": None},
-            ("warning", "parts", "gone: QuotaFetcherFunctionOverridesChanged"),
+            ("warning", "resources", "Deleted: QuotaFetcherFunctionOverridesChanged."),
+            id="rule deleted",
         ),
-        (
+        pytest.param(
             {"parts": Parts(frozenset({"QuotaDashboard", "LoggingSetupFunction"}))},
-            ("warning", "parts", "gone: LoggingSetupFunction, QuotaDashboard"),
+            ("warning", "resources", "Deleted: LoggingSetupFunction, QuotaDashboard."),
+            id="dashboard deleted",
         ),
-        (
+        pytest.param(
             {"parts": Parts(unread=(Unread("User is not authorized to perform: iam:GetRole"),))},
-            ("warning", "parts", "could not check: User is not authorized to perform: iam:GetRole"),
+            ("warning", "resources", "Could not check: User is not authorized to perform: iam:GetRole"),
+            id="role cannot be read",
         ),
         # alarms
-        (
+        pytest.param(
             {"parts": Parts(frozenset({"TestAlarm"})), "alarms": ALARMS[:2]},
-            ("problem", "parts", "gone: TestAlarm, it does not ring"),
+            ("problem", "resources", "Deleted: TestAlarm (it cannot fire)."),
+            id="alarm deleted",
         ),
-        (
+        pytest.param(
             {"alarms": (change(ALARMS[0], armed=False), *ALARMS[1:])},
-            ("problem", "alarms", "NoRecordsAlarm: actions are switched off"),
+            ("problem", "alarms", "NoRecordsAlarm: actions are disabled, so nobody is notified."),
+            id="alarm actions disabled",
         ),
-        (
+        pytest.param(
             {"alarms": (change(ALARMS[0], actions=("arn:other",)), *ALARMS[1:])},
-            ("problem", "alarms", f"NoRecordsAlarm no longer reports to {TOPIC}"),
+            ("problem", "alarms", f"NoRecordsAlarm: no action notifies {TOPIC}."),
+            id="alarm without the topic",
         ),
-        ({"alarms": (change(ALARMS[0], state="ALARM"), *ALARMS[1:])}, ("warning", "alarms", "NoRecordsAlarm rings")),
-        (
+        pytest.param(
+            {"alarms": (change(ALARMS[0], state="ALARM"), *ALARMS[1:])},
+            ("warning", "alarms", "NoRecordsAlarm is in ALARM."),
+            id="alarm in ALARM",
+        ),
+        pytest.param(
             {"parts": Parts(frozenset({"AlarmTopic"})), "subscribers": None},
-            ("problem", "parts", "gone: AlarmTopic, no alarm is heard"),
+            ("problem", "resources", "Deleted: AlarmTopic (alarms reach nobody)."),
+            id="topic deleted",
         ),
-        (
+        pytest.param(
             {"subscribers": {"confirmed": 0, "pending": 2}},
-            ("problem", "topic", "nobody is subscribed, no alarm is heard; 2 have not confirmed"),
+            ("problem", "topic", "Nobody is subscribed, so alarms reach nobody. Subscriptions not yet confirmed: 2."),
+            id="nobody subscribed",
         ),
     ],
 )
@@ -540,26 +692,47 @@ def test_every_fault_is_one_finding_with_something_to_do(signs: dict[str, Any], 
     "signs",
     [
         # an idle account, a call whose record may still come, calls that Bedrock refused alone
-        {"traffic": Traffic()},
-        {"traffic": Traffic(calls=(ago(minutes=19),))},
-        {"traffic": Traffic(records=(ago(minutes=50),))},
+        pytest.param({"traffic": Traffic()}, id="idle"),
+        pytest.param({"traffic": Traffic(calls=(ago(minutes=19),))}, id="record may still come"),
+        pytest.param({"traffic": Traffic(records=(ago(minutes=50),))}, id="calls refused"),
         # coverage of a fifth unknown, and no more
-        {"traffic": Traffic(records=(NOW,), processed=100, unknown=20)},
+        pytest.param({"traffic": Traffic(records=(NOW,), processed=100, unknown=20)}, id="coverage of 80%"),
         # a failed fetch that is long over
-        {"traffic": Traffic(last_failed_fetch=ago(hours=7))},
+        pytest.param({"traffic": Traffic(last_failed_fetch=ago(hours=7))}, id="old failed fetch"),
         # no bucket for large bodies, none wanted
-        {"invocation_logging": change(LOGGING, large_bodies=None), "large_bodies": Access()},
+        pytest.param(
+            {"invocation_logging": change(LOGGING, large_bodies=None), "large_bodies": Access()},
+            id="no bucket for large bodies",
+        ),
         # a permission without conditions, or of the Region's own principal; another subscriber that is no monitor
-        {"permissions": (Permission("logs.us-east-1.amazonaws.com", None, None),)},
-        {"filters": (FILTER, Filter("firehose", "", "arn:aws:firehose:us-east-1:1:deliverystream/x"))},
-        {"filters": (FILTER, Filter("second", "", "arn:aws:lambda:us-east-1:1:function:b", "Bedrock/Second"))},
+        pytest.param(
+            {"permissions": (Permission("logs.us-east-1.amazonaws.com", None, None),)}, id="Region's own principal"
+        ),
+        pytest.param(
+            {"filters": (FILTER, Filter("firehose", "", "arn:aws:firehose:us-east-1:1:deliverystream/x"))},
+            id="Firehose filter",
+        ),
+        pytest.param(
+            {"filters": (FILTER, Filter("second", "", "arn:aws:lambda:us-east-1:1:function:b", "Bedrock/Second"))},
+            id="another namespace",
+        ),
         # the alarm of a test is no alarm
-        {"alarms": (*ALARMS[:2], change(ALARMS[2], state="ALARM"))},
+        pytest.param({"alarms": (*ALARMS[:2], change(ALARMS[2], state="ALARM"))}, id="test alarm in ALARM"),
         # an account that logs to S3 only by no role; trust without conditions, or for one thing of the account
-        {"logging_role": Role(LOGGING_ROLE, trusts=(Permission("bedrock.amazonaws.com", None, None),))},
-        {"logging_role": Role(LOGGING_ROLE, (change(TRUST, source_arn=f"arn:aws:bedrock:us-east-1:{ACCOUNT}:x/y"),))},
-        {"processor": change(FUNCTION, reserved=5)},
-        {"log_group": change(LOG_GROUP, key=KEY), "log_group_key": Key(KEY)},
+        pytest.param(
+            {"logging_role": Role(LOGGING_ROLE, trusts=(Permission("bedrock.amazonaws.com", None, None),))},
+            id="trust without conditions",
+        ),
+        pytest.param(
+            {
+                "logging_role": Role(
+                    LOGGING_ROLE, (change(TRUST, source_arn=f"arn:aws:bedrock:us-east-1:{ACCOUNT}:x/y"),)
+                )
+            },
+            id="trust for one resource",
+        ),
+        pytest.param({"processor": change(FUNCTION, reserved=5)}, id="concurrency of 5"),
+        pytest.param({"log_group": change(LOG_GROUP, key=KEY), "log_group_key": Key(KEY)}, id="key enabled"),
     ],
 )
 def test_what_is_no_fault_is_not_found(signs: dict[str, Any]) -> None:
@@ -590,8 +763,7 @@ def test_what_is_gone_is_one_finding_with_one_way_to_bring_it_back() -> None:
     (found,) = unwell(parts=gone, snapshot=None, subscribers=None)
 
     assert found.what == (
-        "gone: AlarmTopic, no alarm is heard; "
-        "StateTable, there are no percentages, and deliveries that come twice count twice"
+        "Deleted: AlarmTopic (alarms reach nobody), StateTable (no percentages, and duplicate deliveries count twice)."
     )
 
 
@@ -620,8 +792,8 @@ def test_names_with_spaces_reach_the_command_whole() -> None:
 
     (found,) = unwell(alarms=(*muted, ALARMS[2]))
 
-    (command,) = commands.in_advice(found.do)
-    assert commands.options_of(command) == {"--alarm-names": ["monitor-silence-1", RESERVED]}
+    (advised,) = commands.in_advice(found.do)
+    assert commands.options_of(advised) == {"--alarm-names": ["monitor-silence-1", RESERVED]}
 
 
 def test_a_failure_destination_is_put_whole_for_its_configuration_may_be_gone() -> None:
@@ -630,9 +802,9 @@ def test_a_failure_destination_is_put_whole_for_its_configuration_may_be_gone() 
 
     (found,) = unwell(on_failure=None)
 
-    (command,) = commands.in_advice(found.do)
-    assert command.startswith("aws lambda put-function-event-invoke-config ")
-    assert commands.options_of(command) == {
+    (advised,) = commands.in_advice(found.do)
+    assert advised.startswith("aws lambda put-function-event-invoke-config ")
+    assert commands.options_of(advised) == {
         "--function-name": ["processor"],
         "--qualifier": ["$LATEST"],
         "--maximum-retry-attempts": [str(wanted["MaximumRetryAttempts"])],
@@ -645,7 +817,7 @@ def test_the_logging_role_is_mended_for_this_account_and_stream_alone() -> None:
     (trust,) = unwell(logging_role=Role(LOGGING_ROLE))
     (write,) = unwell(logging_role=change(WELL.logging_role, refused=("logs:PutLogEvents",)))
 
-    options = [commands.options_of(command) for each in (trust, write) for command in commands.in_advice(each.do)]
+    options = [commands.options_of(advised) for each in (trust, write) for advised in commands.in_advice(each.do)]
 
     assert [each["--role-name"] for each in options] == [["logging"], ["logging"]]
     trusting, writing = (json.loads(each["--policy-document"][0])["Statement"][0] for each in options)
@@ -660,7 +832,7 @@ def test_the_logging_role_is_mended_for_this_account_and_stream_alone() -> None:
 def test_the_statement_for_large_bodies_is_that_of_the_template() -> None:
     (found,) = unwell(large_bodies=change(WELL.large_bodies, writers=()))
 
-    assert json.loads(found.do.partition(": ")[2]) == {
+    assert json.loads(found.do.partition(":\n")[2]) == {
         "Effect": "Allow",
         "Principal": {"Service": "bedrock.amazonaws.com"},
         "Action": "s3:PutObject",
@@ -679,7 +851,7 @@ def test_a_key_is_enabled_and_kept_from_deletion_first() -> None:
     (bodies,) = unwell(large_bodies=change(WELL.large_bodies, key=Key(KEY, "PendingDeletion")))
 
     for found in (log_group, bodies):
-        assert [command.split()[:3] for command in commands.in_advice(found.do)] == [
+        assert [advised.split()[:3] for advised in commands.in_advice(found.do)] == [
             ["aws", "kms", "cancel-key-deletion"],
             ["aws", "kms", "enable-key"],
         ]
@@ -690,7 +862,9 @@ def test_two_others_filters_leave_no_room() -> None:
 
     (found,) = unwell(filters=others)
 
-    assert found.do.startswith("take one of a, b away, for a group has room for 2, and put it back: aws logs put-")
+    assert found.do.startswith(
+        "A log group can have 2 filters. Delete one of these first: a, b.\nCreate it again:\n  aws logs put-"
+    )
 
 
 def test_commands_name_what_they_are_for() -> None:
@@ -739,13 +913,13 @@ def test_advice_is_for_the_partition_of_the_stack(partition: str, region: str) -
         assert "us-east-1" not in each.do
 
 
-@pytest.mark.parametrize("field", [each for each in Signs.__struct_fields__ if each != "stack"])
+@pytest.mark.parametrize("field", [each for each in Observed.__struct_fields__ if each not in {"at", "stack"}])
 def test_what_could_not_be_read_is_a_warning_with_the_reason(field: str) -> None:
     found = unwell(**{field: Unread("User is not authorized to perform: x:Y")})
 
     assert found
     assert {each.status for each in found} == {Status.WARNING}
-    assert {each.what for each in found} == {"could not check: User is not authorized to perform: x:Y"}
+    assert {each.what for each in found} == {"Could not check: User is not authorized to perform: x:Y"}
 
 
 def test_the_table_shows_all_and_the_advice_stays_in_one_piece() -> None:
@@ -755,7 +929,7 @@ def test_the_table_shows_all_and_the_advice_stays_in_one_piece() -> None:
         Finding(Status.PROBLEM, "permission", "is gone", "aws lambda add-permission " + "--option value " * 20),
     ]
     console = Console(file=StringIO(), width=60)
-    console.print(doctor.render(found), soft_wrap=True)
+    console.print(command.render(found), soft_wrap=True)
     written = console.file.getvalue()  # type: ignore[attr-defined]
 
     assert "2 were rejected [at noon]" in written
@@ -822,10 +996,11 @@ class _Refusal:
 def test_credentials_that_may_see_nothing_give_warnings_and_no_crash() -> None:
     session: Any = Refusing()
 
-    signs = examination.examine(session, "monitor", NOW)
+    signs = collect.collect(session, "monitor", NOW)
 
-    unread = {name for name in Signs.__struct_fields__ if isinstance(getattr(signs, name), Unread)}
-    assert unread == {*Signs.__struct_fields__} - {
+    unread = {name for name in Observed.__struct_fields__ if isinstance(getattr(signs, name), Unread)}
+    assert unread == {*Observed.__struct_fields__} - {
+        "at",
         "stack",
         "own_log_groups",
         "parts",
@@ -834,9 +1009,9 @@ def test_credentials_that_may_see_nothing_give_warnings_and_no_crash() -> None:
         "log_group_key",
     }
     assert signs.parts == Parts(unread=(Unread(f"ClientError: {denied('get_topic_attributes')}"),))
-    assert signs.stack.of_type("AWS::CloudWatch::Alarm") == ("NoRecordsAlarm", "ReservedQuotaAlarm", "TestAlarm")
+    assert signs.stack.logical_ids("AWS::CloudWatch::Alarm") == ("NoRecordsAlarm", "ReservedQuotaAlarm", "TestAlarm")
     assert "Gone" not in signs.stack.resources
-    statuses = [each.status for each in findings.of(signs, NOW)]
+    statuses = [each.status for each in run_checks(signs)]
     assert Status.PROBLEM not in statuses
     assert statuses.count(Status.WARNING) >= 14
 
@@ -876,7 +1051,7 @@ def test_who_a_role_trusts_is_read_from_every_way_to_write_it() -> None:
         simulate_principal_policy={"EvaluationResults": decisions},
     )
 
-    role = examination._writing_role(client, STACK, LOGGING)
+    role = collect._writing_role(client, STACK, LOGGING)
 
     assert role == Role(
         LOGGING_ROLE,
@@ -912,10 +1087,13 @@ MAPPING = {
 @pytest.mark.parametrize(
     ("mapping", "reader"),
     [
-        (MAPPING, Reader("9d2a0f3e", "Enabled", "arn:aws:s3:::failed", "OK", in_part=True)),
-        (
+        pytest.param(
+            MAPPING, Reader("9d2a0f3e", "Enabled", "arn:aws:s3:::failed", "OK", in_part=True), id="as deployed"
+        ),
+        pytest.param(
             {"UUID": "9d2a0f3e", "State": "Enabled"},  # as it is with nothing set, before it has read anything
             Reader("9d2a0f3e", "Enabled", None, "", in_part=False),
+            id="nothing set",
         ),
     ],
 )
@@ -936,7 +1114,7 @@ def test_a_stream_is_looked_at_with_what_fills_and_reads_it(
         **{"lambda": {"get_event_source_mapping": mapping}},
     )
     # when
-    found = examination._stream(account, stack)
+    found = collect._stream(account, stack)
     # then
     refused = () if decision == "allowed" else ("kinesis:PutRecord",)
     assert found == Stream(STREAM, "UPDATING", Role(f"arn:aws:iam::{ACCOUNT}:role/puts", refused=refused), reader)

@@ -8,30 +8,39 @@ from fuzz import mutation
 from fuzz.targets import TARGETS, record_seeds
 
 FOUND = (
-    ("model_id", b"global."),  # named the model ""
-    ("failed_delivery", b'"\xf1'),  # an answer that is no UTF-8
-    ("failed_delivery", b"[]"),  # an answer that is no object
-    ("failed_delivery", b'{"requestPayload":' + b"[" * 1_100 + b"]" * 1_100 + b"}"),
-    ("records", b'{"timestamp":"9999-12-31T23:59:59-14:00","modelId":"a.b"}'),  # bad or too far ahead
-    ("records", b'{"timestamp":"\\ud800","modelId":"a.b"}'),  # cost the whole delivery
-    (  # counts of a failed call were looked for in its answer
+    pytest.param("model_id", b"global.", id="a profile of no model"),  # named the model ""
+    pytest.param("failed_delivery", b'"\xf1', id="an answer that is not UTF-8"),
+    pytest.param("failed_delivery", b"[]", id="an answer that is no object"),
+    pytest.param("failed_delivery", b'{"requestPayload":' + b"[" * 1_100 + b"]" * 1_100 + b"}", id="deep nesting"),
+    pytest.param(
+        "records", b'{"timestamp":"9999-12-31T23:59:59-14:00","modelId":"a.b"}', id="a time before the last year ends"
+    ),  # bad or too far ahead
+    pytest.param(
+        "records", b'{"timestamp":"\\ud800","modelId":"a.b"}', id="a time that is a lone surrogate"
+    ),  # cost the whole delivery
+    pytest.param(  # counts of a failed call were looked for in its answer
         "records",
         b'{"timestamp":"2026-11-23T12:00:05Z","modelId":"a.b","errorCode":"E","output":{"outputBodyJson":{"usage":'
         b'{"prompt_tokens_details":{"cached_tokens":[20]},"output_tokens":"x"}}}}',
+        id="counts in the answer of a failed call",
     ),
-    ("delivery", b'2{"messageType":"DATA_MESSAGE","owner":"\xb1","logEvents":[{"message":"a"}]}'),
+    pytest.param(
+        "delivery",
+        b'2{"messageType":"DATA_MESSAGE","owner":"\xb1","logEvents":[{"message":"a"}]}',
+        id="an owner that is not UTF-8",
+    ),
 )
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_target_holds_for_its_seeds(name: str) -> None:
-    for seed in TARGETS[name].seeds:
+    for seed in TARGETS[name].seeds:  # a target that does not hold raises
         TARGETS[name].check(seed)
 
 
-@pytest.mark.parametrize(("name", "data"), FOUND, ids=[name for name, _ in FOUND])
+@pytest.mark.parametrize(("name", "data"), FOUND)
 def test_target_holds_for_what_was_found(name: str, data: bytes) -> None:
-    TARGETS[name].check(data)
+    TARGETS[name].check(data)  # raises if it does not hold
 
 
 def test_mutation_keeps_what_it_does_not_change() -> None:

@@ -207,7 +207,7 @@ def test_processor_goes_on_without_its_state_and_says_so(
     call, health = metrics(lines, read_line)
     assert call["ConsumedTokens"] == [200]
     assert "quota_age_seconds" not in health
-    (warning,) = [line for line in lines if "snapshot could not be read" in str(line.get("message"))]
+    (warning,) = [line for line in lines if "could not read the quota snapshot" in str(line.get("message"))]
     assert "no table today" in json.dumps(warning)
 
 
@@ -279,7 +279,14 @@ def test_processor_does_not_name_rejected_records_without_end(load: Load, printe
     assert [line["RecordsRejected"] for line in lines if "_aws" in line] == [500]
 
 
-@pytest.mark.parametrize("event", [{}, {"awslogs": {"data": "abc"}}, event_around(b"not json")])
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param({}, id="empty"),
+        pytest.param({"awslogs": {"data": "abc"}}, id="not base64"),
+        pytest.param(event_around(b"not json"), id="not JSON"),
+    ],
+)
 def test_processor_fails_loudly_for_what_is_no_delivery(load: Load, printed: Printed, event: Any) -> None:
     with pytest.raises(DeliveryError):
         load("metric_processor").handler(event, None)
@@ -398,7 +405,7 @@ class Stored:
 
 
 @pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch) -> Stored:
+def stored(monkeypatch: pytest.MonkeyPatch) -> Stored:
     """An account with some quotas and one pool in use."""
     stored = Stored()
     monkeypatch.setenv("STATE_TABLE", "state")
@@ -424,7 +431,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Stored:
 
 
 def test_fetcher_stores_all_quotas_and_publishes_those_in_use(
-    load: Load, printed: Printed, read_line: ReadLine, account: Stored
+    load: Load, printed: Printed, read_line: ReadLine, stored: Stored
 ) -> None:
     answer = load("quota_fetcher").handler({"source": "aws.scheduler"}, None)
 
@@ -432,14 +439,14 @@ def test_fetcher_stores_all_quotas_and_publishes_those_in_use(
     (line,) = metrics(printed(), read_line)
     assert (line["ModelId"], line["EndpointType"]) == (NOVA, "regional")
     assert (line["TokenQuota"], line["RequestQuota"]) == (4_000_000, 0)
-    item = account.items[-1]
+    item = stored.items[-1]
     assert msgspec.json.decode(zlib.decompress(item["data"]["B"]), type=Snapshot).quotas_by_pool() == {
         QuotaPool(NOVA, EndpointType.REGIONAL): PoolQuota(tokens_per_minute=4_000_000, requests_per_minute=0),
         QuotaPool(SONNET, EndpointType.CROSS_REGION): PoolQuota(tokens_per_minute=200_000),
     }
 
 
-def test_fetcher_tells_people_what_is_new_once(load: Load, printed: Printed, account: Stored) -> None:
+def test_fetcher_tells_people_what_is_new_once(load: Load, printed: Printed, stored: Stored) -> None:
     # given a pool in use whose request quota is 0
     function = load("quota_fetcher")
     # when the fetcher runs twice
@@ -448,14 +455,14 @@ def test_fetcher_tells_people_what_is_new_once(load: Load, printed: Printed, acc
     # then it says so once, in the log and to the topic
     said = f"quota is 0: {NOVA} (regional) may not be called by this account in this Region"
     assert [line["message"] for line in printed() if line.get("message", "").startswith("quota is 0")] == [said]
-    assert account.messages == [{"TopicArn": "arn:topic", "Subject": "Bedrock quotas: 1 change", "Message": said}]
+    assert stored.messages == [{"TopicArn": "arn:topic", "Subject": "Bedrock quotas: 1 change", "Message": said}]
 
 
 @pytest.mark.parametrize(
     "broken", ["list_quotas", "list_pools_called", "list_pools_refused", "list_application_profiles"]
 )
 def test_fetcher_on_schedule_does_the_rest_and_raises_what_it_could_not_do(
-    load: Load, printed: Printed, account: Stored, monkeypatch: pytest.MonkeyPatch, broken: str
+    load: Load, printed: Printed, stored: Stored, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     def fail(*_arguments: object) -> None:
         raise QuotaFetchError("not today")
@@ -466,12 +473,12 @@ def test_fetcher_on_schedule_does_the_rest_and_raises_what_it_could_not_do(
         load("quota_fetcher").handler({}, None)
 
     # the snapshot is stored all the same; nothing is published of quotas or pools that are unknown
-    assert account.items
+    assert stored.items
     assert bool([line for line in printed() if "_aws" in line]) is (broken == "list_application_profiles")
 
 
 def test_fetcher_reads_the_overrides_named_in_its_environment(
-    load: Load, account: Stored, monkeypatch: pytest.MonkeyPatch
+    load: Load, stored: Stored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given an override that is not one
     class Parameters:
@@ -484,10 +491,10 @@ def test_fetcher_reads_the_overrides_named_in_its_environment(
     monkeypatch.setenv("REGISTRY_OVERRIDES", "/stack/registry-overrides")
     monkeypatch.setattr(clients, "ssm", Parameters)
 
-    with pytest.raises(QuotaFetchError, match="overrides are refused, the last good ones stay"):
+    with pytest.raises(QuotaFetchError, match="overrides are rejected, the last valid ones stay in use"):
         load("quota_fetcher").handler({}, None)
 
-    assert account.items
+    assert stored.items
 
 
 def request(request_type: str, **properties: Any) -> dict[str, Any]:
@@ -514,14 +521,14 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     return given
 
 
-@pytest.mark.usefixtures("account")
+@pytest.mark.usefixtures("stored")
 def test_first_fetch_says_what_it_found(load: Load, answers: list[tuple[str, Any]]) -> None:
     assert load("quota_fetcher").handler(request("Create"), None) is None
 
-    assert answers == [("first-quota-fetch", {"Result": "4 quotas listed, 2 pools have one"})]
+    assert answers == [("first-quota-fetch", {"Result": "4 quotas listed, 2 pools have a quota"})]
 
 
-@pytest.mark.usefixtures("account")
+@pytest.mark.usefixtures("stored")
 def test_first_fetch_that_fails_does_not_stop_the_deployment(
     load: Load, printed: Printed, answers: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -535,19 +542,19 @@ def test_first_fetch_that_fails_does_not_stop_the_deployment(
     assert answers == [
         (
             "first-quota-fetch",
-            {"Result": "failed, will be tried again on schedule: quotas were not fetched: QuotaFetchError: not today"},
+            {"Result": "failed, will be retried on schedule: quotas could not be fetched: QuotaFetchError: not today"},
         )
     ]
     assert "first quota fetch failed" in [line["message"] for line in printed()]
 
 
 def test_deleting_the_first_fetch_fetches_nothing(
-    load: Load, printed: Printed, account: Stored, answers: list[tuple[str, Any]]
+    load: Load, printed: Printed, stored: Stored, answers: list[tuple[str, Any]]
 ) -> None:
     load("quota_fetcher").handler(request("Delete"), None)
 
     assert answers == [("first-quota-fetch", {})]
-    assert (account.items, printed()) == ([], [])
+    assert (stored.items, printed()) == ([], [])
 
 
 # LoggingSetupFunction
@@ -640,7 +647,7 @@ def test_setup_knows_on_an_update_what_was_before_and_remembers_a_log_group_that
     load("logging_setup").handler(update, None)
 
     part = LoggingTarget("/before", "arn:aws:iam::111122223333:role/old", 30, "ours")
-    wanted = msgspec.structs.replace(WANTED, former=part)
+    wanted = msgspec.structs.replace(WANTED, previous=part)
     assert setup == [
         *([("remember", "table", "patient_state", "/before")] if made else []),
         ("set up", "bedrock_settings", "logs", "kms", wanted),
@@ -657,7 +664,7 @@ def test_setup_takes_the_properties_of_an_older_version_after_its_rollback(
     load("logging_setup").handler(request("Update", **older) | {"OldResourceProperties": PROPERTIES}, None)
 
     (wanted,) = [given[-1] for name, *given in setup if name == "set up"]
-    assert (wanted.part.large_bodies_bucket, wanted.adopt_only, wanted.former) == ("", False, PART)
+    assert (wanted.target.large_bodies_bucket, wanted.adopt_only, wanted.previous) == ("", False, PART)
     assert not isinstance(answers[0][1], Exception)
 
 
@@ -709,17 +716,20 @@ def test_setup_takes_out_nothing_while_the_stack_stays(  # noqa: PLR0917 - fixtu
     load("logging_setup").handler(request("Delete", **PROPERTIES), None)
 
     assert (setup, answers) == ([], [("invocation-logging", {})])
-    assert [line["done"] for line in printed()] == ["left as it is, for the stack stays"]
+    assert [line["done"] for line in printed()] == ["skipped: the stack is not being deleted"]
 
 
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (
+        pytest.param(
             ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no service control policy"}}, "Get"),
             "Get is forbidden by a service control policy",
+            id="forbidden by a policy",
         ),
-        (EndpointConnectionError(endpoint_url="https://bedrock.mars-1"), "Could not connect"),
+        pytest.param(
+            EndpointConnectionError(endpoint_url="https://bedrock.mars-1"), "Could not connect", id="out of reach"
+        ),
     ],
 )
 def test_setup_that_cannot_ask_bedrock_says_that_nothing_was_done(  # noqa: PLR0917 - fixtures
@@ -740,7 +750,7 @@ def test_setup_that_cannot_ask_bedrock_says_that_nothing_was_done(  # noqa: PLR0
     assert setup == []
     ((_, answer),) = answers
     assert isinstance(answer, NothingDoneError)
-    assert str(answer).startswith(f"Bedrock's invocation logging cannot be read: {said}")
+    assert str(answer).startswith(f"Bedrock's invocation logging could not be read: {said}")
 
 
 def refuses(*_given: object) -> None:
@@ -794,7 +804,7 @@ def test_setup_that_comes_late_for_a_creation_does_nothing(
     load("logging_setup").handler(request("Create", **PROPERTIES), None)
 
     assert setup == []
-    assert "nothing is set up for it" in str(answers[0][1])
+    assert "so nothing is set up for it" in str(answers[0][1])
 
 
 def test_setup_is_cancelled_when_the_stack_is_not_as_it_was(

@@ -82,74 +82,104 @@ def bomb(opening: str, closing: str = "") -> str:
     ("text", "reason"),
     [
         # nested
-        (bomb("["), "too_deep"),
-        (bomb("[", "]"), "too_deep"),
-        (bomb('{"a":'), "too_deep"),
-        (put("input.inputBodyJson", bomb("[", "]")), "too_deep"),
-        (put("input.inputBodyJson", bomb('{"a":') + "1" + "}" * DEPTH), "too_deep"),
-        (put("input.inputBodyJson.inferenceConfig", bomb("[", "]")), "too_deep"),
-        (put("output.outputBodyJson", bomb('[{"a":') + "1" + "}]" * DEPTH), "too_deep"),
-        (put("requestMetadata.deep", bomb("[", "]")), "too_deep"),
+        pytest.param(bomb("["), "too_deep", id="open brackets"),
+        pytest.param(bomb("[", "]"), "too_deep", id="nested lists"),
+        pytest.param(bomb('{"a":'), "too_deep", id="open objects"),
+        pytest.param(put("input.inputBodyJson", bomb("[", "]")), "too_deep", id="nested lists as the body"),
+        pytest.param(
+            put("input.inputBodyJson", bomb('{"a":') + "1" + "}" * DEPTH), "too_deep", id="nested objects as the body"
+        ),
+        pytest.param(
+            put("input.inputBodyJson.inferenceConfig", bomb("[", "]")), "too_deep", id="nested lists as inferenceConfig"
+        ),
+        pytest.param(
+            put("output.outputBodyJson", bomb('[{"a":') + "1" + "}]" * DEPTH),
+            "too_deep",
+            id="nested objects in the answer",
+        ),
+        pytest.param(put("requestMetadata.deep", bomb("[", "]")), "too_deep", id="nested lists in the metadata"),
         # numbers
-        (put("input.inputTokenCount", "9" * 1_000_000), "not_json"),  # Python reads 4,300 digits
-        (put("input.inputTokenCount", "9" * 4_000), "absurd_count"),
-        (put("input.inputTokenCount", "1e400"), "wrong_type"),
-        (put("input.inputTokenCount", "-1e400"), "wrong_type"),
-        (put("input.inputTokenCount", "1e300"), "absurd_count"),
-        (put("input.inputTokenCount", "NaN"), "wrong_type"),
-        (put("input.inputTokenCount", "Infinity"), "wrong_type"),
-        (put("input.inputTokenCount", "0." + "1" * 900_000), "wrong_type"),
-        (put("input.inputTokenCount", "true"), "wrong_type"),
-        (put("output.outputTokenCount", "false"), "wrong_type"),
-        (put("output.outputTokenCount", "[]"), "wrong_type"),
-        (put("output.outputTokenCount", "100000001"), "absurd_count"),
-        (put("output.outputTokenCount", '"-0x1"'), "wrong_type"),
-        (put("input.cacheReadInputTokenCount", "18446744073709551616"), "absurd_count"),
-        (put("input.cacheWriteInputTokenCount", "-9223372036854775809"), "negative_count"),
+        pytest.param(
+            put("input.inputTokenCount", "9" * 1_000_000), "not_json", id="count of a million digits"
+        ),  # Python reads 4,300 digits
+        pytest.param(put("input.inputTokenCount", "9" * 4_000), "absurd_count", id="count of 4,000 digits"),
+        pytest.param(put("input.inputTokenCount", "1e400"), "wrong_type", id="count beyond a float"),
+        pytest.param(put("input.inputTokenCount", "-1e400"), "wrong_type", id="count below a float"),
+        pytest.param(put("input.inputTokenCount", "1e300"), "absurd_count", id="count of 1e300"),
+        pytest.param(put("input.inputTokenCount", "NaN"), "wrong_type", id="count NaN"),
+        pytest.param(put("input.inputTokenCount", "Infinity"), "wrong_type", id="count Infinity"),
+        pytest.param(put("input.inputTokenCount", "0." + "1" * 900_000), "wrong_type", id="fraction of 900,000 digits"),
+        pytest.param(put("input.inputTokenCount", "true"), "wrong_type", id="count true"),
+        pytest.param(put("output.outputTokenCount", "false"), "wrong_type", id="count false"),
+        pytest.param(put("output.outputTokenCount", "[]"), "wrong_type", id="count is a list"),
+        pytest.param(put("output.outputTokenCount", "100000001"), "absurd_count", id="count over the limit"),
+        pytest.param(put("output.outputTokenCount", '"-0x1"'), "wrong_type", id="hexadecimal count"),
+        pytest.param(
+            put("input.cacheReadInputTokenCount", "18446744073709551616"), "absurd_count", id="count beyond 64 bits"
+        ),
+        pytest.param(
+            put("input.cacheWriteInputTokenCount", "-9223372036854775809"), "negative_count", id="count below 64 bits"
+        ),
         # bytes that are no JSON
-        ("\x00" + GOOD, "not_json"),
-        ("\ufeff" + GOOD, "not_json"),
-        (GOOD.replace("Converse", "Con\x00verse"), "not_json"),
-        (GOOD[:-1], "not_json"),
-        ("".join(f"{character}\x00" for character in GOOD), "not_json"),  # not taken for UTF-16
+        pytest.param("\x00" + GOOD, "not_json", id="null byte in front"),
+        pytest.param("\ufeff" + GOOD, "not_json", id="byte order mark in front"),
+        pytest.param(GOOD.replace("Converse", "Con\x00verse"), "not_json", id="null byte within"),
+        pytest.param(GOOD[:-1], "not_json", id="last byte missing"),
+        pytest.param(
+            "".join(f"{character}\x00" for character in GOOD), "not_json", id="UTF-16"
+        ),  # not taken for UTF-16
         # moments
-        (put("timestamp", "1795435205"), "bad_timestamp"),
-        (put("timestamp", "1795435205.5"), "bad_timestamp"),
-        (put("timestamp", "1e400"), "bad_timestamp"),
-        (put("timestamp", "true"), "bad_timestamp"),
-        (put("timestamp", "{}"), "bad_timestamp"),
-        (put("timestamp", "null"), "missing_timestamp"),
-        (put("timestamp", '""'), "bad_timestamp"),
-        (put("timestamp", '"1795435205"'), "bad_timestamp"),
-        (put("timestamp", '"2026-11-23"'), "bad_timestamp"),
-        (put("timestamp", '"2026-11-23T12:00:05"'), "bad_timestamp"),
-        (put("timestamp", '"2026-11-23T12:00:60Z"'), "bad_timestamp"),  # a leap second, of which there is none
-        (put("timestamp", '"2026-11-23T24:00:00Z"'), "bad_timestamp"),
-        (put("timestamp", '"2026-02-29T12:00:00Z"'), "bad_timestamp"),
-        (put("timestamp", '"2026-11-23T12:00:05+24:00"'), "bad_timestamp"),
-        (put("timestamp", '"0000-01-01T00:00:00Z"'), "bad_timestamp"),
-        (put("timestamp", '"10000-01-01T00:00:00Z"'), "bad_timestamp"),
-        (put("timestamp", '"-2026-11-23T12:00:05Z"'), "bad_timestamp"),
-        (put("timestamp", '"\\uff12\\uff1026-11-23T12:00:05Z"'), "bad_timestamp"),  # wide digits
-        (put("timestamp", '"2026-11-23T12:00:0\\u0665Z"'), "bad_timestamp"),
-        (put("timestamp", '"2026-11-23T12:00:05Z\\u0000"'), "bad_timestamp"),
-        (put("timestamp", '"\\ud800"'), "bad_timestamp"),
-        (put("timestamp", json.dumps("2026-11-23T12:00:05Z" * 10_000)), "bad_timestamp"),
-        (put("timestamp", '"0001-01-01T00:00:00Z"'), "too_old"),
-        (put("timestamp", '"0001-01-01T00:00:00+14:00"'), "too_old"),  # before the first year there is
-        (put("timestamp", '"1969-12-31T23:59:59Z"'), "too_old"),
-        (put("timestamp", '"9999-12-31T23:59:59Z"'), "too_far_ahead"),
-        (put("timestamp", '"9999-12-31T23:59:59-14:00"'), "too_far_ahead"),
+        pytest.param(put("timestamp", "1795435205"), "bad_timestamp", id="time is a number"),
+        pytest.param(put("timestamp", "1795435205.5"), "bad_timestamp", id="time is a fraction"),
+        pytest.param(put("timestamp", "1e400"), "bad_timestamp", id="time beyond a float"),
+        pytest.param(put("timestamp", "true"), "bad_timestamp", id="time true"),
+        pytest.param(put("timestamp", "{}"), "bad_timestamp", id="time is an object"),
+        pytest.param(put("timestamp", "null"), "missing_timestamp", id="time null"),
+        pytest.param(put("timestamp", '""'), "bad_timestamp", id="time empty"),
+        pytest.param(put("timestamp", '"1795435205"'), "bad_timestamp", id="time is a number in quotes"),
+        pytest.param(put("timestamp", '"2026-11-23"'), "bad_timestamp", id="date alone"),
+        pytest.param(put("timestamp", '"2026-11-23T12:00:05"'), "bad_timestamp", id="time without a zone"),
+        pytest.param(
+            put("timestamp", '"2026-11-23T12:00:60Z"'), "bad_timestamp", id="leap second"
+        ),  # a leap second, of which there is none
+        pytest.param(put("timestamp", '"2026-11-23T24:00:00Z"'), "bad_timestamp", id="hour 24"),
+        pytest.param(put("timestamp", '"2026-02-29T12:00:00Z"'), "bad_timestamp", id="29th of February 2026"),
+        pytest.param(put("timestamp", '"2026-11-23T12:00:05+24:00"'), "bad_timestamp", id="zone of 24 hours"),
+        pytest.param(put("timestamp", '"0000-01-01T00:00:00Z"'), "bad_timestamp", id="year 0"),
+        pytest.param(put("timestamp", '"10000-01-01T00:00:00Z"'), "bad_timestamp", id="year 10000"),
+        pytest.param(put("timestamp", '"-2026-11-23T12:00:05Z"'), "bad_timestamp", id="negative year"),
+        pytest.param(
+            put("timestamp", '"\\uff12\\uff1026-11-23T12:00:05Z"'), "bad_timestamp", id="wide digits"
+        ),  # wide digits
+        pytest.param(put("timestamp", '"2026-11-23T12:00:0\\u0665Z"'), "bad_timestamp", id="an Arabic digit"),
+        pytest.param(
+            put("timestamp", '"2026-11-23T12:00:05Z\\u0000"'), "bad_timestamp", id="null character after the time"
+        ),
+        pytest.param(put("timestamp", '"\\ud800"'), "bad_timestamp", id="time is a lone surrogate"),
+        pytest.param(
+            put("timestamp", json.dumps("2026-11-23T12:00:05Z" * 10_000)),
+            "bad_timestamp",
+            id="time of 200,000 characters",
+        ),
+        pytest.param(put("timestamp", '"0001-01-01T00:00:00Z"'), "too_old", id="the first year"),
+        pytest.param(
+            put("timestamp", '"0001-01-01T00:00:00+14:00"'), "too_old", id="before the first year"
+        ),  # before the first year there is
+        pytest.param(put("timestamp", '"1969-12-31T23:59:59Z"'), "too_old", id="before 1970"),
+        pytest.param(put("timestamp", '"9999-12-31T23:59:59Z"'), "too_far_ahead", id="the last year"),
+        pytest.param(put("timestamp", '"9999-12-31T23:59:59-14:00"'), "too_far_ahead", id="after the last year"),
         # wrong types
-        (put("modelId", "5"), "wrong_type"),
-        (put("modelId", "{}"), "wrong_type"),
-        (put("modelId", "null"), "missing_model_id"),
-        (put("requestMetadata", "[]"), "wrong_type"),
-        (put("requestMetadata", '"text"'), "wrong_type"),
-        (put("identity.arn", "[]"), "wrong_type"),
-        (put("operation", "{}"), "wrong_type"),
-        (put("errorCode", "true"), "wrong_type"),
-        (put("schemaType", '"ModelInvocationLog\\u0000"'), "wrong_schema"),
+        pytest.param(put("modelId", "5"), "wrong_type", id="model id is a number"),
+        pytest.param(put("modelId", "{}"), "wrong_type", id="model id is an object"),
+        pytest.param(put("modelId", "null"), "missing_model_id", id="model id null"),
+        pytest.param(put("requestMetadata", "[]"), "wrong_type", id="metadata is a list"),
+        pytest.param(put("requestMetadata", '"text"'), "wrong_type", id="metadata is text"),
+        pytest.param(put("identity.arn", "[]"), "wrong_type", id="ARN is a list"),
+        pytest.param(put("operation", "{}"), "wrong_type", id="operation is an object"),
+        pytest.param(put("errorCode", "true"), "wrong_type", id="error code true"),
+        pytest.param(
+            put("schemaType", '"ModelInvocationLog\\u0000"'), "wrong_schema", id="schema with a null character"
+        ),
     ],
 )
 def test_record_that_is_refused_with_a_reason(
@@ -166,50 +196,86 @@ def test_record_that_is_refused_with_a_reason(
     ("text", "reserved", "consumed"),
     [
         # SONNET burns 5x: 100 + 500 reserved, 100 + 5 × 20 consumed where nothing below changes it
-        (put("input.inputTokenCount", "-0"), 500, 100),
-        (put("input.inputTokenCount", "-0.0"), 500, 100),
-        (put("input.inputTokenCount", "1E2"), 600, 200),
-        (put("input.inputTokenCount", "100.0"), 600, 200),
-        (put("input.inputTokenCount", '"0100"'), 600, 200),
-        (put("input.inputTokenCount", "100000000"), 100_000_500, 100_000_100),
+        pytest.param(put("input.inputTokenCount", "-0"), 500, 100, id="count -0"),
+        pytest.param(put("input.inputTokenCount", "-0.0"), 500, 100, id="count -0.0"),
+        pytest.param(put("input.inputTokenCount", "1E2"), 600, 200, id="count 1E2"),
+        pytest.param(put("input.inputTokenCount", "100.0"), 600, 200, id="count 100.0"),
+        pytest.param(put("input.inputTokenCount", '"0100"'), 600, 200, id="count in quotes"),
+        pytest.param(put("input.inputTokenCount", "100000000"), 100_000_500, 100_000_100, id="the largest count"),
         # in a body it is skipped, however large
-        (put("input.inputBodyJson.temperature", "9" * 900_000), 600, 200),
-        (put("input.inputBodyJson.temperature", "0." + "1" * 900_000), 600, 200),
-        (put("input.inputBodyJson.temperature", "1e400"), 600, 200),
-        (put("input.inputBodyJson.temperature", "NaN"), 600, 200),
-        (put("input.inputBodyJson.messages", json.dumps(bomb("[", "]"))), 600, 200),  # nested JSON in a text is a text
-        (put("input.inputBodyJson.messages", json.dumps(bomb('{"a":'))), 600, 200),
-        (put("input.inputBodyJson.messages", '"\\ud800 \\udfff \\u0000 \\ufeff"'), 600, 200),
-        (put("input.inputBodyJson.messages", json.dumps("\U0001f600" * 100_000, ensure_ascii=False)), 600, 200),
-        (put("requestMetadata.other", "5"), 600, 200),
-        (put("requestMetadata.other", "[[]]"), 600, 200),
-        (put("requestMetadata.other", "null"), 600, 200),
-        (put("requestMetadata", "null"), 600, 200),
-        (put("requestMetadata", json.dumps({f"key{number}": "" for number in range(60_000)})), 600, 200),
+        pytest.param(
+            put("input.inputBodyJson.temperature", "9" * 900_000), 600, 200, id="number of 900,000 digits in the body"
+        ),
+        pytest.param(
+            put("input.inputBodyJson.temperature", "0." + "1" * 900_000),
+            600,
+            200,
+            id="fraction of 900,000 digits in the body",
+        ),
+        pytest.param(put("input.inputBodyJson.temperature", "1e400"), 600, 200, id="1e400 in the body"),
+        pytest.param(put("input.inputBodyJson.temperature", "NaN"), 600, 200, id="NaN in the body"),
+        pytest.param(
+            put("input.inputBodyJson.messages", json.dumps(bomb("[", "]"))), 600, 200, id="nested lists within a text"
+        ),  # nested JSON in a text is a text
+        pytest.param(
+            put("input.inputBodyJson.messages", json.dumps(bomb('{"a":'))), 600, 200, id="nested objects within a text"
+        ),
+        pytest.param(
+            put("input.inputBodyJson.messages", '"\\ud800 \\udfff \\u0000 \\ufeff"'),
+            600,
+            200,
+            id="surrogates and null characters in a text",
+        ),
+        pytest.param(
+            put("input.inputBodyJson.messages", json.dumps("\U0001f600" * 100_000, ensure_ascii=False)),
+            600,
+            200,
+            id="100,000 emoji",
+        ),
+        pytest.param(put("requestMetadata.other", "5"), 600, 200, id="metadata value is a number"),
+        pytest.param(put("requestMetadata.other", "[[]]"), 600, 200, id="metadata value is a list"),
+        pytest.param(put("requestMetadata.other", "null"), 600, 200, id="metadata value null"),
+        pytest.param(put("requestMetadata", "null"), 600, 200, id="metadata null"),
+        pytest.param(
+            put("requestMetadata", json.dumps({f"key{number}": "" for number in range(60_000)})),
+            600,
+            200,
+            id="60,000 metadata keys",
+        ),
         # a moment in another spelling
-        (put("timestamp", '"2026-11-23T12:00:05.999999999Z"'), 600, 200),
-        (put("timestamp", '"2026-11-23T13:00:05+01:00"'), 600, 200),
-        (put("timestamp", '"2026-11-22T12:01:05-23:59"'), 600, 200),
-        (put("timestamp", '"20261123T120005Z"'), 600, 200),
+        pytest.param(put("timestamp", '"2026-11-23T12:00:05.999999999Z"'), 600, 200, id="nanoseconds"),
+        pytest.param(put("timestamp", '"2026-11-23T13:00:05+01:00"'), 600, 200, id="another zone"),
+        pytest.param(put("timestamp", '"2026-11-22T12:01:05-23:59"'), 600, 200, id="a zone nearly a day behind"),
+        pytest.param(put("timestamp", '"20261123T120005Z"'), 600, 200, id="time in basic format"),
         # a limit that is none: the model's maximum, 64,000
-        (put("input.inputBodyJson.inferenceConfig.maxTokens", "true"), 64_100, 200),
-        (put("input.inputBodyJson.inferenceConfig.maxTokens", "-5"), 64_100, 200),
-        (put("input.inputBodyJson.inferenceConfig.maxTokens", "1e400"), 64_100, 200),
-        (put("input.inputBodyJson.inferenceConfig.maxTokens", "9" * 4_000), 64_100, 200),
-        (put("input.inputBodyJson.inferenceConfig.maxTokens", '"many"'), 64_100, 200),
-        (put("input.inputBodyJson.inferenceConfig", "[]"), 64_100, 200),
+        pytest.param(put("input.inputBodyJson.inferenceConfig.maxTokens", "true"), 64_100, 200, id="limit true"),
+        pytest.param(put("input.inputBodyJson.inferenceConfig.maxTokens", "-5"), 64_100, 200, id="limit negative"),
+        pytest.param(
+            put("input.inputBodyJson.inferenceConfig.maxTokens", "1e400"), 64_100, 200, id="limit beyond a float"
+        ),
+        pytest.param(
+            put("input.inputBodyJson.inferenceConfig.maxTokens", "9" * 4_000), 64_100, 200, id="limit of 4,000 digits"
+        ),
+        pytest.param(put("input.inputBodyJson.inferenceConfig.maxTokens", '"many"'), 64_100, 200, id="limit is a word"),
+        pytest.param(put("input.inputBodyJson.inferenceConfig", "[]"), 64_100, 200, id="inferenceConfig is a list"),
         # of two equal keys the last counts
-        (put("input.inputTokenCount", '7, "inputTokenCount": 100'), 600, 200),
-        (put("input.inputTokenCount", '"7", "inputTokenCount": 100'), 600, 200),
-        (put("input.inputTokenCount", '{}, "inputTokenCount": 100'), 600, 200),
-        (
+        pytest.param(put("input.inputTokenCount", '7, "inputTokenCount": 100'), 600, 200, id="count given twice"),
+        pytest.param(put("input.inputTokenCount", '"7", "inputTokenCount": 100'), 600, 200, id="text and a count"),
+        pytest.param(put("input.inputTokenCount", '{}, "inputTokenCount": 100'), 600, 200, id="object and a count"),
+        pytest.param(
             put(
                 "input", '{"inputTokenCount": 7}, "input": {"inputTokenCount": 100, "inputBodyJson": {"max_tokens": 1}}'
             ),
             101,
             200,
+            id="input given twice",
         ),
-        (put("input.inputBodyJson.inferenceConfig.maxTokens", '7, "maxTokens": 500'), 600, 200),
+        pytest.param(
+            put("input.inputBodyJson.inferenceConfig.maxTokens", '7, "maxTokens": 500'),
+            600,
+            200,
+            id="limit given twice",
+        ),
     ],
 )
 def test_record_that_is_odd_and_counts_all_the_same(
@@ -226,13 +292,9 @@ def test_record_that_is_odd_and_counts_all_the_same(
     "model_id",
     [
         *("", " ", "x", ".", "..", "us.", "us..", "global.", "global..", "a.b\n", "a.\u00fc", "a.\x00", "\ud800.x"),
-        *(
-            "a." + "b" * 10_000,
-            "arn:",
-            "arn:aws:bedrock:::",
-            "arn:aws:bedrock:" + "x" * 3_000 + "::prompt/a",
-        ),
-        SECRET,
+        *("arn:", "arn:aws:bedrock:::", SECRET),
+        pytest.param("a." + "b" * 10_000, id="10,000 characters"),
+        pytest.param("arn:aws:bedrock:" + "x" * 3_000 + "::prompt/a", id="ARN with a Region of 3,000 characters"),
     ],
 )
 def test_model_id_that_names_no_model_is_out_of_scope(
@@ -246,13 +308,13 @@ def test_model_id_that_names_no_model_is_out_of_scope(
 
 LONG = "x" * 10_000
 LABELS = [
-    ("two\nlines\x00\x7f\u2028", "two?lines???"),
-    ("zw\u00f6lf \U0001f600", "zw?lf ?"),
-    ("\ud800", "?"),
-    ("\ufeff", "?"),
-    (LONG, "x" * 253 + "..."),
-    ("\u00fc" * 10_000, "?" * 253 + "..."),
-    ("{$}\"'\\", "{$}\"'\\"),
+    pytest.param("two\nlines\x00\x7f\u2028", "two?lines???", id="control characters"),
+    pytest.param("zw\u00f6lf \U0001f600", "zw?lf ?", id="umlaut and emoji"),
+    pytest.param("\ud800", "?", id="lone surrogate"),
+    pytest.param("\ufeff", "?", id="byte order mark"),
+    pytest.param(LONG, "x" * 253 + "...", id="10,000 characters"),
+    pytest.param("\u00fc" * 10_000, "?" * 253 + "...", id="10,000 umlauts"),
+    pytest.param("{$}\"'\\", "{$}\"'\\", id="quotes and braces"),
 ]
 
 
@@ -390,23 +452,39 @@ def seconds_for(text: str, count: int, accounts: UsageCalculator) -> float:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda size: "[" * size,
-        lambda size: put("input.inputBodyJson", "[" * size),
-        lambda size: put("input.inputTokenCount", "9" * size),
-        lambda size: put("input.inputTokenCount", "0." + "9" * size),
-        lambda size: put("input.inputTokenCount", '"' + "9" * size + '"'),
-        lambda size: put("input.inputTokenCount", "1e" + "9" * size),
-        lambda size: put("timestamp", '"' + "2" * size + '"'),
-        lambda size: put("requestMetadata", json.dumps({f"{number:07}": 5 for number in range(size // 12)})),
-        lambda size: put("input.inputBodyJson", json.dumps([[]] * (size // 4))).replace(": 20}", ": NaN}"),
-        lambda size: put("output.outputBodyJson", json.dumps([{"usage": {}}] * (size // 15))).replace(
-            ": 20}", ": null}"
+        pytest.param(lambda size: "[" * size, id="open brackets"),
+        pytest.param(lambda size: put("input.inputBodyJson", "[" * size), id="open brackets as the body"),
+        pytest.param(lambda size: put("input.inputTokenCount", "9" * size), id="digits of a count"),
+        pytest.param(lambda size: put("input.inputTokenCount", "0." + "9" * size), id="digits of a fraction"),
+        pytest.param(
+            lambda size: put("input.inputTokenCount", '"' + "9" * size + '"'), id="digits of a count in quotes"
         ),
-        lambda size: put("identity.arn", '"' + ":/" * (size // 2) + '"'),
-        lambda size: put("modelId", '"' + "a." * (size // 2) + '"'),
-        lambda size: put("requestId", '"' + "0-" * (size // 2) + '"'),
-        lambda size: put("input.inputTokenCount", '1, "inputTokenCount":' * (size // 22) + "1"),
-        lambda size: put("input.inputBodyJson.messages", '"' + "\\ud800" * (size // 6) + '"'),
+        pytest.param(lambda size: put("input.inputTokenCount", "1e" + "9" * size), id="digits of an exponent"),
+        pytest.param(lambda size: put("timestamp", '"' + "2" * size + '"'), id="digits of a time"),
+        pytest.param(
+            lambda size: put("requestMetadata", json.dumps({f"{number:07}": 5 for number in range(size // 12)})),
+            id="metadata keys",
+        ),
+        pytest.param(
+            lambda size: put("input.inputBodyJson", json.dumps([[]] * (size // 4))).replace(": 20}", ": NaN}"),
+            id="empty lists in the body and a count of NaN",
+        ),
+        pytest.param(
+            lambda size: put("output.outputBodyJson", json.dumps([{"usage": {}}] * (size // 15))).replace(
+                ": 20}", ": null}"
+            ),
+            id="usage objects in the answer and a count of null",
+        ),
+        pytest.param(lambda size: put("identity.arn", '"' + ":/" * (size // 2) + '"'), id="separators of an ARN"),
+        pytest.param(lambda size: put("modelId", '"' + "a." * (size // 2) + '"'), id="dots of a model id"),
+        pytest.param(lambda size: put("requestId", '"' + "0-" * (size // 2) + '"'), id="dashes of a request id"),
+        pytest.param(
+            lambda size: put("input.inputTokenCount", '1, "inputTokenCount":' * (size // 22) + "1"),
+            id="the same key again and again",
+        ),
+        pytest.param(
+            lambda size: put("input.inputBodyJson.messages", '"' + "\\ud800" * (size // 6) + '"'), id="lone surrogates"
+        ),
     ],
 )
 def test_time_grows_no_faster_than_the_record(accounts: UsageCalculator, make: Callable[[int], str]) -> None:

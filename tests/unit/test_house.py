@@ -44,7 +44,7 @@ def arrows() -> Arrows:
 
 def room_of(module: str) -> str:
     """Return the package of a module, or the module itself if it is one of the shared ones at the root."""
-    return module.split(".")[0]
+    return module.split(".", maxsplit=1)[0]
 
 
 def between_rooms(arrows: Arrows) -> Arrows:

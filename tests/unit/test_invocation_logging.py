@@ -26,7 +26,7 @@ ROLE = "arn:aws:iam::111122223333:role/write-invocation-logs"
 GROUP = "/aws/bedrock/modelinvocations"
 PART = LoggingTarget(log_group=GROUP, role_arn=ROLE, retention_days=30, large_bodies_bucket="our-large-bodies")
 WANTED = SetupRequest(
-    part=PART,
+    target=PART,
     stack_name="monitor",
     own_filter="monitor-metric-processor",
     own_log_groups=("/aws/lambda/monitor-metric-processor", "/aws/lambda/monitor-quota-fetcher"),
@@ -156,7 +156,7 @@ def with_large(configuration: dict[str, Any], large: dict[str, str] | None) -> d
 
 def updated(former: LoggingTarget = PART, **part: Any) -> SetupRequest:
     """What an update wants, whose part differs from the former one in this."""
-    return msgspec.structs.replace(WANTED, former=former, part=msgspec.structs.replace(PART, **part))
+    return msgspec.structs.replace(WANTED, previous=former, target=msgspec.structs.replace(PART, **part))
 
 
 # Adopting
@@ -181,7 +181,7 @@ def test_adopting_logs_without_large_bodies_warns(services: Services, adopt_only
     found = services.set_up(msgspec.structs.replace(WANTED, adopt_only=adopt_only))
 
     assert (found.log_group, found.large_bodies) == ("/theirs", None)
-    assert found.done.startswith("adopted the existing invocation logging; bodies over 100 KB are delivered nowhere")
+    assert found.done.startswith("adopted the existing invocation logging; bodies over 100 KB are not delivered")
     assert found.done.endswith(f", then {LOOK_AGAIN}")  # an update that changes no property asks for no set-up
 
 
@@ -215,7 +215,7 @@ def test_group_that_bedrock_delivers_to_and_that_is_gone_stops_the_deployment(se
     services.group("/theirs", there=False)
 
     with pytest.raises(
-        InvocationLoggingError, match=r"/theirs, which is gone: make it again .aws logs create-log-group"
+        InvocationLoggingError, match=r"/theirs, which does not exist. Create it .aws logs create-log-group"
     ):
         services.set_up()
 
@@ -246,7 +246,7 @@ def test_without_any_configuration_text_alone_is_switched_on(services: Services)
     services.made()
     services.changed(None, OURS)
 
-    assert services.set_up() == SetupResult(GROUP, "switched invocation logging on", LARGE)
+    assert services.set_up() == SetupResult(GROUP, "enabled invocation logging", LARGE)
 
 
 def test_what_bedrock_reads_back_with_more_flags_is_still_what_was_put(services: Services) -> None:
@@ -256,13 +256,13 @@ def test_what_bedrock_reads_back_with_more_flags_is_still_what_was_put(services:
     services.put(OURS)
     services.configured(OURS | {"audioDataDeliveryEnabled": True, "videoDataDeliveryEnabled": True})
 
-    assert services.set_up().done == "switched invocation logging on"
+    assert services.set_up().done == "enabled invocation logging"
 
 
-@pytest.mark.parametrize("before", [None, S3_ONLY])
+@pytest.mark.parametrize("before", [pytest.param(None, id="no configuration"), pytest.param(S3_ONLY, id="S3 only")])
 def test_adopt_only_changes_nothing_and_says_what_is_missing(services: Services, before: dict[str, Any] | None) -> None:
     services.configured(before)
-    missing = "go to S3 only" if before else "logs no model invocations"
+    missing = "delivers its invocation logs only to S3" if before else "logs no model invocations"
 
     with pytest.raises(InvocationLoggingError, match=missing) as caught:
         services.set_up(msgspec.structs.replace(WANTED, adopt_only=True))
@@ -319,7 +319,14 @@ def test_logs_that_go_to_a_group_of_this_stack_are_refused(services: Services, o
     assert own in str(caught.value)
 
 
-@pytest.mark.parametrize("before", [None, S3_ONLY, OURS])
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param(None, id="no configuration"),
+        pytest.param(S3_ONLY, id="S3 only"),
+        pytest.param(OURS, id="set up by this stack"),
+    ],
+)
 def test_group_of_this_stack_is_refused_as_one_to_make(services: Services, before: dict[str, Any] | None) -> None:
     services.configured(before)
 
@@ -330,8 +337,12 @@ def test_group_of_this_stack_is_refused_as_one_to_make(services: Services, befor
 # Updates, and their rollbacks
 
 
-@pytest.mark.parametrize("before", [OURS, OURS_AND_S3])
-@pytest.mark.parametrize("adopt_only", [False, True])
+@pytest.mark.parametrize(
+    "before", [pytest.param(OURS, id="log group"), pytest.param(OURS_AND_S3, id="log group and S3")]
+)
+@pytest.mark.parametrize(
+    "adopt_only", [pytest.param(False, id="create if needed"), pytest.param(True, id="adopt only")]
+)
 def test_what_this_stack_set_up_is_kept_on_an_update(
     services: Services, before: dict[str, Any], adopt_only: bool
 ) -> None:
@@ -343,7 +354,9 @@ def test_what_this_stack_set_up_is_kept_on_an_update(
     assert found == SetupResult(GROUP, "kept the invocation logging that this stack set up", LARGE)
 
 
-@pytest.mark.parametrize("before", [OURS, OURS_AND_S3])
+@pytest.mark.parametrize(
+    "before", [pytest.param(OURS, id="log group"), pytest.param(OURS_AND_S3, id="log group and S3")]
+)
 def test_what_this_stack_set_up_moves_with_the_groups_name_and_back_on_rollback(
     services: Services, before: dict[str, Any]
 ) -> None:
@@ -357,7 +370,7 @@ def test_what_this_stack_set_up_moves_with_the_groups_name_and_back_on_rollback(
     services.configured(moved(before, "/elsewhere"))
     services.readable()
     services.changed(moved(before, "/elsewhere"), before)
-    back = msgspec.structs.replace(WANTED, former=renamed.part)
+    back = msgspec.structs.replace(WANTED, previous=renamed.target)
     assert services.set_up(back) == SetupResult(GROUP, changed, LARGE)
 
 
@@ -412,7 +425,12 @@ def test_an_update_names_the_bucket_for_large_bodies_where_an_older_version_name
 
 
 @pytest.mark.parametrize(
-    "large", [{"bucketName": "elsewhere", "keyPrefix": "x"}, {"bucketName": "our-large-bodies", "keyPrefix": "x"}, None]
+    "large",
+    [
+        pytest.param({"bucketName": "elsewhere", "keyPrefix": "x"}, id="another bucket"),
+        pytest.param({"bucketName": "our-large-bodies", "keyPrefix": "x"}, id="another prefix"),
+        pytest.param(None, id="nowhere"),
+    ],
 )
 def test_where_somebody_has_sent_large_bodies_since_they_stay(services: Services, large: dict[str, str] | None) -> None:
     services.configured(with_large(OURS, large))
@@ -422,7 +440,7 @@ def test_where_somebody_has_sent_large_bodies_since_they_stay(services: Services
 
     assert found.large_bodies == (LargeBodies(large["bucketName"], "x") if large else None)
     assert found.done.startswith("kept the invocation logging that this stack set up")
-    assert ("delivered nowhere" in found.done) is (large is None)
+    assert ("not delivered" in found.done) is (large is None)
 
 
 def test_group_that_somebody_has_chosen_since_is_adopted(services: Services) -> None:
@@ -438,10 +456,10 @@ def test_group_of_ours_that_is_gone_is_made_again_and_its_subscription_asked_for
     services.configured(OURS)
     services.made()
 
-    assert "made /aws/bedrock/modelinvocations again, which was gone" in services.set_up(updated()).done
+    assert "created /aws/bedrock/modelinvocations again, which had been deleted" in services.set_up(updated()).done
 
 
-@pytest.mark.parametrize("there", [30, None])
+@pytest.mark.parametrize("there", [pytest.param(30, id="another retention"), pytest.param(None, id="no retention")])
 def test_retention_of_a_group_of_ours_follows_its_parameter(services: Services, there: int | None) -> None:
     services.configured(OURS)
     services.group(**({"retentionInDays": there} if there else {}))
@@ -452,7 +470,14 @@ def test_retention_of_a_group_of_ours_follows_its_parameter(services: Services, 
     assert services.set_up(updated(retention_days=60)).done.startswith("kept")
 
 
-@pytest.mark.parametrize(("there", "made_by"), [(731, None), (30, None), (30, "another-monitor")])
+@pytest.mark.parametrize(
+    ("there", "made_by"),
+    [
+        pytest.param(731, None, id="another retention"),
+        pytest.param(30, None, id="the retention that this stack would set"),
+        pytest.param(30, "another-monitor", id="group of another stack"),
+    ],
+)
 def test_retention_that_somebody_else_has_chosen_stays(services: Services, there: int, made_by: str | None) -> None:
     services.configured(OURS)
     services.group(retentionInDays=there)
@@ -499,7 +524,7 @@ def test_configuration_that_never_settles_is_given_up(services: Services) -> Non
             services.configured(None)
             services.readable()
 
-    with pytest.raises(InvocationLoggingError, match="Somebody else keeps changing"):
+    with pytest.raises(InvocationLoggingError, match="Bedrock's invocation logging keeps changing"):
         services.set_up()
 
 
@@ -518,7 +543,7 @@ def test_put_is_tried_again_until_bedrock_knows_the_role(services: Services) -> 
     services.put_is_refused("The role lacks PERMISSION to write")
     services.changed(None, OURS)
 
-    assert services.set_up() == SetupResult(GROUP, "switched invocation logging on", LARGE)
+    assert services.set_up() == SetupResult(GROUP, "enabled invocation logging", LARGE)
     assert services.slept == [5, 5, 3]
 
 
@@ -552,9 +577,9 @@ SCP = "User: u is not authorized to perform: bedrock:PutModelInvocationLoggingCo
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("ValidationException", "The log group does not exist"),
-        ("AccessDeniedException", f"{SCP} service control policy"),
-        ("ThrottlingException", "Rate exceeded"),
+        pytest.param("ValidationException", "The log group does not exist", id="no such log group"),
+        pytest.param("AccessDeniedException", f"{SCP} service control policy", id="service control policy"),
+        pytest.param("ThrottlingException", "Rate exceeded", id="throttled"),
     ],
 )
 def test_put_that_is_refused_for_another_reason_is_raised_at_once(services: Services, code: str, message: str) -> None:
@@ -589,7 +614,7 @@ def test_creation_cancelled_while_the_role_is_waited_for_puts_nothing_and_remove
         services.set_up()
 
 
-@pytest.mark.parametrize("before", [None, S3_ONLY])
+@pytest.mark.parametrize("before", [pytest.param(None, id="no configuration"), pytest.param(S3_ONLY, id="S3 only")])
 def test_creation_cancelled_after_its_change_takes_it_back(services: Services, before: dict[str, Any] | None) -> None:
     after = OURS if before is None else OURS_AND_S3
     services.waits = [True, False]
@@ -672,12 +697,19 @@ def test_rollback_stays_with_the_group_that_is_subscribed_and_warns(services: Se
 
     assert services.as_found(updated(), "/read-before", "/theirs") == SetupResult(
         "/theirs",
-        "left invocation logging as it was found, for an update was rolled back; the group is full",
+        "did not change invocation logging, because an update was rolled back; the group is full",
         LargeBodies("their-large-bodies"),
     )
 
 
-@pytest.mark.parametrize(("present", "group"), [(THEIRS, "/theirs"), (S3_ONLY, GROUP), (None, GROUP)])
+@pytest.mark.parametrize(
+    ("present", "group"),
+    [
+        pytest.param(THEIRS, "/theirs", id="another group"),
+        pytest.param(S3_ONLY, GROUP, id="S3 only"),
+        pytest.param(None, GROUP, id="no configuration"),
+    ],
+)
 def test_rollback_without_a_subscription_takes_what_bedrock_delivers_to(
     services: Services, present: dict[str, Any] | None, group: str
 ) -> None:
@@ -697,7 +729,7 @@ def test_taking_out_leaves_what_goes_to_s3(services: Services) -> None:
     services.put(S3_ONLY)
     services.group(there=False)
 
-    assert services.take_out().startswith("took CloudWatch out of the invocation logging again")
+    assert services.take_out().startswith("removed CloudWatch from the invocation logging")
 
 
 def test_taking_out_leaves_what_somebody_added_to_s3_since(services: Services) -> None:
@@ -713,10 +745,16 @@ def test_taking_out_leaves_what_somebody_added_to_s3_since(services: Services) -
     )
     services.group(there=False)
 
-    assert services.take_out().startswith("took CloudWatch out")
+    assert services.take_out().startswith("removed CloudWatch")
 
 
-@pytest.mark.parametrize("present", [OURS, OURS | {"textDataDeliveryEnabled": False}])
+@pytest.mark.parametrize(
+    "present",
+    [
+        pytest.param(OURS, id="as set up"),
+        pytest.param(OURS | {"textDataDeliveryEnabled": False}, id="text delivery off since"),
+    ],
+)
 def test_taking_out_all_there_is_switches_it_off_and_removes_the_group_that_was_made(
     services: Services, present: dict[str, Any]
 ) -> None:
@@ -727,7 +765,7 @@ def test_taking_out_all_there_is_switches_it_off_and_removes_the_group_that_was_
     services.filtered()
     services.removed()
 
-    assert services.take_out() == f"switched invocation logging off again; removed {GROUP}"
+    assert services.take_out() == f"disabled invocation logging; deleted {GROUP}"
 
 
 def test_group_that_was_there_before_stays(services: Services) -> None:
@@ -736,7 +774,7 @@ def test_group_that_was_there_before_stays(services: Services) -> None:
     services.group()
     services.tagged(made_by=None)
 
-    assert services.take_out().endswith(f"left {GROUP}, which no monitor made")
+    assert services.take_out().endswith(f"kept {GROUP}, which no monitor created")
 
 
 def test_group_that_was_made_stays_while_another_reads_it(services: Services) -> None:
@@ -746,7 +784,7 @@ def test_group_that_was_made_stays_while_another_reads_it(services: Services) ->
     services.tagged()
     services.filtered("another-monitor")
 
-    assert services.take_out().endswith(f"left {GROUP}, for another-monitor reads it")
+    assert services.take_out().endswith(f"kept {GROUP}, because it still has a subscription: another-monitor")
 
 
 def test_group_that_was_made_stays_while_bedrock_delivers_to_it_for_another(services: Services) -> None:
@@ -755,8 +793,8 @@ def test_group_that_was_made_stays_while_bedrock_delivers_to_it_for_another(serv
     services.tagged()
 
     done = services.take_out()
-    assert done.startswith("left invocation logging as it is: none of it is this stack's")
-    assert done.endswith(f"left {GROUP}, for Bedrock delivers to it")
+    assert done.startswith("did not change invocation logging: none of it is this stack's")
+    assert done.endswith(f"kept {GROUP}, because Bedrock delivers to it")
 
 
 def test_the_last_monitor_removes_the_group_that_another_made(services: Services) -> None:
@@ -766,7 +804,7 @@ def test_the_last_monitor_removes_the_group_that_another_made(services: Services
     services.filtered()
     services.removed()
 
-    assert services.take_out(GROUP).endswith(f"removed {GROUP}")
+    assert services.take_out(GROUP).endswith(f"deleted {GROUP}")
 
 
 def test_group_of_another_stack_that_this_one_never_read_stays(services: Services) -> None:
@@ -776,7 +814,7 @@ def test_group_of_another_stack_that_this_one_never_read_stays(services: Service
     services.tagged(made_by="the-first-monitor")
 
     done = services.take_out()
-    assert done.endswith(f"left {GROUP}, which the stack the-first-monitor made and this one never read")
+    assert done.endswith(f"kept {GROUP}, which the stack the-first-monitor created and this one never read")
 
 
 @pytest.mark.parametrize(("made_by", "made"), [("monitor", True), ("another", False), (None, False)])
@@ -801,7 +839,7 @@ def test_former_groups_go_too(services: Services) -> None:
     services.filtered(name="/former")
     services.removed("/former")
 
-    assert services.take_out("/former", GROUP).endswith("removed /former")
+    assert services.take_out("/former", GROUP).endswith("deleted /former")
 
 
 def test_group_that_goes_at_the_same_time_is_gone(services: Services) -> None:
@@ -811,15 +849,23 @@ def test_group_that_goes_at_the_same_time_is_gone(services: Services) -> None:
     services.filtered()
     services.to_logs.add_client_error("delete_log_group", "ResourceNotFoundException")
 
-    assert services.take_out().endswith(f"removed {GROUP}")
+    assert services.take_out().endswith(f"deleted {GROUP}")
 
 
-@pytest.mark.parametrize("present", [None, THEIRS, S3_ONLY, THEIRS | S3_ONLY])
+@pytest.mark.parametrize(
+    "present",
+    [
+        pytest.param(None, id="no configuration"),
+        pytest.param(THEIRS, id="another group"),
+        pytest.param(S3_ONLY, id="S3 only"),
+        pytest.param(THEIRS | S3_ONLY, id="another group and S3"),
+    ],
+)
 def test_taking_out_leaves_what_is_not_of_this_stack(services: Services, present: dict[str, Any] | None) -> None:
     services.configured(present)
     services.group(there=False)
 
-    assert services.take_out().startswith("left invocation logging as it is: none of it is this stack's")
+    assert services.take_out().startswith("did not change invocation logging: none of it is this stack's")
 
 
 def test_taking_out_stops_where_somebody_elses_configuration_needs_our_bucket(services: Services) -> None:
@@ -842,7 +888,7 @@ def test_taking_out_after_a_failed_set_up_leaves_what_was_there(services: Servic
     services.tagged()
     services.filtered()
     services.removed()
-    assert services.take_out().endswith(f"removed {GROUP}")
+    assert services.take_out().endswith(f"deleted {GROUP}")
 
 
 def test_taking_out_that_fails_is_raised(services: Services) -> None:
@@ -857,7 +903,14 @@ def test_taking_out_that_fails_is_raised(services: Services) -> None:
 
 @pytest.mark.parametrize(
     ("configuration", "ours"),
-    [(None, False), ({}, False), (S3_ONLY, False), (THEIRS, False), (OURS, True), (moved(S3_ONLY, "/any"), True)],
+    [
+        pytest.param(None, False, id="no configuration"),
+        pytest.param({}, False, id="empty"),
+        pytest.param(S3_ONLY, False, id="S3 only"),
+        pytest.param(THEIRS, False, id="another group"),
+        pytest.param(OURS, True, id="set up by this stack"),
+        pytest.param(moved(S3_ONLY, "/any"), True, id="with another group since"),
+    ],
 )
 def test_what_bears_the_stacks_role_is_the_stacks(configuration: dict[str, Any] | None, ours: bool) -> None:
     assert invocation_logging.is_ours(configuration, PART, None) is ours
@@ -866,12 +919,12 @@ def test_what_bears_the_stacks_role_is_the_stacks(configuration: dict[str, Any] 
 @pytest.mark.parametrize(
     ("configuration", "group"),
     [
-        (None, None),
-        ({}, None),
-        (S3_ONLY, None),
-        ({"cloudWatchConfig": {}}, None),
-        ({"cloudWatchConfig": {"logGroupName": ""}}, None),
-        (THEIRS, "/theirs"),
+        pytest.param(None, None, id="no configuration"),
+        pytest.param({}, None, id="empty"),
+        pytest.param(S3_ONLY, None, id="S3 only"),
+        pytest.param({"cloudWatchConfig": {}}, None, id="CloudWatch without a group"),
+        pytest.param({"cloudWatchConfig": {"logGroupName": ""}}, None, id="an empty name"),
+        pytest.param(THEIRS, "/theirs", id="another group"),
     ],
 )
 def test_log_group_of_a_configuration(configuration: dict[str, Any] | None, group: str | None) -> None:
@@ -879,7 +932,12 @@ def test_log_group_of_a_configuration(configuration: dict[str, Any] | None, grou
 
 
 @pytest.mark.parametrize(
-    ("prefix", "folder"), [("", "b/AWSLogs/"), ("logs", "b/logs/AWSLogs/"), ("/logs/of/it/", "b/logs/of/it/AWSLogs/")]
+    ("prefix", "folder"),
+    [
+        pytest.param("", "b/AWSLogs/", id="no prefix"),
+        pytest.param("logs", "b/logs/AWSLogs/", id="a prefix"),
+        pytest.param("/logs/of/it/", "b/logs/of/it/AWSLogs/", id="a prefix with slashes around it"),
+    ],
 )
 def test_large_bodies_lie_below_the_prefix_if_there_is_one(prefix: str, folder: str) -> None:
     assert LargeBodies("b", prefix).folder == folder

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from processed import price
-from records import NOVA, NOW, PROFILE_ARN, SONNET, Entry, converse, message
+from records import NOVA, NOW, PROFILE_ARN, SONNET, Entry, Process, ReadLine, converse, message
 
 from bedrock_quota import clients
 from bedrock_quota.model_ids import OutOfScope, Reference
@@ -31,7 +33,7 @@ ROCKET = Model(
 QUOTAS = ((QuotaPool(NOVA, EndpointType.REGIONAL), PoolQuota(tokens_per_minute=0)),)
 
 
-class World:
+class StateTable:
     """A state table and a clock that a test sets, and Bedrock out of reach."""
 
     def __init__(self) -> None:
@@ -52,15 +54,15 @@ class World:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    made = World()
+def state_table(monkeypatch: pytest.MonkeyPatch) -> Iterator[StateTable]:
+    made = StateTable()
     monkeypatch.setattr(clients, "bedrock", made.bedrock)
     return made
 
 
 @pytest.fixture
-def container(world: World, registry: Registry) -> Container:
-    return Container(Settings(metadata_keys=("team",)), registry, world.read, clock=lambda: world.seconds)
+def container(state_table: StateTable, registry: Registry) -> Container:
+    return Container(Settings(metadata_keys=("team",)), registry, state_table.read, clock=lambda: state_table.seconds)
 
 
 def record(entry: Entry) -> Record:
@@ -85,13 +87,13 @@ def test_before_the_first_fetch_there_are_no_quotas_and_the_registry_holds(conta
     )
 
 
-def test_new_snapshot_brings_quotas_overrides_and_profiles(world: World, container: Container) -> None:
+def test_new_snapshot_brings_quotas_overrides_and_profiles(state_table: StateTable, container: Container) -> None:
     # given a container that has processed a call of a model it does not know
     before = container.current()
     assert not account(before, ROCKET.id).group.listed
     # when the fetcher has stored a snapshot
     profiles = ((PROFILE_ARN, Reference(ROCKET.id, EndpointType.CROSS_REGION)),)
-    world.later(Snapshot(NOON, QUOTAS, (ROCKET,), profiles))
+    state_table.later(Snapshot(NOON, QUOTAS, (ROCKET,), profiles))
     known = container.current()
     # then all three take effect
     assert known.quotas == dict(QUOTAS)
@@ -102,26 +104,28 @@ def test_new_snapshot_brings_quotas_overrides_and_profiles(world: World, contain
     assert (through.group.pool, through.group.application_profile) == (
         QuotaPool(ROCKET.id, EndpointType.CROSS_REGION), PROFILE_ARN.rpartition("/")[2],
     )  # fmt: skip
-    assert world.asked == 0
+    assert state_table.asked == 0
     # and tags are carried as before
     assert account(known, SONNET, requestMetadata={"team": "search"}).group.request_metadata == (("team", "search"),)
 
 
-def test_override_that_is_gone_takes_effect_as_well(world: World, container: Container) -> None:
-    world.answer = Snapshot(NOON, QUOTAS, (ROCKET,))
+def test_override_that_is_gone_takes_effect_as_well(state_table: StateTable, container: Container) -> None:
+    state_table.answer = Snapshot(NOON, QUOTAS, (ROCKET,))
     assert account(container.current(), ROCKET.id).group.listed
 
-    world.later(Snapshot(NOON, QUOTAS))
+    state_table.later(Snapshot(NOON, QUOTAS))
 
     assert not account(container.current(), ROCKET.id).group.listed
 
 
-@pytest.mark.parametrize("answer", [RuntimeError("no table"), None])
-def test_failed_read_keeps_the_last(world: World, container: Container, answer: Exception | None) -> None:
-    world.answer = Snapshot(NOON, QUOTAS, (ROCKET,), ((PROFILE_ARN, Reference(NOVA, EndpointType.REGIONAL)),))
+@pytest.mark.parametrize(
+    "answer", [pytest.param(RuntimeError("no table"), id="no table"), pytest.param(None, id="no snapshot")]
+)
+def test_failed_read_keeps_the_last(state_table: StateTable, container: Container, answer: Exception | None) -> None:
+    state_table.answer = Snapshot(NOON, QUOTAS, (ROCKET,), ((PROFILE_ARN, Reference(NOVA, EndpointType.REGIONAL)),))
     before = container.current()
 
-    world.later(answer)
+    state_table.later(answer)
     known = container.current()
 
     assert known is before
@@ -130,15 +134,15 @@ def test_failed_read_keeps_the_last(world: World, container: Container, answer: 
     assert account(known, PROFILE_ARN).group.pool == QuotaPool(NOVA, EndpointType.REGIONAL)
 
 
-def test_knowledge_is_made_once_a_snapshot(world: World, container: Container) -> None:
-    world.answer = Snapshot(NOON, QUOTAS)
+def test_knowledge_is_made_once_a_snapshot(state_table: StateTable, container: Container) -> None:
+    state_table.answer = Snapshot(NOON, QUOTAS)
 
     assert container.current() is container.current()
 
 
-def test_snapshot_without_quotas_has_no_age_but_overrides(world: World, container: Container) -> None:
+def test_snapshot_without_quotas_has_no_age_but_overrides(state_table: StateTable, container: Container) -> None:
     # As after a first fetch to which Service Quotas did not answer.
-    world.answer = Snapshot(NOON, (), (ROCKET,))
+    state_table.answer = Snapshot(NOON, (), (ROCKET,))
 
     known = container.current()
 
@@ -146,23 +150,49 @@ def test_snapshot_without_quotas_has_no_age_but_overrides(world: World, containe
     assert account(known, ROCKET.id).group.listed
 
 
-def test_profile_that_no_snapshot_names_is_asked_for(world: World, container: Container) -> None:
+def test_profile_that_no_snapshot_names_is_asked_for(state_table: StateTable, container: Container) -> None:
     other = PROFILE_ARN.replace("a1b2c3d4e5f6", "other")
-    world.answer = Snapshot(NOON, QUOTAS, (), ((other, Reference(NOVA, EndpointType.REGIONAL)),))
+    state_table.answer = Snapshot(NOON, QUOTAS, (), ((other, Reference(NOVA, EndpointType.REGIONAL)),))
     known = container.current()
 
     found = price(known.calculator, record(converse(PROFILE_ARN)), NOW)
 
     assert found == OutOfScope("unresolved_profile")
-    assert world.asked == 1
+    assert state_table.asked == 1
 
 
-def test_profile_out_of_reach_is_known_with_the_snapshot_that_names_it(world: World, container: Container) -> None:
+def test_profile_out_of_reach_is_known_with_the_snapshot_that_names_it(
+    state_table: StateTable, container: Container
+) -> None:
     assert isinstance(price(container.current().calculator, record(converse(PROFILE_ARN)), NOW), OutOfScope)
 
-    world.later(Snapshot(NOON, QUOTAS, (), ((PROFILE_ARN, Reference(NOVA, EndpointType.REGIONAL)),)))
+    state_table.later(Snapshot(NOON, QUOTAS, (), ((PROFILE_ARN, Reference(NOVA, EndpointType.REGIONAL)),)))
 
     assert account(container.current(), PROFILE_ARN).group.pool == QuotaPool(NOVA, EndpointType.REGIONAL)
+
+
+def test_each_delivery_has_ten_seconds_for_all_its_profiles(
+    state_table: StateTable,
+    container: Container,
+    process: Process,
+    read_line: ReadLine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # given a Bedrock that answers every question, after 3 seconds
+    def answer(**_of: object) -> dict[str, Any]:
+        state_table.seconds += 3
+        return {"models": [{"modelArn": f"arn:aws:bedrock:us-east-1::foundation-model/{NOVA}"}]}
+
+    monkeypatch.setattr(clients, "bedrock", lambda: SimpleNamespace(get_inference_profile=answer))
+    calls = [converse(f"{PROFILE_ARN}{number}") for number in range(9)]
+    # when two deliveries have the same nine profiles
+    resolved = []
+    for minute in range(2):
+        known = container.current()
+        lines = map(read_line, process(calls, by=known.calculator, now=NOW + timedelta(minutes=minute)).lines)
+        resolved.append(sum(line["requests"] for line in lines if "ModelId" in line))
+    # then each asks for four, at 0, 3, 6 and 9 seconds, and the second one knows what the first one learned
+    assert resolved == [4, 8]
 
 
 def test_model_is_first_seen_once(container: Container) -> None:

@@ -50,7 +50,8 @@ MIB = 1024 * 1024
         (
             "request body in S3",
             f"{large_bodies.MAX_BODY_BYTES // MIB} MiB inflated, of odd JSON {MAX_MESSAGE_BYTES // MIB} MiB; "
-            f"{large_bodies.PARALLEL_READS} at a time, {large_bodies.MAX_BODIES:,} and {large_bodies.SECONDS_PER_DELIVERY:.0f} seconds a delivery",
+            f"{large_bodies.PARALLEL_READS} at a time, {large_bodies.MAX_BODIES:,} and "
+            f"{large_bodies.SECONDS_PER_DELIVERY:.0f} seconds a delivery",
         ),
     ],
 )

@@ -121,7 +121,15 @@ def test_one_line_to_the_last_member(registry: Registry, read_line: ReadLine) ->
     }
 
 
-@pytest.mark.parametrize(("calls", "sizes"), [(1, [1]), (32, [32]), (33, [32, 1]), (90, [32, 32, 26])])
+@pytest.mark.parametrize(
+    ("calls", "sizes"),
+    [
+        pytest.param(1, [1], id="one call"),
+        pytest.param(32, [32], id="as many calls as a line takes"),
+        pytest.param(33, [32, 1], id="one more"),
+        pytest.param(90, [32, 32, 26], id="90 calls"),
+    ],
+)
 def test_no_metric_has_more_values_than_queries_can_bear(
     accounts: UsageCalculator, read_line: ReadLine, calls: int, sizes: list[int]
 ) -> None:
@@ -158,12 +166,18 @@ def test_lines_stay_small_at_their_largest(registry: Registry, read_line: ReadLi
 @pytest.mark.parametrize(
     ("quota", "percents"),
     [
-        (PoolQuota(), set()),
-        (PoolQuota(tokens_per_minute=0, requests_per_minute=0), set()),
-        (PoolQuota(tokens_per_day=5), set()),
-        (PoolQuota(tokens_per_minute=10), {"ConsumedQuotaPercent", "ReservedQuotaPercent"}),
-        (PoolQuota(requests_per_minute=10), {"RequestQuotaPercent"}),
-        (PoolQuota(tokens_per_minute=0, requests_per_minute=10), {"RequestQuotaPercent"}),
+        pytest.param(PoolQuota(), set(), id="no quota"),
+        pytest.param(PoolQuota(tokens_per_minute=0, requests_per_minute=0), set(), id="both quotas 0"),
+        pytest.param(PoolQuota(tokens_per_day=5), set(), id="tokens per day"),
+        pytest.param(
+            PoolQuota(tokens_per_minute=10), {"ConsumedQuotaPercent", "ReservedQuotaPercent"}, id="tokens per minute"
+        ),
+        pytest.param(PoolQuota(requests_per_minute=10), {"RequestQuotaPercent"}, id="requests per minute"),
+        pytest.param(
+            PoolQuota(tokens_per_minute=0, requests_per_minute=10),
+            {"RequestQuotaPercent"},
+            id="tokens 0 and requests known",
+        ),
     ],
 )
 def test_percents_only_where_the_quota_is_known_and_not_0(
@@ -178,11 +192,15 @@ def test_percents_only_where_the_quota_is_known_and_not_0(
 @pytest.mark.parametrize(
     ("quota", "expected"),
     [
-        (PoolQuota(), {}),
-        (PoolQuota(tokens_per_day=5), {}),
-        (PoolQuota(tokens_per_minute=0, requests_per_minute=0), {"TokenQuota": 0, "RequestQuota": 0}),
-        (PoolQuota(tokens_per_minute=2.5), {"TokenQuota": 2.5}),
-        (PoolQuota(requests_per_minute=7), {"RequestQuota": 7}),
+        pytest.param(PoolQuota(), {}, id="no quota"),
+        pytest.param(PoolQuota(tokens_per_day=5), {}, id="tokens per day"),
+        pytest.param(
+            PoolQuota(tokens_per_minute=0, requests_per_minute=0),
+            {"TokenQuota": 0, "RequestQuota": 0},
+            id="both quotas 0",
+        ),
+        pytest.param(PoolQuota(tokens_per_minute=2.5), {"TokenQuota": 2.5}, id="tokens per minute"),
+        pytest.param(PoolQuota(requests_per_minute=7), {"RequestQuota": 7}, id="requests per minute"),
     ],
 )
 def test_quota_stands_on_every_line_of_calls_where_it_is_known_0_too(
@@ -196,6 +214,15 @@ def test_quota_stands_on_every_line_of_calls_where_it_is_known_0_too(
     for line in found:
         assert {name: line[name] for name in ("TokenQuota", "RequestQuota") if name in line} == expected
         assert metric_names(line) & {"TokenQuota", "RequestQuota"} == expected.keys()
+
+
+def test_percents_are_rounded_to_the_sixth_decimal(accounts: UsageCalculator, read_line: ReadLine) -> None:
+    quotas = {QuotaPool(SONNET, REGIONAL): PoolQuota(tokens_per_minute=30_000, requests_per_minute=30_000)}
+
+    (line,) = lines_of(accounts, converse(), quotas=quotas)
+
+    assert read_line(line)["ConsumedQuotaPercent"] == 0.666667  # 200 of 30,000 are 0.6666… %
+    assert read_line(line)["RequestQuotaPercent"] == 0.003333  # 1 of 30,000 is 0.0033… %
 
 
 def test_quota_of_another_bucket_does_not_count(accounts: UsageCalculator, read_line: ReadLine) -> None:
@@ -296,10 +323,10 @@ def test_failed_calls_to_the_last_member(accounts: UsageCalculator, read_line: R
 @pytest.mark.parametrize(
     ("quota", "expected"),
     [
-        (PoolQuota(tokens_per_minute=5), {"TokenQuota": 5}),
-        (PoolQuota(requests_per_minute=0), {"RequestQuota": 0}),
-        (PoolQuota(tokens_per_day=5), None),
-        (PoolQuota(), None),
+        pytest.param(PoolQuota(tokens_per_minute=5), {"TokenQuota": 5}, id="tokens per minute"),
+        pytest.param(PoolQuota(requests_per_minute=0), {"RequestQuota": 0}, id="requests per minute of 0"),
+        pytest.param(PoolQuota(tokens_per_day=5), None, id="tokens per day"),
+        pytest.param(PoolQuota(), None, id="no quota"),
     ],
 )
 def test_failed_calls_carry_the_quotas_there_are(
@@ -525,10 +552,10 @@ def test_health_line_to_the_last_member(read_line: ReadLine) -> None:
 @pytest.mark.parametrize(
     ("changes", "member", "unit"),
     [
-        ({"lag_seconds": 0.0}, ("RecordLagSeconds", 0), "Seconds"),
-        ({"lag_seconds": (2.5, 700.0)}, ("RecordLagSeconds", [2.5, 700.0]), "Seconds"),
-        ({"quotas_unknown": 3}, ("QuotasUnknown", 3), "Count"),
-        ({"alarm_tests": 1}, ("AlarmTests", 1), "Count"),
+        pytest.param({"lag_seconds": 0.0}, ("RecordLagSeconds", 0), "Seconds", id="lag of 0"),
+        pytest.param({"lag_seconds": (2.5, 700.0)}, ("RecordLagSeconds", [2.5, 700.0]), "Seconds", id="two lags"),
+        pytest.param({"quotas_unknown": 3}, ("QuotasUnknown", 3), "Count", id="quotas unknown"),
+        pytest.param({"alarm_tests": 1}, ("AlarmTests", 1), "Count", id="alarm test"),
     ],
 )
 def test_health_metric_that_there_is_something_to_say_of(
@@ -590,25 +617,27 @@ def test_lines_are_out_before_the_function_ends(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda line: line["_aws"].pop("Timestamp"),
-        lambda line: line["_aws"].update(Timestamp=1_795_435_200_000.5),
-        lambda line: line["_aws"].update(Timestamp=1_795_435_200),
-        lambda line: line["_aws"]["CloudWatchMetrics"][0].pop("Namespace"),
-        lambda line: line["_aws"]["CloudWatchMetrics"][0]["Metrics"][0].update(Unit="Tokens"),
-        lambda line: line["_aws"]["CloudWatchMetrics"][0].update(Dimensions=[]),
-        lambda line: line["_aws"]["CloudWatchMetrics"][0].update(Metrics=[]),
-        lambda line: line.pop("ModelId"),
-        lambda line: line.update(ModelId=""),
-        lambda line: line.update(ModelId="é"),
-        lambda line: line.update(ModelId="x" * 1025),
-        lambda line: line.pop("ConsumedTokens"),
-        lambda line: line.update(ConsumedTokens=[1] * 101),
-        lambda line: line.update(ConsumedTokens=[]),
-        lambda line: line.update(ConsumedTokens=["1"]),
-        lambda line: line.update(ConsumedTokens=[None]),
-        lambda line: line.update(ConsumedTokens=[float("nan")]),
-        lambda line: line.update(ConsumedTokens=[-1]),
-        lambda line: line.update(padding="x" * 256 * 1024),
+        pytest.param(lambda line: line["_aws"].pop("Timestamp"), id="no timestamp"),
+        pytest.param(lambda line: line["_aws"].update(Timestamp=1_795_435_200_000.5), id="a fraction of a millisecond"),
+        pytest.param(lambda line: line["_aws"].update(Timestamp=1_795_435_200), id="a timestamp in seconds"),
+        pytest.param(lambda line: line["_aws"]["CloudWatchMetrics"][0].pop("Namespace"), id="no namespace"),
+        pytest.param(
+            lambda line: line["_aws"]["CloudWatchMetrics"][0]["Metrics"][0].update(Unit="Tokens"), id="an unknown unit"
+        ),
+        pytest.param(lambda line: line["_aws"]["CloudWatchMetrics"][0].update(Dimensions=[]), id="no dimension set"),
+        pytest.param(lambda line: line["_aws"]["CloudWatchMetrics"][0].update(Metrics=[]), id="no metrics"),
+        pytest.param(lambda line: line.pop("ModelId"), id="a dimension without a value"),
+        pytest.param(lambda line: line.update(ModelId=""), id="an empty dimension value"),
+        pytest.param(lambda line: line.update(ModelId="é"), id="a dimension value that is not ASCII"),
+        pytest.param(lambda line: line.update(ModelId="x" * 1025), id="a dimension value of 1,025 characters"),
+        pytest.param(lambda line: line.pop("ConsumedTokens"), id="a metric without a value"),
+        pytest.param(lambda line: line.update(ConsumedTokens=[1] * 101), id="101 values"),
+        pytest.param(lambda line: line.update(ConsumedTokens=[]), id="an empty list of values"),
+        pytest.param(lambda line: line.update(ConsumedTokens=["1"]), id="a value that is text"),
+        pytest.param(lambda line: line.update(ConsumedTokens=[None]), id="a value that is null"),
+        pytest.param(lambda line: line.update(ConsumedTokens=[float("nan")]), id="a value that is NaN"),
+        pytest.param(lambda line: line.update(ConsumedTokens=[-1]), id="a negative value"),
+        pytest.param(lambda line: line.update(padding="x" * 256 * 1024), id="a line of more than 256 KB"),
     ],
 )
 def test_reader_refuses_a_spoilt_line(accounts: UsageCalculator, read_line: ReadLine, spoil: Any) -> None:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from localaws import bedrock_metrics, traffic
-from localaws.traffic import MOBILE, LogEvent
+from localaws.applications import MOBILE
+from localaws.traffic import LogEvent
 
 AT = datetime(2026, 11, 23, 12, 4, tzinfo=UTC)
 
@@ -22,7 +23,7 @@ def event(model: str, *, error: str = "", **counts: int) -> LogEvent:
 
 def published(*events: LogEvent, **profiles: Any) -> dict[tuple[str, str], float]:
     sums: dict[tuple[str, str], float] = defaultdict(float)
-    for namespace, datum in bedrock_metrics.of_events(events, profiles.get("arns", {})):
+    for namespace, datum in bedrock_metrics.derive_metrics(events, profiles.get("arns", {})):
         assert (namespace, datum["Timestamp"]) == ("AWS/Bedrock", AT)
         sums[datum["Dimensions"][0]["Value"], datum["MetricName"]] += datum["Values"][0]
     return sums
@@ -53,7 +54,7 @@ def test_calls_of_a_profile_burn_as_its_model_does() -> None:
 
 def test_refused_calls_are_no_invocations() -> None:
     found = published(
-        LogEvent(0, traffic.PERMISSIONS_LINE),
+        LogEvent(0, traffic.OPENING_LINE),
         event("m", error="ThrottlingException"),
         event("m", error="ValidationException"),
         event("m"),  # a guardrail's answer, without counts

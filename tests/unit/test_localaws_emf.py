@@ -92,13 +92,13 @@ def test_names_with_a_dot_are_members_of_the_root_and_never_paths():
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        "START RequestId: 1 Version: $LATEST",
-        '{"level":"INFO","message":"x"}',
-        '{"message":"mentions \\"_aws\\" only"}',
-        '{"nested":{"_aws":{}}}',
-        '["_aws"]',
-        "{",
+        pytest.param("", id="empty line"),
+        pytest.param("START RequestId: 1 Version: $LATEST", id="START line"),
+        pytest.param('{"level":"INFO","message":"x"}', id="JSON log line"),
+        pytest.param('{"message":"mentions \\"_aws\\" only"}', id="_aws in a text"),
+        pytest.param('{"nested":{"_aws":{}}}', id="_aws below the root"),
+        pytest.param('["_aws"]', id="array"),
+        pytest.param("{", id="unfinished object"),
     ],
 )
 def test_other_lines_are_none_of_ours(text):
@@ -112,60 +112,96 @@ def test_a_directive_list_may_be_empty():
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"Timestamp": None}, "Timestamp is not an integer"),
-        ({"Timestamp": NOW_MS + 0.5}, "Timestamp is not an integer"),
-        ({"Timestamp": True}, "Timestamp is not an integer"),
-        ({"Timestamp": "1795420800000"}, "Timestamp is not an integer"),
-        ({"Timestamp": NOW_MS // 1000}, "Timestamp over 14 days old"),
-        ({"Timestamp": NOW_MS - 14 * DAY_MS - 1}, "Timestamp over 14 days old"),
-        ({"Timestamp": NOW_MS + DAY_MS // 12 + 1}, "Timestamp over 2 hours ahead"),
-        ({"Timestamp": 10**30}, "Timestamp over 2 hours ahead"),
-        ({"Namespace": None}, "invalid Namespace"),
-        ({"Namespace": ""}, "invalid Namespace"),
-        ({"Namespace": " "}, "invalid Namespace"),
-        ({"Namespace": "AWS/Bedrock"}, "invalid Namespace"),
-        ({"Namespace": ":x"}, "invalid Namespace"),
-        ({"Namespace": "Käse"}, "invalid Namespace"),
-        ({"Namespace": "x" * 256}, "invalid Namespace"),
-        ({"Dimensions": None}, "not an array"),
-        ({"Dimensions": []}, "no dimension set"),
-        ({"Dimensions": ["ModelId"]}, "not an array"),
-        ({"Dimensions": [["ModelId", "ModelId"]]}, "dimension twice in a set"),
-        ({"Dimensions": [["Absent"]]}, "dimension without a value at the root"),
-        ({"Dimensions": [[1]]}, "invalid dimension name"),
-        ({"Dimensions": [["d" * 251]], "d" * 251: "v"}, "invalid dimension name"),
-        ({"Dimensions": [[f"d{i}" for i in range(31)]]}, "over 30 dimensions in a set"),
-        ({"ModelId": 7}, "invalid dimension value"),
-        ({"ModelId": ""}, "invalid dimension value"),
-        ({"ModelId": " "}, "invalid dimension value"),
-        ({"ModelId": "é"}, "invalid dimension value"),
-        ({"ModelId": "a\nb"}, "invalid dimension value"),
-        ({"ModelId": "m" * 1025}, "invalid dimension value"),
-        ({"Metrics": {}}, "not an array"),
-        ({"Metrics": ["ReservedTokens"]}, "not an object"),
-        ({"Metrics": [{}]}, "invalid metric name"),
-        ({"Metrics": [{"Name": "m" * 256}]}, "invalid metric name"),
-        ({"Metrics": [{"Name": "ReservedTokens"}] * 101}, "over 100 metrics in a directive"),
-        ({"Metrics": [{"Name": "ReservedTokens", "Unit": "Tokens"}]}, "invalid Unit"),
-        ({"Metrics": [{"Name": "ReservedTokens", "Unit": "count"}]}, "invalid Unit"),
-        ({"Metrics": [{"Name": "ReservedTokens", "Unit": []}]}, "invalid Unit"),
-        ({"Metrics": [{"Name": "ReservedTokens", "StorageResolution": 60.0}]}, "invalid StorageResolution"),
-        ({"Metrics": [{"Name": "ReservedTokens", "StorageResolution": []}]}, "invalid StorageResolution"),
-        ({"Metrics": [{"Name": "Größe"}], "Größe": 1}, "invalid metric name"),
-        ({"Metrics": [{"Name": "ReservedTokens", "StorageResolution": 30}]}, "invalid StorageResolution"),
-        ({"Metrics": [{"Name": "ReservedTokens", "StorageResolution": True}]}, "invalid StorageResolution"),
-        ({"Metrics": [{"Name": "Absent"}]}, "metric without a value at the root"),
-        ({"ReservedTokens": []}, "metric with no values"),
-        ({"ReservedTokens": list(range(101))}, "over 100 values in a metric"),
-        ({"ReservedTokens": "1100"}, "value is not a number"),
-        ({"ReservedTokens": [1, None]}, "value is not a number"),
-        ({"ReservedTokens": True}, "value is not a number"),
-        ({"ReservedTokens": [[1]]}, "value is not a number"),
-        ({"ReservedTokens": 2**360 * 2}, "value out of range"),
-        ({"ReservedTokens": 10**400}, "value out of range"),
-        ({"ReservedTokens": float("nan")}, "not JSON"),
-        ({"ReservedTokens": float("-inf")}, "not JSON"),
-        ({"padding": "x" * 1024 * 1024}, "line over 1 MB"),
+        pytest.param({"Timestamp": None}, "Timestamp is not an integer", id="timestamp null"),
+        pytest.param({"Timestamp": NOW_MS + 0.5}, "Timestamp is not an integer", id="timestamp with a fraction"),
+        pytest.param({"Timestamp": True}, "Timestamp is not an integer", id="timestamp true"),
+        pytest.param({"Timestamp": "1795420800000"}, "Timestamp is not an integer", id="timestamp as text"),
+        pytest.param({"Timestamp": NOW_MS // 1000}, "Timestamp over 14 days old", id="timestamp in seconds"),
+        pytest.param(
+            {"Timestamp": NOW_MS - 14 * DAY_MS - 1}, "Timestamp over 14 days old", id="timestamp a millisecond too old"
+        ),
+        pytest.param(
+            {"Timestamp": NOW_MS + DAY_MS // 12 + 1},
+            "Timestamp over 2 hours ahead",
+            id="timestamp a millisecond too far ahead",
+        ),
+        pytest.param({"Timestamp": 10**30}, "Timestamp over 2 hours ahead", id="timestamp enormous"),
+        pytest.param({"Namespace": None}, "invalid Namespace", id="namespace null"),
+        pytest.param({"Namespace": ""}, "invalid Namespace", id="namespace empty"),
+        pytest.param({"Namespace": " "}, "invalid Namespace", id="namespace blank"),
+        pytest.param({"Namespace": "AWS/Bedrock"}, "invalid Namespace", id="namespace of AWS"),
+        pytest.param({"Namespace": ":x"}, "invalid Namespace", id="namespace with a leading colon"),
+        pytest.param({"Namespace": "Käse"}, "invalid Namespace", id="namespace with an umlaut"),
+        pytest.param({"Namespace": "x" * 256}, "invalid Namespace", id="namespace too long"),
+        pytest.param({"Dimensions": None}, "not an array", id="dimensions null"),
+        pytest.param({"Dimensions": []}, "no dimension set", id="no dimension set"),
+        pytest.param({"Dimensions": ["ModelId"]}, "not an array", id="dimension set as text"),
+        pytest.param({"Dimensions": [["ModelId", "ModelId"]]}, "dimension twice in a set", id="dimension named twice"),
+        pytest.param(
+            {"Dimensions": [["Absent"]]}, "dimension without a value at the root", id="dimension without a value"
+        ),
+        pytest.param({"Dimensions": [[1]]}, "invalid dimension name", id="dimension name a number"),
+        pytest.param(
+            {"Dimensions": [["d" * 251]], "d" * 251: "v"}, "invalid dimension name", id="dimension name too long"
+        ),
+        pytest.param(
+            {"Dimensions": [[f"d{i}" for i in range(31)]]}, "over 30 dimensions in a set", id="too many dimensions"
+        ),
+        pytest.param({"ModelId": 7}, "invalid dimension value", id="dimension value a number"),
+        pytest.param({"ModelId": ""}, "invalid dimension value", id="dimension value empty"),
+        pytest.param({"ModelId": " "}, "invalid dimension value", id="dimension value blank"),
+        pytest.param({"ModelId": "é"}, "invalid dimension value", id="dimension value with an accent"),
+        pytest.param({"ModelId": "a\nb"}, "invalid dimension value", id="dimension value with a line break"),
+        pytest.param({"ModelId": "m" * 1025}, "invalid dimension value", id="dimension value too long"),
+        pytest.param({"Metrics": {}}, "not an array", id="metrics an object"),
+        pytest.param({"Metrics": ["ReservedTokens"]}, "not an object", id="metric as text"),
+        pytest.param({"Metrics": [{}]}, "invalid metric name", id="metric without a name"),
+        pytest.param({"Metrics": [{"Name": "m" * 256}]}, "invalid metric name", id="metric name too long"),
+        pytest.param(
+            {"Metrics": [{"Name": "ReservedTokens"}] * 101}, "over 100 metrics in a directive", id="too many metrics"
+        ),
+        pytest.param({"Metrics": [{"Name": "ReservedTokens", "Unit": "Tokens"}]}, "invalid Unit", id="unit unknown"),
+        pytest.param(
+            {"Metrics": [{"Name": "ReservedTokens", "Unit": "count"}]}, "invalid Unit", id="unit in lower case"
+        ),
+        pytest.param({"Metrics": [{"Name": "ReservedTokens", "Unit": []}]}, "invalid Unit", id="unit a list"),
+        pytest.param(
+            {"Metrics": [{"Name": "ReservedTokens", "StorageResolution": 60.0}]},
+            "invalid StorageResolution",
+            id="resolution with a fraction",
+        ),
+        pytest.param(
+            {"Metrics": [{"Name": "ReservedTokens", "StorageResolution": []}]},
+            "invalid StorageResolution",
+            id="resolution a list",
+        ),
+        pytest.param(
+            {"Metrics": [{"Name": "Größe"}], "Größe": 1}, "invalid metric name", id="metric name with an umlaut"
+        ),
+        pytest.param(
+            {"Metrics": [{"Name": "ReservedTokens", "StorageResolution": 30}]},
+            "invalid StorageResolution",
+            id="resolution of 30 seconds",
+        ),
+        pytest.param(
+            {"Metrics": [{"Name": "ReservedTokens", "StorageResolution": True}]},
+            "invalid StorageResolution",
+            id="resolution true",
+        ),
+        pytest.param(
+            {"Metrics": [{"Name": "Absent"}]}, "metric without a value at the root", id="metric without a value"
+        ),
+        pytest.param({"ReservedTokens": []}, "metric with no values", id="metric with an empty list"),
+        pytest.param({"ReservedTokens": list(range(101))}, "over 100 values in a metric", id="too many values"),
+        pytest.param({"ReservedTokens": "1100"}, "value is not a number", id="value as text"),
+        pytest.param({"ReservedTokens": [1, None]}, "value is not a number", id="value null in a list"),
+        pytest.param({"ReservedTokens": True}, "value is not a number", id="value true"),
+        pytest.param({"ReservedTokens": [[1]]}, "value is not a number", id="value a nested list"),
+        pytest.param({"ReservedTokens": 2**360 * 2}, "value out of range", id="value above the range"),
+        pytest.param({"ReservedTokens": 10**400}, "value out of range", id="value an enormous integer"),
+        pytest.param({"ReservedTokens": float("nan")}, "not JSON", id="value NaN"),
+        pytest.param({"ReservedTokens": float("-inf")}, "not JSON", id="value infinite"),
+        pytest.param({"padding": "x" * 1024 * 1024}, "line over 1 MB", id="line too long"),
     ],
 )
 def test_what_cloudwatch_would_drop_is_rejected_with_a_reason(changes, reason):
@@ -178,15 +214,17 @@ def test_what_cloudwatch_would_drop_is_rejected_with_a_reason(changes, reason):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"Timestamp": NOW_MS - 14 * DAY_MS},
-        {"Timestamp": NOW_MS + DAY_MS // 12},
-        {"Namespace": "x" * 255},
-        {"ModelId": "m" * 1024},
-        {"Dimensions": [[f"d{i}" for i in range(30)]], **{f"d{i}": "v" for i in range(30)}},
-        {"Metrics": [{"Name": "ReservedTokens"}] * 100},
-        {"ReservedTokens": list(range(100))},
-        {"ReservedTokens": -1.5},
-        {"ReservedTokens": 2**360},
+        pytest.param({"Timestamp": NOW_MS - 14 * DAY_MS}, id="oldest timestamp"),
+        pytest.param({"Timestamp": NOW_MS + DAY_MS // 12}, id="latest timestamp"),
+        pytest.param({"Namespace": "x" * 255}, id="longest namespace"),
+        pytest.param({"ModelId": "m" * 1024}, id="longest dimension value"),
+        pytest.param(
+            {"Dimensions": [[f"d{i}" for i in range(30)]], **{f"d{i}": "v" for i in range(30)}}, id="most dimensions"
+        ),
+        pytest.param({"Metrics": [{"Name": "ReservedTokens"}] * 100}, id="most metrics"),
+        pytest.param({"ReservedTokens": list(range(100))}, id="most values"),
+        pytest.param({"ReservedTokens": -1.5}, id="negative value"),
+        pytest.param({"ReservedTokens": 2**360}, id="largest value"),
     ],
 )
 def test_the_limits_themselves_are_within(changes):
@@ -194,7 +232,13 @@ def test_the_limits_themselves_are_within(changes):
 
 
 @pytest.mark.parametrize(
-    "text", ['{"_aws":1}', '{"_aws":{"Timestamp":1795420800000}}', '{"_aws":{"a":', '{"_aws":{}} x']
+    "text",
+    [
+        pytest.param('{"_aws":1}', id="_aws a number"),
+        pytest.param('{"_aws":{"Timestamp":1795420800000}}', id="_aws without metrics"),
+        pytest.param('{"_aws":{"a":', id="unfinished object"),
+        pytest.param('{"_aws":{}} x', id="text after the object"),
+    ],
 )
 def test_broken_metadata_is_rejected(text):
     with pytest.raises(emf.Rejected):

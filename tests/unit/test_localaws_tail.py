@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from localaws.counters import Counters
 from localaws.tail import Tail
-from localaws.tally import Tally
 
 GROUP = "/aws/lambda/processor"
 NOW_MS = 1_795_420_800_000
@@ -75,12 +75,12 @@ def metrics():
 
 
 @pytest.fixture
-def tally():
-    return Tally()
+def counters():
+    return Counters()
 
 
 @pytest.fixture
-def tail(logs, metrics, tally):
+def tail(logs, metrics, counters):
     functions = [
         {"FunctionName": "other", "LoggingConfig": {"LogGroup": GROUP}},
         {"FunctionName": "implied"},
@@ -88,7 +88,7 @@ def tail(logs, metrics, tally):
     ]
     listed = SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=lambda: [{"Functions": functions}]))
     clients = {"logs": logs, "lambda": listed, "cloudwatch": metrics}
-    return Tail(SimpleNamespace(client=clients.__getitem__), tally)
+    return Tail(SimpleNamespace(client=clients.__getitem__), counters)
 
 
 def line(value):
@@ -132,7 +132,7 @@ def test_groups_that_a_function_implies_are_read_and_others_are_not(tail, logs, 
     assert values(metrics) == [1]
 
 
-def test_everything_is_tallied(tail, logs, tally):
+def test_everything_is_counted(tail, logs, counters):
     logs.put(
         (NOW_MS, "START RequestId: 1 Version: $LATEST"),
         (NOW_MS, line([1, 2])),
@@ -141,10 +141,10 @@ def test_everything_is_tallied(tail, logs, tally):
         (NOW_MS, "END RequestId: 1"),
     )
     tail.run_pass()
-    assert (tally.events, tally.metric_lines, tally.data) == (5, 1, 1)
-    assert tally.invocations == {GROUP: 1}
-    assert {reason: rejection.count for reason, rejection in tally.rejected.items()} == {"value is not a number": 2}
-    assert tally.rejected["value is not a number"].example == "M"
+    assert (counters.events, counters.metric_lines, counters.data) == (5, 1, 1)
+    assert counters.invocations == {GROUP: 1}
+    assert {reason: rejection.count for reason, rejection in counters.rejected.items()} == {"value is not a number": 2}
+    assert counters.rejected["value is not a number"].example == "M"
 
 
 def test_metrics_wait_for_an_emulator_that_does_not_answer(tail, logs, metrics):
@@ -174,11 +174,11 @@ def test_what_was_read_before_a_failure_is_put_once(tail, logs, metrics, monkeyp
     assert values(metrics) == [1, 2]
 
 
-def test_a_refused_request_is_tallied_and_does_not_stop_the_next(tail, logs, metrics, tally):
+def test_a_refused_request_is_counted_and_does_not_stop_the_next(tail, logs, metrics, counters):
     metrics.failures.append(ClientError({"Error": {"Code": "InvalidParameterValue", "Message": "no"}}, "PutMetricData"))
     logs.put((NOW_MS, line(1)))
     tail.run_pass()
     logs.put((NOW_MS, line(2)))
     tail.run_pass()
     assert values(metrics) == [2]
-    assert tally.refused["InvalidParameterValue"].count == 1
+    assert counters.refused["InvalidParameterValue"].count == 1

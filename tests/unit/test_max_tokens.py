@@ -27,30 +27,36 @@ def of(entry: Entry, registry: Registry) -> MaxTokens:
 @pytest.mark.parametrize(
     ("model_id", "body", "limit"),
     [
-        (SONNET, {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 2000, **TEXT}, 2000),
-        ("anthropic.claude-v2:1", {"prompt": "…", "max_tokens_to_sample": 300}, 300),
-        (NOVA, {"inferenceConfig": {"maxTokens": 700}, **TEXT}, 700),
-        (NOVA, {"inferenceConfig": {"max_new_tokens": 800}, **TEXT}, 800),
-        ("amazon.nova-2-lite-v1:0", {"inferenceConfig": {"max_new_tokens": 900}, **TEXT}, 900),
-        (TITAN, {"inputText": "…", "textGenerationConfig": {"maxTokenCount": 2048}}, 2048),
-        (LLAMA, {"prompt": "…", "max_gen_len": 256}, 256),
-        (MISTRAL_7B, {"prompt": "…", "max_tokens": 400}, 400),
-        ("mistral.pixtral-large-2502-v1:0", {"max_tokens": 401, **TEXT}, 401),
-        ("mistral.magistral-small-2509", {"max_tokens": 402, **TEXT}, 402),
-        ("mistral.ministral-3-8b-instruct", {"max_tokens": 403, **TEXT}, 403),
-        ("mistral.devstral-2-123b", {"max_tokens": 404, **TEXT}, 404),
-        ("mistral.voxtral-mini-3b-2507", {"max_tokens": 405, **TEXT}, 405),
-        ("cohere.command-r-v1:0", {"message": "…", "max_tokens": 350}, 350),
-        (JAMBA, {"max_tokens": 300, **TEXT}, 300),
-        (JAMBA, {"max_tokens": 300, "n": 4, **TEXT}, 1200),  # 4 answers of up to 300 tokens each
-        (JAMBA, {"max_tokens": 300, "n": 0, **TEXT}, 300),  # there is always one
-        (JURASSIC, {"prompt": "…", "maxTokens": 120}, 120),
-        ("deepseek.r1-v1:0", {"prompt": "…", "max_tokens": 32768}, 32768),
-        (GPT_OSS, {"max_completion_tokens": 1500, **TEXT}, 1500),
-        (GPT_OSS, {"max_tokens": 1501, **TEXT}, 1501),
-        (GPT_OSS, {"max_completion_tokens": 1500, "max_tokens": 9, **TEXT}, 1500),  # the newer name decides
-        ("twelvelabs.pegasus-1-2-v1:0", {"inputPrompt": "…", "maxOutputTokens": 512}, 512),
-        (SONNET, {"max_tokens": 0, **TEXT}, 0),  # a limit of nothing is a limit
+        pytest.param(
+            SONNET, {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 2000, **TEXT}, 2000, id="Claude"
+        ),
+        pytest.param("anthropic.claude-v2:1", {"prompt": "…", "max_tokens_to_sample": 300}, 300, id="Claude 2"),
+        pytest.param(NOVA, {"inferenceConfig": {"maxTokens": 700}, **TEXT}, 700, id="Nova maxTokens"),
+        pytest.param(NOVA, {"inferenceConfig": {"max_new_tokens": 800}, **TEXT}, 800, id="Nova max_new_tokens"),
+        pytest.param("amazon.nova-2-lite-v1:0", {"inferenceConfig": {"max_new_tokens": 900}, **TEXT}, 900, id="Nova 2"),
+        pytest.param(TITAN, {"inputText": "…", "textGenerationConfig": {"maxTokenCount": 2048}}, 2048, id="Titan"),
+        pytest.param(LLAMA, {"prompt": "…", "max_gen_len": 256}, 256, id="Llama"),
+        pytest.param(MISTRAL_7B, {"prompt": "…", "max_tokens": 400}, 400, id="Mistral 7B"),
+        pytest.param("mistral.pixtral-large-2502-v1:0", {"max_tokens": 401, **TEXT}, 401, id="Pixtral"),
+        pytest.param("mistral.magistral-small-2509", {"max_tokens": 402, **TEXT}, 402, id="Magistral"),
+        pytest.param("mistral.ministral-3-8b-instruct", {"max_tokens": 403, **TEXT}, 403, id="Ministral"),
+        pytest.param("mistral.devstral-2-123b", {"max_tokens": 404, **TEXT}, 404, id="Devstral"),
+        pytest.param("mistral.voxtral-mini-3b-2507", {"max_tokens": 405, **TEXT}, 405, id="Voxtral"),
+        pytest.param("cohere.command-r-v1:0", {"message": "…", "max_tokens": 350}, 350, id="Command R"),
+        pytest.param(JAMBA, {"max_tokens": 300, **TEXT}, 300, id="Jamba"),
+        pytest.param(
+            JAMBA, {"max_tokens": 300, "n": 4, **TEXT}, 1200, id="Jamba with 4 answers"
+        ),  # 4 answers of up to 300 tokens each
+        pytest.param(JAMBA, {"max_tokens": 300, "n": 0, **TEXT}, 300, id="Jamba with 0 answers"),  # there is always one
+        pytest.param(JURASSIC, {"prompt": "…", "maxTokens": 120}, 120, id="Jurassic"),
+        pytest.param("deepseek.r1-v1:0", {"prompt": "…", "max_tokens": 32768}, 32768, id="DeepSeek"),
+        pytest.param(GPT_OSS, {"max_completion_tokens": 1500, **TEXT}, 1500, id="gpt-oss max_completion_tokens"),
+        pytest.param(GPT_OSS, {"max_tokens": 1501, **TEXT}, 1501, id="gpt-oss max_tokens"),
+        pytest.param(
+            GPT_OSS, {"max_completion_tokens": 1500, "max_tokens": 9, **TEXT}, 1500, id="gpt-oss with both"
+        ),  # the newer name decides
+        pytest.param("twelvelabs.pegasus-1-2-v1:0", {"inputPrompt": "…", "maxOutputTokens": 512}, 512, id="Pegasus"),
+        pytest.param(SONNET, {"max_tokens": 0, **TEXT}, 0, id="limit of 0"),  # a limit of nothing is a limit
     ],
 )
 def test_invoke_model_sets_its_limit_where_its_provider_puts_it(
@@ -82,9 +88,11 @@ def test_openai_style_models_take_either_name(registry: Registry, model_id: str,
 @pytest.mark.parametrize(
     ("operation", "body", "limit"),
     [
-        ("ChatCompletions", {"max_completion_tokens": 640, **TEXT}, 640),
-        ("ChatCompletions", {"max_tokens": 641, **TEXT}, 641),
-        ("Responses", {"input": "…", "max_output_tokens": 642}, 642),
+        pytest.param(
+            "ChatCompletions", {"max_completion_tokens": 640, **TEXT}, 640, id="chat with max_completion_tokens"
+        ),
+        pytest.param("ChatCompletions", {"max_tokens": 641, **TEXT}, 641, id="chat with max_tokens"),
+        pytest.param("Responses", {"input": "…", "max_output_tokens": 642}, 642, id="responses"),
     ],
 )
 def test_openai_operations(registry: Registry, operation: str, body: Entry, limit: int) -> None:
@@ -94,15 +102,33 @@ def test_openai_operations(registry: Registry, operation: str, body: Entry, limi
 @pytest.mark.parametrize(
     ("body", "limit"),
     [
-        ({"max_tokens": 1, "max_output_tokens": 2}, 2),
-        ({"max_tokens": 1, "max_output_tokens": 2, "max_completion_tokens": 3}, 3),
-        ({"max_tokens": 1, "max_completion_tokens": 3, "textGenerationConfig": {"maxTokenCount": 4}}, 4),
-        ({"max_tokens": 1, "textGenerationConfig": {"maxTokenCount": 4}}, 4),
-        ({"max_tokens": 1, "textGenerationConfig": {}}, 1),
-        ({"max_tokens": 1, "inferenceConfig": {"max_new_tokens": 5}}, 5),
-        ({"max_output_tokens": 2, "inferenceConfig": {"maxTokens": 6, "max_new_tokens": 5}}, 6),
-        ({"max_tokens": 1, "inferenceConfig": {}}, 1),
-        ({"max_tokens": 1, "maxTokens": 7, "max_gen_len": 8}, 1),
+        pytest.param({"max_tokens": 1, "max_output_tokens": 2}, 2, id="max_output_tokens before max_tokens"),
+        pytest.param(
+            {"max_tokens": 1, "max_output_tokens": 2, "max_completion_tokens": 3},
+            3,
+            id="max_completion_tokens before both",
+        ),
+        pytest.param(
+            {"max_tokens": 1, "max_completion_tokens": 3, "textGenerationConfig": {"maxTokenCount": 4}},
+            4,
+            id="Titan's before max_completion_tokens",
+        ),
+        pytest.param(
+            {"max_tokens": 1, "textGenerationConfig": {"maxTokenCount": 4}}, 4, id="Titan's before max_tokens"
+        ),
+        pytest.param({"max_tokens": 1, "textGenerationConfig": {}}, 1, id="an empty textGenerationConfig"),
+        pytest.param(
+            {"max_tokens": 1, "inferenceConfig": {"max_new_tokens": 5}}, 5, id="max_new_tokens before max_tokens"
+        ),
+        pytest.param(
+            {"max_output_tokens": 2, "inferenceConfig": {"maxTokens": 6, "max_new_tokens": 5}},
+            6,
+            id="maxTokens before max_new_tokens",
+        ),
+        pytest.param({"max_tokens": 1, "inferenceConfig": {}}, 1, id="an empty inferenceConfig"),
+        pytest.param(
+            {"max_tokens": 1, "maxTokens": 7, "max_gen_len": 8}, 1, id="max_tokens before maxTokens and max_gen_len"
+        ),
     ],
 )
 def test_of_several_limits_the_first_in_the_documented_order_counts(
@@ -144,11 +170,11 @@ def test_without_a_limit_the_default_depends_on_the_operation(
 @pytest.mark.parametrize(
     ("entry", "value"),
     [
-        (invoke(JAMBA, {"n": 4, **TEXT}), 16_384),  # 4 answers of up to 4,096 tokens each
-        (invoke(JAMBA, {"n": 1, **TEXT}), 4_096),
-        (invoke(JAMBA, {"n": 0, **TEXT}), 4_096),
-        (invoke(LLAMA, {"n": 3, "prompt": "…"}), 1_536),  # 3 × the 512 of InvokeModel
-        (invoke("newcomer.model-1", {"n": 2, **TEXT}), 262_144),  # 2 × 131,072
+        pytest.param(invoke(JAMBA, {"n": 4, **TEXT}), 16_384, id="4 answers"),  # 4 answers of up to 4,096 tokens each
+        pytest.param(invoke(JAMBA, {"n": 1, **TEXT}), 4_096, id="1 answer"),
+        pytest.param(invoke(JAMBA, {"n": 0, **TEXT}), 4_096, id="0 answers"),
+        pytest.param(invoke(LLAMA, {"n": 3, "prompt": "…"}), 1_536, id="another model"),  # 3 × the 512 of InvokeModel
+        pytest.param(invoke("newcomer.model-1", {"n": 2, **TEXT}), 262_144, id="unlisted model"),  # 2 × 131,072
     ],
 )
 def test_n_answers_reserve_n_times_the_default(registry: Registry, entry: Entry, value: int) -> None:
@@ -159,12 +185,12 @@ def test_n_answers_reserve_n_times_the_default(registry: Registry, entry: Entry,
 @pytest.mark.parametrize(
     ("body", "found"),
     [
-        ({"max_tokens": 50_000_000, "n": 2}, (100_000_000, Source.EXPLICIT)),
-        ({"max_tokens": 100_000_000}, (100_000_000, Source.EXPLICIT)),
-        ({"n": 24_414}, (99_999_744, Source.DEFAULT)),  # × 4,096
-        ({"max_tokens": 33_333_334, "n": 3}, None),  # 100,000,002
-        ({"max_tokens": 100_000_000, "n": 100_000_000}, None),
-        ({"n": 24_415}, None),  # 100,003,840
+        pytest.param({"max_tokens": 50_000_000, "n": 2}, (100_000_000, Source.EXPLICIT), id="two at the limit"),
+        pytest.param({"max_tokens": 100_000_000}, (100_000_000, Source.EXPLICIT), id="one at the limit"),
+        pytest.param({"n": 24_414}, (99_999_744, Source.DEFAULT), id="defaults just within"),  # × 4,096
+        pytest.param({"max_tokens": 33_333_334, "n": 3}, None, id="three just beyond"),  # 100,000,002
+        pytest.param({"max_tokens": 100_000_000, "n": 100_000_000}, None, id="absurd times absurd"),
+        pytest.param({"n": 24_415}, None, id="defaults just beyond"),  # 100,003,840
     ],
 )
 def test_more_answers_than_any_model_gives_are_absurd(registry: Registry, body: Entry, found: MaxTokens | None) -> None:
@@ -194,14 +220,34 @@ def test_limit_written_oddly_is_still_explicit(registry: Registry, written: obje
     assert of(invoke(TITAN, body), registry) == (256, Source.EXPLICIT)
 
 
-@pytest.mark.parametrize("written", [-1, "many", 2.5, True, [5], {"a": 5}, 10**12])
+@pytest.mark.parametrize(
+    "written",
+    [
+        pytest.param(-1, id="negative"),
+        pytest.param("many", id="a word"),
+        pytest.param(2.5, id="a fraction"),
+        pytest.param(True, id="true"),
+        pytest.param([5], id="a list"),
+        pytest.param({"a": 5}, id="an object"),
+        pytest.param(10**12, id="absurd"),
+    ],
+)
 def test_limit_that_is_no_count_is_no_limit(registry: Registry, written: object) -> None:
     body = {"textGenerationConfig": {"maxTokenCount": written}}
 
     assert of(invoke(TITAN, body), registry) == (512, Source.DEFAULT)
 
 
-@pytest.mark.parametrize("written", [None, [], [1, 2], "text", 5])
+@pytest.mark.parametrize(
+    "written",
+    [
+        pytest.param(None, id="absent"),
+        pytest.param([], id="an empty list"),
+        pytest.param([1, 2], id="a list"),
+        pytest.param("text", id="text"),
+        pytest.param(5, id="a number"),
+    ],
+)
 def test_without_a_body_that_can_be_read_the_limit_is_unknown(registry: Registry, written: object) -> None:
     entry = invoke(SONNET, written)
 
@@ -222,9 +268,22 @@ def test_body_in_s3_is_unknown(registry: Registry) -> None:
 
 @pytest.mark.parametrize(
     "model_id",
-    [EMBEDDING, "cohere.embed-english-v3", "cohere.rerank-v3-5:0", "amazon.nova-canvas-v1:0", "luma.ray-v2:0"],
+    [
+        pytest.param(EMBEDDING, id="Titan Embeddings"),
+        pytest.param("cohere.embed-english-v3", id="Cohere Embed"),
+        pytest.param("cohere.rerank-v3-5:0", id="Cohere Rerank"),
+        pytest.param("amazon.nova-canvas-v1:0", id="Nova Canvas"),
+        pytest.param("luma.ray-v2:0", id="Luma Ray"),
+    ],
 )
-@pytest.mark.parametrize("body", [None, {}, {"max_tokens": 99}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(None, id="no body"),
+        pytest.param({}, id="an empty body"),
+        pytest.param({"max_tokens": 99}, id="a limit"),
+    ],
+)
 def test_model_without_output_tokens_reserves_none(registry: Registry, model_id: str, body: object) -> None:
     assert of(invoke(model_id, body, output_tokens=None), registry) == (0, Source.NONE)
 
@@ -244,14 +303,16 @@ def test_unlisted_model_counts_as_the_largest_of_its_provider(registry: Registry
 @pytest.mark.parametrize(
     ("body", "output_tokens", "found"),
     [
-        ({"inputText": "…"}, None, (0, Source.NONE)),
-        ({"inputText": "…"}, 0, (0, Source.NONE)),
-        ({"texts": ["…"], "n": 3}, None, (0, Source.NONE)),
-        ({"inputText": "…"}, 1, (131_072, Source.DEFAULT)),  # it did write
-        ({"max_tokens": 300}, None, (300, Source.EXPLICIT)),  # it might have
-        ({"max_tokens": 300}, 0, (300, Source.EXPLICIT)),
-        (None, None, (0, Source.NONE)),  # no text is delivered: its name says enough
-        (None, 1, (None, Source.UNKNOWN)),
+        pytest.param({"inputText": "…"}, None, (0, Source.NONE), id="no count"),
+        pytest.param({"inputText": "…"}, 0, (0, Source.NONE), id="a count of 0"),
+        pytest.param({"texts": ["…"], "n": 3}, None, (0, Source.NONE), id="n that is no limit"),
+        pytest.param({"inputText": "…"}, 1, (131_072, Source.DEFAULT), id="a count of 1"),  # it did write
+        pytest.param({"max_tokens": 300}, None, (300, Source.EXPLICIT), id="a limit and no count"),  # it might have
+        pytest.param({"max_tokens": 300}, 0, (300, Source.EXPLICIT), id="a limit and a count of 0"),
+        pytest.param(
+            None, None, (0, Source.NONE), id="no body and no count"
+        ),  # no text is delivered: its name says enough
+        pytest.param(None, 1, (None, Source.UNKNOWN), id="no body and a count of 1"),
     ],
 )
 def test_unlisted_model_that_asked_for_no_output_and_got_none_has_none(
@@ -270,12 +331,18 @@ def test_listed_model_reserved_its_default_even_if_it_wrote_nothing(
 @pytest.mark.parametrize(
     ("entry", "source"),
     [
-        (invoke("newcomer.model-1", {"prompt": "…"}, output_tokens=None), Source.DEFAULT),
-        (invoke("newcomer.model-1", None, output_tokens=None), Source.UNKNOWN),
-        (converse("newcomer.embed-1", max_tokens=None, output_tokens=None), Source.DEFAULT),  # Converse gives text
-        (invoke("newcomer.embed-1", {}, operation="InvokeModelWithResponseStream", output_tokens=None), Source.DEFAULT),
-        (invoke("us.newcomer.embed-1", {}, output_tokens=None), Source.NONE),
-        (invoke("newcomer.rerank-1", {"query": "…"}, output_tokens=None), Source.NONE),
+        pytest.param(invoke("newcomer.model-1", {"prompt": "…"}, output_tokens=None), Source.DEFAULT, id="another id"),
+        pytest.param(invoke("newcomer.model-1", None, output_tokens=None), Source.UNKNOWN, id="another id and no body"),
+        pytest.param(
+            converse("newcomer.embed-1", max_tokens=None, output_tokens=None), Source.DEFAULT, id="Converse"
+        ),  # Converse gives text
+        pytest.param(
+            invoke("newcomer.embed-1", {}, operation="InvokeModelWithResponseStream", output_tokens=None),
+            Source.DEFAULT,
+            id="a stream",
+        ),
+        pytest.param(invoke("us.newcomer.embed-1", {}, output_tokens=None), Source.NONE, id="an embedding"),
+        pytest.param(invoke("newcomer.rerank-1", {"query": "…"}, output_tokens=None), Source.NONE, id="a reranker"),
     ],
 )
 def test_unlisted_model_is_one_without_output_only_if_its_id_and_its_call_say_so(

@@ -48,15 +48,15 @@ def test_calls_that_share_all_a_line_says_share_a_minute(tagged: UsageCalculator
 @pytest.mark.parametrize(
     "other",
     [
-        converse(timestamp="2026-11-23T12:01:00Z"),  # the next minute
-        converse(NOVA),
-        converse(f"us.{SONNET}"),
-        converse(operation="ConverseStream"),
-        converse(max_tokens=None),
-        converse(input_tokens=0, output_tokens=0),
-        converse(identity={"arn": "arn:aws:iam::111122223333:user/jane"}),
-        converse(requestMetadata={"team": "search"}),
-        invoke(SONNET, {"max_tokens": 500}),
+        pytest.param(converse(timestamp="2026-11-23T12:01:00Z"), id="minute"),  # the next minute
+        pytest.param(converse(NOVA), id="model"),
+        pytest.param(converse(f"us.{SONNET}"), id="endpoint type"),
+        pytest.param(converse(operation="ConverseStream"), id="operation"),
+        pytest.param(converse(max_tokens=None), id="source of the limit"),
+        pytest.param(converse(input_tokens=0, output_tokens=0), id="blocked"),
+        pytest.param(converse(identity={"arn": "arn:aws:iam::111122223333:user/jane"}), id="caller"),
+        pytest.param(converse(requestMetadata={"team": "search"}), id="tag"),
+        pytest.param(invoke(SONNET, {"max_tokens": 500}), id="operation and body"),
     ],
 )
 def test_calls_that_differ_in_something_a_line_says_do_not(tagged: UsageCalculator, other: dict[str, Any]) -> None:

@@ -100,7 +100,17 @@ class TestArns:
 
 @pytest.mark.parametrize(
     "model_id",
-    ["", "nodot", ".", "a b.c", "anthropic.claude\n", "anthropic.clàude", "anthropic." + "x" * 300, "arn:", "arn:aws"],
+    [
+        pytest.param("", id="empty"),
+        pytest.param("nodot", id="no dot"),
+        pytest.param(".", id="a dot alone"),
+        pytest.param("a b.c", id="a space"),
+        pytest.param("anthropic.claude\n", id="a line break"),
+        pytest.param("anthropic.clàude", id="an accent"),
+        pytest.param("anthropic." + "x" * 300, id="too long"),
+        pytest.param("arn:", id="the start of an ARN"),
+        pytest.param("arn:aws", id="less than an ARN"),
+    ],
 )
 def test_what_cannot_be_read_is_out_of_scope(model_id: str) -> None:
     assert model_ids.parse_model_id(model_id, PROVIDERS) == OutOfScope("unreadable_model_id")
@@ -135,11 +145,13 @@ def foundation(region: str, model_id: str = HAIKU, partition: str = "aws") -> st
 @pytest.mark.parametrize(
     ("regions", "expected"),
     [
-        (["us-east-1"], REGIONAL),
-        (["us-east-1", "us-east-2", "us-west-2"], CROSS),
-        (["us-east-1", "us-east-2", ""], GLOBAL),
-        ([""], GLOBAL),
-        (["us-east-1", "us-east-1"], REGIONAL),  # the same model named twice is still one Region
+        pytest.param(["us-east-1"], REGIONAL, id="one Region"),
+        pytest.param(["us-east-1", "us-east-2", "us-west-2"], CROSS, id="three Regions"),
+        pytest.param(["us-east-1", "us-east-2", ""], GLOBAL, id="two Regions and none"),
+        pytest.param([""], GLOBAL, id="no Region"),
+        pytest.param(
+            ["us-east-1", "us-east-1"], REGIONAL, id="the same Region twice"
+        ),  # the same model named twice is still one Region
     ],
 )
 def test_profile_says_by_its_regions_how_it_reaches_the_model(regions: list[str], expected: EndpointType) -> None:
@@ -149,11 +161,13 @@ def test_profile_says_by_its_regions_how_it_reaches_the_model(regions: list[str]
 @pytest.mark.parametrize(
     "arns",
     [
-        (),
-        (foundation("us-east-1"), foundation("us-east-2", "amazon.nova-lite-v1:0")),  # two models
-        (PROFILE_ARN,),
-        ("",),
-        ("not an arn",),
+        pytest.param((), id="no model"),
+        pytest.param(
+            (foundation("us-east-1"), foundation("us-east-2", "amazon.nova-lite-v1:0")), id="two models"
+        ),  # two models
+        pytest.param((PROFILE_ARN,), id="another profile"),
+        pytest.param(("",), id="an empty ARN"),
+        pytest.param(("not an arn",), id="no ARN"),
     ],
 )
 def test_profile_without_one_foundation_model_is_unresolved(arns: tuple[str, ...]) -> None:

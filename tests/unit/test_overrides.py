@@ -88,38 +88,92 @@ def test_empty_history_falls_back_to_the_provider(registry: Registry) -> None:
 
 
 REFUSED = [
-    ("not json", "override: JSON"),
-    ("", "override: "),
-    ('"models"', "Expected `object`"),
-    ("[]", "Expected `object`"),
-    ('{"models": {}}', "models"),
-    ('{"models": ["acme.rocket"]}', "models"),
-    ('{"model": []}', "unknown field `model`"),
-    ("[" * 5_000, "override: "),
-    (text({key: value for key, value in ROCKET.items() if key != "id"}), "missing required field `id`"),
-    (text({key: value for key, value in ROCKET.items() if key != "name"}), r"models\[acme.rocket-v1:0\].*`name`"),
-    (text(ROCKET | {"max_output_tokens": "many"}), r"models\[acme.rocket-v1:0\].*max_output_tokens"),
-    (text(ROCKET | {"max_output_tokens": -1}), "max_output_tokens"),
-    (text(ROCKET | {"kind": "poem"}), "kind"),
-    (text(ROCKET | {"rate": 5}), "unknown field `rate`"),
-    (text(ROCKET | {"id": "nodot"}), "id"),
-    (text(ROCKET | {"id": 5}), "id"),
-    (text(ROCKET | {"id": ["acme.rocket"]}), "id"),
-    (text(ROCKET | {"burndown": [{"rate": 0.5} | {**ROCKET["burndown"][0], "rate": 0.5}]}), "rate"),
-    (text(ROCKET | {"burndown": [ROCKET["burndown"][0]] * 2}), "oldest first"),
-    (text(ROCKET | {"quota_codes": {"regional": {"tokens_per_minute": "L-1"}}}), "tokens_per_minute"),
-    (text({"id": SONNET, "max_output_tokens": None}), "a text model needs max_output_tokens"),
-    (text({"id": SONNET, "nonsense": 1}), rf"models\[{SONNET}\].*`nonsense`"),
-    (text(ROCKET | {"id": "us.anthropic.claude-rocket-1"}), "is the id of a profile, not of a foundation model"),
-    (text(ROCKET | {"id": "global.acme-rocket"}), "is the id of a profile"),
-    (text(ROCKET | {"id": "uk.anthropic.claude-rocket-1"}), "is the id of a profile"),
-    (text(ROCKET | {"id": "acme.rocket-v1:1m"}), "ends with :1m"),
-    (text(ROCKET | {"quota_names": ["On-demand model inference tokens per minute for Acme Rocket"]}), "a whole name"),
-    (text(ROCKET | {"quota_names": ["Acme Rocket 1M Context Length"]}), "give long_context_above"),
-    (text(ROCKET | {"shares_quotas_with": SONNET}), "has quotas of its own and shares_quotas_with"),
-    (text(ROCKET | {"quota_names": [], "shares_quotas_with": "acme.nothing"}), "shares_quotas_with is no model"),
-    (text(ROCKET | {"quota_names": ["amazon NOVA lite"]}), "quota name 'amazon nova lite' is already taken"),
-    (text(ROCKET, ROCKET | {"id": "acme.other"}), "quota name 'acme rocket' is already taken"),
+    pytest.param("not json", "override: JSON", id="no JSON"),
+    pytest.param("", "override: ", id="empty"),
+    pytest.param('"models"', "Expected `object`", id="text"),
+    pytest.param("[]", "Expected `object`", id="a list"),
+    pytest.param('{"models": {}}', "models", id="models is an object"),
+    pytest.param('{"models": ["acme.rocket"]}', "models", id="a model is text"),
+    pytest.param('{"model": []}', "unknown field `model`", id="a key in the singular"),
+    pytest.param("[" * 5_000, "override: ", id="open brackets"),
+    pytest.param(
+        text({key: value for key, value in ROCKET.items() if key != "id"}), "missing required field `id`", id="no id"
+    ),
+    pytest.param(
+        text({key: value for key, value in ROCKET.items() if key != "name"}),
+        r"models\[acme.rocket-v1:0\].*`name`",
+        id="no name",
+    ),
+    pytest.param(
+        text(ROCKET | {"max_output_tokens": "many"}),
+        r"models\[acme.rocket-v1:0\].*max_output_tokens",
+        id="output limit is a word",
+    ),
+    pytest.param(text(ROCKET | {"max_output_tokens": -1}), "max_output_tokens", id="output limit is negative"),
+    pytest.param(text(ROCKET | {"kind": "poem"}), "kind", id="unknown kind"),
+    pytest.param(text(ROCKET | {"rate": 5}), "unknown field `rate`", id="unknown field"),
+    pytest.param(text(ROCKET | {"id": "nodot"}), "id", id="id without a dot"),
+    pytest.param(text(ROCKET | {"id": 5}), "id", id="id is a number"),
+    pytest.param(text(ROCKET | {"id": ["acme.rocket"]}), "id", id="id is a list"),
+    pytest.param(
+        text(ROCKET | {"burndown": [{"rate": 0.5} | {**ROCKET["burndown"][0], "rate": 0.5}]}), "rate", id="rate below 1"
+    ),
+    pytest.param(text(ROCKET | {"burndown": [ROCKET["burndown"][0]] * 2}), "oldest first", id="the same rate twice"),
+    pytest.param(
+        text(ROCKET | {"quota_codes": {"regional": {"tokens_per_minute": "L-1"}}}),
+        "tokens_per_minute",
+        id="a quota code that is none",
+    ),
+    pytest.param(
+        text({"id": SONNET, "max_output_tokens": None}),
+        "a text model needs max_output_tokens",
+        id="known model without an output limit",
+    ),
+    pytest.param(
+        text({"id": SONNET, "nonsense": 1}), rf"models\[{SONNET}\].*`nonsense`", id="unknown field of a known model"
+    ),
+    pytest.param(
+        text(ROCKET | {"id": "us.anthropic.claude-rocket-1"}),
+        "is the id of a profile, not of a foundation model",
+        id="id of a geographic profile",
+    ),
+    pytest.param(text(ROCKET | {"id": "global.acme-rocket"}), "is the id of a profile", id="id of the global profile"),
+    pytest.param(
+        text(ROCKET | {"id": "uk.anthropic.claude-rocket-1"}),
+        "is the id of a profile",
+        id="id of a profile of tomorrow",
+    ),
+    pytest.param(text(ROCKET | {"id": "acme.rocket-v1:1m"}), "ends with :1m", id="id with the suffix for long context"),
+    pytest.param(
+        text(ROCKET | {"quota_names": ["On-demand model inference tokens per minute for Acme Rocket"]}),
+        "a complete name",
+        id="a whole quota name",
+    ),
+    pytest.param(
+        text(ROCKET | {"quota_names": ["Acme Rocket 1M Context Length"]}),
+        "set long_context_above",
+        id="a name for long context",
+    ),
+    pytest.param(
+        text(ROCKET | {"shares_quotas_with": SONNET}),
+        "has its own quotas and also shares_quotas_with",
+        id="own quotas and shared ones",
+    ),
+    pytest.param(
+        text(ROCKET | {"quota_names": [], "shares_quotas_with": "acme.nothing"}),
+        "shares_quotas_with must name a model",
+        id="shares quotas with no model",
+    ),
+    pytest.param(
+        text(ROCKET | {"quota_names": ["amazon NOVA lite"]}),
+        "quota name 'amazon nova lite' is already taken",
+        id="quota name of a known model",
+    ),
+    pytest.param(
+        text(ROCKET, ROCKET | {"id": "acme.other"}),
+        "quota name 'acme rocket' is already taken",
+        id="quota name of the other table",
+    ),
 ]
 
 

@@ -1,82 +1,41 @@
-"""A template without macros: what Fn::ToJsonString becomes, by CloudFormation's own functions, is that very JSON."""
-
-import json
-import re
+"""A template without macros, for stack sets."""
 
 import pytest
 
-from quota_monitor import package
-from quota_monitor.plain_template import MacroLeftError, plain
-
-VALUES = {"AWS::Region": "eu-west-1", "Threshold": "80", "Tags": "team"}
-CONDITIONS = {"HasTags": True, "Never": False}
+from quota_monitor.deployment import package
+from quota_monitor.deployment.plain_template import MacroLeftError, expand_macros
 
 
-def evaluated(node):
-    """What CloudFormation makes of the functions that stay."""
-    match node:
-        case {"Ref": name}:
-            return VALUES[name]
-        case {"Fn::Sub": [text, own]}:
-            values = {**VALUES, **{name: evaluated(value) for name, value in own.items()}}
-            return re.sub(r"\$\{([\w:]+)\}", lambda found: values[found[1]], text)
-        case {"Fn::Sub": text}:
-            return evaluated({"Fn::Sub": [text, {}]})
-        case {"Fn::If": [condition, yes, no]}:
-            return evaluated(yes if CONDITIONS[condition] else no)
-        case {"Fn::Join": [separator, parts]}:
-            return separator.join(map(evaluated, parts))
-        case str():
-            return node
-    raise AssertionError(f"not a function that a plain template may have: {node}")
-
-
-def template(body):
+def template(properties):
     return {
-        "Transform": ["AWS::LanguageExtensions", "AWS::Serverless-2016-10-31"],
-        "Parameters": {"Threshold": {"Type": "Number"}, "Tags": {"Type": "String"}},
-        "Conditions": {"HasTags": {"Fn::Equals": [1, 1]}, "Never": {"Fn::Equals": [1, 2]}},
-        "Resources": {
-            "D": {"Type": "AWS::CloudWatch::Dashboard", "Properties": {"DashboardBody": {"Fn::ToJsonString": body}}}
-        },
+        "Transform": "AWS::Serverless-2016-10-31",
+        "Resources": {"D": {"Type": "AWS::CloudWatch::Dashboard", "Properties": properties}},
     }
 
 
-@pytest.mark.parametrize(
-    ("body", "expected"),
-    [
-        ({"a": [1, 2.5, True, None, "x"], "b": {}}, {"a": [1, 2.5, True, None, "x"], "b": {}}),
-        ({"a": []}, {"a": []}),
-        ({"quote": 'a "b" \\ c\n', "é": "×"}, {"quote": 'a "b" \\ c\n', "é": "×"}),
-        ({"region": {"Ref": "AWS::Region"}}, {"region": "eu-west-1"}),
-        ({"value": {"Ref": "Threshold"}}, {"value": "80"}),  # text, as CloudFormation makes of it
-        (
-            {"query": {"Fn::Sub": 'SOURCE "${AWS::Region}"\n| limit 5'}},
-            {"query": 'SOURCE "eu-west-1"\n| limit 5'},
-        ),
-        (
-            {"t": {"Fn::Sub": ['"${A}" ${B}', {"A": {"Ref": "Tags"}, "B": {"Fn::If": ["Never", "x", 'say "y"']}}]}},
-            {"t": '"team" say "y"'},
-        ),
-        ({"t": {"Fn::If": ["HasTags", "with", {"deep": 1}]}}, {"t": "with"}),
-        ({"t": {"Fn::If": ["Never", "with", {"deep": [1, {"Ref": "Tags"}]}]}}, {"t": {"deep": [1, "team"]}}),
-        ({"t": {"Fn::Join": ['"', ["a", {"Ref": "Tags"}]]}}, {"t": 'a"team'}),
-    ],
-)
-def test_json_text_is_written_out(body, expected):
-    given = template(body)
-    found = plain(given)
-    text = evaluated(found["Resources"]["D"]["Properties"]["DashboardBody"])
-    assert json.loads(text) == expected
+def test_the_transform_goes_and_functions_of_cloudformation_stay():
+    body = {"Fn::Sub": ['{"widgets":["${Title}"]}', {"Title": {"Fn::If": ["Tags", "with", {"Ref": "AWS::Region"}]}}]}
+    given = template({"DashboardBody": body})
+
+    found = expand_macros(given)
+
+    assert found["Resources"]["D"]["Properties"] == {"DashboardBody": body}
     assert "Transform" not in found
     assert "Transform" in given  # which stays as it was
 
 
-def test_what_would_need_a_macro_is_refused():
-    given = template({})
-    given["Resources"]["D"]["Properties"]["DashboardName"] = {"Fn::Length": [1]}
-    with pytest.raises(MacroLeftError, match="Fn::Length needs a macro"):
-        plain(given)
+@pytest.mark.parametrize(
+    ("needed", "name"),
+    [
+        pytest.param({"Fn::Length": [1]}, "Fn::Length", id="length"),
+        pytest.param({"Fn::ToJsonString": {}}, "Fn::ToJsonString", id="text of JSON"),
+        pytest.param({"Fn::Transform": {"Name": "AWS::Include"}}, "Fn::Transform", id="include"),
+        pytest.param({"deep": [{"Fn::ForEach::Each": []}]}, "Fn::ForEach::Each", id="loop"),
+    ],
+)
+def test_what_would_need_a_macro_is_refused(needed, name):
+    with pytest.raises(MacroLeftError, match=f"{name} needs a macro"):
+        expand_macros(template({"DashboardBody": "{}", "DashboardName": needed}))
 
 
 def test_code_is_in_the_bucket_of_the_region_that_a_stack_is_in():
@@ -88,7 +47,7 @@ def test_code_is_in_the_bucket_of_the_region_that_a_stack_is_in():
             "T": {"Type": "AWS::SNS::Topic"},
         },
     }
-    found = package.regional(packaged, "b")
+    found = package.use_regional_buckets(packaged, "b")
     bucket = {"Fn::Sub": "b-${AWS::Region}"}
     assert found["Resources"] == {
         "F": {"Type": "AWS::Serverless::Function", "Properties": {"CodeUri": {"Bucket": bucket, "Key": "abc/def"}}},

@@ -18,7 +18,7 @@ KEY = "arn:aws:kms:us-east-1:111122223333:key/k"
 GROUP = LogGroup("/theirs", "arn:aws:logs:us-east-1:111122223333:log-group:/theirs")
 
 
-class Services:
+class LogServices:
     def __init__(self) -> None:
         self.logs: Any = boto3.client("logs")
         self.kms: Any = boto3.client("kms")
@@ -37,62 +37,70 @@ class Services:
 
 
 @pytest.fixture
-def services() -> Iterator[Services]:
-    made = Services()
+def log_services() -> Iterator[LogServices]:
+    made = LogServices()
     with made.to_logs, made.to_kms:
         yield made
         made.to_logs.assert_no_pending_responses()
         made.to_kms.assert_no_pending_responses()
 
 
-@pytest.mark.parametrize("present", [(), (OWN,), ("shipper",), ("shipper", OWN)])
-def test_group_with_a_free_slot_or_our_own_filter_is_fine(services: Services, present: tuple[str, ...]) -> None:
-    services.filtered(*present)
+@pytest.mark.parametrize(
+    "present",
+    [
+        pytest.param((), id="no filter"),
+        pytest.param((OWN,), id="our own filter"),
+        pytest.param(("shipper",), id="one filter of another"),
+        pytest.param(("shipper", OWN), id="one of another and our own"),
+    ],
+)
+def test_group_with_a_free_slot_or_our_own_filter_is_fine(log_services: LogServices, present: tuple[str, ...]) -> None:
+    log_services.filtered(*present)
 
-    assert services.examine(GROUP) == []
+    assert log_services.examine(GROUP) == []
 
 
-def test_filters_that_take_both_slots_are_named(services: Services) -> None:
-    services.filtered("shipper", "archive")
+def test_filters_that_take_both_slots_are_named(log_services: LogServices) -> None:
+    log_services.filtered("shipper", "archive")
 
-    with pytest.raises(InvocationLoggingError, match="shipper and archive take it: remove one") as caught:
-        services.examine(GROUP)
+    with pytest.raises(InvocationLoggingError, match=r"the maximum: shipper and archive\. Remove one") as caught:
+        log_services.examine(GROUP)
     assert "aws logs delete-subscription-filter --log-group-name /theirs" in str(caught.value)
 
 
 @pytest.mark.parametrize("log_class", ["INFREQUENT_ACCESS", "DELIVERY"])
-def test_class_that_cannot_be_subscribed_is_refused(services: Services, log_class: str) -> None:
+def test_class_that_cannot_be_subscribed_is_refused(log_services: LogServices, log_class: str) -> None:
     with pytest.raises(InvocationLoggingError, match=f"of the class {log_class}, which cannot be subscribed"):
-        services.examine(LogGroup(GROUP.name, GROUP.arn, log_class))
+        log_services.examine(LogGroup(GROUP.name, GROUP.arn, log_class))
 
 
-def test_group_under_a_key_in_use_is_fine(services: Services) -> None:
-    services.filtered()
-    services.key_is("Enabled")
+def test_group_under_a_key_in_use_is_fine(log_services: LogServices) -> None:
+    log_services.filtered()
+    log_services.key_is("Enabled")
 
-    assert services.examine(LogGroup(GROUP.name, GROUP.arn, key=KEY)) == []
+    assert log_services.examine(LogGroup(GROUP.name, GROUP.arn, key=KEY)) == []
 
 
 @pytest.mark.parametrize("state", ["Disabled", "PendingDeletion"])
-def test_group_under_a_key_out_of_use_is_refused(services: Services, state: str) -> None:
-    services.filtered()
-    services.key_is(state)
+def test_group_under_a_key_out_of_use_is_refused(log_services: LogServices, state: str) -> None:
+    log_services.filtered()
+    log_services.key_is(state)
 
-    with pytest.raises(InvocationLoggingError, match=f"which is {state}: nothing can be written or read there"):
-        services.examine(LogGroup(GROUP.name, GROUP.arn, key=KEY))
+    with pytest.raises(InvocationLoggingError, match=f"which is {state}, so nothing can be written or read"):
+        log_services.examine(LogGroup(GROUP.name, GROUP.arn, key=KEY))
 
 
-def test_key_that_may_not_be_looked_at_is_a_warning(services: Services) -> None:
-    services.filtered()
-    services.to_kms.add_client_error("describe_key", "AccessDeniedException", "no")
+def test_key_that_may_not_be_looked_at_is_a_warning(log_services: LogServices) -> None:
+    log_services.filtered()
+    log_services.to_kms.add_client_error("describe_key", "AccessDeniedException", "no")
 
-    (warning,) = services.examine(LogGroup(GROUP.name, GROUP.arn, key=KEY))
+    (warning,) = log_services.examine(LogGroup(GROUP.name, GROUP.arn, key=KEY))
     assert f"encrypted with {KEY}, whose state could not be read" in warning
 
 
-def test_key_that_cannot_be_asked_about_is_raised(services: Services) -> None:
-    services.filtered()
-    services.to_kms.add_client_error("describe_key", "KMSInternalException")
+def test_key_that_cannot_be_asked_about_is_raised(log_services: LogServices) -> None:
+    log_services.filtered()
+    log_services.to_kms.add_client_error("describe_key", "KMSInternalException")
 
     with pytest.raises(ClientError, match="KMSInternal"):
-        services.examine(LogGroup(GROUP.name, GROUP.arn, key=KEY))
+        log_services.examine(LogGroup(GROUP.name, GROUP.arn, key=KEY))

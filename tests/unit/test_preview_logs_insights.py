@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from localaws.preview import logs_insights
+from localaws.preview import log_evaluation, logs_insights
 from localaws.preview.errors import NotSupportedError, PreviewError
 
 EVENTS: list[dict[str, Any]] = [
@@ -18,30 +18,29 @@ EVENTS: list[dict[str, Any]] = [
 
 def run(query: str) -> tuple[list[str], list[list[Any]]]:
     lines = [*map(json.dumps, EVENTS), "START RequestId: plain text", '{"cut": ']
-    rows = [logs_insights.row_of({"timestamp": at, "message": line}) for at, line in enumerate(lines)]
-    return logs_insights.run(logs_insights.parse(query), rows)
+    rows = [log_evaluation.parse_event({"timestamp": at, "message": line}) for at, line in enumerate(lines)]
+    return log_evaluation.run(logs_insights.parse(query), rows)
 
 
 @pytest.mark.parametrize(
     ("query", "columns", "rows"),
     [
-        (
+        pytest.param(
             "SOURCE 'g' | filter ispresent(tokens) | stats sum(tokens) as t, sum(requests) as n by caller | sort t desc",
             ["caller", "t", "n"],
-            [["b", 70, 2], ["a", 40, 4]],
-        ),
-        ("filter caller = 'a' and tokens > 10 | fields tokens / requests as each | display each", ["each"], [[10]]),
-        ("filter ispresent(tokens) | stats sum(tokens) / sum(requests) as mean by caller", ["caller", "mean"], [["a", 10], ["b", 35]]),
-        ("filter caller = \"b\" | stats latest(note) as said, earliest(note) as was", ["said", "was"], [["new", "old"]]),
-        ("filter ispresent(caller) | stats count(*) as n, count(tokens) as known by tags.team | sort n desc", ["tags.team", "n", "known"], [[None, 2, 1], ["x", 1, 1], ["y", 1, 1]]),
-        ("fields coalesce(failed, `_aws.Timestamp`, tokens) as v | filter ispresent(v) | display v", ["v"], [[10], [70], [30], [4]]),
-        ("filter caller in ['b'] and note like 'ol' | display tokens", ["tokens"], [[70]]),
-        ("filter note like /^NE/i | display failed", ["failed"], [[4]]),
-        ("# a remark\nfilter ispresent(tokens) | stats pct(tokens, 50) as p50, max(tokens) as most, avg(tokens) as mean", ["p50", "most", "mean"], [[30, 70, 110 / 3]]),
-        ("filter not ispresent(tokens) and ispresent(caller) | stats sum(tokens) as none by caller", ["caller", "none"], [["b", None]]),
-        ("filter ispresent(tokens) | sort caller desc, tokens asc | limit 2 | display caller, tokens", ["caller", "tokens"], [["b", 70], ["a", 10]]),
-        ("filter ispresent(caller) | stats latest(tokens) as last, latest(note) as said, sortsLast(note) as z, sortsFirst(note) as a", ["last", "said", "z", "a"], [[None, "new", "old", "new"]]),
-        ("filter failed = 4 | fields fromMillis(failed * 1000) as at, fromMillis(note) as none | display at, none", ["at", "none"], [["1970-01-01 00:00:04.000", None]]),
+            [["b", 70, 2], ["a", 40, 4]], id="sums by caller, sorted"),
+        pytest.param("filter caller = 'a' and tokens > 10 | fields tokens / requests as each | display each", ["each"], [[10]], id="arithmetic on fields"),
+        pytest.param("filter ispresent(tokens) | stats sum(tokens) / sum(requests) as mean by caller", ["caller", "mean"], [["a", 10], ["b", 35]], id="arithmetic on sums"),
+        pytest.param("filter caller = \"b\" | stats latest(note) as said, earliest(note) as was", ["said", "was"], [["new", "old"]], id="latest and earliest"),
+        pytest.param("filter ispresent(caller) | stats count(*) as n, count(tokens) as known by tags.team | sort n desc", ["tags.team", "n", "known"], [[None, 2, 1], ["x", 1, 1], ["y", 1, 1]], id="counts by a nested field"),
+        pytest.param("fields coalesce(failed, `_aws.Timestamp`, tokens) as v | filter ispresent(v) | display v", ["v"], [[10], [70], [30], [4]], id="coalesce"),
+        pytest.param("filter caller in ['b'] and note like 'ol' | display tokens", ["tokens"], [[70]], id="in and like"),
+        pytest.param("filter note like /^NE/i | display failed", ["failed"], [[4]], id="like with a regular expression"),
+        pytest.param("# a remark\nfilter ispresent(tokens) | stats pct(tokens, 50) as p50, max(tokens) as most, avg(tokens) as mean", ["p50", "most", "mean"], [[30, 70, 110 / 3]], id="percentile, maximum and average after a comment"),
+        pytest.param("filter not ispresent(tokens) and ispresent(caller) | stats sum(tokens) as none by caller", ["caller", "none"], [["b", None]], id="sum of no values"),
+        pytest.param("filter ispresent(tokens) | sort caller desc, tokens asc | limit 2 | display caller, tokens", ["caller", "tokens"], [["b", 70], ["a", 10]], id="sort by two keys, limited"),
+        pytest.param("filter ispresent(caller) | stats latest(tokens) as last, latest(note) as said, sortsLast(note) as z, sortsFirst(note) as a", ["last", "said", "z", "a"], [[None, "new", "old", "new"]], id="sortsLast and sortsFirst"),
+        pytest.param("filter failed = 4 | fields fromMillis(failed * 1000) as at, fromMillis(note) as none | display at, none", ["at", "none"], [["1970-01-01 00:00:04.000", None]], id="fromMillis"),
     ],
 )  # fmt: skip
 def test_a_query_makes_these_rows(query: str, columns: list[str], rows: list[list[Any]]) -> None:
@@ -54,7 +53,7 @@ def test_a_query_makes_these_rows(query: str, columns: list[str], rows: list[lis
 def test_an_event_has_200_fields_and_no_more() -> None:
     line = {"values": list(range(198)), "nested": {"last": "here"}, "fits": 1, "lost": 2}
 
-    row = logs_insights.row_of({"timestamp": 0, "message": json.dumps(line)})
+    row = log_evaluation.parse_event({"timestamp": 0, "message": json.dumps(line)})
 
     assert (row["values.197"], row["nested.last"], row["fits"]) == (197, "here", 1)
     assert "lost" not in row
@@ -65,7 +64,14 @@ def test_source_names_the_groups() -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["parse @message '*' as x", "stats median(tokens)", "filter a = ", "limit many", "sum(x)"]
+    "query",
+    [
+        pytest.param("parse @message '*' as x", id="unknown command"),
+        pytest.param("stats median(tokens)", id="unknown function"),
+        pytest.param("filter a = ", id="missing operand"),
+        pytest.param("limit many", id="limit without a number"),
+        pytest.param("sum(x)", id="function without a command"),
+    ],
 )
 def test_what_is_not_supported_or_wrong_is_said(query: str) -> None:
     with pytest.raises(PreviewError):

@@ -47,21 +47,40 @@ FROM = 'FROM SCHEMA("Own/Space", ModelId, EndpointType)'
     ("query", "series"),
     [
         # of exactly these dimensions, in the order of the names of the groups
-        (f"SELECT SUM(Percent) {FROM} GROUP BY ModelId, EndpointType",
-         {"a x": {0: 10, 60: 90}, "a y": {60: 30}, "b x": {0: 5}}),
-        (f"SELECT SUM(Percent) {FROM} GROUP BY EndpointType, ModelId ORDER BY MAX() DESC LIMIT 2",
-         {"x a": {0: 10, 60: 90}, "y a": {60: 30}}),
-        (f"select sum(Percent) {FROM} group by ModelId order by sum()", {"b": {0: 5}, "a": {0: 10, 60: 120}}),
-        (f"SELECT AVG(Percent) {FROM} GROUP BY ModelId", {"a": {0: 5, 60: 30}, "b": {0: 1}}),  # 120 over 4 values
-        (f"SELECT MAX(Percent) {FROM}", {"": {0: 6, 60: 50}}),
-        (f"SELECT COUNT(Percent) {FROM} WHERE EndpointType = 'x' AND ModelId != 'b'", {"": {0: 2, 60: 3}}),
+        pytest.param(
+            f"SELECT SUM(Percent) {FROM} GROUP BY ModelId, EndpointType",
+            {"a x": {0: 10, 60: 90}, "a y": {60: 30}, "b x": {0: 5}},
+            id="grouped by two dimensions",
+        ),
+        pytest.param(
+            f"SELECT SUM(Percent) {FROM} GROUP BY EndpointType, ModelId ORDER BY MAX() DESC LIMIT 2",
+            {"x a": {0: 10, 60: 90}, "y a": {60: 30}},
+            id="ordered and limited",
+        ),
+        pytest.param(
+            f"select sum(Percent) {FROM} group by ModelId order by sum()",
+            {"b": {0: 5}, "a": {0: 10, 60: 120}},
+            id="keywords in lower case",
+        ),
+        pytest.param(
+            f"SELECT AVG(Percent) {FROM} GROUP BY ModelId", {"a": {0: 5, 60: 30}, "b": {0: 1}}, id="averages"
+        ),  # 120 over 4 values
+        pytest.param(f"SELECT MAX(Percent) {FROM}", {"": {0: 6, 60: 50}}, id="no group"),
+        pytest.param(
+            f"SELECT COUNT(Percent) {FROM} WHERE EndpointType = 'x' AND ModelId != 'b'",
+            {"": {0: 2, 60: 3}},
+            id="conditions",
+        ),
         # of any dimensions; those without one of the groups' are a group of their own
-        ('SELECT SUM(Percent) FROM "Own/Space" GROUP BY Caller ORDER BY SUM() DESC',
-         {"c": {0: 1_000}, "Other": {0: 22, 60: 120}}),
-        ('SELECT SUM("Percent") FROM SCHEMA("Own/Space")', {"": {0: 7}}),
-        ('SELECT SUM(Nothing) FROM "Own/Space"', {}),
+        pytest.param(
+            'SELECT SUM(Percent) FROM "Own/Space" GROUP BY Caller ORDER BY SUM() DESC',
+            {"c": {0: 1_000}, "Other": {0: 22, 60: 120}},
+            id="groups without the dimension",
+        ),
+        pytest.param('SELECT SUM("Percent") FROM SCHEMA("Own/Space")', {"": {0: 7}}, id="schema without dimensions"),
+        pytest.param('SELECT SUM(Nothing) FROM "Own/Space"', {}, id="unknown metric"),
     ],
-)  # fmt: skip
+)
 def test_a_query_makes_these_series(query: str, series: dict[str, dict[int, float]]) -> None:
     found = run(query)
 
@@ -72,16 +91,18 @@ def test_a_query_makes_these_series(query: str, series: dict[str, dict[int, floa
 @pytest.mark.parametrize(
     "query",
     [
-        "SELECT MEDIAN(Percent) FROM x",
-        "SELECT SUM(Percent)",
-        "SELECT SUM(Percent) FROM Own/Space",  # a slash wants quotation marks
-        "SELECT SUM(Percent) FROM 'Own/Space'",
-        'SELECT SUM(Percent) FROM x WHERE ModelId = "a"',
-        "SELECT SUM(Percent) FROM x GROUP ModelId",
-        "SELECT SUM(Percent) FROM x ORDER BY SUM DESC",
-        "SELECT SUM(Percent) FROM x LIMIT 501",
-        "SELECT SUM(Percent) FROM x LIMIT 0",
-        "SELECT SUM(Percent) FROM x GROUP BY ModelId DESC",
+        pytest.param("SELECT MEDIAN(Percent) FROM x", id="unknown function"),
+        pytest.param("SELECT SUM(Percent)", id="missing FROM"),
+        pytest.param(
+            "SELECT SUM(Percent) FROM Own/Space", id="namespace without quotes"
+        ),  # a slash wants quotation marks
+        pytest.param("SELECT SUM(Percent) FROM 'Own/Space'", id="namespace in single quotes"),
+        pytest.param('SELECT SUM(Percent) FROM x WHERE ModelId = "a"', id="value in double quotes"),
+        pytest.param("SELECT SUM(Percent) FROM x GROUP ModelId", id="GROUP without BY"),
+        pytest.param("SELECT SUM(Percent) FROM x ORDER BY SUM DESC", id="ORDER BY without parentheses"),
+        pytest.param("SELECT SUM(Percent) FROM x LIMIT 501", id="limit too large"),
+        pytest.param("SELECT SUM(Percent) FROM x LIMIT 0", id="limit of 0"),
+        pytest.param("SELECT SUM(Percent) FROM x GROUP BY ModelId DESC", id="direction after GROUP BY"),
     ],
 )
 def test_what_is_no_query_is_refused(query: str) -> None:

@@ -401,7 +401,16 @@ def test_no_text_of_a_body_reaches_any_line(process: Process) -> None:
     assert not [line for line in outcome.lines if secret.encode() in line]
 
 
-@pytest.mark.parametrize("entry", [PERMISSIONS, "{", failed(), converse(), converse("gibberish")])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        pytest.param(PERMISSIONS, id="ignored"),
+        pytest.param("{", id="rejected"),
+        pytest.param(failed(), id="failed"),
+        pytest.param(converse(), id="processed"),
+        pytest.param(converse("gibberish"), id="out of scope"),
+    ],
+)
 def test_every_kind_of_record_adds_up_alone(process: Process, entry: Any) -> None:
     outcome = process([entry])
 

@@ -39,7 +39,7 @@ def arn(region: str, model_id: str = SONNET) -> str:
     return f"arn:aws:bedrock:{region}::foundation-model/{model_id}"
 
 
-class World:
+class Upstream:
     """Bedrock, the state table and a clock, as far as a resolver sees them."""
 
     def __init__(self) -> None:
@@ -70,8 +70,8 @@ class World:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    made = World()
+def upstream(monkeypatch: pytest.MonkeyPatch) -> Upstream:
+    made = Upstream()
     monkeypatch.setattr(clients, "bedrock", lambda: made)
     monkeypatch.setattr(clients, "state", lambda: made)
     monkeypatch.setattr(table, "read_profile", made.read_profile)
@@ -79,16 +79,16 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return made
 
 
-def resolver(world: World, table: str | None = "state") -> ProfileResolver:
-    return ProfileResolver(table, lambda: world.seconds)
+def resolver(upstream: Upstream, table: str | None = "state") -> ProfileResolver:
+    return ProfileResolver(table, lambda: upstream.seconds)
 
 
 @pytest.mark.parametrize(
     ("regions", "endpoint_type"),
     [
-        (["us-east-1"], EndpointType.REGIONAL),
-        (["us-east-1", "us-west-2"], EndpointType.CROSS_REGION),
-        (["us-east-1", ""], EndpointType.GLOBAL_CROSS_REGION),
+        pytest.param(["us-east-1"], EndpointType.REGIONAL, id="one Region"),
+        pytest.param(["us-east-1", "us-west-2"], EndpointType.CROSS_REGION, id="two Regions"),
+        pytest.param(["us-east-1", ""], EndpointType.GLOBAL_CROSS_REGION, id="global"),
     ],
 )
 def test_bedrock_says_what_a_profile_stands_for(regions: list[str], endpoint_type: EndpointType) -> None:
@@ -107,49 +107,60 @@ def test_bedrock_says_what_a_profile_stands_for(regions: list[str], endpoint_typ
         assert application_profiles.read_profile_model(PROFILE, client) == Reference(SONNET, endpoint_type)
 
 
-def test_what_is_found_is_remembered_and_shared(world: World) -> None:
-    first = resolver(world)
+def test_what_is_found_is_remembered_and_shared(upstream: Upstream) -> None:
+    first = resolver(upstream)
     expected = Reference(SONNET, EndpointType.REGIONAL)
 
     assert [first.resolve(PROFILE) for _ in range(3)] == [expected] * 3
 
-    assert (world.asked, world.looked_up) == (1, 1)
-    assert world.stored == {PROFILE_ARN: expected}
+    assert (upstream.asked, upstream.looked_up) == (1, 1)
+    assert upstream.stored == {PROFILE_ARN: expected}
 
 
-def test_state_table_is_asked_before_bedrock(world: World) -> None:
-    world.stored[PROFILE_ARN] = Reference(NOVA, EndpointType.CROSS_REGION)
+def test_state_table_is_asked_before_bedrock(upstream: Upstream) -> None:
+    upstream.stored[PROFILE_ARN] = Reference(NOVA, EndpointType.CROSS_REGION)
 
-    assert resolver(world).resolve(PROFILE) == Reference(NOVA, EndpointType.CROSS_REGION)
+    assert resolver(upstream).resolve(PROFILE) == Reference(NOVA, EndpointType.CROSS_REGION)
 
-    assert (world.asked, world.looked_up) == (0, 1)
-
-
-def test_without_a_state_table_bedrock_alone_is_asked(world: World) -> None:
-    assert resolver(world, table=None).resolve(PROFILE) == Reference(SONNET, EndpointType.REGIONAL)
-
-    assert (world.asked, world.looked_up, world.stored) == (1, 0, {})
+    assert (upstream.asked, upstream.looked_up) == (0, 1)
 
 
-@pytest.mark.parametrize("answer", [REFUSAL, [], [arn("us-east-1"), arn("us-east-1", NOVA)]])
-def test_what_cannot_be_resolved_is_left_alone_for_some_minutes(world: World, answer: Any) -> None:
-    world.arns = answer
-    made = resolver(world)
+def test_without_a_state_table_bedrock_alone_is_asked(upstream: Upstream) -> None:
+    assert resolver(upstream, table=None).resolve(PROFILE) == Reference(SONNET, EndpointType.REGIONAL)
+
+    assert (upstream.asked, upstream.looked_up, upstream.stored) == (1, 0, {})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(REFUSAL, id="refused"),
+        pytest.param([], id="no model"),
+        pytest.param([arn("us-east-1"), arn("us-east-1", NOVA)], id="two models"),
+    ],
+)
+def test_what_cannot_be_resolved_is_left_alone_for_some_minutes(upstream: Upstream, answer: Any) -> None:
+    upstream.arns = answer
+    made = resolver(upstream)
     assert [made.resolve(PROFILE) for _ in range(3)] == [OutOfScope("unresolved_profile")] * 3
-    world.seconds += UNRESOLVED_SECONDS - 1
+    upstream.seconds += UNRESOLVED_SECONDS - 1
     assert made.resolve(PROFILE) == UNRESOLVED
-    assert world.asked == 1
-    assert world.stored == {}
+    assert upstream.asked == 1
+    assert upstream.stored == {}
 
-    world.arns, world.seconds = [arn("us-east-1")], world.seconds + 1
+    upstream.arns, upstream.seconds = [arn("us-east-1")], upstream.seconds + 1
 
     assert made.resolve(PROFILE) == Reference(SONNET, EndpointType.REGIONAL)
 
 
-@pytest.mark.parametrize("answer", [RuntimeError("AccessDenied"), []])
-def test_what_cannot_be_resolved_is_named_once(world: World, caplog: pytest.LogCaptureFixture, answer: Any) -> None:
-    world.arns = answer
-    made = resolver(world)
+@pytest.mark.parametrize(
+    "answer", [pytest.param(RuntimeError("AccessDenied"), id="an error"), pytest.param([], id="no model")]
+)
+def test_what_cannot_be_resolved_is_named_once(
+    upstream: Upstream, caplog: pytest.LogCaptureFixture, answer: Any
+) -> None:
+    upstream.arns = answer
+    made = resolver(upstream)
 
     with caplog.at_level(logging.WARNING):
         made.resolve(PROFILE)
@@ -158,75 +169,75 @@ def test_what_cannot_be_resolved_is_named_once(world: World, caplog: pytest.LogC
     assert [record.__dict__["profile_id"] for record in caplog.records] == ["a1b2c3d4e5f6"]
 
 
-def test_state_table_out_of_reach_does_not_hide_what_bedrock_knows(world: World) -> None:
-    world.table_fails = RuntimeError("no table")
-    made = resolver(world)
+def test_state_table_out_of_reach_does_not_hide_what_bedrock_knows(upstream: Upstream) -> None:
+    upstream.table_fails = RuntimeError("no table")
+    made = resolver(upstream)
 
     assert made.resolve(PROFILE) == Reference(SONNET, EndpointType.REGIONAL)
     assert made.resolve(PROFILE) == Reference(SONNET, EndpointType.REGIONAL)
-    assert world.asked == 1
+    assert upstream.asked == 1
 
 
 # A service that does not answer
 
 
 @pytest.mark.parametrize("error", NO_ANSWER, ids=lambda error: type(error).__name__)
-def test_bedrock_that_does_not_answer_is_not_asked_for_a_minute(world: World, error: Exception) -> None:
-    world.arns = error
-    made = resolver(world)
+def test_bedrock_that_does_not_answer_is_not_asked_for_a_minute(upstream: Upstream, error: Exception) -> None:
+    upstream.arns = error
+    made = resolver(upstream)
     assert made.resolve(PROFILE) == UNRESOLVED
-    world.arns, world.seconds = [arn("us-east-1")], world.seconds + CIRCUIT_OPEN_SECONDS - 1
+    upstream.arns, upstream.seconds = [arn("us-east-1")], upstream.seconds + CIRCUIT_OPEN_SECONDS - 1
 
     assert made.resolve(OTHER) == UNRESOLVED
-    assert world.asked == 1
+    assert upstream.asked == 1
 
-    world.seconds += 1
+    upstream.seconds += 1
     third = ApplicationProfile(PROFILE_ARN + "x", "a1b2c3d4e5f6")
     assert made.resolve(third) == Reference(SONNET, EndpointType.REGIONAL)
-    assert world.asked == 2
+    assert upstream.asked == 2
 
 
-def test_bedrock_that_answers_with_an_error_is_asked_for_the_next_profile(world: World) -> None:
-    world.arns = REFUSAL
-    made = resolver(world)
+def test_bedrock_that_answers_with_an_error_is_asked_for_the_next_profile(upstream: Upstream) -> None:
+    upstream.arns = REFUSAL
+    made = resolver(upstream)
 
     assert [made.resolve(PROFILE), made.resolve(OTHER)] == [UNRESOLVED] * 2
-    assert world.asked == 2
+    assert upstream.asked == 2
 
 
-def test_bedrock_that_does_not_answer_does_not_hide_what_the_state_table_knows(world: World) -> None:
-    world.arns = NO_ANSWER[0]  # type: ignore[assignment]
-    world.stored[OTHER.arn] = Reference(NOVA, EndpointType.REGIONAL)
-    made = resolver(world)
+def test_bedrock_that_does_not_answer_does_not_hide_what_the_state_table_knows(upstream: Upstream) -> None:
+    upstream.arns = NO_ANSWER[0]  # type: ignore[assignment]
+    upstream.stored[OTHER.arn] = Reference(NOVA, EndpointType.REGIONAL)
+    made = resolver(upstream)
     assert made.resolve(PROFILE) == UNRESOLVED
 
     assert made.resolve(OTHER) == Reference(NOVA, EndpointType.REGIONAL)
 
 
 @pytest.mark.parametrize("error", NO_ANSWER, ids=lambda error: type(error).__name__)
-def test_state_table_that_does_not_answer_is_left_alone_for_a_minute(world: World, error: Exception) -> None:
-    world.table_fails = error
-    made = resolver(world)
+def test_state_table_that_does_not_answer_is_left_alone_for_a_minute(upstream: Upstream, error: Exception) -> None:
+    upstream.table_fails = error
+    made = resolver(upstream)
     assert made.resolve(PROFILE) == Reference(SONNET, EndpointType.REGIONAL)
-    assert world.looked_up == 1
-    world.table_fails, world.seconds = None, world.seconds + CIRCUIT_OPEN_SECONDS - 1
+    assert upstream.looked_up == 1
+    upstream.table_fails, upstream.seconds = None, upstream.seconds + CIRCUIT_OPEN_SECONDS - 1
 
     assert made.resolve(OTHER) == Reference(SONNET, EndpointType.REGIONAL)
-    assert (world.looked_up, world.asked, world.stored) == (1, 2, {})  # neither read nor written
+    assert (upstream.looked_up, upstream.asked, upstream.stored) == (1, 2, {})  # neither read nor written
 
-    world.seconds += 1
+    upstream.seconds += 1
     made.resolve(ApplicationProfile(PROFILE_ARN + "x", "a1b2c3d4e5f6"))
-    assert (world.looked_up, len(world.stored)) == (2, 1)
+    assert (upstream.looked_up, len(upstream.stored)) == (2, 1)
 
 
-def test_state_table_that_answers_with_an_error_is_asked_for_the_next_profile(world: World) -> None:
-    world.table_fails = REFUSAL
-    made = resolver(world)
+def test_state_table_that_answers_with_an_error_is_asked_for_the_next_profile(upstream: Upstream) -> None:
+    upstream.table_fails = REFUSAL
+    made = resolver(upstream)
 
     made.resolve(PROFILE)
     made.resolve(OTHER)
 
-    assert (world.looked_up, world.asked) == (2, 2)
+    assert (upstream.looked_up, upstream.asked) == (2, 2)
 
 
 THROTTLED_TO_THE_END = ClientError(
@@ -236,24 +247,26 @@ THROTTLED_TO_THE_END = ClientError(
 
 
 @pytest.mark.parametrize("error", [NO_ANSWER[0], THROTTLED_TO_THE_END], ids=["silent", "throttled"])
-def test_what_nobody_could_be_asked_about_is_asked_as_soon_as_somebody_answers(world: World, error: Exception) -> None:
-    world.arns = error
-    made = resolver(world)
+def test_what_nobody_could_be_asked_about_is_asked_as_soon_as_somebody_answers(
+    upstream: Upstream, error: Exception
+) -> None:
+    upstream.arns = error
+    made = resolver(upstream)
     assert [made.resolve(PROFILE), made.resolve(OTHER)] == [UNRESOLVED] * 2
-    assert world.asked == 1
-    world.arns, world.seconds = [arn("us-east-1")], world.seconds + CIRCUIT_OPEN_SECONDS
+    assert upstream.asked == 1
+    upstream.arns, upstream.seconds = [arn("us-east-1")], upstream.seconds + CIRCUIT_OPEN_SECONDS
 
     assert [made.resolve(PROFILE), made.resolve(OTHER)] == [Reference(SONNET, EndpointType.REGIONAL)] * 2
 
 
-def test_a_delivery_does_not_wait_long_for_all_its_profiles(world: World) -> None:
+def test_a_delivery_does_not_wait_long_for_all_its_profiles(upstream: Upstream) -> None:
     # given answers that all come, each after 3 seconds
     def slowly(**given: str) -> dict[str, Any]:
-        world.seconds += 3
-        return World.get_inference_profile(world, **given)
+        upstream.seconds += 3
+        return Upstream.get_inference_profile(upstream, **given)
 
-    world.get_inference_profile = slowly  # type: ignore[method-assign]
-    made = resolver(world)
+    upstream.get_inference_profile = slowly  # type: ignore[method-assign]
+    made = resolver(upstream)
     asked = [ApplicationProfile(f"{PROFILE_ARN}{number}", "other") for number in range(9)]
     # when a delivery has nine profiles
     made.begin()
@@ -264,13 +277,13 @@ def test_a_delivery_does_not_wait_long_for_all_its_profiles(world: World) -> Non
     assert isinstance(made.resolve(asked[8]), Reference)
 
 
-def test_nobody_is_asked_about_an_arn_that_is_too_long_to_be_one(world: World) -> None:
-    made = resolver(world)
+def test_nobody_is_asked_about_an_arn_that_is_too_long_to_be_one(upstream: Upstream) -> None:
+    made = resolver(upstream)
     longest = PROFILE_ARN.ljust(256, "0")
 
     assert isinstance(made.resolve(ApplicationProfile(longest, "other")), Reference)
     assert made.resolve(ApplicationProfile(longest + "0", "other")) == UNRESOLVED
-    assert world.asked == 1
+    assert upstream.asked == 1
 
 
 def test_breaker_holds_for_a_minute() -> None:

@@ -35,67 +35,145 @@ def models(registry: Registry) -> dict[str, Model]:
 @pytest.mark.parametrize(
     ("name", "model_id", "endpoint_type", "unit"),
     [
-        ("On-demand model inference tokens per minute for Amazon Nova Lite", NOVA_LITE, REGIONAL, TPM),
-        ("On-demand model inference requests per minute for Amazon Nova Lite", NOVA_LITE, REGIONAL, RPM),
-        ("Cross-region model inference tokens per minute for Amazon Nova Lite", NOVA_LITE, CROSS, TPM),
-        ("Cross-region model inference tokens per minute for Amazon Nova 2 Lite", NOVA_2_LITE, CROSS, TPM),
-        ("Global cross-region model inference tokens per minute for Amazon Nova 2 Lite", NOVA_2_LITE, GLOBAL, TPM),
-        ("Global cross-region model inference tokens per day for Amazon Nova 2 Lite", NOVA_2_LITE, GLOBAL, TPD),
-        ("On-demand model inference tokens per minute for Anthropic Claude 3.5 Sonnet", SONNET_35, REGIONAL, TPM),
-        ("On-demand model inference tokens per minute for Anthropic Claude 3.5 Sonnet V2", SONNET_35_V2, REGIONAL, TPM),
-        ("Cross-region model inference tokens per minute for Anthropic Claude Sonnet 4 V1", SONNET_4, CROSS, TPM),
-        ("Cross-Region model inference requests per minute for Anthropic Claude Sonnet 4 V1", SONNET_4, CROSS, RPM),
-        (
+        pytest.param(
+            "On-demand model inference tokens per minute for Amazon Nova Lite",
+            NOVA_LITE,
+            REGIONAL,
+            TPM,
+            id="on-demand tokens",
+        ),
+        pytest.param(
+            "On-demand model inference requests per minute for Amazon Nova Lite",
+            NOVA_LITE,
+            REGIONAL,
+            RPM,
+            id="on-demand requests",
+        ),
+        pytest.param(
+            "Cross-region model inference tokens per minute for Amazon Nova Lite",
+            NOVA_LITE,
+            CROSS,
+            TPM,
+            id="cross-region tokens",
+        ),
+        pytest.param(
+            "Cross-region model inference tokens per minute for Amazon Nova 2 Lite",
+            NOVA_2_LITE,
+            CROSS,
+            TPM,
+            id="second generation",
+        ),
+        pytest.param(
+            "Global cross-region model inference tokens per minute for Amazon Nova 2 Lite",
+            NOVA_2_LITE,
+            GLOBAL,
+            TPM,
+            id="global tokens",
+        ),
+        pytest.param(
+            "Global cross-region model inference tokens per day for Amazon Nova 2 Lite",
+            NOVA_2_LITE,
+            GLOBAL,
+            TPD,
+            id="global tokens per day",
+        ),
+        pytest.param(
+            "On-demand model inference tokens per minute for Anthropic Claude 3.5 Sonnet",
+            SONNET_35,
+            REGIONAL,
+            TPM,
+            id="first version",
+        ),
+        pytest.param(
+            "On-demand model inference tokens per minute for Anthropic Claude 3.5 Sonnet V2",
+            SONNET_35_V2,
+            REGIONAL,
+            TPM,
+            id="version 2",
+        ),
+        pytest.param(
+            "Cross-region model inference tokens per minute for Anthropic Claude Sonnet 4 V1",
+            SONNET_4,
+            CROSS,
+            TPM,
+            id="cross-region tokens of V1",
+        ),
+        pytest.param(
+            "Cross-Region model inference requests per minute for Anthropic Claude Sonnet 4 V1",
+            SONNET_4,
+            CROSS,
+            RPM,
+            id="Region with a capital",
+        ),
+        pytest.param(
             "Cross-region model inference tokens per minute for Anthropic Claude Sonnet 4 V1 1M Context Length",
             f"{SONNET_4}:1m",
             CROSS,
             TPM,
+            id="1M context length",
         ),
-        (
+        pytest.param(
             "Global cross-region model inference requests per minute for "
             "Anthropic Claude Sonnet 4.5 V1 1M Context Length",
             f"{SONNET_45}:1m",
             GLOBAL,
             RPM,
+            id="1M context length of the global pool",
         ),
-        (
+        pytest.param(
             "Cross-region model inference tokens per minute for Anthropic Claude Sonnet 4.5 V1, 1M Context",
             f"{SONNET_45}:1m",
             CROSS,
             TPM,
+            id="1M context in other words",
         ),
-        (
+        pytest.param(
             "On-demand, latency-optimized model inference tokens per minute for Anthropic Claude 3.5 Haiku",
             HAIKU_35,
             OPTIMIZED,
             TPM,
+            id="latency-optimized tokens",
         ),
-        (
+        pytest.param(
             "On-demand, latency-optimized model inference requests per minute for Amazon Nova Pro V1",
             "amazon.nova-pro-v1:0",
             OPTIMIZED,
             RPM,
+            id="latency-optimized requests",
         ),
-        (
+        pytest.param(
             "Model invocation max tokens per day for Anthropic Claude Sonnet 4 V1 (doubled for cross-region calls)",
             SONNET_4,
             REGIONAL,
             TPD,
+            id="tokens per day, doubled",
         ),
-        ("Model invocation max tokens per day for Amazon Nova Lite", NOVA_LITE, REGIONAL, TPD),
-        (
+        pytest.param(
+            "Model invocation max tokens per day for Amazon Nova Lite", NOVA_LITE, REGIONAL, TPD, id="tokens per day"
+        ),
+        pytest.param(
             "On-demand model inference tokens per minute for Amazon Titan Text Embeddings V2",
             "amazon.titan-embed-text-v2:0",
             REGIONAL,
             TPM,
+            id="embeddings",
         ),
-        ("On-demand InvokeModel requests per minute for Amazon Nova Lite", NOVA_LITE, REGIONAL, RPM),
-        ("Cross-region InvokeModel tokens per minute for Amazon Nova 2 Lite", NOVA_2_LITE, CROSS, TPM),
-        (
-            "ON-DEMAND MODEL INFERENCE TOKENS PER MINUTE FOR AMAZON NOVA LITE",
+        pytest.param(
+            "On-demand InvokeModel requests per minute for Amazon Nova Lite",
             NOVA_LITE,
             REGIONAL,
+            RPM,
+            id="InvokeModel requests",
+        ),
+        pytest.param(
+            "Cross-region InvokeModel tokens per minute for Amazon Nova 2 Lite",
+            NOVA_2_LITE,
+            CROSS,
             TPM,
+            id="InvokeModel tokens",
+        ),
+        pytest.param(
+            "ON-DEMAND MODEL INFERENCE TOKENS PER MINUTE FOR AMAZON NOVA LITE", NOVA_LITE, REGIONAL, TPM, id="capitals"
         ),
     ],
 )
@@ -198,27 +276,32 @@ def test_every_spelling_of_the_registry_is_found(registry: Registry, models: dic
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        (
+        pytest.param(
             "Global cross-region model inference tokens per day for Nobody 7",
             QuotaName(GLOBAL, TPD, "Nobody 7", long_context=False),
+            id="global tokens per day",
         ),
-        (
+        pytest.param(
             "Cross-Region InvokeModel requests per minute for Nobody 7, 1M Context",
             QuotaName(CROSS, RPM, "Nobody 7", long_context=True),
+            id="1M context requests",
         ),
-        (
+        pytest.param(
             "On-demand, latency-optimized model inference tokens per minute for Nobody 7 V2",
             QuotaName(OPTIMIZED, TPM, "Nobody 7 V2", long_context=False),
+            id="latency-optimized tokens",
         ),
-        (
+        pytest.param(
             "Model invocation max tokens per day for Nobody 7 (doubled for cross-region calls)",
             QuotaName(REGIONAL, TPD, "Nobody 7", long_context=False),
+            id="tokens per day, doubled",
         ),
-        (
+        pytest.param(
             "Model invocation max tokens per day for Nobody 7 1M Context Length (doubled for cross-region calls)",
             QuotaName(REGIONAL, TPD, "Nobody 7", long_context=True),
+            id="1M context tokens per day",
         ),
-        ("Cross-Model Account-Level Tokens Per Day", UnmatchedQuota("account_wide")),
+        pytest.param("Cross-Model Account-Level Tokens Per Day", UnmatchedQuota("account_wide"), id="account-wide"),
     ],
 )
 def test_name_is_read_without_knowing_the_model(name: str, said: QuotaName | UnmatchedQuota) -> None:

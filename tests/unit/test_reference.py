@@ -114,7 +114,11 @@ def metrics(written: Iterable[Line], dimensions: list[str]) -> Iterator[tuple[st
 
 
 @pytest.mark.parametrize(
-    ("heading", "dimensions"), [("Metrics of a pool", ["ModelId", "EndpointType"]), ("Health metrics", [])]
+    ("heading", "dimensions"),
+    [
+        pytest.param("Metrics of a pool", ["ModelId", "EndpointType"], id="quota pools"),
+        pytest.param("Health metrics", [], id="health"),
+    ],
 )
 def test_metrics_with_their_units(written: list[Line], heading: str, dimensions: list[str]) -> None:
     documented = {(name, cells[0]) for name, cells in table(heading).items() if name not in dimensions}

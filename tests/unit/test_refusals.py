@@ -23,14 +23,14 @@ def error(message: str, code: str = "AccessDeniedException") -> ClientError:
 @pytest.mark.parametrize(
     ("raised", "may_pass"),
     [
-        (error(NOT_YET), True),
-        (error(VALIDATION, "ValidationException"), True),
-        (error("no such group", "ValidationException"), False),
-        (error("Rate exceeded", "ThrottlingException"), False),
-        (error(BY_SCP), False),
-        (error(NO_SCP), False),
-        (error(BOUNDARY), False),
-        (error(EXPLICIT), False),
+        pytest.param(error(NOT_YET), True, id="not yet allowed"),
+        pytest.param(error(VALIDATION, "ValidationException"), True, id="role not yet usable"),
+        pytest.param(error("no such group", "ValidationException"), False, id="no such group"),
+        pytest.param(error("Rate exceeded", "ThrottlingException"), False, id="throttled"),
+        pytest.param(error(BY_SCP), False, id="service control policy"),
+        pytest.param(error(NO_SCP), False, id="no service control policy allows it"),
+        pytest.param(error(BOUNDARY), False, id="permissions boundary"),
+        pytest.param(error(EXPLICIT), False, id="explicit deny"),
     ],
 )
 def test_waiting_is_for_what_may_pass(raised: ClientError, may_pass: bool) -> None:
@@ -40,13 +40,31 @@ def test_waiting_is_for_what_may_pass(raised: ClientError, may_pass: bool) -> No
 @pytest.mark.parametrize(
     ("raised", "said"),
     [
-        (error(BY_SCP), "bedrock:PutX is forbidden by a service control policy: ask whoever keeps"),
-        (error(NO_SCP), "bedrock:PutX is forbidden by a service control policy"),
-        (error(BOUNDARY), "bedrock:PutX is forbidden by a permissions boundary"),
-        (error(EXPLICIT), "bedrock:PutX is forbidden by an explicit deny"),
-        (error(NOT_YET), "bedrock:PutX is not allowed to the stack's LoggingSetupRole"),
-        (error("no", "AccessDenied"), "PutX is not allowed"),
-        (error(VALIDATION, "ValidationException"), "Bedrock may not write where it should"),
+        pytest.param(
+            error(BY_SCP),
+            "bedrock:PutX is forbidden by a service control policy. Ask the owner of",
+            id="service control policy",
+        ),
+        pytest.param(
+            error(NO_SCP),
+            "bedrock:PutX is forbidden by a service control policy",
+            id="no service control policy allows it",
+        ),
+        pytest.param(error(BOUNDARY), "bedrock:PutX is forbidden by a permissions boundary", id="permissions boundary"),
+        pytest.param(error(EXPLICIT), "bedrock:PutX is forbidden by an explicit deny", id="explicit deny"),
+        pytest.param(
+            error(NOT_YET), "the stack's LoggingSetupRole is not allowed to call bedrock:PutX", id="not yet allowed"
+        ),
+        pytest.param(
+            error("no", "AccessDenied"),
+            "the stack's LoggingSetupRole is not allowed to call PutX",
+            id="AccessDenied of S3",
+        ),
+        pytest.param(
+            error(VALIDATION, "ValidationException"),
+            "Bedrock is not allowed to write its invocation logs",
+            id="role that may not write",
+        ),
     ],
 )
 def test_refusal_says_what_to_do_and_what_aws_said(raised: ClientError, said: str) -> None:
@@ -54,11 +72,17 @@ def test_refusal_says_what_to_do_and_what_aws_said(raised: ClientError, said: st
         raise raised
 
     assert str(caught.value).startswith(said)
-    assert str(caught.value).endswith(f"AWS says: {raised.response['Error']['Message']}")
+    assert str(caught.value).endswith(f"AWS returned: {raised.response['Error']['Message']}")
     assert caught.value.__cause__ is raised
 
 
-@pytest.mark.parametrize("raised", [error("Rate exceeded", "ThrottlingException"), ValueError("another")])
+@pytest.mark.parametrize(
+    "raised",
+    [
+        pytest.param(error("Rate exceeded", "ThrottlingException"), id="throttled"),
+        pytest.param(ValueError("another"), id="another exception"),
+    ],
+)
 def test_what_is_no_refusal_is_left_as_it_is(raised: Exception) -> None:
     with pytest.raises(type(raised)) as caught, translate_access_errors():
         raise raised

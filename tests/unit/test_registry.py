@@ -338,11 +338,11 @@ BAD_SOURCES = {
     ),
     "burndown newest first": (
         {"acme": ACME + ROCKET + ROCKET_HISTORY.replace("2025-03-01", "2026-03-01")},
-        "acme.toml: models[acme.rocket-v1:0]: burndown must be oldest first, one rate a day",
+        "acme.toml: models[acme.rocket-v1:0]: burndown must be oldest first, one rate per day",
     ),
     "two rates from one day": (
         {"acme": ACME + ROCKET + ROCKET_HISTORY.replace("2025-03-01", "2025-09-15")},
-        "acme.toml: models[acme.rocket-v1:0]: burndown must be oldest first, one rate a day",
+        "acme.toml: models[acme.rocket-v1:0]: burndown must be oldest first, one rate per day",
     ),
     "model twice": (
         {"acme": ACME + ROCKET + ROCKET},
@@ -405,7 +405,7 @@ def test_sources_without_a_file_for_unnamed_providers_are_refused(tmp_path: Path
 
 
 def test_a_directory_without_sources_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RegistryError, match=r"no \*\.toml in it"):
+    with pytest.raises(RegistryError, match=r"contains no \*\.toml file"):
         read_sources(tmp_path)
 
 
@@ -423,13 +423,15 @@ def test_a_model_that_answers_with_no_text_needs_no_limit(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("day", "rate", "status"),
     [
-        (date(2024, 12, 31), 1.0, "listed"),  # before the first known rate: the first
-        (date(2025, 3, 1), 1.0, "listed"),
-        (date(2025, 9, 14), 1.0, "listed"),
-        (date(2025, 9, 15), 5.0, "ambiguous"),
-        (date(2026, 5, 31), 5.0, "ambiguous"),
-        (date(2026, 6, 1), 10.0, "listed"),
-        (date(2031, 1, 1), 10.0, "listed"),
+        pytest.param(
+            date(2024, 12, 31), 1.0, "listed", id="before the first rate"
+        ),  # before the first known rate: the first
+        pytest.param(date(2025, 3, 1), 1.0, "listed", id="within the first rate"),
+        pytest.param(date(2025, 9, 14), 1.0, "listed", id="last day of the first rate"),
+        pytest.param(date(2025, 9, 15), 5.0, "ambiguous", id="first day of the second rate"),
+        pytest.param(date(2026, 5, 31), 5.0, "ambiguous", id="last day of the second rate"),
+        pytest.param(date(2026, 6, 1), 10.0, "listed", id="first day of the third rate"),
+        pytest.param(date(2031, 1, 1), 10.0, "listed", id="years later"),
     ],
 )
 def test_burndown_is_the_last_rate_begun_by_that_day(tmp_path: Path, day: date, rate: float, status: str) -> None:

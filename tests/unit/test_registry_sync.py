@@ -17,10 +17,10 @@ from bedrock_quota.registry.models import ModelKind, RateStatus, Registry
 from bedrock_quota.registry.quota_names import ListedQuota, quotas_by_pool
 from bedrock_quota.registry.sources import read_sources
 from bedrock_quota.registry.validation import find_missing_entries
-from quota_monitor import comparison, drafts, listing, spelling
-from quota_monitor import registry as commands
-from quota_monitor.comparison import Absence, Comparison
-from quota_monitor.listing import ListedModel, ListedProfile, Listing, ListingError
+from quota_monitor.registry import aws_listing, diff, model_name_match, toml_drafts
+from quota_monitor.registry import command as commands
+from quota_monitor.registry.aws_listing import ListedModel, ListedProfile, Listing, ListingError
+from quota_monitor.registry.diff import Absence, Comparison
 
 DATA = Path(__file__).parents[1] / "data" / "registry_sync"
 SAVED = DATA / "listing.json"
@@ -34,12 +34,12 @@ def known() -> Registry:
 
 @pytest.fixture(scope="module")
 def found() -> Listing:
-    return listing.read(SAVED)
+    return aws_listing.read(SAVED)
 
 
 @pytest.fixture(scope="module")
 def compared(known: Registry, found: Listing) -> Comparison:
-    return comparison.compare(known, found)
+    return diff.compare(known, found)
 
 
 # The comparison
@@ -74,7 +74,7 @@ def test_gone_are_legacy_models_and_those_not_listed(compared: Comparison) -> No
 def test_different_are_codes_ids_and_profiles_that_do_not_fit(compared: Comparison) -> None:
     rocket = "tokens per minute of acme.rocket-v1:0 (cross-region)"
     assert compared.different == (
-        "the registry cannot hold the id 'Zenith.Odd_Id'",
+        "the registry does not accept the id 'Zenith.Odd_Id'",
         "L-00000002 is requests per minute of acme.rocket-v1:0 (regional) in the registry, but its name 'On-demand "
         "model inference requests per minute for Acme Rover' is requests per minute of acme.rover-v1:0 (regional)",
         f"{rocket} has the code L-0000000A, not the registry's L-00000003",
@@ -82,7 +82,7 @@ def test_different_are_codes_ids_and_profiles_that_do_not_fit(compared: Comparis
         f"{rocket} is two quotas: 'Cross-region model inference tokens per minute for Acme Rocket' (L-0000000A) and "
         "'Cross-Region model inference tokens per minute for ACME Rocket' (L-0000000B)",
         "the profile 'eu.acme.rover-v1:0' leads to acme.rocket-v1:0, not to acme.rover-v1:0",
-        "the profile 'odd' cannot be read: calls to it would get no bucket, or a wrong one",
+        "the profile 'odd' cannot be parsed: calls to it would get no quota pool, or a wrong one",
     )
 
 
@@ -111,7 +111,7 @@ def test_every_quota_is_counted_once(compared: Comparison, found: Listing) -> No
 def test_nothing_is_new_where_registry_and_listing_agree(known: Registry) -> None:
     models = tuple(ListedModel(each.id, each.name, "Acme", ("TEXT",), ("ON_DEMAND",)) for each in known.models)
 
-    same = comparison.compare(known, Listing("mars-north-1", date(2026, 11, 20), models, (), ()))
+    same = diff.compare(known, Listing("mars-north-1", date(2026, 11, 20), models, (), ()))
 
     assert (same.new, same.gone, same.different, same.unknown_spellings, same.unread) == ((), (), (), (), ())
 
@@ -122,7 +122,7 @@ def test_a_spelling_of_two_new_models_is_neithers(known: Registry) -> None:
     )
     quota = ListedQuota("L-00000020", "On-demand model inference tokens per minute for Acme Twin", 1.0)
 
-    both = comparison.compare(known, Listing("mars-north-1", date(2026, 11, 20), models, (), (quota,)))
+    both = diff.compare(known, Listing("mars-north-1", date(2026, 11, 20), models, (), (quota,)))
 
     assert [(each.spellings, each.similar) for each in both.new] == [((), ("Acme Twin",))] * 2
 
@@ -130,7 +130,7 @@ def test_a_spelling_of_two_new_models_is_neithers(known: Registry) -> None:
 def test_a_model_that_only_profiles_name_is_not_gone(known: Registry) -> None:
     profile = ListedProfile("us.acme.glider-v1:0", ("acme.glider-v1:0",))
 
-    seen = comparison.compare(known, Listing("mars-north-1", date(2026, 11, 20), (), (profile,), ()))
+    seen = diff.compare(known, Listing("mars-north-1", date(2026, 11, 20), (), (profile,), ()))
 
     assert "acme.glider-v1:0" not in {each.model.id for each in seen.gone}
 
@@ -138,31 +138,82 @@ def test_a_model_that_only_profiles_name_is_not_gone(known: Registry) -> None:
 @pytest.mark.parametrize(
     ("spelled", "model_id", "name", "provider", "exact"),
     [
-        ("Anthropic Claude Opus 9 V1", "anthropic.claude-opus-9-v1", "Claude Opus 9", "Anthropic", True),
-        ("Anthropic Claude 9 Sonnet V2", "anthropic.claude-9-sonnet-v2:0", "Claude 9 Sonnet v2", "Anthropic", True),
-        ("Anthropic Claude 9 Sonnet V2", "anthropic.claude-9-sonnet-v1:0", "Claude 9 Sonnet", "Anthropic", False),
-        ("Anthropic Claude 9 Sonnet", "anthropic.claude-9-sonnet-v2:0", "Claude 9 Sonnet v2", "Anthropic", False),
-        ("Anthropic Claude 9 Sonnet V1", "anthropic.claude-9-sonnet", "Claude 9 Sonnet", "Anthropic", False),
-        ("Amazon Nova 2 Lite", "amazon.nova-lite-v1:0", "Nova Lite", "Amazon", False),
-        ("Amazon Nova 2 Lite", "amazon.nova-2-lite-v1:0", "Nova 2 Lite", "Amazon", True),
-        ("Twelve Labs Pegasus", "twelvelabs.pegasus-v1:0", "Pegasus", "TwelveLabs", True),
-        ("Z.ai GLM-9.7 Flash", "zai.glm-9.7-flash", "GLM 9.7 Flash", "Z.AI", True),
-        ("GPT-9.6 Sol", "openai.gpt-9.6-sol", "GPT-9.6 Sol", "OpenAI", True),
-        ("GPT-9 6 Sol", "openai.gpt-9.6-sol", "GPT-9.6 Sol", "OpenAI", False),
-        ("Claude 4 5", "anthropic.claude-45", "Claude 45", "Anthropic", False),
-        ("Meta Llama 9.1 8B Instruct", "meta.llama9-1-8b-instruct-v1:0", "Llama 9.1 8B Instruct", "Meta", True),
-        ("Meta Llama 9.1 70B Instruct", "meta.llama9-1-8b-instruct-v1:0", "Llama 9.1 8B Instruct", "Meta", False),
-        ("Acme", "acme.x", "", "Acme", False),
+        pytest.param(
+            "Anthropic Claude Opus 9 V1",
+            "anthropic.claude-opus-9-v1",
+            "Claude Opus 9",
+            "Anthropic",
+            True,
+            id="first version",
+        ),
+        pytest.param(
+            "Anthropic Claude 9 Sonnet V2",
+            "anthropic.claude-9-sonnet-v2:0",
+            "Claude 9 Sonnet v2",
+            "Anthropic",
+            True,
+            id="version 2",
+        ),
+        pytest.param(
+            "Anthropic Claude 9 Sonnet V2",
+            "anthropic.claude-9-sonnet-v1:0",
+            "Claude 9 Sonnet",
+            "Anthropic",
+            False,
+            id="other version",
+        ),
+        pytest.param(
+            "Anthropic Claude 9 Sonnet",
+            "anthropic.claude-9-sonnet-v2:0",
+            "Claude 9 Sonnet v2",
+            "Anthropic",
+            False,
+            id="version missing",
+        ),
+        pytest.param(
+            "Anthropic Claude 9 Sonnet V1",
+            "anthropic.claude-9-sonnet",
+            "Claude 9 Sonnet",
+            "Anthropic",
+            False,
+            id="version without id",
+        ),
+        pytest.param(
+            "Amazon Nova 2 Lite", "amazon.nova-lite-v1:0", "Nova Lite", "Amazon", False, id="other generation"
+        ),
+        pytest.param("Amazon Nova 2 Lite", "amazon.nova-2-lite-v1:0", "Nova 2 Lite", "Amazon", True, id="generation"),
+        pytest.param("Twelve Labs Pegasus", "twelvelabs.pegasus-v1:0", "Pegasus", "TwelveLabs", True, id="blanks"),
+        pytest.param("Z.ai GLM-9.7 Flash", "zai.glm-9.7-flash", "GLM 9.7 Flash", "Z.AI", True, id="punctuation"),
+        pytest.param("GPT-9.6 Sol", "openai.gpt-9.6-sol", "GPT-9.6 Sol", "OpenAI", True, id="points"),
+        pytest.param("GPT-9 6 Sol", "openai.gpt-9.6-sol", "GPT-9.6 Sol", "OpenAI", False, id="point missing"),
+        pytest.param("Claude 4 5", "anthropic.claude-45", "Claude 45", "Anthropic", False, id="digits apart"),
+        pytest.param(
+            "Meta Llama 9.1 8B Instruct",
+            "meta.llama9-1-8b-instruct-v1:0",
+            "Llama 9.1 8B Instruct",
+            "Meta",
+            True,
+            id="llama",
+        ),
+        pytest.param(
+            "Meta Llama 9.1 70B Instruct",
+            "meta.llama9-1-8b-instruct-v1:0",
+            "Llama 9.1 8B Instruct",
+            "Meta",
+            False,
+            id="other size",
+        ),
+        pytest.param("Acme", "acme.x", "", "Acme", False, id="no name"),
     ],
 )
 def test_exactness(spelled: str, model_id: str, name: str, provider: str, exact: bool) -> None:
-    assert spelling.is_exact(spelled, model_id=model_id, name=name, provider=provider) is exact
+    assert model_name_match.is_exact(spelled, model_id=model_id, name=name, provider=provider) is exact
 
 
 # The drafts
 
 
-def paste(made: list[drafts.Draft], directory: Path) -> Registry:
+def paste(made: list[toml_drafts.Draft], directory: Path) -> Registry:
     for path in (DATA / "models").glob("*.toml"):
         (directory / path.name).write_bytes(path.read_bytes())
     for draft in made:
@@ -175,7 +226,7 @@ def paste(made: list[drafts.Draft], directory: Path) -> Registry:
 def test_drafts_pasted_into_the_registry_are_in_order(
     known: Registry, found: Listing, compared: Comparison, tmp_path: Path
 ) -> None:
-    pasted = paste(drafts.of(compared.new, known, found), tmp_path)
+    pasted = paste(toml_drafts.draft_models(compared.new, known, found), tmp_path)
 
     assert find_missing_entries(pasted) == []
     assert set(pasted.by_id) == set(known.by_id) | {COMET, COMET_2, LENS, RANK}
@@ -185,40 +236,51 @@ def test_drafts_pasted_into_the_registry_are_in_order(
     )  # fmt: skip
     assert (comet.burndown[0].rate, comet.burndown[0].status) == (7.0, RateStatus.UNLISTED)
     assert "assumed" in comet.burndown[0].source
-    assert "output limit assumed" in comet.source
+    assert "Output limit assumed" in comet.source
     assert pasted.by_id[LENS].name == 'Lens "Pro" v2'
     assert pasted.by_id[LENS].max_output_tokens is None
     assert pasted.provider_by_id["zenith"].name == "Zenith AI"
 
 
 def test_pasted_models_find_their_quotas(known: Registry, found: Listing, compared: Comparison, tmp_path: Path) -> None:
-    pasted = paste(drafts.of(compared.new, known, found), tmp_path)
+    pasted = paste(toml_drafts.draft_models(compared.new, known, found), tmp_path)
 
     buckets = quotas_by_pool(found.quotas, pasted)
 
     assert buckets[QuotaPool(COMET, EndpointType.CROSS_REGION)].tokens_per_minute == 500
     assert buckets[QuotaPool(COMET, EndpointType.GLOBAL_CROSS_REGION)].requests_per_minute == 600
-    assert comparison.compare(pasted, found).new == ()
+    assert diff.compare(pasted, found).new == ()
 
 
 def test_draft_says_what_to_review(known: Registry, found: Listing, compared: Comparison) -> None:
-    acme, zenith = (draft.text for draft in drafts.of(compared.new, known, found))
+    acme, zenith = (draft.text for draft in toml_drafts.draft_models(compared.new, known, found))
 
     assert "#   Acme Comet V2\n" in acme
-    assert "# It has 1M-context quotas, too: long_context_above" in acme
+    assert "# It also has 1M-context quotas. Set long_context_above: calls" in acme
     assert acme.count("long_context_above") == 1
     assert zenith.startswith("#:schema ../schema.json\n")
 
 
 @pytest.mark.parametrize(
-    "name", ['"]\nid = "acme.evil"', "tab\there", "nul\0", "\\", "#", "ünï 🚀", "\x7f\u2028", "x" * 2_000, ""]
+    "name",
+    [
+        pytest.param('"]\nid = "acme.evil"', id="TOML"),
+        pytest.param("tab\there", id="tab"),
+        pytest.param("nul\0", id="null byte"),
+        pytest.param("\\", id="backslash"),
+        pytest.param("#", id="comment"),
+        pytest.param("ünï 🚀", id="Unicode"),
+        pytest.param("\x7f\u2028", id="unprintable"),
+        pytest.param("x" * 2_000, id="long"),
+        pytest.param("", id="empty"),
+    ],
 )
 def test_no_name_breaks_a_draft(known: Registry, tmp_path: Path, name: str) -> None:
     listed = ListedModel("nova9.x", name, name, ("TEXT",), ("ON_DEMAND",))
     quota = ListedQuota("L-00000020", f"On-demand model inference tokens per minute for {name}", 1.0)
     seen = Listing("mars-north-1", date(2026, 11, 20), (listed,), (), (quota,))
 
-    pasted = paste(drafts.of(comparison.compare(known, seen).new, known, seen), tmp_path)
+    pasted = paste(toml_drafts.draft_models(diff.compare(known, seen).new, known, seen), tmp_path)
 
     assert set(pasted.by_id) == set(known.by_id) | {"nova9.x"}
 
@@ -228,7 +290,7 @@ def test_draft_takes_no_code_of_another_model(known: Registry, tmp_path: Path) -
     quota = ListedQuota("L-00000001", "On-demand model inference tokens per minute for Acme Comet", 1.0)
     seen = Listing("mars-north-1", date(2026, 11, 20), (listed,), (), (quota,))
 
-    pasted = paste(drafts.of(comparison.compare(known, seen).new, known, seen), tmp_path)
+    pasted = paste(toml_drafts.draft_models(diff.compare(known, seen).new, known, seen), tmp_path)
 
     assert pasted.by_id["acme.comet"].quota_codes == {}
 
@@ -262,12 +324,16 @@ def test_command_writes_tables_to_a_file_and_keeps_the_listing(sync: Any, tmp_pa
     assert result.exit_code == 0, result.output
     assert "[[models]]" not in result.output
     assert (tmp_path / "new.toml").read_text().count("[[models]]") == 4
-    assert listing.read(tmp_path / "again.json") == listing.read(SAVED)
+    assert aws_listing.read(tmp_path / "again.json") == aws_listing.read(SAVED)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "No such file"), ("{}", "is not a listing that --save wrote"), ("\xff", "is not a listing")],
+    [
+        pytest.param(None, "No such file", id="no file"),
+        pytest.param("{}", "is not a listing written with --save", id="another object"),
+        pytest.param("\xff", "is not a listing", id="not UTF-8"),
+    ],
 )
 def test_command_says_what_is_wrong_with_a_listing(
     sync: Any, tmp_path: Path, content: str | None, message: str
@@ -385,7 +451,7 @@ def test_all_pages_of_an_account_are_listed_with_progress(account: Account) -> N
     service_quotas.add_response("list_service_quotas", {"Quotas": [quota("L-2", 0.0)]})
     told: list[str] = []
 
-    seen = listing.fetch(account, told.append)  # type: ignore[arg-type]
+    seen = aws_listing.fetch(account, told.append)  # type: ignore[arg-type]
 
     assert seen == Listing(
         "us-east-1",
@@ -404,9 +470,9 @@ def test_saved_listing_holds_no_account_id(account: Account, tmp_path: Path) -> 
     )
     for operation in ("list_aws_default_service_quotas", "list_service_quotas"):
         account.stubs["service-quotas"].add_response(operation, {"Quotas": [quota("L-1", 10.0)]})
-    seen = listing.fetch(account)  # type: ignore[arg-type]
+    seen = aws_listing.fetch(account)  # type: ignore[arg-type]
 
-    listing.save(seen, tmp_path / "listing.json")
+    aws_listing.save(seen, tmp_path / "listing.json")
 
     assert "111122223333" not in (tmp_path / "listing.json").read_text()
     assert json.loads((tmp_path / "listing.json").read_text())["region"] == "us-east-1"
@@ -415,16 +481,26 @@ def test_saved_listing_holds_no_account_id(account: Account, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("AccessDeniedException", "These AWS credentials may not call ListFoundationModels; needed are bedrock:List"),
-        ("ExpiredTokenException", "AWS does not take these credentials (ExpiredTokenException); sign in again."),
-        ("ThrottlingException", "AWS could not be listed: An error occurred (ThrottlingException)"),
+        pytest.param(
+            "AccessDeniedException",
+            "These AWS credentials are not allowed to call ListFoundationModels. They need bedrock:List",
+            id="denied",
+        ),
+        pytest.param(
+            "ExpiredTokenException",
+            "AWS does not accept these credentials (ExpiredTokenException). Sign in again.",
+            id="expired",
+        ),
+        pytest.param(
+            "ThrottlingException", "AWS could not be listed: An error occurred (ThrottlingException)", id="throttled"
+        ),
     ],
 )
 def test_refusal_of_bedrock_is_explained(account: Account, code: str, message: str) -> None:
     account.stubs["bedrock"].add_client_error("list_foundation_models", code)
 
     with pytest.raises(ListingError) as raised:
-        listing.fetch(account)  # type: ignore[arg-type]
+        aws_listing.fetch(account)  # type: ignore[arg-type]
 
     assert str(raised.value).startswith(message)
 
@@ -434,8 +510,8 @@ def test_refusal_of_service_quotas_is_explained(account: Account) -> None:
     account.stubs["bedrock"].add_response("list_inference_profiles", {"inferenceProfileSummaries": []})
     account.stubs["service-quotas"].add_client_error("list_aws_default_service_quotas", "AccessDeniedException")
 
-    with pytest.raises(ListingError, match="may not call ListAWSDefaultServiceQuotas"):
-        listing.fetch(account)  # type: ignore[arg-type]
+    with pytest.raises(ListingError, match="are not allowed to call ListAWSDefaultServiceQuotas"):
+        aws_listing.fetch(account)  # type: ignore[arg-type]
 
 
 def test_no_credentials_and_no_region_are_explained(no_aws: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
@@ -443,9 +519,9 @@ def test_no_credentials_and_no_region_are_explained(no_aws: None, monkeypatch: p
         monkeypatch.delenv(name)
     monkeypatch.setattr("botocore.credentials.CredentialResolver.load_credentials", lambda _self: None)
 
-    with pytest.raises(ListingError, match="There are no AWS credentials; sign in") as raised:
-        listing.fetch(boto3.Session(region_name="us-east-1"))
+    with pytest.raises(ListingError, match=r"There are no AWS credentials\. Sign in") as raised:
+        aws_listing.fetch(boto3.Session(region_name="us-east-1"))
     assert isinstance(raised.value.__cause__, NoCredentialsError)
     monkeypatch.delenv("AWS_DEFAULT_REGION")
-    with pytest.raises(ListingError, match="There is no AWS Region; name one with --region"):
-        listing.fetch(boto3.Session())
+    with pytest.raises(ListingError, match=r"There is no AWS Region\. Choose one with --region"):
+        aws_listing.fetch(boto3.Session())

@@ -22,8 +22,8 @@ from bedrock_quota.registry.models import (  # fmt: skip
     RegistryFile,
 )
 from bedrock_quota.registry.validation import expected_quota_name, find_missing_entries
-from quota_monitor import models_page, registry_schema
-from quota_monitor import registry as commands
+from quota_monitor.registry import command as commands
+from quota_monitor.registry import models_page, schema
 
 SOURCES = sorted(commands.SOURCES.glob("*.toml"))
 
@@ -47,7 +47,7 @@ def acme(*models: Model) -> Registry:
 
 
 def test_schema_is_current() -> None:
-    assert commands.SCHEMA.read_text(encoding="utf-8") == registry_schema.render(), "quota-monitor registry write"
+    assert commands.SCHEMA.read_text(encoding="utf-8") == schema.render(), "quota-monitor registry write"
 
 
 def test_page_is_current(registry: Registry) -> None:
@@ -80,8 +80,8 @@ def test_check_names_what_is_not_current_and_write_makes_it_so(checkout: Path) -
     after = CliRunner().invoke(commands.registry, ["check"])
 
     assert before.exit_code == 1
-    assert "schema.json is not current; write it with `quota-monitor registry write`" in before.output
-    assert "models.md is not current" in before.output
+    assert "schema.json is out of date. Run `quota-monitor registry write`." in before.output
+    assert "models.md is out of date" in before.output
     assert wrote.exit_code == after.exit_code == 0
 
 
@@ -95,7 +95,7 @@ def test_a_model_added_to_a_file_makes_the_page_stale(checkout: Path) -> None:
     result = CliRunner().invoke(commands.registry, ["check"])
 
     assert result.exit_code == 1
-    assert "models.md is not current" in result.output
+    assert "models.md is out of date" in result.output
     assert "schema.json" not in result.output
 
 
@@ -117,9 +117,9 @@ def as_an_editor_sees_it(text: str) -> Any:
 
 @pytest.fixture(scope="module")
 def validator() -> jsonschema.Draft7Validator:
-    schema = json.loads(registry_schema.render())
-    jsonschema.Draft7Validator.check_schema(schema)
-    return jsonschema.Draft7Validator(schema)
+    rendered = json.loads(schema.render())
+    jsonschema.Draft7Validator.check_schema(rendered)
+    return jsonschema.Draft7Validator(rendered)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
@@ -154,10 +154,10 @@ def test_schema_refuses_what_the_reader_refuses(wrong: str, validator: jsonschem
 
 
 def test_schema_explains_types_and_fields() -> None:
-    definitions = json.loads(registry_schema.render())["definitions"]
+    definitions = json.loads(schema.render())["definitions"]
 
     assert definitions["Model"]["description"].startswith("One foundation model")
-    assert definitions["Model"]["properties"]["quota_names"]["description"].startswith("How Service Quotas spells")
+    assert definitions["Model"]["properties"]["quota_names"]["description"].startswith("Spellings of this model")
     assert definitions["Model"]["properties"]["max_output_tokens"]["type"] == "integer"  # TOML has no null
 
 
@@ -193,7 +193,8 @@ def test_row_of_a_model_without_a_rate_limit_or_quota_of_its_own() -> None:
 
     assert "| Rocket | `acme.rocket-v1:0` | image | – | – | 7× | listed | – | id 1, rate 2 |" in page
     assert (
-        "A model of Acme that is not on this page counts at 7× and, where a request gives no limit, with 9,000" in page
+        "A model of Acme that is not on this page counts at 7×. A request without `max_tokens` counts with 9,000 output"
+        in page
     )
     assert "A provider that is not on this page counts at 1×" in page
 
@@ -225,7 +226,7 @@ def test_codes_without_a_name_are_a_gap() -> None:
     rocket = msgspec.structs.replace(model(), quota_codes=codes)
 
     assert find_missing_entries(acme(rocket)) == [
-        "acme.rocket-v1:0: has quota_codes, but no quota_names by which to find its quotas"
+        "acme.rocket-v1:0: has quota_codes, but no quota_names to find its quotas by"
     ]
 
 
@@ -243,7 +244,7 @@ def test_a_name_that_a_rule_takes_for_another_quota_is_a_gap() -> None:
 
     assert find_missing_entries(acme(rocket)) == [
         "acme.rocket-v1:0: the quota 'On-demand model inference tokens per minute for Acme Custom Model' "
-        "does not lead to it (refused as custom_model)"
+        "does not match it (refused as custom_model)"
     ]
 
 
@@ -253,8 +254,8 @@ def test_a_name_that_ends_in_long_context_words_is_a_gap_of_all_its_quotas() -> 
     found = find_missing_entries(acme(rocket))
 
     assert len(found) == 10  # the name itself, and 3 endpoint types × 3 units
-    assert found[0].endswith("leave that out, give long_context_above")
-    assert all(gap.endswith("does not lead to it (refused as unlisted_model)") for gap in found[1:])
+    assert found[0].endswith("remove it, set long_context_above")
+    assert all(gap.endswith("does not match it (refused as unlisted_model)") for gap in found[1:])
 
 
 def test_a_model_with_a_long_context_quota_is_found_by_that_name_too() -> None:
@@ -262,4 +263,4 @@ def test_a_model_with_a_long_context_quota_is_found_by_that_name_too() -> None:
 
 
 def test_kinds_are_all_in_the_schema() -> None:
-    assert set(json.loads(registry_schema.render())["definitions"]["ModelKind"]["enum"]) == set(ModelKind)
+    assert set(json.loads(schema.render())["definitions"]["ModelKind"]["enum"]) == set(ModelKind)

@@ -28,7 +28,7 @@ def test_everything_set() -> None:
         metadata_keys=("team", "application"),
         overrides_parameter="/stack/registry-overrides",
         topic_arn="arn:aws:sns:us-east-1:111122223333:topic",
-        always=(
+        always_published=(
             QuotaPool("anthropic.claude-opus-5", EndpointType.GLOBAL_CROSS_REGION),
             QuotaPool("amazon.nova-lite-v1:0", EndpointType.REGIONAL),
         ),
@@ -57,7 +57,10 @@ def test_pool_without_a_model_is_refused(item: str) -> None:
         read_settings({"QUOTA_POOLS": item})
 
 
-@pytest.mark.parametrize("namespace", ["", "AWS/Bedrock", "x" * 256])
+@pytest.mark.parametrize(
+    "namespace",
+    [pytest.param("", id="empty"), pytest.param("AWS/Bedrock", id="of AWS"), pytest.param("x" * 256, id="too long")],
+)
 def test_namespace_out_of_range_is_refused(namespace: str) -> None:
     with pytest.raises(SettingsError, match="METRICS_NAMESPACE"):
         read_settings({"METRICS_NAMESPACE": namespace})

@@ -73,7 +73,7 @@ def test_failed_read_is_logged_and_the_last_snapshot_stays(
 
     assert found == snapshot(1)
     assert [record.message for record in caplog.records] == [
-        "the quota snapshot could not be read; going on with the last one, if any"
+        "could not read the quota snapshot: the last one stays in use, if there is one"
     ]
 
 

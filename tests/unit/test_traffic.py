@@ -20,7 +20,7 @@ from bedrock_quota.processor.reading import read_record
 from bedrock_quota.processor.usage import CallUsage, UsageCalculator
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.quota_names import ListedQuota, quotas_by_pool
-from localaws import bedrock_calls, service_quotas, traffic
+from localaws import applications, bedrock_calls, service_quotas, traffic
 from localaws.traffic import LogEvent
 
 END = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
@@ -29,19 +29,24 @@ REGISTRY = Path(__file__).parents[2] / "registry" / "models"
 BUSY_BUCKET = ("anthropic.claude-sonnet-4-6", "cross-region")
 
 PROFILE_BUCKETS = {
-    traffic.PRODUCT_COPY.placeholder_arn: ("amazon.nova-lite-v1:0", "regional"),
-    traffic.MOBILE.placeholder_arn: ("anthropic.claude-haiku-4-5-20251001-v1:0", "global-cross-region"),
+    applications.PRODUCT_COPY.placeholder_arn: ("amazon.nova-lite-v1:0", "regional"),
+    applications.MOBILE.placeholder_arn: ("anthropic.claude-haiku-4-5-20251001-v1:0", "global-cross-region"),
 }
 
 
-@pytest.fixture(scope="module")
+@functools.cache
+def events_of(seed: int) -> list[LogEvent]:
+    return traffic.hour(END, seed)
+
+
+@pytest.fixture
 def events() -> list[LogEvent]:
-    return traffic.hour(END)
+    return events_of(0)
 
 
 @functools.cache
 def records_of(seed: int) -> list[dict]:
-    return [json.loads(event.message) for event in traffic.hour(END, seed)[1:]]
+    return [json.loads(event.message) for event in events_of(seed)[1:]]
 
 
 @functools.cache
@@ -63,7 +68,7 @@ def totals() -> oracle.Totals:
 def entries(registry: Registry) -> UsageCalculator:
     found = {
         each.placeholder_arn: model_ids.Reference(model, EndpointType(endpoint_type))
-        for each in traffic.PROFILES
+        for each in applications.PROFILES
         for model, endpoint_type in [PROFILE_BUCKETS[each.placeholder_arn]]
     }
     return UsageCalculator(registry, lambda profile: found[profile.arn])
@@ -83,7 +88,7 @@ def caller(record: dict) -> str:
 def test_same_seed_and_hour_give_the_same_log(events):
     assert traffic.hour(END) == events
     assert traffic.hour(END.astimezone(timezone(timedelta(hours=9)))) == events
-    assert traffic.hour(END, seed=1) != events
+    assert events_of(1) != events
 
 
 def test_another_hour_is_the_same_traffic_later(records):
@@ -96,7 +101,14 @@ def test_another_hour_is_the_same_traffic_later(records):
     assert shifts == {timedelta(hours=3)}
 
 
-@pytest.mark.parametrize("end", [datetime(2026, 11, 20, 10, 0), END.replace(second=1), END.replace(microsecond=1)])
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(datetime(2026, 11, 20, 10, 0), id="no zone"),
+        pytest.param(END.replace(second=1), id="a second"),
+        pytest.param(END.replace(microsecond=1), id="a microsecond"),
+    ],
+)
 def test_end_must_be_a_whole_minute_with_a_zone(end):
     with pytest.raises(ValueError, match="whole minute"):
         traffic.hour(end)
@@ -172,7 +184,7 @@ def test_forms_of_model_ids(records):
 
 
 def test_application_profiles_go_by_the_arns_given():
-    arns = {profile: f"{profile.placeholder_arn}-made" for profile in traffic.PROFILES}
+    arns = {profile: f"{profile.placeholder_arn}-made" for profile in applications.PROFILES}
     named = {json.loads(event.message)["modelId"] for event in traffic.hour(END, profile_arns=arns)[1:]}
     assert set(arns.values()) <= named
     assert not named & set(PROFILE_BUCKETS)
@@ -272,24 +284,24 @@ def test_usage_in_bodies_agrees_with_the_counts(records):
 def test_one_caller_throttles_everyone_on_its_bucket(registry, seed):
     sums = totals_of(seed).pools[BUSY_BUCKET]
     quota = token_quotas(registry)[BUSY_BUCKET]
-    busy = {START + timedelta(minutes=minute) for part in traffic.BUSY for minute in part}
+    busy = {START + timedelta(minutes=minute) for part in applications.BUSY for minute in part}
     over = {minute for minute, each in sums.items() if each.reserved >= quota}
     assert over == busy
     assert max(each.consumed for each in sums.values()) < 0.2 * quota
     for minute in busy:
         callers = sums[minute].callers
-        assert callers[traffic.CULPRIT] > 0.8 * sum(callers.values())
+        assert callers[applications.CULPRIT] > 0.8 * sum(callers.values())
     throttled = defaultdict(set)
     for record in records_of(seed):
         if record.get("errorCode") == "ThrottlingException" and "sonnet-4-6" in record["modelId"]:
             throttled[caller(record)].add(datetime.fromisoformat(record["timestamp"]).replace(second=0))
-    assert throttled.keys() == {"SupportChat", "TicketTriage", traffic.CULPRIT}
+    assert throttled.keys() == {"SupportChat", "TicketTriage", applications.CULPRIT}
     assert all(minutes <= busy for minutes in throttled.values())
     assert throttled["SupportChat"] == busy
 
 
 def test_the_culprit_asks_for_much_and_uses_little(records):
-    calls = [record for record in answered(records) if caller(record) == traffic.CULPRIT]
+    calls = [record for record in answered(records) if caller(record) == applications.CULPRIT]
     outputs = [record["output"]["outputTokenCount"] for record in calls]
     assert {record["input"]["inputBodyJson"]["max_tokens"] for record in calls} == {64_000}
     assert 250 < sum(outputs) / len(outputs) < 400

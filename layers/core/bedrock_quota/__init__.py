@@ -1,1 +1,1 @@
-"""The logic of Bedrock Quota Monitor: invocation-log records in, quota metrics out. No AWS call at import."""
+"""The logic of Bedrock Quota Monitor: from invocation-log records to quota metrics. Importing it makes no AWS call."""

@@ -1,4 +1,4 @@
-"""AWS clients, made in one place. boto3 is imported by the first call that needs one, for its import costs 150 ms."""
+"""AWS clients, all made here. The first call for a client imports boto3, because that import costs 150 ms."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _client(service: str, *, seconds: float, attempts: int) -> Any:
 
 @functools.cache
 def state() -> DynamoDBClient:
-    """DynamoDB for the state table: quick to give up, for metrics flow without it."""
+    """Return the DynamoDB client for the state table. It gives up quickly, because metrics flow without the table."""
     client: DynamoDBClient = _client("dynamodb", seconds=1, attempts=2)
     return client
 
@@ -45,83 +45,83 @@ def quick_state() -> DynamoDBClient:
 
 @functools.cache
 def patient_state() -> DynamoDBClient:
-    """DynamoDB for what a deployment notes in the state table: patient, for without it a stack cannot leave."""
+    """Return the DynamoDB client for deployments. Long timeouts and retries, because stack deletion depends on it."""
     client: DynamoDBClient = _client("dynamodb", seconds=5, attempts=5)
     return client
 
 
 @functools.cache
 def bedrock() -> BedrockClient:
-    """Bedrock's control plane, for application profiles: quick to give up, for metrics flow without them."""
+    """Return the Bedrock client for application profiles. It gives up quickly, because metrics flow without them."""
     client: BedrockClient = _client("bedrock", seconds=2, attempts=2)
     return client
 
 
 @functools.cache
 def bedrock_settings() -> BedrockClient:
-    """Bedrock's control plane, for the logging configuration: patient, since Put tries role and log group."""
+    """Return the Bedrock client for the logging configuration. Long timeouts, because Put tries role and log group."""
     client: BedrockClient = _client("bedrock", seconds=10, attempts=3)
     return client
 
 
 @functools.cache
 def service_quotas() -> ServiceQuotasClient:
-    """Service Quotas: patient, since List* is limited to 10 calls a second for the whole account."""
+    """Return the Service Quotas client. It retries, because the account has 10 List* calls per second in total."""
     client: ServiceQuotasClient = _client("service-quotas", seconds=5, attempts=5)
     return client
 
 
 @functools.cache
 def cloudwatch() -> CloudWatchClient:
-    """CloudWatch, for the list of metrics in use."""
+    """Return the CloudWatch client that lists the metrics in use."""
     client: CloudWatchClient = _client("cloudwatch", seconds=5, attempts=3)
     return client
 
 
 @functools.cache
 def logs() -> CloudWatchLogsClient:
-    """CloudWatch Logs, for the invocation-log group."""
+    """Return the CloudWatch Logs client that manages the invocation-log group."""
     client: CloudWatchLogsClient = _client("logs", seconds=10, attempts=3)
     return client
 
 
 @functools.cache
 def kms() -> KMSClient:
-    """KMS, for the state of a log group's key."""
+    """Return the KMS client that reads the state of a log group's key."""
     client: KMSClient = _client("kms", seconds=5, attempts=3)
     return client
 
 
 @functools.cache
 def cloudformation() -> CloudFormationClient:
-    """CloudFormation, for what becomes of the stack."""
+    """Return the CloudFormation client that reads the status of the stack."""
     client: CloudFormationClient = _client("cloudformation", seconds=5, attempts=5)
     return client
 
 
 @functools.cache
 def sns() -> SNSClient:
-    """SNS, for what people should hear."""
+    """Return the SNS client that sends notices to subscribers."""
     client: SNSClient = _client("sns", seconds=5, attempts=3)
     return client
 
 
 @functools.cache
 def ssm() -> SSMClient:
-    """SSM, for the registry's overrides."""
+    """Return the SSM client that reads the registry's overrides."""
     client: SSMClient = _client("ssm", seconds=5, attempts=3)
     return client
 
 
 @functools.cache
 def large_bodies() -> S3Client:
-    """S3, for request bodies that are too large for the log: quick to give up, for metrics flow without them."""
+    """Return the S3 client for large request bodies. It gives up quickly, because metrics flow without them."""
     client: S3Client = _client("s3", seconds=2, attempts=2)
     return client
 
 
 @functools.cache
 def buckets() -> S3Client:
-    """S3, for emptying the stack's buckets: patient, since a page of a thousand deletions takes its time."""
+    """Return the S3 client that empties the stack's buckets. Long timeouts: deleting 1,000 objects takes a while."""
     client: S3Client = _client("s3", seconds=30, attempts=5)
     return client

@@ -1,7 +1,7 @@
-"""A custom resource: what CloudFormation asks of a function, and the answer it waits for.
+"""A custom resource: the request that CloudFormation sends to a function, and the response that it waits for.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref.html (read 2026-11-23).
-Imports the standard library alone: an answer can be given where nothing else can be imported.
+This module imports only the standard library, so a function can respond even if no other import works.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 NOTHING_DONE = "nothing-done"
-"""Physical id of what could not begin to be made: CloudFormation deletes it by this, and there is nothing to do."""
+"""Physical id of a resource whose creation failed before any change. Deleting it does nothing."""
 
 MAX_REASON = 1000
-"""CloudFormation takes answers of up to 4,096 bytes in all."""
+"""Longest reason. CloudFormation accepts responses of up to 4,096 bytes in total."""
 
 DELETING_STATUSES = frozenset({"DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"})
-"""A stack that is deleted, or whose creation has failed; all other statuses are of stacks that stay."""
+"""Statuses of a stack that is being deleted or whose creation failed. With any other status the stack stays."""
 
 UPDATE_ROLLBACK = "UPDATE_ROLLBACK_IN_PROGRESS"
 
 _ANSWER_ATTEMPTS = 3
 
 Act = Callable[[Mapping[str, Any]], Mapping[str, str]]
-"""Carries out one request (`RequestType` is Create, Update or Delete) and returns the resource's attributes."""
+"""Function that carries out one request (`RequestType` is Create, Update or Delete) and returns attributes."""
 
 
 class NothingDoneError(QuotaMonitorError):
-    """A creation has failed before it changed anything; the message says why."""
+    """A creation failed before it changed anything. The message says why."""
 
 
 _not_imported: list[ImportError] = []
@@ -48,14 +48,14 @@ _not_imported: list[ImportError] = []
 
 @contextlib.contextmanager
 def report_import_failure() -> Iterator[None]:
-    """Around a function's imports: one that fails becomes the answer, and not a function that never answers.
+    """Catch an import error, so that the function responds with it. Without this, it would never respond.
 
-    It does where the layers' wheels are for another processor than the function's.
+    Imports fail if the layers' wheels are for another processor than the function's.
     """
     try:
         yield
     except ImportError as error:
-        _logger.exception("not imported")
+        _logger.exception("import failed")
         _not_imported.append(error)
 
 
@@ -63,44 +63,44 @@ def _check_imports(request_type: str) -> None:
     if not _not_imported:
         return
     reason = (
-        f"{_not_imported[0]}. Are the layers built for the processor that the parameter Architecture names? "
-        "They are for arm64, unless `sam build` was told LAMBDA_PLATFORM=x86_64."
+        f"{_not_imported[0]}. Check that the layers are built for the processor that the parameter Architecture names. "
+        "`sam build` builds them for arm64, unless LAMBDA_PLATFORM=x86_64 is set."
     )
     raise NothingDoneError(reason) if request_type == "Create" else QuotaMonitorError(reason)
 
 
 def is_request(event: Mapping[str, Any]) -> bool:
-    """Whether an event comes from CloudFormation."""
+    """Return True if an event comes from CloudFormation."""
     return "RequestType" in event and "ResponseURL" in event
 
 
 def stack_name(event: Mapping[str, Any]) -> str:
-    """Return the name of the stack that asks: its id is `arn:...:stack/NAME/UUID`."""
+    """Return the name of the stack that sent the request. Its id is `arn:...:stack/NAME/UUID`."""
     return str(event["StackId"]).split("/")[1]
 
 
 def stack_status(event: Mapping[str, Any], client: CloudFormationClient) -> str:
-    """Return the status of the stack that asks. Raises what botocore raises."""
+    """Return the status of the stack that sent the request. Propagates botocore errors."""
     (stack,) = client.describe_stacks(StackName=event["StackId"])["Stacks"]
     return stack["StackStatus"]
 
 
 def is_stack_deleting(event: Mapping[str, Any], client: CloudFormationClient) -> bool:
-    """Whether the stack that asks is itself being removed.
+    """Return True if the stack that sent the request is itself being deleted.
 
-    An update sends `Delete`, too, for what it has replaced or what its template no longer holds, and so does the
-    rollback of one; what the stack has set up, and what it keeps, must outlive that. Raises what botocore raises.
+    An update, or its rollback, also sends `Delete` for resources that it has replaced or removed. The stack's settings
+    and data must survive that. Propagates botocore errors.
     """
     return stack_status(event, client) in DELETING_STATUSES
 
 
 def handle_request(event: Mapping[str, Any], physical_id: str, act: Act) -> None:
-    """Carry out a request and answer it: with the attributes, or with FAILED and the reason if `act` raises.
+    """Carry out a request and respond: with the attributes, or with FAILED and the reason if `act` raises.
 
-    CloudFormation waits an hour for an answer that does not come, so every failure is answered. A creation that
-    raises `NothingDoneError` is answered with an id of its own, whose deletion, which follows, has nothing to do and
-    succeeds: what kept the creation from asking AWS would keep the deletion from it, too. Raises if the answer itself
-    cannot be delivered, three times in a row.
+    CloudFormation waits an hour for a response that does not come, so every failure gets a response. A creation that
+    raises `NothingDoneError` gets its own id. CloudFormation then deletes that id, which does nothing and succeeds. A
+    real deletion would fail for the same reason as the creation. Raises if the response cannot be delivered, three
+    times in a row.
     """
     nothing_done = event.get("PhysicalResourceId") == NOTHING_DONE
     answer: dict[str, Any] = {
@@ -114,7 +114,7 @@ def handle_request(event: Mapping[str, Any], physical_id: str, act: Act) -> None
             _check_imports(event["RequestType"])
         answer |= {"Status": "SUCCESS", "Data": {} if nothing_done else act(event)}
     except NothingDoneError as error:
-        _logger.exception("custom resource not begun", extra={"request_type": event["RequestType"]})
+        _logger.exception("custom resource failed before any change", extra={"request_type": event["RequestType"]})
         answer |= {"Status": "FAILED", "Reason": str(error)[:MAX_REASON], "PhysicalResourceId": NOTHING_DONE}
     except Exception as error:
         _logger.exception("custom resource failed", extra={"request_type": event["RequestType"]})
@@ -133,7 +133,7 @@ def _deliver(request: urllib.request.Request) -> None:
         try:
             with urllib.request.urlopen(request, timeout=10):  # noqa: S310
                 return
-        except urllib.error.HTTPError as error:  # S3 has answered: only its own errors pass
+        except urllib.error.HTTPError as error:  # S3 has responded: only its own errors (5xx) are temporary
             if attempt == _ANSWER_ATTEMPTS or error.code < 500:
                 raise
             error.close()

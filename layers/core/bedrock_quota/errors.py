@@ -1,12 +1,12 @@
-"""The errors of this product, a small tree: catch `QuotaMonitorError` for all of them."""
+"""The errors of this product. All derive from `QuotaMonitorError`."""
 
 
 class QuotaMonitorError(Exception):
-    """Anything this product raises on purpose."""
+    """Base class of all errors that this product raises on purpose."""
 
 
 class DeliveryError(QuotaMonitorError):
-    """The event as a whole cannot be read: not a delivery, damaged, or larger than the bound."""
+    """The event cannot be read at all: it is not a delivery, is damaged, or is larger than the bound."""
 
 
 class ConcurrentDuplicateError(QuotaMonitorError):
@@ -14,7 +14,7 @@ class ConcurrentDuplicateError(QuotaMonitorError):
 
 
 class RecordError(QuotaMonitorError):
-    """One record cannot be used. `reason` is a fixed word that is counted; it never holds the record's text."""
+    """One record cannot be used. `reason` is a fixed word that is counted. It never contains the record's text."""
 
     def __init__(self, reason: str, request_id: str | None = None) -> None:
         super().__init__(reason)
@@ -23,7 +23,7 @@ class RecordError(QuotaMonitorError):
 
 
 class BodyError(QuotaMonitorError):
-    """A request body in S3 cannot be used. `reason` is a fixed word; it never holds the body's text."""
+    """A request body in S3 cannot be used. `reason` is a fixed word. It never contains the body's text."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -31,15 +31,15 @@ class BodyError(QuotaMonitorError):
 
 
 class RegistryError(QuotaMonitorError):
-    """A registry file, an override or the compiled registry is wrong; the message names file, table and reason."""
+    """A registry file, an override or the compiled registry is wrong. The message names file, table and reason."""
 
 
 class QuotaFetchError(QuotaMonitorError):
-    """Something of a fetch could not be done. What could be is published and stored."""
+    """A part of a fetch failed. The other parts are published and stored."""
 
 
 class OutdatedError(QuotaMonitorError):
-    """What was to be replaced is not what is stored any more."""
+    """The stored version changed in the meantime, so it cannot be replaced."""
 
 
 class SettingsError(QuotaMonitorError):

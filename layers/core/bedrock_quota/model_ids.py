@@ -1,4 +1,4 @@
-"""A model id: what a caller passed as `modelId`, and the pool or the reason it has none.
+"""A model id: the `modelId` that a caller passed, and its pool or the reason why it has none.
 
 Forms: https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html and
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonbedrock.html (read 2026-11-23).
@@ -12,15 +12,15 @@ import msgspec
 from bedrock_quota.pools import EndpointType
 
 GEO_PREFIXES = frozenset({"us", "eu", "apac", "jp", "au", "ca", "in", "us-gov"})
-"""Geographies seen so far. A new one is recognised by a known provider behind it."""
+"""Geographies seen so far. A new one is recognized if a known provider follows it."""
 
 GLOBAL_PREFIX = "global"
 
 ALARM_TEST = "bedrock-quota-monitor.alarm-test-v1:0"
-"""Reserved for records that test the alarms. No provider's id has a hyphen, and so Bedrock cannot have this model."""
+"""Model id of records that test the alarms. No provider's id has a hyphen, so Bedrock cannot have this model."""
 
 ALARM_TEST_REASON = "alarm_test"
-"""Why such a record is out of scope: it is no call, and belongs to no pool, graph or quota."""
+"""Reason why such a record is out of scope. It is not a call, so it has no pool, graph or quota."""
 
 _ARN = re.compile(
     r"arn:aws[a-z-]*:(?P<service>[a-z-]+):(?P<region>[a-z0-9-]*):\d*:(?P<type>[a-z-]+)/(?P<id>[\w.:/-]+)",
@@ -30,25 +30,35 @@ _ID = re.compile(r"(?=.{3,256}\Z)[a-zA-Z0-9][\w-]*\.[a-zA-Z0-9][\w.:-]*", re.ASC
 """A provider, a dot, a name."""
 
 _MAX_LENGTH = 2048
-"""No `modelId` is longer (API reference of Converse, read 2026-11-23), and what is read here is remembered."""
+"""Longest `modelId` (API reference of Converse, read 2026-11-23). Longer ones are out of scope, to limit memory."""
+
+_OUT_OF_SCOPE = {
+    "provisioned-model": "provisioned_model",
+    "custom-model": "custom_model",
+    "custom-model-deployment": "custom_model",
+    "imported-model": "imported_model",
+    "prompt": "prompt",
+    "prompt-router": "prompt_router",
+    "default-prompt-router": "prompt_router",
+}
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """A foundation model and how it was reached."""
+    """A foundation model and the endpoint type that reached it."""
 
     model_id: str
     endpoint_type: EndpointType
 
 
 class ApplicationProfile(msgspec.Struct, frozen=True):
-    """An application inference profile: only Bedrock knows its model. `profile_id` is the ARN's last part."""
+    """An application inference profile. Only Bedrock knows its model. `profile_id` is the last part of the ARN."""
 
     arn: str
     profile_id: str
 
 
 class OutOfScope(msgspec.Struct, frozen=True):
-    """A call that belongs to no pool, and why: a fixed word that is counted."""
+    """A call that belongs to no pool. `reason` is a fixed word that is counted."""
 
     reason: str
 
@@ -60,10 +70,10 @@ ModelId = Reference | ApplicationProfile | OutOfScope
 
 
 def parse_model_id(model_id: str, providers: Container[str]) -> ModelId:
-    """Say what a caller's `modelId` names.
+    """Return the model, profile or reason for a caller's `modelId`.
 
-    `providers` are the known first parts of foundation model ids; with them a geo prefix that AWS adds tomorrow
-    is told from a provider. Never raises: what cannot be read is out of scope as `unreadable_model_id`.
+    `providers` are the known first parts of foundation model ids. They distinguish a new geo prefix of AWS from a
+    provider. Never raises: an id that cannot be read is out of scope as `unreadable_model_id`.
     """
     if model_id == ALARM_TEST:
         return OutOfScope(ALARM_TEST_REASON)
@@ -75,14 +85,14 @@ def parse_model_id(model_id: str, providers: Container[str]) -> ModelId:
 
 
 def _parse_id(model_id: str, providers: Container[str] | None) -> ModelId:
-    """Read an id; without `providers` it has no prefix, for it comes from a foundation model's ARN."""
+    """Read an id. Without `providers` it has no prefix, because it comes from a foundation model's ARN."""
     if not _ID.fullmatch(model_id):
         return OutOfScope("unreadable_model_id")
     if providers is None:
         return Reference(model_id, EndpointType.REGIONAL)
     prefix, _, rest = model_id.partition(".")
     if prefix == GLOBAL_PREFIX:
-        found = _parse_id(rest, None)  # "global." alone names no model
+        found = _parse_id(rest, None)  # "global." alone is not a model
         return Reference(rest, EndpointType.GLOBAL_CROSS_REGION) if isinstance(found, Reference) else found
     if prefix not in providers and "." in rest and (prefix in GEO_PREFIXES or rest.partition(".")[0] in providers):
         return Reference(rest, EndpointType.CROSS_REGION)
@@ -104,21 +114,10 @@ def _parse_arn(arn: str, providers: Container[str]) -> ModelId:
     return OutOfScope(reason or "unreadable_model_id")
 
 
-_OUT_OF_SCOPE = {
-    "provisioned-model": "provisioned_model",
-    "custom-model": "custom_model",
-    "custom-model-deployment": "custom_model",
-    "imported-model": "imported_model",
-    "prompt": "prompt",
-    "prompt-router": "prompt_router",
-    "default-prompt-router": "prompt_router",
-}
-
-
 def resolve_profile_models(model_arns: tuple[str, ...]) -> Reference | OutOfScope:
     """Return the pool of an application profile from the ARNs of the models behind it.
 
-    One ARN means in-Region, several mean cross-Region, one without a Region among them means global
+    One ARN means in-Region, and several mean cross-Region. If one of them has no Region, the profile is global
     (GetInferenceProfile, `models[].modelArn`, read 2026-11-23).
     """
     regions: set[str] = set()

@@ -11,32 +11,36 @@ DEFAULT_NAMESPACE = "Bedrock/Quotas"
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """What the template tells the functions. Without a state table there are no quotas and no shared memory."""
+    """The settings that the template gives to the functions. Without a state table, quotas are unknown."""
 
     namespace: str = DEFAULT_NAMESPACE
     state_table: str | None = None
     metadata_keys: tuple[str, ...] = ()
     overrides_parameter: str | None = None
     topic_arn: str | None = None
-    always: tuple[QuotaPool, ...] = ()
+    always_published: tuple[QuotaPool, ...] = ()
     detect_duplicates: bool = False
     large_bodies_bucket: str | None = None
     invoked_by_sam: bool = False
-    """Whether `sam local invoke` runs the function, on recorded events."""
+    """True if `sam local invoke` runs the function, on recorded events."""
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Read a function's environment variables.
 
-    `METRICS_NAMESPACE`; `STATE_TABLE`; `REQUEST_METADATA_KEYS`, comma separated, at most 16; `DUPLICATE_DETECTION`,
-    `on` or `off`; `LARGE_BODIES_BUCKET`; `REGISTRY_OVERRIDES`, the name of an SSM parameter; `TOPIC_ARN`;
-    `QUOTA_POOLS`, comma separated `model id/endpoint type`; `AWS_SAM_LOCAL`, which SAM CLI sets to `true`. Raises
-    `SettingsError` for a value out of its range.
+    - `METRICS_NAMESPACE`, `STATE_TABLE`, `LARGE_BODIES_BUCKET`, `TOPIC_ARN`
+    - `REQUEST_METADATA_KEYS`: comma separated, at most 16
+    - `DUPLICATE_DETECTION`: `on` or `off`
+    - `REGISTRY_OVERRIDES`: the name of an SSM parameter
+    - `QUOTA_POOLS`: comma separated `model id/endpoint type`
+    - `AWS_SAM_LOCAL`: SAM CLI sets it to `true`
+
+    Raises `SettingsError` for a value out of its range.
     """
     namespace = environment.get("METRICS_NAMESPACE", DEFAULT_NAMESPACE)
     if not 0 < len(namespace) <= 255 or namespace.startswith("AWS/"):
         raise SettingsError(f"METRICS_NAMESPACE is not a custom namespace: {namespace!r}")
-    keys = _items(environment, "REQUEST_METADATA_KEYS")
+    keys = _split_items(environment, "REQUEST_METADATA_KEYS")
     if len(keys) > 16:  # Converse takes at most 16 entries of requestMetadata
         raise SettingsError("REQUEST_METADATA_KEYS names more than 16 keys")
     detection = environment.get("DUPLICATE_DETECTION", "off")
@@ -48,18 +52,18 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         metadata_keys=keys,
         overrides_parameter=environment.get("REGISTRY_OVERRIDES") or None,
         topic_arn=environment.get("TOPIC_ARN") or None,
-        always=tuple(_pool(item) for item in _items(environment, "QUOTA_POOLS")),
+        always_published=tuple(_parse_pool(item) for item in _split_items(environment, "QUOTA_POOLS")),
         detect_duplicates=detection == "on",
         large_bodies_bucket=environment.get("LARGE_BODIES_BUCKET") or None,
         invoked_by_sam=environment.get("AWS_SAM_LOCAL") == "true",
     )
 
 
-def _items(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
+def _split_items(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
     return tuple(stripped for item in environment.get(name, "").split(",") if (stripped := item.strip()))
 
 
-def _pool(item: str) -> QuotaPool:
+def _parse_pool(item: str) -> QuotaPool:
     model_id, _, endpoint_type = item.rpartition("/")
     if not model_id or endpoint_type not in frozenset(EndpointType):
         raise SettingsError(f"QUOTA_POOLS: {item!r} is not a model id, a slash and an endpoint type")

@@ -1,4 +1,4 @@
-// The page: fetches a dashboard and its widgets' drawings, and lays them on the grid of 24 columns.
+// Fetches a dashboard and the drawings of its widgets, and places them on the grid of 24 columns.
 import { draw } from "./drawings.js";
 import { element } from "./elements.js";
 import { markdown } from "./markdown.js";
@@ -108,7 +108,7 @@ async function refresh() {
     }
   };
   await Promise.all([worker(), worker(), worker(), worker()]);
-  if (run !== state.run) return; // overtaken by another one, which draws all of it
+  if (run !== state.run) return; // a later refresh has started and draws everything
   state.busy = false;
   status.textContent = `${new Date().toISOString().slice(11, 19)} UTC`;
   document.body.dataset.drawn = drawn;

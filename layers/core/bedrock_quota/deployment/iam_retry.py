@@ -1,4 +1,4 @@
-"""What IAM is told takes a while to be known everywhere; until then AWS refuses what it will allow.
+"""Retries while an IAM change propagates. Until then, AWS denies calls that it will allow.
 
 "Changes that I make are not always immediately visible" (IAM User Guide, Troubleshoot IAM, read 2026-11-24).
 """
@@ -15,15 +15,15 @@ Answer = TypeVar("Answer")
 Sleep = Callable[[float], None]
 
 PROPAGATION_SECONDS = 90
-"""How long a new role or policy may take until it is known."""
+"""Longest time that a new role or policy may need to propagate."""
 
 RETRY_SECONDS = 5
 
 
 def retry_while_denied(call: Callable[[], Answer], sleep: Sleep = time.sleep) -> Answer:
-    """Call until it is not refused for a permission any more, for `PROPAGATION_SECONDS` at most.
+    """Retry a call while a permission is missing, for at most `PROPAGATION_SECONDS`.
 
-    Raises what botocore raises: the last refusal, a refusal that no waiting will change, or any other error.
+    Propagates botocore errors: the last denial, a denial that is permanent, or any other error.
     """
     for _ in range(PROPAGATION_SECONDS // RETRY_SECONDS):
         try:

@@ -1,17 +1,17 @@
-"""The account's invocation-logging configuration: adopted where there is one, extended or made where there is none.
+"""The account's invocation-logging configuration: adopt an existing one, extend it, or create one.
 
-One configuration per account and Region; `PutModelInvocationLoggingConfiguration` replaces all of it, unconditionally,
-so what is there is read first and kept (API reference, read 2026-11-23).
+There is one configuration per account and Region. `PutModelInvocationLoggingConfiguration` replaces all of it without
+a condition, so the existing one is read first and kept (API reference, read 2026-11-23).
 
-What belongs to a stack, and how that is known without anything to remember but the names of log groups it has read:
+Ownership is recognized without stored state, except for the names of log groups that the stack has read:
 
-- The part of the configuration that delivers to CloudWatch Logs is the stack's if it bears the stack's role. It is put
-  in and taken out as a whole; what it says of large bodies is in it. An update also knows the role, the log group and
-  the bucket of before, so that they can be replaced.
-- A log group is a stack's if the tag it was made with names that stack (`log_groups.MADE_BY`), or another monitor that
-  made it for both: then both have read it.
-- Nothing else is ever changed. Text delivery that its owner has off stays off, and an adopted configuration that has
-  no bucket for large bodies gets none: both would send prompts where they did not go before. A warning says so.
+- The CloudWatch Logs part of the configuration is the stack's if it has the stack's role. It is added and removed as a
+  whole, including its bucket for large bodies. An update also knows the previous role, log group and bucket, so it can
+  replace them.
+- A log group is the stack's if its tag `log_groups.MADE_BY` names the stack. It may also name another monitor that
+  created the log group for both. Then both have read it.
+- Nothing else is ever changed. If the owner has switched text delivery off, it stays off. An adopted configuration
+  without a bucket for large bodies gets none. Both would send prompts to a new place. A warning says so.
 """
 
 from __future__ import annotations
@@ -36,19 +36,39 @@ Configuration = Mapping[str, Any]
 
 LOOK_AGAIN = (
     "deploy again with another LogRetentionDays (sam deploy --parameter-overrides LogRetentionDays=60): "
-    "the stack then looks at the invocation logging anew"
+    "the stack then checks the invocation logging again"
 )
-"""What makes CloudFormation ask for a set-up once more: one of its properties must change."""
+"""The way to make CloudFormation repeat the set-up: one of its properties must change."""
 
 SETTLE_SECONDS = 3
-"""How long after a change it is looked whether another deployment has changed it at the same time."""
+"""Time between a change and the check that no other deployment has changed it at the same time."""
 
 ROUNDS = 4
-"""How often to begin anew when somebody else changes the configuration meanwhile."""
+"""Attempts if somebody else changes the configuration at the same time."""
+
+TEXT_ONLY: Configuration = {
+    "textDataDeliveryEnabled": True,
+    "imageDataDeliveryEnabled": False,
+    "embeddingDataDeliveryEnabled": False,
+    "videoDataDeliveryEnabled": False,
+}
+"""Delivery settings of a new configuration: request and response texts, because `max_tokens` is in the request."""
+
+_CANCELLED = "CloudFormation has cancelled this set-up. Its changes are rolled back."
+_MISSING = (
+    "Bedrock logs no model invocations in this account and Region, and InvocationLogging=adopt-only does not "
+    "allow the stack to enable logging. Enable it with text, to CloudWatch Logs (Bedrock console, Settings, Model "
+    "invocation logging), or deploy with InvocationLogging=set-up."
+)
+_MISSING_IN_S3 = (
+    "Bedrock delivers its invocation logs only to S3, and InvocationLogging=adopt-only does not allow the stack to add "
+    "CloudWatch Logs. Add it (Bedrock console, Settings, Model invocation logging, Both S3 and CloudWatch Logs), or "
+    "deploy with InvocationLogging=set-up, which keeps the existing settings."
+)
 
 
 class LoggingTarget(msgspec.Struct, frozen=True):
-    """What a stack brings for an account that has no invocation logs in CloudWatch, or brought before an update."""
+    """The log group, role and bucket that a stack provides for invocation logs, or provided before an update."""
 
     log_group: str
     role_arn: str
@@ -57,30 +77,33 @@ class LoggingTarget(msgspec.Struct, frozen=True):
 
 
 class SetupRequest(msgspec.Struct, frozen=True):
-    """What a stack wants: its part, in place of a `former` one; with `adopt_only`, nothing but what is there."""
+    """The set-up that a stack requests: its target, which replaces the `previous` one.
 
-    part: LoggingTarget
+    With `adopt_only` it accepts only an existing configuration.
+    """
+
+    target: LoggingTarget
     stack_name: str
     own_filter: str
-    former: LoggingTarget | None = None
+    previous: LoggingTarget | None = None
     adopt_only: bool = False
     own_log_groups: tuple[str, ...] = ()
 
 
 class LargeBodies(msgspec.Struct, frozen=True):
-    """Where bodies over 100 KB go: a bucket and the beginning of their keys."""
+    """The place where Bedrock stores bodies over 100 KB: a bucket and a key prefix."""
 
     bucket: str
     prefix: str = ""
 
     @property
     def folder(self) -> str:
-        """Bucket and beginning of the keys that Bedrock writes: below `AWSLogs/`, after the prefix if there is one."""
+        """Bucket and beginning of the keys that Bedrock writes: the prefix, if there is one, and `AWSLogs/`."""
         return "/".join(filter(None, (self.bucket, self.prefix.strip("/"), "AWSLogs/")))
 
 
 class SetupResult(msgspec.Struct, frozen=True):
-    """The log group to read, a sentence that says what was done to have it, and where large bodies go, if anywhere."""
+    """The log group to read, a sentence with the changes that were made, and the place of large bodies, if any."""
 
     log_group: str
     done: str
@@ -88,24 +111,24 @@ class SetupResult(msgspec.Struct, frozen=True):
 
 
 def configured_log_group(configuration: Configuration | None) -> str | None:
-    """Return the log group a configuration delivers to, or None."""
+    """Return the log group that a configuration delivers to, or None."""
     return (configuration or {}).get("cloudWatchConfig", {}).get("logGroupName") or None
 
 
 def configured_large_bodies(configuration: Configuration | None) -> LargeBodies | None:
-    """Return where a configuration has bodies delivered that are too large for the log, or None."""
+    """Return the place where a configuration delivers large bodies, or None."""
     found = (configuration or {}).get("cloudWatchConfig", {}).get("largeDataDeliveryS3Config") or {}
     return LargeBodies(found["bucketName"], found.get("keyPrefix", "")) if found.get("bucketName") else None
 
 
-def is_ours(configuration: Configuration | None, *parts: LoggingTarget | None) -> bool:
-    """Whether it is a stack with one of these parts that has Bedrock deliver to CloudWatch: with its own role."""
+def is_ours(configuration: Configuration | None, *targets: LoggingTarget | None) -> bool:
+    """Return True if a configuration delivers to CloudWatch Logs with the role of one of these targets."""
     role = (configuration or {}).get("cloudWatchConfig", {}).get("roleArn")
-    return role is not None and role in {part.role_arn for part in parts if part is not None}
+    return role is not None and role in {target.role_arn for target in targets if target is not None}
 
 
 def read_configuration(client: BedrockClient) -> dict[str, Any] | None:
-    """Return the account's configuration in this Region, or None. Raises what botocore raises."""
+    """Return the account's configuration in this Region, or None. Propagates botocore errors."""
     found: Any = client.get_model_invocation_logging_configuration()
     return found.get("loggingConfig") or None
 
@@ -114,220 +137,202 @@ def set_up_logging(
     bedrock: BedrockClient,
     logs: CloudWatchLogsClient,
     kms: KMSClient,
-    wanted: SetupRequest,
+    request: SetupRequest,
     cancelled: Callable[[], bool],
     *,
     sleep: Sleep = time.sleep,
 ) -> SetupResult:
-    """See to it that invocation logs reach a CloudWatch log group, on creation and on every update of the stack.
+    """Make invocation logs reach a CloudWatch log group, on creation and on every update of the stack.
 
-    The configuration cannot be changed on a condition. So it is read again just before it is changed and some seconds
-    after: where another deployment was quicker, what that one made is adopted.
+    The configuration cannot be changed on a condition. So it is read again just before the change and some seconds
+    after it. If another deployment was faster, its configuration is adopted.
 
-    Where another resource of the stack fails, CloudFormation waits for this no longer, and has it deleted or updated
-    back while it still runs (aws-cloudformation/cloudformation-coverage-roadmap, issue 1814, read 2026-11-24).
-    `cancelled` tells so: it is asked before each change and after the last, and what was done is taken back then, for
-    that deletion may have looked before there was anything.
+    If another resource of the stack fails, CloudFormation stops waiting. It deletes or rolls back this resource while
+    the set-up still runs (aws-cloudformation/cloudformation-coverage-roadmap, issue 1814, read 2026-11-24). `cancelled`
+    returns True then. It is called before each change and after the last one. The changes are then rolled back, because
+    that deletion may have run before them.
 
-    Raises `InvocationLoggingError` for what would leave the stack without records, and for a set-up that is cancelled,
-    and what botocore raises.
+    Raises `InvocationLoggingError` if the stack would get no records or the set-up is cancelled. Propagates botocore
+    errors.
     """
     for _ in range(ROUNDS):
         before = retry_while_denied(lambda: read_configuration(bedrock), sleep)
-        ours = is_ours(before, wanted.part, wanted.former)
-        if configured_log_group(before) and not (ours and _where_we_put_it(before, wanted)):
-            return _adopt(logs, kms, before or {}, wanted, sleep)
-        if not ours and wanted.adopt_only:
+        ours = is_ours(before, request.target, request.previous)
+        if configured_log_group(before) and not (ours and _delivers_to_ours(before, request)):
+            return _adopt(logs, kms, before or {}, request, sleep)
+        if not ours and request.adopt_only:
             raise InvocationLoggingError(_MISSING_IN_S3 if before else _MISSING)
-        after = _with_cloudwatch(before, wanted)
+        after = _add_cloudwatch(before, request)
         try:
-            again = ours and configured_log_group(before) == wanted.part.log_group
-            remarks = _prepare(logs, kms, wanted, again=again, sleep=sleep)
-            settled = _change(bedrock, before, after, cancelled, sleep)
+            again = ours and configured_log_group(before) == request.target.log_group
+            remarks = _prepare_group(logs, kms, request, again=again, sleep=sleep)
+            settled = _apply(bedrock, before, after, cancelled, sleep)
         finally:
             if cancelled():
-                _take_back(bedrock, logs, before, after, wanted)
+                _roll_back(bedrock, logs, before, after, request)
                 raise InvocationLoggingError(_CANCELLED)
         if settled:
-            done = _words(before, changed=_delivery(before) != _delivery(after), ours=ours)
-            return _set_up(after, done, remarks)
+            done = _describe_change(before, changed=_read_delivery(before) != _read_delivery(after), ours=ours)
+            return _make_result(after, done, remarks)
     raise InvocationLoggingError(
-        "Somebody else keeps changing Bedrock's invocation logging, another deployment perhaps: "
-        "wait until that is done and deploy again."
+        "Bedrock's invocation logging keeps changing, perhaps by another deployment. Wait until that is complete and "
+        "deploy again."
     )
 
 
-_CANCELLED = "CloudFormation has cancelled this set-up: what it had done is taken back."
-_MISSING = (
-    "Bedrock logs no model invocations in this account and Region, and InvocationLogging=adopt-only forbids to switch "
-    "it on. Have them delivered to CloudWatch Logs with text (Bedrock console, Settings, Model invocation logging), or "
-    "deploy with InvocationLogging=set-up."
-)
-_MISSING_IN_S3 = (
-    "Bedrock's invocation logs go to S3 only, and InvocationLogging=adopt-only forbids to add CloudWatch Logs. Add it "
-    "(Bedrock console, Settings, Model invocation logging, Both S3 and CloudWatch Logs), or deploy with "
-    "InvocationLogging=set-up, which keeps everything that is set there."
-)
-
-
-def _where_we_put_it(configuration: Configuration | None, wanted: SetupRequest) -> bool:
-    """Whether what bears our role delivers where we had it delivered; else somebody has chosen another group since."""
-    former = {wanted.former.log_group} if wanted.former else set()
-    return configured_log_group(configuration) in {wanted.part.log_group} | former
+def _delivers_to_ours(configuration: Configuration | None, request: SetupRequest) -> bool:
+    """Return True if the log group is still this stack's. Otherwise somebody has selected another one since."""
+    previous = {request.previous.log_group} if request.previous else set()
+    return configured_log_group(configuration) in {request.target.log_group} | previous
 
 
 def _adopt(
-    logs: CloudWatchLogsClient, kms: KMSClient, configuration: Configuration, wanted: SetupRequest, sleep: Sleep
+    logs: CloudWatchLogsClient, kms: KMSClient, configuration: Configuration, request: SetupRequest, sleep: Sleep
 ) -> SetupResult:
     name = configured_log_group(configuration) or ""
-    _refuse_own(name, wanted)
+    _check_not_own(name, request)
     group = retry_while_denied(lambda: log_groups.find(logs, name), sleep)
     if group is None:
         raise InvocationLoggingError(
-            f"Bedrock delivers its invocation logs to {name}, which is gone: make it again (aws logs create-log-group "
-            f"--log-group-name {name}) or have them delivered to another group, and deploy again."
+            f"Bedrock delivers its invocation logs to {name}, which does not exist. Create it (aws logs "
+            f"create-log-group --log-group-name {name}) or select another log group, and deploy again."
         )
-    remarks = check_log_group(logs, kms, group, wanted.own_filter)
-    return _set_up(configuration, "adopted the existing invocation logging", remarks)
+    remarks = check_log_group(logs, kms, group, request.own_filter)
+    return _make_result(configuration, "adopted the existing invocation logging", remarks)
 
 
-def _prepare(
-    logs: CloudWatchLogsClient, kms: KMSClient, wanted: SetupRequest, *, again: bool, sleep: Sleep
+def _prepare_group(
+    logs: CloudWatchLogsClient, kms: KMSClient, request: SetupRequest, *, again: bool, sleep: Sleep
 ) -> list[str]:
-    """See to it that the stack's log group can be written to and read; return warnings."""
-    part = wanted.part
-    _refuse_own(part.log_group, wanted)
-    group = retry_while_denied(lambda: log_groups.find(logs, part.log_group), sleep)
+    """Create or check the stack's log group, and return warnings."""
+    target = request.target
+    _check_not_own(target.log_group, request)
+    group = retry_while_denied(lambda: log_groups.find(logs, target.log_group), sleep)
     if group is None:
-        log_groups.create(logs, part.log_group, part.retention_days, wanted.stack_name, sleep)
-        lost = f"made {part.log_group} again, which was gone, and its subscription with it: see quota-monitor doctor"
+        log_groups.create(logs, target.log_group, target.retention_days, request.stack_name, sleep)
+        lost = (
+            f"created {target.log_group} again, which had been deleted with its subscription: run quota-monitor doctor"
+        )
         return [lost] if again else []
-    _keep_retention(logs, group, wanted)
-    return check_log_group(logs, kms, group, wanted.own_filter)
+    _update_retention(logs, group, request)
+    return check_log_group(logs, kms, group, request.own_filter)
 
 
-def _refuse_own(name: str, wanted: SetupRequest) -> None:
-    if name in wanted.own_log_groups:
+def _check_not_own(name: str, request: SetupRequest) -> None:
+    if name in request.own_log_groups:
         raise InvocationLoggingError(
-            f"{name} is a log group of this stack: its metric lines would be read as records for ever. "
-            "Have Bedrock's invocation logs delivered to a group of their own and deploy again."
+            f"{name} is a log group of this stack, so the stack would read its own metric lines as records forever. "
+            "Deliver Bedrock's invocation logs to a separate log group and deploy again."
         )
 
 
-def _keep_retention(logs: CloudWatchLogsClient, group: LogGroup, wanted: SetupRequest) -> None:
-    """Let the retention of a group that this stack made follow its parameter, unless somebody has changed it."""
-    former = wanted.former.retention_days if wanted.former else None
-    follows = group.retention_days in {None, former} and group.retention_days != wanted.part.retention_days
-    if follows and log_groups.find_creator(logs, group) == wanted.stack_name:
-        logs.put_retention_policy(logGroupName=group.name, retentionInDays=wanted.part.retention_days)
+def _update_retention(logs: CloudWatchLogsClient, group: LogGroup, request: SetupRequest) -> None:
+    """Update the retention of a log group that this stack created, unless somebody has changed it."""
+    previous = request.previous.retention_days if request.previous else None
+    follows = group.retention_days in {None, previous} and group.retention_days != request.target.retention_days
+    if follows and log_groups.find_creator(logs, group) == request.stack_name:
+        logs.put_retention_policy(logGroupName=group.name, retentionInDays=request.target.retention_days)
 
 
-def _words(before: Configuration | None, *, changed: bool, ours: bool) -> str:
+def _describe_change(before: Configuration | None, *, changed: bool, ours: bool) -> str:
     if ours:
         return f"{'changed' if changed else 'kept'} the invocation logging that this stack set up"
-    return "added CloudWatch to the existing invocation logging" if before else "switched invocation logging on"
+    return "added CloudWatch to the existing invocation logging" if before else "enabled invocation logging"
 
 
-def _set_up(configuration: Configuration, done: str, remarks: Iterable[str]) -> SetupResult:
+def _make_result(configuration: Configuration, done: str, remarks: Iterable[str]) -> SetupResult:
     group = configured_log_group(configuration)
     if group is None:
-        raise RuntimeError("a configuration without a log group was taken for one with it")
-    said = "".join(f"; {remark}" for remark in remarks)
-    return SetupResult(group, f"{done}{_warnings(configuration)}{said}", configured_large_bodies(configuration))
+        raise RuntimeError("the configuration has no log group")
+    remarks_text = "".join(f"; {remark}" for remark in remarks)
+    return SetupResult(
+        group, f"{done}{_describe_gaps(configuration)}{remarks_text}", configured_large_bodies(configuration)
+    )
 
 
-def _warnings(configuration: Configuration) -> str:
-    """Say what the configuration leaves out that we need; its owner decides whether that changes."""
+def _describe_gaps(configuration: Configuration) -> str:
+    """Return warnings about missing parts of a configuration. Its owner decides about changes."""
     if not configuration.get("textDataDeliveryEnabled", True):
-        return "; text delivery is off, so max_tokens stays unknown: switch it on in Bedrock's settings"
+        return "; text delivery is off, so max_tokens stays unknown: enable it in Bedrock's settings"
     if configured_large_bodies(configuration) is None:
         return (
-            "; bodies over 100 KB are delivered nowhere, so their max_tokens stays unknown: "
-            f"name a bucket for large data in Bedrock's settings, then {LOOK_AGAIN}"
+            "; bodies over 100 KB are not delivered, so their max_tokens stays unknown: "
+            f"select a bucket for large data in Bedrock's settings, then {LOOK_AGAIN}"
         )
     return ""
 
 
-TEXT_ONLY: Configuration = {
-    "textDataDeliveryEnabled": True,
-    "imageDataDeliveryEnabled": False,
-    "embeddingDataDeliveryEnabled": False,
-    "videoDataDeliveryEnabled": False,
-}
-"""What is delivered where nothing was: request and response texts, for `max_tokens` stands in the request."""
-
-
-def _with_cloudwatch(before: Configuration | None, wanted: SetupRequest) -> dict[str, Any]:
-    large = _large_bodies_wanted(before, wanted)
+def _add_cloudwatch(before: Configuration | None, request: SetupRequest) -> dict[str, Any]:
+    large = _choose_large_bodies(before, request)
     prefix = {"keyPrefix": large.prefix} if large and large.prefix else {}
-    delivery: dict[str, Any] = {"logGroupName": wanted.part.log_group, "roleArn": wanted.part.role_arn}
+    delivery: dict[str, Any] = {"logGroupName": request.target.log_group, "roleArn": request.target.role_arn}
     if large is not None:
         delivery["largeDataDeliveryS3Config"] = {"bucketName": large.bucket, **prefix}
     return {**(before or TEXT_ONLY), "cloudWatchConfig": delivery}
 
 
-def _large_bodies_wanted(before: Configuration | None, wanted: SetupRequest) -> LargeBodies | None:
-    """The stack's bucket, but where somebody has named another one since, or none."""
+def _choose_large_bodies(before: Configuration | None, request: SetupRequest) -> LargeBodies | None:
+    """Return the stack's bucket, unless somebody has selected another one or none since."""
     there = configured_large_bodies(before)
-    former = wanted.former.large_bodies_bucket if wanted.former and configured_log_group(before) else ""
-    if there is not None and there.bucket not in {former} - {wanted.part.large_bodies_bucket}:
+    previous = request.previous.large_bodies_bucket if request.previous and configured_log_group(before) else ""
+    if there is not None and there.bucket not in {previous} - {request.target.large_bodies_bucket}:
         return there
-    return None if there is None and former else LargeBodies(wanted.part.large_bodies_bucket)
+    return None if there is None and previous else LargeBodies(request.target.large_bodies_bucket)
 
 
-def _delivery(configuration: Configuration | None) -> tuple[str | None, str | None, LargeBodies | None]:
-    """What of a configuration is a stack's: the rest is its owner's, and may be read otherwise than it was put."""
+def _read_delivery(configuration: Configuration | None) -> tuple[str | None, str | None, LargeBodies | None]:
+    """Return the stack's settings of a configuration. The others are the owner's, and may be returned changed."""
     role = (configuration or {}).get("cloudWatchConfig", {}).get("roleArn")
     return configured_log_group(configuration), role, configured_large_bodies(configuration)
 
 
-def _change(
+def _apply(
     bedrock: BedrockClient,
     before: Configuration | None,
     after: Configuration,
     cancelled: Callable[[], bool],
     sleep: Sleep,
 ) -> bool:
-    """See to it that the configuration is as it should be; whether it is, some seconds later."""
-    if _delivery(before) == _delivery(after):
+    """Change the configuration if needed, and return True if the change is still there some seconds later."""
+    if _read_delivery(before) == _read_delivery(after):
         return True
-    if not _put(bedrock, before, after, cancelled, sleep):
+    if not _put_configuration(bedrock, before, after, cancelled, sleep):
         return False
     sleep(SETTLE_SECONDS)
-    return _delivery(read_configuration(bedrock)) == _delivery(after)
+    return _read_delivery(read_configuration(bedrock)) == _read_delivery(after)
 
 
-def _take_back(
+def _roll_back(
     bedrock: BedrockClient,
     logs: CloudWatchLogsClient,
     before: Configuration | None,
     after: Configuration,
-    wanted: SetupRequest,
+    request: SetupRequest,
 ) -> None:
-    """Put back what was before a change, unless somebody else has by now; remove the group made for a new stack."""
+    """Roll back a change, unless somebody else has changed the configuration since. Delete a new stack's log group."""
     present: Configuration | None = read_configuration(bedrock)
-    if _delivery(present) == _delivery(after) != _delivery(before):
+    if _read_delivery(present) == _read_delivery(after) != _read_delivery(before):
         if before is None:
             bedrock.delete_model_invocation_logging_configuration()
         else:
             bedrock.put_model_invocation_logging_configuration(loggingConfig=before)  # type: ignore[arg-type]
         present = before
-    if wanted.former is None:
-        name = wanted.part.log_group
-        _leave(logs, name, wanted.stack_name, was_read=False, in_use=name == configured_log_group(present))
+    if request.previous is None:
+        name = request.target.log_group
+        _remove_group(logs, name, request.stack_name, was_read=False, in_use=name == configured_log_group(present))
 
 
-def _put(
+def _put_configuration(
     bedrock: BedrockClient,
     before: Configuration | None,
     after: Configuration,
     cancelled: Callable[[], bool],
     sleep: Sleep,
 ) -> bool:
-    """Put a configuration in place of `before`; whether that was still there, and is still wanted.
+    """Replace `before` by another configuration. Return False if it has changed or the set-up is cancelled.
 
-    Bedrock tries the role at once, and a new role's policy takes a while to be known: meanwhile somebody else may
-    have changed the configuration, so each attempt looks first.
+    Bedrock tries the role at once, and a new role's policy takes a while to propagate. In that time somebody else may
+    have changed the configuration, so each attempt checks first.
     """
 
     def attempt() -> bool:
@@ -340,79 +345,78 @@ def _put(
 
 
 def describe_existing(
-    bedrock: BedrockClient, logs: CloudWatchLogsClient, wanted: SetupRequest, read_groups: Iterable[str], refusal: str
+    bedrock: BedrockClient, logs: CloudWatchLogsClient, request: SetupRequest, groups_read: Iterable[str], refusal: str
 ) -> SetupResult:
-    """Return what there is, with a warning in place of a refusal: for the rollback of an update, which has to end.
+    """Return the existing set-up, with a warning instead of an error, because the rollback of an update must succeed.
 
-    The log group is the one that the stack's subscription is on, so that nothing moves; if it is on none that the
-    stack knows of (`read_groups`), the one that Bedrock delivers to, or else the stack's own. Raises what botocore
-    raises.
+    The log group is the one that has the stack's subscription, so that nothing moves. If none of the known log groups
+    (`groups_read`) has it, Bedrock's log group is used, or else the stack's own. Propagates
+    botocore errors.
     """
     configuration = read_configuration(bedrock)
-    known = dict.fromkeys([wanted.part.log_group, *read_groups])
+    known = dict.fromkeys([request.target.log_group, *groups_read])
     there = (name for name in known if log_groups.find(logs, name) is not None)
-    subscribed = (name for name in there if wanted.own_filter in log_groups.list_filters(logs, name))
-    group = next(subscribed, None) or configured_log_group(configuration) or wanted.part.log_group
-    done = f"left invocation logging as it was found, for an update was rolled back; {refusal}"
+    subscribed = (name for name in there if request.own_filter in log_groups.list_filters(logs, name))
+    group = next(subscribed, None) or configured_log_group(configuration) or request.target.log_group
+    done = f"did not change invocation logging, because an update was rolled back; {refusal}"
     return SetupResult(group, done, configured_large_bodies(configuration))
 
 
 def remove_logging(
     bedrock: BedrockClient,
     logs: CloudWatchLogsClient,
-    part: LoggingTarget,
+    target: LoggingTarget,
     stack_name: str,
-    read_groups: Iterable[str] = (),
+    groups_read: Iterable[str] = (),
 ) -> str:
-    """Take out what this stack put into the configuration, then its log groups, and nothing else.
+    """Remove this stack's settings from the configuration, then its log groups, and nothing else.
 
-    A log group that this stack made goes with its logs, and so does one that another monitor made and this stack has
-    read (`read_groups`), unless Bedrock or a subscription still uses it: then it is the other's, and the last of its
-    readers that leaves removes it. Returns a sentence that says what was done. Raises
-    `InvocationLoggingError` if the configuration is somebody else's by now and still needs this stack's bucket, and
-    what botocore raises.
+    A log group that this stack created is deleted with its logs. So is one that another monitor created and this stack
+    has read (`groups_read`). A log group that Bedrock or a subscription still uses is kept, and the last of the stacks
+    that read it deletes it. Returns a sentence with the changes. Raises `InvocationLoggingError` if somebody has
+    changed the configuration and it still needs this stack's bucket. Propagates botocore errors.
     """
     present = read_configuration(bedrock)
-    if is_ours(present, part):
+    if is_ours(present, target):
         rest = {key: value for key, value in (present or {}).items() if key != "cloudWatchConfig"}
         if "s3Config" in rest:
             bedrock.put_model_invocation_logging_configuration(loggingConfig=rest)  # type: ignore[arg-type]
-            done = "took CloudWatch out of the invocation logging again"
+            done = "removed CloudWatch from the invocation logging"
         else:
             bedrock.delete_model_invocation_logging_configuration()
-            done = "switched invocation logging off again"
+            done = "disabled invocation logging"
         present = rest
     else:
-        done = "left invocation logging as it is: none of it is this stack's"
+        done = "did not change invocation logging: none of it is this stack's"
     large = configured_large_bodies(present)
-    if large is not None and large.bucket == part.large_bodies_bucket:
+    if large is not None and large.bucket == target.large_bodies_bucket:
         raise InvocationLoggingError(
-            f"Bedrock's invocation logging, changed by somebody since, still delivers large bodies to {large.bucket}, "
-            "which goes with this stack: name another bucket there, or none (Bedrock console, Settings, Model "
+            f"Somebody has changed Bedrock's invocation logging, and it still delivers large bodies to {large.bucket}, "
+            "which is deleted with this stack. Select another bucket or none (Bedrock console, Settings, Model "
             "invocation logging), and delete the stack again."
         )
     delivered = configured_log_group(present)
     sentences = [
-        _leave(logs, name, stack_name, was_read=name in read_groups, in_use=name == delivered)
-        for name in dict.fromkeys([part.log_group, *read_groups])
+        _remove_group(logs, name, stack_name, was_read=name in groups_read, in_use=name == delivered)
+        for name in dict.fromkeys([target.log_group, *groups_read])
     ]
     return "; ".join([done, *sentences])
 
 
-def _leave(logs: CloudWatchLogsClient, name: str, stack_name: str, *, was_read: bool, in_use: bool) -> str:
-    """Remove a log group that this stack or one before it made, and that nobody uses; say what became of it."""
+def _remove_group(logs: CloudWatchLogsClient, name: str, stack_name: str, *, was_read: bool, in_use: bool) -> str:
+    """Delete an unused log group that this stack or an earlier one created. Return the result as a sentence."""
     group = log_groups.find(logs, name)
     if group is None:
-        return f"{name} is gone already"
+        return f"{name} is already deleted"
     maker = log_groups.find_creator(logs, group)
     if maker is None:
-        return f"left {name}, which no monitor made"
+        return f"kept {name}, which no monitor created"
     if maker != stack_name and not was_read:
-        return f"left {name}, which the stack {maker} made and this one never read"
+        return f"kept {name}, which the stack {maker} created and this one never read"
     if in_use:
-        return f"left {name}, for Bedrock delivers to it"
+        return f"kept {name}, because Bedrock delivers to it"
     others = log_groups.list_filters(logs, name)
     if others:
-        return f"left {name}, for {' and '.join(others)} reads it"
+        return f"kept {name}, because it still has a subscription: {', '.join(others)}"
     log_groups.delete(logs, name)
-    return f"removed {name}"
+    return f"deleted {name}"

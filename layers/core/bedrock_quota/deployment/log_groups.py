@@ -1,7 +1,7 @@
-"""Log groups for invocation logs: found, made, and removed again if it was a monitor that made them.
+"""Log groups for invocation logs: find, create and delete them.
 
-What a monitor makes bears the tag `MADE_BY` with the stack's name. It is given with the group itself, so a group that
-was made is known as such whatever fails next.
+A log group that a monitor creates has the tag `MADE_BY` with the stack's name. The tag is set when the group is
+created, so it is there even if the next step fails.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
 
 MADE_BY = "bedrock-quota-monitor:made-by"
-"""The tag's key. The set-up's role may delete what bears it, and nothing else."""
+"""The tag's key. The LoggingSetupRole may delete only log groups with this tag."""
 
 MAX_FILTERS = 2
-"""Subscription filters a log group may have (CloudWatch Logs quotas, read 2026-11-23)."""
+"""Most subscription filters of a log group (CloudWatch Logs quotas, read 2026-11-23)."""
 
 
 class LogGroup(msgspec.Struct, frozen=True):
-    """A log group: its class is `STANDARD`, `INFREQUENT_ACCESS` or `DELIVERY`, its key the ARN of a KMS key."""
+    """A log group. Its class is `STANDARD`, `INFREQUENT_ACCESS` or `DELIVERY`. Its key is the ARN of a KMS key."""
 
     name: str
     arn: str
@@ -34,7 +34,7 @@ class LogGroup(msgspec.Struct, frozen=True):
 
 
 def find(client: CloudWatchLogsClient, name: str) -> LogGroup | None:
-    """Return a log group by its whole name, or None. Raises what botocore raises."""
+    """Return the log group with this name, or None. Propagates botocore errors."""
     for page in client.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=name):
         for group in page["logGroups"]:
             if group["logGroupName"] == name:
@@ -49,38 +49,38 @@ def find(client: CloudWatchLogsClient, name: str) -> LogGroup | None:
 
 
 def create(client: CloudWatchLogsClient, name: str, retention_days: int, made_by: str, sleep: Sleep) -> None:
-    """Make a log group, unless somebody has by now.
+    """Create a log group with a retention, unless it exists.
 
-    The policy that allows it may be as new as the name: after an update it takes a while to be known. An answer that
-    was lost has been asked for again by botocore, and was a group of this stack's own, then: it expires, too.
-    Raises what botocore raises.
+    The policy that allows it may be as new as the name: after an update it takes a while to propagate. If the first
+    response was lost, botocore has retried and the group exists already. It is this stack's, so it gets the retention
+    too. Propagates botocore errors.
     """
     try:
         retry_while_denied(lambda: client.create_log_group(logGroupName=name, tags={MADE_BY: made_by}), sleep)
     except client.exceptions.ResourceAlreadyExistsException:
         if not is_created_by(client, name, made_by):
-            return  # somebody's group, with a retention of their own choice
+            return  # somebody else's group keeps its own retention
     client.put_retention_policy(logGroupName=name, retentionInDays=retention_days)
 
 
 def find_creator(client: CloudWatchLogsClient, group: LogGroup) -> str | None:
-    """Return the name of the stack that made a log group, or None if no monitor did. Raises what botocore raises."""
+    """Return the name of the stack that created a log group, or None if no monitor did. Propagates botocore errors."""
     return client.list_tags_for_resource(resourceArn=group.arn)["tags"].get(MADE_BY)
 
 
 def is_created_by(client: CloudWatchLogsClient, name: str, stack_name: str) -> bool:
-    """Whether it was this stack that made a log group, and it is still there. Raises what botocore raises."""
+    """Return True if this stack created a log group, and it still exists. Propagates botocore errors."""
     group = find(client, name)
     return group is not None and find_creator(client, group) == stack_name
 
 
 def list_filters(client: CloudWatchLogsClient, name: str) -> tuple[str, ...]:
-    """Return the names of a log group's subscription filters. Raises what botocore raises."""
+    """Return the names of a log group's subscription filters. Propagates botocore errors."""
     found = client.describe_subscription_filters(logGroupName=name)["subscriptionFilters"]
     return tuple(each["filterName"] for each in found)
 
 
 def delete(client: CloudWatchLogsClient, name: str) -> None:
-    """Delete a log group with all its logs, if it is still there. Raises what botocore raises."""
-    with contextlib.suppress(client.exceptions.ResourceNotFoundException):  # gone is what was wanted
+    """Delete a log group with all its logs, if it still exists. Propagates botocore errors."""
+    with contextlib.suppress(client.exceptions.ResourceNotFoundException):  # already deleted
         client.delete_log_group(logGroupName=name)

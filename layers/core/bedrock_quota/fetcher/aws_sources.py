@@ -21,13 +21,18 @@ if TYPE_CHECKING:
 
 _ENDPOINT_TYPES = frozenset(EndpointType)
 
+NO_OVERRIDES = "{}"
+
+REFUSED_CALLS = ("InvocationThrottles", "InvocationClientErrors")
+"""Metrics of `AWS/Bedrock` on calls that Bedrock refused. With a quota of 0 there are no others."""
+
 
 def list_quotas(client: ServiceQuotasClient) -> list[ListedQuota]:
     """List Bedrock's quotas in this Region: AWS's defaults, overlaid with the values applied to this account.
 
-    ListServiceQuotas "doesn't return quotas that have no applied value" for an account, hence both calls. A quota that
-    is listed with an `ErrorReason` in place of its applied value has the value None, not its default.
-    Raises `QuotaFetchError` if either call fails or finds nothing: a part is never passed off as the whole.
+    ListServiceQuotas "doesn't return quotas that have no applied value" for an account, so both calls are needed. A
+    quota that is listed with an `ErrorReason` instead of its applied value has the value None, not its default. Raises
+    `QuotaFetchError` if either call fails or finds nothing, because an incomplete list must not look complete.
     """
     found: dict[str, ListedQuota] = {}
     try:
@@ -41,32 +46,28 @@ def list_quotas(client: ServiceQuotasClient) -> list[ListedQuota]:
     except Exception as error:
         raise QuotaFetchError(f"Service Quotas could not be listed: {error}") from error
     if not found:
-        raise QuotaFetchError("Service Quotas lists no quota for Bedrock in this Region")
+        raise QuotaFetchError("Service Quotas lists no quotas for Bedrock in this Region")
     return list(found.values())
-
-
-REFUSED_CALLS = ("InvocationThrottles", "InvocationClientErrors")
-"""Metrics of `AWS/Bedrock` on calls that Bedrock refused: where a quota is 0, there are no others."""
 
 
 def list_pools_called(client: CloudWatchClient, namespace: str) -> set[QuotaPool]:
     """Return the pools that had an answered call in the last two weeks.
 
-    ListMetrics returns just the metrics that "have had data points reported in the past two weeks" (API reference,
-    read 2026-11-23), so CloudWatch keeps this list for us. Raises what botocore raises.
+    ListMetrics returns only the metrics that "have had data points reported in the past two weeks" (API reference,
+    read 2026-11-23). Propagates botocore errors.
     """
     found: set[QuotaPool] = set()
-    for dimensions in _dimensions(client, namespace, "ConsumedTokens"):
+    for dimensions in _list_dimensions(client, namespace, "ConsumedTokens"):
         if dimensions.keys() == {"ModelId", "EndpointType"} and dimensions["EndpointType"] in _ENDPOINT_TYPES:
             found.add(QuotaPool(dimensions["ModelId"], EndpointType(dimensions["EndpointType"])))
     return found
 
 
 def list_pools_refused(client: CloudWatchClient, known: Registry) -> set[QuotaPool]:
-    """Return the pools that had a call in the last two weeks which Bedrock refused. Raises what botocore raises."""
+    """Return the pools with a call in the last two weeks that Bedrock refused. Propagates botocore errors."""
     found: set[QuotaPool] = set()
     for name in REFUSED_CALLS:
-        for dimensions in _dimensions(client, burndown_drift.NAMESPACE, name):
+        for dimensions in _list_dimensions(client, burndown_drift.NAMESPACE, name):
             called = model_ids.parse_model_id(dimensions.get("ModelId", ""), known.id_prefixes)
             if dimensions.keys() == {"ModelId"} and isinstance(called, Reference):
                 model = known.find(called.model_id)
@@ -74,16 +75,16 @@ def list_pools_refused(client: CloudWatchClient, known: Registry) -> set[QuotaPo
     return found
 
 
-def _dimensions(client: CloudWatchClient, namespace: str, metric_name: str) -> Iterator[dict[str, str]]:
+def _list_dimensions(client: CloudWatchClient, namespace: str, metric_name: str) -> Iterator[dict[str, str]]:
     for page in client.get_paginator("list_metrics").paginate(Namespace=namespace, MetricName=metric_name):
         for metric in page["Metrics"]:
             yield {dimension["Name"]: dimension["Value"] for dimension in metric["Dimensions"]}
 
 
 def list_application_profiles(client: BedrockClient) -> dict[str, Reference]:
-    """Return what each application inference profile of this Region stands for, by its ARN.
+    """Return the model behind each application inference profile of this Region, by its ARN.
 
-    Those that stand for no single model are left out: their calls are out of scope. Raises what botocore raises.
+    Profiles without a single model are left out: their calls are out of scope. Propagates botocore errors.
     """
     pages = client.get_paginator("list_inference_profiles").paginate(typeEquals="APPLICATION")
     found = {}
@@ -97,13 +98,10 @@ def list_application_profiles(client: BedrockClient) -> dict[str, Reference]:
     return found
 
 
-NO_OVERRIDES = "{}"
-
-
 def read_overrides_parameter(parameter: str | None, client: SSMClient) -> str:
-    """Return the text of the registry's overrides; nobody has made the parameter where there are none.
+    """Return the text of the registry's overrides. Without overrides the parameter may not exist.
 
-    Raises what botocore raises.
+    Propagates botocore errors.
     """
     if parameter is None:
         return NO_OVERRIDES

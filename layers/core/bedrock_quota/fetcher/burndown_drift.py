@@ -1,7 +1,8 @@
-"""Burndown drift: the rate AWS really applies, worked out from its own metrics, where it is not the registry's.
+"""Burndown drift: the rate that AWS applies, computed from AWS's own metrics, differs from the registry's.
 
-`EstimatedTPMQuotaUsage` is what AWS counts as consumed, so (estimated - input - cache write) / output is the rate
-(https://docs.aws.amazon.com/bedrock/latest/userguide/monitoring-runtime-metrics.html, read 2026-11-23).
+`EstimatedTPMQuotaUsage` is the number of tokens that AWS counts as consumed. So the rate is
+(estimated - input - cache write) / output (
+https://docs.aws.amazon.com/bedrock/latest/userguide/monitoring-runtime-metrics.html, read 2026-11-23).
 """
 
 from __future__ import annotations
@@ -23,31 +24,31 @@ if TYPE_CHECKING:
 
 NAMESPACE = "AWS/Bedrock"
 LOOK_BACK = timedelta(hours=3)
-"""A little more than the time between two fetches."""
+"""Time range of the metrics: a little more than the time between two fetches."""
 
 SETTLED = timedelta(minutes=10)
-"""Before the newest metrics: their minutes may not be complete, each metric's in its own way."""
+"""Age of the newest data that is used: more recent minutes of a metric may be incomplete."""
 
 MIN_OUTPUT_TOKENS = 1_000
-"""With less output, a call that falls between two metrics would already look like another rate."""
+"""Least output. With less, one call that only some of the metrics contain would look like another rate."""
 
 TOLERANCE = 0.05
-"""Difference of rates that is rounding: this much, and this part of the rate."""
+"""Difference of rates that counts as rounding: this number, or this fraction of the rate if that is more."""
 
 TOKENS_TOLERANCE = 0.01
-"""Part of all tokens that may be counted in one metric and not in another."""
+"""Fraction of all tokens that one metric may contain and another not."""
 
 ESTIMATED, INPUT, OUTPUT = "EstimatedTPMQuotaUsage", "InputTokenCount", "OutputTokenCount"
 CACHE_WRITE, OLD_CACHE_WRITE = "CacheWriteInputTokenCount", "CacheWriteInputTokens"
-"""Older pages name the metric without `Count`; where there are both, they are one number."""
+"""Older pages name the metric without `Count`. If both exist, they are the same number."""
 
 _METRICS = (ESTIMATED, INPUT, OUTPUT, CACHE_WRITE, OLD_CACHE_WRITE)
 _MAX_QUERIES = 500
-"""Of one GetMetricData call (API reference, read 2026-11-23)."""
+"""Most queries per GetMetricData call (API reference, read 2026-11-23)."""
 
 
-def subject(model_id: str) -> str:
-    """Return the beginning of a sentence about a model's rate."""
+def make_notice_prefix(model_id: str) -> str:
+    """Return the beginning of a notice about a model's rate."""
     return f"burndown rate of {model_id}:"
 
 
@@ -60,31 +61,32 @@ class Drift(msgspec.Struct, frozen=True, order=True):
     applied_rate: float
 
     def __str__(self) -> str:
-        """Say it as a person would: as a whole number if it may be one, for it must not differ every time."""
+        """Return the drift as a sentence. The rate is rounded if possible, so that repeated notices are equal."""
         whole = round(self.applied_rate)
-        applied = whole if abs(self.applied_rate - whole) <= _rounding(whole) else round(self.applied_rate, 1)
+        applied = whole if abs(self.applied_rate - whole) <= _compute_tolerance(whole) else round(self.applied_rate, 1)
         return (
-            f"{subject(self.model_id)} AWS applies {applied:g}, "
+            f"{make_notice_prefix(self.model_id)} AWS applies {applied:g}, "
             f"the registry has {self.registry_rate:g} ({self.registry_status})"
         )
 
 
-def _rounding(rate: float) -> float:
+def _compute_tolerance(rate: float) -> float:
     return TOLERANCE * max(1, rate)
 
 
 def read_token_sums(client: CloudWatchClient, providers: Iterable[str], now: datetime) -> dict[str, dict[str, float]]:
     """Return the sums of AWS's token metrics over the last hours, by foundation model id and metric.
 
-    The dimension `ModelId` is what callers passed, so several series may be one model's. Raises what botocore raises.
+    The dimension `ModelId` is the id that callers passed, so one model may have several series. Propagates
+    botocore errors.
     """
     known = frozenset(providers)
     by_model: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    names = list(_model_ids_in_use(client))
+    names = list(_list_model_ids(client))
     per_call = _MAX_QUERIES // len(_METRICS)
     end = now.replace(second=0, microsecond=0) - SETTLED
     for start in range(0, len(names), per_call):
-        for name, sums in _sums(client, names[start : start + per_call], end).items():
+        for name, sums in _read_sums(client, names[start : start + per_call], end).items():
             found = model_ids.parse_model_id(name, known)
             if isinstance(found, Reference):
                 sums[CACHE_WRITE] = max(sums[CACHE_WRITE], sums.pop(OLD_CACHE_WRITE))
@@ -93,7 +95,7 @@ def read_token_sums(client: CloudWatchClient, providers: Iterable[str], now: dat
     return {model_id: dict(sums) for model_id, sums in by_model.items()}
 
 
-def _model_ids_in_use(client: CloudWatchClient) -> Iterator[str]:
+def _list_model_ids(client: CloudWatchClient) -> Iterator[str]:
     pages = client.get_paginator("list_metrics").paginate(
         Namespace=NAMESPACE, MetricName=ESTIMATED, RecentlyActive="PT3H"
     )
@@ -103,8 +105,8 @@ def _model_ids_in_use(client: CloudWatchClient) -> Iterator[str]:
                 yield metric["Dimensions"][0]["Value"]
 
 
-def _sums(client: CloudWatchClient, names: list[str], end: datetime) -> dict[str, dict[str, float]]:
-    """Return all sums of each series of these names, 0 where there is none."""
+def _read_sums(client: CloudWatchClient, names: list[str], end: datetime) -> dict[str, dict[str, float]]:
+    """Return all sums of each series of these names. A missing series is 0."""
     wanted = {f"m{number}": pair for number, pair in enumerate((name, metric) for name in names for metric in _METRICS)}
     queries: list[MetricDataQueryTypeDef] = [
         {
@@ -133,7 +135,7 @@ def _sums(client: CloudWatchClient, names: list[str], end: datetime) -> dict[str
 
 
 def measure_rates(sums: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """Return the rate that AWS applied, by model id, for the models that were used enough to tell."""
+    """Return the rate that AWS applied, by model id, if the model was used enough to measure it."""
     found = {}
     for model_id, metrics in sums.items():
         output = metrics.get(OUTPUT, 0)
@@ -144,15 +146,15 @@ def measure_rates(sums: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 
 
 def detect_drift(sums: Mapping[str, Mapping[str, float]], registry: Registry, now: datetime) -> list[Drift]:
-    """Return the models whose applied rate differs from the registry's by more than a rounding.
+    """Return the models whose applied rate differs from the registry's by more than rounding.
 
-    Where the registry's changed in the time that was measured, both of its rates are right.
+    If the registry's rate changed during the measured time, both of its rates are right.
     """
     found = []
     for model_id, rate in measure_rates(sums).items():
         burndown = registry.find_burndown(model_id, now.date())
         before = registry.find_burndown(model_id, (now - SETTLED - LOOK_BACK).date())
-        unsure = TOKENS_TOLERANCE * sums[model_id][ESTIMATED] / sums[model_id][OUTPUT]
-        if all(abs(rate - each.rate) > max(_rounding(each.rate), unsure) for each in (burndown, before)):
+        uncertainty = TOKENS_TOLERANCE * sums[model_id][ESTIMATED] / sums[model_id][OUTPUT]
+        if all(abs(rate - each.rate) > max(_compute_tolerance(each.rate), uncertainty) for each in (burndown, before)):
             found.append(Drift(model_id, burndown.rate, burndown.status, round(rate, 2)))
     return sorted(found)

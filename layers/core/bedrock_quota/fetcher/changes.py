@@ -1,4 +1,4 @@
-"""A change: a quota that is not what it was at the last fetch."""
+"""A change: a quota that differs from the last fetch."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from bedrock_quota.pools import PoolQuota, QuotaKey, QuotaPool, Unit
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One quota of one pool before and after; None where there was or is no such quota."""
+    """One quota of one pool before and after. None means that there was or is no such quota."""
 
     pool: QuotaPool
     unit: Unit
@@ -16,19 +16,19 @@ class Change(msgspec.Struct, frozen=True):
     after: float | None
 
     def __str__(self) -> str:
-        """Say it as a person would: `quota changed from 200,000 to 400,000: tokens per minute of …`."""
-        what = QuotaKey(self.pool, self.unit)
-        return f"quota changed from {_amount(self.before)} to {_amount(self.after)}: {what}"
+        """Return the change as a sentence: `quota changed from 200,000 to 400,000: tokens per minute of …`."""
+        key = QuotaKey(self.pool, self.unit)
+        return f"quota changed from {_format_amount(self.before)} to {_format_amount(self.after)}: {key}"
 
 
-def _amount(value: float | None) -> str:
+def _format_amount(value: float | None) -> str:
     if value is None:
         return "none"
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,}"
 
 
 def find_changes(before: Mapping[QuotaPool, PoolQuota], after: Mapping[QuotaPool, PoolQuota]) -> list[Change]:
-    """Return what changed, in order of pools and units. Nothing has changed where nothing was known before."""
+    """Return the changed quotas, ordered by pool and unit. There are none if no quotas were known before."""
     if not before:
         return []
     found = []

@@ -1,17 +1,17 @@
-"""The fetching of quotas: list what is live, find each one's pool, see what is in use and what has changed."""
+"""The fetch: list the quotas, match each to its pool, and find the pools in use and the changes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from bedrock_quota.fetcher import burndown_drift
 from bedrock_quota.fetcher.changes import Change, find_changes
 from bedrock_quota.model_ids import Reference
-from bedrock_quota.pools import EndpointType, PoolQuota, QuotaKey, QuotaPool
+from bedrock_quota.pools import PoolQuota, QuotaKey, QuotaPool
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.overrides import apply_overrides, read_overrides
 from bedrock_quota.registry.quota_codes import find_code_mismatches
@@ -26,32 +26,27 @@ from bedrock_quota.registry.quota_names import (
 )
 from bedrock_quota.state.snapshot import Snapshot
 
-if TYPE_CHECKING:
-    pass
-
-_ENDPOINT_TYPES = frozenset(EndpointType)
-
 Value = TypeVar("Value")
 
 
 class Sources(msgspec.Struct, frozen=True):
-    """Where a fetch reads: each a call that raises if it cannot answer."""
+    """The sources of a fetch. Each is a call that raises if it cannot answer."""
 
     overrides: Callable[[], str]
     quotas: Callable[[], list[ListedQuota]]
     in_use: Callable[[], set[QuotaPool]]
     profiles: Callable[[], dict[str, Reference]]
     applied: Callable[[], dict[str, dict[str, float]]]
-    """Sums of AWS's own token metrics, as `drift.measured` returns them."""
+    """Sums of AWS's own token metrics, as `burndown_drift.read_token_sums` returns them."""
 
 
 class Fetch(msgspec.Struct, frozen=True):
-    """All that one fetch came to.
+    """The results of one fetch.
 
-    `quotas` are those to publish, of all pools in use, with or without one; empty where they could not be listed: old
-    values are not passed off as new ones.
-    `notices` are new sentences that somebody may have to act on, `remarks` new ones for who looks after the registry;
-    `problems` are what could not be done this time.
+    `quotas` are the quotas to publish for all pools in use, even for a pool that has none. They are empty if they could
+    not be listed, because old values must not look like new ones. `notices` are new sentences that somebody may have to
+    act on. `remarks` are new sentences for the owner of the registry. `problems` are the parts of the fetch that
+    failed.
     """
 
     snapshot: Snapshot
@@ -63,52 +58,54 @@ class Fetch(msgspec.Struct, frozen=True):
     problems: tuple[str, ...]
 
 
-ZERO, DRIFT, UNREAD, MISFIT = "zero", "drift", "unread", "misfit"
-"""Topics of standing sentences."""
+ZERO, DRIFT, UNREAD, MISMATCH = "zero", "drift", "unread", "misfit"
+"""Topics of notices and remarks. The snapshot stores them under these values."""
 
 
 def fetch_all(
-    sources: Sources, registry: Registry, before: Snapshot | None, always: Iterable[QuotaPool], now: datetime
+    sources: Sources, registry: Registry, before: Snapshot | None, always_published: Iterable[QuotaPool], now: datetime
 ) -> Fetch:
-    """Fetch everything once. A call that fails costs what depends on it and is named in `problems`, not the rest.
+    """Fetch everything once. A failed call is named in `problems` and affects only the results that depend on it.
 
-    `before` is the last snapshot; what could not be read stays as it was there. `always` are pools to publish even
-    if nobody uses them.
+    `before` is the last snapshot. Values that could not be read stay as they were there. `always_published` are pools
+    to publish even if nobody uses them.
     """
     before = before or Snapshot(now)
     problems: list[str] = []
 
-    def attempt(what: str, read: Callable[[], Value], otherwise: Value) -> Value:
+    def attempt(problem: str, read: Callable[[], Value], otherwise: Value) -> Value:
         try:
             return read()
-        except Exception as error:  # noqa: BLE001 - one failing call does not cost the rest; the fetch fails in the end
-            problems.append(f"{what}: {type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001 - the other calls still run; the fetch fails at the end
+            problems.append(f"{problem}: {type(error).__name__}: {error}")
             return otherwise
 
     models = attempt(
-        "the registry's overrides are refused, the last good ones stay",
+        "the registry's overrides are rejected, the last valid ones stay in use",
         lambda: read_overrides(sources.overrides(), registry),
         before.models,
     )
     known = apply_overrides(registry, models)
-    nothing: list[ListedQuota] = []
-    listed = attempt("quotas were not fetched", sources.quotas, nothing)
-    by_pool = _with_unsaid(quotas_by_pool(listed, known), quotas_without_value(listed, known), before, problems)
+    no_quotas: list[ListedQuota] = []
+    listed = attempt("quotas could not be fetched", sources.quotas, no_quotas)
+    by_pool = _keep_values_not_returned(
+        quotas_by_pool(listed, known), quotas_without_value(listed, known), before, problems
+    )
     if listed and not by_pool:
-        problems.append("none of the listed quotas' names is known; has Service Quotas renamed them?")
-    # Where nobody can say what is in use, every change is told, and the named pools alone are published.
-    seen = attempt("pools in use are unknown", lambda: frozenset(sources.in_use()), None)
-    in_use = frozenset(always) | (seen or frozenset())
-    profiles = attempt("application profiles were not listed", sources.profiles, dict(before.profiles))
-    applied = attempt("applied burndown rates are unknown", sources.applied, None)
-    standing = dict(before.active_notices)
+        problems.append("no rule matches any of the listed quotas' names: Service Quotas may have renamed them")
+    # If the pools in use are unknown, every change is reported, and only the pools of the parameter are published.
+    seen = attempt("pools in use could not be listed", lambda: frozenset(sources.in_use()), None)
+    in_use = frozenset(always_published) | (seen or frozenset())
+    profiles = attempt("application profiles could not be listed", sources.profiles, dict(before.profiles))
+    applied = attempt("applied burndown rates could not be read", sources.applied, None)
+    active = dict(before.active_notices)
     if by_pool:
-        standing |= _standing(listed, known)
-        standing[ZERO] = _zeros({pool: by_pool[pool] for pool in in_use & by_pool.keys()})
+        active |= _list_registry_remarks(listed, known)
+        active[ZERO] = _list_zero_quotas({pool: by_pool[pool] for pool in in_use & by_pool.keys()})
     if seen is None:
-        standing[ZERO] = before.active_notices.get(ZERO, ())
+        active[ZERO] = before.active_notices.get(ZERO, ())
     if applied is not None:
-        standing[DRIFT] = _drifts(before.active_notices.get(DRIFT, ()), applied, known, now)
+        active[DRIFT] = _update_drift_notices(before.active_notices.get(DRIFT, ()), applied, known, now)
     changed = find_changes(before.quotas_by_pool(), by_pool) if by_pool else []
     return Fetch(
         snapshot=Snapshot(
@@ -116,47 +113,51 @@ def fetch_all(
             quotas=tuple(by_pool.items()) or before.quotas,
             models=models,
             profiles=tuple(profiles.items()),
-            active_notices=standing,
+            active_notices=active,
         ),
         listed=len(listed),
         quotas={pool: by_pool.get(pool, PoolQuota()) for pool in sorted(in_use)} if by_pool else {},
-        changes=(told := tuple(change for change in changed if seen is None or change.pool in in_use)),
-        notices=(*(str(change) for change in told), *_new(before, standing, ZERO), *_new(before, standing, DRIFT)),
-        remarks=(*_new(before, standing, UNREAD), *_new(before, standing, MISFIT)),
+        changes=(relevant := tuple(change for change in changed if seen is None or change.pool in in_use)),
+        notices=(
+            *(str(change) for change in relevant),
+            *_select_new(before, active, ZERO),
+            *_select_new(before, active, DRIFT),
+        ),
+        remarks=(*_select_new(before, active, UNREAD), *_select_new(before, active, MISMATCH)),
         problems=tuple(problems),
     )
 
 
-def _drifts(
+def _update_drift_notices(
     before: tuple[str, ...], applied: Mapping[str, Mapping[str, float]], known: Registry, now: datetime
 ) -> tuple[str, ...]:
-    """Return the sentences on drift; a model that was not used enough to tell keeps the one it had."""
-    subjects = tuple(burndown_drift.subject(model_id) for model_id in burndown_drift.measure_rates(applied))
-    kept = [sentence for sentence in before if not sentence.startswith(subjects)]
+    """Return the notices on drift. A model that was not used enough to measure keeps its last notice."""
+    prefixes = tuple(burndown_drift.make_notice_prefix(model_id) for model_id in burndown_drift.measure_rates(applied))
+    kept = [sentence for sentence in before if not sentence.startswith(prefixes)]
     return tuple(sorted((*kept, *(str(each) for each in burndown_drift.detect_drift(applied, known, now)))))
 
 
-def _with_unsaid(
-    by_pool: dict[QuotaPool, PoolQuota], unsaid: Iterable[QuotaKey], before: Snapshot, problems: list[str]
+def _keep_values_not_returned(
+    by_pool: dict[QuotaPool, PoolQuota], without_value: Iterable[QuotaKey], before: Snapshot, problems: list[str]
 ) -> dict[QuotaPool, PoolQuota]:
-    """Return the quotas with those that AWS could not say as they were before; each is a problem."""
+    """Return the quotas. Those that AWS returned without a value keep their last value, and each is a problem."""
     known, merged = before.quotas_by_pool(), dict(by_pool)
-    for place in unsaid:
-        problems.append(f"Service Quotas could not say the value of {place}; the last one known stays")
-        last = getattr(known.get(place.pool, PoolQuota()), place.unit)
+    for key in without_value:
+        problems.append(f"Service Quotas returned no value for {key}, so the last known value stays")
+        last = getattr(known.get(key.pool, PoolQuota()), key.unit)
         if last is not None:
-            quota = merged.get(place.pool, PoolQuota())
-            merged[place.pool] = msgspec.structs.replace(quota, **{place.unit: last})
+            quota = merged.get(key.pool, PoolQuota())
+            merged[key.pool] = msgspec.structs.replace(quota, **{key.unit: last})
     return merged
 
 
-def _new(before: Snapshot, standing: Mapping[str, tuple[str, ...]], topic: str) -> list[str]:
-    said = before.active_notices.get(topic, ())
-    return [sentence for sentence in standing.get(topic, ()) if sentence not in said]
+def _select_new(before: Snapshot, active: Mapping[str, tuple[str, ...]], topic: str) -> list[str]:
+    sent = before.active_notices.get(topic, ())
+    return [sentence for sentence in active.get(topic, ()) if sentence not in sent]
 
 
-def _standing(listed: Iterable[ListedQuota], known: Registry) -> dict[str, tuple[str, ...]]:
-    """Return what a listing shows that who looks after the registry should know, by topic."""
+def _list_registry_remarks(listed: Iterable[ListedQuota], known: Registry) -> dict[str, tuple[str, ...]]:
+    """Return the remarks on a listing for the owner of the registry, by topic."""
     models = models_by_quota_name(known)
     matched = [(quota, match_quota_name(quota.name, models)) for quota in listed]
     unread = [
@@ -164,10 +165,10 @@ def _standing(listed: Iterable[ListedQuota], known: Registry) -> dict[str, tuple
         for quota, found in matched
         if isinstance(found, UnmatchedQuota) and found.reason in UNREAD_REASONS
     ]
-    return {UNREAD: tuple(sorted(unread)), MISFIT: tuple(sorted(find_code_mismatches(known, matched)))}
+    return {UNREAD: tuple(sorted(unread)), MISMATCH: tuple(sorted(find_code_mismatches(known, matched)))}
 
 
-def _zeros(in_use: Mapping[QuotaPool, PoolQuota]) -> tuple[str, ...]:
+def _list_zero_quotas(in_use: Mapping[QuotaPool, PoolQuota]) -> tuple[str, ...]:
     zero = [
         f"quota is 0: {pool} may not be called by this account in this Region"
         for pool, quota in in_use.items()

@@ -26,13 +26,13 @@ def lines_for_quotas(
             line = {"_aws": emf.make_directive(namespace, seconds, emf.POOL_DIMENSIONS, metrics), **line}
         if quota.tokens_per_day is not None:
             line["tokens_per_day"] = quota.tokens_per_day
-        note = _note(quota)
+        note = _make_note(quota)
         if note is not None:
             line["quota_note"] = note
         yield emf.encode(line | before.get(pool, {}))
 
 
-def _note(quota: PoolQuota) -> str | None:
+def _make_note(quota: PoolQuota) -> str | None:
     """Return a note on a quota of 0 or on one that does not exist, which no graph can show."""
     tokens, requests = quota.tokens_per_minute, quota.requests_per_minute
     if 0 in (tokens, requests, quota.tokens_per_day):

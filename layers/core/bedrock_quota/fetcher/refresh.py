@@ -1,7 +1,7 @@
-"""The renewal of the snapshot: one fetch, stored, and what is new in it told, though two may run at a time.
+"""The refresh of the snapshot: fetch, store, and send notices, even if two refreshes overlap.
 
-A fetch on schedule and one for changed overrides may overlap. The snapshot's version tells: who comes second fetches
-again. What people should hear is stored before it is sent and struck out after, so that it is heard at least once.
+A scheduled fetch and one for changed overrides may overlap. The snapshot's version shows that, and the second one
+fetches again. Notices are stored before they are sent and removed afterwards, so each is sent at least once.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,16 +16,16 @@ from bedrock_quota.registry.models import Registry
 from bedrock_quota.state.snapshot import Snapshot, StoredSnapshot
 
 ATTEMPTS = 3
-"""Fetches before another one is let win for good."""
+"""Fetches before this refresh gives up and leaves the snapshot to the other one."""
 
 MAX_UNSENT_NOTICES = 500
-"""Sentences kept for people who could not be told: the snapshot must fit one item."""
+"""Most notices kept to be sent later: the snapshot must fit into one item."""
 
 
 class SnapshotStore(msgspec.Struct, frozen=True):
-    """Where the snapshot is kept. Both raise if they cannot be done; `write` takes the version it comes after.
+    """The calls that read and write the snapshot. Both raise if they fail. `write` takes the version that it replaces.
 
-    `write` raises `OutdatedError` if that is not the stored one any more.
+    `write` raises `OutdatedError` if another version is stored.
     """
 
     read: Callable[[], StoredSnapshot]
@@ -33,34 +33,36 @@ class SnapshotStore(msgspec.Struct, frozen=True):
 
 
 Notify = Callable[[tuple[str, ...]], None]
-"""Sends sentences to people; raises if it cannot."""
+"""Function that sends notices to subscribers. Raises if it cannot."""
 
 
 def refresh_snapshot(
     sources: Sources,
     registry: Registry,
-    always: Iterable[QuotaPool],
+    always_published: Iterable[QuotaPool],
     now: datetime,
     *,
     store: SnapshotStore,
     notify: Notify,
 ) -> Fetch:
-    """Fetch once, store the snapshot and tell what is new.
+    """Fetch once, store the snapshot and send the new notices.
 
-    Returns the fetch with its `notices` being those that were told, and all that could not be done in `problems`.
-    Nothing is told that is not stored: the next fetch would tell it again. Never raises for a failing service.
+    In the returned fetch, `notices` are those that were sent, and `problems` has everything that failed. A notice that
+    is not stored is not sent, because the next fetch would send it again. Never raises if a service fails.
     """
     for _ in range(ATTEMPTS):
         try:
             stored = store.read()
-        except Exception as error:  # noqa: BLE001 - the metrics of this fetch are good all the same
-            fetched = fetch_all(sources, registry, None, always, now)
+        except Exception as error:  # noqa: BLE001 - the metrics of this fetch are still good
+            fetched = fetch_all(sources, registry, None, always_published, now)
             return _without_notices(
-                fetched, f"the last snapshot could not be read, so none is stored: {_describe(error)}"
+                fetched, f"the stored snapshot could not be read, so none is written: {_describe(error)}"
             )
-        fetched = fetch_all(sources, registry, stored.snapshot, always, now)
+        fetched = fetch_all(sources, registry, stored.snapshot, always_published, now)
         if stored.unreadable is not None:
-            fetched = _with_problem(fetched, f"the last snapshot was no use and is replaced: {stored.unreadable}")
+            fetched = _with_problem(
+                fetched, f"the stored snapshot could not be decoded, so it is replaced: {stored.unreadable}"
+            )
         unsent = (*(stored.snapshot.unsent_notices if stored.snapshot else ()), *fetched.notices)[:MAX_UNSENT_NOTICES]
         try:
             store.write(msgspec.structs.replace(fetched.snapshot, unsent_notices=unsent), stored.version)
@@ -70,21 +72,19 @@ def refresh_snapshot(
             return _without_notices(fetched, f"the snapshot could not be stored: {_describe(error)}")
         fetched = msgspec.structs.replace(fetched, notices=unsent)
         return _send_notices(fetched, stored.version + 1, store, notify) if unsent else fetched
-    return _without_notices(fetched, f"the snapshot could not be stored: another fetch was faster, {ATTEMPTS} times")
+    return _without_notices(fetched, f"the snapshot could not be stored: {ATTEMPTS} times another fetch was faster")
 
 
 def _send_notices(fetched: Fetch, version: int, store: SnapshotStore, notify: Notify) -> Fetch:
     try:
         notify(fetched.notices)
-    except Exception as error:  # noqa: BLE001 - they stay untold in the snapshot
-        problem = (
-            f"{len(fetched.notices)} notices could not be sent, and will be with the next fetch: {_describe(error)}"
-        )
+    except Exception as error:  # noqa: BLE001 - they stay unsent in the snapshot
+        problem = f"notices could not be sent ({len(fetched.notices)}), the next fetch sends them: {_describe(error)}"
         return _with_problem(msgspec.structs.replace(fetched, notices=()), problem)
     try:
         store.write(fetched.snapshot, version)
-    except Exception as error:  # noqa: BLE001 - told twice is better than not at all
-        return _with_problem(fetched, f"notices were sent, and will be again with the next fetch: {_describe(error)}")
+    except Exception as error:  # noqa: BLE001 - sent twice is better than never
+        return _with_problem(fetched, f"notices were sent, and the next fetch sends them again: {_describe(error)}")
     return fetched
 
 

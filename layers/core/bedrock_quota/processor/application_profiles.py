@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 CIRCUIT_OPEN_SECONDS = 60
-"""How long a service is not asked again after it did not answer: a delivery must not wait for each profile."""
+"""Time for which a service is not called after it did not answer. A delivery must not wait for each profile."""
 
 SECONDS_PER_DELIVERY = 10.0
-"""How long one delivery may look up profiles in total, if every answer comes but comes late."""
+"""Total time for the profiles of one delivery, if every answer is slow."""
 
 UNRESOLVED_SECONDS = 300
-"""How long a profile is not looked up again after an answer said that it cannot be resolved."""
+"""Time for which an unresolvable profile is not looked up again."""
 
 MAX_PROFILE_ARN = 256
 """No profile has a longer ARN: its id has up to 64 characters (API reference of GetInferenceProfile, read 2026-11-25).
@@ -141,7 +141,7 @@ class ProfileResolver:
             return None
         try:
             found = read_profile_model(profile, clients.bedrock())
-        except Exception as error:  # noqa: BLE001 - whatever it is, metrics must flow; counted as out of scope
+        except Exception as error:  # noqa: BLE001 - metrics must flow after any error; counted as out of scope
             _warn("could not resolve an application profile", profile, error)
             return UNRESOLVED if self._bedrock.failed(error) else None
         self._bedrock.answered()

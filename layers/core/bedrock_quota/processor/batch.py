@@ -49,14 +49,14 @@ Result = dict[str, int]
 """Counts of a delivery's records: `received`, `processed` and, if there are any, `rejected`."""
 
 Clock = Callable[[Delivery], datetime]
-"""Returns the time that a delivery's records are judged by."""
+"""Returns the time that a delivery's records are compared with."""
 
 Publish = Callable[[Outcome | None, Sequence[bytes]], None]
 """Writes an outcome, if there is one, and the lines of deliveries that were processed before."""
 
 
 class ReadDelivery(msgspec.Struct, frozen=True):
-    """One delivery that was read: its calls, or the line of a duplicate, and the time and the quotas it is judged by.
+    """One delivery that was read: its calls, or the line of a duplicate, and the time and quotas for it.
 
     `in_progress` is its entry in the state table, None if duplicates are not detected.
     """
@@ -119,7 +119,7 @@ def read_group(sent: Sequence[RawDelivery], container: Container, context: Lambd
             return ReadGroup(tuple(deliveries), error)
         deliveries.append(read)
         events += len(read.calls.new_ids) if read.calls else 0
-        # If the state table does not answer, asking again for each delivery would take all the time there is.
+        # If the state table does not answer, asking again for each delivery would take all of the remaining time.
         checked = checked and (read.in_progress is None or read.in_progress.checked)
     return ReadGroup(tuple(deliveries))
 
@@ -167,7 +167,7 @@ def write_group(group: ReadGroup, container: Container, context: LambdaContext, 
     """
     if not group.deliveries:
         return
-    last, in_progress = group.deliveries[-1], _in_progress(group)
+    last, in_progress = group.deliveries[-1], _list_in_progress(group)
     calls = [delivery.calls for delivery in group.deliveries if delivery.calls is not None]
     try:
         outcome = (
@@ -197,7 +197,7 @@ def write_group(group: ReadGroup, container: Container, context: LambdaContext, 
             break
 
 
-def _in_progress(group: ReadGroup) -> list[tuple[InProgressDelivery, Result]]:
+def _list_in_progress(group: ReadGroup) -> list[tuple[InProgressDelivery, Result]]:
     return [(each.in_progress, each.result) for each in group.deliveries if each.in_progress is not None]
 
 

@@ -5,13 +5,16 @@ import functools
 UNKNOWN_CALLER = "unknown"
 
 MAX_LABEL = 256
-"""Longest caller, tag value or operation that a metric line carries."""
+"""Longest caller, tag value or operation on a metric line."""
+
+MAX_REMEMBERED_ARN = 512
+"""Longest ARN that one container remembers. A role's session has up to 170 characters, an application profile 256."""
 
 
 def safe_label(text: str) -> str:
     """Return a text that is safe as a property: printable ASCII, at most `MAX_LABEL` characters.
 
-    What is cut or replaced shows: `?` for a character, `…` written as three dots for an end.
+    `?` replaces any other character, and three dots replace a cut end.
     """
     if len(text) > MAX_LABEL:
         text = text[: MAX_LABEL - 3] + "..."
@@ -23,20 +26,16 @@ def safe_label(text: str) -> str:
 def parse_caller(arn: str | None) -> str:
     """Return the caller's name from its ARN.
 
-    `…:assumed-role/Role/session` → `Role`; `…:user/path/name` → `name`; `…:root` → `root`;
-    `…:federated-user/name` → `name`; anything else → `unknown`.
+    `…:assumed-role/Role/session` → `Role`, `…:user/path/name` → `name`, `…:root` → `root`,
+    `…:federated-user/name` → `name`, anything else → `unknown`.
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html (read 2026-11-23).
     """
     text = arn or ""
-    return _name_of(text) if len(text) <= MAX_REMEMBERED_ARN else _name_of.__wrapped__(text)
-
-
-MAX_REMEMBERED_ARN = 512
-"""The longest that one container remembers: a role's session has up to 170 characters, an application profile 256."""
+    return _parse_name(text) if len(text) <= MAX_REMEMBERED_ARN else _parse_name.__wrapped__(text)
 
 
 @functools.lru_cache(maxsize=1024)
-def _name_of(arn: str) -> str:
+def _parse_name(arn: str) -> str:
     resource = arn.split(":", 5)[-1]
     kind, _, rest = resource.partition("/")
     name = "root" if resource == "root" else ""

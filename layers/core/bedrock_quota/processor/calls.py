@@ -61,7 +61,7 @@ class DeliveryCalls(msgspec.Struct):
 
 
 def merge_calls(several: Sequence[DeliveryCalls]) -> DeliveryCalls:
-    """Return the calls of several deliveries as if they had come in one."""
+    """Return the calls of several deliveries as if they were one delivery."""
     return DeliveryCalls(
         received=sum(each.received for each in several),
         usages=[usage for each in several for usage in each.usages],

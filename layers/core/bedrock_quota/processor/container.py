@@ -1,4 +1,4 @@
-"""The container of the processor: everything made at a cold start, and the context of the latest snapshot."""
+"""The container of the processor: the values made at a cold start, and the context of the latest snapshot."""
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping

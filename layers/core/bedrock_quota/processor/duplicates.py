@@ -127,7 +127,7 @@ class IdempotencyStore:
         key = _digest(received)
         try:
             found = self._start(key, context.get_remaining_time_in_millis())
-        except Exception as error:  # noqa: BLE001 - whatever it is, metrics must flow; counted as unchecked
+        except Exception as error:  # noqa: BLE001 - metrics must flow after any error; counted as unchecked
             _logger.warning("could not ask the state table about duplicates", extra={"error": str(error)})
             return InProgressDelivery(key)
         if found is None:
@@ -151,10 +151,10 @@ def _digest(received: Delivery) -> str:
     """Return the digest that identifies a delivery: of its source and its events' ids, or texts if they have none."""
     digest = hashlib.sha256(f"{received.owner}\n{received.log_group}\n".encode())
     for event in received.log_events:
-        digest.update(event.id.encode() if event.id else hashlib.sha256(_utf8(event.message)).digest())
+        digest.update(event.id.encode() if event.id else hashlib.sha256(_encode_utf8(event.message)).digest())
         digest.update(b"\n")
     return digest.hexdigest()
 
 
-def _utf8(message: Message) -> bytes:
+def _encode_utf8(message: Message) -> bytes:
     return message if isinstance(message, bytes) else message.encode()

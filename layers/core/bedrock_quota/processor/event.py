@@ -1,7 +1,7 @@
 """The function's event: one delivery from CloudWatch Logs, or a batch of deliveries from a Kinesis data stream.
 
 CloudWatch Logs puts the same gzipped JSON into a record of a stream as into a function's event. Lambda encodes the data
-of a record in base64, so both hold the same.
+of a record in base64, so both contain the same. Sources:
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html,
 https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html (read 2026-11-24)
 """
@@ -15,7 +15,7 @@ from bedrock_quota.errors import DeliveryError
 
 
 class RawDelivery(msgspec.Struct, frozen=True):
-    """One delivery as it came: the event that CloudWatch Logs would send, not decoded yet.
+    """One delivery as it was received: the event that CloudWatch Logs would send, not decoded yet.
 
     `sequence_number` is that of its record in the stream, None if CloudWatch Logs sent the delivery to the function.
     """

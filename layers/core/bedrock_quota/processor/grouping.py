@@ -18,7 +18,7 @@ _MinuteOfPool = tuple[int, QuotaPool | None]
 
 
 class GroupedCalls(msgspec.Struct, frozen=True, gc=False):
-    """The calls of one group, in order of arrival; never empty."""
+    """The calls of one group, in order of arrival. Never empty."""
 
     group: CallGroup
     calls: tuple[CallUsage, ...]

@@ -1,5 +1,5 @@
 """Health: the monitor's own metrics, on one line per invocation. To add one, add a member to `Health` and set it in
-`measure_health`; a member with a metric's name is published, any other is a property."""
+`measure_health`. A member with a metric's name is published. Any other is a property."""
 
 import functools
 from collections import Counter
@@ -55,7 +55,7 @@ _ALWAYS = (
 )
 
 HEALTH_METRICS = frozenset({*_ALWAYS, "RecordLagSeconds", "QuotasUnknown", "AlarmTests", "DuplicateDeliveries"})
-"""The health metrics: those of `Health`, and `DuplicateDeliveries` on a line of its own."""
+"""The health metrics: those of `Health`, and `DuplicateDeliveries` on its own line."""
 
 _NO_CALLS = dict.fromkeys(Source, 0)
 
@@ -94,37 +94,37 @@ def measure_health(
         max_tokens_explicit=sources[Source.EXPLICIT],
         max_tokens_default=sources[Source.DEFAULT],
         max_tokens_none=sources[Source.NONE],
-        lag_seconds=_lag(calls.oldest_starts, now),
+        lag_seconds=_compute_lag(calls.oldest_starts, now),
         quotas_unknown=0 if quotas_usable else len(calls.usages),
         alarm_tests=calls.out_of_scope.get(model_ids.ALARM_TEST_REASON, 0),
         deliveries=deliveries,
         quota_age_seconds=None if quota_age is None else round(quota_age),
         duplicate_records=calls.duplicates,
         duplicates_unchecked=calls.unchecked,
-        rejected_reasons=_most_common([each.reason for each in calls.rejected]),
+        rejected_reasons=_count_most_common([each.reason for each in calls.rejected]),
         out_of_scope_reasons=calls.out_of_scope,
-        error_codes=_most_common([call.error_code for call in calls.failed]),
+        error_codes=_count_most_common([call.error_code for call in calls.failed]),
     )
 
 
-def _lag(oldest_starts: Sequence[int], now: float) -> float | tuple[float, float] | None:
-    """Return the age of a delivery's oldest call in seconds; for several deliveries the least and the most."""
+def _compute_lag(oldest_starts: Sequence[int], now: float) -> float | tuple[float, float] | None:
+    """Return the age of a delivery's oldest call in seconds. For several deliveries return the least and the most."""
     if not oldest_starts:
         return None
-    least, most = _tenths(now - max(oldest_starts)), _tenths(now - min(oldest_starts))
+    least, most = _round_to_tenths(now - max(oldest_starts)), _round_to_tenths(now - min(oldest_starts))
     return least if len(oldest_starts) == 1 else (least, most)
 
 
-def _tenths(seconds: float) -> float:
+def _round_to_tenths(seconds: float) -> float:
     return int(10 * max(0.0, seconds) + 0.5) / 10  # round() takes ten times as long
 
 
-def _most_common(words: Sequence[str]) -> dict[str, int]:
+def _count_most_common(words: Sequence[str]) -> dict[str, int]:
     return dict(Counter(words).most_common(MAX_NAMED)) if words else {}
 
 
 @functools.lru_cache(maxsize=16)
-def _health_metrics(lag: bool, unknown: bool, tests: bool) -> tuple[str, ...]:
+def _list_metrics(lag: bool, unknown: bool, tests: bool) -> tuple[str, ...]:
     """Return the metrics of a health line: those that are always there, and those that have a value."""
     others = {"RecordLagSeconds": lag, "QuotasUnknown": unknown, "AlarmTests": tests}
     return (*_ALWAYS, *(name for name, there in others.items() if there))
@@ -132,7 +132,7 @@ def _health_metrics(lag: bool, unknown: bool, tests: bool) -> tuple[str, ...]:
 
 def line_for_health(namespace: str, seconds: float, health: Health) -> bytes:
     """Return the line of health metrics, which have no dimensions. `seconds` is the time since the epoch."""
-    metrics = _health_metrics(health.lag_seconds is not None, health.quotas_unknown > 0, health.alarm_tests > 0)
+    metrics = _list_metrics(health.lag_seconds is not None, health.quotas_unknown > 0, health.alarm_tests > 0)
     return emf.encode_with_directive(emf.make_directive(namespace, seconds, (), metrics), health)
 
 

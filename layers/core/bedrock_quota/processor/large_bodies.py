@@ -1,7 +1,7 @@
-"""A body over 100 KB: it is not in the log but in S3, gzipped, and of it we want one number.
+"""Bodies over 100 KB: they are not in the log but gzipped in S3. Only their output limit is needed.
 
 https://docs.aws.amazon.com/bedrock/latest/userguide/model-invocation-logging.html (read 2026-11-23): request and
-response bodies of up to 100 KB are in the log; larger ones go to `largeDataDeliveryS3Config`'s bucket, if it is set.
+response bodies of up to 100 KB are in the log. Larger ones go to the bucket of `largeDataDeliveryS3Config`, if set.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
-"""Inflated size up to which a body is read: a context of a million tokens is some 4 MB of text."""
+"""Largest inflated size of a body: a context of a million tokens is about 4 MB of text."""
 
 PARALLEL_READS = 2
-"""Bodies read side by side: with `MAX_BODY_BYTES` some 20 MB are in memory at most, for a buffer grows in steps. With a
-seventh of a processor, which 256 MB come with, two keep it busy: more would not come sooner."""
+"""Bodies read in parallel. They use at most about 20 MB with `MAX_BODY_BYTES`, because a buffer grows in steps.
+A function with 256 MB has a seventh of a vCPU. Two reads use all of it, so more would not be faster."""
 
 MAX_BODIES = 1_000
-"""Bodies read for one delivery: more than come in its time, and a bound on what waits."""
+"""Most bodies of one delivery: more than can be read in its time, and a bound on the queue."""
 
 SECONDS_PER_DELIVERY = 5.0
-"""How long the bodies of one delivery may take together; those not there by then are unknown."""
+"""Time for all bodies of one delivery. Bodies that arrive later stay unknown."""
 
 SECONDS_TO_END = 2.5
 """How long reads may take to end after that: a wait for S3 that has begun lasts up to 2 s."""
@@ -52,17 +52,19 @@ _CHUNK_BYTES = 64 * 1024
 
 
 def fetch_bodies(paths: Collection[str], bucket: str) -> Mapping[str, RequestBody]:
-    """Return the bodies at these `s3://` paths, as far as they could be read in time.
+    """Return the bodies at these `s3://` paths that could be read in time.
 
-    Only `bucket` is read: a path is what a log says, and no reason to read anything else. What is missing is logged
-    with its reason, and its source stays `unknown`. Never raises.
+    Only `bucket` is read, because a path in a log does not justify reading any other bucket. Missing bodies are logged
+    with the reasons, and their source stays `unknown`. Never raises.
     """
     if not paths:
         return {}
     try:
         client = clients.large_bodies()
-    except Exception as unmade:  # noqa: BLE001 - whatever it is, metrics must flow; shown by MaxTokensUnknown
-        _logger.warning("there is no S3 to read large request bodies from", extra={"error": type(unmade).__name__})
+    except Exception as error:  # noqa: BLE001 - metrics must flow after any error; shown by MaxTokensUnknown
+        _logger.warning(
+            "could not create the S3 client for large request bodies", extra={"error": type(error).__name__}
+        )
         return {}
     pool = ThreadPoolExecutor(max_workers=PARALLEL_READS)
     deadline = time.monotonic() + SECONDS_PER_DELIVERY
@@ -83,7 +85,7 @@ def fetch_bodies(paths: Collection[str], bucket: str) -> Mapping[str, RequestBod
     missing["too_slow"] += len(reads) - len(done)
     missing["too_many"] += len(paths) - len(reads)
     if +missing:
-        _logger.warning("large request bodies could not be read", extra={"reasons": dict(+missing)})
+        _logger.warning("could not read large request bodies", extra={"reasons": dict(+missing)})
     return found
 
 
@@ -104,7 +106,7 @@ def _attempt(
         return error.reason
     except client.exceptions.ClientError as error:
         return str(error.response["Error"].get("Code"))
-    except Exception as error:  # noqa: BLE001 - whatever it is, metrics must flow; named in the log
+    except Exception as error:  # noqa: BLE001 - metrics must flow after any error; named in the log
         return type(error).__name__
 
 
@@ -117,8 +119,8 @@ def read_body(
 ) -> RequestBody:
     """Read one body and gunzip it piece by piece, until `deadline` on the monotonic clock.
 
-    Raises `BodyError` for another bucket, for what is no gzip or no JSON object, for one that inflates to more than
-    `MAX_BODY_BYTES`, and for one that is too slow; and what botocore raises.
+    Raises `BodyError` if the path is in another bucket, or the body is not gzip, not a JSON object, too large
+    (`MAX_BODY_BYTES` inflated) or too slow. Propagates botocore errors.
     """
     named, _, key = path.removeprefix("s3://").partition("/")
     if named != bucket or not key or not path.startswith("s3://"):
@@ -139,9 +141,9 @@ def read_body(
 
 
 def _inflate(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Gunzip as it comes, in pieces of at most `_CHUNK_BYTES`: a chunk can hold a thousand times its size.
+    """Gunzip chunks in pieces of at most `_CHUNK_BYTES`, because a chunk can inflate to a thousand times its size.
 
-    One piece at least is yielded for each chunk, be it empty; what comes after the end of the gzip is not read.
+    Each chunk yields at least one piece, possibly an empty one. Data after the end of the gzip is not read.
     """
     inflater = zlib.decompressobj(wbits=31)
     try:

@@ -1,4 +1,4 @@
-"""The max_tokens of a call: how much output Bedrock reserved for it, and how we know."""
+"""The max_tokens of a call: the output tokens that Bedrock reserved for it, and the source of that number."""
 
 from enum import StrEnum
 
@@ -10,7 +10,7 @@ from bedrock_quota.registry.models import Model, ModelKind, Provider
 
 
 class Source(StrEnum):
-    """How a call's max_tokens is known."""
+    """The source of a call's max_tokens."""
 
     EXPLICIT = "explicit"
     DEFAULT = "default"
@@ -19,35 +19,37 @@ class Source(StrEnum):
 
 
 MaxTokens = tuple[int | None, Source]
-"""The max_tokens of one call and how it is known; None exactly when the source is `unknown`."""
+"""The max_tokens of one call and its source. None exactly if the source is `unknown`."""
 
-EXPLICIT = Source.EXPLICIT  # a member of an enumeration takes as long to find as all else of a common call's limit
+EXPLICIT = Source.EXPLICIT  # finding an enumeration member takes as long as the rest of a common call's limit
 NO_OUTPUT: MaxTokens = (0, Source.NONE)
 UNKNOWN: MaxTokens = (None, Source.UNKNOWN)
 
+_NO_LIMITS = RequestBody()
 
-def limit_in_body(body: RequestBody) -> int | None:
-    """Return the output limit a request body sets, or None if it sets none.
+_NAMES_WITHOUT_OUTPUT = ("embed", "rerank")
+"""Parts of the ids of all models without output that AWS lists."""
 
-    A body has at most one of these fields in practice; where it has more, the one its model reads comes first:
+
+def find_output_limit(body: RequestBody) -> int | None:
+    """Return the output limit of a request body, or None if it has none.
+
+    In practice a body has at most one of these fields. If it has more, the first in this order counts:
     Converse and Nova (`inferenceConfig.maxTokens`, `.max_new_tokens`), Titan (`textGenerationConfig.maxTokenCount`),
     OpenAI (`max_completion_tokens`, `max_output_tokens`), Anthropic, Mistral, Cohere, DeepSeek, Qwen and others
     (`max_tokens`), Anthropic text completion (`max_tokens_to_sample`), Llama (`max_gen_len`), Jurassic
-    (`maxTokens`), Pegasus (`maxOutputTokens`). Asking for `n` answers (Jamba) reserves `n` times the limit.
+    (`maxTokens`), Pegasus (`maxOutputTokens`). A request for `n` answers (Jamba) reserves `n` times the limit.
     """
     inference = body.inference_config
     limit = body.max_tokens if inference is None else inference.max_tokens
     if limit is None or not (
         body.text_generation_config is None and body.max_completion_tokens is None and body.max_output_tokens is None
     ):
-        limit = None if body == _NO_LIMITS else _first_limit(body)
+        limit = None if body == _NO_LIMITS else _find_first_limit(body)
     return None if limit is None else limit * (body.choices or 1)
 
 
-_NO_LIMITS = RequestBody()
-
-
-def _first_limit(body: RequestBody) -> int | None:
+def _find_first_limit(body: RequestBody) -> int | None:
     inference, titan = body.inference_config, body.text_generation_config
     limits = (
         None if inference is None else inference.max_tokens,
@@ -69,10 +71,10 @@ def _first_limit(body: RequestBody) -> int | None:
 
 
 class OutputDefaults(msgspec.Struct, frozen=True, gc=False):
-    """What calls of one model and operation reserve without a word of theirs.
+    """The output tokens that calls of one model and operation reserve by default.
 
-    `no_output`: the model has none. `maybe_no_output`: nobody has listed it yet, and its id and the operation are those
-    of models without; a call of it that has output has some. `tokens`: where a request has no limit.
+    `tokens`: the limit of a request without one. `no_output`: the model has no output. `maybe_no_output`: the model is
+    not in the registry, and its id and operation look like a model without output. Calls with output disprove it.
     """
 
     tokens: int
@@ -81,43 +83,42 @@ class OutputDefaults(msgspec.Struct, frozen=True, gc=False):
 
 
 NOTHING_RESERVED = OutputDefaults(0, no_output=True)
-"""For calls outside any pool."""
-
-_NAMES_WITHOUT_OUTPUT = ("embed", "rerank")
-"""In the ids of all such models that AWS lists."""
+"""The defaults for calls outside any pool."""
 
 
 def find_defaults(model_id: str, operation: str, model: Model | None, provider: Provider) -> OutputDefaults:
-    """Return what calls of a model, None if it is not in the registry, reserve by default.
+    """Return the tokens that calls of a model reserve by default. `model` is None if it is not in the registry.
 
     Without a limit in the request, Converse counts as the model's maximum ("The default value is the maximum
-    allowed value for the model", API reference of InferenceConfiguration, read 2026-11-23), InvokeModel as the
-    model's documented default. A model that is not in the registry counts as its provider's largest.
+    allowed value for the model", API reference of InferenceConfiguration, read 2026-11-23). InvokeModel counts
+    as the model's documented default. A model that is not in the registry counts as its provider's largest.
     """
     if model is None:
-        named = any(name in model_id for name in _NAMES_WITHOUT_OUTPUT)
-        return OutputDefaults(provider.max_output_tokens, maybe_no_output=named and operation == "InvokeModel")
+        looks_like_no_output = any(name in model_id for name in _NAMES_WITHOUT_OUTPUT)
+        return OutputDefaults(
+            provider.max_output_tokens, maybe_no_output=looks_like_no_output and operation == "InvokeModel"
+        )
     tokens = provider.max_output_tokens if model.max_output_tokens is None else model.max_output_tokens
     if model.default_max_tokens is not None and not operation.startswith("Converse"):
         tokens = model.default_max_tokens
     return OutputDefaults(tokens, no_output=model.kind is not ModelKind.TEXT)
 
 
-def resolve_max_tokens(record: Record, unsaid: OutputDefaults) -> MaxTokens:
-    """Return what output a call reserved, given what calls of its model and operation reserve by default.
+def resolve_max_tokens(record: Record, defaults: OutputDefaults) -> MaxTokens:
+    """Return the output tokens that a call reserved, from its request or the defaults of its model and operation.
 
-    Raises `RecordError` (`absurd_count`) where `n` answers of that length are more than any model gives.
+    Raises `RecordError` (`absurd_count`) if `n` answers of that length exceed `MAX_COUNT` tokens.
     """
-    if unsaid.no_output:
+    if defaults.no_output:
         return NO_OUTPUT
     body, source = record.input.body, EXPLICIT
-    limit = None if body is None else limit_in_body(body)
+    limit = None if body is None else find_output_limit(body)
     if limit is None:
-        if unsaid.maybe_no_output and not record.output.output_tokens:
+        if defaults.maybe_no_output and not record.output.output_tokens:
             return NO_OUTPUT
         if body is None:
             return UNKNOWN
-        limit, source = unsaid.tokens * (body.choices or 1), Source.DEFAULT
+        limit, source = defaults.tokens * (body.choices or 1), Source.DEFAULT
     if limit > MAX_COUNT:
         raise RecordError("absurd_count", record.request_id)
     return limit, source

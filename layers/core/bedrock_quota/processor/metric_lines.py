@@ -14,8 +14,8 @@ from bedrock_quota.processor.usage import CallGroup, CallUsage, FailedCall
 from bedrock_quota.registry.models import RateStatus
 
 MAX_VALUES_PER_LINE = 32
-"""Values of one metric on a line. The format takes 100, but Logs Insights sees each as a field of its own and finds at
-most 200 fields of a line (CloudWatch Logs User Guide, "Supported logs and discovered fields", read 2026-11-24)."""
+"""Values of one metric on a line. The format allows 100, but each is a field in Logs Insights, which finds at most 200
+fields of a line (CloudWatch Logs User Guide, "Supported logs and discovered fields", read 2026-11-24)."""
 
 
 def lines_for_groups(
@@ -62,7 +62,7 @@ class _CallsLine(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 @functools.lru_cache(maxsize=1024)
-def _definitions_for_calls(namespace: str, known: bool, blocked: bool, quota: PoolQuota) -> msgspec.Raw:
+def _encode_call_definitions(namespace: str, known: bool, blocked: bool, quota: PoolQuota) -> msgspec.Raw:
     """Return the definitions of the metrics that calls have: by whether max_tokens is `known`, and by the quota."""
     tokens, requests = quota.tokens_per_minute, quota.requests_per_minute
     metrics = {
@@ -104,15 +104,15 @@ def _line_for_calls(group: CallGroup, calls: tuple[CallUsage, ...], namespace: s
         group.application_profile,
         dict(group.request_metadata) if group.request_metadata else None,
         blocked,
-        emf.Directive(group.minute * 1000, _definitions_for_calls(namespace, known, blocked, quota)),
+        emf.Directive(group.minute * 1000, _encode_call_definitions(namespace, known, blocked, quota)),
         consumed,
         reserved if known else None,
         None if blocked else output,
         [call.max_tokens for call in calls] if known and not blocked else None,
         # Each call adds its share, so the sum over a minute is the percentage. One value has the share of all calls.
-        _percent(all_consumed, tokens) if tokens else None,
-        _percent(all_reserved, tokens) if tokens and known else None,
-        _percent(len(calls), requests) if requests else None,
+        _compute_percent(all_consumed, tokens) if tokens else None,
+        _compute_percent(all_reserved, tokens) if tokens and known else None,
+        _compute_percent(len(calls), requests) if requests else None,
         # Each minute with a call has the quota, not only the minutes in which the fetcher ran: graphs have no gaps.
         tokens,
         requests,
@@ -120,8 +120,8 @@ def _line_for_calls(group: CallGroup, calls: tuple[CallUsage, ...], namespace: s
     return emf.encode(line)
 
 
-def _percent(part: float, whole: float) -> float:
-    """Return a percentage to six decimals: a minute's sum of a thousand such is still right to the third."""
+def _compute_percent(part: float, whole: float) -> float:
+    """Return a percentage to six decimals: the sum of a thousand of them is still exact to the third."""
     return int(100_000_000 * part / whole + 0.5) / 1_000_000  # round() of a float takes as long as encoding a line
 
 

@@ -50,7 +50,7 @@ def price_delivery(
     *,
     checked: bool = True,
 ) -> DeliveryCalls:
-    """Read and price the records of one delivery. A bad record is counted with its reason, and the rest goes on.
+    """Read and price the records of one delivery. A bad record is counted with its reason, and the others are priced.
 
     Log events in `seen` were processed before and are ignored. `checked` is False if the state table could
     not be asked about the whole delivery. `look_up` is asked only for records whose numbers depend on it.

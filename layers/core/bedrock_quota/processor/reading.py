@@ -1,6 +1,6 @@
 """Read a log event's message as a record, the fast way. Anything unusual goes to `tolerant_reading`.
 
-Bodies are skipped except for the fields that limit the output, so no text of a prompt or an answer is ever built.
+Bodies are skipped except for the fields that limit the output, so no text of a prompt or answer is ever decoded.
 """
 
 import msgspec
@@ -11,20 +11,22 @@ from bedrock_quota.processor.delivery import MAX_MESSAGE_BYTES
 from bedrock_quota.processor.records import Record, RequestBody
 
 PERMISSIONS_LINE = "Permissions are correctly set for Amazon Bedrock logs"
-"""Begins the plain-text event that Bedrock writes first into a fresh log group."""
+"""Beginning of the plain-text event that Bedrock writes first into a new log group."""
 
 _decode_record = msgspec.json.Decoder(Record).decode
 _decode_body = msgspec.json.Decoder(RequestBody).decode
 
 
 def read_record(message: bytes | str) -> Record:
-    """Read one log event's message; bytes are UTF-8. `started_at` is not checked yet: `parse_timestamp` does that.
+    """Read one log event's message. Bytes are UTF-8. `parse_timestamp` checks `started_at` later.
 
     Raises `RecordError` with one of these reasons: `too_large`, `not_json`, `not_an_object`, `too_deep`,
     `wrong_schema`, `missing_timestamp`, `missing_model_id`, `wrong_type`, `bad_timestamp`, `negative_count`,
     `absurd_count`.
     """
-    if len(message) > MAX_MESSAGE_BYTES // 4 and _size(message) > MAX_MESSAGE_BYTES:  # a character is up to 4 bytes
+    if (
+        len(message) > MAX_MESSAGE_BYTES // 4 and _measure_size(message) > MAX_MESSAGE_BYTES
+    ):  # a character is up to 4 bytes
         raise RecordError("too_large")
     try:
         record = _decode_record(message)
@@ -38,17 +40,17 @@ def read_record(message: bytes | str) -> Record:
     return tolerant_reading.read_record(message)
 
 
-def _size(message: bytes | str) -> int:
-    """Return the bytes that a message takes in UTF-8."""
+def _measure_size(message: bytes | str) -> int:
+    """Return the size of a message in bytes of UTF-8."""
     if isinstance(message, bytes) or message.isascii():
         return len(message)
     return len(message.encode(errors="surrogatepass"))
 
 
 def read_request_body(text: bytes | bytearray) -> RequestBody:
-    """Read a request body by itself, as it lies in S3.
+    """Read a request body as it is stored in S3.
 
-    Raises `RecordError` with the reason `not_json`, `not_an_object`, `too_deep` or, for an odd one, `too_large`.
+    Raises `RecordError` with the reason `not_json`, `not_an_object`, `too_deep` or, for an unusual one, `too_large`.
     """
     try:
         return _decode_body(text)
@@ -58,7 +60,7 @@ def read_request_body(text: bytes | bytearray) -> RequestBody:
 
 
 def is_permissions_line(message: bytes | str) -> bool:
-    """Return True if the message is Bedrock's note to a new log group and not a record; bytes are UTF-8."""
+    """Return True if the message is Bedrock's first event in a new log group, not a record. Bytes are UTF-8."""
     if isinstance(message, str):
         return message.startswith(PERMISSIONS_LINE)
     return message.startswith(PERMISSIONS_LINE.encode())

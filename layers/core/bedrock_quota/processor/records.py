@@ -1,7 +1,7 @@
 """A record: one entry of Bedrock's model-invocation log, as typed shapes.
 
 Shape: https://docs.aws.amazon.com/bedrock/latest/userguide/model-invocation-logging.html (read 2026-11-23) and
-records seen in public repositories. Any key can be missing. Of a request body only the output limits have a place here.
+records seen in public repositories. Any key can be missing. Only the output limits of a request body are kept.
 """
 
 import functools
@@ -14,7 +14,7 @@ import msgspec
 from bedrock_quota.errors import RecordError
 
 MAX_COUNT = 100_000_000
-"""More tokens than this in one call are absurd: ten times the largest context window there is."""
+"""Most tokens of one call: ten times the largest context window. More are rejected as absurd."""
 
 Tokens = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 _Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -23,6 +23,9 @@ TimestampText = Annotated[str, msgspec.Meta(max_length=32)]
 SECONDS_PER_DAY = 24 * 3600
 
 SCHEMA_TYPE: Literal["ModelInvocationLog"] = "ModelInvocationLog"
+
+_REQUEST_ID = re.compile(r"[0-9a-z]{8}(-[0-9a-z]{4}){3}-[0-9a-z]{12}")
+_WORD = re.compile(r"[A-Za-z]{1,64}")
 
 
 class InferenceConfig(msgspec.Struct, frozen=True, gc=False):
@@ -39,7 +42,7 @@ class TextGenerationConfig(msgspec.Struct, frozen=True, gc=False):
 
 
 class RequestBody(msgspec.Struct, frozen=True, gc=False):
-    """Of a request body, the fields that limit its output; everything else is skipped unread."""
+    """The fields of a request body that limit its output. All others are skipped."""
 
     inference_config: InferenceConfig | None = msgspec.field(default=None, name="inferenceConfig")
     text_generation_config: TextGenerationConfig | None = msgspec.field(default=None, name="textGenerationConfig")
@@ -55,7 +58,7 @@ class RequestBody(msgspec.Struct, frozen=True, gc=False):
 
 
 class RecordInput(msgspec.Struct, frozen=True, gc=False):
-    """The `input` of a record. `input_tokens` excludes cached ones."""
+    """The `input` of a record. `input_tokens` excludes cached tokens."""
 
     input_tokens: Tokens | None = msgspec.field(default=None, name="inputTokenCount")
     cache_read_tokens: Tokens | None = msgspec.field(default=None, name="cacheReadInputTokenCount")
@@ -71,19 +74,19 @@ class RecordOutput(msgspec.Struct, frozen=True, gc=False):
 
 
 class Identity(msgspec.Struct, frozen=True, gc=False):
-    """Who called."""
+    """The caller."""
 
     arn: str | None = None
 
 
 class PerformanceConfig(msgspec.Struct, frozen=True, gc=False):
-    """The latency mode asked for."""
+    """The requested latency mode."""
 
     latency: str | None = None
 
 
 class Record(msgspec.Struct, frozen=True, gc=False, rename="camel"):
-    """One call of a model, as Bedrock logged it. `started_at` is the request's start as written, cut to the second."""
+    """One call of a model, as Bedrock logged it. `started_at` is the request's start as text, in whole seconds."""
 
     started_at: TimestampText = msgspec.field(name="timestamp")
     model_id: str
@@ -100,32 +103,32 @@ class Record(msgspec.Struct, frozen=True, gc=False, rename="camel"):
 
 @functools.lru_cache(maxsize=4096)
 def parse_timestamp(text: str) -> tuple[int, int, int]:
-    """Return a timestamp's second and the start of its minute, in seconds since the epoch, and the days since then.
+    """Return a timestamp's second and minute start, in seconds since the epoch, and its days since the epoch.
 
     Cached, because many calls begin in one second. Raises `RecordError` with the reason `bad_timestamp` for text
-    that is no timestamp or has no zone.
+    that is not a timestamp or has no time zone.
     """
     seconds = int(read_timestamp(text).timestamp())
     return seconds, seconds - seconds % 60, seconds // SECONDS_PER_DAY
 
 
 def read_timestamp(value: object) -> datetime:
-    """Return a timestamp with its zone. Raises `RecordError`: `missing_timestamp` or `bad_timestamp`."""
+    """Return a timestamp with its time zone. Raises `RecordError`: `missing_timestamp` or `bad_timestamp`."""
     if value is None:
         raise RecordError("missing_timestamp")
-    if not isinstance(value, str) or "\0" in value:  # fromisoformat reads no further than that
+    if not isinstance(value, str) or "\0" in value:  # fromisoformat stops at a null character
         raise RecordError("bad_timestamp")
     try:
         return msgspec.convert(value, _Timestamp)
-    except (msgspec.ValidationError, UnicodeError):  # "20261123T120005Z", say, is a moment too
+    except (msgspec.ValidationError, UnicodeError):  # "20261123T120005Z", for example, is a timestamp too
         pass
     try:
-        moment = datetime.fromisoformat(value)
+        timestamp = datetime.fromisoformat(value)
     except ValueError as error:
         raise RecordError("bad_timestamp") from error
-    if moment.tzinfo is None:
+    if timestamp.tzinfo is None:
         raise RecordError("bad_timestamp")
-    return moment
+    return timestamp
 
 
 def with_request_body(record: Record, body: RequestBody | None) -> Record:
@@ -133,15 +136,11 @@ def with_request_body(record: Record, body: RequestBody | None) -> Record:
     return msgspec.structs.replace(record, input=msgspec.structs.replace(record.input, body=body, body_s3_path=None))
 
 
-_REQUEST_ID = re.compile(r"[0-9a-z]{8}(-[0-9a-z]{4}){3}-[0-9a-z]{12}")
-_WORD = re.compile(r"[A-Za-z]{1,64}")
-
-
 def safe_word(value: str | None) -> str:
-    """Return an operation or an error code, or `other`: what is logged must not be a way out for a prompt."""
+    """Return an operation or an error code if it is one word, else `other`. Logs must never contain a prompt."""
     return value if value is not None and _WORD.fullmatch(value) else "other"
 
 
 def safe_request_id(value: object) -> str | None:
-    """Return a request id if it looks like one: what is logged must not be a way out for a prompt."""
+    """Return a request id if it looks like one. Logs must never contain a prompt."""
     return value if isinstance(value, str) and _REQUEST_ID.fullmatch(value) else None

@@ -1,4 +1,4 @@
-"""Seen events: log events that come again in another delivery are known again within one container."""
+"""Seen events: one container recognizes log events that arrive again in another delivery."""
 
 from collections.abc import Iterable, Set
 from itertools import islice
@@ -6,7 +6,7 @@ from itertools import islice
 import msgspec
 
 REMEMBERED_EVENTS = 20_000
-"""Log events one container remembers at least: some 4 MB."""
+"""Log events that one container remembers at least, about 4 MB."""
 
 
 class SeenInSource(msgspec.Struct, frozen=True):
@@ -17,7 +17,7 @@ class SeenInSource(msgspec.Struct, frozen=True):
 
 
 class SeenEvents:
-    """The ids of the log events that this container has processed last."""
+    """The ids of the log events that this container has processed most recently."""
 
     def __init__(self, most: int = REMEMBERED_EVENTS) -> None:
         self._seen: dict[str, None] = {}
@@ -33,18 +33,18 @@ class SeenEvents:
 
     @property
     def ids(self) -> Set[str]:
-        """The ids themselves."""
+        """The remembered ids."""
         return self._seen.keys()
 
     def remember(self, event_ids: Iterable[str]) -> None:
-        """Remember log events, now that they are processed; the oldest are forgotten."""
+        """Remember log events that are processed, and forget the oldest."""
         self._seen |= dict.fromkeys(event_ids)
-        self._seen.pop("", None)  # one without an id is always new
-        if len(self._seen) > self._most + self._most // 8:  # many at a time: a dict is slow to find its first
+        self._seen.pop("", None)  # an event without an id is always new
+        if len(self._seen) > self._most + self._most // 8:  # many at a time, because a dict finds its first key slowly
             for oldest in list(islice(self._seen, len(self._seen) - self._most)):
                 del self._seen[oldest]
 
     def forget(self, event_ids: Iterable[str]) -> None:
-        """Forget log events that are to be processed again."""
+        """Forget log events that will be processed again."""
         for event_id in event_ids:
             self._seen.pop(event_id, None)

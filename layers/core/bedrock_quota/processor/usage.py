@@ -142,7 +142,7 @@ _GroupKey = tuple[_Origin, int, Source, bool, bool, Tags]
 
 
 class UsageCalculator:
-    """Turns records into the usage of calls. Remembers each model id, origin and group that it has met."""
+    """Turns records into the usage of calls. Remembers each model id, origin and group that it has seen."""
 
     def __init__(
         self,
@@ -164,7 +164,7 @@ class UsageCalculator:
         """Ids of models met in this delivery that are not in the registry, at most `MAX_NAMED`."""
 
     def begin(self, now: datetime) -> None:
-        """Begin a delivery: records are judged by `now`, and application profiles are resolved again."""
+        """Begin a delivery: records are compared with `now`, and application profiles are resolved again."""
         seconds = now.timestamp()
         self._oldest, self._newest = math.ceil(seconds) - OLDEST_SECONDS, int(seconds) + NEWEST_SECONDS
         self._passing_origins.clear()
@@ -218,7 +218,7 @@ class UsageCalculator:
         if rate.long_context_above is not None:
             long_context = base + cache_read > rate.long_context_above
         consumed = base + output_tokens * rate.burndown_rate
-        tags = self._tags(record.request_metadata) if self._metadata_keys else ()
+        tags = self._select_tags(record.request_metadata) if self._metadata_keys else ()
         group_key = (origin, minute, source, blocked, long_context, tags)
         return CallUsage(
             self._groups.get(group_key) or self._find_group(rate, group_key),
@@ -232,7 +232,7 @@ class UsageCalculator:
             consumed if rate.is_whole or consumed % 1 else int(consumed),
         )
 
-    def _tags(self, metadata: dict[str, str] | None) -> Tags:
+    def _select_tags(self, metadata: dict[str, str] | None) -> Tags:
         if not metadata:
             return ()
         return tuple((key, safe_label(metadata[key])) for key in self._metadata_keys if key in metadata)
@@ -248,7 +248,7 @@ class UsageCalculator:
             defaults = find_defaults(model_id, operation, rate.model, rate.provider)
             lasting = not rate.application_profile  # the model behind it can change
         origin = _Origin(rate, parse_caller(arn), safe_word(operation), defaults)
-        # longer than AWS makes them: not worth remembering, and possibly a million characters long
+        # longer than AWS allows: not remembered, because they may have a million characters
         named = len(model_id) <= MAX_REMEMBERED_ARN and len(arn or "") <= MAX_REMEMBERED_ARN
         if named and len(operation) <= MAX_OPERATION and not isinstance(rate, ApplicationProfile):
             _remember(self._origins if lasting else self._passing_origins, key, origin)

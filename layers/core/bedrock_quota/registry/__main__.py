@@ -10,7 +10,7 @@ from bedrock_quota.registry.sources import read_sources
 
 
 def main(arguments: list[str]) -> int:
-    """Compile: `SOURCE_DIR OUTPUT`. Prints what is wrong and returns 1 if the sources are."""
+    """Compile `SOURCE_DIR` to `OUTPUT`. If the sources are wrong, print the reason and return 1."""
     source, output = (Path(argument) for argument in arguments)
     try:
         registry = read_sources(source)

@@ -1,6 +1,6 @@
-"""The registry: what is known of each model. Sources are `registry/models/*.toml`; functions read it compiled.
+"""The registry: the facts about each model. Its sources are `registry/models/*.toml`. Functions read it compiled.
 
-`python -m bedrock_quota.registry SOURCE_DIR OUTPUT` validates and compiles; `sam build` runs it.
+`python -m bedrock_quota.registry SOURCE_DIR OUTPUT` validates and compiles it. `sam build` runs that command.
 """
 
 from collections.abc import Mapping
@@ -15,8 +15,11 @@ import msgspec
 from bedrock_quota.errors import RegistryError
 from bedrock_quota.pools import EndpointType
 
+COMPILED_REGISTRY = Path(__file__).with_name("registry.json")
+"""The compiled registry. The layer's build writes it."""
+
 ANY_PROVIDER = "*"
-"""The `[provider]` id of the file that speaks for providers no other file names."""
+"""The `[provider]` id of the file for all providers without a file of their own."""
 
 Tokens = Annotated[int, msgspec.Meta(ge=0, le=100_000_000)]
 QuotaCode = Annotated[str, msgspec.Meta(pattern=r"^L-[0-9A-F]{8}$")]
@@ -24,7 +27,7 @@ Text = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 
 
 class ModelKind(StrEnum):
-    """What a model answers with. Only `text` has output tokens that a quota counts."""
+    """The kind of output of a model. Only `text` has output tokens that a quota counts."""
 
     TEXT = "text"
     EMBEDDING = "embedding"
@@ -35,7 +38,7 @@ class ModelKind(StrEnum):
 
 
 class RateStatus(StrEnum):
-    """How sure a burndown rate is: named by AWS, two AWS pages disagree, or no page read names the model."""
+    """The evidence for a burndown rate: AWS lists it, two AWS pages disagree, or no known page lists the model."""
 
     LISTED = "listed"
     AMBIGUOUS = "ambiguous"
@@ -43,7 +46,7 @@ class RateStatus(StrEnum):
 
 
 class Burndown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Tokens of quota one output token costs, from a day (UTC) on."""
+    """Tokens of quota that one output token costs since a day (UTC)."""
 
     rate: Annotated[float, msgspec.Meta(ge=1, le=100)]
     since: date
@@ -52,7 +55,7 @@ class Burndown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class QuotaCodes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Service Quotas codes of one pool: a check on the names, never the way to find a quota."""
+    """Service Quotas codes of one pool. They only check the names. No quota is found by its code."""
 
     tokens_per_minute: QuotaCode | None = None
     requests_per_minute: QuotaCode | None = None
@@ -60,43 +63,43 @@ class QuotaCodes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What holds for a provider's models unless their own table says otherwise."""
+    """The defaults for a provider's models. A model's own table overrides them."""
 
     id: Annotated[str, msgspec.Meta(pattern=r"^([a-z0-9][a-z0-9-]*|\*)$")]
     name: Text
     burndown: tuple[Burndown, ...]
     max_output_tokens: Tokens
-    """Assumed for a model that is not in the registry, if none of the provider's models has more: the reservation must
-    not be understated."""
+    """Assumed for a model that is not in the registry, if none of the provider's models has more. The reservation must
+    not be too low."""
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One foundation model, by the id Bedrock gives it, without a geo prefix."""
+    """One foundation model. `id` is Bedrock's id without a geo prefix."""
 
     id: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]*\.[a-z0-9.:-]+$", max_length=128)]
     name: Text
     kind: ModelKind
     source: Text
-    """Where the model's limits were read, and when."""
+    """The page and date from which the model's limits were read."""
     max_output_tokens: Tokens | None = None
-    """The model's own limit on `max_tokens`; absent where no source gives one or there is no text output."""
+    """The model's own limit on `max_tokens`. Absent if no source gives one or the model has no text output."""
     default_max_tokens: Tokens | None = None
-    """What an InvokeModel request without a limit counts as; absent: `max_output_tokens`."""
+    """Assumed limit of an InvokeModel request without one. If absent: `max_output_tokens`."""
     burndown: tuple[Burndown, ...] = ()
-    """Oldest first; absent: the provider's."""
+    """Oldest first. If absent: the provider's."""
     quota_names: tuple[Text, ...] = ()
-    """How Service Quotas spells this model after `… for `."""
+    """Spellings of this model in Service Quotas, after `… for `."""
     shares_quotas_with: Text | None = None
-    """The id of the model whose quotas this one uses up, where Service Quotas has one for both."""
+    """The id of the model whose quotas this one uses, if Service Quotas has one quota for both."""
     quota_codes: Mapping[EndpointType, QuotaCodes] = {}
     latency_optimized: bool = False
-    """Whether the model has latency-optimized inference, which has quotas of its own."""
+    """True if the model has latency-optimized inference, which has its own quotas."""
     long_context_above: Tokens | None = None
     """Input tokens (cached ones included) above which a call uses the model's 1M-context quota."""
 
     @property
     def quota_model_id(self) -> str:
-        """The id of the model whose quotas a call of this one uses up: its own, or that of the one it shares with."""
+        """The id of the model whose quotas a call uses: this model, or the model that it shares quotas with."""
         return self.shares_quotas_with or self.id
 
 
@@ -108,7 +111,7 @@ class RegistryFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Registry(msgspec.Struct, frozen=True, dict=True):
-    """All that is known, with look-ups."""
+    """All providers and models, with look-ups."""
 
     providers: tuple[Provider, ...]
     models: tuple[Model, ...]
@@ -120,9 +123,9 @@ class Registry(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def provider_by_id(self) -> Mapping[str, Provider]:
-        """Providers by the part of a model id before its first dot; `*` stands for all others.
+        """Providers by the part of a model id before its first dot. `*` is for all others.
 
-        With the largest output limit that one of their models has.
+        Each has the largest output limit of its models.
         """
         most = {provider.id: provider.max_output_tokens for provider in self.providers}
         for model in self.models:
@@ -136,16 +139,16 @@ class Registry(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def id_prefixes(self) -> frozenset[str]:
-        """What ids of foundation models begin with, up to their first dot."""
+        """The parts of foundation model ids before the first dot."""
         return frozenset(self.provider_by_id) | {model.id.partition(".")[0] for model in self.models}
 
     def find_provider(self, model_id: str) -> Provider:
-        """Return the provider of a model id, or the one that stands for all unnamed providers."""
+        """Return the provider of a model id, or the one for all unnamed providers."""
         known = self.provider_by_id
         return known.get(model_id.partition(".")[0]) or known[ANY_PROVIDER]
 
     def find(self, model_id: str) -> Model | None:
-        """Return the model with this id; a throughput suffix (`…:0:200k`) is the same model; None if unlisted."""
+        """Return the model with this id, or None. An id with a throughput suffix (`…:0:200k`) is the same model."""
         found = self.by_id.get(model_id)
         while found is None and ":" in model_id:
             model_id = model_id.rpartition(":")[0]
@@ -161,27 +164,25 @@ class Registry(msgspec.Struct, frozen=True, dict=True):
         model = self.find(model_id)
         provider = self.find_provider(model_id)
         if model is not None:
-            return _in_force(model.burndown or provider.burndown, day)
+            return _select_burndown(model.burndown or provider.burndown, day)
         prefix = f"{provider.id}."
-        rates = [_in_force(provider.burndown, day)]
-        rates += [_in_force(each.burndown, day) for each in self.models if each.burndown and each.id.startswith(prefix)]
+        rates = [_select_burndown(provider.burndown, day)]
+        rates += [
+            _select_burndown(each.burndown, day) for each in self.models if each.burndown and each.id.startswith(prefix)
+        ]
         highest = max(rates, key=lambda burndown: burndown.rate)
         return msgspec.structs.replace(highest, status=RateStatus.UNLISTED)
 
 
-def _in_force(history: tuple[Burndown, ...], day: date) -> Burndown:
-    """Return the rate of a day; days before the first known one get the first."""
-    begun = [burndown for burndown in history if burndown.since <= day]
-    return begun[-1] if begun else history[0]
+def _select_burndown(history: tuple[Burndown, ...], day: date) -> Burndown:
+    """Return the rate of a day. Days before the first known one get the first."""
+    started = [burndown for burndown in history if burndown.since <= day]
+    return started[-1] if started else history[0]
 
 
 def load_registry(compiled: bytes) -> Registry:
-    """Decode a compiled registry; raises `RegistryError` if it is damaged."""
+    """Decode a compiled registry. Raises `RegistryError` if it is damaged."""
     try:
         return msgspec.json.decode(compiled, type=Registry)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RegistryError(f"compiled registry: {error}") from error
-
-
-COMPILED_REGISTRY = Path(__file__).with_name("registry.json")
-"""Where the layer's build puts the compiled registry."""

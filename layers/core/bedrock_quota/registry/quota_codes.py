@@ -1,4 +1,4 @@
-"""Quota codes: a check on the quotas' names. AWS promises none of them, so no quota is found by its code."""
+"""Quota codes: a check on the quotas' names. AWS does not guarantee the codes, so no quota is found by its code."""
 
 from collections.abc import Iterable, Iterator
 
@@ -12,9 +12,9 @@ from bedrock_quota.registry.quota_names import ListedQuota, UnmatchedQuota
 def find_code_mismatches(
     known: Registry, listed: Iterable[tuple[ListedQuota, QuotaKey | UnmatchedQuota]]
 ) -> Iterator[str]:
-    """Say where a listing's codes and names do not belong together as the registry has it, a sentence each.
+    """Yield one sentence for each code or name in a listing that does not match the registry.
 
-    `listed` are quotas with what `quotas.match` made of their names.
+    `listed` are quotas with the results of `match_quota_name`.
     """
     code_of = {
         QuotaKey(QuotaPool(model.id, endpoint_type), Unit(unit)): code
@@ -23,13 +23,13 @@ def find_code_mismatches(
         for unit, code in msgspec.structs.asdict(codes).items()
         if code is not None
     }
-    place_of = {code: place for place, code in code_of.items()}
+    key_of = {code: key for key, code in code_of.items()}
     listed_at: dict[QuotaKey, ListedQuota] = {}
     for quota, found in listed:
-        registered = place_of.get(quota.code)
+        registered = key_of.get(quota.code)
         if registered is not None and registered != found:
-            said = str(found) if isinstance(found, QuotaKey) else "not the name of a known model's quota"
-            yield f"{quota.code} is {registered} in the registry, but its name {quota.name!r} is {said}"
+            meaning = str(found) if isinstance(found, QuotaKey) else "not the name of a known model's quota"
+            yield f"{quota.code} is {registered} in the registry, but its name {quota.name!r} is {meaning}"
         if isinstance(found, UnmatchedQuota):
             continue
         if registered is None and code_of.get(found, quota.code) != quota.code:

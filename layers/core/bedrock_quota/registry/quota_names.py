@@ -1,7 +1,8 @@
-"""A quota: what Service Quotas allows a pool, found by the quota's name.
+"""A quota: the limit of Service Quotas for a pool, found by the quota's name.
 
-Names: https://docs.aws.amazon.com/general/latest/gr/bedrock.html (read 2026-11-23). A name says unit, endpoint type
-and, in free text, the model; the registry knows the spellings. Codes are only a check: AWS promises none of them.
+Names: https://docs.aws.amazon.com/general/latest/gr/bedrock.html (read 2026-11-23). A name contains the unit, the
+endpoint type and, in free text, the model. The registry has the spellings. Codes are only a check, because AWS does not
+guarantee them.
 """
 
 import re
@@ -16,7 +17,7 @@ SERVICE_CODE = "bedrock"
 
 
 class ListedQuota(msgspec.Struct, frozen=True):
-    """One quota as Service Quotas lists it; `value` may be 0, and is None where AWS could not say it."""
+    """One quota as Service Quotas lists it. `value` may be 0. It is None if AWS returned no value."""
 
     code: str
     name: str
@@ -24,13 +25,13 @@ class ListedQuota(msgspec.Struct, frozen=True):
 
 
 class UnmatchedQuota(msgspec.Struct, frozen=True):
-    """A quota that is none of a pool's, and why: a fixed word."""
+    """A quota that belongs to no pool. `reason` is a fixed word."""
 
     reason: str
 
 
 class QuotaName(msgspec.Struct, frozen=True):
-    """What a quota's name says: `spelling` is the model in free text."""
+    """A quota's name in parts. `spelling` is the model in free text."""
 
     endpoint_type: EndpointType
     unit: Unit
@@ -45,7 +46,7 @@ _ENDPOINT_TYPES = {
     "on-demand latency-optimized": EndpointType.LATENCY_OPTIMIZED,
 }
 DOUBLED = "(doubled for cross-region calls)"
-"""Ends the name of a daily quota that also says what the cross-Region pool may use a day."""
+"""Ends the name of a daily quota that also defines the quota of the cross-Region pool per day."""
 
 _UNITS = {
     "tokens per minute": Unit.TOKENS_PER_MINUTE,
@@ -64,10 +65,10 @@ _DAILY = re.compile(
 _LONG_CONTEXT = re.compile(r"(?P<model>.+?)[ ,]+1M context( length)?", re.IGNORECASE)
 
 _OTHER_WORK = re.compile(r"(?![(\[]).*(tokens|requests) per (minute|day).*", re.IGNORECASE)
-"""A name on tokens or requests that is not marked as another feature's."""
+"""Matches a name about tokens or requests that is not marked as belonging to another feature."""
 
 UNREAD_REASONS = frozenset({"unread_name", "unlisted_model", "unreached_variant"})
-"""Reasons of refusal that somebody should look at: the quota may well be of a pool."""
+"""Reasons that somebody should look at, because the quota may belong to a pool."""
 
 _VETOES = (
     ("account-level", "account_wide"),
@@ -79,17 +80,17 @@ _VETOES = (
 
 
 def models_by_quota_name(registry: Registry) -> dict[str, Model]:
-    """Return models by each spelling of theirs in quota names, case folded."""
+    """Return models by each of their spellings in quota names, case folded."""
     return {name.casefold(): model for model in registry.models for name in model.quota_names}
 
 
 def is_long_context(spelling: str) -> bool:
-    """Whether a model's spelling in a quota's name ends as that of its 1M-context variant."""
+    """Return True if a model's spelling in a quota's name ends like its 1M-context variant."""
     return _LONG_CONTEXT.fullmatch(spelling) is not None
 
 
 def parse_quota_name(name: str) -> QuotaName | UnmatchedQuota:
-    """Say what a quota's name says, without knowing any model, or why it is no pool's."""
+    """Return the parts of a quota's name, without knowing any model, or the reason why it belongs to no pool."""
     name = " ".join(name.split())
     folded = name.casefold()
     for words, reason in _VETOES:
@@ -110,29 +111,30 @@ def parse_quota_name(name: str) -> QuotaName | UnmatchedQuota:
 
 
 def match_quota_name(name: str, models: Mapping[str, Model]) -> QuotaKey | UnmatchedQuota:
-    """Find the pool and unit of a quota from its name, or refuse it with a reason.
+    """Return the pool and unit of a quota from its name, or the reason why it has none.
 
-    `models` is what `models_by_quota_name` returns. A name is never matched in part: "Nova 2 Lite" is not
-    "Nova Lite", "Claude 3.5 Sonnet V2" is not "Claude 3.5 Sonnet".
+    `models` is the result of `models_by_quota_name`. A name must match as a whole. "Nova 2 Lite" is not "Nova Lite",
+    and "Claude 3.5 Sonnet V2" is not "Claude 3.5 Sonnet".
     """
-    said = parse_quota_name(name)
-    if isinstance(said, UnmatchedQuota):
-        return said
-    model = models.get(said.spelling.casefold())
+    parsed = parse_quota_name(name)
+    if isinstance(parsed, UnmatchedQuota):
+        return parsed
+    model = models.get(parsed.spelling.casefold())
     if model is None:
         return UnmatchedQuota("unlisted_model")
-    if said.long_context and model.long_context_above is None:
-        return UnmatchedQuota("unreached_variant")  # the registry does not say which calls use it: none would
-    if said.endpoint_type is EndpointType.LATENCY_OPTIMIZED and not model.latency_optimized:
+    if parsed.long_context and model.long_context_above is None:
+        return UnmatchedQuota("unreached_variant")  # the registry does not say which calls use it
+    if parsed.endpoint_type is EndpointType.LATENCY_OPTIMIZED and not model.latency_optimized:
         return UnmatchedQuota("unreached_variant")
-    suffix = LONG_CONTEXT_SUFFIX if said.long_context else ""
-    return QuotaKey(QuotaPool(model.id + suffix, said.endpoint_type), said.unit)
+    suffix = LONG_CONTEXT_SUFFIX if parsed.long_context else ""
+    return QuotaKey(QuotaPool(model.id + suffix, parsed.endpoint_type), parsed.unit)
 
 
 def quotas_by_pool(listed: Iterable[ListedQuota], registry: Registry) -> dict[QuotaPool, PoolQuota]:
-    """Return every pool's quotas from a listing. What no rule knows is left out; `match` says why.
+    """Return every pool's quotas from a listing.
 
-    So are those without a value: `unsaid` names them.
+    Quotas that match no rule are left out (`match_quota_name` gives the reason), and so are quotas without a value
+    (`quotas_without_value` lists them).
     """
     models = models_by_quota_name(registry)
     values: dict[QuotaPool, dict[str, float]] = {}
@@ -141,7 +143,7 @@ def quotas_by_pool(listed: Iterable[ListedQuota], registry: Registry) -> dict[Qu
         matched = match_quota_name(quota.name, models)
         if isinstance(matched, QuotaKey) and quota.value is not None:
             found = values.setdefault(matched.pool, {})
-            # Two spellings of one quota: the smaller never shows room that is not there.
+            # Two spellings of one quota: the smaller value never overstates the quota.
             found[matched.unit] = min(quota.value, found.get(matched.unit, quota.value))
             if DOUBLED in quota.name.casefold():
                 cross_region = QuotaPool(matched.pool.model_id, EndpointType.CROSS_REGION)
@@ -153,7 +155,7 @@ def quotas_by_pool(listed: Iterable[ListedQuota], registry: Registry) -> dict[Qu
 
 
 def quotas_without_value(listed: Iterable[ListedQuota], registry: Registry) -> list[QuotaKey]:
-    """Return the places of quotas whose value AWS could not say."""
+    """Return the pool and unit of each quota that AWS listed without a value."""
     models = models_by_quota_name(registry)
     found = (match_quota_name(quota.name, models) for quota in listed if quota.value is None)
     return sorted({each for each in found if isinstance(each, QuotaKey)})

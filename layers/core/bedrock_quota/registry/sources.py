@@ -12,11 +12,11 @@ from bedrock_quota.registry.models import ANY_PROVIDER, Burndown, ModelKind, Reg
 def read_sources(directory: Path) -> Registry:
     """Read and check every `*.toml` in a directory.
 
-    Raises `RegistryError` naming file, table and reason for the first thing that is wrong.
+    Raises `RegistryError` with file, table and reason for the first error.
     """
     paths = sorted(directory.glob("*.toml"))
     if not paths:
-        raise RegistryError(f"{directory}: no *.toml in it")
+        raise RegistryError(f"{directory}: contains no *.toml file")
     files: dict[str, RegistryFile] = {}
     for path in paths:
         try:
@@ -43,9 +43,9 @@ def _name_table(path: Path, message: str) -> str:
 
 
 def check_files(files: Mapping[str, RegistryFile]) -> None:
-    """Check what types cannot: order, uniqueness and completeness across files, by their names.
+    """Check the rules that types cannot express: order, uniqueness and completeness across files.
 
-    Raises `RegistryError` naming file, table and reason for the first thing that is wrong.
+    `files` maps file names to their contents. Raises `RegistryError` with file, table and reason for the first error.
     """
     seen_providers: dict[str, str] = {}
     seen_models: dict[str, str] = {}
@@ -81,7 +81,7 @@ def check_files(files: Mapping[str, RegistryFile]) -> None:
                         claim(seen_codes, code, where, "quota code")
     _check_sharing(files, seen_models)
     if ANY_PROVIDER not in seen_providers:
-        raise RegistryError(f"no file has [provider] id = {ANY_PROVIDER!r}, which speaks for unnamed providers")
+        raise RegistryError(f"no file has [provider] id = {ANY_PROVIDER!r}, the file for all unnamed providers")
 
 
 def _check_sharing(files: Mapping[str, RegistryFile], places: Mapping[str, str]) -> None:
@@ -91,9 +91,11 @@ def _check_sharing(files: Mapping[str, RegistryFile], places: Mapping[str, str])
             continue
         where, owner = places[model.id], models.get(model.shares_quotas_with)
         if owner is None or owner.shares_quotas_with is not None:
-            raise RegistryError(f"{where}: shares_quotas_with is no model with quotas: {model.shares_quotas_with!r}")
+            raise RegistryError(
+                f"{where}: shares_quotas_with must name a model with quotas: {model.shares_quotas_with!r}"
+            )
         if model.quota_names or model.quota_codes:
-            raise RegistryError(f"{where}: has quotas of its own and shares_quotas_with another model")
+            raise RegistryError(f"{where}: has its own quotas and also shares_quotas_with")
 
 
 def _check_burndown(history: tuple[Burndown, ...], where: str) -> None:
@@ -101,4 +103,4 @@ def _check_burndown(history: tuple[Burndown, ...], where: str) -> None:
         raise RegistryError(f"{where}: needs at least one burndown rate")
     days = [rate.since for rate in history]
     if days != sorted(set(days)):
-        raise RegistryError(f"{where}: burndown must be oldest first, one rate a day")
+        raise RegistryError(f"{where}: burndown must be oldest first, one rate per day")

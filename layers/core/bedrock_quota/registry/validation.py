@@ -1,4 +1,4 @@
-"""The completeness of the registry: what its reader cannot check, since it takes the rules for names and ids."""
+"""The completeness of the registry. These checks need the rules for names and ids, so its reader cannot make them."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -32,33 +32,33 @@ def expected_quota_name(spelling: str, endpoint_type: EndpointType, unit: Unit) 
 
 
 def find_missing_entries(known: Registry, models: Iterable[Model] | None = None) -> list[str]:
-    """Return what is missing or unreachable, each as a sentence naming the model; empty if all is complete.
+    """Return a sentence with the model for each missing or unreachable entry. Empty if the registry is complete.
 
-    Looks at `models` of the registry, or at all of them.
+    Checks `models` of the registry, or all of them.
     """
     by_name = models_by_quota_name(known)
     return [
-        f"{model.id}: {gap}"
+        f"{model.id}: {problem}"
         for model in (known.models if models is None else models)
-        for gap in (*_gaps_of_id(model, known), *_gaps_of_names(model, by_name))
+        for problem in (*_check_id(model, known), *_check_names(model, by_name))
     ]
 
 
-def _gaps_of_id(model: Model, known: Registry) -> Iterator[str]:
+def _check_id(model: Model, known: Registry) -> Iterator[str]:
     if model_ids.parse_model_id(model.id, known.provider_by_id) != Reference(model.id, EndpointType.REGIONAL):
-        yield "is the id of a profile, not of a foundation model; leave out what is before the first dot"
+        yield "is the id of a profile, not of a foundation model: remove the part before the first dot"
     if model.id.endswith(LONG_CONTEXT_SUFFIX):
-        yield f"ends with {LONG_CONTEXT_SUFFIX}, as a 1M-context quota does; give long_context_above instead"
+        yield f"ends with {LONG_CONTEXT_SUFFIX}, like a 1M-context quota: set long_context_above instead"
 
 
-def _gaps_of_names(model: Model, models: Mapping[str, Model]) -> Iterator[str]:
+def _check_names(model: Model, models: Mapping[str, Model]) -> Iterator[str]:
     for spelling in model.quota_names:
         if isinstance(parse_quota_name(spelling), QuotaName):
-            yield f"the quota name {spelling!r} is a whole name; give what follows its ` for `"
+            yield f"the quota name {spelling!r} is a complete name: give only the part after ` for `"
         if is_long_context(spelling):
-            yield f"the quota name {spelling!r} is that of a 1M-context quota; leave that out, give long_context_above"
+            yield f"the quota name {spelling!r} is that of a 1M-context quota: remove it, set long_context_above"
     if model.quota_codes and not model.quota_names:
-        yield "has quota_codes, but no quota_names by which to find its quotas"
+        yield "has quota_codes, but no quota_names to find its quotas by"
     for endpoint_type, codes in model.quota_codes.items():
         if codes == QuotaCodes():
             yield f"quota_codes.{endpoint_type} is empty"
@@ -75,7 +75,7 @@ def _gaps_of_names(model: Model, models: Mapping[str, Model]) -> Iterator[str]:
                     found = match_quota_name(name, models)
                     if found != QuotaKey(QuotaPool(model.id + suffix, endpoint_type), unit):
                         instead = found.pool if isinstance(found, QuotaKey) else f"refused as {found.reason}"
-                        yield f"the quota {name!r} does not lead to it ({instead})"
+                        yield f"the quota {name!r} does not match it ({instead})"
 
 
 def _is_reached(model: Model, endpoint_type: EndpointType) -> bool:

@@ -1,4 +1,4 @@
-"""The snapshot: what the fetcher found out, and how one container of the processor keeps it at hand."""
+"""The snapshot: the results of the fetcher, and the cache of it in one container of the processor."""
 
 import logging
 import time
@@ -14,20 +14,20 @@ from bedrock_quota.registry.models import Model
 _logger = logging.getLogger(__name__)
 
 OLDEST_QUOTAS = timedelta(hours=6)
-"""Two of the fetcher's rounds: older quotas are no passing fault."""
+"""Two intervals of the fetcher: older quotas are not a temporary fault."""
 
 REFRESH_SECONDS = 180
-"""How long a container goes on with the snapshot it has."""
+"""Time for which a container uses a snapshot before it reads again."""
 
 RETRY_SECONDS = 20
-"""How long it goes on after one could not be read."""
+"""Time until the next attempt after a failed read."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):
     """The results of one fetch. `fetched_at` is the time when all quotas were last listed.
 
     `models` are the registry's overrides. `profiles` map the ARNs of application profiles to models. `active_notices`
-    are the notices that hold now, by topic: each is sent once, when it is new. `unsent_notices` could not be sent yet.
+    are the notices that apply now, by topic: each is sent once, when it is new. `unsent_notices` could not be sent yet.
     The last two keep their stored names of version 0.1.0, so that an upgrade sends nothing twice.
     """
 
@@ -44,7 +44,7 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 class StoredSnapshot(msgspec.Struct, frozen=True):
-    """The snapshot that was stored last, and its version: 0 before the first. `unreadable` says why there is none."""
+    """The last stored snapshot and its version, 0 before the first. `unreadable` is the reason if it has none."""
 
     snapshot: Snapshot | None = None
     version: int = 0
@@ -52,7 +52,7 @@ class StoredSnapshot(msgspec.Struct, frozen=True):
 
 
 class SnapshotCache:
-    """The latest snapshot that could be read. A failed read is logged and tried again a little later."""
+    """The latest snapshot that could be read. A failed read is logged and retried after `RETRY_SECONDS`."""
 
     def __init__(self, read: Callable[[], Snapshot | None], clock: Callable[[], float] = time.monotonic) -> None:
         self._read, self._clock = read, clock
@@ -60,16 +60,16 @@ class SnapshotCache:
         self._latest: Snapshot | None = None
 
     def latest(self) -> Snapshot | None:
-        """Return the snapshot, or None if none could be read so far. Never raises: metrics go on."""
+        """Return the snapshot, or None if none could be read so far. Never raises, because metrics must flow."""
         now = self._clock()
         if now >= self._next_read:
             self._next_read = now + REFRESH_SECONDS
             try:
                 self._latest = self._read() or self._latest
-            except Exception as error:  # noqa: BLE001 - whatever it is, metrics must flow; logged, and shown by the age
+            except Exception as error:  # noqa: BLE001 - metrics must flow after any error; logged, and shown by the age
                 self._next_read = self._clock() + RETRY_SECONDS
                 _logger.warning(
-                    "the quota snapshot could not be read; going on with the last one, if any",
+                    "could not read the quota snapshot: the last one stays in use, if there is one",
                     extra={"error": f"{type(error).__name__}: {error}"},
                 )
         return self._latest

@@ -1,6 +1,6 @@
-"""The state table: the quota snapshot the fetcher leaves for the processor, and application profiles found out.
+"""The state table: the quota snapshot that the fetcher stores for the processor, and resolved application profiles.
 
-One DynamoDB table with the string key `id`; items that may go carry `expiration`, seconds since the epoch.
+It is one DynamoDB table with the string key `id`. Temporary items have an `expiration` in seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ UNLISTED_POOLS_SECONDS = 15 * 24 * 3600
 
 PROFILE_PREFIX = "profile#"
 PROFILE_SECONDS = 24 * 3600
-"""A profile's model never changes, but its id may come to nothing: forget it after a day."""
+"""A profile's model never changes, but the profile may be deleted. Its item expires after a day."""
 
 
 def write_snapshot(table: str, client: DynamoDBClient, snapshot: Snapshot, version: int) -> None:
-    """Store the quota snapshot that comes after `version`, whole or not at all: an item takes 400 KB.
+    """Store the quota snapshot that replaces `version`, in one item, which may have up to 400 KB.
 
-    Raises `OutdatedError` if another version is stored by now, and what botocore raises.
+    Raises `OutdatedError` if another version is stored. Propagates botocore errors.
     """
     data = zlib.compress(msgspec.json.encode(snapshot))
     try:
@@ -45,20 +45,20 @@ def write_snapshot(table: str, client: DynamoDBClient, snapshot: Snapshot, versi
             **({"ExpressionAttributeValues": {":seen": {"N": str(version)}}} if version else {}),  # type: ignore[arg-type]
         )
     except client.exceptions.ConditionalCheckFailedException as error:
-        raise OutdatedError(f"the snapshot is not version {version} any more") from error
+        raise OutdatedError(f"the stored snapshot is no longer version {version}") from error
 
 
 def read_stored_snapshot(table: str, client: DynamoDBClient) -> StoredSnapshot:
-    """Return the quota snapshot to be replaced, with its version. Raises what botocore raises.
+    """Return the quota snapshot to be replaced, with its version. Propagates botocore errors.
 
-    What is no snapshot, say that of a newer version of this product, is none, with the reason.
+    An item that cannot be decoded, for example from a newer version of this product, is None with the reason.
     """
     item = client.get_item(TableName=table, Key={"id": {"S": SNAPSHOT_ID}}, ConsistentRead=True).get("Item")
     if item is None:
         return StoredSnapshot()
     version = int(item["version"]["N"]) if "version" in item else 0
     try:
-        return StoredSnapshot(_decoded(item), version)
+        return StoredSnapshot(_decode(item), version)
     except (KeyError, zlib.error, msgspec.DecodeError) as error:
         return StoredSnapshot(None, version, f"{type(error).__name__}: {error}")
 
@@ -66,20 +66,20 @@ def read_stored_snapshot(table: str, client: DynamoDBClient) -> StoredSnapshot:
 def read_snapshot(table: str, client: DynamoDBClient) -> Snapshot | None:
     """Return the stored quota snapshot, or None before the first fetch.
 
-    Raises what botocore raises, and `zlib.error` or `msgspec.DecodeError` for an item that is no snapshot.
+    Propagates botocore errors. Raises `zlib.error` or `msgspec.DecodeError` if the item is not a snapshot.
     """
     item = client.get_item(TableName=table, Key={"id": {"S": SNAPSHOT_ID}}).get("Item")
     if item is None:
         return None
-    return _decoded(item)
+    return _decode(item)
 
 
-def _decoded(item: Mapping[str, Any]) -> Snapshot:
+def _decode(item: Mapping[str, Any]) -> Snapshot:
     return msgspec.json.decode(zlib.decompress(item["data"]["B"]), type=Snapshot)
 
 
 def write_profile(table: str, client: DynamoDBClient, arn: str, found: Reference) -> None:
-    """Store what an application profile stands for, for all containers. Raises what botocore raises."""
+    """Store the model and endpoint type of an application profile for all containers. Propagates botocore errors."""
     client.put_item(
         TableName=table,
         Item={
@@ -92,9 +92,9 @@ def write_profile(table: str, client: DynamoDBClient, arn: str, found: Reference
 
 
 def read_profile(table: str, client: DynamoDBClient, arn: str) -> Reference | None:
-    """Return what an application profile stands for, or None if nobody found out yet.
+    """Return the model and endpoint type of an application profile, or None if they are not stored.
 
-    Raises what botocore raises.
+    Propagates botocore errors.
     """
     item = client.get_item(TableName=table, Key={"id": {"S": PROFILE_PREFIX + arn}}).get("Item")
     if item is None:
@@ -134,7 +134,7 @@ def _parse_pool(name: str) -> QuotaPool:
 
 
 def remember_log_group(table: str, client: DynamoDBClient, name: str) -> None:
-    """Note a log group of invocation logs that the stack reads, has read or has made. Raises what botocore raises."""
+    """Store the name of a log group that the stack reads, has read or has created. Propagates botocore errors."""
     client.update_item(
         TableName=table,
         Key={"id": {"S": LOG_GROUPS_ID}},
@@ -144,9 +144,9 @@ def remember_log_group(table: str, client: DynamoDBClient, name: str) -> None:
 
 
 def read_log_groups(table: str, client: DynamoDBClient) -> tuple[str, ...]:
-    """Return the log groups noted, in the order of their names: none if the table is gone.
+    """Return the stored log groups, sorted by name. There are none if the table is gone.
 
-    Raises what else botocore raises.
+    Propagates other botocore errors.
     """
     try:
         item = client.get_item(TableName=table, Key={"id": {"S": LOG_GROUPS_ID}}, ConsistentRead=True).get("Item", {})

@@ -1,0 +1,104 @@
+"""A session with AWS: the options that select the account, the Region and the stack, and reading that stack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+
+import boto3
+import click
+import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
+
+from quota_monitor.terminal import errors_as_messages
+
+
+class Stack(msgspec.Struct, frozen=True):
+    """A deployed stack. `resources` and `types` hold physical ids and resource types by logical id."""
+
+    name: str
+    arn: str
+    status: str
+    parameters: Mapping[str, str]
+    outputs: Mapping[str, str]
+    resources: Mapping[str, str]
+    types: Mapping[str, str] = {}
+
+    def logical_ids(self, resource_type: str) -> tuple[str, ...]:
+        """Return the logical ids of the resources of one type."""
+        return tuple(name for name, found in self.types.items() if found == resource_type)
+
+    @property
+    def partition(self) -> str:
+        """Return the partition, such as `aws`."""
+        return self.arn.split(":")[1]
+
+    @property
+    def region(self) -> str:
+        """Return the Region."""
+        return self.arn.split(":")[3]
+
+    @property
+    def account(self) -> str:
+        """Return the account id."""
+        return self.arn.split(":")[4]
+
+    @property
+    def bedrock_arn_prefix(self) -> str:
+        """Return the prefix of Bedrock ARNs in this account and Region."""
+        return f"arn:{self.partition}:bedrock:{self.region}:{self.account}"
+
+    def role_arn(self, name: str) -> str:
+        """Return the ARN of a role that this stack created."""
+        return f"arn:{self.partition}:iam::{self.account}:role/{name}"
+
+    def bucket_arn(self, name: str) -> str:
+        """Return the ARN of a bucket, or of an object in it."""
+        return f"arn:{self.partition}:s3:::{name}"
+
+    def log_group_arn(self, group: str) -> str:
+        """Return the ARN of a log group, in the form that CloudWatch Logs uses as a source ARN."""
+        return f"arn:{self.partition}:logs:{self.region}:{self.account}:log-group:{group}:*"
+
+
+def read_stack(session: boto3.Session, name: str) -> Stack:
+    """Read a deployed stack. Propagates botocore errors."""
+    client = session.client("cloudformation")
+    (found,) = client.describe_stacks(StackName=name)["Stacks"]
+    resources = [
+        each
+        for page in client.get_paginator("list_stack_resources").paginate(StackName=name)
+        for each in page["StackResourceSummaries"]
+        if "PhysicalResourceId" in each and each["ResourceStatus"] != "DELETE_COMPLETE"
+    ]
+    return Stack(
+        name=found["StackName"],
+        arn=found["StackId"],
+        status=found["StackStatus"],
+        parameters={each["ParameterKey"]: each.get("ParameterValue", "") for each in found.get("Parameters", [])},
+        outputs={each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])},
+        resources={each["LogicalResourceId"]: each["PhysicalResourceId"] for each in resources},
+        types={each["LogicalResourceId"]: each["ResourceType"] for each in resources},
+    )
+
+
+def physical_id(session: boto3.Session, stack_name: str, logical_id: str) -> str:
+    """Return the physical id of one resource of a stack. Propagates botocore errors."""
+    found = session.client("cloudformation").describe_stack_resource(StackName=stack_name, LogicalResourceId=logical_id)
+    return found["StackResourceDetail"]["PhysicalResourceId"]
+
+
+def stack_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that select a deployed stack."""
+    for option in (
+        click.option("--region", help="AWS Region of the stack."),
+        click.option("--profile", help="AWS profile."),
+        click.option("--stack-name", default="bedrock-quota-monitor", show_default=True, help="Name of the stack."),
+    ):
+        command = option(command)
+    return command
+
+
+def aws_errors_as_messages() -> AbstractContextManager[None]:
+    """Print errors of AWS and of botocore as one message instead of a traceback."""
+    return errors_as_messages(BotoCoreError, ClientError)

@@ -1,0 +1,1 @@
+"""`quota-monitor deploy` and `quota-monitor package`: build a checkout and deploy it."""

@@ -1,0 +1,167 @@
+"""`quota-monitor deploy`: build the checkout once and deploy it to several Regions in parallel."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+import click
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from localaws import sam
+from quota_monitor.deployment import checkout, regions
+from quota_monitor.deployment.parameters import parameters_option
+from quota_monitor.deployment.regions import Progress, State
+
+PLATFORMS = {"arm64": "aarch64", "x86_64": "x86_64"}
+"""Platform name in the makefiles of the layers, by value of the parameter Architecture."""
+
+LAST_LINES = 8
+"""Lines of output kept to explain a failure for which `sam` gives no reason."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, the same as that of a shell."""
+
+SUCCEEDED = {State.DEPLOYED, State.UNCHANGED}
+STYLES = {State.FAILED: "red", **dict.fromkeys(SUCCEEDED, "green")}
+
+console = Console(highlight=False)
+
+
+class Deployment:
+    """`sam deploy` in one Region. Its output is read in the background."""
+
+    def __init__(self, region: str, options: Sequence[str], profile: str | None) -> None:
+        self.region = region
+        self.progress = Progress()
+        self.began = time.monotonic()
+        self.ended: float | None = None
+        # A separate session: Ctrl-C in the terminal reaches this command only, which then reports each Region.
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
+            sam.command("deploy", *options, "--region", region, *checkout.profile_option(profile)),
+            cwd=checkout.find_checkout(),
+            env=sam.environment(os.environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        last: deque[str] = deque(maxlen=LAST_LINES)
+        for line in self._process.stdout or ():
+            document = sam.document(line)
+            self.progress = regions.apply_document(self.progress, document)
+            if not document and line.strip():
+                last.append(line.strip())
+        self.progress = regions.finish(self.progress, self._process.wait(), " ".join(last))
+        self.ended = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds it has taken."""
+        return (self.ended or time.monotonic()) - self.began
+
+    def wait(self) -> None:
+        """Wait until it has ended."""
+        self._reader.join()
+
+    def stop_watching(self) -> None:
+        """Stop watching. CloudFormation finishes what it has started."""
+        self._process.terminate()
+
+
+@click.command()
+@click.option("--regions", "names", required=True, callback=regions.parse_regions, help="Regions, separated by commas.")
+@click.option("--profile", help="AWS profile.")
+@click.option(
+    "--stack-name", default="bedrock-quota-monitor", show_default=True, help="Name of the stack in each Region."
+)
+@parameters_option
+def deploy(names: tuple[str, ...], profile: str | None, stack_name: str, parameters: Mapping[str, str]) -> None:
+    """Build once and deploy to several Regions in parallel.
+
+    A failure in one Region does not stop the others. The command prints the reason and exits with code 1. After Ctrl-C,
+    CloudFormation finishes the deployments that have started.
+    """
+    checkout.find_checkout()
+    checkout.require_local_extra()
+    build(parameters)
+    options = ["--stack-name", stack_name, "--s3-prefix", stack_name, "--on-failure", "DELETE", "--output", "json"]
+    options += ["--no-confirm-changeset", "--no-fail-on-empty-changeset"]
+    if parameters:
+        options += ["--parameter-overrides", *sam.overrides(parameters)]
+    deployments = [Deployment(name, options, profile) for name in names]
+    try:
+        with Live(console=console, get_renderable=lambda: _table(deployments)):
+            for each in deployments:
+                each.wait()
+    except KeyboardInterrupt:
+        _report_interruption(deployments, stack_name)
+        for each in deployments:
+            each.stop_watching()
+        raise SystemExit(INTERRUPTED) from None
+    console.print(_endings(deployments), soft_wrap=True)
+    if any(each.progress.state not in SUCCEEDED for each in deployments):
+        raise SystemExit(1)
+
+
+def build(parameters: Mapping[str, str]) -> None:
+    """Run `sam build` for the architecture of the functions. Raises `click.ClickException` if it fails."""
+    options = ["--parameter-overrides", *sam.overrides(parameters)] if parameters else []
+    platform = (
+        {"LAMBDA_PLATFORM": PLATFORMS.get(parameters["Architecture"], "")} if "Architecture" in parameters else {}
+    )
+    with console.status("Building functions and layers"):
+        checkout.run_sam("build", *options, **platform)
+
+
+def _table(deployments: Sequence[Deployment]) -> RenderableType:
+    table = Table("Region", "State", "Current step", box=None, padding=(0, 2, 0, 0))
+    table.add_column("Seconds", justify="right")
+    for each in deployments:
+        progress = each.progress
+        table.add_row(
+            each.region,
+            str(progress.state),
+            Text(progress.current),
+            f"{each.seconds:.0f}",
+            style=STYLES.get(progress.state, ""),
+        )
+    return table
+
+
+def _endings(deployments: Sequence[Deployment]) -> Text:
+    """Return the result of each Region: the outputs, or the reason of the failure."""
+    lines = []
+    for each in deployments:
+        progress = each.progress
+        lines.append(f"\n{each.region}")
+        if progress.state is State.FAILED:
+            lines.append(f"  Failed: {progress.reason}")
+        lines += [
+            f"  {progress.outputs[name]}" for name in ("DashboardURL", "InvocationLogging") if name in progress.outputs
+        ]
+    return Text("\n".join(lines))
+
+
+def _report_interruption(deployments: Sequence[Deployment], stack_name: str) -> None:
+    started = [each.region for each in deployments if each.progress.state is State.DEPLOYING]
+    not_started = [each.region for each in deployments if each.progress.state is State.PREPARING]
+    if started:
+        console.print(f"\nCloudFormation finishes the deployment in {', '.join(started)}. To see the result:")
+        for name in started:
+            console.print(f"  quota-monitor doctor --region {name} --stack-name {stack_name}", soft_wrap=True)
+    if not_started:
+        console.print(f"\nNot started in {', '.join(not_started)}. Nothing has changed there.")

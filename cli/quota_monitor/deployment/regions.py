@@ -1,0 +1,77 @@
+"""Several Regions: the option that names them, and the progress of the deployment in each."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import click
+import msgspec
+
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+_CONSEQUENCE = "Resource creation cancelled"  # CloudFormation's reason if another resource failed
+
+
+class State(enum.StrEnum):
+    """State of a deployment."""
+
+    PREPARING = "preparing"
+    DEPLOYING = "deploying"
+    DEPLOYED = "deployed"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """Progress that `sam deploy` has reported: the current event, the first failure, and finally the outputs."""
+
+    state: State = State.PREPARING
+    current: str = ""
+    reason: str = ""
+    outputs: Mapping[str, str] = {}
+
+
+def apply_document(progress: Progress, document: Mapping[str, Any]) -> Progress:
+    """Return the progress after a JSON document of `sam deploy --output json`. Unknown documents change nothing."""
+    changed: dict[str, Any] = {}
+    match document:
+        case {"type": "changeset", "logical_id": logical_id}:  # executed as soon as it is reported
+            changed = {"state": State.DEPLOYING, "current": f"to change: {logical_id}"}
+        case {"type": "event", "logical_id": logical_id, "status": status}:
+            reason = progress.reason or _reason(logical_id, status, document.get("reason", ""))
+            changed = {"state": State.DEPLOYING, "current": f"{logical_id} {status}", "reason": reason}
+        case {"type": "outputs", "stack_outputs": outputs}:
+            changed = {"outputs": {each["key"]: each["value"] for each in outputs}}
+        case {"type": "result", "status": "success"}:
+            changed = {"state": State.DEPLOYED, "current": ""}
+        case {"type": "result", "status": "no_changes"}:
+            changed = {"state": State.UNCHANGED, "current": ""}
+        case {"type": "result", "status": "failure", "error": {"message": message}}:
+            changed = {"state": State.FAILED, "reason": progress.reason or message}
+    return msgspec.structs.replace(progress, **changed)
+
+
+def finish(progress: Progress, exit_code: int, last_lines: str) -> Progress:
+    """Return the final progress. A failure without a reason gets the last lines that `sam deploy` printed."""
+    if exit_code == 0 and progress.state in {State.DEPLOYED, State.UNCHANGED}:
+        return progress
+    reason = progress.reason or last_lines or f"sam deploy ended with code {exit_code}"
+    return msgspec.structs.replace(progress, state=State.FAILED, reason=reason)
+
+
+def _reason(logical_id: str, status: str, reason: str) -> str:
+    failed = status.endswith("_FAILED") and not reason.startswith(_CONSEQUENCE)
+    return f"{logical_id}: {reason or status}" if failed else ""
+
+
+def parse_regions(_context: click.Context, _parameter: click.Parameter, given: str) -> tuple[str, ...]:
+    """Return the comma-separated Regions of an option. Raises `click.BadParameter` for a wrong or repeated one."""
+    names = tuple(name.strip() for name in given.split(","))
+    for name in names:
+        if not _REGION.fullmatch(name):
+            raise click.BadParameter(f"{name!r} is not a Region")
+        if names.count(name) > 1:
+            raise click.BadParameter(f"{name} is named twice")
+    return names

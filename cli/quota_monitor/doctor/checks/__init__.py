@@ -1,0 +1,36 @@
+"""Checks of a deployed stack, one module per part of it."""
+
+from quota_monitor.doctor.checks import alarms, large_bodies, logging, processor, quotas, stack, stream
+from quota_monitor.doctor.findings import Check, Finding
+from quota_monitor.doctor.observed import Observed
+
+CHECKS: tuple[Check, ...] = (
+    stack.check_status,
+    stack.check_resources,
+    logging.check_invocation_logging,
+    logging.check_logging_role,
+    logging.check_log_group,
+    logging.check_subscription,
+    logging.check_permission,
+    stream.check_stream,
+    processor.check_processor,
+    processor.check_failed_deliveries,
+    processor.check_keeping_failed_deliveries,
+    processor.check_own_log_groups,
+    processor.check_records,
+    large_bodies.check_reading,
+    large_bodies.check_writing,
+    quotas.check_quotas,
+    quotas.check_failed_fetches,
+    quotas.check_fetcher,
+    quotas.check_schedule,
+    quotas.check_overrides_rule,
+    alarms.check_alarms,
+    alarms.check_topic,
+)
+"""All checks, in the order in which a record passes what they look at."""
+
+
+def run_checks(observed: Observed) -> list[Finding]:
+    """Return the findings of all checks. What could not be read is a warning with the reason."""
+    return [finding for check in CHECKS for finding in check(observed)]

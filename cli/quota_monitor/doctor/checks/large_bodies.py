@@ -1,0 +1,66 @@
+"""Checks of large bodies: request bodies over 100 KB, which Bedrock writes to a bucket instead of the log."""
+
+from quota_monitor.aws_session import Stack
+from quota_monitor.doctor.findings import Findings, check, ok, problem
+from quota_monitor.doctor.observed import Access, Function, InvocationLogging, Parts
+from quota_monitor.doctor.policies import allows
+from quota_monitor.doctor.remedies import READ_LOGGING_AGAIN, SETTINGS, add_statement, enable_key, for_this_account
+
+_UNKNOWN = "max_tokens of calls over 100 KB is unknown."
+
+
+@check("large bodies", needs=("parts", "invocation_logging", "processor", "large_bodies"))
+def check_reading(
+    parts: Parts, logging: InvocationLogging | None, processor: Function | None, access: Access | None
+) -> Findings:
+    """Check that the processor can read large bodies."""
+    if logging is None or processor is None or access is None or "MetricProcessorRole" in parts.gone:
+        return
+    large = logging.large_bodies
+    if large is None:
+        yield ok(f"Bodies over 100 KB are not logged. {_UNKNOWN} See docs/limits.md.")
+        return
+    if not access.bucket_there and "LargeBodiesBucket" in parts.gone:
+        return
+    if not access.bucket_there:
+        yield problem(f"The bucket {large.bucket} does not exist.", f"Create it, or choose another one {SETTINGS}.")
+    elif processor.environment.get("LARGE_BODIES_BUCKET") != large.bucket:
+        yield problem(
+            f"Large bodies go to {large.bucket}, but the processor does not know that bucket.", READ_LOGGING_AGAIN
+        )
+    elif not access.reads:
+        yield problem(f"The processor is not allowed to read s3://{large.bucket}/{large.prefix}.", READ_LOGGING_AGAIN)
+    elif access.key is not None and access.key.state != "Enabled":
+        yield problem(
+            f"s3://{large.bucket} is encrypted with {access.key.arn}, which is {access.key.state}. {_UNKNOWN}",
+            enable_key(access.key) or "Encrypt the bucket with another key.",
+        )
+    elif access.key is not None and not access.decrypts:
+        statement = {"Effect": "Allow", "Principal": {"AWS": access.role}, "Action": "kms:Decrypt", "Resource": "*"}
+        yield problem(
+            f"s3://{large.bucket} is encrypted with {access.key.arn}, which the processor is not allowed to use. "
+            f"{_UNKNOWN}",
+            add_statement("that key", statement),
+        )
+    else:
+        yield ok(f"The processor can read s3://{large.bucket}/{large.prefix}.")
+
+
+@check("large bodies", needs=("stack", "invocation_logging", "large_bodies"))
+def check_writing(stack: Stack, logging: InvocationLogging | None, access: Access | None) -> Findings:
+    """Check that Bedrock is allowed to write large bodies."""
+    large = logging.large_bodies if logging else None
+    if large is None or access is None or not access.bucket_there:
+        return
+    if not allows(access.writers, {"bedrock.amazonaws.com"}, stack.bedrock_arn_prefix, stack.account):
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"Service": "bedrock.amazonaws.com"},
+            "Action": "s3:PutObject",
+            "Resource": stack.bucket_arn(f"{large.folder}{stack.account}/BedrockModelInvocationLogs/*"),
+            "Condition": for_this_account(stack),
+        }
+        yield problem(
+            f"Bedrock is not allowed to write to s3://{large.bucket}/{large.prefix}. {_UNKNOWN}",
+            add_statement("that bucket", statement),
+        )

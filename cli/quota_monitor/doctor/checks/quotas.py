@@ -1,0 +1,75 @@
+"""Checks of quotas: the snapshot, the fetcher, and what starts it."""
+
+from datetime import datetime
+
+from bedrock_quota.fetcher.fetch import DRIFT, ZERO
+from bedrock_quota.state.snapshot import OLDEST_QUOTAS, Snapshot
+from quota_monitor.aws_session import Stack
+from quota_monitor.doctor.checks.processor import ago, check_function
+from quota_monitor.doctor.findings import Findings, check, ok, problem, warning
+from quota_monitor.doctor.observed import Function, Parts, Traffic
+from quota_monitor.doctor.remedies import advise, command
+
+
+@check("quotas", needs=("stack", "parts", "snapshot", "at"))
+def check_quotas(stack: Stack, parts: Parts, snapshot: Snapshot | None, now: datetime) -> Findings:
+    """Check that quotas were fetched recently, and that they fit."""
+    if "StateTable" in parts.gone:
+        return
+    if snapshot is None or not snapshot.quotas:
+        yield problem("Quotas were never fetched, so there are no percentages.", _fetch(stack))
+    elif now - snapshot.fetched_at > OLDEST_QUOTAS:
+        yield problem(f"Quotas were last fetched {ago(snapshot.fetched_at, now)}.", _fetch(stack))
+    else:
+        yield ok(f"Quotas of {len(snapshot.quotas)} quota pools were fetched {ago(snapshot.fetched_at, now)}.")
+    for notice in (*snapshot.active_notices.get(ZERO, ()), *snapshot.active_notices.get(DRIFT, ())) if snapshot else ():
+        yield warning(notice, "See docs/operations.md, When something is wrong.")
+
+
+@check("quotas", needs=("stack", "traffic", "at"))
+def check_failed_fetches(stack: Stack, traffic: Traffic, now: datetime) -> Findings:
+    """Check that no fetch failed lately."""
+    failed = traffic.last_failed_fetch
+    if failed and now - failed < OLDEST_QUOTAS:
+        yield warning(f"A fetch failed {ago(failed, now)}, in whole or in part.", _fetch(stack))
+
+
+def _fetch(stack: Stack) -> str:
+    fetcher = stack.resources.get("QuotaFetcherFunction", "")
+    invoke = command("aws", "lambda", "invoke", "--function-name", fetcher, "/dev/stdout")
+    return advise("Fetch them now and read the answer", invoke)
+
+
+@check("fetcher", needs=("fetcher",))
+def check_fetcher(function: Function | None) -> Findings:
+    """Check that the fetcher can run."""
+    yield from check_function(function)
+
+
+@check("schedule", needs=("stack", "schedule"))
+def check_schedule(stack: Stack, state: str | None) -> Findings:
+    """Check that the fetcher's schedule is enabled. A deleted one is a finding of `check_resources`."""
+    if state is None:
+        return
+    if state == "ENABLED":
+        yield ok("The fetcher runs every 174 minutes.")
+    else:
+        yield problem(
+            f"{stack.resources.get('QuotaFetcherFunctionSchedule', '')} is disabled. Quotas are no longer updated.",
+            "Enable it in the EventBridge console, under Schedules.",
+        )
+
+
+@check("overrides", needs=("stack", "overrides_rule"))
+def check_overrides_rule(stack: Stack, state: str | None) -> Findings:
+    """Check that changed overrides start the fetcher. A deleted rule is a finding of `check_resources`."""
+    if state is None:
+        return
+    name = stack.resources.get("QuotaFetcherFunctionOverridesChanged", "")
+    if state == "ENABLED":
+        yield ok("Changed overrides start the fetcher.")
+    else:
+        yield warning(
+            f"The rule {name} is disabled. Changed overrides take effect at the next scheduled fetch.",
+            advise("Enable it", command("aws", "events", "enable-rule", "--name", name)),
+        )

@@ -1,0 +1,90 @@
+"""Remedies: what to do about a finding, with commands that can be pasted."""
+
+import shlex
+from typing import Any
+
+import msgspec
+
+from bedrock_quota.deployment.invocation_logging import LOOK_AGAIN
+from quota_monitor.aws_session import Stack
+from quota_monitor.doctor.observed import Key
+
+SETTINGS = "in the Bedrock console, under Settings, Model invocation logging"
+
+READ_LOGGING_AGAIN = f"{LOOK_AGAIN[:1].upper()}{LOOK_AGAIN[1:]}."
+"""The deployment that makes the stack read the account's invocation logging again."""
+
+DENIED_ABOVE = "If that does not help, a policy of your organisation denies it."
+
+
+def command(*words: str) -> str:
+    """Return a command line with every word quoted for the shell."""
+    return shlex.join(words)
+
+
+def advise(sentence: str, *commands: str) -> str:
+    """Return an instruction with its commands below it, one per line."""
+    return "\n".join((f"{sentence}:", *(f"  {each}" for each in commands)))
+
+
+def restore_resources(stack: Stack) -> str:
+    """Return how CloudFormation creates deleted resources again, and reverts changes made outside of it.
+
+    A normal update fails at a deleted resource. A drift-aware change set compares with what exists, and creates it.
+    CloudFormation User Guide, Using drift-aware change sets (read 2026-11-24). AWS's DevOps blog, 2025-11-19, scenario
+    3 (read 2026-11-24).
+    """
+    named = ("--stack-name", stack.name, "--change-set-name", "bring-back")
+    parameters = [f"ParameterKey={key},UsePreviousValue=true" for key in stack.parameters]
+    create = command(
+        *("aws", "cloudformation", "create-change-set", *named, "--use-previous-template"),
+        *("--deployment-mode", "REVERT_DRIFT", "--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"),
+        *(["--parameters", *parameters] if parameters else []),
+    )
+    changes = "Changes[].ResourceChange.[Action,LogicalResourceId]"
+    describe = command("aws", "cloudformation", "describe-change-set", *named, "--query", changes)
+    return "\n".join(
+        (
+            advise("Create a change set that restores the stack", create),
+            advise("Check what it changes", describe),
+            advise("Apply it", command("aws", "cloudformation", "execute-change-set", *named)),
+        )
+    )
+
+
+def create_log_group(name: str) -> tuple[str, str]:
+    """Return the commands that create a log group with a retention time."""
+    return (
+        command("aws", "logs", "create-log-group", "--log-group-name", name),
+        command("aws", "logs", "put-retention-policy", "--log-group-name", name, "--retention-in-days", "30"),
+    )
+
+
+def enable_key(key: Key) -> str:
+    """Return how to enable a KMS key again, or nothing if that is impossible.
+
+    A key whose deletion is cancelled is disabled (KMS Developer Guide, Cancel key deletion, read 2026-11-24).
+    """
+    if key.state not in {"Disabled", "PendingDeletion"}:
+        return ""
+    cancel = command("aws", "kms", "cancel-key-deletion", "--key-id", key.arn)
+    enable = command("aws", "kms", "enable-key", "--key-id", key.arn)
+    return advise("Enable it", *((cancel,) if key.state == "PendingDeletion" else ()), enable)
+
+
+def add_statement(policy: str, statement: dict[str, Any]) -> str:
+    """Return the instruction to add a statement to a policy."""
+    return advise(f"Add this statement to the policy of {policy}", msgspec.json.encode(statement).decode())
+
+
+def policy_document(statement: dict[str, Any]) -> str:
+    """Return a policy that consists of one statement, as JSON."""
+    return msgspec.json.encode({"Version": "2012-10-17", "Statement": [statement]}).decode()
+
+
+def for_this_account(stack: Stack) -> dict[str, Any]:
+    """Return the condition that Bedrock acts for the stack's account and Region."""
+    return {
+        "StringEquals": {"aws:SourceAccount": stack.account},
+        "ArnLike": {"aws:SourceArn": f"{stack.bedrock_arn_prefix}:*"},
+    }

@@ -1,0 +1,1 @@
+"""`quota-monitor failed`: list failed deliveries and replay them."""

@@ -1,0 +1,1 @@
+"""`quota-monitor registry`: check the registry of models, write what is generated from it, compare it with AWS."""

@@ -1,0 +1,99 @@
+"""`quota-monitor registry`: check and update the registry of models."""
+
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from bedrock_quota.errors import RegistryError
+from bedrock_quota.registry.models import Registry
+from bedrock_quota.registry.sources import read_sources
+from bedrock_quota.registry.validation import find_missing_entries
+from quota_monitor.data_files import MODELS
+from quota_monitor.deployment.checkout import ROOT, find_checkout, locate_checkout
+from quota_monitor.registry import models_page, schema
+from quota_monitor.registry.aws_listing import ListingError
+from quota_monitor.registry.sync import sync_registry
+from quota_monitor.terminal import errors_as_messages
+
+_CHECKOUT = locate_checkout()
+_ROOT = _CHECKOUT or ROOT
+
+SOURCES = MODELS if _CHECKOUT is None else _CHECKOUT / "registry" / "models"
+SCHEMA = _ROOT / "registry" / "schema.json"
+PAGE = _ROOT / "docs" / "models.md"
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.group()
+def registry() -> None:
+    """Check and update the registry of models."""
+
+
+@registry.command()
+def check() -> None:
+    """Check registry/models/*.toml, and the files that are generated from it.
+
+    Each error names the file, the table and the reason.
+    """
+    known = _read()
+    wrong = find_missing_entries(known)
+    if _CHECKOUT is not None:  # an installed package has no generated files
+        wrong += [
+            f"{_short(path)} is out of date. Run `quota-monitor registry write`."
+            for path, text in generate(known).items()
+            if not path.is_file() or path.read_text(encoding="utf-8") != text
+        ]
+    if wrong:
+        raise click.ClickException("\n".join(wrong))
+    _print_summary(known)
+
+
+@registry.command()
+def write() -> None:
+    """Generate docs/models.md and registry/schema.json from the registry."""
+    find_checkout()
+    known = _read()
+    for path, text in generate(known).items():
+        path.write_text(text, encoding="utf-8")
+        click.echo(f"Written: {_short(path)}")
+
+
+@registry.command()
+@click.option("--profile", metavar="NAME", help="AWS profile.")
+@click.option("--region", metavar="REGION", help="Region to list. The default is the Region of the profile.")
+@click.option("--listing", "saved", metavar="FILE", type=_FILE, help="Read a saved listing instead of AWS.")
+@click.option("--save", metavar="FILE", type=_FILE, help="Save the listing. It has your quotas, but no account id.")
+@click.option("--output", metavar="FILE", type=_FILE, help="Write the tables of new models to a file.")
+def sync(profile: str | None, region: str | None, saved: Path | None, save: Path | None, output: Path | None) -> None:
+    """Compare the registry with AWS, and print tables for new models.
+
+    The command reads models, inference profiles and quotas with your AWS credentials. It changes nothing.
+    """
+    if saved is not None and (profile is not None or region is not None):
+        raise click.UsageError("--listing cannot be combined with --profile or --region")
+    with errors_as_messages(ListingError):
+        sync_registry(_read(), profile=profile, region=region, saved=saved, save=save, output=output)
+
+
+def generate(known: Registry) -> dict[Path, str]:
+    """Return the content of each generated file, by its path."""
+    return {SCHEMA: schema.render(), PAGE: models_page.render(known)}
+
+
+def _read() -> Registry:
+    with errors_as_messages(RegistryError):
+        return read_sources(SOURCES)
+
+
+def _print_summary(known: Registry) -> None:
+    statuses = Counter(models_page.history(known, model)[-1].status for model in known.models)
+    click.echo(
+        f"{len(known.models)} models of {len(known.providers) - 1} providers are in order. Burndown rates: "
+        + ", ".join(f"{count} {status}" for status, count in statuses.most_common())
+    )
+
+
+def _short(path: Path) -> str:
+    return path.relative_to(_ROOT).as_posix() if path.is_relative_to(_ROOT) else str(path)

@@ -1,0 +1,26 @@
+"""Write the dashboard's body into template.yaml, or check that it is there: `python -m dashboard [--check]`."""
+
+import sys
+
+import click
+
+from dashboard.body import SOURCE, TEMPLATE, render, write_into
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Change nothing. Exit with 1 if template.yaml is stale.")
+def main(check: bool) -> None:
+    """Write dashboard/dashboard.yaml into template.yaml."""
+    template = TEMPLATE.read_text(encoding="utf-8")
+    written = write_into(template, render(SOURCE.read_text(encoding="utf-8")))
+    if written == template:
+        return
+    if check:
+        click.echo("template.yaml does not match dashboard/dashboard.yaml; run `make dashboard`", err=True)
+        sys.exit(1)
+    TEMPLATE.write_text(written, encoding="utf-8")
+    click.echo("wrote the dashboard's body into template.yaml")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Run MiniStack 1.5.33 with patches where it differs from AWS: `python -m localaws.ministack_patches`.
+
+- MiniStack reads a finished invocation's log lines from a pipe. It stops after 5 ms without a line, or after 50 ms
+  without a first line. On a busy machine later lines are lost, or appear with the next invocation. All lines are in the
+  pipe when the function has answered, so the patch reads until the pipe is empty.
+- Its CloudFormation deletes a bucket together with its objects. S3 refuses to delete a bucket that is not empty (API
+  reference, DeleteBucket, read 2026-11-24), and so does the patch.
+- It does not send `Delete` to a custom resource whose creation failed. AWS does so when it rolls back a creation.
+- It cannot return its whole state. With the patch, SIGUSR1 makes it write its state to a file.
+- A stack that creates a function stops functions of that name in all Regions. The patch limits this to one Region.
+"""
+
+import array
+import contextlib
+import fcntl
+import functools
+import inspect
+import json
+import os
+import signal
+import termios
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ministack import app  # type: ignore[import-untyped]
+from ministack.core import persistence  # type: ignore[import-untyped]
+from ministack.core.lambda_runtime import Worker  # type: ignore[import-untyped]
+from ministack.core.responses import get_account_id, get_region  # type: ignore[import-untyped]
+from ministack.services import lambda_svc, s3  # type: ignore[import-untyped]
+from ministack.services.cloudformation import custom_resource, provisioners, stacks  # type: ignore[import-untyped]
+
+_WAITS = {"first_line_wait": 0.1, "idle_confirm": 0.1, "hard_cap": 10.0}
+"""Seconds to wait after the pipe is empty, in which MiniStack's own thread passes the lines on."""
+
+_LONGEST_SECONDS = 10.0
+
+
+def main() -> None:
+    """Run MiniStack with the patches, as its own command does."""
+    os.environ.pop("PYTHONPATH", None)  # the functions must not inherit it
+    drain = Worker._drain_stderr_bounded
+    unknown = _WAITS.keys() - inspect.signature(drain).parameters.keys()
+    if unknown:
+        raise RuntimeError(
+            f"this version of MiniStack lacks the settings {sorted(unknown)}; adapt localaws/ministack_patches.py"
+        )
+
+    @functools.wraps(drain)
+    def drain_all(worker: Any) -> str:
+        if worker._proc is not None:  # None if the function has ended
+            _await_empty(worker._proc.stderr.fileno())
+        return str(drain(worker, **_WAITS))
+
+    Worker._drain_stderr_bounded = drain_all
+    _delete_what_failed_to_be_made()
+    signal.signal(signal.SIGUSR1, _write_down)
+    of_buckets = provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
+    of_buckets["delete"] = functools.partial(_delete_if_empty, of_buckets["delete"])
+    lambda_svc.invalidate_worker = functools.partial(_end_here, lambda_svc.invalidate_worker)
+    app.main()
+
+
+def _end_here(end: Callable[..., None], function: str, **options: Any) -> None:
+    end(function, **{"account": get_account_id(), "region": get_region(), **options})
+
+
+def _delete_if_empty(delete: Callable[[str, Any], None], bucket: str, properties: Any) -> None:
+    held = s3._buckets.get(bucket)
+    if held is not None and (held["objects"] or s3._bucket_has_versions(bucket)):
+        raise RuntimeError(f"The bucket you tried to delete is not empty: {bucket}")
+    delete(bucket, properties)
+
+
+def _delete_what_failed_to_be_made() -> None:
+    create, roll_back = provisioners._custom_resource_create, stacks._roll_back_operation
+    failed: dict[tuple[str, str], tuple[Any, str]] = {}
+    deliver = custom_resource.deliver_response
+    answered: dict[tuple[str, str], str] = {}
+
+    def deliver_and_note(token: str, answer: dict[str, Any]) -> bool:
+        if answer["Status"] == "FAILED":
+            answered[answer["StackId"], answer["LogicalResourceId"]] = answer["PhysicalResourceId"]
+        return bool(deliver(token, answer))
+
+    def create_or_note(logical_id: str, properties: Any, stack_name: str, kind: str) -> Any:
+        try:
+            return create(logical_id, properties, stack_name, kind)
+        except Exception:
+            failed[stack_name, logical_id] = (properties, kind)
+            raise
+
+    async def delete_and_roll_back(name: str, stack_id: str, stack: Any, operation: Any, *more: Any) -> None:
+        logical_id = operation.get("failed_logical_id")
+        properties, kind = failed.pop((name, logical_id), (None, ""))
+        if properties is not None and not operation.get("is_update"):
+            stack["StackStatus"] = "ROLLBACK_IN_PROGRESS"
+            with contextlib.suppress(ValueError):  # the function does not exist, so it created nothing
+                physical_id = answered.pop((stack_id, logical_id), "never-answered")
+                await stacks.run_reentrant(
+                    provisioners._custom_resource_delete, physical_id, properties, name, logical_id, kind
+                )
+        await roll_back(name, stack_id, stack, operation, *more)
+
+    provisioners._custom_resource_create = create_or_note
+    stacks._roll_back_operation = delete_and_roll_back
+    custom_resource.deliver_response = deliver_and_note
+
+
+def _write_down(*_signal: object) -> None:
+    held = {name: state() for name, state in app._build_persistence_save_dict().items()}
+    directory = Path(os.environ["STATE_DIR"])
+    directory.mkdir(exist_ok=True)
+    unfinished = directory / "held.unfinished"
+    unfinished.write_text(json.dumps(held, default=persistence._json_default), encoding="utf-8")
+    unfinished.replace(directory / "held.json")
+
+
+def _await_empty(pipe: int) -> None:
+    deadline = time.monotonic() + _LONGEST_SECONDS
+    while _unread_bytes(pipe) and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
+def _unread_bytes(pipe: int) -> int:
+    waiting = array.array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, waiting)
+    return waiting[0]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""The wheel in an empty environment, away from the checkout: what `pip install`, pipx and uvx give."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from quota_monitor.main import main
+
+ROOT = Path(__file__).parents[2]
+LISTING = ROOT / "tests" / "data" / "registry_sync" / "listing.json"
+SCRIPTS = ("quota-monitor", "bedrock-quota-monitor")
+HEAVY = ("boto3", "botocore", "localaws", "msgspec", "rich", "samcli", "yaml")
+"""Packages that `--help` must not import. Without them it takes a tenth of a second of CPU."""
+
+pytestmark = pytest.mark.xdist_group("wheel")  # builds it once
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def every_command(command: click.Command = main, *names: str) -> Iterator[tuple[str, ...]]:
+    """The names of every command and subcommand, as they are typed."""
+    yield names
+    if isinstance(command, click.Group):
+        with click.Context(command) as context:
+            for name in command.list_commands(context):
+                below = command.get_command(context, name)
+                assert below is not None
+                yield from every_command(below, *names, name)
+
+
+def uv(*arguments: object) -> None:
+    command = [Path(sys.executable).with_name("uv"), *map(str, arguments)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("wheel")
+    uv("build", "--wheel", "--quiet", "--out-dir", directory, ROOT)
+    (built,) = directory.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the scripts of an environment that has the wheel and what it needs, and nothing else."""
+    environment: Path = tmp_path_factory.mktemp("environment") / "venv"
+    uv("venv", "--quiet", "--python", sys.executable, environment)
+    uv("pip", "install", "--quiet", "--python", environment / "bin" / "python", wheel)
+    return environment / "bin"
+
+
+@pytest.fixture
+def run(installed: Path, tmp_path: Path) -> Run:
+    """Run a script of the environment in an empty folder."""
+
+    def ran(*arguments: str, script: str = "quota-monitor", cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
+        kept = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}
+        return subprocess.run(
+            [installed / script, *arguments], cwd=cwd, env=kept, capture_output=True, text=True, check=False
+        )
+
+    return ran
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_both_scripts_say_their_version(run: Run, script: str, wheel: Path) -> None:
+    ran = run("--version", script=script)
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout == f"quota-monitor, version {wheel.name.split('-')[1]}\n"
+
+
+@pytest.mark.parametrize("command", list(every_command()), ids=lambda names: " ".join(("quota-monitor", *names)))
+def test_every_command_shows_its_help(run: Run, command: tuple[str, ...]) -> None:
+    ran = run(*command, "--help")
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith(f"Usage: {' '.join(('quota-monitor', *command))} ")
+
+
+def test_help_imports_nothing_heavy(installed: Path, tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [installed / "python", "-X", "importtime", installed / "quota-monitor", "--help"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in ran.stderr.splitlines()}
+
+    assert "click" in imported
+    assert imported.isdisjoint(HEAVY)
+    assert len(ran.stderr.splitlines()) < 300  # modules: click and its part of the standard library
+
+
+def test_cost_is_that_of_the_checkout(run: Run) -> None:
+    arguments = ("cost", "--pools", "2", "--calls", "500000")
+    ran = run(*arguments)
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    here = subprocess.run(
+        [Path(sys.executable).with_name("quota-monitor"), *arguments], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == here.stdout
+
+
+def test_the_registry_is_checked_and_compared(run: Run) -> None:
+    checked = run("registry", "check")
+    compared = run("registry", "sync", "--listing", str(LISTING))
+
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert "providers are in order." in checked.stdout
+    assert (compared.returncode, compared.stderr) == (0, "")
+    assert "mars-north-1" in compared.stdout
+    assert "[[models]]" in compared.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(("registry", "write"), id="registry write"),
+        pytest.param(("events",), id="events"),
+        pytest.param(("deploy", "--regions", "us-east-1"), id="deploy"),
+        pytest.param(("package", "--regions", "us-east-1", "--bucket-prefix", "code"), id="package"),
+        pytest.param(("local", "up"), id="local up"),
+        pytest.param(("local", "status"), id="local status"),
+    ],
+)
+def test_a_command_that_needs_the_source_code_says_so(run: Run, command: tuple[str, ...]) -> None:
+    ran = run(*command)
+
+    assert ran.returncode == 1
+    assert ran.stderr == ("Error: This command needs the source code. Run it in a checkout of Bedrock Quota Monitor.\n")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(("deploy", "--regions", "us-east-1"), id="deploy"),
+        pytest.param(("package", "--regions", "us-east-1", "--bucket-prefix", "code"), id="package"),
+        pytest.param(("demo",), id="demo"),
+        pytest.param(("local", "up"), id="local up"),
+    ],
+)
+def test_a_command_that_needs_the_extra_says_so(run: Run, command: tuple[str, ...]) -> None:
+    ran = run(*command, cwd=ROOT)
+
+    assert ran.returncode == 1
+    assert ran.stderr == "Error: This command needs more packages: pip install 'bedrock-quota-monitor[local]'\n"
+
+
+def test_in_a_checkout_it_works_on_that(run: Run, tmp_path: Path) -> None:
+    # given a checkout whose page of models is out of date
+    for name in ("template.yaml", "registry", "docs", "events"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    (tmp_path / "layers" / "core" / "bedrock_quota").mkdir(parents=True)
+    page = tmp_path / "docs" / "models.md"
+    page.write_text("old", encoding="utf-8")
+    # when
+    before = run("registry", "check", cwd=tmp_path / "docs")
+    written = run("registry", "write")
+    after = run("registry", "check")
+    # then
+    assert before.stderr == "Error: docs/models.md is out of date. Run `quota-monitor registry write`.\n"
+    assert (written.returncode, after.returncode) == (0, 0)
+    assert page.read_bytes() == (ROOT / "docs" / "models.md").read_bytes()
+    assert run("events").returncode == 0
+    assert run("local", "status").stderr == ""
+
+
+def test_failed_deliveries_and_the_doctor_get_as_far_as_aws(run: Run) -> None:
+    for command in (("failed", "list"), ("failed", "replay"), ("doctor",)):
+        ran = run(*command, "--profile", "nobody-has-this-profile")
+
+        assert ran.returncode == 1
+        assert ran.stderr.endswith("Error: The config profile (nobody-has-this-profile) could not be found\n")
+
+
+def test_the_wheel_holds_the_models_once_and_no_test(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+
+    assert len(names) == len(set(names))
+    models = {path.name for path in (ROOT / "registry" / "models").glob("*.toml")}
+    assert {Path(name).name for name in names if "/registry/models/" in name} == models
+    assert {name.partition("/")[0].partition("-")[0] for name in names} == {
+        "bedrock_quota",
+        "bedrock_quota_monitor",
+        "localaws",
+        "quota_monitor",
+    }
