@@ -23,6 +23,7 @@ from bedrock_quota.processor.look_up import NO_LOOK_UP, FetchBodies, LookUp
 from bedrock_quota.processor.reading import is_permissions_line, read_record
 from bedrock_quota.processor.records import Record, with_request_body
 from bedrock_quota.processor.seen_events import SeenInSource
+from bedrock_quota.processor.step_budget import StepBudget
 from bedrock_quota.processor.usage import CallUsage, Entry, UsageCalculator
 from bedrock_quota.state.snapshot import OLDEST_QUOTAS
 
@@ -131,9 +132,10 @@ class Waiting(msgspec.Struct):
 
 def _read(events: Iterable[LogEvent], calls: DeliveryCalls) -> Iterator[Record]:
     """Yield the records among log events. Any other event is counted."""
+    budget = StepBudget()
     for event in events:
         try:
-            record = read_record(event.message)
+            record = read_record(event.message, budget)
         except RecordError as error:
             if is_permissions_line(event.message):
                 calls.ignored += 1
