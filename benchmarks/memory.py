@@ -28,10 +28,9 @@ from rich.table import Table
 
 from bedrock_quota.processor import large_bodies
 from bedrock_quota.processor.batch import MAX_EVENTS_PER_GROUP
-from bedrock_quota.processor.calls import MAX_NAMED
 from bedrock_quota.processor.container import MAX_NAMED_MODELS
 from bedrock_quota.processor.delivery import MAX_INFLATED_BYTES, MAX_LOG_EVENTS
-from bedrock_quota.processor.usage import MAX_REMEMBERED
+from bedrock_quota.processor.usage import MAX_NAMED, MAX_REMEMBERED
 from bedrock_quota.registry.sources import read_sources
 from quota_monitor import sample_events as events
 

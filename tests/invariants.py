@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from metric_lines import strictly_read
-from processed import Processed, price, process_delivery
+from processed import Processed, price, process_delivery, read_record
 from records import NOW, SONNET, converse, log_event, message
 
 from bedrock_quota import model_ids
@@ -18,8 +18,9 @@ from bedrock_quota.processor import tolerant_reading
 from bedrock_quota.processor.callers import MAX_LABEL, parse_caller, safe_label
 from bedrock_quota.processor.delivery import Delivery, decode_delivery
 from bedrock_quota.processor.max_tokens import find_output_limit
-from bedrock_quota.processor.reading import read_record, read_request_body
+from bedrock_quota.processor.reading import read_request_body
 from bedrock_quota.processor.records import MAX_COUNT, Record, parse_timestamp, safe_request_id
+from bedrock_quota.processor.step_budget import StepBudget
 from bedrock_quota.processor.usage import Entry, UsageCalculator
 from bedrock_quota.registry.models import Model, Registry
 from bedrock_quota.registry.overrides import apply_overrides, read_overrides
@@ -90,7 +91,7 @@ def both_ways_agree(text: str, accounts: UsageCalculator) -> None:
     """What the fast way reads, the slow way reads alike; it may refuse what the fast one never looks into."""
     fast = record_is_read_or_refused(text)
     try:
-        slow = tolerant_reading.read_record(utf8(text))
+        slow = tolerant_reading.read_record(utf8(text), StepBudget())
     except RecordError as error:
         assert fast is None or error.reason in {"too_deep", "not_json"}, error.reason
         return

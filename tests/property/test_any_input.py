@@ -19,6 +19,7 @@ from invariants import (
     record_is_read_or_refused,
     utf8,
 )
+from processed import read_record
 from records import ACCOUNT, Process, ReadLine, converse, event_around, failed, message, metadata_only
 
 from bedrock_quota.errors import DeliveryError, RecordError
@@ -26,7 +27,6 @@ from bedrock_quota.model_ids import OutOfScope
 from bedrock_quota.processor.callers import MAX_LABEL, parse_caller, safe_label
 from bedrock_quota.processor.delivery import decode_delivery
 from bedrock_quota.processor.max_tokens import Source, find_defaults, resolve_max_tokens
-from bedrock_quota.processor.reading import read_record
 from bedrock_quota.processor.records import MAX_COUNT
 from bedrock_quota.processor.usage import CallUsage, FailedCall, UsageCalculator
 from bedrock_quota.registry.models import Model, Provider, Registry

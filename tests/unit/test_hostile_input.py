@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from invariants import SECRET, TAG, both_ways_agree, delivery_is_processed, utf8
 from metric_lines import strictly_read
-from processed import Processed, process_delivery
+from processed import Processed, process_delivery, read_record
 from records import (
     ACCOUNT,
     MINUTE,
@@ -31,7 +31,6 @@ from records import (
 from bedrock_quota.errors import DeliveryError
 from bedrock_quota.model_ids import OutOfScope
 from bedrock_quota.processor.delivery import MAX_LOG_EVENTS, MAX_MESSAGE_BYTES, decode_delivery
-from bedrock_quota.processor.reading import read_record
 from bedrock_quota.processor.records import parse_timestamp
 from bedrock_quota.processor.usage import UsageCalculator
 from bedrock_quota.registry.models import Registry
@@ -87,14 +86,14 @@ def bomb(opening: str, closing: str = "") -> str:
         pytest.param(bomb('{"a":'), "too_deep", id="open objects"),
         pytest.param(put("input.inputBodyJson", bomb("[", "]")), "too_deep", id="nested lists as the body"),
         pytest.param(
-            put("input.inputBodyJson", bomb('{"a":') + "1" + "}" * DEPTH), "too_deep", id="nested objects as the body"
+            put("input.inputBodyJson", bomb('{"a":') + "1" + "}" * DEPTH), "too_costly", id="nested objects as the body"
         ),
         pytest.param(
             put("input.inputBodyJson.inferenceConfig", bomb("[", "]")), "too_deep", id="nested lists as inferenceConfig"
         ),
         pytest.param(
             put("output.outputBodyJson", bomb('[{"a":') + "1" + "}]" * DEPTH),
-            "too_deep",
+            "too_costly",
             id="nested objects in the answer",
         ),
         pytest.param(put("requestMetadata.deep", bomb("[", "]")), "too_deep", id="nested lists in the metadata"),

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from processed import read_record
 from records import (
     STARTED,
     TITAN,
@@ -22,7 +23,7 @@ from records import (
 
 from bedrock_quota.errors import RecordError
 from bedrock_quota.processor.max_tokens import find_output_limit
-from bedrock_quota.processor.reading import is_permissions_line, read_record
+from bedrock_quota.processor.reading import is_permissions_line
 from bedrock_quota.processor.records import MAX_COUNT, Record, parse_timestamp, safe_request_id, safe_word
 
 

@@ -128,7 +128,7 @@ class ProfileResolver:
             return None
         try:
             found = table.read_profile(self._table, clients.state(), profile.arn)
-        except Exception as error:  # noqa: BLE001 - whatever it is, Bedrock can still be asked
+        except Exception as error:  # noqa: BLE001 - Bedrock can still be called after any error
             _warn("could not read an application profile from the state table", profile, error)
             self._state.failed(error)
             return None

@@ -57,11 +57,11 @@ def _find_group(
 def count_failed_calls(failed: Sequence[FailedCall]) -> Iterator[tuple[FailedCall, int]]:
     """Yield equal failed calls once, with their number.
 
-    The first `MAX_GROUPS_PER_POOL` of each pool and minute stay apart. All others are counted as `other`.
+    The `MAX_GROUPS_PER_POOL` most frequent of each pool and minute stay apart. All others are counted as `other`.
     """
     counted: Counter[FailedCall] = Counter()
     sizes: Counter[_MinuteOfPool] = Counter()
-    for call, count in Counter(failed).items():
+    for call, count in Counter(failed).most_common():
         minute_of_pool = (call.minute, call.pool)
         sizes[minute_of_pool] += 1
         if sizes[minute_of_pool] > MAX_GROUPS_PER_POOL:

@@ -44,7 +44,7 @@ SECONDS_PER_DELIVERY = 5.0
 """Time for all bodies of one delivery. Bodies that arrive later stay unknown."""
 
 SECONDS_TO_END = 2.5
-"""How long reads may take to end after that: a wait for S3 that has begun lasts up to 2 s."""
+"""Time for reads to end after that. A wait for S3 that has begun lasts up to 2 s."""
 
 _AT_ONCE_SECONDS = 0.001
 

@@ -1,4 +1,4 @@
-"""Where a delivery finds what its records leave out: application profiles, and request bodies in S3."""
+"""The sources of everything that records leave out: application profiles, and request bodies in S3."""
 
 from collections.abc import Callable, Collection, Mapping
 
@@ -15,7 +15,7 @@ LookUpProfiles = Callable[[Mapping[ApplicationProfile, int]], None]
 
 
 class LookUp(msgspec.Struct, frozen=True):
-    """Where a delivery finds what its records leave out."""
+    """The sources that a delivery asks."""
 
     profiles: LookUpProfiles = lambda _needed: None
     bodies: FetchBodies = lambda _paths: {}

@@ -6,11 +6,11 @@ reader takes no steps.
 
 from bedrock_quota.errors import RecordError
 
-MAX_STEPS_PER_RECORD = 100_000
-"""A body in the log has at most 100 KB, so the densest text in it stays below this."""
+MAX_STEPS_PER_RECORD = 200_000
+"""Request and answer have at most 100 KB each in the log, so even the densest ones stay below this."""
 
-MAX_STEPS_PER_DELIVERY = 3_000_000
-"""About 1 s on a whole vCPU, and 7 s at 256 MB."""
+MAX_STEPS_PER_DELIVERY = 6_000_000
+"""About 2 s on a whole vCPU, and 12 s at 256 MB. Streams of Titan that fill a delivery take 4 million."""
 
 
 class StepBudget:

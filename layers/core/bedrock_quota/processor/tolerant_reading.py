@@ -61,18 +61,19 @@ def _parse(text: bytes | bytearray | str, budget: StepBudget) -> Any:
     try:
         # decoded here, because json treats bytes that contain zeros as UTF-16
         text = text if isinstance(text, str) else text.decode(errors="surrogatepass")
-        opened = text.count("{") + text.count("[")
-        budget.spend(opened + text.count(",") + text.count(":"))
-        if opened > MAX_DEPTH and _measure_depth(text) > MAX_DEPTH:
+        structure = _STRING.sub("", text)
+        opened = structure.count("{") + structure.count("[")
+        budget.spend(opened + structure.count(",") + structure.count(":"))
+        if opened > MAX_DEPTH and _measure_depth(structure) > MAX_DEPTH:
             raise RecordError("too_deep")
         return json.loads(text)
     except ValueError as error:
         raise RecordError("not_json") from error
 
 
-def _measure_depth(text: str) -> int:
-    """Return the deepest nesting of brackets outside strings."""
-    brackets = _NO_BRACKETS.sub("", _STRING.sub("", text))
+def _measure_depth(structure: str) -> int:
+    """Return the deepest nesting of brackets in a text without strings."""
+    brackets = _NO_BRACKETS.sub("", structure)
     return max(itertools.accumulate([1 if bracket in "[{" else -1 for bracket in brackets]), default=0)
 
 
