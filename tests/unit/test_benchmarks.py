@@ -125,8 +125,8 @@ def test_this_projects_mix_is_what_an_independent_count_says(ours: Processor) ->
         assert totals(lines)["ReservedTokens"] == sum(each.reserved for each in sums)
         assert totals(lines)["ConsumedTokens"] == sum(each.consumed for each in sums)
         assert sum(line["requests"] for line in lines) == 100
-        # and with the share of its quota, where the model is known; without a state table the others share a pool
-        assert all(("ConsumedQuotaPercent" in line) != (line["ModelId"] == "unlisted") for line in lines)
+        # and with the share of its quota, where the model is known
+        assert all(("ConsumedQuotaPercent" in line) != ("preview" in line["ModelId"]) for line in lines)
 
 
 def test_a_delivery_that_the_container_has_seen_is_ignored_until_it_remembers_others(ours: Processor) -> None:
