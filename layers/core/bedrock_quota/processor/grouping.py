@@ -59,6 +59,8 @@ def count_failed_calls(failed: Sequence[FailedCall]) -> Iterator[tuple[FailedCal
 
     The `MAX_GROUPS_PER_POOL` most frequent of each pool and minute stay apart. All others are counted as `other`.
     """
+    if not failed:
+        return
     counted: Counter[FailedCall] = Counter()
     sizes: Counter[_MinuteOfPool] = Counter()
     for call, count in Counter(failed).most_common():
