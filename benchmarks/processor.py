@@ -32,8 +32,8 @@ def known() -> Registry:
 def snapshot() -> Snapshot:
     """Return a snapshot of now with quotas for every possible quota pool."""
     quota = PoolQuota(400_000, 400)
-    buckets = [QuotaPool(model.id, endpoint) for model in known().models for endpoint in EndpointType]
-    return Snapshot(datetime.now(UTC), tuple((bucket, quota) for bucket in buckets))
+    pools = [QuotaPool(model.id, endpoint) for model in known().models for endpoint in EndpointType]
+    return Snapshot(datetime.now(UTC), tuple((pool, quota) for pool in pools))
 
 
 class Processor:

@@ -1,8 +1,8 @@
 """Derive the metrics that Bedrock itself publishes in `AWS/Bedrock` from the calls in a log.
 
 Source: https://docs.aws.amazon.com/bedrock/latest/userguide/monitoring-runtime-metrics.html, read 2026-11-23.
-`Invocations` leaves out throttled and invalid requests. `EstimatedTPMQuotaUsage` is the tokens that a call consumes. It
-leaves out the tokens that the call reserved.
+`Invocations` does not count throttled or invalid requests. `EstimatedTPMQuotaUsage` is the sum of the tokens that calls
+consume, not of those that they reserve.
 """
 
 import json

@@ -4,7 +4,7 @@ import msgspec
 
 
 class Rejection(msgspec.Struct):
-    """The number of lines that CloudWatch would have dropped for one reason, and the latest example."""
+    """Metric lines or PutMetricData requests with the same error: their number, and the latest example."""
 
     count: int = 0
     example: str = ""

@@ -53,7 +53,7 @@ class Deployment(msgspec.Struct, frozen=True):
     parameters: Mapping[str, str] = {}
     processor: str = platform.machine()
     proxy_url: str | None = None
-    """The fault proxy through which functions reach AWS, each under its own logical id. None means directly."""
+    """URL of the fault proxy, if functions reach AWS through one. Each function appends its logical id to the URL."""
 
     def build(self, progress: Progress) -> dict[str, str]:
         """Build, remove the resources that the emulator cannot create, and return the reasons by logical id."""

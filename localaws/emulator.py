@@ -1,6 +1,6 @@
 """Run MiniStack, the emulator, as a background process. Only this machine can reach it, and it keeps no data.
 
-It runs Lambda functions with the interpreter that started it, which is this one, and passes its environment to them.
+MiniStack runs Lambda functions with its own Python interpreter, which is this one. They inherit its environment.
 """
 
 import json

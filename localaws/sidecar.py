@@ -2,8 +2,8 @@
 
     python -m localaws.sidecar --state .localaws
 
-It also answers `GET /health` with `Counters`. `POST /drain` waits until all events logged before the request are read,
-and then answers with the same.
+`GET /health` returns `Counters`. `POST /drain` also returns them, after all events that were logged before the request
+have been read.
 """
 
 import argparse

@@ -190,7 +190,7 @@ _AGENT = next(application for application in CAST if application.caller.startswi
 
 
 MIX_SECONDS = 15
-"""In captured records, calls that arrived together had begun within this many seconds."""
+"""Seconds within which the calls of one delivery begin, as in captured records."""
 
 
 def chat(count: int, end: datetime, seed: int = 0) -> list[LogEvent]:
@@ -216,9 +216,9 @@ def _mix(
     applications: tuple[Application, ...],
     draw_size: Callable[[random.Random], float],
 ) -> list[LogEvent]:
-    """Return `count` records of the `MIX_SECONDS` before `end`. `draw_size` returns a size in bytes.
+    """Return the `count` records of one delivery, of calls that began in the `MIX_SECONDS` before `end`.
 
-    One delivery has such records: calls that ended together, from each application in proportion to its traffic.
+    Each application has its share of the traffic. `draw_size` returns the size of a record in bytes.
     """
     draw = random.Random(seed)  # noqa: S311 - no secret
     text = calls.prose(seed)

@@ -47,13 +47,13 @@ SECONDS_PER_MONTH = HOURS_PER_MONTH * 3600
 SHARDS = 4
 """Shards of a new on-demand stream. Each is read separately (Kinesis, "Choose the right mode", read 2026-11-24)."""
 
-MOST_EVENT_BYTES = 6 * 1024 * 1024
+MAX_EVENT_BYTES = 6 * 1024 * 1024
 """Limit of an invocation's event, in which records are base64."""
 
-MOST_MEASURED = 500
+MAX_MEASURED = 500
 """Calls per invocation above which the line bytes per call hardly change."""
 
-MOST_PER_SECOND = 10_000
+MAX_PER_SECOND = 10_000
 """Deliveries per second up to which the break-even is searched."""
 
 
@@ -123,14 +123,14 @@ class Use(msgspec.Struct, frozen=True):
     "--duplicate-detection/--no-duplicate-detection",
     default=True,
     show_default=True,
-    help="Parameter DuplicateDetection of the template.",
+    help="Count repeated deliveries once, at two table writes per delivery (parameter DuplicateDetection).",
 )
 @click.option(
     "--ingestion",
     default="direct",
     show_default=True,
     type=click.Choice(["direct", "kinesis"]),
-    help="Parameter Ingestion of the template.",
+    help="Path of the logs: one run per delivery, or many per run by a stream (parameter Ingestion).",
 )
 def cost(pools: int, calls: int, calls_per_delivery: int, duplicate_detection: bool, ingestion: str) -> None:
     """Estimate what the monitor costs per month.
@@ -166,7 +166,7 @@ def cost(pools: int, calls: int, calls_per_delivery: int, duplicate_detection: b
         + (
             f"a stream (Ingestion=kinesis) is cheaper from {even:,.0f} deliveries per second."
             if even is not None
-            else f"a stream (Ingestion=kinesis) is not cheaper, up to {MOST_PER_SECOND:,} deliveries per second."
+            else f"a stream (Ingestion=kinesis) is not cheaper, up to {MAX_PER_SECOND:,} deliveries per second."
         )
     )
 
@@ -222,7 +222,7 @@ def estimate(use: Use, price: Prices) -> list[Item]:
 def measure(use: Use) -> tuple[LineBytes, Batch]:
     """Measure the metric lines and the batches for such usage."""
     batch = estimate_batch(use, measure_delivery_bytes(use.calls_per_delivery)) if use.through_stream else Batch()
-    return line_bytes(min(round(use.calls_per_delivery * batch.deliveries), MOST_MEASURED)), batch
+    return line_bytes(min(round(use.calls_per_delivery * batch.deliveries), MAX_MEASURED)), batch
 
 
 def break_even(use: Use, price: Prices) -> float | None:
@@ -235,7 +235,7 @@ def break_even(use: Use, price: Prices) -> float | None:
         )
         return sum(item.dollars for item in direct) - sum(item.dollars for item in through)
 
-    low, high = 0.0, float(MOST_PER_SECOND)
+    low, high = 0.0, float(MAX_PER_SECOND)
     if saved(high) <= 0:
         return None
     while high - low > 0.05 * high:
@@ -329,7 +329,7 @@ def estimate_batch(use: Use, size: int) -> Batch:
     """Return the batches of deliveries of this size, from the template's window and batch size, and the shards."""
     mapping = _resources()["InvocationLogStreamMapping"]["Properties"]
     waiting = use.deliveries / SECONDS_PER_MONTH * mapping["MaximumBatchingWindowInSeconds"] / SHARDS
-    most = min(mapping["BatchSize"], MOST_EVENT_BYTES * 3 / 4 / size)
+    most = min(mapping["BatchSize"], MAX_EVENT_BYTES * 3 / 4 / size)
     return Batch(max(1.0, min(waiting, most)), size)
 
 
@@ -349,9 +349,10 @@ QUARTERS = (7, 22, 37, 52)
 
 @functools.cache
 def line_bytes(calls: int, records: Records = traffic.chat) -> LineBytes:
-    """Run the processor on deliveries of so many invented calls. All quota pools have quotas. Return the mean.
+    """Return the mean bytes and lines that the processor writes for a delivery of so many invented calls.
 
-    One delivery ends in each quarter of a minute, because a delivery that spans two minutes needs more lines.
+    Every quota pool has quotas. The mean is of four deliveries, one for each quarter of a minute in which they can end,
+    because a delivery that spans two minutes needs more lines.
     """
     known = read_sources(MODELS)
     accounts = UsageCalculator(known, lambda _profile: OutOfScope("unresolved_profile"))

@@ -58,13 +58,14 @@ class DemoResult(msgspec.Struct, frozen=True):
     "--seed",
     default=0,
     show_default=True,
-    help="Seed of the traffic.",
+    help="Seed of the traffic. Another number gives another hour of the same applications.",
 )
-@click.option("--down", is_flag=True, help="Stop the local stack afterwards.")
+@click.option("--down", is_flag=True, help="Stop the local stack afterwards, without serving the dashboard.")
 def demo(seed: int, down: bool) -> None:
-    """Run a demo on this machine with an hour of Bedrock traffic.
+    """Deploy the stack on this machine and send it an hour of traffic.
 
-    The traffic is invented: sixteen applications use thirteen quota pools, and one caller throttles all others.
+    The traffic is invented. Sixteen applications use thirteen quota pools. In one pool, a single caller reserves so
+    much that Bedrock throttles all callers. The command prints the usage of each pool and serves the dashboard.
     """
     require_local_extra()
     home = find_checkout()

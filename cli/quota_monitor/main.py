@@ -8,14 +8,14 @@ import click
 
 COMMANDS = {
     "cost": ("quota_monitor.cost:cost", "Estimate what the monitor costs per month."),
-    "demo": ("quota_monitor.demo:demo", "Run a demo on this machine with an hour of Bedrock traffic."),
+    "demo": ("quota_monitor.demo:demo", "Deploy the stack on this machine and send it an hour of traffic."),
     "deploy": ("quota_monitor.deployment.deploy:deploy", "Build once and deploy to several Regions in parallel."),
     "doctor": ("quota_monitor.doctor.command:doctor", "Check a deployed stack from end to end."),
     "events": ("quota_monitor.sample_events:events", "Rebuild the sample events in events/metric_processor/."),
     "failed": ("quota_monitor.failed.command:failed", "List failed deliveries and replay them."),
     "local": ("quota_monitor.local:local", "Run the stack on this machine, without an AWS account."),
     "package": ("quota_monitor.deployment.package:package", "Write one self-contained template for stack sets."),
-    "registry": ("quota_monitor.registry.command:registry", "Check and update the registry of models."),
+    "registry": ("quota_monitor.registry.command:registry", "Check the registry of models, and compare it with AWS."),
 }
 """Where each subcommand is defined, and the first sentence of its help.
 

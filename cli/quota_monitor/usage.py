@@ -52,7 +52,10 @@ class MinuteUse(msgspec.Struct, frozen=True):
 
 
 class CallerMinute(msgspec.Struct, frozen=True):
-    """One minute of one caller in a quota pool: the calls whose max_tokens is known, and the sum of these."""
+    """One minute of one caller in a quota pool.
+
+    `requests` are the calls whose max_tokens is known, and `max_tokens` is the sum of theirs.
+    """
 
     minute: datetime
     reserved_tokens: float
@@ -82,7 +85,7 @@ class CallerUse(msgspec.Struct, frozen=True):
 
 
 class PoolUse(msgspec.Struct, frozen=True):
-    """Usage of one quota pool. An unknown quota is None. The first of `callers` reserves most."""
+    """Usage of one quota pool. A quota is None if it is unknown. `callers` begins with the one that reserves most."""
 
     pool: QuotaPool
     token_quota: float | None

@@ -29,7 +29,7 @@ FLAGS = (
 
 @pytest.fixture(scope="module")
 def dashboard(local: Instance, deliver: Deliver, minute: datetime, resource: Callable[[str], str]) -> str:
-    """The name of the dashboard, after calls of two buckets and a fetch of their quotas."""
+    """The name of the dashboard, after calls of two pools and a fetch of their quotas."""
     deliver(
         [
             record(minute, f"us.{MODEL}", body=converse(900_000), tokens=(100_000, 20), second=second)
@@ -59,7 +59,7 @@ def drawings(
 
 
 def test_every_widget_of_the_deployed_dashboard_is_drawn(local: Instance, dashboard: str, minute: datetime) -> None:
-    # when the deployed dashboard is drawn for one bucket
+    # when the deployed dashboard is drawn for one pool
     found = drawings(local, dashboard, minute, model=MODEL, endpoint="cross-region")
     # then nothing in it is unknown to the preview
     assert [each["problems"] for each in found if each.get("problems")] == []
@@ -94,7 +94,7 @@ def test_any_dashboard_is_drawn_and_an_alarms_query_sees_what_it_watches(
     (own,) = drawings(local, "own", minute)
     gauges = drawings(local, dashboard, minute, model=MODEL, endpoint="cross-region")
     (peak,) = [each["series"][0]["values"][-1] for each in gauges if each.get("title") == "Peak reserved, percent"]
-    # then the alarm sees the bucket's peak, in the bucket's name, and what cannot be drawn is named
+    # then the alarm sees the pool's peak, in the pool's name, and what cannot be drawn is named
     series = {each["label"]: each for each in own["series"]}
     assert max(series[f"{MODEL} cross-region"]["values"]) == pytest.approx(peak)
     assert own["problems"] == ["not drawn by this preview: trend"]
@@ -185,7 +185,7 @@ def test_the_page_shows_the_quota_where_it_is_and_changes_with_its_variables(
         if drawing.get("title") == "Peak reserved (what throttles)"
     ]
     assert len(marked) == sum((max(each) >= 100) + (sum(each) >= 100 * len(each)) for each in peaks) > 0
-    # when another bucket is chosen
+    # when another pool is chosen
     page.select_option("#variable-model", OTHER)
     page.select_option("#variable-endpoint", "regional")
     wait_until_drawn(page, OTHER, "regional")

@@ -72,16 +72,16 @@ def test_awss_worked_example_comes_back_from_cloudwatch(deliver: Deliver, metric
         ]
     )
     # then 3,000 + 1,000 + 32,000 reserved and 3,000 + 1,000 + 5 × 1,000 consumed a call
-    bucket = ("anthropic.claude-sonnet-4-5-20250929-v1:0", "cross-region")
-    assert metric("ReservedTokens", *bucket) == {minute: 72_000, later: 36_000}
-    assert metric("ConsumedTokens", *bucket) == {minute: 18_000, later: 9_000}
-    assert metric("ConsumedTokens", *bucket, stat="SampleCount") == {minute: 2, later: 1}
-    assert metric("MaxTokens", *bucket, stat="Maximum") == {minute: 32_000, later: 32_000}
-    assert metric("OutputTokens", *bucket) == {minute: 2_000, later: 1_000}
+    pool = ("anthropic.claude-sonnet-4-5-20250929-v1:0", "cross-region")
+    assert metric("ReservedTokens", *pool) == {minute: 72_000, later: 36_000}
+    assert metric("ConsumedTokens", *pool) == {minute: 18_000, later: 9_000}
+    assert metric("ConsumedTokens", *pool, stat="SampleCount") == {minute: 2, later: 1}
+    assert metric("MaxTokens", *pool, stat="Maximum") == {minute: 32_000, later: 32_000}
+    assert metric("OutputTokens", *pool) == {minute: 2_000, later: 1_000}
 
 
 def test_percentages_are_of_the_live_quota(local: Instance, deliver: Deliver, metric: Metric, minute: datetime) -> None:
-    # given the quota that Service Quotas has for this bucket
+    # given the quota that Service Quotas has for this pool
     quotas = local.session().client("service-quotas")
     pages = quotas.get_paginator("list_aws_default_service_quotas").paginate(ServiceCode="bedrock")
     values = {quota["QuotaName"]: quota["Value"] for page in pages for quota in page["Quotas"]}
@@ -97,13 +97,13 @@ def test_percentages_are_of_the_live_quota(local: Instance, deliver: Deliver, me
         ]
     )
     # then 300 + 700 + 300 + 1,700 reserved, 300 + 100 + 300 + 200 consumed at 1x, two requests
-    bucket = ("amazon.nova-pro-v1:0", "cross-region")
-    assert metric("ReservedQuotaPercent", *bucket) == {minute: pytest.approx(100 * 3_000 / tokens)}
-    assert metric("ConsumedQuotaPercent", *bucket) == {minute: pytest.approx(100 * 900 / tokens)}
-    assert metric("RequestQuotaPercent", *bucket) == {minute: pytest.approx(100 * 2 / requests)}
+    pool = ("amazon.nova-pro-v1:0", "cross-region")
+    assert metric("ReservedQuotaPercent", *pool) == {minute: pytest.approx(100 * 3_000 / tokens)}
+    assert metric("ConsumedQuotaPercent", *pool) == {minute: pytest.approx(100 * 900 / tokens)}
+    assert metric("RequestQuotaPercent", *pool) == {minute: pytest.approx(100 * 2 / requests)}
 
 
-def test_the_fetcher_publishes_quotas_of_buckets_in_use_alone(
+def test_the_fetcher_publishes_quotas_of_pools_in_use_alone(
     local: Instance, deliver: Deliver, metric: Metric, minute: datetime, resource: Callable[[str], str]
 ) -> None:
     # given a call of one model
@@ -111,13 +111,13 @@ def test_the_fetcher_publishes_quotas_of_buckets_in_use_alone(
     # when the fetcher runs as its schedule runs it
     answer = local.session().client("lambda").invoke(FunctionName=resource("QuotaFetcherFunction"), Payload=b"{}")
     local.drain()
-    # then that bucket's quota is a metric, and that of a bucket nobody used is not
+    # then that pool's quota is a metric, and that of a pool nobody used is not
     assert "FunctionError" not in answer
     assert list(metric("TokenQuota", "cohere.embed-english-v3", "regional", stat="Maximum").values()) == [300_000]
     assert metric("TokenQuota", "cohere.embed-multilingual-v3", "regional", stat="Maximum") == {}
 
 
-def test_an_application_profile_counts_towards_its_models_bucket(
+def test_an_application_profile_counts_towards_its_models_pool(
     local: Instance, deliver: Deliver, metric: Metric, minute: datetime
 ) -> None:
     # given an application profile over an in-Region model

@@ -66,11 +66,11 @@ def queries(body: Tree) -> list[str]:
 @pytest.fixture
 def written(process: Process, read_line: ReadLine) -> list[Tree]:
     """A line of each kind that the functions write."""
-    bucket = QuotaPool(SONNET, EndpointType.REGIONAL)
-    quotas = {bucket: PoolQuota(tokens_per_minute=1_000, requests_per_minute=10)}
+    pool = QuotaPool(SONNET, EndpointType.REGIONAL)
+    quotas = {pool: PoolQuota(tokens_per_minute=1_000, requests_per_minute=10)}
     outcome = process([converse(cache_read=4, cache_write=5), failed()], quotas=quotas)
     again = line_for_duplicate(NAMESPACE, NOW.timestamp(), 0)
-    of_quotas = lines_for_quotas(NAMESPACE, MINUTE, {bucket: PoolQuota(0, 10)})
+    of_quotas = lines_for_quotas(NAMESPACE, MINUTE, {pool: PoolQuota(0, 10)})
     return [read_line(line) for line in (*outcome.lines, again, *of_quotas)]
 
 
@@ -104,7 +104,7 @@ def test_a_minute_is_a_minute_in_every_time_range(body: Tree) -> None:
     assert len(preview_body.not_drawn({"widgets": []})) == 1
 
 
-def test_a_bucket_is_a_row_of_the_peaks_and_what_is_over_its_quota_is_marked(body: Tree) -> None:
+def test_a_pool_is_a_row_of_the_peaks_and_what_is_over_its_quota_is_marked(body: Tree) -> None:
     # "vertical" makes metrics columns (add_remove_table_dashboard.html, read 2026-11-24).
     peaks = [graph for graph in graphs(body) if graph["view"] == "table"]
 
@@ -232,7 +232,7 @@ def test_quotas_are_drawn_as_they_are_and_not_added_up(body: Tree) -> None:
     assert {options(row)["stat"] for row in drawn} == {"Maximum"}
 
 
-def test_variables_change_every_graph_query_and_heading_of_one_bucket(body: Tree) -> None:
+def test_variables_change_every_graph_query_and_heading_of_one_pool(body: Tree) -> None:
     assert [(each["type"], each.get("pattern", each.get("property"))) for each in body["variables"]] == [
         ("pattern", MODEL),
         ("pattern", ENDPOINT),
@@ -330,6 +330,20 @@ def test_colours_of_one_graph_can_be_told_apart_by_the_colour_blind(body: Tree, 
             assert apart > 11, f"{graph['title']}: {one} and {other} are {apart:.0f} apart with {vision}"
 
 
+def test_the_colour_of_the_quota_has_no_other_meaning(body: Tree) -> None:
+    drawn = [
+        (options(row).get("label"), options(row).get("color")) for graph in graphs(body) for row in graph["metrics"]
+    ]
+    drawn += [
+        (each["label"], each["color"])
+        for graph in graphs(body)
+        for each in graph.get("annotations", {}).get("horizontal", [])
+    ]
+    (colour,) = {colour for label, colour in drawn if label == "quota"}
+
+    assert {label for label, used in drawn if used == colour} == {"quota"}
+
+
 def seen(colour: str, vision: str) -> tuple[float, float, float]:
     """Return CIE L*a*b* of a colour as somebody with that vision sees it."""
     channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
@@ -347,7 +361,7 @@ def distance(one: tuple[float, float, float], other: tuple[float, float, float])
     return float(sum((a - b) ** 2 for a, b in zip(one, other, strict=True)) ** 0.5)
 
 
-# Alarms on any bucket
+# Alarms on any pool
 
 
 @pytest.mark.parametrize(
@@ -358,7 +372,7 @@ def distance(one: tuple[float, float, float], other: tuple[float, float, float])
         pytest.param("RequestQuotaAlarm", "RequestQuotaPercent", id="requests"),
     ],
 )
-def test_one_alarm_watches_every_bucket_by_itself(
+def test_one_alarm_watches_every_pool_by_itself(
     template: Tree, body: Tree, published: set[tuple[str, tuple[str, ...]]], logical_id: str, metric: str
 ) -> None:
     alarm = Resolver(VALUES, template)(template["Resources"][logical_id]["Properties"])
@@ -368,13 +382,13 @@ def test_one_alarm_watches_every_bucket_by_itself(
     assert (found.function, found.metric, found.namespace, found.conditions) == ("SUM", metric, NAMESPACE, ())
     assert found.dimensions == found.groups == ("ModelId", "EndpointType")
     assert (metric, found.dimensions) in published
-    # An alarm on several series needs GROUP BY and ORDER BY, and LIMIT would leave buckets out: CloudWatch User Guide,
+    # An alarm on several series needs GROUP BY and ORDER BY, and LIMIT would leave pools out: CloudWatch User Guide,
     # Create_Metrics_Insights_Alarm.html (read 2026-11-24).
     assert (found.order, found.descending, found.limit) == ("SUM", True, metrics_insights.MAX_SERIES)
     assert (query["Period"], query["ReturnData"]) == (60, True)
     assert (alarm["Threshold"], alarm["ComparisonOperator"]) == ("80", "GreaterThanOrEqualToThreshold")
     assert (alarm["DatapointsToAlarm"], alarm["EvaluationPeriods"]) == (2, 15)  # as test_alarms.py argues
-    assert alarm["TreatMissingData"] == "notBreaching"  # a bucket that nobody calls any more is no alarm
+    assert alarm["TreatMissingData"] == "notBreaching"  # a pool that nobody calls any more is no alarm
     # and says at night what to do and where to look, in what CloudWatch takes
     assert len(alarm["AlarmDescription"]) <= 1024
     what, which, do, where = alarm["AlarmDescription"].split("\n")

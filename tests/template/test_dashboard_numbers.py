@@ -71,7 +71,7 @@ ENTRIES: list[Entry | str] = [
     failed(f"us.{SONNET}", "ValidationException", **by("Report", B)),
     call(f"us.{SONNET}", "Chat", C, asked=200, given=50, made=30),
     metadata_only(f"us.{SONNET}", 7, 11, **by("Chat", D)),
-    # of other buckets: 1x, and one without quotas
+    # of other pools: 1x, and one without quotas
     call(NOVA, "Batch", A, asked=500, given=100, made=20),
     call(SONNET, "Report", A, asked=100, given=10, made=2),
     failed(TITAN, **by("Report", D)),
@@ -118,9 +118,9 @@ def body(template: Tree) -> Tree:
     return resolved.dashboard(template)
 
 
-def drawn(body: Tree, account: Any, bucket: QuotaPool = CROSS) -> dict[str, Drawing]:
-    """What every widget shows when a bucket is chosen, by the beginning of its title."""
-    values = {"model": bucket.model_id, "endpoint": str(bucket.endpoint_type)}
+def drawn(body: Tree, account: Any, pool: QuotaPool = CROSS) -> dict[str, Drawing]:
+    """What every widget shows when a pool is chosen, by the beginning of its title."""
+    values = {"model": pool.model_id, "endpoint": str(pool.endpoint_type)}
     widgets = preview_body.chosen(json.dumps(body), values)["widgets"]
     found = [drawing.draw(widget, RANGE, Reader(account, "us-east-1")) for widget in widgets]
     assert [each["problems"] for each in found if each["problems"]] == []
@@ -159,7 +159,7 @@ REQUESTS = {NAME: {A: 10, B: 25, C: 5, D: 5}, OTHER: {A: 20, D: 20}}
         pytest.param("Peak requests", "Requests, percent", REQUESTS, id="requests"),
     ],
 )
-def test_the_bucket_with_the_highest_peak_comes_first(
+def test_the_pool_with_the_highest_peak_comes_first(
     body: Tree, account: MadeAccount, table: str, graph: str, expected: dict[str, dict[int, float]]
 ) -> None:
     # The first one's peak is the higher, its average, its least, and its name are the lower.
@@ -304,7 +304,7 @@ FAILED = [
 ]
 
 
-def test_tables_of_the_chosen_bucket(body: Tree, account: MadeAccount) -> None:
+def test_tables_of_the_chosen_pool(body: Tree, account: MadeAccount) -> None:
     found = drawn(body, account)
 
     assert shown(found, "Callers of the chosen pool")["columns"] == [
@@ -331,7 +331,7 @@ def test_a_quota_of_0_is_said_in_words_though_the_newest_line_says_nothing(body:
     ]  # the newest line is that of the call that failed
 
 
-def test_tables_of_all_buckets(body: Tree, account: MadeAccount) -> None:
+def test_tables_of_all_pools(body: Tree, account: MadeAccount) -> None:
     found = drawn(body, account)
     report, batch = ["Report", *OF_CROSS, 14_500, 1_300, 5], ["Batch", NOVA, "regional", 1_200, 240, 2]
     chat, once = ["Chat", *OF_CROSS, 750, 662, 4], ["Report", SONNET, "regional", 110, 20, 1]

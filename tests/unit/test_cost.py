@@ -39,7 +39,7 @@ PRICES = Prices(
 
 def test_a_month_is_what_its_parts_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cost, "memory_gigabytes", lambda: 0.5)
-    # given 3 buckets and 2 million calls in 200,000 deliveries, each of which writes 4 lines of 980 bytes in all
+    # given 3 pools and 2 million calls in 200,000 deliveries, each of which writes 4 lines of 980 bytes in all
     use = Use(pools=3, calls=2_000_000, calls_per_delivery=10)
 
     bill = cost.bill(use, PRICES, Alarms(fixed=5, per_pool=3), LineBytes(written=980, lines=4, calls=10))
@@ -148,8 +148,8 @@ def test_without_duplicate_detection_there_is_no_state_table_to_pay() -> None:
 
 
 def test_metrics_counted_are_those_published(process: Process, read_line: ReadLine) -> None:
-    bucket = QuotaPool(SONNET, EndpointType.REGIONAL)
-    quotas = {bucket: PoolQuota(1_000, 10)}
+    pool = QuotaPool(SONNET, EndpointType.REGIONAL)
+    quotas = {pool: PoolQuota(1_000, 10)}
     outcome = process([converse()], quotas=quotas)
     written = [read_line(line) for line in (*outcome.lines, *lines_for_quotas("Mine", MINUTE, quotas))]
     named = {
@@ -159,10 +159,10 @@ def test_metrics_counted_are_those_published(process: Process, read_line: ReadLi
         for metric in directive["Metrics"]
     }
 
-    assert sum(of_bucket for _, of_bucket in named) == cost.METRICS_PER_POOL
+    assert sum(of_pool for _, of_pool in named) == cost.METRICS_PER_POOL
     # these come with a delivery that came twice, without quotas, and with the doctor's test
     rare = {"DuplicateDeliveries", "QuotasUnknown", "AlarmTests"}
-    assert {name for name, of_bucket in named if not of_bucket} | rare == HEALTH_METRICS
+    assert {name for name, of_pool in named if not of_pool} | rare == HEALTH_METRICS
 
 
 def test_alarms_counted_are_the_templates() -> None:
@@ -196,10 +196,10 @@ def test_command_says_every_part_and_the_sum(ingestion: str, parts: int) -> None
 def test_readme_says_what_the_command_computes() -> None:
     text = README.read_text(encoding="utf-8")
     price, watched = cost.read_prices(), cost.count_alarm_metrics()
-    bucket = cost.METRICS_PER_POOL * price.metric_month + watched.per_pool * price.alarm_metric_month
+    pool = cost.METRICS_PER_POOL * price.metric_month + watched.per_pool * price.alarm_metric_month
     fixed = len(HEALTH_METRICS) * price.metric_month + watched.fixed * price.alarm_metric_month + price.dashboard_month
 
-    assert f"**${bucket:.2f} a month for a bucket in use**" in text
+    assert f"**${pool:.2f} a month for a pool in use**" in text
     assert f"${fixed:.2f} for the monitor itself" in text
 
 

@@ -32,10 +32,10 @@ def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.Session]:
         yield boto3.Session(region_name="us-east-1")
 
 
-def publish(session: boto3.Session, bucket: QuotaPool | None, minute: datetime, **metrics: list[float]) -> None:
+def publish(session: boto3.Session, pool: QuotaPool | None, minute: datetime, **metrics: list[float]) -> None:
     dimensions = (
-        [{"Name": "ModelId", "Value": bucket.model_id}, {"Name": "EndpointType", "Value": str(bucket.endpoint_type)}]
-        if bucket
+        [{"Name": "ModelId", "Value": pool.model_id}, {"Name": "EndpointType", "Value": str(pool.endpoint_type)}]
+        if pool
         else []
     )
     for name, values in metrics.items():
@@ -60,12 +60,12 @@ def log(session: boto3.Session, *messages: object) -> None:
     )
 
 
-def line(bucket: QuotaPool, minute: datetime, caller: str, max_tokens: list[int], outputs: list[int]) -> dict:
+def line(pool: QuotaPool, minute: datetime, caller: str, max_tokens: list[int], outputs: list[int]) -> dict:
     """A metric line of calls with 10 tokens of input each; no max_tokens: they are unknown."""
     said = {
         "_aws": {"Timestamp": int(minute.timestamp() * 1000), "CloudWatchMetrics": []},
-        "ModelId": bucket.model_id,
-        "EndpointType": bucket.endpoint_type,
+        "ModelId": pool.model_id,
+        "EndpointType": pool.endpoint_type,
         "caller": caller,
         "requests": len(outputs),
         "OutputTokens": outputs,
@@ -91,7 +91,7 @@ def collect(session: boto3.Session) -> dict[QuotaPool, usage.PoolUse]:
 # ---------------------------------------------------------------- numbers read back
 
 
-def test_collects_sums_quotas_and_coverage_by_bucket(session):
+def test_collects_sums_quotas_and_coverage_by_pool(session):
     publish(session, BUSY, START, ReservedTokens=[100, 200], ConsumedTokens=[10, 20, 5])
     publish(session, BUSY, START + timedelta(minutes=7), ReservedTokens=[1_000], ConsumedTokens=[1])
     publish(session, BLIND, START, ConsumedTokens=[7])
@@ -111,14 +111,14 @@ def test_collects_sums_quotas_and_coverage_by_bucket(session):
     assert (blind.peak_reserved, blind.coverage, blind.token_quota) == (None, 0, None)
 
 
-def test_leaves_out_buckets_without_a_call_in_the_window(session):
+def test_leaves_out_pools_without_a_call_in_the_window(session):
     publish(session, BUSY, START - timedelta(minutes=1), ConsumedTokens=[10])
     publish(session, BUSY, END, ConsumedTokens=[10])
     log(session, "START RequestId: 1")
     assert collect(session) == {}
 
 
-def test_shows_a_bucket_where_every_call_was_throttled(session):
+def test_shows_a_pool_where_every_call_was_throttled(session):
     publish(session, BLIND, START, TokenQuota=[0], RequestQuota=[0])
     failed = {
         "event": "failed_calls",
@@ -245,7 +245,7 @@ def test_more_than_were_sent_is_a_failure_too(session):
         wait(session, [9], 7)
 
 
-def test_the_dashboard_opens_at_a_bucket(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_dashboard_opens_at_a_pool(capsys: pytest.CaptureFixture[str]) -> None:
     account = Account("http://127.0.0.1:1", "http://127.0.0.1:3", "us-east-1")
     running = Instance(Path(), account, "stack", {"DashboardName": "d"}, preview_url="http://127.0.0.1:2")
 

@@ -8,12 +8,12 @@ from click.testing import CliRunner
 
 from localaws import sam
 from quota_monitor.deployment import checkout, deploy, regions
-from quota_monitor.deployment.regions import Progress, State
+from quota_monitor.deployment.regions import RegionProgress, State
 from quota_monitor.main import main
 
 
 def told(*documents):
-    return list(itertools.accumulate(documents, regions.apply_document, initial=Progress()))
+    return list(itertools.accumulate(documents, regions.apply_document, initial=RegionProgress()))
 
 
 def event(logical_id, status, reason=""):
@@ -57,7 +57,7 @@ def test_a_failure_without_an_event_has_the_reason_of_sam():
 
 def test_nothing_to_change_is_no_failure():
     *_, last = told({"type": "result", "status": "no_changes", "message": "No changes to deploy."})
-    assert regions.finish(last, 0, "") == Progress(State.UNCHANGED)
+    assert regions.finish(last, 0, "") == RegionProgress(State.UNCHANGED)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_nothing_to_change_is_no_failure():
     ],
 )
 def test_an_end_without_a_result_is_a_failure(exit_code, last_lines, reason):
-    assert regions.finish(Progress(), exit_code, last_lines) == Progress(State.FAILED, reason=reason)
+    assert regions.finish(RegionProgress(), exit_code, last_lines) == RegionProgress(State.FAILED, reason=reason)
 
 
 @pytest.mark.parametrize("line", ["", "Uploading to x", "{not JSON", "[1]"], ids=["empty", "text", "not JSON", "list"])
@@ -103,6 +103,20 @@ def test_a_parameter_without_a_value_is_refused_before_anything_is_built(monkeyp
     result = CliRunner().invoke(main, ["deploy", "--regions", "us-east-1", "--parameter", "AlarmEmail"])
     assert result.exit_code == 2
     assert "'AlarmEmail' is not NAME=VALUE" in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        pytest.param("QuotaBuckets", "Did you mean QuotaPools?", id="renamed parameter"),
+        pytest.param("Nonsense", "The template has no parameter Nonsense. It has: AlarmEmail, ", id="like no other"),
+    ],
+)
+def test_a_parameter_that_the_template_lacks_is_refused_before_anything_is_built(monkeypatch, name, said):
+    monkeypatch.setattr(checkout, "run_sam", lambda *_given, **_named: pytest.fail("built"))
+    result = CliRunner().invoke(main, ["deploy", "--regions", "us-east-1", "--parameter", f"{name}=x"])
+    assert result.exit_code == 2
+    assert said in result.output
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ MIB = 1024 * 1024
         ("size of a record", f"{MAX_MESSAGE_BYTES // MIB} MiB, the largest log event there is"),
         # below
         ("`modelId`", "2,048 characters, of them 256 of the model"),
-        # test_accounts: a second more is refused
+        # test_usage: a second more is refused
         (
             "age of a record",
             f"14 days less {14 * 24 * 60 - OLDEST_SECONDS // 60} minutes; {NEWEST_SECONDS // 3_600} hours ahead",
@@ -46,7 +46,7 @@ MIB = 1024 * 1024
         ("caller, tag values on a metric line", f"{MAX_LABEL} characters, printable ASCII"),
         # test_settings: 17 are refused
         ("`requestMetadata` keys on a metric line", "16, named by a parameter"),
-        # test_bodies, and below
+        # test_large_bodies, and below
         (
             "request body in S3",
             f"{large_bodies.MAX_BODY_BYTES // MIB} MiB inflated, of odd JSON {MAX_MESSAGE_BYTES // MIB} MiB; "

@@ -23,6 +23,17 @@ def headings(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in found}
 
 
+def test_files_to_look_in_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    section = text.partition("\n## Where to look\n")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")][1:]
+    paths = [re.findall(r"`([\w.]*[/.][\w./]*)`", row.split(" | ")[1]) for row in rows]
+
+    assert len(rows) >= 12
+    assert all(paths)
+    assert [path for row in paths for path in row if not (ROOT / path).exists()] == []
+
+
 @pytest.mark.parametrize(("page", "target"), sorted(set(links())))
 def test_link_leads_somewhere(page: str, target: str) -> None:
     path, _, anchor = target.partition("#")

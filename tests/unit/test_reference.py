@@ -30,7 +30,7 @@ from bedrock_quota.fetcher.quota_lines import lines_for_quotas
 from bedrock_quota.model_ids import Reference
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.processor.delivery import Delivery
-from bedrock_quota.processor.health import line_for_duplicate
+from bedrock_quota.processor.health import HEALTH_METRICS, line_for_duplicate
 from bedrock_quota.processor.pipeline import price_delivery
 from bedrock_quota.processor.usage import UsageCalculator
 from bedrock_quota.registry.models import Registry
@@ -120,6 +120,10 @@ def test_metrics_with_their_units(written: list[Line], heading: str, dimensions:
     documented = {(name, cells[0]) for name, cells in table(heading).items() if name not in dimensions}
 
     assert documented == set(metrics(written, dimensions))
+
+
+def test_every_health_metric_is_documented() -> None:
+    assert table("Health metrics").keys() == HEALTH_METRICS
 
 
 def kind(line: Line) -> str:

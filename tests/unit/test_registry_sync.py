@@ -16,7 +16,7 @@ from bedrock_quota.pools import EndpointType, QuotaPool
 from bedrock_quota.registry.models import ModelKind, RateStatus, Registry
 from bedrock_quota.registry.quota_names import ListedQuota, quotas_by_pool
 from bedrock_quota.registry.sources import read_sources
-from bedrock_quota.registry.validation import find_missing_entries
+from bedrock_quota.registry.validation import find_problems
 from quota_monitor.registry import aws_listing, diff, model_name_match, toml_drafts
 from quota_monitor.registry import command as commands
 from quota_monitor.registry.aws_listing import ListedModel, ListedProfile, Listing, ListingError
@@ -228,7 +228,7 @@ def test_drafts_pasted_into_the_registry_are_in_order(
 ) -> None:
     pasted = paste(toml_drafts.draft_models(compared.new, known, found), tmp_path)
 
-    assert find_missing_entries(pasted) == []
+    assert find_problems(pasted) == []
     assert set(pasted.by_id) == set(known.by_id) | {COMET, COMET_2, LENS, RANK}
     comet = pasted.by_id[COMET]
     assert (comet.name, comet.kind, comet.max_output_tokens, comet.quota_names) == (

@@ -21,7 +21,7 @@ from bedrock_quota.registry.models import (  # fmt: skip
     Registry,
     RegistryFile,
 )
-from bedrock_quota.registry.validation import expected_quota_name, find_missing_entries
+from bedrock_quota.registry.validation import expected_quota_name, find_problems
 from quota_monitor.registry import command as commands
 from quota_monitor.registry import models_page, schema
 
@@ -209,7 +209,7 @@ def test_page_shows_models_of_a_provider_without_a_file() -> None:
 
 
 def test_real_registry_has_no_gaps(registry: Registry) -> None:
-    assert find_missing_entries(registry) == []
+    assert find_problems(registry) == []
 
 
 def test_quota_names_as_service_quotas_has_them() -> None:
@@ -225,7 +225,7 @@ def test_codes_without_a_name_are_a_gap() -> None:
     codes = {EndpointType.REGIONAL: QuotaCodes(tokens_per_minute="L-00000001")}
     rocket = msgspec.structs.replace(model(), quota_codes=codes)
 
-    assert find_missing_entries(acme(rocket)) == [
+    assert find_problems(acme(rocket)) == [
         "acme.rocket-v1:0: has quota_codes, but no quota_names to find its quotas by"
     ]
 
@@ -235,14 +235,14 @@ def test_codes_of_nothing_are_a_gap() -> None:
         model(quota_names=["Acme Rocket"]), quota_codes={EndpointType.REGIONAL: QuotaCodes()}
     )
 
-    assert find_missing_entries(acme(rocket)) == ["acme.rocket-v1:0: quota_codes.regional is empty"]
+    assert find_problems(acme(rocket)) == ["acme.rocket-v1:0: quota_codes.regional is empty"]
 
 
 def test_a_name_that_a_rule_takes_for_another_quota_is_a_gap() -> None:
     codes = {EndpointType.REGIONAL: QuotaCodes(tokens_per_minute="L-00000001")}
     rocket = msgspec.structs.replace(model(quota_names=["Acme Custom Model"]), quota_codes=codes)
 
-    assert find_missing_entries(acme(rocket)) == [
+    assert find_problems(acme(rocket)) == [
         "acme.rocket-v1:0: the quota 'On-demand model inference tokens per minute for Acme Custom Model' "
         "does not match it (refused as custom_model)"
     ]
@@ -251,7 +251,7 @@ def test_a_name_that_a_rule_takes_for_another_quota_is_a_gap() -> None:
 def test_a_name_that_ends_in_long_context_words_is_a_gap_of_all_its_quotas() -> None:
     rocket = model(quota_names=["Acme Rocket 1M Context Length"])
 
-    found = find_missing_entries(acme(rocket))
+    found = find_problems(acme(rocket))
 
     assert len(found) == 10  # the name itself, and 3 endpoint types × 3 units
     assert found[0].endswith("remove it, set long_context_above")
@@ -259,7 +259,7 @@ def test_a_name_that_ends_in_long_context_words_is_a_gap_of_all_its_quotas() -> 
 
 
 def test_a_model_with_a_long_context_quota_is_found_by_that_name_too() -> None:
-    assert find_missing_entries(acme(model(quota_names=["Acme Rocket V1"], long_context_above=200_000))) == []
+    assert find_problems(acme(model(quota_names=["Acme Rocket V1"], long_context_above=200_000))) == []
 
 
 def test_kinds_are_all_in_the_schema() -> None:

@@ -25,7 +25,7 @@ from localaws.traffic import LogEvent
 END = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 START = END - timedelta(hours=1)
 REGISTRY = Path(__file__).parents[2] / "registry" / "models"
-BUSY_BUCKET = ("anthropic.claude-sonnet-4-6", "cross-region")
+BUSY_POOL = ("anthropic.claude-sonnet-4-6", "cross-region")
 
 PROFILE_BUCKETS = {
     applications.PRODUCT_COPY.placeholder_arn: ("amazon.nova-lite-v1:0", "regional"),
@@ -280,9 +280,9 @@ def test_usage_in_bodies_agrees_with_the_counts(records):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_one_caller_throttles_everyone_on_its_bucket(registry, seed):
-    sums = totals_of(seed).pools[BUSY_BUCKET]
-    quota = token_quotas(registry)[BUSY_BUCKET]
+def test_one_caller_throttles_everyone_on_its_pool(registry, seed):
+    sums = totals_of(seed).pools[BUSY_POOL]
+    quota = token_quotas(registry)[BUSY_POOL]
     busy = {START + timedelta(minutes=minute) for part in applications.BUSY for minute in part}
     over = {minute for minute, each in sums.items() if each.reserved >= quota}
     assert over == busy
@@ -308,19 +308,19 @@ def test_the_culprit_asks_for_much_and_uses_little(records):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_no_other_bucket_passes_its_quota(registry, seed):
+def test_no_other_pool_passes_its_quota(registry, seed):
     totals = totals_of(seed)
     quota = token_quotas(registry)
     peaks = {
-        bucket: max(max(each.reserved, each.consumed) for each in minutes.values()) / quota[bucket]
-        for bucket, minutes in totals.pools.items()
-        if quota.get(bucket)
+        pool: max(max(each.reserved, each.consumed) for each in minutes.values()) / quota[pool]
+        for pool, minutes in totals.pools.items()
+        if quota.get(pool)
     }
-    assert [bucket for bucket, peak in peaks.items() if peak >= 1] == [BUSY_BUCKET]
-    assert [bucket for bucket, peak in peaks.items() if 0.8 <= peak < 1] == [("cohere.embed-v4:0", "cross-region")]
-    without = [bucket for bucket in totals.pools if quota.get(bucket) is None]
-    assert without, "a bucket without a known quota is a case, too"
-    assert [bucket for bucket in totals.pools if quota.get(bucket) == 0] == [], "it takes no call"
+    assert [pool for pool, peak in peaks.items() if peak >= 1] == [BUSY_POOL]
+    assert [pool for pool, peak in peaks.items() if 0.8 <= peak < 1] == [("cohere.embed-v4:0", "cross-region")]
+    without = [pool for pool in totals.pools if quota.get(pool) is None]
+    assert without, "a pool without a known quota is a case, too"
+    assert [pool for pool in totals.pools if quota.get(pool) == 0] == [], "it takes no call"
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -341,8 +341,8 @@ def token_quotas(registry: Registry) -> dict[oracle.Pool, float | None]:
         for quota in service_quotas.load()
     )
     return {
-        (bucket.model_id, str(bucket.endpoint_type)): quota.tokens_per_minute
-        for bucket, quota in quotas_by_pool(listed, registry).items()
+        (pool.model_id, str(pool.endpoint_type)): quota.tokens_per_minute
+        for pool, quota in quotas_by_pool(listed, registry).items()
     }
 
 

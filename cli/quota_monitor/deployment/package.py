@@ -18,7 +18,7 @@ from quota_monitor.deployment.parameters import parameters_option
 from quota_monitor.deployment.plain_template import MacroLeftError, expand_macros
 from quota_monitor.template import read_template
 
-MOST_BYTES = 1_000_000
+MAX_BYTES = 1_000_000
 """Limit of a template in S3: 1 MB.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html (read 2026-11-24).
@@ -70,9 +70,9 @@ def package(
         text = json.dumps(expand_macros(in_every_region[0]), ensure_ascii=False)
     except MacroLeftError as error:
         raise click.ClickException(str(error)) from error
-    if len(text.encode()) > MOST_BYTES:
+    if len(text.encode()) > MAX_BYTES:
         raise click.ClickException(
-            f"The template has {len(text.encode()):,} bytes. The limit of CloudFormation is {MOST_BYTES:,}."
+            f"The template has {len(text.encode()):,} bytes. The limit of CloudFormation is {MAX_BYTES:,}."
         )
     output.write_text(text, encoding="utf-8")
     console.print(f"{output}: {len(text.encode()):,} bytes, for {', '.join(names)}", soft_wrap=True)

@@ -24,8 +24,8 @@ class State(enum.StrEnum):
     FAILED = "failed"
 
 
-class Progress(msgspec.Struct, frozen=True):
-    """Progress that `sam deploy` has reported: the current event, the first failure, and finally the outputs."""
+class RegionProgress(msgspec.Struct, frozen=True):
+    """RegionProgress that `sam deploy` has reported: the current event, the first failure, and finally the outputs."""
 
     state: State = State.PREPARING
     current: str = ""
@@ -33,7 +33,7 @@ class Progress(msgspec.Struct, frozen=True):
     outputs: Mapping[str, str] = {}
 
 
-def apply_document(progress: Progress, document: Mapping[str, Any]) -> Progress:
+def apply_document(progress: RegionProgress, document: Mapping[str, Any]) -> RegionProgress:
     """Return the progress after a JSON document of `sam deploy --output json`. Unknown documents change nothing."""
     changed: dict[str, Any] = {}
     match document:
@@ -53,7 +53,7 @@ def apply_document(progress: Progress, document: Mapping[str, Any]) -> Progress:
     return msgspec.structs.replace(progress, **changed)
 
 
-def finish(progress: Progress, exit_code: int, last_lines: str) -> Progress:
+def finish(progress: RegionProgress, exit_code: int, last_lines: str) -> RegionProgress:
     """Return the final progress. A failure without a reason gets the last lines that `sam deploy` printed."""
     if exit_code == 0 and progress.state in {State.DEPLOYED, State.UNCHANGED}:
         return progress

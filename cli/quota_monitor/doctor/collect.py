@@ -198,9 +198,9 @@ def _writing_role(client: IAMClient, stack: Stack, logging: observed.InvocationL
 
 
 def _keeping_role(client: IAMClient, stack: Stack, name: str) -> observed.Role:
-    """Read if Lambda can keep failed deliveries with the processor's role.
+    """Return the processor's role, with the actions for keeping failed deliveries that it is refused.
 
-    It needs these two actions (Lambda Developer Guide, Capturing records of asynchronous invocations, read 2026-11-24).
+    Lambda needs two actions (Lambda Developer Guide, Capturing records of asynchronous invocations, read 2026-11-24).
     """
     arn, bucket = stack.role_arn(name), stack.bucket_arn(stack.resources.get("FailedDeliveriesBucket", ""))
     return observed.Role(

@@ -29,7 +29,8 @@ _STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.PROBLEM: "bold r
 def doctor(stack_name: str, profile: str | None, region: str | None, test_alarm: bool, yes: bool) -> None:
     """Check a deployed stack from end to end.
 
-    Each finding says what to do. Nothing is changed. The exit code is 1 if there is a problem.
+    Each finding says what to do. The exit code is 1 if there is a problem. The command changes nothing, except with
+    --test-alarm.
     """
     console = Console(highlight=False)
     with aws_errors_as_messages(), errors_as_messages(AlarmTestError):

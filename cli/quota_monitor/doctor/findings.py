@@ -53,7 +53,10 @@ def could_not_check(unread: Unread) -> Finding:
 
 
 def check(where: str, *, needs: tuple[str, ...]) -> Callable[[Callable[..., Findings]], Check]:
-    """Turn a function into a check. It gets the named fields of `Observed`, if all of them could be read."""
+    """Turn a function into a check. It gets the named fields of `Observed`, if all of them could be read.
+
+    Add the check to `CHECKS` in `doctor/checks/__init__.py`. The doctor runs only those.
+    """
 
     def decorate(judge: Callable[..., Findings]) -> Check:
         @wraps(judge)

@@ -87,7 +87,7 @@ class Stream(msgspec.Struct, frozen=True):
 
 
 class Parts(msgspec.Struct, frozen=True):
-    """Resources of the stack: the logical ids of deleted ones, and why others could not be read."""
+    """Missing resources of the stack: `gone` has their logical ids. `unread` says why others could not be read."""
 
     gone: frozenset[str] = frozenset()
     unread: tuple[Unread, ...] = ()
@@ -126,7 +126,7 @@ class Key(msgspec.Struct, frozen=True):
 
 
 class Access(msgspec.Struct, frozen=True):
-    """Access to the bucket for large bodies. Without such a bucket, nothing is missing and all fields are True.
+    """Access to the bucket for large bodies. The default is for a stack without such a bucket.
 
     `writers` are allowed to write to it. `key` is the customer's KMS key that encrypts it, if any. `decrypts` is True
     if the policy of the key allows the processor's role, `role`, to decrypt.

@@ -38,11 +38,12 @@ def list_deliveries(stack_name: str, profile: str | None, region: str | None) ->
 
 @failed.command()
 @stack_options
-@click.option("--discard", is_flag=True, help="Delete replayed deliveries even if some records were rejected.")
+@click.option("--discard", is_flag=True, help="Delete processed deliveries even if records of them were rejected.")
 def replay(stack_name: str, profile: str | None, region: str | None, discard: bool) -> None:
     """Replay failed deliveries, the oldest first.
 
-    A delivery is deleted when it succeeds. Otherwise it stays in the bucket.
+    A delivery that is processed completely is deleted. One with rejected records moves to refused/, or is deleted with
+    --discard. A delivery that fails again stays in the bucket.
     """
     console = Console(stderr=True, highlight=False)
     problems: list[Replayed] = []

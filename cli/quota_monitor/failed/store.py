@@ -57,7 +57,7 @@ class Replayed(msgspec.Struct, frozen=True):
     failed: bool = False
 
 
-REFUSED = "refused/"
+REJECTED_PREFIX = "refused/"
 """Prefix of the keys of replayed deliveries with rejected records. They are not replayed again."""
 
 MAX_INFLATED_BYTES = 512 * 1024 * 1024
@@ -78,12 +78,12 @@ def find_store(session: boto3.Session, stack_name: str) -> Store:
 
 def list_failed(session: boto3.Session, bucket: str) -> list[FailedDelivery]:
     """Return the failed deliveries, the oldest first. Propagates botocore errors."""
-    return [each for each in _objects(session, bucket) if not each.key.startswith(REFUSED)]
+    return [each for each in _objects(session, bucket) if not each.key.startswith(REJECTED_PREFIX)]
 
 
 def list_rejected(session: boto3.Session, bucket: str) -> list[FailedDelivery]:
     """Return the replayed deliveries with rejected records. Propagates botocore errors."""
-    return [each for each in _objects(session, bucket) if each.key.startswith(REFUSED)]
+    return [each for each in _objects(session, bucket) if each.key.startswith(REJECTED_PREFIX)]
 
 
 def _objects(session: boto3.Session, bucket: str) -> list[FailedDelivery]:
@@ -104,9 +104,9 @@ def replay(
     """Invoke the processor with these deliveries, one after the other. Delete each object when all of it is processed.
 
     A delivery that fails again stays. Of a batch, only its failed deliveries stay. A processed delivery with rejected
-    records, for example too old ones, moves to `REFUSED`, or is deleted with `discard`. A delivery that is too large
-    for the processor is processed in parts, which are always the same. A replay can be interrupted and started again:
-    with duplicate detection, a delivery that was processed but not deleted counts as a duplicate.
+    records, for example too old ones, moves to `REJECTED_PREFIX`, or is deleted with `discard`. A delivery that is too
+    large for the processor is processed in parts, which are always the same. A replay can be interrupted and started
+    again: with duplicate detection, a delivery that was processed but not deleted counts as a duplicate.
     """
     s3 = session.client("s3")
     # The timeout covers the function's own. There is no retry, because the second call would be a duplicate.
@@ -127,15 +127,15 @@ def _replay(s3: S3Client, functions: LambdaClient, where: Store, key: str, *, di
     outcomes = [_process(functions, where.function, event) for event in held.events]
     refusals = sum(outcome for outcome in outcomes if isinstance(outcome, int))
     if refusals and not discard:
-        s3.put_object(Bucket=where.bucket, Key=f"{REFUSED}{key}", Body=body)
+        s3.put_object(Bucket=where.bucket, Key=f"{REJECTED_PREFIX}{key}", Body=body)
     left = [number for number, outcome in enumerate(outcomes) if isinstance(outcome, str)]
     if not left:
         s3.delete_object(Bucket=where.bucket, Key=key)
-        kept_as = "discarded" if discard else f"kept as {REFUSED}{key}"
+        kept_as = "discarded" if discard else f"kept as {REJECTED_PREFIX}{key}"
         rejected = f"was processed, but {refusals} of its records were rejected, {kept_as}"
         return Replayed(key, rejected if refusals else None)
     if len(left) < len(outcomes):  # the others must not be processed again
-        s3.put_object(Bucket=where.bucket, Key=key, Body=held.without_all_but(left))
+        s3.put_object(Bucket=where.bucket, Key=key, Body=held.with_only(left))
     which = f"{len(left)} of its {len(outcomes)} deliveries failed again, the first: " if len(outcomes) > 1 else ""
     return Replayed(key, f"{which}{outcomes[left[0]]}", failed=True)
 
@@ -215,7 +215,7 @@ class _Held(msgspec.Struct, frozen=True):
     record: dict[str, Any] = {}
     batch: dict[str, Any] = {}
 
-    def without_all_but(self, left: list[int]) -> bytes:
+    def with_only(self, left: list[int]) -> bytes:
         """Return the object with only these deliveries of its batch."""
         batch = {**self.batch, "Records": [self.batch["Records"][number] for number in left]}
         return msgspec.json.encode({**self.record, "payload": msgspec.json.encode(batch).decode()})

@@ -8,7 +8,7 @@ import click
 from bedrock_quota.errors import RegistryError
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.sources import read_sources
-from bedrock_quota.registry.validation import find_missing_entries
+from bedrock_quota.registry.validation import find_problems
 from quota_monitor.data_files import MODELS
 from quota_monitor.deployment.checkout import ROOT, find_checkout, locate_checkout
 from quota_monitor.registry import models_page, schema
@@ -28,17 +28,17 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.group()
 def registry() -> None:
-    """Check and update the registry of models."""
+    """Check the registry of models, and compare it with AWS."""
 
 
 @registry.command()
 def check() -> None:
-    """Check registry/models/*.toml, and the files that are generated from it.
+    """Check registry/models/*.toml and the generated files.
 
-    Each error names the file, the table and the reason.
+    Each error names the file, the table and the reason. The exit code is 1 if there is one. Nothing is changed.
     """
     known = _read()
-    wrong = find_missing_entries(known)
+    wrong = find_problems(known)
     if _CHECKOUT is not None:  # an installed package has no generated files
         wrong += [
             f"{_short(path)} is out of date. Run `quota-monitor registry write`."
@@ -52,7 +52,7 @@ def check() -> None:
 
 @registry.command()
 def write() -> None:
-    """Generate docs/models.md and registry/schema.json from the registry."""
+    """Write docs/models.md and registry/schema.json from registry/models/*.toml."""
     find_checkout()
     known = _read()
     for path, text in generate(known).items():
@@ -62,14 +62,17 @@ def write() -> None:
 
 @registry.command()
 @click.option("--profile", metavar="NAME", help="AWS profile.")
-@click.option("--region", metavar="REGION", help="Region to list. The default is the Region of the profile.")
-@click.option("--listing", "saved", metavar="FILE", type=_FILE, help="Read a saved listing instead of AWS.")
-@click.option("--save", metavar="FILE", type=_FILE, help="Save the listing. It has your quotas, but no account id.")
-@click.option("--output", metavar="FILE", type=_FILE, help="Write the tables of new models to a file.")
+@click.option("--region", metavar="REGION", help="Region to list. The default is the profile's Region.")
+@click.option("--listing", "saved", metavar="FILE", type=_FILE, help="Read a listing from --save instead of AWS.")
+@click.option(
+    "--save", metavar="FILE", type=_FILE, help="Save the listing. The file has your quotas, but no account id."
+)
+@click.option("--output", metavar="FILE", type=_FILE, help="Write the new tables to a file instead of the terminal.")
 def sync(profile: str | None, region: str | None, saved: Path | None, save: Path | None, output: Path | None) -> None:
     """Compare the registry with AWS, and print tables for new models.
 
-    The command reads models, inference profiles and quotas with your AWS credentials. It changes nothing.
+    The command lists models, inference profiles and quotas with your AWS credentials. It changes neither AWS nor the
+    registry: review the tables, and paste them into registry/models/.
     """
     if saved is not None and (profile is not None or region is not None):
         raise click.UsageError("--listing cannot be combined with --profile or --region")

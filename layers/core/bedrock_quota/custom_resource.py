@@ -98,10 +98,10 @@ def is_stack_deleting(event: Mapping[str, Any], client: CloudFormationClient) ->
 def handle_request(event: Mapping[str, Any], physical_id: str, act: Act) -> None:
     """Carry out a request and respond: with the attributes, or with FAILED and the reason if `act` raises.
 
-    CloudFormation waits an hour for a response that does not come, so every failure gets a response. A creation that
-    raises `NothingDoneError` gets its own id. CloudFormation then deletes that id, which does nothing and succeeds. A
-    real deletion would fail for the same reason as the creation. Raises if the response cannot be delivered, three
-    times in a row.
+    Without a response, CloudFormation waits until the `ServiceTimeout` of the template. So every failure gets one. A
+    creation that raises `NothingDoneError` gets its own id. CloudFormation then deletes that id, which does nothing and
+    succeeds. A real deletion would fail for the same reason as the creation. Raises if the response cannot be
+    delivered, three times in a row.
     """
     nothing_done = event.get("PhysicalResourceId") == NOTHING_DONE
     answer: dict[str, Any] = {

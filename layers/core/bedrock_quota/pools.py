@@ -9,7 +9,7 @@ LONG_CONTEXT_SUFFIX = ":1m"
 
 
 class EndpointType(StrEnum):
-    """The half of a pool that says how a model was reached. AWS: on-demand, cross-Region, global cross-Region."""
+    """The way a pool's model was reached: on-demand, cross-Region, global cross-Region or latency-optimized."""
 
     REGIONAL = "regional"
     CROSS_REGION = "cross-region"

@@ -28,7 +28,7 @@ CHECKS: tuple[Check, ...] = (
     alarms.check_alarms,
     alarms.check_topic,
 )
-"""All checks, in the order in which a record passes what they look at."""
+"""All checks, in the order of a record's path through the stack."""
 
 
 def run_checks(observed: Observed) -> list[Finding]:

@@ -157,7 +157,10 @@ def check_subscription(
 def check_permission(
     stack: Stack, permissions: tuple[Permission, ...], processor: Function | None, stream: Stream | None
 ) -> Findings:
-    """Check that CloudWatch Logs can invoke the processor. A stream needs a role instead, which is checked there."""
+    """Check that CloudWatch Logs can invoke the processor.
+
+    With a stream it needs no permission, but a role that may write to the stream: see `check_stream`.
+    """
     if processor is None or stream is not None:
         return
     source = stack.log_group_arn(stack.outputs.get("InvocationLogGroupName", ""))

@@ -3,6 +3,13 @@
 There is one configuration per account and Region. `PutModelInvocationLoggingConfiguration` replaces all of it without
 a condition, so the existing one is read first and kept (API reference, read 2026-11-23).
 
+The log group to read is chosen in this order:
+
+1. The one that the configuration already delivers to, unless it is the stack's own: it is adopted.
+2. The stack's parameter `InvocationLogGroupName`, if the configuration is missing, delivers only to S3, or is the
+   stack's own. The log group is created if it does not exist. With `InvocationLogging=adopt-only` the set-up fails
+   instead, unless the configuration is the stack's own.
+
 Ownership is recognized without stored state, except for the names of log groups that the stack has read:
 
 - The CloudWatch Logs part of the configuration is the stack's if it has the stack's role. It is added and removed as a

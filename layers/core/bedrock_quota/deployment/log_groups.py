@@ -1,4 +1,4 @@
-"""Log groups for invocation logs: find, create and delete them.
+"""Log groups for invocation logs: find, create and delete them. `invocation_logging` chooses which one is read.
 
 A log group that a monitor creates has the tag `MADE_BY` with the stack's name. The tag is set when the group is
 created, so it is there even if the next step fails.

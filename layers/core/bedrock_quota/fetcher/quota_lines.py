@@ -1,4 +1,7 @@
-"""A quota line: one pool's quotas as metrics, written by the fetcher."""
+"""A quota line: one pool's quotas as metrics, written by the fetcher.
+
+The processor publishes the same metrics with each call. The fetcher's keep pools visible in which nobody calls.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any

@@ -26,8 +26,8 @@ MAX_INFLATED_BYTES = 16 * 1024 * 1024
 be larger, and is rejected, because memory is limited. `quota-monitor failed replay` reads it in parts."""
 
 MAX_TEXT_BYTES = 10 * 1024 * 1024
-"""Largest inflated size for decoding all messages to text at once, the fast way. Only a delivery that compresses better
-than prose is larger, and as text it could need more memory than the function has."""
+"""Up to this inflated size, all messages are decoded to text at once, which is fast. A larger delivery compresses
+better than prose. It is decoded one message at a time, because its text could exceed the function's memory."""
 
 MAX_LOG_EVENTS = 30_000
 """Most log events of a delivery. More records do not fit into `MAX_INFLATED_BYTES`, even those of failed calls, the

@@ -1,7 +1,17 @@
-"""Health: the monitor's own metrics, on one line per invocation. To add one, add a member to `Health` and set it in
-`measure_health`. A member with a metric's name is published. Any other is a property."""
+"""Health: the monitor's own metrics, on one line per invocation.
+
+To add a metric:
+
+1. Add a member to `Health` whose `msgspec.field(name=...)` is the metric's name. A member without a name is a property.
+   A required metric is always published. An optional one is published if it differs from its default.
+2. Set it in `measure_health`.
+3. Add its unit to `emf.UNITS`, unless it is a Count.
+4. Add its row to "Health metrics" in docs/reference.md. A test compares the two.
+5. If people should see it or be notified, add it to dashboard/dashboard.yaml or an alarm to template.yaml.
+"""
 
 import functools
+import operator
 from collections import Counter
 from collections.abc import Sequence
 
@@ -45,16 +55,22 @@ class Health(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     error_codes: dict[str, int] = {}
 
 
-_ALWAYS = (
-    "RecordsProcessed",
-    "RecordsRejected",
-    "RecordsOutOfScope",
-    "RequestsFailed",
-    "MaxTokensUnknown",
-    "UnlistedModels",
-)
+class _Duplicate(msgspec.Struct, frozen=True, gc=False):
+    event: str
+    received: int
+    deliveries: int = msgspec.field(name="DuplicateDeliveries", default=1)
 
-HEALTH_METRICS = frozenset({*_ALWAYS, "RecordLagSeconds", "QuotasUnknown", "AlarmTests", "DuplicateDeliveries"})
+
+def _find_metrics(line: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    return tuple(field for field in msgspec.structs.fields(line) if field.encode_name != field.name)
+
+
+_METRICS = _find_metrics(Health)
+_OPTIONAL = tuple(field for field in _METRICS if not field.required)
+_DEFAULTS = tuple(field.default for field in _OPTIONAL)
+_get_optional = operator.attrgetter(*(field.name for field in _OPTIONAL))
+
+HEALTH_METRICS = frozenset(field.encode_name for field in (*_METRICS, *_find_metrics(_Duplicate)))
 """The health metrics: those of `Health`, and `DuplicateDeliveries` on its own line."""
 
 _NO_CALLS = dict.fromkeys(Source, 0)
@@ -123,23 +139,17 @@ def _count_most_common(words: Sequence[str]) -> dict[str, int]:
     return dict(Counter(words).most_common(MAX_NAMED)) if words else {}
 
 
-@functools.lru_cache(maxsize=16)
-def _list_metrics(lag: bool, unknown: bool, tests: bool) -> tuple[str, ...]:
-    """Return the metrics of a health line: those that are always there, and those that have a value."""
-    others = {"RecordLagSeconds": lag, "QuotasUnknown": unknown, "AlarmTests": tests}
-    return (*_ALWAYS, *(name for name, there in others.items() if there))
+@functools.lru_cache(maxsize=64)
+def _list_metrics(*published: bool) -> tuple[str, ...]:
+    """Return the metrics of a health line: the required ones, and the optional ones that are `published`."""
+    required = [field.encode_name for field in _METRICS if field.required]
+    return (*required, *(field.encode_name for field, there in zip(_OPTIONAL, published, strict=True) if there))
 
 
 def line_for_health(namespace: str, seconds: float, health: Health) -> bytes:
     """Return the line of health metrics, which have no dimensions. `seconds` is the time since the epoch."""
-    metrics = _list_metrics(health.lag_seconds is not None, health.quotas_unknown > 0, health.alarm_tests > 0)
+    metrics = _list_metrics(*map(operator.ne, _get_optional(health), _DEFAULTS))
     return emf.encode_with_directive(emf.make_directive(namespace, seconds, (), metrics), health)
-
-
-class _Duplicate(msgspec.Struct, frozen=True, gc=False):
-    event: str
-    received: int
-    deliveries: int = msgspec.field(name="DuplicateDeliveries", default=1)
 
 
 def line_for_duplicate(namespace: str, seconds: float, received: int) -> bytes:

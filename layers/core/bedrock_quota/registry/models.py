@@ -69,8 +69,8 @@ class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Text
     burndown: tuple[Burndown, ...]
     max_output_tokens: Tokens
-    """Assumed for a model that is not in the registry, if none of the provider's models has more. The reservation must
-    not be too low."""
+    """Output limit for models of the provider that are not in the registry. If one of its listed models has a higher
+    limit, that one is used, so that no reservation is too low."""
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,7 +12,7 @@ import msgspec
 from bedrock_quota.errors import RegistryError
 from bedrock_quota.registry.models import Model, Registry, RegistryFile
 from bedrock_quota.registry.sources import check_files
-from bedrock_quota.registry.validation import find_missing_entries
+from bedrock_quota.registry.validation import find_problems
 
 
 class _Overrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,7 +36,7 @@ def read_overrides(text: str, known: Registry) -> tuple[Model, ...]:
             raise RegistryError(f"override: models[{model_id}]: appears {count} times")
     merged = apply_overrides(known, models)
     check_files(group_by_file(merged))
-    wrong = find_missing_entries(merged, models)
+    wrong = find_problems(merged, models)
     if wrong:
         raise RegistryError(f"override: {'; '.join(wrong)}")
     return models

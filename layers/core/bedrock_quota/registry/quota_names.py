@@ -1,4 +1,4 @@
-"""A quota: the limit of Service Quotas for a pool, found by the quota's name.
+"""From a quota's name in Service Quotas to its pool and unit.
 
 Names: https://docs.aws.amazon.com/general/latest/gr/bedrock.html (read 2026-11-23). A name contains the unit, the
 endpoint type and, in free text, the model. The registry has the spellings. Codes are only a check, because AWS does not

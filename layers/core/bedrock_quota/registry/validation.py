@@ -1,4 +1,7 @@
-"""The completeness of the registry. These checks need the rules for names and ids, so its reader cannot make them."""
+"""Checks of the whole registry: each model must be found by its id and by its quota names.
+
+`sources` checks each file by itself. These checks need all models, and the rules for ids and names.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -31,10 +34,10 @@ def expected_quota_name(spelling: str, endpoint_type: EndpointType, unit: Unit) 
     return f"{_SCOPES[endpoint_type]} model inference {unit.replace('_', ' ')} for {spelling}"
 
 
-def find_missing_entries(known: Registry, models: Iterable[Model] | None = None) -> list[str]:
-    """Return a sentence with the model for each missing or unreachable entry. Empty if the registry is complete.
+def find_problems(known: Registry, models: Iterable[Model] | None = None) -> list[str]:
+    """Return one sentence per problem, with the model's id. The list is empty if there is none.
 
-    Checks `models` of the registry, or all of them.
+    Checks all models, or only `models` if they are given.
     """
     by_name = models_by_quota_name(known)
     return [

@@ -14,7 +14,8 @@ from bedrock_quota.registry.models import Model
 _logger = logging.getLogger(__name__)
 
 OLDEST_QUOTAS = timedelta(hours=6)
-"""Two intervals of the fetcher: older quotas are not a temporary fault."""
+"""Calls count in `QuotasUnknown` if their quotas are older. The fetcher runs twice in this time, so one failed fetch is
+not enough."""
 
 REFRESH_SECONDS = 180
 """Time for which a container uses a snapshot before it reads again."""
@@ -27,8 +28,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     """The results of one fetch. `fetched_at` is the time when all quotas were last listed.
 
     `models` are the registry's overrides. `profiles` map the ARNs of application profiles to models. `active_notices`
-    are the notices that apply now, by topic: each is sent once, when it is new. `unsent_notices` could not be sent yet.
-    The last two keep their stored names of version 0.1.0, so that an upgrade sends nothing twice.
+    are the notices that apply now, by topic. Each is sent once, when it is new. `unsent_notices` could not be sent yet.
+    In the table these two fields have the names that version 0.1.0 gave them, so an upgrade sends no notice twice.
     """
 
     fetched_at: datetime
@@ -44,7 +45,10 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 class StoredSnapshot(msgspec.Struct, frozen=True):
-    """The last stored snapshot and its version, 0 before the first. `unreadable` is the reason if it has none."""
+    """The stored snapshot and its version. The version is 0 if none was stored.
+
+    `unreadable` says why the stored one could not be decoded. `snapshot` is then None.
+    """
 
     snapshot: Snapshot | None = None
     version: int = 0

@@ -1,6 +1,8 @@
 """The doctor's checks: every finding, made to happen from a stack without any."""
 
+import importlib
 import json
+import pkgutil
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
@@ -19,8 +21,9 @@ from bedrock_quota.fetcher.fetch import DRIFT, UNREAD, ZERO
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.state.snapshot import Snapshot
 from quota_monitor.aws_session import Stack
+from quota_monitor.doctor import checks as checks_package
 from quota_monitor.doctor import collect, command
-from quota_monitor.doctor.checks import run_checks
+from quota_monitor.doctor.checks import CHECKS, run_checks
 from quota_monitor.doctor.findings import Finding, Status
 from quota_monitor.doctor.observed import (
     Access,
@@ -1118,3 +1121,16 @@ def test_a_stream_is_looked_at_with_what_fills_and_reads_it(
     # then
     refused = () if decision == "allowed" else ("kinesis:PutRecord",)
     assert found == Stream(STREAM, "UPDATING", Role(f"arn:aws:iam::{ACCOUNT}:role/puts", refused=refused), reader)
+
+
+def test_every_check_is_run() -> None:
+    modules = [
+        importlib.import_module(f"{checks_package.__name__}.{each.name}")
+        for each in pkgutil.iter_modules(checks_package.__path__)
+    ]
+    # `check` wraps the function that it decorates
+    decorated = [each for module in modules for each in vars(module).values() if hasattr(each, "__wrapped__")]
+
+    assert len(decorated) > 20
+    assert set(decorated) == set(CHECKS)
+    assert len(CHECKS) == len(set(CHECKS))
