@@ -81,7 +81,7 @@ def _measure_mixes(seconds: float) -> Hot:
     all_mixes, ours = mixes.all_mixes(), Processor()
     for name, mix in all_mixes.items():
         runs = {
-            contender: lambda run=run, mix=mix: [run(event) for event in mix.events]  # type: ignore[misc]
+            contender: lambda run=run, mix=mix: [run(event) for event in mix.events]
             for contender, run in contenders(ours).items()
         }
         # The container's memory is full of other events, so no timed record is a duplicate.

@@ -134,13 +134,13 @@ def peak(done: Callable[[], int]) -> tuple[int, int]:
 def first(axis: Axis) -> Measured:
     """Measure the largest delivery of an axis as the first of a new container."""
     event = make_delivery(axis.events(axis.xs[-1]))
+    new = accounts()
 
     def cold() -> None:
         nonlocal new
         forget()
         new = accounts()
 
-    new = accounts()
     return summary(interleaved({"first": lambda: run(event, new)}, seconds=0, before=cold)["first"])
 
 

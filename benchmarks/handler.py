@@ -34,7 +34,7 @@ def measure(seconds: float) -> dict[int, Cost]:
                 each.remember_others()
 
         runs = {
-            f"{count} {way}": lambda events=events, container=container: [container.write(each) for each in events]  # type: ignore[misc]
+            f"{count} {way}": lambda events=events, container=container: [container.write(each) for each in events]
             for count, events in deliveries.items()
             for way, container in ways.items()
         }

@@ -64,10 +64,10 @@ def rows() -> Iterator[Row]:
             ]
             for detection in (True, False)
         ]
-        sums = [sum(item.dollars for item in bill) for bill in bills]
+        with_detection, without_detection = (sum(item.dollars for item in bill) for bill in bills)
         parts = ", ".join(f"{item.what} {item.dollars:.3f}" for item in bills[0])
         of_lines = (written.written + written.lines * price.event_overhead_bytes) / calls
-        yield Row(deliveries, calls, of_lines, *sums, parts)
+        yield Row(deliveries, calls, of_lines, with_detection, without_detection, parts)
 
 
 def billed_seconds(cpu: float, megabytes: float, waiting: float = 0) -> float:

@@ -16,9 +16,9 @@ def main(check: bool) -> None:
     if written == template:
         return
     if check:
-        click.echo("template.yaml does not match dashboard/dashboard.yaml; run `make dashboard`", err=True)
+        click.echo("template.yaml does not match dashboard/dashboard.yaml. Run `make dashboard`.", err=True)
         sys.exit(1)
-    TEMPLATE.write_text(written, encoding="utf-8")
+    TEMPLATE.write_text(written, encoding="utf-8", newline="\n")
     click.echo("wrote the dashboard's body into template.yaml")
 
 

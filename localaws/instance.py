@@ -3,20 +3,26 @@
 It keeps running when the process that started it ends. Each local AWS has its own directory for all its state.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from localaws import emulator, local_http, sidecar
-from localaws.account import Account, LocalSession
+from localaws.account import Account
 from localaws.counters import Counters
 from localaws.deployment import Deployment, Progress
 from localaws.errors import LocalAwsError
-from localaws.fault_proxy import FaultProxy
 from localaws.state import Ports, State, StateDirectory
+
+if TYPE_CHECKING:
+    from localaws.fault_proxy import FaultProxy
+    from localaws.session import LocalSession
 
 CHECKOUT = Path(__file__).parents[1]
 DIRECTORY = CHECKOUT / ".localaws"
@@ -124,7 +130,7 @@ def status(directory: Path = DIRECTORY) -> Status:
     if state is None or not state.processes():
         return Status()
     trouble = tuple(
-        f"the {name} is not running; see {log}"
+        f"the {name} is not running. Its log is {log}"
         for name, running, log in (
             ("emulator", state.emulator, home.emulator_log),
             ("sidecar", state.sidecar, home.sidecar_log),

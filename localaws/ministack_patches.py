@@ -44,7 +44,7 @@ def main() -> None:
     unknown = _WAITS.keys() - inspect.signature(drain).parameters.keys()
     if unknown:
         raise RuntimeError(
-            f"this version of MiniStack lacks the settings {sorted(unknown)}; adapt localaws/ministack_patches.py"
+            f"this version of MiniStack lacks the settings {sorted(unknown)}. Adapt localaws/ministack_patches.py"
         )
 
     @functools.wraps(drain)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
-import boto3
 import click
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from quota_monitor.terminal import errors_as_messages
+
+if TYPE_CHECKING:
+    import boto3
 
 
 class Stack(msgspec.Struct, frozen=True):
@@ -59,6 +62,13 @@ class Stack(msgspec.Struct, frozen=True):
     def log_group_arn(self, group: str) -> str:
         """Return the ARN of a log group, in the form that CloudWatch Logs uses as a source ARN."""
         return f"arn:{self.partition}:logs:{self.region}:{self.account}:log-group:{group}:*"
+
+
+def open_session(profile: str | None, region: str | None) -> boto3.Session:
+    """Return a session with AWS. Propagates botocore errors."""
+    import boto3  # noqa: PLC0415 - half a second of CPU, which `--help` does not need
+
+    return boto3.Session(profile_name=profile, region_name=region)
 
 
 def read_stack(session: boto3.Session, name: str) -> Stack:

@@ -17,7 +17,7 @@ COMMANDS = {
     "package": ("quota_monitor.deployment.package:package", "Write one self-contained template for stack sets."),
     "registry": ("quota_monitor.registry.command:registry", "Check the registry of models, and compare it with AWS."),
 }
-"""Where each subcommand is defined, and the first sentence of its help.
+"""The module and the name of each subcommand, and the first sentence of its help.
 
 The sentence is repeated here so that `quota-monitor --help` imports none of them.
 """

@@ -11,11 +11,7 @@ from typing import Any
 
 import click
 
-from quota_monitor.deployment.checkout import ROOT, find_checkout, locate_checkout
-
-_ROOT = locate_checkout() or ROOT
-RECORDS = _ROOT / "events" / "records"
-DELIVERIES = _ROOT / "events" / "metric_processor"
+from quota_monitor.deployment.checkout import find_checkout
 
 RECORDED_AT = datetime(2026, 11, 20, 9, 16, 30, tzinfo=UTC)
 """Time at which the records of `events/records` reached CloudWatch Logs."""
@@ -90,15 +86,15 @@ def read_messages(path: Path) -> list[str]:
     ]
 
 
-def make_events() -> dict[Path, dict[str, Any]]:
+def make_events(checkout: Path) -> dict[Path, dict[str, Any]]:
     """Return every event of `events/metric_processor` by its path."""
-    made = {DELIVERIES / path.name: delivery(read_messages(path)) for path in sorted(RECORDS.glob("*.json"))}
-    made[DELIVERIES / "control-message.json"] = delivery(
+    records = sorted((checkout / "events" / "records").glob("*.json"))
+    deliveries = checkout / "events" / "metric_processor"
+    made = {deliveries / path.name: delivery(read_messages(path)) for path in records}
+    made[deliveries / "control-message.json"] = delivery(
         ["CWL CONTROL MESSAGE: Checking health of destination Lambda."], "CONTROL_MESSAGE"
     )
-    made[DELIVERIES / "kinesis-batch.json"] = batch(
-        [delivery(read_messages(path)) for path in sorted(RECORDS.glob("*.json"))]
-    )
+    made[deliveries / "kinesis-batch.json"] = batch([delivery(read_messages(path)) for path in records])
     return made
 
 
@@ -108,8 +104,8 @@ def events() -> None:
 
     They are made from the records in events/records/.
     """
-    find_checkout()
-    for path, event in make_events().items():
+    checkout = find_checkout()
+    for path, event in make_events(checkout).items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(event, indent=2) + "\n")
-        click.echo(f"{path.relative_to(_ROOT)}")
+        click.echo(f"{path.relative_to(checkout)}")

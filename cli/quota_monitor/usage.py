@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bedrock_quota.fetcher.aws_sources import list_pools_called
+from bedrock_quota.fetcher.metric_data import make_metric_query
 from bedrock_quota.pools import EndpointType, QuotaPool
 
 if TYPE_CHECKING:
@@ -193,31 +194,7 @@ def read(
 def _query(query_id: str, namespace: str, series: Series) -> MetricDataQueryTypeDef:
     pool = series.pool
     dimensions = {"ModelId": pool.model_id, "EndpointType": str(pool.endpoint_type)} if pool else {}
-    return metric_query(query_id, namespace, series.metric, dimensions, statistic=series.statistic)
-
-
-def metric_query(
-    query_id: str,
-    namespace: str,
-    metric: str,
-    dimensions: Mapping[str, str] | None = None,
-    *,
-    period: int = 60,
-    statistic: str = "Sum",
-) -> MetricDataQueryTypeDef:
-    """Return a query of GetMetricData for one metric."""
-    return {
-        "Id": query_id,
-        "MetricStat": {
-            "Metric": {
-                "Namespace": namespace,
-                "MetricName": metric,
-                "Dimensions": [{"Name": name, "Value": value} for name, value in (dimensions or {}).items()],
-            },
-            "Period": period,
-            "Stat": statistic,
-        },
-    }
+    return make_metric_query(query_id, namespace, series.metric, dimensions, statistic=series.statistic)
 
 
 def _minutes(

@@ -151,7 +151,7 @@ def _atom(cursor: Cursor) -> Tree:
 
 def _call(function: str, arguments: tuple[Tree, ...]) -> Call:
     if function not in FUNCTIONS:
-        hint = "; functions are written in capitals" if function.upper() in FUNCTIONS else ""
+        hint = ". Functions are written in capitals" if function.upper() in FUNCTIONS else ""
         raise SyntaxProblem(f"{function} is not a function of metric math{hint}")
     fewest, most = FUNCTIONS[function]
     if not fewest <= len(arguments) <= most:

@@ -1,23 +1,49 @@
-"""`--help` and `--version` are quick: they import no subcommand."""
+"""`--help` and `--version` are quick: they import no subcommand, and a subcommand's `--help` imports no boto3."""
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from subcommands import find_subcommands
 
 SLOW = {"bedrock_quota", "boto3", "botocore", "localaws", "msgspec", "rich", "samcli", "yaml"}
+
+PROGRAM = (
+    "import sys; from quota_monitor.main import main; main(sys.argv[1:], standalone_mode=False); "
+    "print(*sys.modules, file=sys.stderr)"
+)
+
+
+def modules_of(*arguments: str) -> set[str]:
+    ran = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=True)
+    return set(ran.stderr.split())
 
 
 @pytest.mark.parametrize("option", ["--help", "--version"])
 def test_help_and_version_import_no_subcommand_and_no_library_but_click(option: str) -> None:
-    program = (
-        "import sys; from quota_monitor.main import main; main(sys.argv[1:], standalone_mode=False); "
-        "print(*sys.modules, file=sys.stderr)"
-    )
+    imported = modules_of(option)
 
-    ran = subprocess.run([sys.executable, "-c", program, option], capture_output=True, text=True, check=True)
-
-    imported = set(ran.stderr.split())
     assert "click" in imported
     assert {name.partition(".")[0] for name in imported} & SLOW == set()
     assert {name for name in imported if name.startswith("quota_monitor.")} == {"quota_monitor.main"}
+
+
+@pytest.mark.parametrize("command", [names for names, _ in find_subcommands() if names], ids=" ".join)
+def test_help_of_a_subcommand_imports_no_boto3(command: tuple[str, ...]) -> None:
+    imported = modules_of(*command, "--help")
+
+    assert any(name.startswith("quota_monitor.") and name != "quota_monitor.main" for name in imported)
+    assert imported & {"boto3", "botocore.client", "botocore.config", "botocore.session"} == set()
+
+
+@pytest.mark.parametrize("arguments", [("cost", "--help"), ("registry", "check")], ids=" ".join)
+def test_a_command_works_in_a_folder_that_is_deleted(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    deleted = f"import os; os.chdir({str(gone)!r}); os.rmdir({str(gone)!r}); {PROGRAM}"
+
+    ran = subprocess.run([sys.executable, "-c", deleted, *arguments], capture_output=True, text=True, check=False)
+
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout

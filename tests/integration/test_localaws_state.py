@@ -123,7 +123,7 @@ def test_stale_processes_are_told_and_cleared_away(home):
     home.write(State("us-east-1", "s", Ports.free(), emulator=gone, sidecar=gone))
     found = instance.status(home.path)
     assert found.instance is None
-    assert [text.partition(";")[0] for text in found.trouble] == [
+    assert [text.partition(".")[0] for text in found.trouble] == [
         "the emulator is not running",
         "the sidecar is not running",
     ]

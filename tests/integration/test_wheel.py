@@ -5,13 +5,11 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import click
 import pytest
-
-from quota_monitor.main import main
+from subcommands import find_subcommands
 
 ROOT = Path(__file__).parents[2]
 LISTING = ROOT / "tests" / "data" / "registry_sync" / "listing.json"
@@ -22,17 +20,6 @@ HEAVY = ("boto3", "botocore", "localaws", "msgspec", "rich", "samcli", "yaml")
 pytestmark = pytest.mark.xdist_group("wheel")  # builds it once
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def every_command(command: click.Command = main, *names: str) -> Iterator[tuple[str, ...]]:
-    """The names of every command and subcommand, as they are typed."""
-    yield names
-    if isinstance(command, click.Group):
-        with click.Context(command) as context:
-            for name in command.list_commands(context):
-                below = command.get_command(context, name)
-                assert below is not None
-                yield from every_command(below, *names, name)
 
 
 def uv(*arguments: object) -> None:
@@ -79,7 +66,9 @@ def test_both_scripts_say_their_version(run: Run, script: str, wheel: Path) -> N
     assert ran.stdout == f"quota-monitor, version {wheel.name.split('-')[1]}\n"
 
 
-@pytest.mark.parametrize("command", list(every_command()), ids=lambda names: " ".join(("quota-monitor", *names)))
+@pytest.mark.parametrize(
+    "command", [names for names, _ in find_subcommands()], ids=lambda names: " ".join(("quota-monitor", *names))
+)
 def test_every_command_shows_its_help(run: Run, command: tuple[str, ...]) -> None:
     ran = run(*command, "--help")
 

@@ -75,7 +75,7 @@ def test_the_command_writes_and_the_check_only_looks(tmp_path: Path, monkeypatch
     monkeypatch.setattr(command, "TEMPLATE", template)
     # when it is checked, then the check fails and says what to do
     checked = CliRunner().invoke(command.main, ["--check"])
-    assert (checked.exit_code, "run `make dashboard`" in checked.output) == (1, True)
+    assert (checked.exit_code, "Run `make dashboard`." in checked.output) == (1, True)
     assert template.read_text(encoding="utf-8") == stale
     # and when it is written, then it is as it should be
     assert CliRunner().invoke(command.main, []).exit_code == 0

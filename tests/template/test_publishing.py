@@ -63,9 +63,9 @@ def test_workflows_are_pinned_and_may_do_little(file: Path) -> None:
 
 def test_a_pull_request_runs_what_everybody_can_run() -> None:
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
-    runs = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
+    runs = {step["run"]: step.get("env") for job in workflow["jobs"].values() for step in job["steps"] if "run" in step}
 
-    assert runs == [".ci/run", "make test"]
+    assert runs == {".ci/run": None, ".ci/install-browser": None, "make test": {"REQUIRE_BROWSER": "1"}}
 
 
 def test_a_pull_request_is_tested_on_every_python_that_the_project_is_for() -> None:

@@ -79,7 +79,7 @@ def properties(stack: Tree, logical_id: str) -> Tree:
     return found
 
 
-def of_type(stack: Tree, resource_type: str) -> dict[str, Tree]:
+def find_resources(stack: Tree, resource_type: str) -> dict[str, Tree]:
     return {
         logical_id: resource.get("Properties", {})
         for logical_id, resource in stack["Resources"].items()
@@ -168,6 +168,7 @@ def test_pattern_takes_what_the_code_takes(
 
     assert [text for text in accepted if not re.fullmatch(pattern, text)] == []
     assert [text for text in refused if re.fullmatch(pattern, text)] == []
+    assert [text for text in refused if re.search(f"^{pattern}$", text)] == []  # anchors hold for each alternative
 
 
 def test_defaults_are_those_of_the_code(source: Tree) -> None:
@@ -181,7 +182,7 @@ FUNCTIONS = ["BucketEmptyingFunction", "LoggingSetupFunction", "MetricProcessorF
 
 
 def test_functions_run_on_python_3_13_and_arm64(source: Tree, stack: Tree) -> None:
-    functions = of_type(stack, "AWS::Lambda::Function")
+    functions = find_resources(stack, "AWS::Lambda::Function")
     assert sorted(functions) == FUNCTIONS
     for function in functions.values():
         assert (function["Runtime"], function["Handler"]) == ("python3.13", "app.handler")
@@ -190,7 +191,7 @@ def test_functions_run_on_python_3_13_and_arm64(source: Tree, stack: Tree) -> No
         assert 1 <= function["Timeout"] <= 600
         assert 128 <= function["MemorySize"] <= 512
     assert source["Parameters"]["Architecture"]["Default"] == "arm64"
-    for layer in of_type(stack, "AWS::Lambda::LayerVersion").values():
+    for layer in find_resources(stack, "AWS::Lambda::LayerVersion").values():
         assert layer["CompatibleRuntimes"] == ["python3.13"]
 
 
@@ -361,18 +362,18 @@ def granted(role: Tree) -> Grants:
 
 
 def test_every_role_may_do_exactly_this(stack: Tree) -> None:
-    roles = of_type(stack, "AWS::IAM::Role")
+    roles = find_resources(stack, "AWS::IAM::Role")
 
     assert {name: granted(role) for name, role in roles.items()} == GRANTED
     assert all("ManagedPolicyArns" not in role and "PermissionsBoundary" not in role for role in roles.values())
-    assert not of_type(stack, "AWS::IAM::Policy")
-    assert not of_type(stack, "AWS::IAM::ManagedPolicy")
+    assert not find_resources(stack, "AWS::IAM::Policy")
+    assert not find_resources(stack, "AWS::IAM::ManagedPolicy")
 
 
 def test_no_action_is_a_wildcard_and_no_resource_but_the_argued_ones(stack: Tree) -> None:
     statements = [
         (name, sid, actions, resources)
-        for name, role in of_type(stack, "AWS::IAM::Role").items()
+        for name, role in find_resources(stack, "AWS::IAM::Role").items()
         for sid, (actions, resources) in granted(role).items()
     ]
 
@@ -389,7 +390,7 @@ def test_roles_are_for_one_service_each(stack: Tree) -> None:
         "InvocationLoggingRole": "bedrock.amazonaws.com",
         "QuotaFetcherFunctionScheduleRole": "scheduler.amazonaws.com",
     }
-    for name, role in of_type(stack, "AWS::IAM::Role").items():
+    for name, role in find_resources(stack, "AWS::IAM::Role").items():
         (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
         assert listed(statement["Principal"]["Service"]) == [services[name]]
         assert listed(statement["Action"]) == ["sts:AssumeRole"]
@@ -534,7 +535,7 @@ def test_a_run_has_35_seconds_to_begin_deliveries_in_and_time_to_end(stack: Tree
 def test_only_that_log_group_of_this_account_may_invoke_the_processor(stack: Tree) -> None:
     assert {
         name: permission
-        for name, permission in of_type(stack, "AWS::Lambda::Permission").items()
+        for name, permission in find_resources(stack, "AWS::Lambda::Permission").items()
         if permission["FunctionName"] != "${QuotaFetcherFunction}"
     } == {
         "InvocationLogPermission": {
@@ -548,14 +549,14 @@ def test_only_that_log_group_of_this_account_may_invoke_the_processor(stack: Tre
 
 
 def test_setup_is_told_every_log_group_of_this_stack(stack: Tree) -> None:
-    groups = sorted(f"${{{name}}}" for name in of_type(stack, "AWS::Logs::LogGroup"))
+    groups = sorted(f"${{{name}}}" for name in find_resources(stack, "AWS::Logs::LogGroup"))
 
     assert sorted(properties(stack, "InvocationLogSetup")["OwnLogGroups"]) == groups
 
 
 def test_no_functions_log_group_is_the_one_for_invocation_logs(source: Tree, stack: Tree) -> None:
     default = source["Parameters"]["InvocationLogGroupName"]["Default"]
-    names = [group["LogGroupName"] for group in of_type(stack, "AWS::Logs::LogGroup").values()]
+    names = [group["LogGroupName"] for group in find_resources(stack, "AWS::Logs::LogGroup").values()]
 
     assert len(names) == len(set(names)) == 4
     assert default not in names
@@ -563,7 +564,7 @@ def test_no_functions_log_group_is_the_one_for_invocation_logs(source: Tree, sta
 
 
 def test_every_log_group_has_a_retention_and_goes_with_the_stack(stack: Tree) -> None:
-    for name in of_type(stack, "AWS::Logs::LogGroup"):
+    for name in find_resources(stack, "AWS::Logs::LogGroup"):
         resource = stack["Resources"][name]
         assert resource["Properties"]["RetentionInDays"] == "${LogRetentionDays}"
         assert resource["DeletionPolicy"] == "Delete"
@@ -650,7 +651,7 @@ def test_failed_deliveries_are_kept(stack: Tree) -> None:
 
 
 def test_retries_are_few(stack: Tree) -> None:
-    configs = of_type(stack, "AWS::Lambda::EventInvokeConfig")
+    configs = find_resources(stack, "AWS::Lambda::EventInvokeConfig")
     assert len(configs) == 4
     for config in configs.values():
         assert 0 <= config["MaximumRetryAttempts"] <= 2
@@ -761,10 +762,10 @@ def test_console_is_known_in_every_partition(source: Tree) -> None:
 
 
 def test_only_that_rule_may_invoke_the_fetcher(stack: Tree) -> None:
-    (rule,) = of_type(stack, "AWS::Events::Rule")
+    (rule,) = find_resources(stack, "AWS::Events::Rule")
     (permission,) = [
         each
-        for each in of_type(stack, "AWS::Lambda::Permission").values()
+        for each in find_resources(stack, "AWS::Lambda::Permission").values()
         if each["FunctionName"] == "${QuotaFetcherFunction}"
     ]
     assert permission == {
@@ -776,7 +777,7 @@ def test_only_that_rule_may_invoke_the_fetcher(stack: Tree) -> None:
 
 
 def test_the_rule_is_about_this_stacks_overrides_alone(stack: Tree) -> None:
-    (rule,) = of_type(stack, "AWS::Events::Rule").values()
+    (rule,) = find_resources(stack, "AWS::Events::Rule").values()
     assert rule["EventPattern"] == {
         "source": ["aws.ssm"],
         "detail-type": ["Parameter Store Change"],
@@ -788,7 +789,7 @@ def test_the_rule_is_about_this_stacks_overrides_alone(stack: Tree) -> None:
 
 
 def test_the_overrides_are_the_users_and_no_update_of_the_stack_takes_them_away(stack: Tree) -> None:
-    assert of_type(stack, "AWS::SSM::Parameter") == {}
+    assert find_resources(stack, "AWS::SSM::Parameter") == {}
 
 
 # What the linters are told

@@ -67,7 +67,7 @@ def test_every_step_is_told_as_it_is_reached() -> None:
         ("alarm", True),
         ("topic", True),
     ]
-    assert steps[-1].what.endswith("the message went to 2 subscribers")
+    assert steps[-1].what.endswith("was notified. Confirmed subscribers: 2.")
     (written,) = account.written
     assert (written["logGroupName"], written["logStreamName"]) == (TARGET.log_group, "quota-monitor/alarm-test")
 
@@ -110,7 +110,7 @@ def test_the_first_step_that_is_not_reached_is_the_last(account: Account, last: 
 def test_a_message_that_nobody_gets_is_a_failure() -> None:
     *_, topic = run(Account(), Target("g", "n", "a", "t", subscribers=0))
 
-    assert (topic.what, topic.reached) == ("topic: t was notified, nobody is subscribed", False)
+    assert (topic.what, topic.reached) == ("topic: t was notified. Confirmed subscribers: 0.", False)
 
 
 def test_where_cloudwatch_keeps_silent_somebody_has_to_look() -> None:

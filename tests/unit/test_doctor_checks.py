@@ -870,6 +870,13 @@ def test_two_others_filters_leave_no_room() -> None:
     )
 
 
+def test_a_filter_with_a_pattern_is_replaced_under_its_own_name() -> None:
+    (found,) = unwell(filters=(change(FILTER, name="theirs", pattern="ERROR"),))
+
+    assert found.do.startswith("Replace it:\n  aws logs put-subscription-filter ")
+    assert " --filter-name theirs --filter-pattern '' " in found.do
+
+
 def test_commands_name_what_they_are_for() -> None:
     (gone,) = unwell(filters=())
     (forbidden,) = unwell(permissions=())

@@ -50,18 +50,20 @@ def blocks() -> Iterator[Block]:
             yield Block(str(page.relative_to(ROOT)), found[1], found[2])
 
 
-def of(*languages: str) -> list[Any]:
+def collect_blocks(*languages: str) -> list[Any]:
     return [pytest.param(block, id=str(block)) for block in blocks() if block.language in languages]
 
 
-@pytest.mark.parametrize("block", of("sh"))
+@pytest.mark.parametrize("block", collect_blocks("sh"))
 def test_every_command_names_what_is_there(block: Block) -> None:
     for command in lines_of(block.text):
         for part in re.split(r"\s&&\s|\s\|\s", command):
             check(part)
 
 
-@pytest.mark.parametrize("block", [each for each in of("sh") if not each.values[0].text.startswith(ACCOUNT)])
+@pytest.mark.parametrize(
+    "block", [each for each in collect_blocks("sh") if not each.values[0].text.startswith(ACCOUNT)]
+)
 def test_every_command_that_needs_no_account_is_tried(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     for command in lines_of(block.text):
@@ -76,7 +78,7 @@ def test_every_command_that_needs_no_account_is_tried(block: Block, monkeypatch:
                 assert result.exit_code == 0, result.output
 
 
-@pytest.mark.parametrize("block", of("toml", "json", "yaml"))
+@pytest.mark.parametrize("block", collect_blocks("toml", "json", "yaml"))
 def test_data_is_well_formed(block: Block) -> None:
     read = {"toml": tomllib.loads, "json": json.loads, "yaml": yaml.safe_load}[block.language]
 

@@ -169,10 +169,10 @@ def test_a_state_table_that_goes_in_the_middle_fails_nothing(caplog: pytest.LogC
 
 
 def test_events_without_ids_are_told_apart_by_their_text(deliveries: IdempotencyStore) -> None:
-    def of(*texts: str) -> Delivery:
+    def make_delivery(*texts: str) -> Delivery:
         return Delivery("DATA_MESSAGE", tuple(log_event(text) for text in texts))
 
-    assert [processed(deliveries, of(text)).result for text in ("one", "two", "one")] == [None, None, RESULT]
+    assert [processed(deliveries, make_delivery(text)).result for text in ("one", "two", "one")] == [None, None, RESULT]
 
 
 def test_a_delivery_is_remembered_for_as_long_as_a_failed_one_is_kept_and_a_day_more(

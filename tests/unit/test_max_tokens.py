@@ -18,7 +18,7 @@ GPT_OSS = "openai.gpt-oss-120b-1:0"
 TEXT = {"messages": [{"role": "user", "content": "Say something invented."}]}
 
 
-def of(entry: Entry, registry: Registry) -> MaxTokens:
+def read_max_tokens(entry: Entry, registry: Registry) -> MaxTokens:
     model_id = entry["modelId"]
     record, model, provider = read_record(message(entry)), registry.find(model_id), registry.find_provider(model_id)
     return resolve_max_tokens(record, find_defaults(model_id, record.operation, model, provider))
@@ -62,9 +62,9 @@ def of(entry: Entry, registry: Registry) -> MaxTokens:
 def test_invoke_model_sets_its_limit_where_its_provider_puts_it(
     registry: Registry, model_id: str, body: Entry, limit: int
 ) -> None:
-    assert of(invoke(model_id, body), registry) == (limit, Source.EXPLICIT)
+    assert read_max_tokens(invoke(model_id, body), registry) == (limit, Source.EXPLICIT)
     streamed = invoke(model_id, body, operation="InvokeModelWithResponseStream", answer=[{"chunk": 1}])
-    assert of(streamed, registry) == (limit, Source.EXPLICIT)
+    assert read_max_tokens(streamed, registry) == (limit, Source.EXPLICIT)
 
 
 @pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
@@ -82,7 +82,7 @@ def test_invoke_model_sets_its_limit_where_its_provider_puts_it(
     ],
 )
 def test_openai_style_models_take_either_name(registry: Registry, model_id: str, field: str) -> None:
-    assert of(invoke(model_id, {field: 777, **TEXT}), registry) == (777, Source.EXPLICIT)
+    assert read_max_tokens(invoke(model_id, {field: 777, **TEXT}), registry) == (777, Source.EXPLICIT)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_openai_style_models_take_either_name(registry: Registry, model_id: str,
     ],
 )
 def test_openai_operations(registry: Registry, operation: str, body: Entry, limit: int) -> None:
-    assert of(invoke(GPT_OSS, body, operation=operation), registry) == (limit, Source.EXPLICIT)
+    assert read_max_tokens(invoke(GPT_OSS, body, operation=operation), registry) == (limit, Source.EXPLICIT)
 
 
 @pytest.mark.parametrize(
@@ -134,13 +134,13 @@ def test_openai_operations(registry: Registry, operation: str, body: Entry, limi
 def test_of_several_limits_the_first_in_the_documented_order_counts(
     registry: Registry, body: Entry, limit: int
 ) -> None:
-    assert of(invoke(GPT_OSS, body), registry) == (limit, Source.EXPLICIT)
+    assert read_max_tokens(invoke(GPT_OSS, body), registry) == (limit, Source.EXPLICIT)
 
 
 @pytest.mark.parametrize("operation", ["Converse", "ConverseStream"])
 @pytest.mark.parametrize("model_id", [SONNET, NOVA, TITAN, LLAMA, JAMBA, MISTRAL_LARGE, GPT_OSS])
 def test_converse_sets_its_limit_in_one_place_for_all_models(registry: Registry, model_id: str, operation: str) -> None:
-    assert of(converse(model_id, max_tokens=333, operation=operation), registry) == (333, Source.EXPLICIT)
+    assert read_max_tokens(converse(model_id, max_tokens=333, operation=operation), registry) == (333, Source.EXPLICIT)
 
 
 @pytest.mark.parametrize(
@@ -161,10 +161,10 @@ def test_converse_sets_its_limit_in_one_place_for_all_models(registry: Registry,
 def test_without_a_limit_the_default_depends_on_the_operation(
     registry: Registry, model_id: str, invoke_model: int, on_converse: int
 ) -> None:
-    assert of(invoke(model_id, {"prompt": "…"}), registry) == (invoke_model, Source.DEFAULT)
-    assert of(converse(model_id, max_tokens=None), registry) == (on_converse, Source.DEFAULT)
+    assert read_max_tokens(invoke(model_id, {"prompt": "…"}), registry) == (invoke_model, Source.DEFAULT)
+    assert read_max_tokens(converse(model_id, max_tokens=None), registry) == (on_converse, Source.DEFAULT)
     streamed = converse(model_id, max_tokens=None, operation="ConverseStream")
-    assert of(streamed, registry) == (on_converse, Source.DEFAULT)
+    assert read_max_tokens(streamed, registry) == (on_converse, Source.DEFAULT)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_without_a_limit_the_default_depends_on_the_operation(
 )
 def test_n_answers_reserve_n_times_the_default(registry: Registry, entry: Entry, value: int) -> None:
     assert registry.provider_by_id["*"].max_output_tokens == 131_072
-    assert of(entry, registry) == (value, Source.DEFAULT)
+    assert read_max_tokens(entry, registry) == (value, Source.DEFAULT)
 
 
 @pytest.mark.parametrize(
@@ -196,28 +196,28 @@ def test_n_answers_reserve_n_times_the_default(registry: Registry, entry: Entry,
 def test_more_answers_than_any_model_gives_are_absurd(registry: Registry, body: Entry, found: MaxTokens | None) -> None:
     entry = invoke(JAMBA, body)
     if found is not None:
-        assert of(entry, registry) == found
+        assert read_max_tokens(entry, registry) == found
         return
     with pytest.raises(RecordError) as caught:
-        of(entry, registry)
+        read_max_tokens(entry, registry)
     assert (caught.value.reason, caught.value.request_id) == ("absurd_count", entry["requestId"])
 
 
 def test_empty_body_has_no_limit(registry: Registry) -> None:
-    assert of(invoke(TITAN, {}), registry) == (512, Source.DEFAULT)
+    assert read_max_tokens(invoke(TITAN, {}), registry) == (512, Source.DEFAULT)
 
 
 def test_null_limit_is_no_limit(registry: Registry) -> None:
     body = {"inputText": "…", "textGenerationConfig": {"maxTokenCount": None}, "max_tokens": None}
 
-    assert of(invoke(TITAN, body), registry) == (512, Source.DEFAULT)
+    assert read_max_tokens(invoke(TITAN, body), registry) == (512, Source.DEFAULT)
 
 
 @pytest.mark.parametrize("written", ["256", 256.0])
 def test_limit_written_oddly_is_still_explicit(registry: Registry, written: object) -> None:
     body = {"textGenerationConfig": {"maxTokenCount": written}}
 
-    assert of(invoke(TITAN, body), registry) == (256, Source.EXPLICIT)
+    assert read_max_tokens(invoke(TITAN, body), registry) == (256, Source.EXPLICIT)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_limit_written_oddly_is_still_explicit(registry: Registry, written: obje
 def test_limit_that_is_no_count_is_no_limit(registry: Registry, written: object) -> None:
     body = {"textGenerationConfig": {"maxTokenCount": written}}
 
-    assert of(invoke(TITAN, body), registry) == (512, Source.DEFAULT)
+    assert read_max_tokens(invoke(TITAN, body), registry) == (512, Source.DEFAULT)
 
 
 @pytest.mark.parametrize(
@@ -251,11 +251,11 @@ def test_limit_that_is_no_count_is_no_limit(registry: Registry, written: object)
 def test_without_a_body_that_can_be_read_the_limit_is_unknown(registry: Registry, written: object) -> None:
     entry = invoke(SONNET, written)
 
-    assert of(entry, registry) == (None, Source.UNKNOWN)
+    assert read_max_tokens(entry, registry) == (None, Source.UNKNOWN)
 
 
 def test_metadata_only_record_has_no_body(registry: Registry) -> None:
-    assert of(metadata_only(), registry) == (None, Source.UNKNOWN)
+    assert read_max_tokens(metadata_only(), registry) == (None, Source.UNKNOWN)
 
 
 def test_body_in_s3_is_unknown(registry: Registry) -> None:
@@ -263,7 +263,7 @@ def test_body_in_s3_is_unknown(registry: Registry) -> None:
     del entry["input"]["inputBodyJson"]
     entry["input"]["inputBodyS3Path"] = "s3://invented-bucket/data/0f0e_input.json.gz"
 
-    assert of(entry, registry) == (None, Source.UNKNOWN)
+    assert read_max_tokens(entry, registry) == (None, Source.UNKNOWN)
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_body_in_s3_is_unknown(registry: Registry) -> None:
     ],
 )
 def test_model_without_output_tokens_reserves_none(registry: Registry, model_id: str, body: object) -> None:
-    assert of(invoke(model_id, body, output_tokens=None), registry) == (0, Source.NONE)
+    assert read_max_tokens(invoke(model_id, body, output_tokens=None), registry) == (0, Source.NONE)
 
 
 def test_unlisted_model_counts_as_the_largest_of_its_provider(registry: Registry) -> None:
@@ -295,9 +295,9 @@ def test_unlisted_model_counts_as_the_largest_of_its_provider(registry: Registry
     largest = max(
         model.max_output_tokens or 0 for model in registry.models if registry.find_provider(model.id).id == "anthropic"
     )
-    assert of(given, registry) == (largest, Source.DEFAULT)
-    assert of(stranger, registry) == (registry.provider_by_id["*"].max_output_tokens, Source.DEFAULT)
-    assert of(invoke("newcomer.model-1", {"max_tokens": 5}), registry) == (5, Source.EXPLICIT)
+    assert read_max_tokens(given, registry) == (largest, Source.DEFAULT)
+    assert read_max_tokens(stranger, registry) == (registry.provider_by_id["*"].max_output_tokens, Source.DEFAULT)
+    assert read_max_tokens(invoke("newcomer.model-1", {"max_tokens": 5}), registry) == (5, Source.EXPLICIT)
 
 
 @pytest.mark.parametrize(
@@ -318,14 +318,14 @@ def test_unlisted_model_counts_as_the_largest_of_its_provider(registry: Registry
 def test_unlisted_model_that_asked_for_no_output_and_got_none_has_none(
     registry: Registry, body: object, output_tokens: int | None, found: MaxTokens
 ) -> None:
-    assert of(invoke("newcomer.embedding-1", body, output_tokens=output_tokens), registry) == found
+    assert read_max_tokens(invoke("newcomer.embedding-1", body, output_tokens=output_tokens), registry) == found
 
 
 @pytest.mark.parametrize("output_tokens", [None, 0])
 def test_listed_model_reserved_its_default_even_if_it_wrote_nothing(
     registry: Registry, output_tokens: int | None
 ) -> None:
-    assert of(invoke(TITAN, {}, output_tokens=output_tokens), registry) == (512, Source.DEFAULT)
+    assert read_max_tokens(invoke(TITAN, {}, output_tokens=output_tokens), registry) == (512, Source.DEFAULT)
 
 
 @pytest.mark.parametrize(
@@ -348,7 +348,7 @@ def test_listed_model_reserved_its_default_even_if_it_wrote_nothing(
 def test_unlisted_model_is_one_without_output_only_if_its_id_and_its_call_say_so(
     registry: Registry, entry: Entry, source: Source
 ) -> None:
-    assert of(entry, registry)[1] is source
+    assert read_max_tokens(entry, registry)[1] is source
 
 
 def test_ids_of_listed_models_say_whether_they_give_text(registry: Registry) -> None:

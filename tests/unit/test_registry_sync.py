@@ -300,7 +300,7 @@ def test_draft_takes_no_code_of_another_model(known: Registry, tmp_path: Path) -
 
 @pytest.fixture
 def sync(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(commands, "SOURCES", DATA / "models")
+    monkeypatch.setattr(commands, "read_sources", lambda _models: read_sources(DATA / "models"))
 
     def run(*arguments: object) -> Result:
         return CliRunner().invoke(commands.registry, ["sync", *map(str, arguments)])

@@ -22,10 +22,14 @@ from bedrock_quota.registry.models import (  # fmt: skip
     RegistryFile,
 )
 from bedrock_quota.registry.validation import expected_quota_name, find_problems
+from quota_monitor.deployment import checkout as checkouts
+from quota_monitor.deployment.checkout import ROOT
 from quota_monitor.registry import command as commands
 from quota_monitor.registry import models_page, schema
 
-SOURCES = sorted(commands.SOURCES.glob("*.toml"))
+SOURCES = sorted((ROOT / "registry" / "models").glob("*.toml"))
+SCHEMA = ROOT / "registry" / "schema.json"
+PAGE = ROOT / "docs" / "models.md"
 
 ACME = Provider("acme", "Acme", (Burndown(7.0, date(2026, 1, 1), RateStatus.LISTED, "page A"),), 9_000)
 OTHER = Provider("*", "Any other provider", (Burndown(1.0, date(2026, 1, 1), RateStatus.LISTED, "page B"),), 1_000)
@@ -47,11 +51,11 @@ def acme(*models: Model) -> Registry:
 
 
 def test_schema_is_current() -> None:
-    assert commands.SCHEMA.read_text(encoding="utf-8") == schema.render(), "quota-monitor registry write"
+    assert SCHEMA.read_text(encoding="utf-8") == schema.render(), "quota-monitor registry write"
 
 
 def test_page_is_current(registry: Registry) -> None:
-    assert commands.PAGE.read_text(encoding="utf-8") == models_page.render(registry), "quota-monitor registry write"
+    assert PAGE.read_text(encoding="utf-8") == models_page.render(registry), "quota-monitor registry write"
 
 
 def test_check_of_the_real_registry_passes() -> None:
@@ -64,16 +68,16 @@ def test_check_of_the_real_registry_passes() -> None:
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A registry of its own, with nothing written from it yet."""
-    (tmp_path / "models").mkdir()
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "registry" / "models").mkdir(parents=True)
     for path in SOURCES:
-        (tmp_path / "models" / path.name).write_bytes(path.read_bytes())
-    for name, path in (("SOURCES", "models"), ("SCHEMA", "schema.json"), ("PAGE", "models.md")):
-        monkeypatch.setattr(commands, name, tmp_path / path)
+        (tmp_path / "registry" / "models" / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setattr(checkouts, "locate_checkout", lambda: tmp_path)
     return tmp_path
 
 
 def test_check_names_what_is_not_current_and_write_makes_it_so(checkout: Path) -> None:
-    (checkout / "schema.json").write_text("{}")
+    (checkout / "registry" / "schema.json").write_text("{}")
 
     before = CliRunner().invoke(commands.registry, ["check"])
     wrote = CliRunner().invoke(commands.registry, ["write"])
@@ -87,7 +91,7 @@ def test_check_names_what_is_not_current_and_write_makes_it_so(checkout: Path) -
 
 def test_a_model_added_to_a_file_makes_the_page_stale(checkout: Path) -> None:
     CliRunner().invoke(commands.registry, ["write"])
-    file = checkout / "models" / "deepseek.toml"
+    file = checkout / "registry" / "models" / "deepseek.toml"
     file.write_text(
         file.read_text() + '\n[[models]]\nid = "deepseek.v9"\nname = "V9"\nkind = "embedding"\nsource = "a page"\n'
     )
@@ -100,7 +104,7 @@ def test_a_model_added_to_a_file_makes_the_page_stale(checkout: Path) -> None:
 
 
 def test_a_wrong_file_is_named(checkout: Path) -> None:
-    (checkout / "models" / "deepseek.toml").write_text("[provider]\nid = 1\n")
+    (checkout / "registry" / "models" / "deepseek.toml").write_text("[provider]\nid = 1\n")
 
     result = CliRunner().invoke(commands.registry, ["check"])
 
@@ -129,7 +133,7 @@ def test_every_real_file_fits_the_schema_and_names_it(path: Path, validator: jso
     validator.validate(as_an_editor_sees_it(text))
 
     assert text.startswith("#:schema ../schema.json\n")
-    assert (path.parent / "../schema.json").resolve() == commands.SCHEMA
+    assert (path.parent / "../schema.json").resolve() == SCHEMA
 
 
 @pytest.mark.parametrize(

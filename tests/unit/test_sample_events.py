@@ -11,6 +11,8 @@ from quota_monitor import sample_events
 from quota_monitor.deployment.checkout import ROOT
 
 FOLDERS = ("metric_processor", "quota_fetcher", "logging_setup", "bucket_emptying")
+RECORDS = ROOT / "events" / "records"
+DELIVERIES = ROOT / "events" / "metric_processor"
 
 
 def test_every_function_has_a_ready_event() -> None:
@@ -19,10 +21,10 @@ def test_every_function_has_a_ready_event() -> None:
     assert all(any((ROOT / "events" / folder).glob("*.json")) for folder in FOLDERS)
 
 
-@pytest.mark.parametrize("path", sorted(sample_events.RECORDS.glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(RECORDS.glob("*.json")), ids=lambda path: path.stem)
 def test_a_delivery_holds_just_the_records_it_is_made_from(path: Path) -> None:
     # given the committed event; compressed bytes differ between machines, what they hold does not
-    committed = json.loads((sample_events.DELIVERIES / path.name).read_text())
+    committed = json.loads((DELIVERIES / path.name).read_text())
     # when
     held = [event.message for event in decode_delivery(committed).log_events]
     # then
@@ -30,19 +32,17 @@ def test_a_delivery_holds_just_the_records_it_is_made_from(path: Path) -> None:
 
 
 def test_no_delivery_is_left_over_from_records_that_are_gone() -> None:
-    assert {path.name for path in sample_events.DELIVERIES.glob("*.json")} == {
-        path.name for path in sample_events.make_events()
-    }
+    assert {path.name for path in DELIVERIES.glob("*.json")} == {path.name for path in sample_events.make_events(ROOT)}
 
 
 def test_the_batch_of_a_stream_holds_every_delivery_in_order() -> None:
-    committed = json.loads((sample_events.DELIVERIES / "kinesis-batch.json").read_text())
+    committed = json.loads((DELIVERIES / "kinesis-batch.json").read_text())
     sent = split_event(committed)
     held = [[event.message for event in decode_delivery(each.event).log_events] for each in sent]
-    assert held == [sample_events.read_messages(path) for path in sorted(sample_events.RECORDS.glob("*.json"))]
+    assert held == [sample_events.read_messages(path) for path in sorted(RECORDS.glob("*.json"))]
     assert len({each.sequence_number for each in sent}) == len(held) == 3
 
 
 def test_the_control_message_is_one() -> None:
-    committed = json.loads((sample_events.DELIVERIES / "control-message.json").read_text())
+    committed = json.loads((DELIVERIES / "control-message.json").read_text())
     assert decode_delivery(committed).is_control

@@ -16,8 +16,11 @@ ROOT = CHECKOUT
 
 def locate_checkout() -> Path | None:
     """Return the folder of the checkout, or None outside of one."""
-    here = Path.cwd()
-    for folder in (ROOT, here, *here.parents):
+    try:
+        here = [Path.cwd()]
+    except FileNotFoundError:  # the current folder is deleted
+        here = []
+    for folder in (ROOT, *here, *(parent for each in here for parent in each.parents)):
         if (folder / "template.yaml").is_file() and (folder / "layers" / "core" / "bedrock_quota").is_dir():
             return folder
     return None

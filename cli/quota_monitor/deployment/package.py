@@ -1,4 +1,4 @@
-"""`quota-monitor package`: write the checkout as one self-contained template, for the stack sets of an organisation."""
+"""`quota-monitor package`: write the checkout as one self-contained template that a stack set can deploy."""
 
 from __future__ import annotations
 

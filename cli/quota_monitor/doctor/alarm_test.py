@@ -171,8 +171,9 @@ def _published(session: boto3.Session, given: Target, began: datetime) -> Step:
         return Step(f"topic: CloudWatch does not report if it notified {given.topic}. Check if the message arrived.")
     if not any(each.startswith("Successfully") for each in actions):
         return Step(f"topic: {actions[0]}", reached=False)
-    received = f"the message went to {given.subscribers} subscribers" if given.subscribers else "nobody is subscribed"
-    return Step(f"topic: {given.topic} was notified, {received}", reached=given.subscribers > 0)
+    return Step(
+        f"topic: {given.topic} was notified. Confirmed subscribers: {given.subscribers}.", reached=given.subscribers > 0
+    )
 
 
 def _wait(reached: Callable[[], bool], seconds: float) -> bool:

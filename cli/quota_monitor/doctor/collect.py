@@ -12,13 +12,14 @@ import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bedrock_quota.deployment import invocation_logging, log_groups
+from bedrock_quota.fetcher.metric_data import make_metric_query
 from bedrock_quota.state.table import read_snapshot
 from quota_monitor.aws_session import Stack, read_stack
 from quota_monitor.doctor import observed
 from quota_monitor.doctor.observed import Observed, Unread
 from quota_monitor.doctor.policies import allowed_services, applies_to
 from quota_monitor.failed.store import list_failed
-from quota_monitor.usage import OUTCOMES, metric_query
+from quota_monitor.usage import OUTCOMES
 
 if TYPE_CHECKING:
     import boto3
@@ -304,11 +305,11 @@ def _traffic(client: CloudWatchClient, stack: Stack, now: datetime) -> observed.
     fetcher = {"FunctionName": stack.resources.get("QuotaFetcherFunction", "")}
     queries = {
         **{
-            name: metric_query(name.lower(), ours, name, period=_PERIOD_SECONDS)
+            name: make_metric_query(name.lower(), ours, name, period=_PERIOD_SECONDS)
             for name in (*OUTCOMES, "MaxTokensUnknown")
         },
-        "Invocations": metric_query("calls", "AWS/Bedrock", "Invocations", period=_PERIOD_SECONDS),
-        "Errors": metric_query("errors", "AWS/Lambda", "Errors", fetcher, period=_PERIOD_SECONDS),
+        "Invocations": make_metric_query("calls", "AWS/Bedrock", "Invocations", period=_PERIOD_SECONDS),
+        "Errors": make_metric_query("errors", "AWS/Lambda", "Errors", fetcher, period=_PERIOD_SECONDS),
     }
     series: dict[str, dict[datetime, float]] = {query["Id"]: {} for query in queries.values()}
     pages = client.get_paginator("get_metric_data").paginate(

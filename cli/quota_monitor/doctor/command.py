@@ -1,23 +1,28 @@
 """`quota-monitor doctor`: check a deployed stack from end to end, and test its alarms."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-import boto3
 import click
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from quota_monitor.aws_session import aws_errors_as_messages, stack_options
+from quota_monitor.aws_session import aws_errors_as_messages, open_session, stack_options
 from quota_monitor.doctor import alarm_test
 from quota_monitor.doctor.alarm_test import AlarmTestError
 from quota_monitor.doctor.checks import run_checks
 from quota_monitor.doctor.collect import collect
 from quota_monitor.doctor.findings import Finding, Status
 from quota_monitor.terminal import errors_as_messages
+
+if TYPE_CHECKING:
+    import boto3
 
 _STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.PROBLEM: "bold red"}
 
@@ -34,7 +39,7 @@ def doctor(stack_name: str, profile: str | None, region: str | None, test_alarm:
     """
     console = Console(highlight=False)
     with aws_errors_as_messages(), errors_as_messages(AlarmTestError):
-        session = boto3.Session(profile_name=profile, region_name=region)
+        session = open_session(profile, region)
         if test_alarm:
             sys.exit(0 if _test_alarm(session, stack_name, console, yes=yes) else 1)
         with Console(stderr=True).status("Checking the stack"):

@@ -14,7 +14,7 @@ SETTINGS = "in the Bedrock console, under Settings, Model invocation logging"
 READ_LOGGING_AGAIN = f"{LOOK_AGAIN[:1].upper()}{LOOK_AGAIN[1:]}."
 """The deployment that makes the stack read the account's invocation logging again."""
 
-DENIED_ABOVE = "If that does not help, a policy of your organisation denies it."
+DENIED_ABOVE = "If that does not help, a policy of your organization denies it."
 
 
 def command(*words: str) -> str:

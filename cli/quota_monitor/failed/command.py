@@ -2,12 +2,11 @@
 
 import sys
 
-import boto3
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from quota_monitor.aws_session import aws_errors_as_messages, stack_options
+from quota_monitor.aws_session import aws_errors_as_messages, open_session, stack_options
 from quota_monitor.failed import store
 from quota_monitor.failed.store import Replayed
 
@@ -25,7 +24,7 @@ def list_deliveries(stack_name: str, profile: str | None, region: str | None) ->
     The list includes replayed deliveries with records that the processor rejected.
     """
     with aws_errors_as_messages():
-        session = boto3.Session(profile_name=profile, region_name=region)
+        session = open_session(profile, region)
         where = store.find_store(session, stack_name)
         kept = store.list_failed(session, where.bucket)
         rejected = store.list_rejected(session, where.bucket)
@@ -48,7 +47,7 @@ def replay(stack_name: str, profile: str | None, region: str | None, discard: bo
     console = Console(stderr=True, highlight=False)
     problems: list[Replayed] = []
     with aws_errors_as_messages():
-        session = boto3.Session(profile_name=profile, region_name=region)
+        session = open_session(profile, region)
         where = store.find_store(session, stack_name)
         kept = store.list_failed(session, where.bucket)
         with Progress(TextColumn("Replaying"), BarColumn(), MofNCompleteColumn(), console=console) as progress:

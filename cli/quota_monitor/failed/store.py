@@ -16,7 +16,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bedrock_quota.errors import DeliveryError
@@ -108,6 +107,8 @@ def replay(
     large for the processor is processed in parts, which are always the same. A replay can be interrupted and started
     again: with duplicate detection, a delivery that was processed but not deleted counts as a duplicate.
     """
+    from botocore.config import Config  # noqa: PLC0415 - see `aws_session.open_session`
+
     s3 = session.client("s3")
     # The timeout covers the function's own. There is no retry, because the second call would be a duplicate.
     functions = session.client("lambda", config=Config(read_timeout=90, retries={"total_max_attempts": 1}))

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
 from bedrock_quota.deployment.access_denied import is_denied
@@ -70,6 +69,8 @@ class Listing(msgspec.Struct, frozen=True):
 
 def fetch(session: boto3.Session, progress: Progress = lambda _text: None) -> Listing:
     """List models, profiles and quotas with the credentials of a session. Raises `ListingError`."""
+    from botocore.config import Config  # noqa: PLC0415 - see `aws_session.open_session`
+
     config = Config(retries={"mode": "adaptive", "total_max_attempts": 8}, connect_timeout=10, read_timeout=30)
     try:
         bedrock = session.client("bedrock", config=config)

@@ -10,18 +10,11 @@ from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.sources import read_sources
 from bedrock_quota.registry.validation import find_problems
 from quota_monitor.data_files import MODELS
-from quota_monitor.deployment.checkout import ROOT, find_checkout, locate_checkout
+from quota_monitor.deployment import checkout
 from quota_monitor.registry import models_page, schema
 from quota_monitor.registry.aws_listing import ListingError
 from quota_monitor.registry.sync import sync_registry
 from quota_monitor.terminal import errors_as_messages
-
-_CHECKOUT = locate_checkout()
-_ROOT = _CHECKOUT or ROOT
-
-SOURCES = MODELS if _CHECKOUT is None else _CHECKOUT / "registry" / "models"
-SCHEMA = _ROOT / "registry" / "schema.json"
-PAGE = _ROOT / "docs" / "models.md"
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -39,10 +32,11 @@ def check() -> None:
     """
     known = _read()
     wrong = find_problems(known)
-    if _CHECKOUT is not None:  # an installed package has no generated files
+    root = checkout.locate_checkout()
+    if root is not None:  # an installed package has no generated files
         wrong += [
-            f"{_short(path)} is out of date. Run `quota-monitor registry write`."
-            for path, text in generate(known).items()
+            f"{path.relative_to(root).as_posix()} is out of date. Run `quota-monitor registry write`."
+            for path, text in generate(known, root).items()
             if not path.is_file() or path.read_text(encoding="utf-8") != text
         ]
     if wrong:
@@ -53,11 +47,11 @@ def check() -> None:
 @registry.command()
 def write() -> None:
     """Write docs/models.md and registry/schema.json from registry/models/*.toml."""
-    find_checkout()
+    root = checkout.find_checkout()
     known = _read()
-    for path, text in generate(known).items():
+    for path, text in generate(known, root).items():
         path.write_text(text, encoding="utf-8")
-        click.echo(f"Written: {_short(path)}")
+        click.echo(f"Written: {path.relative_to(root).as_posix()}")
 
 
 @registry.command()
@@ -80,14 +74,15 @@ def sync(profile: str | None, region: str | None, saved: Path | None, save: Path
         sync_registry(_read(), profile=profile, region=region, saved=saved, save=save, output=output)
 
 
-def generate(known: Registry) -> dict[Path, str]:
-    """Return the content of each generated file, by its path."""
-    return {SCHEMA: schema.render(), PAGE: models_page.render(known)}
+def generate(known: Registry, root: Path) -> dict[Path, str]:
+    """Return the content of each file that is generated in a checkout, by its path."""
+    return {root / "registry" / "schema.json": schema.render(), root / "docs" / "models.md": models_page.render(known)}
 
 
 def _read() -> Registry:
+    root = checkout.locate_checkout()
     with errors_as_messages(RegistryError):
-        return read_sources(SOURCES)
+        return read_sources(MODELS if root is None else root / "registry" / "models")
 
 
 def _print_summary(known: Registry) -> None:
@@ -96,7 +91,3 @@ def _print_summary(known: Registry) -> None:
         f"{len(known.models)} models of {len(known.providers) - 1} providers are in order. Burndown rates: "
         + ", ".join(f"{count} {status}" for status, count in statuses.most_common())
     )
-
-
-def _short(path: Path) -> str:
-    return path.relative_to(_ROOT).as_posix() if path.is_relative_to(_ROOT) else str(path)

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import boto3
 import click
 from botocore.exceptions import BotoCoreError, ProfileNotFound
 from rich.console import Console
@@ -10,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bedrock_quota.registry.models import Registry
+from quota_monitor.aws_session import open_session
 from quota_monitor.registry import aws_listing, diff, toml_drafts
 from quota_monitor.registry.aws_listing import Listing, ListingError
 from quota_monitor.registry.diff import Comparison, Gone, NewModel, UnknownSpelling
@@ -21,7 +21,7 @@ def obtain(profile: str | None, region: str | None, saved: Path | None) -> Listi
     if saved is not None:
         return aws_listing.read(saved)
     try:
-        session = boto3.Session(profile_name=profile, region_name=region)
+        session = open_session(profile, region)
     except ProfileNotFound as error:
         raise ListingError(f"{error}. `aws configure list-profiles` lists the existing ones.") from error
     except BotoCoreError as error:

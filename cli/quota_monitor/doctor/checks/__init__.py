@@ -32,5 +32,5 @@ CHECKS: tuple[Check, ...] = (
 
 
 def run_checks(observed: Observed) -> list[Finding]:
-    """Return the findings of all checks. What could not be read is a warning with the reason."""
+    """Return the findings of all checks. A part that could not be read gives a warning with the reason."""
     return [finding for check in CHECKS for finding in check(observed)]

@@ -62,7 +62,7 @@ def check_logging_role(stack: Stack, logging: InvocationLogging | None, role: Ro
         allow = advise("Allow it", _allow_writing(stack, name, logging.log_group or ""))
         yield problem(
             f"{name} lacks permission for {' and '.join(role.refused)}. Bedrock cannot write logs.",
-            f"{allow}\nIf that does not help, its permissions boundary or a policy of your organisation denies it.",
+            f"{allow}\nIf that does not help, its permissions boundary or a policy of your organization denies it.",
         )
     elif role.trusts and logging.log_group:
         yield ok(f"Bedrock can write to {logging.log_group} with {name}.")
@@ -98,7 +98,10 @@ def check_log_group(stack: Stack, group: LogGroup | None, key: Key | None) -> Fi
     if group is None:
         yield problem(
             f"{name} does not exist, and neither does its subscription.",
-            advise("Create it, then run the doctor again to restore the subscription", *create_log_group(name)),
+            advise(
+                "Create it, then run the doctor again. It shows the command that restores the subscription",
+                *create_log_group(name),
+            ),
         )
     elif group.log_class != "STANDARD":
         yield problem(
@@ -126,23 +129,20 @@ def check_subscription(
     destination = stream.arn if stream else processor.arn
     to = f"the stream of {processor.name}" if stream else processor.name
     ours = next((each for each in filters if each.destination == destination), None)
-    put_back = advise(
-        "Create it again",
-        command(
-            *("aws", "logs", "put-subscription-filter", "--log-group-name", group),
-            *("--filter-name", f"{stack.name}-metric-processor", "--filter-pattern", ""),
-            *("--destination-arn", destination),
-            *(("--role-arn", stream.role.arn, "--distribution", "Random") if stream and stream.role else ()),
-        ),
+    put = command(
+        *("aws", "logs", "put-subscription-filter", "--log-group-name", group),
+        *("--filter-name", ours.name if ours else f"{stack.name}-metric-processor", "--filter-pattern", ""),
+        *("--destination-arn", destination),
+        *(("--role-arn", stream.role.arn, "--distribution", "Random") if stream and stream.role else ()),
     )
     if ours is None:
         names = ", ".join(each.name for each in filters)
         make_room = f"A log group can have {MAX_FILTERS} filters. Delete one of these first: {names}.\n"
-        do = (make_room if len(filters) >= MAX_FILTERS else "") + put_back
+        do = (make_room if len(filters) >= MAX_FILTERS else "") + advise("Create it again", put)
         yield problem(f"No filter of {group} delivers to {to}.", do)
         return
     if ours.pattern.strip():
-        yield problem(f"{ours.name} passes only records that match {ours.pattern!r}.", put_back)
+        yield problem(f"{ours.name} passes only records that match {ours.pattern!r}.", advise("Replace it", put))
     else:
         yield ok(f"{ours.name} delivers to {to}. Filters in use: {len(filters)} of {MAX_FILTERS}.")
     for other in filters:

@@ -45,8 +45,8 @@ def _check_reader(name: str, stack: Stack, reader: Reader | None) -> Findings:
     elif reader.last_result.startswith("PROBLEM"):
         yield problem(
             f"Lambda could not process the last batch of {name}: {reader.last_result}",
-            "If the processor failed, its log has the reason. Otherwise Lambda is not allowed to read the stream.\n"
-            + restore_resources(stack),
+            "If the processor failed, its log has the reason.\n"
+            f"If Lambda is not allowed to read the stream, restore the stack.\n{restore_resources(stack)}",
         )
     if not reader.in_part:
         yield problem(

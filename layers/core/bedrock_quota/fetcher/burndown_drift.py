@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bedrock_quota import model_ids
+from bedrock_quota.fetcher.metric_data import make_metric_query
 from bedrock_quota.model_ids import Reference
 from bedrock_quota.registry.models import RateStatus, Registry
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
-    from mypy_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef
 
 NAMESPACE = "AWS/Bedrock"
 LOOK_BACK = timedelta(hours=3)
@@ -108,20 +108,8 @@ def _list_model_ids(client: CloudWatchClient) -> Iterator[str]:
 def _read_sums(client: CloudWatchClient, names: list[str], end: datetime) -> dict[str, dict[str, float]]:
     """Return all sums of each series of these names. A missing series is 0."""
     wanted = {f"m{number}": pair for number, pair in enumerate((name, metric) for name in names for metric in _METRICS)}
-    queries: list[MetricDataQueryTypeDef] = [
-        {
-            "Id": query_id,
-            "MetricStat": {
-                "Metric": {
-                    "Namespace": NAMESPACE,
-                    "MetricName": metric,
-                    "Dimensions": [{"Name": "ModelId", "Value": name}],
-                },
-                "Period": 60,
-                "Stat": "Sum",
-            },
-        }
-        for query_id, (name, metric) in wanted.items()
+    queries = [
+        make_metric_query(query_id, NAMESPACE, metric, {"ModelId": name}) for query_id, (name, metric) in wanted.items()
     ]
     found = {name: dict.fromkeys(_METRICS, 0.0) for name in names}
     pages = client.get_paginator("get_metric_data").paginate(
