@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from processed import Processed, process_delivery, written
 from records import (
@@ -30,7 +31,7 @@ from records import (
 from bedrock_quota import model_ids
 from bedrock_quota.model_ids import Reference
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
-from bedrock_quota.processor.calls import DeliveryCalls
+from bedrock_quota.processor.calls import DeliveryCalls, merge_calls
 from bedrock_quota.processor.delivery import Delivery
 from bedrock_quota.processor.look_up import LookUp
 from bedrock_quota.processor.pipeline import price_delivery
@@ -526,3 +527,19 @@ def test_calls_of_any_number_of_minutes_have_their_metrics(process: Process, rea
     assert outcome.processed == outcome.failed == 2_100
     assert len(outcome.lines) == 2 * 2_100 + 1
     assert sum(line["requests"] for line in metric_lines(outcome, read_line) if "requests" in line) == 2_100
+
+
+def test_merged_calls_keep_every_count() -> None:
+    # given a delivery in which no count is at its default
+    some: dict[str, Any] = {
+        "usages": [object()], "oldest_starts": [1], "failed": [object()], "rejected": [object()],
+        "out_of_scope": {"prompt": 1}, "control": True, "unlisted_models": ("a",),
+    }  # fmt: skip
+    names = [field.name for field in msgspec.structs.fields(DeliveryCalls) if field.name != "new_ids"]
+    given = DeliveryCalls(**{name: some.get(name, 1) for name in names})
+
+    merged = merge_calls([given, given])
+
+    unset = [name for name in names if getattr(merged, name) == getattr(DeliveryCalls(), name)]
+    assert unset == []
+    assert (merged.received, merged.duplicates, merged.out_of_scope) == (2, 2, {"prompt": 2})

@@ -3,11 +3,16 @@
 To add a metric:
 
 1. Add a member to `Health` whose `msgspec.field(name=...)` is the metric's name. A member without a name is a property.
-   A required metric is always published. An optional one is published if it differs from its default.
-2. Set it in `measure_health`.
+   A required metric is always published, and stands before `lag_seconds`. An optional one is published if it differs
+   from its default.
+2. Set it in `measure_health`. A new count of records is a member of `calls.DeliveryCalls`, added up in `merge_calls`.
 3. Add its unit to `emf.UNITS`, unless it is a Count.
-4. Add its row to "Health metrics" in docs/reference.md. A test compares the two.
-5. If people should see it or be notified, add it to dashboard/dashboard.yaml or an alarm to template.yaml.
+4. Add its row to "Health metrics" in docs/reference.md. A test compares the two. An optional metric needs a record in
+   that test's `written`.
+5. If people should see it, add it to dashboard/dashboard.yaml and run `make dashboard`. If they should be notified, add
+   an alarm to template.yaml and its row to docs/operations.md.
+6. Correct the cost in README.md: each metric and each alarm costs. Tests compare the figures.
+7. Extend the tests that list the metrics: `test_metric_lines`, `test_pipeline`, and for a rare one `rare` in `test_cost`.
 """
 
 import functools

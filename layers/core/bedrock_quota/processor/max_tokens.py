@@ -1,4 +1,7 @@
-"""The max_tokens of a call: the output tokens that Bedrock reserved for it, and the source of that number."""
+"""The max_tokens of a call: the output tokens that Bedrock reserved for it, and the source of that number.
+
+`find_defaults` chooses the default of a call without a limit. The numbers are in registry/models/*.toml.
+"""
 
 from enum import StrEnum
 

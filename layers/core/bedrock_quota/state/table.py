@@ -1,6 +1,7 @@
 """The state table: the quota snapshot that the fetcher stores for the processor, and resolved application profiles.
 
-It is one DynamoDB table with the string key `id`. Temporary items have an `expiration` in seconds since the epoch.
+It is one DynamoDB table with the string key `id`. Temporary items have an `expiration` in seconds since the epoch. The
+docstring of `bedrock_quota.state` says what happens if the table is down.
 """
 
 from __future__ import annotations
