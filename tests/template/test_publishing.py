@@ -9,6 +9,8 @@ import pytest
 import yaml
 from samcli.yamlhelper import yaml_parse
 
+import release
+
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 LIMITS = {
@@ -80,8 +82,6 @@ def test_a_pull_request_is_tested_on_every_python_that_the_project_is_for() -> N
 
 def test_a_release_has_the_code_that_is_not_built_but_used_as_it_stands() -> None:
     template = yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    packed = set(re.search(r"zipfile --create \S+ \\\n(.+)", makefile)[1].split())  # type: ignore[index]
     needed = {
         resource["Properties"]["CodeUri"].partition("/")[0]
         for resource in template["Resources"].values()
@@ -89,4 +89,4 @@ def test_a_release_has_the_code_that_is_not_built_but_used_as_it_stands() -> Non
     }
 
     assert needed
-    assert needed | {".aws-sam", "LICENSE", "README.md", "samconfig.toml"} <= packed
+    assert needed | {".aws-sam", "LICENSE", "README.md", "samconfig.toml"} <= set(release.PACKED)
