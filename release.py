@@ -1,4 +1,4 @@
-"""Pack a release into dist/: `python release.py VERSION PYTHON_VERSION SECONDS`, the last since 1970. `make dist` calls it.
+"""Pack a release into dist/: `python release.py VERSION PYTHON_VERSION SECONDS_SINCE_1970`. `make dist` calls it.
 
 The same commit gives the same bytes: files in order, one time and mode for all of them. It fails unless the layers hold
 .pyc files of that Python. Without them a release works but starts more slowly, and nobody would notice.
@@ -61,9 +61,7 @@ def list_without_pyc(names: Iterable[str], version: str) -> list[str]:
     there, missing = set(names), []
     tag = f"cpython-{version.replace('.', '')}"
     for layer in LAYERS:
-        modules = sorted(
-            PurePosixPath(name) for name in there if name.startswith(f"{layer}/") and name.endswith(".py")
-        )
+        modules = sorted(PurePosixPath(name) for name in there if name.startswith(f"{layer}/") and name.endswith(".py"))
         if not modules:
             raise ValueError(f"{layer} has no modules")
         missing += [str(each) for each in modules if f"{each.parent}/__pycache__/{each.stem}.{tag}.pyc" not in there]
