@@ -85,7 +85,7 @@ dist: lambda-python setup ## Build what a release consists of, into dist/: sam d
 	$(BIN)/python -m dashboard --check
 	rm -rf dist .aws-sam
 	mkdir dist
-	PYTHON=$(CURDIR)/$(BIN)/python LAMBDA_PYTHON="$(LAMBDA_PYTHON)" $(BIN)/sam build
+	PYTHON="$(CURDIR)/$(BIN)/python" LAMBDA_PYTHON="$(LAMBDA_PYTHON)" $(BIN)/sam build
 	rm .aws-sam/build.toml # of this machine
 	find functions -name __pycache__ -prune -exec rm -rf {} +
 	$(BIN)/uv export --frozen --only-group functions --no-emit-project --format cyclonedx1.5 --quiet \
