@@ -115,6 +115,15 @@ def test_sbom_depends_on_its_components_and_time_alone() -> None:
     assert json.loads(newer)["serialNumber"] != json.loads(first)["serialNumber"]
 
 
+def test_ci_builds_nothing_from_source_but_the_project() -> None:
+    def sync(ci: str) -> list[str]:
+        return run("make", "--silent", "--eval=show:;@echo $(SYNC)", "show", f"CI={ci}", cwd=ROOT).split()
+
+    elsewhere = [".venv/bin/uv", "sync", "--frozen", "--quiet", "--no-build-isolation-package", "bedrock-quota-monitor"]
+    assert sync("true") == [*elsewhere, "--no-build"]
+    assert sync("") == elsewhere  # some Macs lack wheels
+
+
 def test_release_without_a_pyc_file_is_refused() -> None:
     core, dependencies = release.LAYERS
     modules = [f"{core}/bedrock_quota/emf.py", f"{dependencies}/six.py", "functions/metric_processor/app.py"]
