@@ -8,7 +8,8 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 # All that is installed is locked by hash. This project is built by the hatchling of uv.lock. CI builds nothing else from
 # source, because what that takes is not locked. Some Macs have to: cryptography and watchdog lack a wheel for them.
-SYNC := $(UV) sync --frozen --quiet --no-build-isolation-package bedrock-quota-monitor $(if $(filter true,$(CI)),--no-build)
+LOCKED := --frozen --quiet --no-build-isolation-package bedrock-quota-monitor $(if $(filter true,$(CI)),--no-build)
+SYNC := $(UV) sync $(LOCKED)
 CHECKER := UV_PROJECT_ENVIRONMENT=.venv $(UV) run --quiet --frozen --project .ci --python $(BIN)/python
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 IN_PARALLEL := --numprocesses auto
@@ -95,14 +96,14 @@ dist: lambda-python setup ## Build what a release consists of, into dist/: sam d
 
 bench: setup ## Measure all that docs/performance.md says, and write it there; five minutes
 	@test -n "$(LAMBDA_PYTHON)" || echo "no Python $(LAMBDA_PYTHON_VERSION), Lambda's, is here: on $$($(BIN)/python --version) instead" >&2
-	$(BIN)/uv run --isolated --frozen --quiet \
+	$(BIN)/uv run --isolated $(LOCKED) \
 		--python "$(or $(LAMBDA_PYTHON),$(BIN)/python)" python -m benchmarks
 
 memory: setup ## Measure the processor's peak memory on the worst deliveries there are
 	$(BIN)/python -m benchmarks.memory
 
 fuzz: setup ## Fuzz what reads input, SECONDS for each target (60); Linux on x86-64
-	PYTHONPATH=tests $(BIN)/uv run --isolated --frozen --group fuzz --python $(BIN)/python python -m fuzz --seconds $(SECONDS)
+	PYTHONPATH=tests $(BIN)/uv run --isolated $(LOCKED) --group fuzz --python $(BIN)/python python -m fuzz --seconds $(SECONDS)
 
 soak: setup ## Send a million records of all fates through the deployed stack; 11 minutes
 	SOAK_RECORDS=1000000 $(BIN)/pytest -q -s -p no:randomly tests/e2e/test_soak.py
@@ -113,7 +114,7 @@ screenshots: setup ## Take the README's picture of the dashboard after a demo; n
 	chromium --headless $(NO_SANDBOX) --disable-gpu --disable-quic --no-first-run --disable-background-networking \
 		--disable-component-update --disable-sync --hide-scrollbars --window-size=1400,3714 --virtual-time-budget=20000 \
 		--screenshot=docs/images/dashboard.png "$$($(BIN)/quota-monitor local dashboard)?model=anthropic.claude-sonnet-4-6&endpoint=cross-region"
-	$(BIN)/uv run --quiet --isolated --frozen --only-group screenshots --python $(BIN)/python python -c \
+	$(BIN)/uv run --isolated $(LOCKED) --only-group screenshots --python $(BIN)/python python -c \
 		'from PIL import Image; path = "docs/images/dashboard.png"; Image.open(path).convert("RGB").quantize(256, dither=0).save(path, optimize=True)'
 
 clean: ## Remove what was made here

@@ -34,6 +34,7 @@ def hashes(package: dict[str, Any]) -> set[str]:
 def commands(makefile: str) -> list[str]:
     """Return the recipes and settings of a Makefile that install, each on one line."""
     text = (ROOT / makefile).read_text(encoding="utf-8").replace("\\\n", " ")
+    text = text.replace("$(LOCKED)", "".join(re.findall("^LOCKED := (.+)", text, re.MULTILINE)))
     return [line.strip() for line in text.splitlines() if INSTALLS.search(line) and not line.startswith("#")]
 
 
