@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from bedrock_quota.processor.application_profiles import UNRESOLVED
+from bedrock_quota.model_ids import UNRESOLVED
 from bedrock_quota.processor.delivery import decode_delivery
 from bedrock_quota.processor.pipeline import Outcome, make_lines, price_delivery
 from bedrock_quota.processor.usage import UsageCalculator
