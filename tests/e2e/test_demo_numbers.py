@@ -42,17 +42,17 @@ def test_the_demos_numbers_are_those_of_an_independent_sum(local: Instance) -> N
     }
     expected = sum_up(records, facts_of(ROOT / "registry" / "models", datetime.now(UTC)), profiles)
     called = [use for use in shown.uses if use.requests]
-    assert {(use.pool.model_id, use.pool.endpoint_type.value) for use in called} == set(expected.buckets)
-    assert len(expected.buckets) >= 8
+    assert {(use.pool.model_id, use.pool.endpoint_type.value) for use in called} == set(expected.pools)
+    assert len(expected.pools) >= 8
     # with requests too large for the log among them: their max_tokens was read from S3
-    agent = expected.buckets["anthropic.claude-opus-4-6-v1", "global-cross-region"]
+    agent = expected.pools["anthropic.claude-opus-4-6-v1", "global-cross-region"]
     assert sum(each.unknown for each in agent.values()) == 0
     assert any("inputBodyS3Path" in record["input"] for record in records if "claude-opus-4-6" in record["modelId"])
     # and the bucket with a quota of 0, where every call fails, is shown all the same
     (refused,) = [use for use in shown.uses if not use.requests]
     assert (refused.token_quota, refused.throttled_requests > 0) == (0, True)
     for use in called:
-        sums = expected.buckets[use.pool.model_id, use.pool.endpoint_type.value]
+        sums = expected.pools[use.pool.model_id, use.pool.endpoint_type.value]
         found = {
             each.minute: (each.reserved_tokens, each.consumed_tokens, each.requests, each.known_requests)
             for each in use.minutes

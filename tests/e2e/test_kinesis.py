@@ -155,7 +155,7 @@ def test_numbers_through_the_stream_are_those_of_an_independent_sum(
     put(deliveries)
     until(streaming, before["RecordsProcessed"] + 60, lambda: metric("RecordsProcessed"))
     # then
-    expected = sum_up(calls, facts_of(ROOT / "registry" / "models", datetime.now(UTC)), {}).buckets
+    expected = sum_up(calls, facts_of(ROOT / "registry" / "models", datetime.now(UTC)), {}).pools
     assert len(expected) == 3
     for bucket, minutes in expected.items():
         assert metric("ReservedTokens", *bucket) == {at: sums.reserved for at, sums in minutes.items()}

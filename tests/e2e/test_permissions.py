@@ -260,7 +260,7 @@ def test_a_stack_that_would_read_its_own_log_is_refused(
     answer = local.session().client("s3").get_object(Bucket=large_bodies, Key="answers/Update")["Body"].read()
     assert json.loads(answer)["Status"] == "FAILED"
     assert f"{group} is a log group of this stack" in json.loads(answer)["Reason"]
-    assert "Have Bedrock's invocation logs delivered to a group of their own" in json.loads(answer)["Reason"]
+    assert "Deliver Bedrock's invocation logs to a separate log group" in json.loads(answer)["Reason"]
 
 
 def test_an_action_on_another_resource_is_not_allowed() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import soak
-from oracle import Bucket, Sums, facts_of, sum_up
+from oracle import Pool, Sums, facts_of, sum_up
 
 from localaws.instance import Instance
 from quota_monitor.deployment.checkout import ROOT
@@ -44,7 +44,7 @@ def test_sums_of_masses_are_exact_and_every_record_is_accounted_for(
     before = health(local, names)
     # when all deliveries have been processed, one after another
     fates: Counter[str] = Counter()
-    expected: dict[Bucket, dict[datetime, Sums]] = {}
+    expected: dict[Pool, dict[datetime, Sums]] = {}
     resident: list[float] = []
     delivered = sent = duplicates = 0
     facts = facts_of(ROOT / "registry" / "models", datetime.now(UTC))
@@ -56,7 +56,7 @@ def test_sums_of_masses_are_exact_and_every_record_is_accounted_for(
         # boto3 sends a delivery again whose answer was lost on the way: one more that comes twice
         duplicates += shipment.again + answer["ResponseMetadata"]["RetryAttempts"]
         fates += shipment.fates
-        add(expected, sum_up(shipment.counted, facts, {}).buckets)
+        add(expected, sum_up(shipment.counted, facts, {}).pools)
         if delivered % DRAINED_EVERY == 0:
             local.drain()
             resident.append(megabytes(function))
@@ -71,16 +71,16 @@ def test_sums_of_masses_are_exact_and_every_record_is_accounted_for(
         NOT_EXPLICIT: unknown,
         "DuplicateDeliveries": duplicates,
     }
-    # and each bucket's sums are those of an independent count, minute by minute
+    # and each pool's sums are those of an independent count, minute by minute
     assert len(expected) == len(soak.MODELS)
-    for bucket, by_minute in expected.items():
-        assert read(local, "ReservedTokens", bucket, start) == {
+    for pool, by_minute in expected.items():
+        assert read(local, "ReservedTokens", pool, start) == {
             minute: pytest.approx(each.reserved, rel=1e-12) for minute, each in by_minute.items()
         }
-        assert read(local, "ConsumedTokens", bucket, start) == {
+        assert read(local, "ConsumedTokens", pool, start) == {
             minute: pytest.approx(each.consumed, rel=1e-12) for minute, each in by_minute.items()
         }
-        assert read(local, "ConsumedTokens", bucket, start, "SampleCount") == {
+        assert read(local, "ConsumedTokens", pool, start, "SampleCount") == {
             minute: each.requests for minute, each in by_minute.items()
         }
     # and the function's memory is what it was
@@ -92,10 +92,10 @@ def test_sums_of_masses_are_exact_and_every_record_is_accounted_for(
     say(f"{sent:,} records in {delivered:,} deliveries: {dict(fates)}, {duplicates} deliveries came twice; lost 0")
 
 
-def add(to: dict[Bucket, dict[datetime, Sums]], buckets: Mapping[Bucket, Mapping[datetime, Sums]]) -> None:
-    for bucket, by_minute in buckets.items():
+def add(to: dict[Pool, dict[datetime, Sums]], pools: Mapping[Pool, Mapping[datetime, Sums]]) -> None:
+    for pool, by_minute in pools.items():
         for minute, sums in by_minute.items():
-            total = to.setdefault(bucket, {}).setdefault(minute, Sums())
+            total = to.setdefault(pool, {}).setdefault(minute, Sums())
             total.reserved += sums.reserved
             total.consumed += sums.consumed
             total.requests += sums.requests
@@ -114,8 +114,8 @@ def health(local: Instance, names: Iterable[str]) -> dict[str, float]:
     return {name: sum(found["Values"]) for name, found in zip(names, answer["MetricDataResults"], strict=True)}
 
 
-def read(local: Instance, name: str, bucket: Bucket, start: datetime, stat: str = "Sum") -> dict[datetime, float]:
-    dimensions = (("ModelId", bucket[0]), ("EndpointType", bucket[1]))
+def read(local: Instance, name: str, pool: Pool, start: datetime, stat: str = "Sum") -> dict[datetime, float]:
+    dimensions = (("ModelId", pool[0]), ("EndpointType", pool[1]))
     answer = (
         local.session()
         .client("cloudwatch")

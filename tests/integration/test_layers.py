@@ -65,8 +65,10 @@ def test_every_module_is_compiled_for_the_runtime_and_taken_unchecked(built: Pat
         assert int.from_bytes(compiled.read_bytes()[4:8], "little") == UNCHECKED, source
 
     # and tracebacks name the files where Lambda has them
-    core = (built / "bedrock_quota" / "__pycache__" / f"lines.{sys.implementation.cache_tag}.pyc").read_bytes()
-    assert b"/opt/python/bedrock_quota/lines.py" in core
+    core = (
+        built / "bedrock_quota" / "processor" / "__pycache__" / f"metric_lines.{sys.implementation.cache_tag}.pyc"
+    ).read_bytes()
+    assert b"/opt/python/bedrock_quota/processor/metric_lines.py" in core
 
 
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -135,9 +137,9 @@ def test_python_of_another_version_compiles_nothing_and_the_build_says_so(tmp_pa
 
 def test_release_without_a_pyc_file_is_told() -> None:
     core, dependencies = release.LAYERS
-    modules = [f"{core}/bedrock_quota/lines.py", f"{dependencies}/six.py", "functions/metric_processor/app.py"]
+    modules = [f"{core}/bedrock_quota/emf.py", f"{dependencies}/six.py", "functions/metric_processor/app.py"]
     pyc = [
-        f"{core}/bedrock_quota/__pycache__/lines.cpython-313.pyc",
+        f"{core}/bedrock_quota/__pycache__/emf.cpython-313.pyc",
         f"{dependencies}/__pycache__/six.cpython-313.pyc",
     ]
 

@@ -96,7 +96,7 @@ def test_largest_delivery_that_is_decoded_as_text_at_once_does_too(name: str) ->
 def test_one_more_byte_is_refused() -> None:
     (done,) = memory.run([filled(MESSAGES[SMALL], inflated=MAX_INFLATED_BYTES + 1)])
 
-    assert done.error == f"DeliveryError: inflates to more than {MAX_INFLATED_BYTES} bytes"
+    assert done.error == f"DeliveryError: awslogs.data inflates to more than {MAX_INFLATED_BYTES} bytes"
 
 
 def test_bomb_of_450_mb_is_refused_loudly_within_128_mb() -> None:
@@ -105,7 +105,7 @@ def test_bomb_of_450_mb_is_refused_loudly_within_128_mb() -> None:
 
     (done,) = memory.run([event])
 
-    assert done.error == f"DeliveryError: inflates to more than {MAX_INFLATED_BYTES} bytes"
+    assert done.error == f"DeliveryError: awslogs.data inflates to more than {MAX_INFLATED_BYTES} bytes"
     assert done.resident < LIMIT // 2  # nothing was inflated beyond the bound
 
 

@@ -106,6 +106,20 @@ def test_a_parameter_without_a_value_is_refused_before_anything_is_built(monkeyp
 
 
 @pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        pytest.param("QuotaBuckets", "Did you mean QuotaPools?", id="renamed parameter"),
+        pytest.param("Nonsense", "The template has no parameter Nonsense. It has: AlarmEmail, ", id="like no other"),
+    ],
+)
+def test_a_parameter_that_the_template_lacks_is_refused_before_anything_is_built(monkeypatch, name, said):
+    monkeypatch.setattr(checkout, "run_sam", lambda *_given, **_named: pytest.fail("built"))
+    result = CliRunner().invoke(main, ["deploy", "--regions", "us-east-1", "--parameter", f"{name}=x"])
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+@pytest.mark.parametrize(
     ("parameters", "options", "environment"),
     [
         pytest.param({}, (), {}, id="no parameter"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Collection, Iterable
+
 import click
 
 
@@ -24,3 +27,12 @@ parameters_option = click.option(
     help="Set a parameter of the template. Parameters that you leave out keep their current or default value.",
 )
 """`--parameter NAME=VALUE`, any number of times, as a mapping. Other forms are refused."""
+
+
+def check_names(given: Iterable[str], known: Collection[str]) -> None:
+    """Refuse names that the template does not have, because SAM CLI ignores them without a warning."""
+    for name in given:
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f" Did you mean {nearest[0]}?" if nearest else ""
+            raise click.UsageError(f"The template has no parameter {name}.{hint} It has: {', '.join(sorted(known))}.")

@@ -96,6 +96,7 @@ def process_batch(
             results += [delivery.result for delivery in group.deliveries]
         except Exception as error:  # noqa: BLE001 - like any other failure: raised or reported to Lambda
             failure = error
+        del group  # before the next one is read: each may take all the memory there is
     if failure is not None:
         if not results and not isinstance(failure, ConcurrentDuplicateError):
             raise failure
