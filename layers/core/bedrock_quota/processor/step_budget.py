@@ -1,7 +1,7 @@
 """The work that one delivery may cause, counted in steps, so that a test can check it exactly on any machine.
 
-A step is a value or a key of JSON that the tolerant reader parses, or a place where it looks for a count. The fast
-reader takes no steps.
+A step is a value or a key of JSON that the tolerant reader parses, or a place where it looks for a count. An object or
+a list is two. The fast reader takes no steps.
 """
 
 from bedrock_quota.errors import RecordError
@@ -10,7 +10,7 @@ MAX_STEPS_PER_RECORD = 200_000
 """Request and answer have at most 100 KB each in the log, so even the densest ones stay below this."""
 
 MAX_STEPS_PER_DELIVERY = 6_000_000
-"""About 2 s on a whole vCPU, and 12 s at 256 MB. Streams of Titan that fill a delivery take 4 million."""
+"""About 2 s on a whole vCPU, and 15 s at 256 MB (`make cpu`). Streams of Titan that fill a delivery take 4 million."""
 
 
 class StepBudget:

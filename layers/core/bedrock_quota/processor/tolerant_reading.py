@@ -32,6 +32,9 @@ from bedrock_quota.processor.step_budget import StepBudget
 MAX_DEPTH = 100
 """Deepest nesting of an unusual record."""
 
+STEPS_PER_BRACKET = 2
+"""Steps for an object or a list, which costs more than a number or a text."""
+
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _NO_BRACKETS = re.compile(r"[^\[\]{}]+")
 
@@ -63,7 +66,7 @@ def _parse(text: bytes | bytearray | str, budget: StepBudget) -> Any:
         text = text if isinstance(text, str) else text.decode(errors="surrogatepass")
         structure = _STRING.sub("", text)
         opened = structure.count("{") + structure.count("[")
-        budget.spend(opened + structure.count(",") + structure.count(":"))
+        budget.spend(STEPS_PER_BRACKET * opened + structure.count(",") + structure.count(":"))
         if opened > MAX_DEPTH and _measure_depth(structure) > MAX_DEPTH:
             raise RecordError("too_deep")
         return json.loads(text)
