@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
-import samcli
+import samcli  # type: ignore[import-untyped]
 
 from bedrock_quota.registry.sources import read_sources
 from benchmarks.memory import ROOT, TAGS

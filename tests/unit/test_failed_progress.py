@@ -418,7 +418,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Run `quota-monitor failed` on an account."""
 
     def invoke(account: Account, *arguments: str, exit_code: int = 0) -> str:
-        monkeypatch.setattr(command.boto3, "Session", lambda **_of: account)
+        monkeypatch.setattr(command, "open_session", lambda *_of: account)
         monkeypatch.setattr(store, "find_store", lambda *_of: STORE)
         result = CliRunner().invoke(main, ["failed", *arguments])
         assert result.exit_code == exit_code, result.output
