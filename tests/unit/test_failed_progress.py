@@ -27,7 +27,7 @@ from bedrock_quota.processor.event import batch_response, split_event
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.settings import Settings
 from quota_monitor import sample_events
-from quota_monitor.failed import command, progress, store
+from quota_monitor.failed import progress, store
 from quota_monitor.failed.progress import Part, Progress
 from quota_monitor.failed.store import FailedDelivery, Replayed, Store
 from quota_monitor.main import main
@@ -418,7 +418,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Run `quota-monitor failed` on an account."""
 
     def invoke(account: Account, *arguments: str, exit_code: int = 0) -> str:
-        monkeypatch.setattr(command.boto3, "Session", lambda **_of: account)
+        monkeypatch.setattr(boto3, "Session", lambda **_of: account)
         monkeypatch.setattr(store, "find_store", lambda *_of: STORE)
         result = CliRunner().invoke(main, ["failed", *arguments])
         assert result.exit_code == exit_code, result.output

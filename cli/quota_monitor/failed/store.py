@@ -136,8 +136,8 @@ def replay(
 ) -> Iterator[Replayed]:
     """Invoke the processor with these deliveries, one after the other. Delete each object when all of it is processed.
 
-    A delivery that fails again stays, and so does one with rejected records, unless `discard` is true. What is
-    processed of it is not sent again. A delivery that is too large or times out is halved. A replay can be interrupted
+    A delivery that fails again stays, and so does one with rejected records, unless `discard` is true. Its processed
+    parts are not sent again. A delivery that is too large or times out is halved. A replay can be interrupted
     and started again: with duplicate detection, a part that was processed but not noted counts as a duplicate.
     """
     from botocore.config import Config  # noqa: PLC0415 - see `aws_session.open_session`
