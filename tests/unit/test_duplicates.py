@@ -80,7 +80,7 @@ def test_what_another_invocation_is_processing_is_that_ones_until_its_time_is_ov
     deliveries.start(delivery("b"), SimpleNamespace(get_remaining_time_in_millis=lambda: -1))  # type: ignore[arg-type]
     # then
     found = deliveries.start(delivery("a"), CONTEXT)
-    assert (found.is_elsewhere, found.result) == (True, {"received": 1, "processed": 0})
+    assert (found.is_elsewhere, found.result) == (True, {"received": 1, "processed": 0, "in_progress": 1})
     assert processed(deliveries, delivery("b")).result is None
 
 

@@ -27,7 +27,7 @@ from bedrock_quota.processor.event import batch_response, split_event
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.settings import Settings
 from quota_monitor import sample_events
-from quota_monitor.failed import command, progress, store
+from quota_monitor.failed import progress, store
 from quota_monitor.failed.progress import Part, Progress
 from quota_monitor.failed.store import FailedDelivery, Replayed, Store
 from quota_monitor.main import main
@@ -418,7 +418,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Run `quota-monitor failed` on an account."""
 
     def invoke(account: Account, *arguments: str, exit_code: int = 0) -> str:
-        monkeypatch.setattr(command, "open_session", lambda *_of: account)
+        monkeypatch.setattr(boto3, "Session", lambda **_of: account)
         monkeypatch.setattr(store, "find_store", lambda *_of: STORE)
         result = CliRunner().invoke(main, ["failed", *arguments])
         assert result.exit_code == exit_code, result.output
@@ -466,3 +466,15 @@ def test_keys_that_are_not_there_are_named(make: Callable[..., Account], run: Ca
 
     assert "not in s3://bucket: other" in run(account, "replay", "--key", "key", "--key", "other", exit_code=2)
     assert not account.sent
+
+
+def test_a_part_that_another_invocation_processes_stays() -> None:
+    said = msgspec.json.encode({"received": 1, "processed": 0, "in_progress": 1})
+    account: Any = SimpleNamespace(
+        send=lambda **_given: {"Payload": SimpleNamespace(read=lambda: said), "LogResult": ""}
+    )
+    payload: Any = SimpleNamespace(read_part=lambda _part: b"{}")
+
+    part, problem = store._process(account.send, payload, Part(0))
+
+    assert (part.status, problem) == ("failed", "another invocation is processing it: replay again in a minute")

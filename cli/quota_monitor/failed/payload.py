@@ -71,9 +71,11 @@ class Payload(msgspec.Struct, frozen=True):
         """Return True if there are such log events."""
         if not 0 <= part.delivery < len(self.events):
             return False
+        if part.events is None:
+            return True
         found = _decode_whole(self.events[part.delivery])
-        first, end = part.events or (0, 0)
-        return part.events is None or (found is not None and 0 <= first < end <= len(found.delivery.log_events))
+        first, end = part.events
+        return found is not None and 0 <= first < end <= len(found.delivery.log_events)
 
     def read_part(self, part: Part) -> bytes:
         """Return the event for the function: the delivery as it was received, or one with these log events alone."""

@@ -1,7 +1,7 @@
 """Progress of a replay: a small object beside a failed delivery, which itself is never rewritten.
 
-It names parts of the delivery by number, with counts and the processor's own words. It holds nothing of a payload. Only
-one replay at a time can hold the claim to it, because S3 writes it only if nobody else has written it since
+It names parts of the delivery by number, with counts and the processor's own words. It holds nothing of a payload. One
+replay at a time holds the claim to it. S3 writes the object only if no other replay has written it since the last read
 (https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html, read 2026-11-28).
 """
 

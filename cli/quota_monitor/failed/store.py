@@ -136,8 +136,8 @@ def replay(
 ) -> Iterator[Replayed]:
     """Invoke the processor with these deliveries, one after the other. Delete each object when all of it is processed.
 
-    A delivery that fails again stays, and so does one with rejected records, unless `discard` is true. Its
-    processed parts are not sent again. A delivery that is too large or times out is halved. A replay can be interrupted
+    A delivery that fails again stays, and so does one with rejected records, unless `discard` is true. Its processed
+    parts are not sent again. A delivery that is too large or times out is halved. A replay can be interrupted
     and started again: with duplicate detection, a part that was processed but not noted counts as a duplicate.
     """
     from botocore.config import Config  # noqa: PLC0415 - see `aws_session.open_session`
@@ -256,6 +256,7 @@ def _choose(progress: Progress, tried: set[tuple[int, tuple[int, int] | None]]) 
 class _Result(msgspec.Struct, frozen=True):
     received: int
     rejected: int = 0
+    in_progress: int = 0
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -273,11 +274,14 @@ def _process(send: Send, payload: Payload, part: Part) -> tuple[Part, str | None
         alone = f"log event {part.events[0]} of delivery {part.delivery} by itself: " if part.events else ""
         return msgspec.structs.replace(part, status="timed_out"), f"{alone}{failure}"
     try:
-        rejected = msgspec.json.decode(said, type=_Result).rejected
+        result = msgspec.json.decode(said, type=_Result)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         problem = "was processed, but the answer of the processor could not be read"
         return msgspec.structs.replace(part, status="failed"), problem
-    reasons = _read_reasons(answer.get("LogResult", ""), rejected)
+    if result.in_progress:
+        problem = "another invocation is processing it: replay again in a minute"
+        return msgspec.structs.replace(part, status="failed"), problem
+    reasons = _read_reasons(answer.get("LogResult", ""), result.rejected)
     return msgspec.structs.replace(part, status="processed", rejected=reasons), None
 
 

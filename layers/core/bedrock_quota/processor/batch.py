@@ -46,7 +46,7 @@ what was processed, recorded or not.
 """
 
 Result = dict[str, int]
-"""Counts of a delivery's records: `received`, `processed` and, if there are any, `rejected`."""
+"""Counts of a delivery's records: `received`, `processed` and, if there are any, `rejected` or `in_progress`."""
 
 Clock = Callable[[Delivery], datetime]
 """Returns the time that a delivery's records are compared with."""

@@ -133,7 +133,8 @@ class IdempotencyStore:
         if found is None:
             return InProgressDelivery(key, self._store, quick_store=lambda: self._quick_store)
         if found.status != STATUS_CONSTANTS["COMPLETED"]:
-            nothing = {"received": len(received.log_events), "processed": 0}
+            records = len(received.log_events)
+            nothing = {"received": records, "processed": 0, "in_progress": records}
             return InProgressDelivery(key, self._store, nothing, is_elsewhere=True)
         return InProgressDelivery(key, self._store, found.response_json_as_dict() or {})
 
