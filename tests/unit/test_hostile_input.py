@@ -38,7 +38,7 @@ from bedrock_quota.registry.models import Registry
 from records import NOW  # isort: skip
 
 GOOD = message(converse(NOVA, input_tokens=10, output_tokens=2, max_tokens=100))  # reserves 110, consumes 12
-DEPTH = 100_000
+DEPTH = 20_000
 
 
 def put(path: str, written: str) -> str:
@@ -86,14 +86,14 @@ def bomb(opening: str, closing: str = "") -> str:
         pytest.param(bomb('{"a":'), "too_deep", id="open objects"),
         pytest.param(put("input.inputBodyJson", bomb("[", "]")), "too_deep", id="nested lists as the body"),
         pytest.param(
-            put("input.inputBodyJson", bomb('{"a":') + "1" + "}" * DEPTH), "too_costly", id="nested objects as the body"
+            put("input.inputBodyJson", bomb('{"a":') + "1" + "}" * DEPTH), "too_deep", id="nested objects as the body"
         ),
         pytest.param(
             put("input.inputBodyJson.inferenceConfig", bomb("[", "]")), "too_deep", id="nested lists as inferenceConfig"
         ),
         pytest.param(
             put("output.outputBodyJson", bomb('[{"a":') + "1" + "}]" * DEPTH),
-            "too_costly",
+            "too_deep",
             id="nested objects in the answer",
         ),
         pytest.param(put("requestMetadata.deep", bomb("[", "]")), "too_deep", id="nested lists in the metadata"),
