@@ -30,7 +30,7 @@ class Account(msgspec.Struct, frozen=True):
         """Return environment variables with an identity in this account only."""
         return {
             "AWS_ACCESS_KEY_ID": self.id,  # the emulator takes a 12-digit key id for the account
-            "AWSSECRET_ACCESS_KEY": SECRET,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_REGION": self.region,
             "AWS_CONFIG_FILE": UNREACHABLE_FILE,
