@@ -131,7 +131,7 @@ def test_steps_of_a_delivery_end_and_its_good_records_do_not(
     assert sum(line["ConsumedTokens"].count(20) for line in lines[:-1]) == 10
 
 
-LINES_PER_RECORD, LINES_PER_STEP = 600, 3
+LINES_PER_RECORD, LINES_PER_STEP = 600, 9
 """Lines of Python that may run for a record: some, and so many more for each step that was taken."""
 
 SHAPES = dict(cpu.body_shapes((3_000, 30_000)))
