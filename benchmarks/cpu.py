@@ -11,14 +11,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
 from bedrock_quota.model_ids import UNRESOLVED
+from bedrock_quota.processor import pipeline
 from bedrock_quota.processor.delivery import MAX_INFLATED_BYTES, MAX_LOG_EVENTS, decode_delivery
 from bedrock_quota.processor.pipeline import make_lines, price_delivery
+from bedrock_quota.processor.step_budget import MAX_STEPS_PER_DELIVERY, StepBudget
 from bedrock_quota.processor.usage import UsageCalculator
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.sources import read_sources
@@ -191,11 +194,16 @@ def _letters(number: int) -> str:
     return "Code" + "".join(chr(ord("a") + int(digit)) for digit in str(number))
 
 
+_first_ids = itertools.count(0, MAX_LOG_EVENTS)
+"""Event ids differ between deliveries: a container ignores those that it has seen."""
+
+
 def fill(message: Callable[[int], str], inflated: int = MAX_INFLATED_BYTES, most: int = MAX_LOG_EVENTS) -> bytes:
     """Return the JSON of a delivery with as many of these messages as fit into `inflated` bytes, at most `most`."""
     payload = bytearray(b'{"messageType":"DATA_MESSAGE","owner":"111122223333","logEvents":[')
+    first_id = next(_first_ids)
     for number in range(most):
-        event = {"id": f"{number:056d}", "timestamp": 0, "message": message(number)}
+        event = {"id": f"{first_id + number:056d}", "timestamp": 0, "message": message(number)}
         part = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
         if len(payload) + len(part) > inflated - 100:
             break
@@ -233,9 +241,11 @@ def search(registry: Registry) -> list[tuple[str, Callable[[int], str]]]:
     shapes: dict[str, Callable[[int], str]] = dict(NAME_SHAPES)
     for name, text in body_shapes():
         shapes[name] = lambda _number, text=text: text  # type: ignore[misc]
-    found = []
-    for name, make in shapes.items():
-        found.append(measure(name, fill(make, MAX_INFLATED_BYTES // SAMPLED), registry))
+    with patch.object(pipeline, "StepBudget", lambda: StepBudget(MAX_STEPS_PER_DELIVERY // SAMPLED)):
+        found = [
+            measure(name, fill(make, MAX_INFLATED_BYTES // SAMPLED, MAX_LOG_EVENTS // SAMPLED), registry)
+            for name, make in shapes.items()
+        ]
     return [(each.name, shapes[each.name]) for each in sorted(found, reverse=True)[:WORST]]
 
 

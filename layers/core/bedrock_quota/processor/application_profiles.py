@@ -69,8 +69,12 @@ class CircuitBreaker:
             return True
         self._failures += 1
         if self._failures >= FAILURES_TO_OPEN:
-            self._failures, self._closed_at = 0, self._clock() + CIRCUIT_OPEN_SECONDS
+            self.open()
         return False
+
+    def open(self) -> None:
+        """Have the service left alone for `CIRCUIT_OPEN_SECONDS`."""
+        self._failures, self._closed_at = 0, self._clock() + CIRCUIT_OPEN_SECONDS
 
 
 class ProfileResolver:

@@ -58,5 +58,6 @@ class UnlistedPools:
                     "could not ask the state table about the pool of an unlisted model",
                     extra={"error": f"{type(error).__name__}: {error}"},
                 )
-                self._state.failed(error)
+                if self._state.failed(error):  # a table that refuses one pool refuses the next, and there may be many
+                    self._state.open()
         self._is_full = len(self._admitted) >= MAX_UNLISTED_POOLS
