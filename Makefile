@@ -19,7 +19,7 @@ NO_SANDBOX := $(if $(filter 0,$(shell id -u)),--no-sandbox) # Chromium has none 
 include layers/python.mk # LAMBDA_PYTHON, and settings of pip
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check checkov workflows format lock dashboard events lambda-python dist bench memory fuzz soak screenshots clean
+.PHONY: help setup demo test test-fast check checkov workflows format lock dashboard events lambda-python dist bench memory cpu fuzz soak screenshots clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -102,10 +102,13 @@ bench: setup ## Measure all that docs/performance.md says, and write it there; f
 memory: setup ## Measure the processor's peak memory on the worst deliveries there are
 	$(BIN)/python -m benchmarks.memory
 
+cpu: setup ## Search for the deliveries that cost the most CPU, and time them at 256 MB under Lambda's emulator; Linux
+	$(BIN)/python -m benchmarks.cpu --lambda
+
 fuzz: setup ## Fuzz what reads input, SECONDS for each target (60); Linux on x86-64
 	PYTHONPATH=tests $(BIN)/uv run --isolated $(LOCKED) --group fuzz --python $(BIN)/python python -m fuzz --seconds $(SECONDS)
 
-soak: setup ## Send a million records of all fates through the deployed stack; 11 minutes
+soak: setup ## Send a million records of all fates and a backlog through the deployed stack; 15 minutes
 	SOAK_RECORDS=1000000 $(BIN)/pytest -q -s -p no:randomly tests/e2e/test_soak.py
 
 screenshots: setup ## Take the README's picture of the dashboard after a demo; needs chromium

@@ -40,8 +40,17 @@ sys.path.insert(0, {function!r})
 from app import handler
 """
 
-Invoke = Callable[[bytes], tuple[str, float]]
-"""Sends an event; returns the function's response, or the emulator's error, and the seconds that it took."""
+
+class Answer(msgspec.Struct, frozen=True):
+    """The function's response, or the emulator's error, the seconds that passed, and the CPU seconds of the runtime."""
+
+    text: str
+    seconds: float
+    cpu_seconds: float
+
+
+Invoke = Callable[[bytes], Answer]
+"""Sends an event to the function."""
 
 
 @contextmanager
@@ -80,7 +89,7 @@ def throttled(share: float) -> Iterator[Invoke]:
         try:
             _wait_until_it_answers(port)
             holder.start()
-            yield lambda event: _invoke(port, event)
+            yield lambda event: _measure(process.pid, port, event)
         finally:
             over.set()
             if holder.ident is not None:
@@ -133,14 +142,27 @@ def _wait_until_it_answers(port: int, seconds: float = 30.0) -> None:
         time.sleep(0.1)
 
 
-def _invoke(port: int, event: bytes) -> tuple[str, float]:
+def _measure(pid: int, port: int, event: bytes) -> Answer:
+    before, began = _read_cpu_seconds(pid), time.monotonic()
+    text = _invoke(port, event)
+    return Answer(text, time.monotonic() - began, _read_cpu_seconds(pid) - before)
+
+
+def _read_cpu_seconds(pid: int) -> float:
+    """Return the CPU seconds that the children of a process have taken."""
+    ticks = 0
+    for child in _list_children(pid):
+        fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _invoke(port: int, event: bytes) -> str:
     url = f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
     request = urllib.request.Request(url, data=event)
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    began = time.monotonic()
     try:
         with direct.open(request, timeout=2 * TIMEOUT_SECONDS) as answer:
-            said = answer.read().decode()
+            return str(answer.read().decode())
     except urllib.error.HTTPError as failed:
-        said = failed.read().decode()
-    return said, time.monotonic() - began
+        return failed.read().decode()

@@ -175,8 +175,8 @@ MESSAGES: Mapping[str, Callable[[int], str]] = {
         '"@"', ",".join(["[[[[[[[[]]]]]]]]"] * 5_800)
     ),
     "records of 100 KB read the slow way, all objects": lambda number: _slow(number, [{}] * 33_000),
-    "records of 600 KB read the slow way, all numbers": lambda number: _slow(number, ["@"]).replace(
-        '"@"', ",".join(["0.5"] * 150_000)
+    "records of 1 MB read the slow way, all numbers": lambda number: _slow(number, ["@"]).replace(
+        '"@"', ",".join(["0.5"] * 240_000)
     ),
     "records of 1 MB whose answer is empty objects, no counts": lambda number: _json(
         _record(number, input={}, output={"outputBodyJson": [{}] * 333_000})

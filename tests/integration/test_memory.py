@@ -32,7 +32,7 @@ SMALL, IN_S3, TAGGED = (
         "records of 1 MB read the slow way, all lists",
         "records of 100 KB read the slow way, lists in lists",
         "records of 100 KB read the slow way, all objects",
-        "records of 600 KB read the slow way, all numbers",
+        "records of 1 MB read the slow way, all numbers",
         "records of 1 MB whose answer is empty objects, no counts",
         "records of 1 MB of brackets",
         "one record of 15 MB with an emoji",

@@ -8,7 +8,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,7 +32,7 @@ from bedrock_quota.errors import RecordError
 from bedrock_quota.model_ids import OutOfScope, Reference
 from bedrock_quota.pools import EndpointType
 from bedrock_quota.processor import pipeline
-from bedrock_quota.processor.application_profiles import MAX_PROFILES
+from bedrock_quota.processor.application_profiles import MAX_LOOK_UPS, MAX_PROFILES
 from bedrock_quota.processor.batch import process_batch
 from bedrock_quota.processor.container import Container
 from bedrock_quota.processor.delivery import decode_delivery
@@ -154,12 +154,12 @@ def test_work_on_any_shape_of_an_answer_with_counts_is_within_its_steps() -> Non
 def test_work_on_any_name_is_bounded(registry: Registry, name: str) -> None:
     # given a calculator that knows no name yet
     calculator = UsageCalculator(registry, lambda _profile: OutOfScope("unresolved_profile"), ("tag0",))
-    registry.find("warm.up:0")
+    registry.find_burndown("warm.up:0", NOW.date())  # what is worked out once
     delivery = decode_delivery(
         {"awslogs": {"data": compressed([cpu.NAME_SHAPES[name](number) for number in range(3)])}}
     )
     # when a delivery of three comes
-    lines = count_lines(lambda: pipeline.price_delivery(delivery, calculator, NOW))
+    lines = count_lines(lambda: pipeline.price_delivery(delivery, calculator, datetime.now(UTC)))
     # then the lines of Python that run do not depend on the length of its names
     assert lines <= 3 * LINES_PER_RECORD
 
@@ -316,8 +316,9 @@ def test_a_profile_that_the_fetcher_knows_stays_known_after_10_000_made_up_names
     assert deliver(container, [converse(known)])[-1]["RecordsProcessed"] == 1
     # when calls of 10,400 made-up profiles come, failed ones and answered ones
     for make in (failed, converse):
-        for first in range(0, MAX_PROFILES + 400, 2_600):
-            deliver(container, [make(profile(f"n{number}")) for number in range(first, first + 2_600)])
+        for first in range(0, MAX_PROFILES + 400, MAX_LOOK_UPS):
+            deliver(container, [make(profile(f"n{number}")) for number in range(first, first + MAX_LOOK_UPS)])
+    assert len(asked) == MAX_PROFILES + 400
     # then its calls are counted as before
     assert deliver(container, [converse(known)])[-1]["RecordsProcessed"] == 1
     assert "known" not in asked

@@ -6,8 +6,8 @@ a list is two. The fast reader takes no steps.
 
 from bedrock_quota.errors import RecordError
 
-MAX_STEPS_PER_RECORD = 200_000
-"""Request and answer have at most 100 KB each in the log, so even the densest ones stay below this."""
+MAX_STEPS_PER_RECORD = 300_000
+"""Request and answer have at most 100 KB each in the log. The densest JSON takes a step per byte."""
 
 MAX_STEPS_PER_DELIVERY = 6_000_000
 """About 2 s on a whole vCPU, and 15 s at 256 MB (`make cpu`). Streams of Titan that fill a delivery take 4 million."""
