@@ -48,7 +48,7 @@ def _choose_time(received: Delivery) -> datetime:
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Process the deliveries of an event, each once. Raises for a delivery that cannot be read or is in progress."""
+    """Process the deliveries of an event, each once. Raises for a delivery that cannot be read."""
     sent = split_event(event)
     return batch_response(sent, process_batch(sent, container(), context, _choose_time, _publish))
 

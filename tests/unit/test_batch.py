@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records import NOW, ReadLine, converse, envelope, event_around, message
 
-from bedrock_quota.errors import DeliveryError
+from bedrock_quota.errors import ConcurrentDuplicateError, DeliveryError
 from bedrock_quota.processor import batch as batch_module
 from bedrock_quota.processor.batch import process_batch
 from bedrock_quota.processor.container import Container
@@ -225,8 +225,10 @@ class Memory:
         self._found = iter(found)
         self.told: list[tuple[str, object]] = []
         self.quickly: list[bool] = []
+        self.waited: list[bool] = []
 
-    def start(self, _received: Delivery, _context: Any) -> Any:
+    def start(self, _received: Delivery, _context: Any, *, wait: bool) -> Any:
+        self.waited.append(wait)
         found = next(self._found)
 
         def complete(result: dict[str, int], *, quickly: bool) -> bool:
@@ -235,7 +237,7 @@ class Memory:
             return True
 
         return SimpleNamespace(
-            result={"received": 1, "processed": 0} if found == ELSEWHERE else found,
+            result=None if found == ELSEWHERE else found,
             checked=True,
             is_elsewhere=found == ELSEWHERE,
             complete=complete,
@@ -282,7 +284,7 @@ def test_a_delivery_that_another_run_works_on_comes_again_with_what_is_behind_it
     assert warning.__dict__["error"] == "ConcurrentDuplicateError"
 
 
-def test_a_first_delivery_that_another_run_works_on_is_no_error_of_the_function(function: Function, read: Read) -> None:
+def test_a_first_delivery_that_another_run_works_on_is_no_error_of_a_stream(function: Function) -> None:
     # given a batch of a stream, and a delivery that CloudWatch Logs sends, both of which another run works on
     memory: Any = Memory(ELSEWHERE, ELSEWHERE)
     function.container.deliveries = memory
@@ -291,10 +293,11 @@ def test_a_first_delivery_that_another_run_works_on_is_no_error_of_the_function(
     first = batch["Records"][0]["kinesis"]["sequenceNumber"]
     assert function(batch) == {"batchItemFailures": [{"itemIdentifier": first}]}
     assert function.written == []
-    # and the other is that run's: Lambda retries its own event if it fails
-    assert function(sent_by_logs(converse())) == {"received": 1, "processed": 0}
-    calls, (health,) = read(function)
-    assert (calls, health["DuplicateDeliveries"]) == ([], 1)
+    # and the other fails after it has waited: Lambda tries it again
+    with pytest.raises(ConcurrentDuplicateError):
+        function(sent_by_logs(converse()))
+    assert memory.waited == [False, True]
+    assert function.written == []
 
 
 def test_a_delivery_that_ends_with_little_time_left_is_recorded_quickly(function: Function) -> None:
@@ -406,7 +409,7 @@ class SlowTable:
         if self.left <= 0:
             raise Killed
 
-    def start(self, received: Delivery, _context: Any) -> Any:
+    def start(self, received: Delivery, _context: Any, *, wait: bool) -> Any:  # noqa: ARG002
         self._take()
         key = tuple(event.id for event in received.log_events)
 
@@ -480,7 +483,7 @@ def test_a_state_table_that_does_not_answer_is_asked_once_a_batch(function: Func
             InProgressDelivery("key"),
         ]
     )
-    silent: Any = SimpleNamespace(start=lambda _received, _context: next(asked))
+    silent: Any = SimpleNamespace(start=lambda _received, _context, **_of: next(asked))
     function.container.deliveries = silent
     # when four come, and a control message, which is never asked about
     control = event_around(json.dumps(envelope(["CWL CONTROL MESSAGE"], "CONTROL_MESSAGE")).encode())
@@ -495,7 +498,7 @@ def test_a_state_table_that_stops_answering_is_told_of_nothing_more(function: Fu
     ticket = SimpleNamespace(
         result=None, checked=True, is_elsewhere=False, complete=lambda result, **_of: told.append(result) is not None
     )
-    silent: Any = SimpleNamespace(start=lambda _received, _context: ticket)
+    silent: Any = SimpleNamespace(start=lambda _received, _context, **_of: ticket)
     function.container.deliveries = silent
 
     assert function(events.batch([sent_by_logs(converse()) for _ in range(3)])) == {"batchItemFailures": []}

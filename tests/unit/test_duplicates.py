@@ -1,6 +1,7 @@
 """Deliveries that come twice: processed once where the state table can tell, and all the same where it cannot."""
 
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -80,7 +81,7 @@ def test_what_another_invocation_is_processing_is_that_ones_until_its_time_is_ov
     deliveries.start(delivery("b"), SimpleNamespace(get_remaining_time_in_millis=lambda: -1))  # type: ignore[arg-type]
     # then
     found = deliveries.start(delivery("a"), CONTEXT)
-    assert (found.is_elsewhere, found.result) == (True, {"received": 1, "processed": 0, "in_progress": 1})
+    assert (found.is_elsewhere, found.result) == (True, None)
     assert processed(deliveries, delivery("b")).result is None
 
 
@@ -226,3 +227,48 @@ def test_a_quick_record_is_one_attempt_with_the_quick_client(deliveries: Idempot
     # then
     assert used == ["quick"]
     assert [store.start(delivery(name), CONTEXT).result for name in ("a", "b")] == [RESULT] * 2
+
+
+class Waiting:
+    """A context whose time passes while it sleeps, and what happens in which second."""
+
+    def __init__(self, **events: Callable[[], object]) -> None:
+        self.left, self.events, self.slept = 60_000, events, 0
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.left
+
+    def sleep(self, seconds: float) -> None:
+        self.left -= int(seconds * 1000)
+        self.slept += 1
+        self.events.get(f"at_{self.slept}", lambda: None)()
+
+
+def test_a_direct_delivery_waits_for_the_invocation_that_processes_it(deliveries: IdempotencyStore) -> None:
+    # given another invocation that completes a delivery after three seconds
+    other = deliveries.start(delivery("a"), CONTEXT)
+    ours = Waiting(at_3=lambda: other.complete(RESULT))
+    store = IdempotencyStore("state", deliveries._connect, deliveries._connect, ours.sleep)
+
+    found = store.start(delivery("a"), ours, wait=True)  # type: ignore[arg-type]
+
+    assert (found.result, found.is_elsewhere, ours.slept) == (RESULT, False, 3)
+
+
+def test_a_direct_delivery_is_processed_if_the_other_invocation_fails(deliveries: IdempotencyStore) -> None:
+    other = deliveries.start(delivery("a"), CONTEXT)
+    ours = Waiting(at_2=lambda: other.release(RuntimeError("broken")))
+    store = IdempotencyStore("state", deliveries._connect, deliveries._connect, ours.sleep)
+
+    found = store.start(delivery("a"), ours, wait=True)  # type: ignore[arg-type]
+
+    assert (found.result, found.is_elsewhere, found.checked) == (None, False, True)
+
+
+def test_a_direct_delivery_does_not_wait_to_the_end_of_its_time(deliveries: IdempotencyStore) -> None:
+    deliveries.start(delivery("a"), CONTEXT)
+    ours = Waiting()
+    store = IdempotencyStore("state", deliveries._connect, deliveries._connect, ours.sleep)
+
+    assert store.start(delivery("a"), ours, wait=True).is_elsewhere  # type: ignore[arg-type]
+    assert 14_000 <= ours.left < 15_000

@@ -466,15 +466,3 @@ def test_keys_that_are_not_there_are_named(make: Callable[..., Account], run: Ca
 
     assert "not in s3://bucket: other" in run(account, "replay", "--key", "key", "--key", "other", exit_code=2)
     assert not account.sent
-
-
-def test_a_part_that_another_invocation_processes_stays() -> None:
-    said = msgspec.json.encode({"received": 1, "processed": 0, "in_progress": 1})
-    account: Any = SimpleNamespace(
-        send=lambda **_given: {"Payload": SimpleNamespace(read=lambda: said), "LogResult": ""}
-    )
-    payload: Any = SimpleNamespace(read_part=lambda _part: b"{}")
-
-    part, problem = store._process(account.send, payload, Part(0))
-
-    assert (part.status, problem) == ("failed", "another invocation is processing it: replay again in a minute")

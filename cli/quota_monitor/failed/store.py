@@ -256,7 +256,6 @@ def _choose(progress: Progress, tried: set[tuple[int, tuple[int, int] | None]]) 
 class _Result(msgspec.Struct, frozen=True):
     received: int
     rejected: int = 0
-    in_progress: int = 0
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -277,9 +276,6 @@ def _process(send: Send, payload: Payload, part: Part) -> tuple[Part, str | None
         result = msgspec.json.decode(said, type=_Result)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         problem = "was processed, but the answer of the processor could not be read"
-        return msgspec.structs.replace(part, status="failed"), problem
-    if result.in_progress:
-        problem = "another invocation is processing it: replay again in a minute"
         return msgspec.structs.replace(part, status="failed"), problem
     reasons = _read_reasons(answer.get("LogResult", ""), result.rejected)
     return msgspec.structs.replace(part, status="processed", rejected=reasons), None

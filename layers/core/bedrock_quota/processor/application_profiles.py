@@ -109,6 +109,7 @@ class ProfileResolver:
 
         `needed` has the number of calls that need each. One delivery has `SECONDS_PER_DELIVERY` for all of them.
         """
+        self._make_room()
         deadline = self._clock() + SECONDS_PER_DELIVERY
         by_calls = sorted(needed, key=lambda profile: (-needed[profile], profile.arn))
         for profile in by_calls[:MAX_LOOK_UPS]:
@@ -118,10 +119,14 @@ class ProfileResolver:
             if found is not None:
                 self._remember(profile, found)
 
-    def _remember(self, profile: ApplicationProfile, found: Reference | OutOfScope) -> None:
-        if len(self._known) + len(self._unresolved) >= MAX_PROFILES:
-            self._known.clear()
+    def _make_room(self) -> None:
+        """Forget enough for another look-up, before it begins: first the names that could not be resolved."""
+        if len(self._known) + len(self._unresolved) > MAX_PROFILES - MAX_LOOK_UPS:
             self._unresolved.clear()
+        if len(self._known) > MAX_PROFILES - MAX_LOOK_UPS:
+            self._known.clear()
+
+    def _remember(self, profile: ApplicationProfile, found: Reference | OutOfScope) -> None:
         if isinstance(found, OutOfScope):
             self._unresolved[profile.arn] = self._clock() + UNRESOLVED_SECONDS
         else:

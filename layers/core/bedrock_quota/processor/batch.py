@@ -46,7 +46,7 @@ what was processed, recorded or not.
 """
 
 Result = dict[str, int]
-"""Counts of a delivery's records: `received`, `processed` and, if there are any, `rejected` or `in_progress`."""
+"""Counts of a delivery's records: `received`, `processed` and, if there are any, `rejected`."""
 
 Clock = Callable[[Delivery], datetime]
 """Returns the time that a delivery's records are compared with."""
@@ -98,7 +98,8 @@ def process_batch(
             failure = error
         del group  # before the next one is read: each may take all the memory there is
     if failure is not None:
-        if not results and not isinstance(failure, ConcurrentDuplicateError):
+        is_retried = isinstance(failure, ConcurrentDuplicateError) and sent[0].sequence_number is not None
+        if not results and not is_retried:
             raise failure
         _logger.warning(
             "a delivery of the batch failed: Lambda retries it and all later ones",
@@ -130,16 +131,16 @@ def _read_delivery(
 ) -> ReadDelivery:
     """Read one delivery, unless it was processed before. `checked` is False if the state table does not answer.
 
-    A delivery that another invocation is processing is that invocation's: if it fails, Lambda retries its own event. In
-    a stream the retry is of the same batch, so there `ConcurrentDuplicateError` asks Lambda to try again later.
+    Raises `ConcurrentDuplicateError` if another invocation is processing it. For a delivery outside of a stream that is
+    so only if it lasts: this may be another attempt at the same event, so only a completed delivery is a duplicate.
     """
     received = decode_delivery(raw.event)
     known, now = container.current(), clock(received)
     store, in_progress = container.deliveries, None
     if store is not None and checked and not received.is_control:  # control messages are all alike
-        in_progress = store.start(received, context)
+        in_progress = store.start(received, context, wait=raw.sequence_number is None)
         checked = in_progress.checked
-        if in_progress.is_elsewhere and raw.sequence_number is not None:
+        if in_progress.is_elsewhere:
             raise ConcurrentDuplicateError("another invocation is processing this delivery")
         if in_progress.result is not None:
             line = line_for_duplicate(container.settings.namespace, now.timestamp(), len(received.log_events))

@@ -7,6 +7,7 @@ the rest, so import this module only if duplicates are detected.
 import functools
 import hashlib
 import logging
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,12 @@ _logger = logging.getLogger(__name__)
 
 REMEMBERED_SECONDS = 15 * 24 * 3600
 """CloudWatch Logs retries a delivery for up to 24 hours. Failed ones are kept, and can be replayed, for 14 days."""
+
+WAIT_SECONDS = 1.0
+"""Time until the state table is asked again about a delivery that another invocation is processing."""
+
+MIN_MILLISECONDS_TO_WAIT = 15_000
+"""Remaining time below which an invocation does not wait for another one."""
 
 Result = dict[str, Any]
 
@@ -54,7 +61,7 @@ class _Store(DynamoDBPersistenceLayer):
 
 
 class InProgressDelivery(msgspec.Struct, frozen=True):
-    """A delivery that was started. With a `result` there is nothing to process; without a store nobody could check.
+    """A delivery that was started. With a `result` there is nothing to process. Without a store nobody could check.
 
     `is_elsewhere` is true if another invocation is processing it.
     """
@@ -99,9 +106,13 @@ class IdempotencyStore:
     """The deliveries processed so far, in the state table. The client is made at the first call."""
 
     def __init__(
-        self, table: str, connect: "Callable[[], DynamoDBClient]", connect_quickly: "Callable[[], DynamoDBClient]"
+        self,
+        table: str,
+        connect: "Callable[[], DynamoDBClient]",
+        connect_quickly: "Callable[[], DynamoDBClient]",
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._table, self._connect, self._connect_quickly = table, connect, connect_quickly
+        self._table, self._connect, self._connect_quickly, self._sleep = table, connect, connect_quickly, sleep
 
     @functools.cached_property
     def _store(self) -> _Store:
@@ -118,25 +129,27 @@ class IdempotencyStore:
         store.configure(config, key_prefix="delivery")
         return store
 
-    def start(self, received: Delivery, context: "LambdaContext") -> InProgressDelivery:
+    def start(self, received: Delivery, context: "LambdaContext", *, wait: bool = False) -> InProgressDelivery:
         """Record that a delivery is being processed, unless it was processed before.
 
-        If another invocation is processing it, the result says that nothing was processed here. Without the state table
+        If another invocation is processing it, `is_elsewhere` is true. With `wait`, that is so only after waiting for
+        the other one to complete the delivery, or to fail or end, when this one processes it. Without the state table
         the delivery is processed unchecked, because metrics must flow.
         """
         key = _digest(received)
-        try:
-            found = self._start(key, context.get_remaining_time_in_millis())
-        except Exception as error:  # noqa: BLE001 - metrics must flow after any error; counted as unchecked
-            _logger.warning("could not ask the state table about duplicates", extra={"error": str(error)})
-            return InProgressDelivery(key)
-        if found is None:
-            return InProgressDelivery(key, self._store, quick_store=lambda: self._quick_store)
-        if found.status != STATUS_CONSTANTS["COMPLETED"]:
-            records = len(received.log_events)
-            nothing = {"received": records, "processed": 0, "in_progress": records}
-            return InProgressDelivery(key, self._store, nothing, is_elsewhere=True)
-        return InProgressDelivery(key, self._store, found.response_json_as_dict() or {})
+        while True:
+            try:
+                found = self._start(key, context.get_remaining_time_in_millis())
+            except Exception as error:  # noqa: BLE001 - metrics must flow after any error; counted as unchecked
+                _logger.warning("could not ask the state table about duplicates", extra={"error": str(error)})
+                return InProgressDelivery(key)
+            if found is None:
+                return InProgressDelivery(key, self._store, quick_store=lambda: self._quick_store)
+            if found.status == STATUS_CONSTANTS["COMPLETED"]:
+                return InProgressDelivery(key, self._store, found.response_json_as_dict() or {})
+            if not wait or context.get_remaining_time_in_millis() < MIN_MILLISECONDS_TO_WAIT:
+                return InProgressDelivery(key, self._store, is_elsewhere=True)
+            self._sleep(WAIT_SECONDS)
 
     def _start(self, key: str, remaining_milliseconds: int) -> DataRecord | None:
         """Return the state table's record of a delivery, or None if this invocation has just started it."""

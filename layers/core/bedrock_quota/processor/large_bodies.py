@@ -92,7 +92,7 @@ def fetch_bodies(paths: Collection[str], bucket: str) -> Mapping[str, RequestBod
 def _interrupt(opened: Iterable[StreamingBody]) -> None:
     """End the reads that still wait: their next wait for S3 is over at once."""
     for stream in opened:
-        with contextlib.suppress(AttributeError):  # closed by now
+        with contextlib.suppress(Exception):  # closed by now, or just closing
             stream.set_socket_timeout(_AT_ONCE_SECONDS)
 
 
@@ -128,6 +128,8 @@ def read_body(
     inflated = bytearray()
     with closing(client.get_object(Bucket=bucket, Key=key)["Body"]) as stream:
         on_open(stream)
+        if time.monotonic() > deadline:  # after `on_open`: either this or an interruption ends the read
+            raise BodyError("too_slow")
         for piece in _inflate(stream.iter_chunks(_CHUNK_BYTES)):
             inflated += piece
             if len(inflated) > MAX_BODY_BYTES:

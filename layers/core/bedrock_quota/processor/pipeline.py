@@ -63,13 +63,13 @@ def price_delivery(
     events, calls.new_ids = _select_new(received.log_events, seen)
     calls.duplicates = calls.ignored = calls.received - len(events)
     calculator.begin(now)
-    waiting = Waiting()
+    waiting, finally_price = Waiting(), partial(calculator.price, wait=False)
     _price(_read(events, calls), calculator.price, calls, waiting)
     if waiting.profiles:
         look_up.profiles(_count_calls(waiting.profiles))
-        _price(_release_profiles(waiting), partial(calculator.price, wait=False), calls, waiting)
+        _price(_release_profiles(waiting), finally_price, calls, waiting)
     if waiting.bodies:
-        _price(_release_bodies(waiting, look_up.bodies), calculator.price, calls, waiting)
+        _price(_release_bodies(waiting, look_up.bodies), finally_price, calls, waiting)
     if calculator.unlisted_models:
         calls.unlisted_models = tuple(calculator.unlisted_models)
     if calls.usages:
