@@ -166,7 +166,7 @@ def test_killed_in_mid_delivery(
         assert "Runtime.ExitError" in answer.result()
     # then nothing of it was written, and nobody else takes it on before the killed one would have ended
     assert 1_001 not in runtime.reserved()
-    assert "IdempotencyAlreadyInProgressError" in runtime.invoke(event)
+    assert "ConcurrentDuplicateError" in runtime.invoke(event)
     time.sleep(TIMEOUT_SECONDS)
     # and after that, the redelivery is processed, once
     assert json.loads(runtime.invoke(event)) == {"received": 1, "processed": 1}

@@ -178,6 +178,16 @@ def test_a_response_is_cut_by_bytes(inbox: Inbox, text: str, fails: bool) -> Non
         }
 
 
+def test_a_response_with_several_long_attributes_is_cut(inbox: Inbox) -> None:
+    attributes = {"Short": "s" * 100, "Long": "l" * 9_000, "Longer": "m" * 9_001}
+
+    custom_resource.handle_request(request(inbox.url), "id", lambda _event: attributes)
+
+    ((_, _, headers, body),) = inbox.requests
+    assert int(headers["Content-Length"]) == 4_096
+    assert (body["Data"]["Short"], body["Data"]["Longer"]) == ("s" * 100, "")
+
+
 def test_answer_that_is_refused_is_raised(inbox: Inbox) -> None:
     inbox.status = 403
 

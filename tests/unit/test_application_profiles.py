@@ -304,6 +304,19 @@ def test_what_the_fetcher_resolved_is_not_forgotten_for_names_that_callers_make_
     assert len(made._known) + len(made._unresolved) <= application_profiles.MAX_PROFILES
 
 
+def test_the_profiles_of_a_delivery_are_still_known_after_it_was_looked_up(upstream: Upstream) -> None:
+    # given 9,900 resolved profiles, close to as many as are remembered
+    made = resolver(upstream, table=None)
+    made._known = {f"{PROFILE_ARN}{number}": Reference(NOVA, EndpointType.REGIONAL) for number in range(9_900)}
+    # when a delivery has 150 others
+    asked = [ApplicationProfile(f"{PROFILE_ARN}{number}", "other") for number in range(9_900, 10_050)]
+    made.look_up(dict.fromkeys(asked, 1))
+    # then all of these are known, and of the others at most the oldest are forgotten
+    assert all(made.find(profile) for profile in asked)
+    known = [made.find(ApplicationProfile(f"{PROFILE_ARN}{number}", "other")) is not None for number in range(9_900)]
+    assert known == [False] * 100 + [True] * 9_800
+
+
 def test_nobody_is_asked_about_an_arn_that_is_too_long_to_be_one(upstream: Upstream) -> None:
     made = resolver(upstream)
     longest = PROFILE_ARN.ljust(256, "0")

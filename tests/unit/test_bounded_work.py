@@ -135,6 +135,15 @@ def test_steps_of_a_delivery_end_and_its_good_records_do_not(
 SHAPES = dict(cpu.body_shapes((3_000, 30_000)))
 
 
+@pytest.mark.parametrize("piece", ['"', '\\"', '"\\', '"\\"', "a"])
+def test_a_string_without_an_end_is_read_in_linear_time(piece: str) -> None:
+    # a quadratic search takes minutes here
+    with pytest.raises(RecordError) as raised:
+        read_record('{"modelId": "' + piece * (1_000_000 // len(piece)), StepBudget())
+
+    assert raised.value.reason == "not_json"
+
+
 @pytest.mark.parametrize("place", cpu.PLACES)
 def test_work_on_any_shape_of_a_body_is_within_its_steps(place: str) -> None:
     tried = [text for name, text in SHAPES.items() if f", {place}, " in name]

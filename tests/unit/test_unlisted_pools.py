@@ -112,6 +112,28 @@ def test_a_state_table_that_refuses_is_asked_once_a_minute(monkeypatch: pytest.M
         assert len(tries) == (2 if seconds == 60 else 1)
 
 
+def test_slow_answers_take_three_seconds_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a state table that answers each time after half a second
+    seconds, admitted = 0.0, set()
+
+    def answer_slowly(_table: str, _client: object, asked: QuotaPool, _most: int) -> frozenset[QuotaPool]:
+        nonlocal seconds
+        seconds += 0.5
+        admitted.add(asked)
+        return frozenset(admitted)
+
+    monkeypatch.setattr(clients, "state", lambda: None)
+    monkeypatch.setattr(table, "admit_pool", answer_slowly)
+    pools = UnlistedPools("state", clock=lambda: seconds)
+    # when a delivery has ninety new pools, then six are admitted
+    assert [pools.admit(pool(number)) == pool(number) for number in range(90)] == [True] * 6 + [False] * 84
+    assert seconds == 3.0
+    # and six more a minute later
+    seconds = 63.0
+    assert sum(pools.admit(pool(number)) == pool(number) for number in range(90)) == 12
+    assert seconds == 66.0
+
+
 def test_where_there_is_no_table_the_bound_is_that_of_one_container() -> None:
     pools = UnlistedPools(None)
 

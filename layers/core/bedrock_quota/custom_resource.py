@@ -130,17 +130,17 @@ def handle_request(event: Mapping[str, Any], physical_id: str, act: Act) -> None
 
 
 def _encode_response(answer: dict[str, Any]) -> bytes:
-    """Return a response as JSON. Its longest text, the reason or an attribute, is cut to `MAX_RESPONSE_BYTES`."""
-    encoded = _encode(answer)
-    if len(encoded) <= MAX_RESPONSE_BYTES:
-        return encoded
+    """Return a response as JSON of at most `MAX_RESPONSE_BYTES`: its texts are cut, the longest first."""
     texts: list[tuple[dict[str, Any], str]] = [(answer, "Reason")] if "Reason" in answer else []
     texts += [(answer["Data"], name) for name in answer.get("Data", ())]
-    owner, name = max(texts, key=lambda text: len(_encode(text[0][text[1]])))
-    room = len(_encode(owner[name])) - (len(encoded) - MAX_RESPONSE_BYTES)
-    text = owner[name]
-    kept = bisect.bisect_right(range(len(text) + 1), room, key=lambda length: len(_encode(text[:length]))) - 1
-    owner[name] = text[: max(kept, 0)]
+    for owner, name in sorted(texts, key=lambda text: len(_encode(text[0][text[1]])), reverse=True):
+        excess = len(_encode(answer)) - MAX_RESPONSE_BYTES
+        if excess <= 0:
+            break
+        text = owner[name]
+        room = len(_encode(text)) - excess
+        kept = bisect.bisect_right(range(len(text) + 1), room, key=lambda length: len(_encode(text[:length]))) - 1
+        owner[name] = text[: max(kept, 0)]
     return _encode(answer)
 
 

@@ -10,7 +10,7 @@ class DeliveryError(QuotaMonitorError):
 
 
 class ConcurrentDuplicateError(QuotaMonitorError):
-    """Another invocation is processing the same delivery of a stream. Lambda tries this one again."""
+    """Another invocation is processing the same delivery. Lambda tries this one again."""
 
 
 class RecordError(QuotaMonitorError):

@@ -30,7 +30,7 @@ MAX_PROFILE_ARN = 256
 Longer ones are not kept."""
 
 MAX_PROFILES = 10_000
-"""Profiles that one container remembers before it starts again, beside those that the fetcher has resolved."""
+"""Profiles that one container remembers, beside those that the fetcher has resolved."""
 
 MAX_LOOK_UPS = 200
 """Profiles looked up for one delivery. The rest is out of scope."""
@@ -120,11 +120,11 @@ class ProfileResolver:
                 self._remember(profile, found)
 
     def _make_room(self) -> None:
-        """Forget enough for another look-up, before it begins: first the names that could not be resolved."""
+        """Forget enough for another look-up: first the profiles that could not be resolved, then the oldest."""
         if len(self._known) + len(self._unresolved) > MAX_PROFILES - MAX_LOOK_UPS:
             self._unresolved.clear()
-        if len(self._known) > MAX_PROFILES - MAX_LOOK_UPS:
-            self._known.clear()
+        for arn in list(self._known)[: max(len(self._known) - (MAX_PROFILES - MAX_LOOK_UPS), 0)]:
+            del self._known[arn]
 
     def _remember(self, profile: ApplicationProfile, found: Reference | OutOfScope) -> None:
         if isinstance(found, OutOfScope):

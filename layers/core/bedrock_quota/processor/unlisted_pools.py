@@ -24,6 +24,9 @@ _logger = logging.getLogger(__name__)
 MAX_UNLISTED_POOLS = 100
 """Pools of unlisted models with metrics of their own, per stack. With the pools `unlisted`, one per endpoint type."""
 
+MAX_SECONDS = 3.0
+"""Time that answers of the state table may take together. Then no new pool is admitted for a minute."""
+
 UNLISTED = "unlisted"
 """The `ModelId` of the pool that all other unlisted models share."""
 
@@ -32,10 +35,10 @@ class UnlistedPools:
     """The pools of unlisted models that have metrics of their own, in the state table or, without one, in memory."""
 
     def __init__(self, table_name: str | None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._table = table_name
+        self._table, self._clock = table_name, clock
         self._admitted: Set[QuotaPool] = frozenset()
         self._is_full = False
-        self._state = CircuitBreaker(clock)
+        self._state, self._seconds = CircuitBreaker(clock), 0.0
 
     def admit(self, pool: QuotaPool) -> QuotaPool:
         """Return the pool if it may have metrics of its own, or else the pool `unlisted`. Never raises.
@@ -50,6 +53,7 @@ class UnlistedPools:
         if self._table is None:
             self._admitted = {*self._admitted, pool}
         elif self._state:
+            asked = self._clock()
             try:
                 self._admitted = table.admit_pool(self._table, clients.state(), pool, MAX_UNLISTED_POOLS)
                 self._state.answered()
@@ -60,4 +64,8 @@ class UnlistedPools:
                 )
                 if self._state.failed(error):  # a table that refuses one pool refuses the next, and there may be many
                     self._state.open()
+            self._seconds += self._clock() - asked
+            if self._seconds >= MAX_SECONDS:
+                self._seconds = 0.0
+                self._state.open()
         self._is_full = len(self._admitted) >= MAX_UNLISTED_POOLS
