@@ -230,15 +230,11 @@ def test_one_delivery_in_two_containers_at_once(  # noqa: PLR0917 - fixtures
             wait_for(lambda: in_progress() > before)
             # when it is delivered to another one
             second = invoke()
-        # then that one fails, for Lambda to come back later, and the first one goes on
-        assert second["FunctionError"] == "Unhandled"
-        assert json.loads(second["Payload"].read())["errorType"] == "Runtime.HandlerError"
         answered = json.loads(first.result()["Payload"].read())
-    third = invoke()
     local.drain()
-    # and when Lambda comes back, it was processed once
+    # then that one waits for the first one, and it was processed once
     assert answered["received"] == 1
-    assert json.loads(third["Payload"].read()) == answered
+    assert json.loads(second["Payload"].read()) == answered
     # (on a busy machine Bedrock hangs for both attempts at the profile: then it was processed as out of scope)
     once = 1_004 if answered["processed"] else None
     assert metric("ReservedTokens", MODEL, "regional").get(at) == once

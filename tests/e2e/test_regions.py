@@ -27,7 +27,9 @@ from localaws.state import StateDirectory
 STACK = "quota-regions"
 GOOD = ("eu-west-1", "ap-southeast-2")
 BAD = "ca-central-1"
-CHANGES_AGO = 5
+VERSION_0_1_0 = "852f7f7c5d6376e53a3bbe43c35ee12fcea8a8b8"
+"""The last commit of version 0.1.0, which has no tag."""
+
 BUILT = ("template.yaml", "functions", "layers", "registry", "LICENSE", "README.md")
 IMPORTED = ("cli", "localaws", "layers", "functions", "registry")
 
@@ -109,10 +111,8 @@ def occupied(local: Instance) -> str:
 @pytest.fixture(scope="module")
 def previous(local: Instance, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str] | str:
     """The previous release's stack in one Region: physical ids of what holds data. Or the reason why there is none."""
-    commit = git("describe", "--tags", "--abbrev=0", "--match=v*", "HEAD^")
-    if not commit:  # before the first release, a template of some changes ago
-        *_, commit = ["", *git("log", f"--max-count={CHANGES_AGO}", "--format=%H", "--", "template.yaml").split()]
-    archive = git("archive", commit, *BUILT, text=False) if commit else b""
+    commit = git("describe", "--tags", "--abbrev=0", "--match=v*", "HEAD^") or VERSION_0_1_0
+    archive = git("archive", commit, *BUILT, text=False)
     if not archive:
         return "no earlier commit here: no git, a shallow clone, or not the project's own repository"
     checkout = tmp_path_factory.mktemp("previous")
