@@ -49,10 +49,11 @@ def read_profile_model(profile: ApplicationProfile, client: BedrockClient) -> Re
 
 
 class CircuitBreaker:
-    """A circuit breaker: False for `CIRCUIT_OPEN_SECONDS` after a service did not answer `FAILURES_TO_OPEN` times."""
+    """A circuit breaker: False for `CIRCUIT_OPEN_SECONDS` after a service did not answer some times in a row."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], failures_to_open: int = FAILURES_TO_OPEN) -> None:
         self._clock, self._closed_at, self._failures = clock, float("-inf"), 0
+        self._failures_to_open = failures_to_open
 
     def __bool__(self) -> bool:
         return self._clock() >= self._closed_at
@@ -68,7 +69,7 @@ class CircuitBreaker:
             self._failures = 0
             return True
         self._failures += 1
-        if self._failures >= FAILURES_TO_OPEN:
+        if self._failures >= self._failures_to_open:
             self.open()
         return False
 
@@ -89,7 +90,8 @@ class ProfileResolver:
         self._learned: Mapping[str, Reference] = {}
         self._known: dict[str, Reference] = {}
         self._unresolved: dict[str, float] = {}
-        self._bedrock, self._state = CircuitBreaker(clock), CircuitBreaker(clock)
+        # A silent state table is not told of a profile that it was just asked about.
+        self._bedrock, self._state = CircuitBreaker(clock), CircuitBreaker(clock, failures_to_open=1)
 
     def learn(self, found: Mapping[str, Reference]) -> None:
         """Remember the profiles that the fetcher has resolved, by ARN, in place of those of its last fetch."""
