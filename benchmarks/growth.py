@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from bedrock_quota.processor.application_profiles import UNRESOLVED
+from bedrock_quota.model_ids import UNRESOLVED
 from bedrock_quota.processor.delivery import decode_delivery
 from bedrock_quota.processor.pipeline import Outcome, make_lines, price_delivery
 from bedrock_quota.processor.usage import UsageCalculator
@@ -101,7 +101,7 @@ AXES = (
 
 def accounts() -> UsageCalculator:
     """Return the accounts of a new container."""
-    return UsageCalculator(known(), resolve_profile=lambda _profile: UNRESOLVED)
+    return UsageCalculator(known(), find_profile=lambda _profile: UNRESOLVED)
 
 
 def run(event: Event, by: UsageCalculator) -> Outcome:
@@ -117,7 +117,7 @@ def measure(axis: Axis, seconds: float) -> list[Point]:
     taken = interleaved({str(x): lambda x=x: run(events[x], warm) for x in axis.xs}, seconds=seconds)  # type: ignore[misc]
     points = []
     for x in axis.xs:
-        written, memory = peak(lambda x=x: len(run(events[x], warm).lines))  # type: ignore[misc]
+        written, memory = peak(lambda x=x: len(list(run(events[x], warm).lines)))  # type: ignore[misc]
         points.append(Point(x, tuple(taken[str(x)]), memory, written))
     return points
 

@@ -28,10 +28,9 @@ from rich.table import Table
 
 from bedrock_quota.processor import large_bodies
 from bedrock_quota.processor.batch import MAX_EVENTS_PER_GROUP
-from bedrock_quota.processor.calls import MAX_NAMED
 from bedrock_quota.processor.container import MAX_NAMED_MODELS
 from bedrock_quota.processor.delivery import MAX_INFLATED_BYTES, MAX_LOG_EVENTS
-from bedrock_quota.processor.usage import MAX_REMEMBERED
+from bedrock_quota.processor.usage import MAX_NAMED, MAX_REMEMBERED
 from bedrock_quota.registry.sources import read_sources
 from quota_monitor import sample_events as events
 
@@ -144,11 +143,21 @@ def _slow(number: int, answer: object) -> str:
     return _text(number, "", answer).replace('"max_tokens":1000', '"max_tokens":NaN')
 
 
+_LISTED = [
+    prefix + model.id
+    for model in read_sources(ROOT / "registry" / "models").models
+    for prefix in ("", "us.", "global.")
+]
+"""Model ids with a quota pool of their own, which are not bounded as those of unlisted models are."""
+
 EMOJI = "\U0001f600"
 MANY = {f"{number:0>40}": "" for number in range(20_000)}
 
 MESSAGES: Mapping[str, Callable[[int], str]] = {
     "small records, all different": lambda number: _json(_record(number)),
+    "small records of listed models, all different": lambda number: _json(
+        _record(number, modelId=_LISTED[number % len(_LISTED)])
+    ),
     "small records with an emoji each": lambda number: _json(_record(number, inferenceRegion=EMOJI)),
     "small records whose body is in S3": lambda number: _json(
         _record(number, input={"inputTokenCount": 5, "inputBodyS3Path": f"s3://{LARGE_BODIES}/{number}"})
@@ -162,6 +171,16 @@ MESSAGES: Mapping[str, Callable[[int], str]] = {
     "records of 1 MB with an emoji each": lambda number: _text(number, "x" * 1_000_000 + EMOJI),
     "records of 1 MB read the slow way, all lists": lambda number: _slow(number, [[]] * 330_000),
     "records of 1 MB read the slow way, all objects": lambda number: _slow(number, [{"": {}}] * 110_000),
+    "records of 100 KB read the slow way, lists in lists": lambda number: _slow(number, ["@"]).replace(
+        '"@"', ",".join(["[[[[[[[[]]]]]]]]"] * 5_800)
+    ),
+    "records of 100 KB read the slow way, all objects": lambda number: _slow(number, [{}] * 33_000),
+    "records of 1 MB read the slow way, all numbers": lambda number: _slow(number, ["@"]).replace(
+        '"@"', ",".join(["0.5"] * 240_000)
+    ),
+    "records of 1 MB whose answer is empty objects, no counts": lambda number: _json(
+        _record(number, input={}, output={"outputBodyJson": [{}] * 333_000})
+    ),
     "records of 1 MB with 20,000 tags": lambda number: _json(_record(number, requestMetadata=MANY)),
     "records of 1 MB of brackets": lambda _number: "[" * 1_000_000,
     "empty log events": lambda _number: "",
@@ -171,10 +190,10 @@ MESSAGES: Mapping[str, Callable[[int], str]] = {
 """Messages with which a delivery is filled."""
 
 
-def _event(payload: bytes) -> bytes:
+def compress(payload: bytes) -> bytes:
     """Return the event with this payload as Lambda receives it."""
-    compress = zlib.compressobj(6, wbits=31)
-    data = base64.b64encode(compress.compress(payload) + compress.flush()).decode()
+    deflate = zlib.compressobj(6, wbits=31)
+    data = base64.b64encode(deflate.compress(payload) + deflate.flush()).decode()
     return json.dumps({"awslogs": {"data": data}}).encode()
 
 
@@ -191,7 +210,7 @@ def filled(message: Callable[[int], str], first_id: int = 0, inflated: int = MAX
     room = inflated - len(payload) - 100
     wanted = int((COMPRESSED - len(zlib.compress(payload, 6))) * 1.32)  # base64 compresses to three quarters
     payload += f',"x":"{noise[: max(min(wanted, room), 0)]}"'.encode()
-    return _event(bytes(payload.ljust(inflated - 1) + b"}"))
+    return compress(bytes(payload.ljust(inflated - 1) + b"}"))
 
 
 def deliveries() -> Iterator[tuple[str, bytes]]:
@@ -204,9 +223,17 @@ def batch() -> bytes:
     """Return the worst batch of a stream: one log event too few to be written, then the worst delivery three times."""
     message = MESSAGES["small records, all different"]
     few = [{"id": f"{number:056d}", "message": message(number)} for number in range(MAX_EVENTS_PER_GROUP - 1)]
-    first = _event(_json({"messageType": "DATA_MESSAGE", "logEvents": few}).encode())
+    first = compress(_json({"messageType": "DATA_MESSAGE", "logEvents": few}).encode())
     worst = [filled(message, number * MAX_LOG_EVENTS) for number in range(1, 4)]
     return json.dumps(events.batch([json.loads(each) for each in (first, *worst)])).encode()
+
+
+def groups(count: int) -> bytes:
+    """Return a batch of a stream that is written in so many groups, each of the worst delivery."""
+    message = MESSAGES["small records of listed models, all different"]
+    return json.dumps(
+        events.batch([json.loads(filled(message, number * MAX_LOG_EVENTS)) for number in range(count)])
+    ).encode()
 
 
 NAMES = MAX_REMEMBERED
@@ -234,7 +261,7 @@ def _unlisted(first: int) -> bytes:
         {"id": f"unlisted {first + number:047d}", "message": _json(_record(0, modelId=f"p.{first + number:0>250}"))}
         for number in range(MAX_NAMED)
     ]
-    return _event(_json({"messageType": "DATA_MESSAGE", "logEvents": events}).encode())
+    return compress(_json({"messageType": "DATA_MESSAGE", "logEvents": events}).encode())
 
 
 def hostile_names() -> Iterator[bytes]:
@@ -260,8 +287,8 @@ def hostile_names() -> Iterator[bytes]:
 
 def bomb() -> bytes:
     """Return an event of about 0.6 MB that inflates to 450 MB."""
-    compress = zlib.compressobj(9, wbits=31)
-    whole = b"".join(compress.compress(b" " * 1_000_000) for _ in range(450)) + compress.flush()
+    deflate = zlib.compressobj(9, wbits=31)
+    whole = b"".join(deflate.compress(b" " * 1_000_000) for _ in range(450)) + deflate.flush()
     return json.dumps({"awslogs": {"data": base64.b64encode(whole).decode()}}).encode()
 
 
@@ -302,6 +329,8 @@ def main() -> None:
     add("all of these in one container, no limit", 0, run(worst.values(), limit=UNLIMITED)[-1])
     add("0.6 MB that inflate to 450 MB", len(bomb()), run([bomb()])[0])
     add("a batch of a stream: three times the first and a third", len(batch()), run([batch()])[0])
+    for count in (1, 2):
+        add(f"a batch of a stream in groups: {count}", len(groups(count)), run([groups(count)], limit=UNLIMITED)[0])
     with_state = ENVIRONMENT | STATE_OUT_OF_REACH
     add("the first, with boto3 and no limit", 0, run([worst[next(iter(worst))]], with_state, UNLIMITED)[0])
     add("all of these, with boto3 and no limit", 0, run(worst.values(), with_state, UNLIMITED)[-1])

@@ -43,7 +43,7 @@ class Processor:
         with redirect_stdout(io.StringIO()):  # the logger keeps the standard output of this moment
             self._app = _loaded()
         latest = snapshot()
-        settings = Settings(state_table="state", detect_duplicates=detect_duplicates)
+        settings = Settings(state_table="state" if detect_duplicates else None, detect_duplicates=detect_duplicates)
         self._kept = Container(settings, known(), lambda: latest)
         self._app.container = lambda: self._kept  # type: ignore[attr-defined]
 

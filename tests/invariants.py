@@ -6,20 +6,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+from executed_lines import count_lines
 from metric_lines import strictly_read
-from processed import Processed, price, process_delivery
+from processed import Processed, price, process_delivery, read_record
 from records import NOW, SONNET, converse, log_event, message
 
 from bedrock_quota import model_ids
 from bedrock_quota.errors import DeliveryError, RecordError, RegistryError
 from bedrock_quota.model_ids import Reference
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaKey, QuotaPool
-from bedrock_quota.processor import tolerant_reading
+from bedrock_quota.processor import reading, tolerant_reading
 from bedrock_quota.processor.callers import MAX_LABEL, parse_caller, safe_label
 from bedrock_quota.processor.delivery import Delivery, decode_delivery
 from bedrock_quota.processor.max_tokens import find_output_limit
-from bedrock_quota.processor.reading import read_record, read_request_body
+from bedrock_quota.processor.reading import read_request_body
 from bedrock_quota.processor.records import MAX_COUNT, Record, parse_timestamp, safe_request_id
+from bedrock_quota.processor.step_budget import MAX_STEPS_PER_DELIVERY, MAX_STEPS_PER_RECORD, StepBudget
 from bedrock_quota.processor.usage import Entry, UsageCalculator
 from bedrock_quota.registry.models import Model, Registry
 from bedrock_quota.registry.overrides import apply_overrides, read_overrides
@@ -86,11 +88,34 @@ def account_or_reason(record: Record, accounts: UsageCalculator) -> Entry | str:
         return error.reason
 
 
+LINES_PER_RECORD, LINES_PER_STEP = 600, 9
+"""Lines of Python that may run for a record: some, and so many more for each step that was taken."""
+
+
+def work_is_within_the_steps(text: str) -> RecordError | None:
+    """Reading a message takes no more work than the steps it is charged, and never more than a record may have."""
+    budget, refused = StepBudget(), None
+
+    def read() -> None:
+        nonlocal refused
+        try:
+            reading.read_record(utf8(text), budget)
+        except RecordError as error:
+            refused = error
+
+    lines = count_lines(read)
+    taken = MAX_STEPS_PER_DELIVERY - budget.left
+    assert 0 <= taken <= MAX_STEPS_PER_RECORD
+    assert taken <= 2.5 * len(text)
+    assert lines <= LINES_PER_RECORD + LINES_PER_STEP * taken
+    return refused
+
+
 def both_ways_agree(text: str, accounts: UsageCalculator) -> None:
     """What the fast way reads, the slow way reads alike; it may refuse what the fast one never looks into."""
     fast = record_is_read_or_refused(text)
     try:
-        slow = tolerant_reading.read_record(utf8(text))
+        slow = tolerant_reading.read_record(utf8(text), StepBudget())
     except RecordError as error:
         assert fast is None or error.reason in {"too_deep", "not_json"}, error.reason
         return

@@ -1,15 +1,21 @@
 """Records through the processor's pipeline, with everything that became of them."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
+from bedrock_quota.model_ids import ApplicationProfile
 from bedrock_quota.pools import PoolQuota, QuotaPool
-from bedrock_quota.processor.calls import DeliveryCalls, Rejected
+from bedrock_quota.processor import reading
+from bedrock_quota.processor.calls import DeliveryCalls, Rejected, merge_calls
 from bedrock_quota.processor.delivery import Delivery
-from bedrock_quota.processor.pipeline import FetchBodies, Outcome, make_lines, price_delivery
+from bedrock_quota.processor.look_up import NO_LOOK_UP, LookUp
+from bedrock_quota.processor.pipeline import Outcome, make_lines, price_delivery
 from bedrock_quota.processor.records import Record
+from bedrock_quota.processor.seen_events import SeenInSource
+from bedrock_quota.processor.step_budget import StepBudget
 from bedrock_quota.processor.usage import Entry, UsageCalculator
 
 
@@ -18,18 +24,11 @@ class Processed(msgspec.Struct, frozen=True):
 
     calls: DeliveryCalls
     outcome: Outcome
-
-    @property
-    def lines(self) -> tuple[bytes, ...]:
-        return self.outcome.lines
+    lines: tuple[bytes, ...]
 
     @property
     def unlisted(self) -> tuple[str, ...]:
         return self.outcome.unlisted
-
-    @property
-    def other_calls(self) -> int:
-        return self.outcome.other_calls
 
     @property
     def rejected(self) -> tuple[Rejected, ...]:
@@ -67,16 +66,28 @@ def process_delivery(
     quota_age_seconds: float | None = None,
     seen: Set[str] = frozenset(),
     checked: bool = True,
-    fetch_bodies: FetchBodies = lambda _paths: {},
+    look_up: LookUp = NO_LOOK_UP,
 ) -> Processed:
     """Price one delivery and make its lines, as the processor does."""
-    calls = price_delivery(received, calculator, now, seen, fetch_bodies, checked=checked)
-    return Processed(
-        calls, make_lines([calls], quotas=quotas, namespace=namespace, now=now, quota_age_seconds=quota_age_seconds)
-    )
+    calls = price_delivery(received, calculator, now, SeenInSource(seen), look_up, checked=checked)
+    return written([calls], quotas=quotas, namespace=namespace, now=now, quota_age_seconds=quota_age_seconds)
+
+
+def written(deliveries: Sequence[DeliveryCalls], **options: Any) -> Processed:
+    """Make the lines of deliveries that are written together."""
+    outcome = make_lines(deliveries, **options)
+    calls = deliveries[0] if len(deliveries) == 1 else merge_calls(deliveries)
+    return Processed(calls, outcome, tuple(outcome.lines))
 
 
 def price(calculator: UsageCalculator, record: Record, now: datetime) -> Entry:
     """Price one record as the only one of its delivery."""
     calculator.begin(now)
-    return calculator.price(record)
+    entry = calculator.price(record, wait=False)
+    assert not isinstance(entry, ApplicationProfile)
+    return entry
+
+
+def read_record(message: bytes | str) -> Record:
+    """Read one record as the only one of its delivery."""
+    return reading.read_record(message, StepBudget())

@@ -1,4 +1,4 @@
-"""The soak's deliveries: any number of records of all fates, and what must come of them, record by record.
+"""The soak's deliveries: any number of records of all fates, hostile ones too, and what must come of each.
 
 Everything is drawn from a seed and made as it is asked for, so that a million records need no memory.
 """
@@ -27,6 +27,20 @@ MODELS = (
     "newcomer.model-9",
 )
 PROVISIONED = f"arn:aws:bedrock:us-east-1:{ACCOUNT}:provisioned-model/abc123def456"
+
+EMBEDDING = "amazon.titan-embed-text-v2:0"
+"""Its calls reserve nothing for output, so their bodies in S3 are not read."""
+
+BACKLOG_HOURS = 6
+BACKLOG_MODELS = ("amazon.nova-pro-v1:0", "us.anthropic.claude-opus-4-6-v1", "mistral.mistral-small-2402-v1:0")
+"""Models that only the calls of the backlog use."""
+
+HOSTILE = 0.01
+"""The share of each kind of hostile record."""
+LARGE_EVERY = 40
+"""Deliveries of which one holds records of 100 KB to 1 MB."""
+STORM_EVERY, STORM = 100, 300
+"""Deliveries of which one holds so many calls of application profiles that do not exist, half of them failed."""
 
 DUPLICATES, BROKEN, TOO_OLD, FAILED, OUT_OF_SCOPE, WITHOUT_BODY = 0.05, 0.01, 0.01, 0.01, 0.01, 0.02
 LARGEST = 2_000
@@ -78,6 +92,10 @@ def shipments(records: int, start: datetime, seed: int) -> Iterator[Shipment]:
             fates[fate] += 1
             if fate == "processed" and isinstance(record, dict):
                 counted.append(record)
+        for fate, message in _attacks(draw, number, start):
+            number += 1
+            entries.append((f"{number:056d}", message))
+            fates[fate] += 1
         draw.shuffle(entries)
         if len(entries) == 1 and entries[0][0] in alone:  # the repeated record came alone before: the same delivery
             yield Shipment(_event(entries), 1, (), Counter(), again=True)
@@ -87,6 +105,20 @@ def shipments(records: int, start: datetime, seed: int) -> Iterator[Shipment]:
         repeated = draw.sample(entries, min(len(entries), 40))
         recent.append(shipment)
         yield shipment
+
+
+def backlog(records: int, end: datetime, seed: int) -> Iterator[Shipment]:
+    """Yield deliveries of 10 good calls each, from `BACKLOG_HOURS` before `end` on, as a stream has after an outage."""
+    draw = random.Random(seed)
+    count = -(-records // 10)
+    for delivery in range(count):
+        start = end - timedelta(hours=BACKLOG_HOURS) * (1 - delivery / count)
+        counted = [
+            {**_call(draw, 10**11 + 10 * delivery + each, start, seconds=30), "modelId": draw.choice(BACKLOG_MODELS)}
+            for each in range(10)
+        ]
+        entries = [(f"b{10 * delivery + each:055d}", json.dumps(record)) for each, record in enumerate(counted)]
+        yield Shipment(_event(entries), len(entries), tuple(counted), Counter(processed=len(counted)))
 
 
 def _again(shipment: Shipment) -> Shipment:
@@ -103,6 +135,13 @@ def _record(draw: random.Random, number: int, start: datetime) -> tuple[str, dic
         (FAILED, "failed", _failed),
         (OUT_OF_SCOPE, "out_of_scope", _provisioned),
         (WITHOUT_BODY, "processed", _without_body),
+        (HOSTILE, "failed", _colons),
+        (HOSTILE, "rejected", _crowded_answer),
+        (HOSTILE, "rejected", _deep),
+        (HOSTILE, "processed", _embedding_in_s3),
+        (HOSTILE, "out_of_scope", _out_of_scope_in_s3),
+        (HOSTILE, "failed", _failed_with_missing_profile),
+        (HOSTILE, "out_of_scope", _unreadable_model),
     ):
         if fate < share:
             return word, spoil(draw, record)
@@ -110,8 +149,27 @@ def _record(draw: random.Random, number: int, start: datetime) -> tuple[str, dic
     return "processed", record
 
 
-def _call(draw: random.Random, number: int, start: datetime) -> dict[str, Any]:
-    moment = start + timedelta(seconds=draw.randrange(60 * MINUTES))
+def _attacks(draw: random.Random, number: int, start: datetime) -> Iterator[tuple[str, str]]:
+    """Yield what comes beside the other records of few deliveries: large records, and storms of missing profiles."""
+    if draw.randrange(LARGE_EVERY) == 0:
+        for chunk, size in (("{}", 1_000_000), ("[[[[[[[[]]]]]]]]", 1_000_000), ('{"usage":{}}', 500_000)):
+            bomb = json.dumps({**_call(draw, number, start), "input": {}, "output": {"outputBodyJson": ["@"]}})
+            yield "rejected", bomb.replace('"@"', ",".join([chunk] * (size // (len(chunk) + 1))))
+    if draw.randrange(STORM_EVERY) == 0:
+        for each in range(STORM):
+            call = _call(draw, number, start)
+            if each % 2:
+                yield "failed", json.dumps(_failed_with_missing_profile(draw, call))
+            else:
+                yield "out_of_scope", json.dumps({**call, "modelId": _missing_profile(draw)})
+
+
+def _missing_profile(draw: random.Random) -> str:
+    return f"arn:aws:bedrock:us-east-1:{ACCOUNT}:application-inference-profile/{draw.randrange(36**8):012x}"
+
+
+def _call(draw: random.Random, number: int, start: datetime, seconds: int = 60 * MINUTES) -> dict[str, Any]:
+    moment = start + timedelta(seconds=draw.randrange(seconds))
     body: dict[str, Any] = {"messages": [{"role": "user", "content": [{"text": SECRET}]}]}
     if draw.random() < 0.9:
         body["inferenceConfig"] = {"maxTokens": draw.choice((256, 1_024, 4_096))}
@@ -168,6 +226,41 @@ def _provisioned(_draw: random.Random, record: dict[str, Any]) -> dict[str, Any]
 
 def _without_body(_draw: random.Random, record: dict[str, Any]) -> dict[str, Any]:
     return {**record, "input": {name: value for name, value in record["input"].items() if name != "inputBodyJson"}}
+
+
+def _colons(draw: random.Random, record: dict[str, Any]) -> dict[str, Any]:
+    """Return a failed call of a model id that is nearly all colons."""
+    return {**_failed(draw, record), "modelId": f"anthropic.a{':' * 235}{draw.randrange(10**6)}"}
+
+
+def _crowded_answer(draw: random.Random, record: dict[str, Any]) -> dict[str, Any]:
+    """Return a call without counts, whose answer has thousands of places where one could be."""
+    chunk = draw.choice(({}, [], {"usage": {}}, {"usage": 0}, {"message": {"usage": {}}}))
+    return {**record, "input": {}, "output": {"outputBodyJson": [chunk] * draw.choice((10, 1_000))}}
+
+
+def _deep(draw: random.Random, record: dict[str, Any]) -> str:
+    """Return a call without counts, with an answer that is nested too deeply."""
+    depth = draw.choice((101, 1_000, 90_000))
+    written = json.dumps({**record, "input": {}, "output": {"outputBodyJson": "@"}})
+    return written.replace('"@"', "[" * depth + "]" * depth)
+
+
+def _embedding_in_s3(draw: random.Random, record: dict[str, Any]) -> dict[str, Any]:
+    given = {"inputTokenCount": 50, "inputBodyS3Path": f"s3://soak/{draw.randrange(10**9)}"}
+    return {**record, "modelId": EMBEDDING, "operation": "InvokeModel", "input": given, "output": {}}
+
+
+def _out_of_scope_in_s3(draw: random.Random, record: dict[str, Any]) -> dict[str, Any]:
+    return {**_embedding_in_s3(draw, record), "modelId": PROVISIONED}
+
+
+def _failed_with_missing_profile(draw: random.Random, record: dict[str, Any]) -> dict[str, Any]:
+    return {**_failed(draw, record), "modelId": _missing_profile(draw)}
+
+
+def _unreadable_model(draw: random.Random, record: dict[str, Any]) -> dict[str, Any]:
+    return {**record, "modelId": draw.choice(("", "us.", "a" * 2_000, "\x00", f"arn:aws:bedrock:::{SECRET}"))}
 
 
 def _event(entries: list[tuple[str, str]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -12,11 +13,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from bedrock_quota import clients, emf
 from bedrock_quota.processor.batch import process_batch
-from bedrock_quota.processor.calls import MAX_NAMED
 from bedrock_quota.processor.container import Container
 from bedrock_quota.processor.delivery import Delivery
 from bedrock_quota.processor.event import batch_response, split_event
 from bedrock_quota.processor.pipeline import Outcome
+from bedrock_quota.processor.usage import MAX_NAMED
 from bedrock_quota.registry.models import COMPILED_REGISTRY, load_registry
 from bedrock_quota.settings import read_settings
 from bedrock_quota.state import table
@@ -47,7 +48,7 @@ def _choose_time(received: Delivery) -> datetime:
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Process the deliveries of an event, each once. Raises for a delivery that cannot be read or is in progress."""
+    """Process the deliveries of an event, each once. Raises for a delivery that cannot be read."""
     sent = split_event(event)
     return batch_response(sent, process_batch(sent, container(), context, _choose_time, _publish))
 
@@ -63,10 +64,4 @@ def _publish(outcome: Outcome | None, duplicate_lines: Sequence[bytes]) -> None:
                 "add it to registry/models or to the SSM parameter of overrides, see docs/adding-models.md",
                 model_id=model_id,
             )
-        if outcome.other_calls:
-            logger.warning(
-                "calls beyond the bound on metric lines have no metrics: "
-                'their sums are on a line with event = "other_calls"',
-                calls=outcome.other_calls,
-            )
-    emf.write_lines([*(outcome.lines if outcome is not None else ()), *duplicate_lines], sys.stdout)
+    emf.write_lines(chain(outcome.lines if outcome is not None else (), duplicate_lines), sys.stdout)

@@ -35,13 +35,13 @@ def test_replay_processes_what_can_be_and_keeps_the_rest(
     resource: Callable[[str], str],
     monkeypatch: Any,
 ) -> None:
-    # given three kept deliveries, of which the second can never be read
+    # given three kept deliveries, of which the second can never be read and the third has a record that is rejected
     monkeypatch.setenv("AWS_CONFIG_FILE", str(local.cli_config))
     s3, bucket = local.session().client("s3"), resource("FailedDeliveriesBucket")
     message = json.dumps(record(minute, BUCKET[0], body=converse(40), tokens=(2, 1)))
     other = json.dumps(record(minute, BUCKET[0], body=converse(50), tokens=(3, 1), second=9))
     for number, event in enumerate(
-        (events.delivery([message]), {"awslogs": {"data": "AAAA"}}, events.delivery([other]))
+        (events.delivery([message]), {"awslogs": {"data": "AAAA"}}, events.delivery([other, "{broken"]))
     ):
         s3.put_object(Bucket=bucket, Key=f"aws/lambda/async/processor/2026/11/20/{number}", Body=invocation(event))
     arguments = ["--profile", "local", "--stack-name", local.stack_name]
@@ -50,13 +50,30 @@ def test_replay_processes_what_can_be_and_keeps_the_rest(
     replayed = CliRunner().invoke(main, ["failed", "replay", *arguments])
     again = CliRunner().invoke(main, ["failed", "replay", *arguments])
     local.drain()
-    # then the first and the third are processed and gone, the second stays and is named
+    # then the first is gone, the second stays and is named, and the third stays because of its rejected record
     assert listed.output.endswith(f"Failed deliveries in s3://{bucket}: 3\n")
     assert (replayed.exit_code, again.exit_code) == (1, 1)
     assert "Processed: 2 of 3" in replayed.output
     assert "Processed: 0 of 1" in again.output
-    assert "Still failing: aws/lambda/async/processor/2026/11/20/1: " in replayed.output
-    assert [each["Key"][-2:] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["/1"]
+    second, third = (f"aws/lambda/async/processor/2026/11/20/{number}" for number in (1, 2))
+    assert f"Still failing: {second}: " in replayed.output
+    assert f"{third}: was processed, but records of it were rejected: 1 " in replayed.output
+    assert keys(s3, bucket) == {second, third, f"progress/{second}", f"progress/{third}"}
     # and their records are counted once each: 2 + 40 and 3 + 50
     assert metric("ReservedTokens", *BUCKET) == {minute: 95}
-    s3.delete_object(Bucket=bucket, Key="aws/lambda/async/processor/2026/11/20/1")
+    # when it is discarded
+    left = CliRunner().invoke(main, ["failed", "list", *arguments])
+    discarded = CliRunner().invoke(main, ["failed", "replay", "--discard", *arguments])
+    # then
+    assert "processed: 1 of 1 deliveries; records rejected: 1 " in left.output
+    assert left.output.endswith(
+        f"Failed deliveries in s3://{bucket}: 1\nReplayed deliveries with rejected records: 1\n"
+    )
+    assert "Processed: 1 of 2" in discarded.output
+    assert keys(s3, bucket) == {second, f"progress/{second}"}
+    for key in keys(s3, bucket):
+        s3.delete_object(Bucket=bucket, Key=key)
+
+
+def keys(s3: Any, bucket: str) -> set[str]:
+    return {each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]}

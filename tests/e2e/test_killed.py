@@ -166,7 +166,7 @@ def test_killed_in_mid_delivery(
         assert "Runtime.ExitError" in answer.result()
     # then nothing of it was written, and nobody else takes it on before the killed one would have ended
     assert 1_001 not in runtime.reserved()
-    assert "IdempotencyAlreadyInProgressError" in runtime.invoke(event)
+    assert "ConcurrentDuplicateError" in runtime.invoke(event)
     time.sleep(TIMEOUT_SECONDS)
     # and after that, the redelivery is processed, once
     assert json.loads(runtime.invoke(event)) == {"received": 1, "processed": 1}
@@ -230,15 +230,11 @@ def test_one_delivery_in_two_containers_at_once(  # noqa: PLR0917 - fixtures
             wait_for(lambda: in_progress() > before)
             # when it is delivered to another one
             second = invoke()
-        # then that one fails, for Lambda to come back later, and the first one goes on
-        assert second["FunctionError"] == "Unhandled"
-        assert json.loads(second["Payload"].read())["errorType"] == "Runtime.HandlerError"
         answered = json.loads(first.result()["Payload"].read())
-    third = invoke()
     local.drain()
-    # and when Lambda comes back, it was processed once
+    # then that one waits for the first one, and it was processed once
     assert answered["received"] == 1
-    assert json.loads(third["Payload"].read()) == answered
+    assert json.loads(second["Payload"].read()) == answered
     # (on a busy machine Bedrock hangs for both attempts at the profile: then it was processed as out of scope)
     once = 1_004 if answered["processed"] else None
     assert metric("ReservedTokens", MODEL, "regional").get(at) == once

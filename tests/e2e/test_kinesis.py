@@ -221,5 +221,10 @@ def test_a_delivery_that_fails_is_kept_alone_and_replayed(
     assert "awslogs.data is not gzip" in replayed.output
     assert metric("ReservedTokens", model, "regional") == {minute: 165}
     left = json.loads(session.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
-    assert json.loads(left["payload"])["Records"] == given_up[0]
-    session.client("s3").delete_object(Bucket=bucket, Key=key)
+    assert json.loads(left["payload"])["Records"] == [*given_up[0], late_record]  # as Lambda wrote it
+    again = CliRunner().invoke(main, ["failed", "replay", "--key", key, *arguments])
+    streaming.drain()
+    assert "1 of its 2 deliveries failed again" in again.output
+    assert metric("ReservedTokens", model, "regional") == {minute: 165}
+    for each in (key, f"progress/{key}"):
+        session.client("s3").delete_object(Bucket=bucket, Key=each)

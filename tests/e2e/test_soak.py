@@ -1,4 +1,6 @@
-"""The soak: records in masses through the deployed stack, late, twice and broken; every sum is exact.
+"""The soak: records in masses through the deployed stack, late, twice, broken and hostile; every sum is exact.
+
+A tenth of them is a backlog of six hours that comes in batches, as a stream brings it after an outage.
 
 As many records as the environment variable SOAK_RECORDS says: `make soak` sends a million, `make test` a few thousand.
 """
@@ -8,16 +10,18 @@ import os
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import shard
 import soak
 from oracle import Pool, Sums, facts_of, sum_up
 
 from localaws.instance import Instance
+from quota_monitor import sample_events as events
 from quota_monitor.deployment.checkout import ROOT
 
 RECORDS = int(os.environ.get("SOAK_RECORDS", "6000"))
@@ -32,6 +36,8 @@ FATES = {
     "out_of_scope": "RecordsOutOfScope",
     "failed": "RequestsFailed",
 }
+BATCH = 200
+"""Deliveries of a stream in one batch: `BatchSize` in the template."""
 
 
 def test_sums_of_masses_are_exact_and_every_record_is_accounted_for(
@@ -62,8 +68,17 @@ def test_sums_of_masses_are_exact_and_every_record_is_accounted_for(
             resident.append(megabytes(function))
             seconds = time.monotonic() - began
             say(f"{sent:>9,} records in {delivered:,} deliveries, {seconds:4.0f} s, {resident[-1]:.0f} MB")
+    # and a backlog in batches, from the oldest calls to the newest, as a shard is read
+    outage = list(soak.backlog(RECORDS // 10, start - timedelta(hours=1), seed=RECORDS))
+    for batch in split(outage):
+        assert shard.consume(batch, lambda event: answer_of(functions, function, event)) == []
+    delivered += len(outage)
+    sent += sum(shipment.size for shipment in outage)
+    fates["processed"] += sum(shipment.size for shipment in outage)
+    add(expected, sum_up([record for shipment in outage for record in shipment.counted], facts, {}).pools)
+    resident.append(megabytes(function))
     local.drain()
-    # then every record has met its fate, and none is missing
+    # then every record has met its fate, and none is missing or without metrics
     counted = {name: round(value - before[name]) for name, value in health(local, names).items()}
     unknown = sum(each.unknown for by_minute in expected.values() for each in by_minute.values())
     assert counted == {
@@ -72,7 +87,8 @@ def test_sums_of_masses_are_exact_and_every_record_is_accounted_for(
         "DuplicateDeliveries": duplicates,
     }
     # and each pool's sums are those of an independent count, minute by minute
-    assert len(expected) == len(soak.MODELS)
+    assert len(expected) == len({*soak.MODELS, *soak.BACKLOG_MODELS, soak.EMBEDDING})
+    assert sum(each.requests for by_minute in expected.values() for each in by_minute.values()) == fates["processed"]
     for pool, by_minute in expected.items():
         assert read(local, "ReservedTokens", pool, start) == {
             minute: pytest.approx(each.reserved, rel=1e-12) for minute, each in by_minute.items()
@@ -90,6 +106,21 @@ def test_sums_of_masses_are_exact_and_every_record_is_accounted_for(
         say(f"memory {early:.1f} MB in the second quarter, {late:.1f} MB in the last, {max(resident):.1f} MB at most")
         assert late <= 1.03 * early
     say(f"{sent:,} records in {delivered:,} deliveries: {dict(fates)}, {duplicates} deliveries came twice; lost 0")
+
+
+def split(outage: Sequence[soak.Shipment]) -> Iterator[list[shard.Record]]:
+    """Yield the records of a stream in batches."""
+    for first in range(0, len(outage), BATCH):
+        yield events.batch([shipment.event for shipment in outage[first : first + BATCH]])["Records"]
+
+
+def answer_of(functions: Any, function: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Run the function on a batch. A batch that boto3 sent again would have to be counted as duplicates."""
+    answer = functions.invoke(FunctionName=function, Payload=json.dumps(event))
+    assert "FunctionError" not in answer, answer["Payload"].read()
+    assert answer["ResponseMetadata"]["RetryAttempts"] == 0
+    told: dict[str, Any] = json.loads(answer["Payload"].read())
+    return told
 
 
 def add(to: dict[Pool, dict[datetime, Sums]], pools: Mapping[Pool, Mapping[datetime, Sums]]) -> None:
@@ -120,7 +151,7 @@ def read(local: Instance, name: str, pool: Pool, start: datetime, stat: str = "S
         local.session()
         .client("cloudwatch")
         .get_metric_data(
-            StartTime=start,
+            StartTime=start - timedelta(hours=1 + soak.BACKLOG_HOURS),
             EndTime=start + timedelta(minutes=soak.MINUTES),
             MetricDataQueries=[query("wanted", name, dimensions, stat)],
         )

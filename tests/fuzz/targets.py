@@ -13,6 +13,7 @@ from typing import Any
 import invariants
 import msgspec
 import shard
+from botocore.exceptions import ClientError
 from records import (
     EMBEDDING,
     NOVA,
@@ -38,6 +39,7 @@ from bedrock_quota.registry.quota_names import models_by_quota_name
 from bedrock_quota.registry.sources import read_sources
 from quota_monitor import sample_events as events
 from quota_monitor.failed import store
+from quota_monitor.failed.progress import PROGRESS_PREFIX
 from quota_monitor.failed.store import FailedDelivery, Store
 
 
@@ -103,6 +105,7 @@ def delivery_seeds() -> tuple[bytes, ...]:
 def check_records(data: bytes) -> None:
     texts = text_of(data).split("\n")
     for text in texts:
+        invariants.work_is_within_the_steps(text)
         invariants.both_ways_agree(text, accounts())
     invariants.delivery_is_processed(texts, accounts())
 
@@ -128,6 +131,8 @@ def record_seeds() -> tuple[bytes, ...]:
         invoke("newcomer.embed-1", {"inputText": secret}, output_tokens=None),
         blocked(SONNET),
         metadata_only(f"arn:aws:bedrock:us-east-1::foundation-model/{NOVA}", identity={"arn": ROLE_ARN}),
+        invoke(TITAN, {}, answer=[{"usage": {}}] * 50, input_tokens=None, output_tokens=None),
+        metadata_only(f"anthropic.a{':' * 200}1"),
         metadata_only(PROFILE_ARN, input={"inputTokenCount": 7, "inputBodyS3Path": "s3://bucket/key"}),
         failed(errorMessage=secret),
     )
@@ -217,10 +222,16 @@ class _Bucket:
     def client(self, _name: str, **_config: object) -> "_Bucket":
         return self
 
-    def get_object(self, **_of: str) -> dict[str, Any]:
+    def get_object(self, Key: str, **_of: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
+        if Key.startswith(PROGRESS_PREFIX):
+            raise ClientError({"Error": {"Code": "NoSuchKey", "Message": ""}}, "GetObject")
         return {"Body": io.BytesIO(self._held)}
 
-    def delete_object(self, Key: str, **_of: str) -> None:  # noqa: N803 - boto3's name
+    def put_object(self, Key: str, **_of: object) -> dict[str, str]:  # noqa: N803
+        assert Key.startswith(PROGRESS_PREFIX)
+        return {"ETag": ""}
+
+    def delete_object(self, Key: str, **_of: str) -> None:  # noqa: N803
         self.deleted.append(Key)
 
     def invoke(self, **_of: object) -> dict[str, Any]:
@@ -234,7 +245,7 @@ def check_failed_delivery(data: bytes) -> None:
         bucket.invoke = lambda **_of: {"FunctionError": "Unhandled", "Payload": io.BytesIO(data)}  # type: ignore[method-assign]
         (replayed,) = store.replay(bucket, Store("bucket", "function"), [kept])  # type: ignore[arg-type]
         assert replayed.problem
-        assert not bucket.deleted
+        assert set(bucket.deleted) <= {f"{PROGRESS_PREFIX}{kept.key}"}
 
 
 def failed_delivery_seeds() -> tuple[bytes, ...]:

@@ -102,7 +102,7 @@ def test_sam_build_takes_no_notice_of_a_users_pip_settings(
 def test_make_setup_takes_no_notice_of_a_users_pip_settings(tmp_path: Path, place: str) -> None:
     # given a checkout whose project needs nothing
     checkout = tmp_path / "checkout"
-    for name in ("Makefile", "layers/python.mk"):
+    for name in ("Makefile", "layers/python.mk", ".ci/uv.txt"):
         (checkout / name).parent.mkdir(parents=True, exist_ok=True)
         (checkout / name).write_text((ROOT / name).read_text())
     (checkout / "pyproject.toml").write_text(

@@ -149,6 +149,45 @@ def test_endless_reason_is_cut_to_what_cloudformation_takes(inbox: Inbox) -> Non
     assert inbox.requests[0][3]["Reason"].startswith("RuntimeError: long long")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("x" * 5_000, id="ASCII"),
+        pytest.param("\U0001f600" * 5_000, id="characters of four bytes"),
+        pytest.param('"\n' * 5_000, id="characters that JSON escapes"),
+        pytest.param("\x01" * 5_000, id="control characters"),
+    ],
+)
+@pytest.mark.parametrize("fails", [True, False], ids=["reason", "attribute"])
+def test_a_response_is_cut_by_bytes(inbox: Inbox, text: str, fails: bool) -> None:
+    attributes = {"LogGroupName": "g" * 512, "LargeBodies": "b" * 63 + "/" + "p" * 1_000, "Done": text}
+
+    def act(_event: Mapping[str, Any]) -> Mapping[str, str]:
+        if fails:
+            raise RuntimeError(text)
+        return attributes
+
+    custom_resource.handle_request(request(inbox.url), "id", act)
+
+    ((_, _, headers, body),) = inbox.requests
+    assert 4_080 <= int(headers["Content-Length"]) <= 4_096
+    assert body.keys() >= {"Status", "StackId", "RequestId", "LogicalResourceId", "PhysicalResourceId"}
+    if not fails:
+        assert {name: body["Data"][name] for name in ("LogGroupName", "LargeBodies")} == {
+            name: attributes[name] for name in ("LogGroupName", "LargeBodies")
+        }
+
+
+def test_a_response_with_several_long_attributes_is_cut(inbox: Inbox) -> None:
+    attributes = {"Short": "s" * 100, "Long": "l" * 9_000, "Longer": "m" * 9_001}
+
+    custom_resource.handle_request(request(inbox.url), "id", lambda _event: attributes)
+
+    ((_, _, headers, body),) = inbox.requests
+    assert int(headers["Content-Length"]) == 4_096
+    assert (body["Data"]["Short"], body["Data"]["Longer"]) == ("s" * 100, "")
+
+
 def test_answer_that_is_refused_is_raised(inbox: Inbox) -> None:
     inbox.status = 403
 

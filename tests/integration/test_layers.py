@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import release
 
 ROOT = Path(__file__).parents[2]
 MAX_BYTES = 15_000_000
@@ -133,34 +132,6 @@ def test_python_of_another_version_compiles_nothing_and_the_build_says_so(tmp_pa
     # then
     assert pyc_files(tmp_path) == []
     assert done.stderr.startswith("no Python 3.99 here: built without .pyc files")
-
-
-def test_release_without_a_pyc_file_is_told() -> None:
-    core, dependencies = release.LAYERS
-    modules = [f"{core}/bedrock_quota/emf.py", f"{dependencies}/six.py", "functions/metric_processor/app.py"]
-    pyc = [
-        f"{core}/bedrock_quota/__pycache__/emf.cpython-313.pyc",
-        f"{dependencies}/__pycache__/six.cpython-313.pyc",
-    ]
-
-    assert release.without_pyc([*modules, *pyc], "3.13") == []
-    assert release.without_pyc([*modules, pyc[0]], "3.13") == [modules[1]]
-    assert release.without_pyc([*modules, *pyc], "3.14") == modules[:2]
-    with pytest.raises(ValueError, match="DependenciesLayer/python has no modules"):
-        release.without_pyc([modules[0], pyc[0]], "3.13")
-
-
-def test_release_is_not_built_without_lambdas_python() -> None:
-    done = subprocess.run(
-        ["make", "--silent", "--old-file", ".venv/ready", "dist", "LAMBDA_PYTHON="],  # noqa: S607
-        cwd=ROOT,
-        capture_output=True,
-        check=False,
-        text=True,
-    )
-
-    assert done.returncode != 0
-    assert "only Lambda's Python 3.13 makes, and none was found" in done.stderr
 
 
 def test_without_duplicate_detection_a_cold_start_imports_neither_boto3_nor_what_needs_it(built: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from invariants import (
     account_or_reason,
@@ -18,7 +18,9 @@ from invariants import (
     model_id_is_parsed,
     record_is_read_or_refused,
     utf8,
+    work_is_within_the_steps,
 )
+from processed import read_record
 from records import ACCOUNT, Process, ReadLine, converse, event_around, failed, message, metadata_only
 
 from bedrock_quota.errors import DeliveryError, RecordError
@@ -26,10 +28,10 @@ from bedrock_quota.model_ids import OutOfScope
 from bedrock_quota.processor.callers import MAX_LABEL, parse_caller, safe_label
 from bedrock_quota.processor.delivery import decode_delivery
 from bedrock_quota.processor.max_tokens import Source, find_defaults, resolve_max_tokens
-from bedrock_quota.processor.reading import read_record
 from bedrock_quota.processor.records import MAX_COUNT
 from bedrock_quota.processor.usage import CallUsage, FailedCall, UsageCalculator
 from bedrock_quota.registry.models import Model, Provider, Registry
+from benchmarks import cpu
 
 texts = st.text(st.characters(codec=None), max_size=12)  # lone surrogates, too
 numbers = (
@@ -194,6 +196,40 @@ def test_nothing_over_the_bound_is_ever_decoded(size: int, bound: int) -> None:
 @example('{"timestamp": ' + "9" * 5_000 + "}")
 def test_any_message_is_a_record_or_refused(text: str) -> None:
     record_is_read_or_refused(text)
+
+
+parts = st.sampled_from(list(cpu.CHUNKS.values()))
+crowded = st.builds(
+    lambda place, inner, count, last: cpu.write_record(0, place, "zeros").replace(
+        "[]", f"[{','.join([*inner * count, last])}]"
+    ),
+    st.sampled_from(list(cpu.PLACES)),
+    st.lists(parts, min_size=1, max_size=3),
+    st.sampled_from([1, 5, 200, 70_000]),
+    parts,
+)
+"""Records with very many values at one place."""
+
+
+@given(messages)
+def test_work_on_any_record_is_within_its_steps(text: str) -> None:
+    work_is_within_the_steps(text)
+
+
+@settings(max_examples=40)
+@given(crowded)
+def test_work_on_any_crowded_record_is_within_its_steps_or_refused(text: str) -> None:
+    refused = work_is_within_the_steps(text)
+
+    if refused is not None:
+        reasons = {"too_costly", "too_large", "wrong_type", "missing_input_count", "missing_output_count"}
+        assert refused.reason in reasons
+
+
+@settings(max_examples=25)
+@given(st.lists(crowded | messages, max_size=4))
+def test_any_delivery_with_crowded_records_is_processed_whole(accounts: UsageCalculator, texts: list[str]) -> None:
+    delivery_is_processed(texts, accounts)
 
 
 @given(messages)

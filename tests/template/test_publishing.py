@@ -9,6 +9,8 @@ import pytest
 import yaml
 from samcli.yamlhelper import yaml_parse
 
+import release
+
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 LIMITS = {
@@ -61,6 +63,24 @@ def test_workflows_are_pinned_and_may_do_little(file: Path) -> None:
     assert text.count("actions/checkout@") == text.count("persist-credentials: false")
 
 
+def test_the_job_that_builds_a_release_runs_nothing_else() -> None:
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text(encoding="utf-8"))["jobs"]
+    runs = {name: [step["run"] for step in job["steps"] if "run" in step] for name, job in jobs.items()}
+    uses = {name: [step["uses"].split("@")[0] for step in job["steps"] if "uses" in step] for name, job in jobs.items()}
+    set_up = ["actions/checkout", "actions/setup-python"]
+
+    # the checks come first and hand nothing on
+    assert runs["check"] == [".ci/run"]
+    assert uses["check"] == set_up
+    assert jobs["check"]["permissions"] == jobs["build"]["permissions"] == {"contents": "read"}
+    assert jobs["build"]["needs"] == "check"
+    assert runs["build"] == ["make dist", 'test -f "dist/bedrock-quota-monitor-${GITHUB_REF_NAME#v}.zip"']
+    assert uses["build"] == [*set_up, "actions/upload-artifact"]
+    # and what may write installs nothing
+    assert jobs["publish"]["needs"] == "build"
+    assert [run.split()[0] for run in runs["publish"]] == ["sha256sum", "gh"]
+
+
 def test_a_pull_request_runs_what_everybody_can_run() -> None:
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
     runs = {step["run"]: step.get("env") for job in workflow["jobs"].values() for step in job["steps"] if "run" in step}
@@ -80,8 +100,6 @@ def test_a_pull_request_is_tested_on_every_python_that_the_project_is_for() -> N
 
 def test_a_release_has_the_code_that_is_not_built_but_used_as_it_stands() -> None:
     template = yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    packed = set(re.search(r"zipfile --create \S+ \\\n(.+)", makefile)[1].split())  # type: ignore[index]
     needed = {
         resource["Properties"]["CodeUri"].partition("/")[0]
         for resource in template["Resources"].values()
@@ -89,4 +107,4 @@ def test_a_release_has_the_code_that_is_not_built_but_used_as_it_stands() -> Non
     }
 
     assert needed
-    assert needed | {".aws-sam", "LICENSE", "README.md", "samconfig.toml"} <= packed
+    assert needed | {".aws-sam", "LICENSE", "README.md", "samconfig.toml"} <= set(release.PACKED)

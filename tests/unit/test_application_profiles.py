@@ -83,6 +83,14 @@ def resolver(upstream: Upstream, table: str | None = "state") -> ProfileResolver
     return ProfileResolver(table, lambda: upstream.seconds)
 
 
+def resolve(made: ProfileResolver, *profiles: ApplicationProfile) -> Reference | OutOfScope:
+    """Resolve profiles as one delivery with a call of each; return what the first one stands for."""
+    unknown = {profile: 1 for profile in profiles if made.find(profile) is None}
+    if unknown:
+        made.look_up(unknown)
+    return made.find(profiles[0]) or UNRESOLVED
+
+
 @pytest.mark.parametrize(
     ("regions", "endpoint_type"),
     [
@@ -111,7 +119,7 @@ def test_what_is_found_is_remembered_and_shared(upstream: Upstream) -> None:
     first = resolver(upstream)
     expected = Reference(SONNET, EndpointType.REGIONAL)
 
-    assert [first.resolve(PROFILE) for _ in range(3)] == [expected] * 3
+    assert [resolve(first, PROFILE) for _ in range(3)] == [expected] * 3
 
     assert (upstream.asked, upstream.looked_up) == (1, 1)
     assert upstream.stored == {PROFILE_ARN: expected}
@@ -120,13 +128,13 @@ def test_what_is_found_is_remembered_and_shared(upstream: Upstream) -> None:
 def test_state_table_is_asked_before_bedrock(upstream: Upstream) -> None:
     upstream.stored[PROFILE_ARN] = Reference(NOVA, EndpointType.CROSS_REGION)
 
-    assert resolver(upstream).resolve(PROFILE) == Reference(NOVA, EndpointType.CROSS_REGION)
+    assert resolve(resolver(upstream), PROFILE) == Reference(NOVA, EndpointType.CROSS_REGION)
 
     assert (upstream.asked, upstream.looked_up) == (0, 1)
 
 
 def test_without_a_state_table_bedrock_alone_is_asked(upstream: Upstream) -> None:
-    assert resolver(upstream, table=None).resolve(PROFILE) == Reference(SONNET, EndpointType.REGIONAL)
+    assert resolve(resolver(upstream, table=None), PROFILE) == Reference(SONNET, EndpointType.REGIONAL)
 
     assert (upstream.asked, upstream.looked_up, upstream.stored) == (1, 0, {})
 
@@ -142,20 +150,18 @@ def test_without_a_state_table_bedrock_alone_is_asked(upstream: Upstream) -> Non
 def test_what_cannot_be_resolved_is_left_alone_for_some_minutes(upstream: Upstream, answer: Any) -> None:
     upstream.arns = answer
     made = resolver(upstream)
-    assert [made.resolve(PROFILE) for _ in range(3)] == [OutOfScope("unresolved_profile")] * 3
+    assert [resolve(made, PROFILE) for _ in range(3)] == [OutOfScope("unresolved_profile")] * 3
     upstream.seconds += UNRESOLVED_SECONDS - 1
-    assert made.resolve(PROFILE) == UNRESOLVED
+    assert resolve(made, PROFILE) == UNRESOLVED
     assert upstream.asked == 1
     assert upstream.stored == {}
 
     upstream.arns, upstream.seconds = [arn("us-east-1")], upstream.seconds + 1
 
-    assert made.resolve(PROFILE) == Reference(SONNET, EndpointType.REGIONAL)
+    assert resolve(made, PROFILE) == Reference(SONNET, EndpointType.REGIONAL)
 
 
-@pytest.mark.parametrize(
-    "answer", [pytest.param(RuntimeError("AccessDenied"), id="an error"), pytest.param([], id="no model")]
-)
+@pytest.mark.parametrize("answer", [pytest.param(REFUSAL, id="an error"), pytest.param([], id="no model")])
 def test_what_cannot_be_resolved_is_named_once(
     upstream: Upstream, caplog: pytest.LogCaptureFixture, answer: Any
 ) -> None:
@@ -163,8 +169,8 @@ def test_what_cannot_be_resolved_is_named_once(
     made = resolver(upstream)
 
     with caplog.at_level(logging.WARNING):
-        made.resolve(PROFILE)
-        made.resolve(PROFILE)
+        resolve(made, PROFILE)
+        resolve(made, PROFILE)
 
     assert [record.__dict__["profile_id"] for record in caplog.records] == ["a1b2c3d4e5f6"]
 
@@ -173,8 +179,8 @@ def test_state_table_out_of_reach_does_not_hide_what_bedrock_knows(upstream: Ups
     upstream.table_fails = RuntimeError("no table")
     made = resolver(upstream)
 
-    assert made.resolve(PROFILE) == Reference(SONNET, EndpointType.REGIONAL)
-    assert made.resolve(PROFILE) == Reference(SONNET, EndpointType.REGIONAL)
+    assert resolve(made, PROFILE) == Reference(SONNET, EndpointType.REGIONAL)
+    assert resolve(made, PROFILE) == Reference(SONNET, EndpointType.REGIONAL)
     assert upstream.asked == 1
 
 
@@ -185,23 +191,33 @@ def test_state_table_out_of_reach_does_not_hide_what_bedrock_knows(upstream: Ups
 def test_bedrock_that_does_not_answer_is_not_asked_for_a_minute(upstream: Upstream, error: Exception) -> None:
     upstream.arns = error
     made = resolver(upstream)
-    assert made.resolve(PROFILE) == UNRESOLVED
+    assert [resolve(made, PROFILE), resolve(made, OTHER)] == [UNRESOLVED] * 2
     upstream.arns, upstream.seconds = [arn("us-east-1")], upstream.seconds + CIRCUIT_OPEN_SECONDS - 1
 
-    assert made.resolve(OTHER) == UNRESOLVED
-    assert upstream.asked == 1
+    assert resolve(made, OTHER) == UNRESOLVED
+    assert upstream.asked == 2
 
     upstream.seconds += 1
     third = ApplicationProfile(PROFILE_ARN + "x", "a1b2c3d4e5f6")
-    assert made.resolve(third) == Reference(SONNET, EndpointType.REGIONAL)
-    assert upstream.asked == 2
+    assert resolve(made, third) == Reference(SONNET, EndpointType.REGIONAL)
+    assert upstream.asked == 3
+
+
+def test_one_name_that_gets_no_answer_does_not_cost_the_others(upstream: Upstream) -> None:
+    upstream.arns = NO_ANSWER[0]  # type: ignore[assignment]
+    made = resolver(upstream)
+    assert resolve(made, PROFILE) == UNRESOLVED
+
+    upstream.arns = [arn("us-east-1")]
+
+    assert resolve(made, OTHER) == Reference(SONNET, EndpointType.REGIONAL)
 
 
 def test_bedrock_that_answers_with_an_error_is_asked_for_the_next_profile(upstream: Upstream) -> None:
     upstream.arns = REFUSAL
     made = resolver(upstream)
 
-    assert [made.resolve(PROFILE), made.resolve(OTHER)] == [UNRESOLVED] * 2
+    assert [resolve(made, PROFILE), resolve(made, OTHER)] == [UNRESOLVED] * 2
     assert upstream.asked == 2
 
 
@@ -209,24 +225,24 @@ def test_bedrock_that_does_not_answer_does_not_hide_what_the_state_table_knows(u
     upstream.arns = NO_ANSWER[0]  # type: ignore[assignment]
     upstream.stored[OTHER.arn] = Reference(NOVA, EndpointType.REGIONAL)
     made = resolver(upstream)
-    assert made.resolve(PROFILE) == UNRESOLVED
+    assert resolve(made, PROFILE) == UNRESOLVED
 
-    assert made.resolve(OTHER) == Reference(NOVA, EndpointType.REGIONAL)
+    assert resolve(made, OTHER) == Reference(NOVA, EndpointType.REGIONAL)
 
 
 @pytest.mark.parametrize("error", NO_ANSWER, ids=lambda error: type(error).__name__)
 def test_state_table_that_does_not_answer_is_left_alone_for_a_minute(upstream: Upstream, error: Exception) -> None:
     upstream.table_fails = error
     made = resolver(upstream)
-    assert made.resolve(PROFILE) == Reference(SONNET, EndpointType.REGIONAL)
+    assert resolve(made, PROFILE) == Reference(SONNET, EndpointType.REGIONAL)
     assert upstream.looked_up == 1
     upstream.table_fails, upstream.seconds = None, upstream.seconds + CIRCUIT_OPEN_SECONDS - 1
 
-    assert made.resolve(OTHER) == Reference(SONNET, EndpointType.REGIONAL)
+    assert resolve(made, OTHER) == Reference(SONNET, EndpointType.REGIONAL)
     assert (upstream.looked_up, upstream.asked, upstream.stored) == (1, 2, {})  # neither read nor written
 
     upstream.seconds += 1
-    made.resolve(ApplicationProfile(PROFILE_ARN + "x", "a1b2c3d4e5f6"))
+    resolve(made, ApplicationProfile(PROFILE_ARN + "x", "a1b2c3d4e5f6"))
     assert (upstream.looked_up, len(upstream.stored)) == (2, 1)
 
 
@@ -234,8 +250,8 @@ def test_state_table_that_answers_with_an_error_is_asked_for_the_next_profile(up
     upstream.table_fails = REFUSAL
     made = resolver(upstream)
 
-    made.resolve(PROFILE)
-    made.resolve(OTHER)
+    resolve(made, PROFILE)
+    resolve(made, OTHER)
 
     assert (upstream.looked_up, upstream.asked) == (2, 2)
 
@@ -252,11 +268,11 @@ def test_what_nobody_could_be_asked_about_is_asked_as_soon_as_somebody_answers(
 ) -> None:
     upstream.arns = error
     made = resolver(upstream)
-    assert [made.resolve(PROFILE), made.resolve(OTHER)] == [UNRESOLVED] * 2
-    assert upstream.asked == 1
+    assert [resolve(made, PROFILE), resolve(made, OTHER), resolve(made, PROFILE)] == [UNRESOLVED] * 3
+    assert upstream.asked == 2
     upstream.arns, upstream.seconds = [arn("us-east-1")], upstream.seconds + CIRCUIT_OPEN_SECONDS
 
-    assert [made.resolve(PROFILE), made.resolve(OTHER)] == [Reference(SONNET, EndpointType.REGIONAL)] * 2
+    assert [resolve(made, PROFILE), resolve(made, OTHER)] == [Reference(SONNET, EndpointType.REGIONAL)] * 2
 
 
 def test_a_delivery_does_not_wait_long_for_all_its_profiles(upstream: Upstream) -> None:
@@ -268,21 +284,45 @@ def test_a_delivery_does_not_wait_long_for_all_its_profiles(upstream: Upstream) 
     upstream.get_inference_profile = slowly  # type: ignore[method-assign]
     made = resolver(upstream)
     asked = [ApplicationProfile(f"{PROFILE_ARN}{number}", "other") for number in range(9)]
-    # when a delivery has nine profiles
-    made.begin()
-    found = [made.resolve(each) for each in asked]
-    # then four are asked for, at 0, 3, 6 and 9 seconds, and the others with the next delivery
-    assert [isinstance(each, Reference) for each in found] == [True] * 4 + [False] * 5
-    made.begin()
-    assert isinstance(made.resolve(asked[8]), Reference)
+    # when a delivery has nine profiles, and most calls of the last one
+    made.look_up(dict.fromkeys(asked, 1) | {asked[8]: 5})
+    # then four are looked up, at 0, 3, 6 and 9 seconds, first the one that most calls need
+    assert [number for number, profile in enumerate(asked) if made.find(profile)] == [0, 1, 2, 8]
+    # and the others with the next delivery
+    assert isinstance(resolve(made, asked[7]), Reference)
+
+
+def test_what_the_fetcher_resolved_is_not_forgotten_for_names_that_callers_make_up(upstream: Upstream) -> None:
+    # given a profile of the snapshot, and twice as many made-up names as are remembered
+    made = resolver(upstream, table=None)
+    made.learn({PROFILE_ARN: Reference(NOVA, EndpointType.REGIONAL)})
+    upstream.arns = REFUSAL
+    for number in range(2 * application_profiles.MAX_PROFILES // application_profiles.MAX_LOOK_UPS):
+        made.look_up({ApplicationProfile(f"{PROFILE_ARN}{number}-{each}", "other"): 1 for each in range(200)})
+    # then the profile is still known, and not looked up
+    assert made.find(PROFILE) == Reference(NOVA, EndpointType.REGIONAL)
+    assert len(made._known) + len(made._unresolved) <= application_profiles.MAX_PROFILES
+
+
+def test_the_profiles_of_a_delivery_are_still_known_after_it_was_looked_up(upstream: Upstream) -> None:
+    # given 9,900 resolved profiles, close to as many as are remembered
+    made = resolver(upstream, table=None)
+    made._known = {f"{PROFILE_ARN}{number}": Reference(NOVA, EndpointType.REGIONAL) for number in range(9_900)}
+    # when a delivery has 150 others
+    asked = [ApplicationProfile(f"{PROFILE_ARN}{number}", "other") for number in range(9_900, 10_050)]
+    made.look_up(dict.fromkeys(asked, 1))
+    # then all of these are known, and of the others at most the oldest are forgotten
+    assert all(made.find(profile) for profile in asked)
+    known = [made.find(ApplicationProfile(f"{PROFILE_ARN}{number}", "other")) is not None for number in range(9_900)]
+    assert known == [False] * 100 + [True] * 9_800
 
 
 def test_nobody_is_asked_about_an_arn_that_is_too_long_to_be_one(upstream: Upstream) -> None:
     made = resolver(upstream)
     longest = PROFILE_ARN.ljust(256, "0")
 
-    assert isinstance(made.resolve(ApplicationProfile(longest, "other")), Reference)
-    assert made.resolve(ApplicationProfile(longest + "0", "other")) == UNRESOLVED
+    assert isinstance(resolve(made, ApplicationProfile(longest, "other")), Reference)
+    assert made.find(ApplicationProfile(longest + "0", "other")) == UNRESOLVED
     assert upstream.asked == 1
 
 

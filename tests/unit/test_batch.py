@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 import shard
-from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyAlreadyInProgressError
 from hypothesis import given
 from hypothesis import strategies as st
 from records import NOW, ReadLine, converse, envelope, event_around, message
 
-from bedrock_quota.errors import DeliveryError
+from bedrock_quota.errors import ConcurrentDuplicateError, DeliveryError
 from bedrock_quota.processor import batch as batch_module
 from bedrock_quota.processor.batch import process_batch
 from bedrock_quota.processor.container import Container
@@ -216,21 +215,32 @@ def test_records_of_anything_else_fail_loudly(records: Any) -> None:
         split_event({"Records": records})
 
 
+ELSEWHERE = "another invocation"
+
+
 class Memory:
     """A memory of deliveries, which finds those it is told to."""
 
-    def __init__(self, *found: dict[str, int] | Exception | None) -> None:
+    def __init__(self, *found: dict[str, int] | str | None) -> None:
         self._found = iter(found)
         self.told: list[tuple[str, object]] = []
+        self.quickly: list[bool] = []
+        self.waited: list[bool] = []
 
-    def start(self, _received: Delivery, _context: Any) -> Any:
+    def start(self, _received: Delivery, _context: Any, *, wait: bool) -> Any:
+        self.waited.append(wait)
         found = next(self._found)
-        if isinstance(found, Exception):
-            raise found
+
+        def complete(result: dict[str, int], *, quickly: bool) -> bool:
+            self.quickly.append(quickly)
+            self.told.append(("finished", result["received"]))
+            return True
+
         return SimpleNamespace(
-            result=found,
+            result=None if found == ELSEWHERE else found,
             checked=True,
-            complete=lambda result: self.told.append(("finished", result["received"])) is None,
+            is_elsewhere=found == ELSEWHERE,
+            complete=complete,
             release=lambda error: self.told.append(("forgotten", str(error))),
         )
 
@@ -261,7 +271,7 @@ def test_control_messages_are_never_looked_up_for_all_of_them_are_alike(function
 def test_a_delivery_that_another_run_works_on_comes_again_with_what_is_behind_it(
     function: Function, caplog: pytest.LogCaptureFixture
 ) -> None:
-    memory: Any = Memory(None, IdempotencyAlreadyInProgressError("another invocation"), None)
+    memory: Any = Memory(None, ELSEWHERE, None)
     function.container.deliveries = memory
     batch = events.batch([sent_by_logs(converse()) for _ in range(3)])
 
@@ -271,7 +281,32 @@ def test_a_delivery_that_another_run_works_on_comes_again_with_what_is_behind_it
     assert memory.told == [("finished", 1)]
     (warning,) = [each for each in caplog.records if each.levelname == "WARNING"]
     assert warning.getMessage() == "a delivery of the batch failed: Lambda retries it and all later ones"
-    assert warning.__dict__["error"] == "IdempotencyAlreadyInProgressError"
+    assert warning.__dict__["error"] == "ConcurrentDuplicateError"
+
+
+def test_a_first_delivery_that_another_run_works_on_is_no_error_of_a_stream(function: Function) -> None:
+    # given a batch of a stream, and a delivery that CloudWatch Logs sends, both of which another run works on
+    memory: Any = Memory(ELSEWHERE, ELSEWHERE)
+    function.container.deliveries = memory
+    batch = events.batch([sent_by_logs(converse()) for _ in range(2)])
+    # when, then the stream's comes again
+    first = batch["Records"][0]["kinesis"]["sequenceNumber"]
+    assert function(batch) == {"batchItemFailures": [{"itemIdentifier": first}]}
+    assert function.written == []
+    # and the other fails after it has waited: Lambda tries it again
+    with pytest.raises(ConcurrentDuplicateError):
+        function(sent_by_logs(converse()))
+    assert memory.waited == [False, True]
+    assert function.written == []
+
+
+def test_a_delivery_that_ends_with_little_time_left_is_recorded_quickly(function: Function) -> None:
+    memory: Any = Memory(None)
+    function.container.deliveries = memory
+    function.remaining = iter([4_999, 4_999])
+
+    assert function(sent_by_logs(converse())) == {"received": 1, "processed": 1}
+    assert (memory.told, memory.quickly) == ([("finished", 1)], [True])
 
 
 def test_a_delivery_whose_records_cannot_be_read_is_forgotten(
@@ -374,17 +409,24 @@ class SlowTable:
         if self.left <= 0:
             raise Killed
 
-    def start(self, received: Delivery, _context: Any) -> Any:
+    def start(self, received: Delivery, _context: Any, *, wait: bool) -> Any:  # noqa: ARG002
         self._take()
         key = tuple(event.id for event in received.log_events)
 
-        def finish(result: dict[str, int]) -> bool:
+        def finish(result: dict[str, int], *, quickly: bool) -> bool:
+            if quickly and self._milliseconds > 600:  # more than the quick client waits
+                self.left -= 600
+                return False
             self._take()
             self.results[key] = result
             return True
 
         return SimpleNamespace(
-            result=self.results.get(key), checked=True, complete=finish, release=lambda _error: self._take()
+            result=self.results.get(key),
+            checked=True,
+            is_elsewhere=False,
+            complete=finish,
+            release=lambda _error: self._take(),
         )
 
 
@@ -435,8 +477,13 @@ def test_a_slow_state_table_is_told_of_no_failure_when_time_is_short(
 
 def test_a_state_table_that_does_not_answer_is_asked_once_a_batch(function: Function, read: Read) -> None:
     # given one that answers for the first delivery alone
-    asked = iter([SimpleNamespace(result=None, checked=True, complete=lambda _result: True), InProgressDelivery("key")])
-    silent: Any = SimpleNamespace(start=lambda _received, _context: next(asked))
+    asked = iter(
+        [
+            SimpleNamespace(result=None, checked=True, is_elsewhere=False, complete=lambda _result, **_of: True),
+            InProgressDelivery("key"),
+        ]
+    )
+    silent: Any = SimpleNamespace(start=lambda _received, _context, **_of: next(asked))
     function.container.deliveries = silent
     # when four come, and a control message, which is never asked about
     control = event_around(json.dumps(envelope(["CWL CONTROL MESSAGE"], "CONTROL_MESSAGE")).encode())
@@ -448,8 +495,10 @@ def test_a_state_table_that_does_not_answer_is_asked_once_a_batch(function: Func
 
 def test_a_state_table_that_stops_answering_is_told_of_nothing_more(function: Function) -> None:
     told: list[object] = []
-    ticket = SimpleNamespace(result=None, checked=True, complete=lambda result: told.append(result) is not None)
-    silent: Any = SimpleNamespace(start=lambda _received, _context: ticket)
+    ticket = SimpleNamespace(
+        result=None, checked=True, is_elsewhere=False, complete=lambda result, **_of: told.append(result) is not None
+    )
+    silent: Any = SimpleNamespace(start=lambda _received, _context, **_of: ticket)
     function.container.deliveries = silent
 
     assert function(events.batch([sent_by_logs(converse()) for _ in range(3)])) == {"batchItemFailures": []}

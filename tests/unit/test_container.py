@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from processed import price
+from processed import price, read_record
 from records import NOVA, NOW, PROFILE_ARN, SONNET, Entry, Process, ReadLine, converse, message
 
 from bedrock_quota import clients
@@ -14,7 +14,6 @@ from bedrock_quota.model_ids import OutOfScope, Reference
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.processor import container as container_module
 from bedrock_quota.processor.container import Container, Context
-from bedrock_quota.processor.reading import read_record
 from bedrock_quota.processor.records import Record
 from bedrock_quota.processor.usage import CallUsage
 from bedrock_quota.registry.models import Burndown, Model, ModelKind, RateStatus, Registry
@@ -150,14 +149,16 @@ def test_snapshot_without_quotas_has_no_age_but_overrides(state_table: StateTabl
     assert account(known, ROCKET.id).group.listed
 
 
-def test_profile_that_no_snapshot_names_is_asked_for(state_table: StateTable, container: Container) -> None:
+def test_profile_that_no_snapshot_names_is_asked_for(
+    state_table: StateTable, container: Container, process: Process
+) -> None:
     other = PROFILE_ARN.replace("a1b2c3d4e5f6", "other")
     state_table.answer = Snapshot(NOON, QUOTAS, (), ((other, Reference(NOVA, EndpointType.REGIONAL)),))
     known = container.current()
 
-    found = price(known.calculator, record(converse(PROFILE_ARN)), NOW)
+    outcome = process([converse(PROFILE_ARN)], by=known.calculator, look_up=container.look_up)
 
-    assert found == OutOfScope("unresolved_profile")
+    assert outcome.out_of_scope == {"unresolved_profile": 1}
     assert state_table.asked == 1
 
 
@@ -189,7 +190,10 @@ def test_each_delivery_has_ten_seconds_for_all_its_profiles(
     resolved = []
     for minute in range(2):
         known = container.current()
-        lines = map(read_line, process(calls, by=known.calculator, now=NOW + timedelta(minutes=minute)).lines)
+        lines = map(
+            read_line,
+            process(calls, by=known.calculator, now=NOW + timedelta(minutes=minute), look_up=container.look_up).lines,
+        )
         resolved.append(sum(line["requests"] for line in lines if "ModelId" in line))
     # then each asks for four, at 0, 3, 6 and 9 seconds, and the second one knows what the first one learned
     assert resolved == [4, 8]

@@ -1,12 +1,13 @@
 """Deliveries that come twice: processed once where the state table can tell, and all the same where it cannot."""
 
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import boto3
+import msgspec
 import pytest
-from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyAlreadyInProgressError
 from botocore.exceptions import EndpointConnectionError
 from moto import mock_aws
 from records import log_event
@@ -43,7 +44,7 @@ def deliveries() -> Any:
             AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         )
-        yield IdempotencyStore("state", lambda: client)
+        yield IdempotencyStore("state", lambda: client, lambda: client)
 
 
 def test_the_second_time_there_is_a_result(deliveries: IdempotencyStore) -> None:
@@ -72,15 +73,15 @@ def test_what_failed_is_done_again(deliveries: IdempotencyStore) -> None:
     assert processed(deliveries, delivery("a")).result == RESULT
 
 
-def test_what_another_invocation_is_processing_is_refused_until_its_time_is_over(
+def test_what_another_invocation_is_processing_is_that_ones_until_its_time_is_over(
     deliveries: IdempotencyStore,
 ) -> None:
     # given a delivery that was begun by an invocation with a minute, and one whose time is over
     deliveries.start(delivery("a"), CONTEXT)
     deliveries.start(delivery("b"), SimpleNamespace(get_remaining_time_in_millis=lambda: -1))  # type: ignore[arg-type]
     # then
-    with pytest.raises(IdempotencyAlreadyInProgressError):
-        deliveries.start(delivery("a"), CONTEXT)
+    found = deliveries.start(delivery("a"), CONTEXT)
+    assert (found.is_elsewhere, found.result) == (True, None)
     assert processed(deliveries, delivery("b")).result is None
 
 
@@ -100,7 +101,7 @@ def answered_late(deliveries: IdempotencyStore, *, put_twice: bool, retried: int
     table: Any = SimpleNamespace(
         put_item=put_item, update_item=client.update_item, meta=client.meta, exceptions=client.exceptions
     )
-    return IdempotencyStore("state", lambda: table)
+    return IdempotencyStore("state", lambda: table, lambda: table)
 
 
 def test_a_write_whose_answer_was_lost_is_known_for_our_own(deliveries: IdempotencyStore) -> None:
@@ -118,14 +119,12 @@ def test_another_containers_delivery_is_not_taken_for_our_own(deliveries: Idempo
     # when we have to ask twice
     ours = answered_late(deliveries, put_twice=False, retried=1)
     # then
-    with pytest.raises(IdempotencyAlreadyInProgressError):
-        ours.start(delivery("a"), CONTEXT)
+    assert ours.start(delivery("a"), CONTEXT).is_elsewhere
     assert ours.start(delivery("b"), CONTEXT).result == RESULT
 
 
 def test_a_delivery_in_progress_is_anothers_where_nothing_was_written_again(deliveries: IdempotencyStore) -> None:
-    with pytest.raises(IdempotencyAlreadyInProgressError):
-        answered_late(deliveries, put_twice=True, retried=0).start(delivery("a"), CONTEXT)
+    assert answered_late(deliveries, put_twice=True, retried=0).start(delivery("a"), CONTEXT).is_elsewhere
 
 
 class Table:
@@ -146,7 +145,7 @@ class Table:
 
 def without(operation: str) -> IdempotencyStore:
     table: Any = Table(operation)
-    return IdempotencyStore("state", lambda: table)
+    return IdempotencyStore("state", lambda: table, lambda: table)
 
 
 def test_without_the_state_table_metrics_flow_unchecked() -> None:
@@ -158,7 +157,7 @@ def test_without_a_client_for_the_state_table_metrics_flow_unchecked() -> None:
     def connect() -> Any:
         raise RuntimeError("no Region")
 
-    ticket = processed(IdempotencyStore("state", connect), delivery("a"))
+    ticket = processed(IdempotencyStore("state", connect, connect), delivery("a"))
     ticket.release(RuntimeError("broken"))  # and nobody is asked any more
     assert (ticket.checked, ticket.result) == (False, None)
 
@@ -191,9 +190,85 @@ def test_a_delivery_is_remembered_for_as_long_as_a_failed_one_is_kept_and_a_day_
 def test_the_client_is_made_once_and_bears_no_more_with_each_delivery(deliveries: IdempotencyStore) -> None:
     client = deliveries._connect()
     made: list[object] = []
-    many = IdempotencyStore("state", lambda: made.append(client) or client)
+    many = IdempotencyStore("state", lambda: made.append(client) or client, lambda: client)
 
     for number in range(3):
         assert processed(many, delivery(str(number))).checked
 
     assert len(made) == 1
+
+
+def test_events_of_another_account_or_log_group_are_another_delivery(deliveries: IdempotencyStore) -> None:
+    first = delivery("a")
+    assert processed(deliveries, first).result is None
+
+    for other in ({"owner": "999988887777"}, {"log_group": "/other"}):
+        assert processed(deliveries, msgspec.structs.replace(first, **other)).result is None
+    assert processed(deliveries, first).result == RESULT
+
+
+def test_a_quick_record_is_one_attempt_with_the_quick_client(deliveries: IdempotencyStore) -> None:
+    # given a store whose quick client is another one
+    client: Any = deliveries._connect()
+    used: list[str] = []
+
+    def update_item(**given: Any) -> Any:
+        used.append("quick")
+        return client.update_item(**given)
+
+    quick: Any = SimpleNamespace(
+        put_item=client.put_item, update_item=update_item, meta=client.meta, exceptions=client.exceptions
+    )
+    store = IdempotencyStore("state", lambda: client, lambda: quick)
+    # when one delivery is recorded as usual, and one quickly
+    assert store.start(delivery("a"), CONTEXT).complete(RESULT)
+    assert used == []
+    assert store.start(delivery("b"), CONTEXT).complete(RESULT, quickly=True)
+    # then
+    assert used == ["quick"]
+    assert [store.start(delivery(name), CONTEXT).result for name in ("a", "b")] == [RESULT] * 2
+
+
+class Waiting:
+    """A context whose time passes while it sleeps, and what happens in which second."""
+
+    def __init__(self, **events: Callable[[], object]) -> None:
+        self.left, self.events, self.slept = 60_000, events, 0
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.left
+
+    def sleep(self, seconds: float) -> None:
+        self.left -= int(seconds * 1000)
+        self.slept += 1
+        self.events.get(f"at_{self.slept}", lambda: None)()
+
+
+def test_a_direct_delivery_waits_for_the_invocation_that_processes_it(deliveries: IdempotencyStore) -> None:
+    # given another invocation that completes a delivery after three seconds
+    other = deliveries.start(delivery("a"), CONTEXT)
+    ours = Waiting(at_3=lambda: other.complete(RESULT))
+    store = IdempotencyStore("state", deliveries._connect, deliveries._connect, ours.sleep)
+
+    found = store.start(delivery("a"), ours, wait=True)  # type: ignore[arg-type]
+
+    assert (found.result, found.is_elsewhere, ours.slept) == (RESULT, False, 3)
+
+
+def test_a_direct_delivery_is_processed_if_the_other_invocation_fails(deliveries: IdempotencyStore) -> None:
+    other = deliveries.start(delivery("a"), CONTEXT)
+    ours = Waiting(at_2=lambda: other.release(RuntimeError("broken")))
+    store = IdempotencyStore("state", deliveries._connect, deliveries._connect, ours.sleep)
+
+    found = store.start(delivery("a"), ours, wait=True)  # type: ignore[arg-type]
+
+    assert (found.result, found.is_elsewhere, found.checked) == (None, False, True)
+
+
+def test_a_direct_delivery_does_not_wait_to_the_end_of_its_time(deliveries: IdempotencyStore) -> None:
+    deliveries.start(delivery("a"), CONTEXT)
+    ours = Waiting()
+    store = IdempotencyStore("state", deliveries._connect, deliveries._connect, ours.sleep)
+
+    assert store.start(delivery("a"), ours, wait=True).is_elsewhere  # type: ignore[arg-type]
+    assert 14_000 <= ours.left < 15_000

@@ -37,7 +37,6 @@ from bedrock_quota.deployment.invocation_logging import InvocationLoggingError, 
 from bedrock_quota.errors import DeliveryError, QuotaFetchError
 from bedrock_quota.fetcher import aws_sources, burndown_drift
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
-from bedrock_quota.processor import grouping
 from bedrock_quota.registry import models
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.quota_names import ListedQuota
@@ -254,21 +253,6 @@ def test_processor_names_an_unlisted_model_again_in_a_new_container(load: Load, 
         load("metric_processor").handler(event_of([converse("newcomer.a", timestamp=just_now())]), None)
 
     assert [line["model_id"] for line in printed() if "model_id" in line] == ["newcomer.a", "newcomer.a"]
-
-
-def test_processor_warns_of_calls_beyond_the_bound_on_lines(
-    load: Load, printed: Printed, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(grouping, "MAX_GROUPS", 1)
-    monkeypatch.setattr(grouping, "MAX_OTHER_GROUPS", 0)
-
-    load("metric_processor").handler(
-        event_of([converse(timestamp=just_now()), converse(NOVA, timestamp=just_now())]), None
-    )
-
-    (warning,) = [line for line in printed() if line.get("level") == "WARNING"]
-    assert warning["calls"] == 1
-    assert 'event = "other_calls"' in warning["message"]
 
 
 def test_processor_does_not_name_rejected_records_without_end(load: Load, printed: Printed) -> None:

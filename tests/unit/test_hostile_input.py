@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from invariants import SECRET, TAG, both_ways_agree, delivery_is_processed, utf8
 from metric_lines import strictly_read
-from processed import Processed, process_delivery
+from processed import Processed, process_delivery, read_record
 from records import (
     ACCOUNT,
     MINUTE,
@@ -31,7 +31,6 @@ from records import (
 from bedrock_quota.errors import DeliveryError
 from bedrock_quota.model_ids import OutOfScope
 from bedrock_quota.processor.delivery import MAX_LOG_EVENTS, MAX_MESSAGE_BYTES, decode_delivery
-from bedrock_quota.processor.reading import read_record
 from bedrock_quota.processor.records import parse_timestamp
 from bedrock_quota.processor.usage import UsageCalculator
 from bedrock_quota.registry.models import Registry
@@ -39,7 +38,7 @@ from bedrock_quota.registry.models import Registry
 from records import NOW  # isort: skip
 
 GOOD = message(converse(NOVA, input_tokens=10, output_tokens=2, max_tokens=100))  # reserves 110, consumes 12
-DEPTH = 100_000
+DEPTH = 20_000
 
 
 def put(path: str, written: str) -> str:

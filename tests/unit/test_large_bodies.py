@@ -145,6 +145,7 @@ def test_slow_bodies_are_not_waited_for(
     store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(large_bodies, "SECONDS_PER_DELIVERY", 0.05)
+    monkeypatch.setattr(large_bodies, "SECONDS_TO_END", 0.05)
     slow = {store.put(f"s3://{BUCKET}/{number}", 0.4) for number in range(6)}
     began = time.monotonic()
     with caplog.at_level(logging.WARNING):

@@ -38,7 +38,7 @@ MIB = 1024 * 1024
         # test_usage: a second more is refused
         (
             "age of a record",
-            f"{OLDEST_SECONDS // 86_400} days; {NEWEST_SECONDS // 3_600} hours ahead",
+            f"14 days less {14 * 24 * 60 - OLDEST_SECONDS // 60} minutes; {NEWEST_SECONDS // 3_600} hours ahead",
         ),
         # test_records: one more is refused
         ("tokens of one call", f"{MAX_COUNT:,}"),

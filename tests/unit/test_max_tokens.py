@@ -1,11 +1,11 @@
 """The max_tokens of a call: every request shape, and how its value is known."""
 
 import pytest
+from processed import read_record
 from records import EMBEDDING, NOVA, SONNET, TITAN, Entry, converse, invoke, message, metadata_only
 
 from bedrock_quota.errors import RecordError
 from bedrock_quota.processor.max_tokens import MaxTokens, Source, find_defaults, resolve_max_tokens
-from bedrock_quota.processor.reading import read_record
 from bedrock_quota.registry.models import ModelKind, Registry
 
 LLAMA = "meta.llama3-1-8b-instruct-v1:0"

@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import msgspec
 import pytest
-from processed import price
+from processed import price, read_record
 from records import (
     EMBEDDING,
     MINUTE,
@@ -30,10 +30,9 @@ from bedrock_quota.fetcher.changes import Change
 from bedrock_quota.fetcher.quota_lines import lines_for_quotas
 from bedrock_quota.model_ids import OutOfScope, Reference
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool, Unit
-from bedrock_quota.processor.grouping import MAX_GROUPS, MAX_OTHER_GROUPS, group_calls
+from bedrock_quota.processor.grouping import MAX_GROUPS_PER_POOL, group_calls
 from bedrock_quota.processor.health import Health, line_for_duplicate, line_for_health
-from bedrock_quota.processor.metric_lines import lines_for_failed_calls, lines_for_groups, lines_for_overflow
-from bedrock_quota.processor.reading import read_record
+from bedrock_quota.processor.metric_lines import lines_for_failed_calls, lines_for_groups
 from bedrock_quota.processor.usage import CallUsage, FailedCall, UsageCalculator
 from bedrock_quota.registry.models import Registry
 
@@ -47,7 +46,7 @@ def lines_of(
     opened = [price(accounts, read_record(message(entry)), NOW) for entry in entries]
     calls = [account for account in opened if isinstance(account, CallUsage)]
     assert len(calls) == len(entries)
-    return list(lines_for_groups(group_calls(calls).groups, "Bedrock/Quotas", quotas or {}))
+    return list(lines_for_groups(group_calls(calls), "Bedrock/Quotas", quotas or {}))
 
 
 def metric_names(line: Mapping[str, Any]) -> set[str]:
@@ -361,7 +360,7 @@ def test_failed_calls_beyond_the_bound_are_counted_as_others(accounts: UsageCalc
     found = [read_line(line) for line in failed_lines(accounts, *calls)]
 
     # then the most frequent 1,000 kinds are told apart: the 3, and 999 of the others
-    assert len(found) == MAX_GROUPS + 1
+    assert len(found) == MAX_GROUPS_PER_POOL + 1
     assert [(line["caller"], line["error_code"], line["requests_failed"]) for line in (found[0], found[-1])] == [
         ("ReportWriter", "ThrottlingException", 3),
         ("other", "other", 21),
@@ -369,49 +368,15 @@ def test_failed_calls_beyond_the_bound_are_counted_as_others(accounts: UsageCalc
     assert sum(line["requests_failed"] for line in found) == 1_023
 
 
-def test_failed_calls_of_endless_pools_and_minutes_are_bounded_too(read_line: ReadLine) -> None:
+def test_failed_calls_of_any_number_of_minutes_are_told_apart(read_line: ReadLine) -> None:
     # given two calls in each of 1,500 minutes and one in each of 1,500 more
     pool = QuotaPool(NOVA, REGIONAL)
     calls = [FailedCall(pool, 60 * (n % 3_000), "Job", "Converse", "ThrottlingException") for n in range(4_500)]
 
     found = [read_line(line) for line in lines_for_failed_calls(calls, "Mine", {})]
 
-    # then the 1,000 most frequent minutes have a line, the next 1,000 one without caller, and the rest one together
-    assert len(found) == MAX_GROUPS + MAX_OTHER_GROUPS + 1
-    assert [line["caller"] for line in found] == ["Job"] * 1_000 + ["other"] * 1_001
-    assert [line["requests_failed"] for line in found] == [2] * 1_500 + [1] * 500 + [1_000]
-    assert "ModelId" in found[-2]
-    assert found[-2]["minute"] == found[-1]["minute"] == 60_000 * 1_999  # that of the last line before it
-    assert "ModelId" not in found[-1]
-
-
-def test_calls_beyond_the_bound_on_lines_stand_on_one_line_with_their_sums(
-    accounts: UsageCalculator, read_line: ReadLine
-) -> None:
-    calls = [
-        price(accounts, read_record(message(entry)), NOW)
-        for entry in (
-            # reserved 100 + 500, consumed 100 + 5 × 20; then a reservation that is unknown, consumed 7 + 2
-            converse(timestamp="2026-11-23T12:01:00Z"),
-            metadata_only(timestamp="2026-11-23T12:00:30Z", input_tokens=7, output_tokens=2),
-        )
-    ]
-
-    (line,) = lines_for_overflow(calls)  # type: ignore[arg-type]
-
-    assert read_line(line) == {
-        "event": "other_calls",
-        "caller": "other",
-        "operation": "other",
-        "first_minute": MINUTE * 1000,
-        "last_minute": (MINUTE + 60) * 1000,
-        "requests": 2,
-        "input_tokens": 107,
-        "output_tokens": 22,
-        "consumed_tokens": 209,
-        "reserved_tokens": 600,
-    }
-    assert list(lines_for_overflow(())) == []
+    assert [line["requests_failed"] for line in found] == [2] * 1_500 + [1] * 1_500
+    assert {line["caller"] for line in found} == {"Job"}
 
 
 def test_quota_lines_publish_0_as_0_and_leave_out_what_is_not_there(read_line: ReadLine) -> None:
@@ -574,7 +539,6 @@ def test_health_properties_are_no_metrics(read_line: ReadLine) -> None:
         "quota_age_seconds": 0,
         "duplicate_records": 1,
         "duplicates_unchecked": 1,
-        "other_calls": 5,
         "rejected_reasons": {"not_json": 1},
         "out_of_scope_reasons": {"custom_model": 1},
         "error_codes": {"ThrottlingException": 1},

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from processed import Processed, process_delivery
+from processed import Processed, process_delivery, written
 from records import (
     EMBEDDING,
     MINUTE,
@@ -31,11 +31,12 @@ from records import (
 from bedrock_quota import model_ids
 from bedrock_quota.model_ids import Reference
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
-from bedrock_quota.processor.calls import MAX_NAMED, DeliveryCalls, merge_calls
+from bedrock_quota.processor.calls import DeliveryCalls, merge_calls
 from bedrock_quota.processor.delivery import Delivery
-from bedrock_quota.processor.pipeline import Outcome, make_lines, price_delivery
+from bedrock_quota.processor.look_up import LookUp
+from bedrock_quota.processor.pipeline import price_delivery
 from bedrock_quota.processor.records import RequestBody
-from bedrock_quota.processor.usage import UsageCalculator
+from bedrock_quota.processor.usage import MAX_NAMED, UsageCalculator
 from bedrock_quota.registry.models import Registry
 
 PERMISSIONS = "Permissions are correctly set for Amazon Bedrock logs."
@@ -59,7 +60,7 @@ def adds_up(outcome: Processed) -> bool:
     return parts + outcome.failed + outcome.ignored == outcome.received
 
 
-def health_of(outcome: Processed | Outcome, read_line: ReadLine) -> dict[str, Any]:
+def health_of(outcome: Processed, read_line: ReadLine) -> dict[str, Any]:
     line = read_line(outcome.lines[-1])
     assert line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [[]]
     return line
@@ -462,7 +463,7 @@ def test_call_whose_body_lies_in_s3_counts_once_with_the_limit_that_is_there(
         asked.extend(sorted(paths))
         return {"s3://bucket/there": RequestBody(max_tokens=700)}
 
-    outcome = process([converse(input=given), converse(), converse(input=absent)], fetch_bodies=fetch)
+    outcome = process([converse(input=given), converse(), converse(input=absent)], look_up=LookUp(bodies=fetch))
 
     assert adds_up(outcome)
     assert asked == ["s3://bucket/gone", "s3://bucket/there"]
@@ -490,9 +491,7 @@ def test_deliveries_written_together_add_up(accounts: UsageCalculator, read_line
         read_of(accounts, failed(SONNET), "no record"),
     ]
 
-    outcome = Processed(
-        merge_calls(deliveries), make_lines(deliveries, quotas=None, namespace="Bedrock/Quotas", now=NOW)
-    )
+    outcome = written(deliveries, quotas=None, namespace="Bedrock/Quotas", now=NOW)
 
     assert adds_up(outcome)
     assert (outcome.received, outcome.processed, outcome.failed, len(outcome.rejected)) == (8, 3, 1, 1)
@@ -508,7 +507,7 @@ def test_deliveries_written_together_say_nothing_where_there_is_nothing_to_say(
 ) -> None:
     deliveries = [read_of(accounts, converse()), read_of(accounts, converse())]
 
-    health = health_of(make_lines(deliveries, quotas=None, namespace="Mine", now=NOW), read_line)
+    health = health_of(written(deliveries, quotas=None, namespace="Mine", now=NOW), read_line)
 
     assert not {name for name in health if name.endswith("reasons")} | {"error_codes"} & set(health)
 
@@ -517,24 +516,24 @@ def ago(seconds: int) -> str:
     return (NOW - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def test_lines_of_a_delivery_are_bounded_whatever_it_holds(process: Process, read_line: ReadLine) -> None:
+def test_calls_of_any_number_of_minutes_have_their_metrics(process: Process, read_line: ReadLine) -> None:
     # given calls in 2,100 minutes, each failed once and answered once
     moments = [ago(60 * number) for number in range(2_100)]
 
     outcome = process([*(converse(timestamp=moment) for moment in moments), *(failed(timestamp=m) for m in moments)])
 
+    # then each has a line of its own, and the health line comes last
     assert adds_up(outcome)
     assert outcome.processed == outcome.failed == 2_100
-    # then 2,000 lines of each, one for the rest of each, and the health line, which says how many are left out
-    assert len(outcome.lines) == 2 * (1_000 + 1_000 + 1) + 1
-    assert health_of(outcome, read_line)["other_calls"] == outcome.other_calls == 100
+    assert len(outcome.lines) == 2 * 2_100 + 1
+    assert sum(line["requests"] for line in metric_lines(outcome, read_line) if "requests" in line) == 2_100
 
 
 def test_merged_calls_keep_every_count() -> None:
     # given a delivery in which no count is at its default
     some: dict[str, Any] = {
         "usages": [object()], "oldest_starts": [1], "failed": [object()], "rejected": [object()],
-        "out_of_scope": {"prompt": 1}, "control": True,
+        "out_of_scope": {"prompt": 1}, "control": True, "unlisted_models": ("a",),
     }  # fmt: skip
     names = [field.name for field in msgspec.structs.fields(DeliveryCalls) if field.name != "new_ids"]
     given = DeliveryCalls(**{name: some.get(name, 1) for name in names})

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import processed
 import pytest
-from processed import process_delivery
 from records import (
     MINUTE,
     NOVA,
@@ -29,10 +29,9 @@ from bedrock_quota.fetcher.changes import Change, Unit
 from bedrock_quota.fetcher.quota_lines import lines_for_quotas
 from bedrock_quota.model_ids import Reference
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
-from bedrock_quota.processor import grouping
 from bedrock_quota.processor.delivery import Delivery
 from bedrock_quota.processor.health import HEALTH_METRICS, line_for_duplicate
-from bedrock_quota.processor.pipeline import make_lines, price_delivery
+from bedrock_quota.processor.pipeline import price_delivery
 from bedrock_quota.processor.usage import UsageCalculator
 from bedrock_quota.registry.models import Registry
 
@@ -71,7 +70,7 @@ def test_outputs(template: Any) -> None:
 
 
 @pytest.fixture
-def written(registry: Registry, process: Process, read_line: ReadLine, monkeypatch: pytest.MonkeyPatch) -> list[Line]:
+def written(registry: Registry, process: Process, read_line: ReadLine) -> list[Line]:
     """Lines of every kind: of each outcome that a record, a delivery and a quota can have."""
     resolved = UsageCalculator(registry, lambda _profile: Reference(NOVA, EndpointType.REGIONAL), ("team",))
     records = [
@@ -87,10 +86,10 @@ def written(registry: Registry, process: Process, read_line: ReadLine, monkeypat
     ]
     outcome = process(records, by=resolved, quotas={POOL: QUOTA}, quota_age_seconds=5, checked=False)
     events = tuple(log_event(message(converse()), event_id) for event_id in ("seen", "new"))
-    twice = process_delivery(
+    twice = processed.process_delivery(
         Delivery("DATA_MESSAGE", events), resolved, quotas=None, namespace="Mine", now=NOW, seen={"seen"}
     )
-    together = make_lines(
+    together = processed.written(
         [price_delivery(Delivery("DATA_MESSAGE", events), resolved, NOW) for _ in range(2)],
         quotas=None,
         namespace="Mine",
@@ -99,10 +98,7 @@ def written(registry: Registry, process: Process, read_line: ReadLine, monkeypat
     again = line_for_duplicate("Mine", NOW.timestamp(), 0)
     changes = [Change(POOL, unit, 1, 2) for unit in Unit]
     of_quotas = lines_for_quotas("Mine", MINUTE, {POOL: QUOTA, QuotaPool("a.zero", POOL.endpoint_type): ZERO}, changes)
-    monkeypatch.setattr(grouping, "MAX_GROUPS", 1)
-    monkeypatch.setattr(grouping, "MAX_OTHER_GROUPS", 0)
-    beyond = process([converse(), converse(NOVA)])
-    every = (*outcome.lines, *twice.lines, *together.lines, again, *of_quotas, *beyond.lines)
+    every = (*outcome.lines, *twice.lines, *together.lines, again, *of_quotas)
     return [read_line(line) for line in every]
 
 
@@ -131,9 +127,8 @@ def test_every_health_metric_is_documented() -> None:
 
 
 def kind(line: Line) -> str:
-    of_events = {"failed_calls": "Lines of failed calls", "other_calls": "Lines of other calls"}
-    if line.get("event") in of_events:
-        return of_events[line["event"]]
+    if line.get("event") == "failed_calls":
+        return "Lines of failed calls"
     if "event" in line:
         return "Lines of deliveries"
     return "Lines of calls" if "consumed_tokens" in line else "Lines of quotas"
@@ -141,7 +136,7 @@ def kind(line: Line) -> str:
 
 @pytest.mark.parametrize(
     "heading",
-    ["Lines of calls", "Lines of failed calls", "Lines of other calls", "Lines of deliveries", "Lines of quotas"],
+    ["Lines of calls", "Lines of failed calls", "Lines of deliveries", "Lines of quotas"],
 )
 def test_properties(written: list[Line], heading: str) -> None:
     named = {name for name, _ in (*metrics(written, ["ModelId", "EndpointType"]), *metrics(written, []))}

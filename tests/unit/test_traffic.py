@@ -9,14 +9,13 @@ from pathlib import Path
 import msgspec
 import oracle
 import pytest
-from processed import Processed, price, process_delivery
+from processed import Processed, price, process_delivery, read_record
 from records import log_event
 
 from bedrock_quota import model_ids
 from bedrock_quota.pools import EndpointType
 from bedrock_quota.processor.delivery import Delivery
 from bedrock_quota.processor.max_tokens import Source
-from bedrock_quota.processor.reading import read_record
 from bedrock_quota.processor.usage import CallUsage, UsageCalculator
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.quota_names import ListedQuota, quotas_by_pool

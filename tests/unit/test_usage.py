@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from processed import price
+from processed import price, read_record
 from records import (
     EMBEDDING,
     MINUTE,
@@ -29,10 +29,12 @@ from bedrock_quota.errors import RecordError
 from bedrock_quota.model_ids import ApplicationProfile, OutOfScope, Reference
 from bedrock_quota.pools import EndpointType, QuotaPool
 from bedrock_quota.processor.max_tokens import Source
-from bedrock_quota.processor.reading import read_record
 from bedrock_quota.processor.usage import CallUsage, FailedCall, UsageCalculator
 from bedrock_quota.registry.models import Burndown, RateStatus, Registry
 from bedrock_quota.registry.overrides import apply_overrides
+
+MARGIN = timedelta(minutes=5)
+"""So much before CloudWatch's own limit of 14 days records are refused."""
 
 REGIONAL, CROSS, GLOBAL = EndpointType.REGIONAL, EndpointType.CROSS_REGION, EndpointType.GLOBAL_CROSS_REGION
 GPT_OSS = "openai.gpt-oss-120b-1:0"  # 1x
@@ -506,11 +508,11 @@ def at(moment: datetime) -> str:
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
-# The limit of 14 days is that of the minute: at 12:00:00 both are the same
+# The limit is 14 days less 5 minutes, of the minute: at 12:00:00 both are the same
 @pytest.mark.parametrize(
     "moment",
     [
-        pytest.param(NOON - timedelta(days=14), id="14 days old"),
+        pytest.param(NOON - timedelta(days=14) + MARGIN, id="14 days less 5 minutes old"),
         pytest.param(NOON + timedelta(hours=2), id="2 hours ahead"),
         pytest.param(NOON, id="now"),
     ],
@@ -522,7 +524,8 @@ def test_timestamp_at_the_limit_is_taken(accounts: UsageCalculator, moment: date
 @pytest.mark.parametrize(
     ("moment", "reason"),
     [
-        pytest.param(NOON - timedelta(days=14, seconds=1), "too_old", id="a second too old"),
+        pytest.param(NOON - timedelta(days=14, seconds=1) + MARGIN, "too_old", id="a second too old"),
+        pytest.param(NOON - timedelta(days=14), "too_old", id="14 days old"),
         pytest.param(NOON + timedelta(hours=2, seconds=1), "too_far_ahead", id="a second too far ahead"),
         pytest.param(datetime(1, 1, 1, tzinfo=UTC), "too_old", id="the first moment there is"),
         pytest.param(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC), "too_far_ahead", id="the last moment there is"),
@@ -552,16 +555,16 @@ def test_timestamp_that_is_no_moment_is_refused(accounts: UsageCalculator, text:
 
 
 def test_minute_that_cloudwatch_would_drop_is_refused(accounts: UsageCalculator) -> None:
-    # 13 d 23 h 59 min 45 s old, but the metric is stamped with its minute, 12:00:00, 14 d and 15 s ago.
+    # 13 d 23 h 54 min 45 s old, but the metric is stamped with its minute, 12:05:00, 13 d 23 h 55 min 15 s ago.
     now = datetime(2026, 11, 23, 12, 0, 15, tzinfo=UTC)
-    given = converse(timestamp=at(now - timedelta(days=14) + timedelta(seconds=15)))
+    given = converse(timestamp=at(now - timedelta(days=14) + MARGIN + timedelta(seconds=15)))
 
     with pytest.raises(RecordError, match="too_old"):
         price(accounts, read_record(message(given)), now)
 
-    # One second into the next minute, it is 13 d 23 h 59 min 15 s old, and so is its metric.
-    given = converse(timestamp=at(now - timedelta(days=14) + timedelta(seconds=45)))
-    assert opened(accounts, given, now=now).group.minute == MINUTE - 14 * 86_400 + 60
+    # One second into the next minute, it is 13 d 23 h 54 min 15 s old, and so is its metric.
+    given = converse(timestamp=at(now - timedelta(days=14) + MARGIN + timedelta(seconds=45)))
+    assert opened(accounts, given, now=now).group.minute == MINUTE - 14 * 86_400 + 300 + 60
 
 
 def test_failed_call_keeps_its_code_and_invents_no_tokens(accounts: UsageCalculator) -> None:

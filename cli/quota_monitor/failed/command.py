@@ -19,45 +19,65 @@ def failed() -> None:
 @failed.command("list")
 @stack_options
 def list_deliveries(stack_name: str, profile: str | None, region: str | None) -> None:
-    """List failed deliveries, the oldest first.
+    """List failed deliveries with the progress of their replay, the oldest first.
 
     The list includes replayed deliveries with records that the processor rejected.
     """
     with aws_errors_as_messages():
         session = open_session(profile, region)
         where = store.find_store(session, stack_name)
-        kept = store.list_failed(session, where.bucket)
-        rejected = store.list_rejected(session, where.bucket)
-    for each in (*kept, *rejected):
+        kept = store.list_all(session, where.bucket)
+    for each in kept:
         click.echo(f"{each.kept_at:%Y-%m-%d %H:%M:%S}  {each.size:>9,} bytes  {each.key}")
-    click.echo(f"Failed deliveries in s3://{where.bucket}: {len(kept)}")
+        if each.progress.parts:
+            click.echo(f"    {each.progress.describe()}")
+    rejected = sum(each.is_rejected for each in kept)
+    click.echo(f"Failed deliveries in s3://{where.bucket}: {len(kept) - rejected}")
     if rejected:
-        click.echo(f"Replayed deliveries with rejected records: {len(rejected)}")
+        click.echo(f"Replayed deliveries with rejected records: {rejected}")
 
 
 @failed.command()
 @stack_options
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    help="Replay only the delivery with this key, as `failed list` shows it. Repeatable.",
+)
 @click.option("--discard", is_flag=True, help="Delete processed deliveries even if records of them were rejected.")
-def replay(stack_name: str, profile: str | None, region: str | None, discard: bool) -> None:
+def replay(keys: tuple[str, ...], stack_name: str, profile: str | None, region: str | None, discard: bool) -> None:
     """Replay failed deliveries, the oldest first.
 
-    A delivery that is processed completely is deleted. One with rejected records moves to refused/, or is deleted with
-    --discard. A delivery that fails again stays in the bucket.
+    A delivery that is processed completely is deleted. One with rejected records stays in the bucket until it expires,
+    14 days after Lambda wrote it, or is deleted with --discard. A delivery that fails again stays, too. The next replay
+    sends only its failed parts. A delivery that times out is halved, down to one log event.
     """
     console = Console(stderr=True, highlight=False)
     problems: list[Replayed] = []
     with aws_errors_as_messages():
         session = open_session(profile, region)
         where = store.find_store(session, stack_name)
-        kept = store.list_failed(session, where.bucket)
-        with Progress(TextColumn("Replaying"), BarColumn(), MofNCompleteColumn(), console=console) as progress:
-            task = progress.add_task("", total=len(kept))
-            for each in store.replay(session, where, kept, discard=discard):
-                progress.advance(task)
+        kept = store.list_all(session, where.bucket)
+        if unknown := set(keys) - {each.key for each in kept}:
+            raise click.BadParameter(f"not in s3://{where.bucket}: {', '.join(sorted(unknown))}", param_hint="--key")
+        chosen = [each for each in kept if (each.key in keys if keys else discard or not each.is_rejected)]
+        columns = (TextColumn("Replaying"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task("", total=len(chosen))
+            replays = store.replay(
+                session,
+                where,
+                chosen,
+                discard=discard,
+                on_progress=lambda found: progress.update(task, description=found.describe()),
+            )
+            for each in replays:
+                progress.update(task, advance=1, description="")
                 if each.problem:
                     problems.append(each)
     failing = sum(each.failed for each in problems)
-    click.echo(f"Processed: {len(kept) - failing} of {len(kept)}")
+    click.echo(f"Processed: {len(chosen) - failing} of {len(chosen)}")
     for each in problems:
         click.echo(f"{'Still failing: ' if each.failed else ''}{each.key}: {each.problem}", err=True)
     sys.exit(1 if failing else 0)

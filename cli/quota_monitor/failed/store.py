@@ -1,41 +1,54 @@
 """Failed deliveries: objects that Lambda wrote to the stack's bucket after all retries failed.
 
-An object is the record of an asynchronous invocation, with the event in `requestPayload`
-(https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html, read 2026-11-23). With a stream, it
-is the record of a batch, mostly of one delivery, with the event as text in `payload`
-(https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html, read 2026-11-24).
+A replay never writes such an object, so that the bucket's lifecycle deletes it 14 days after Lambda wrote it. It writes
+its progress beside the object, and deletes both when all of the delivery is processed.
 """
 
 from __future__ import annotations
 
 import base64
-import gzip
-import zlib
-from collections.abc import Iterator
+import binascii
+import functools
+from collections import Counter
+from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bedrock_quota.errors import DeliveryError
-from bedrock_quota.processor import delivery
-from bedrock_quota.processor.delivery import MAX_LOG_EVENTS
-from bedrock_quota.processor.event import split_event
 from quota_monitor.aws_session import physical_id
+from quota_monitor.failed.payload import Payload, decode_failure, decode_payload, locate_records
+from quota_monitor.failed.progress import (
+    PROGRESS_PREFIX,
+    Journal,
+    Part,
+    Progress,
+    ProgressError,
+    describe_rejected,
+    read_progress,
+)
 
 if TYPE_CHECKING:
     import boto3
     from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_lambda.type_defs import InvocationResponseTypeDef
     from mypy_boto3_s3 import S3Client
 
 
 class FailedDelivery(msgspec.Struct, frozen=True):
-    """One object of the bucket."""
+    """One object of the bucket that Lambda wrote, and the progress of its replays."""
 
     key: str
     size: int
     kept_at: datetime
+    progress: Progress = Progress()
+
+    @property
+    def is_rejected(self) -> bool:
+        """True if all that is left of it are rejected records."""
+        return self.key.startswith(REJECTED_PREFIX) or (self.progress.is_complete and bool(self.progress.rejected))
 
 
 class Store(msgspec.Struct, frozen=True):
@@ -56,15 +69,21 @@ class Replayed(msgspec.Struct, frozen=True):
     failed: bool = False
 
 
+Send = Callable[..., "InvocationResponseTypeDef"]
+"""Invokes the processor with a `Payload`."""
+
+OnProgress = Callable[[Progress], None]
+"""Gets the progress of a delivery after each of its invocations."""
+
 REJECTED_PREFIX = "refused/"
-"""Prefix of the keys of replayed deliveries with rejected records. They are not replayed again."""
+"""Prefix of the keys under which version 0.1.0 kept copies of deliveries with rejected records. Nothing writes there
+now. A copy is not replayed with the others, because version 0.1.0 has counted what could be counted."""
 
-MAX_INFLATED_BYTES = 512 * 1024 * 1024
-"""Inflated size up to which a delivery that is too large for the processor is split here."""
+MAX_TIMEOUTS = 50
+"""Invocations of one delivery that time out, each after a minute, before its replay ends. The next one goes on there.
 
-
-class _Invocation(msgspec.Struct, frozen=True, rename="camel"):
-    request_payload: msgspec.Raw
+One replay of a delivery makes at most one invocation per part that it starts with, and two per timeout.
+"""
 
 
 def find_store(session: boto3.Session, stack_name: str) -> Store:
@@ -77,189 +96,161 @@ def find_store(session: boto3.Session, stack_name: str) -> Store:
 
 def list_failed(session: boto3.Session, bucket: str) -> list[FailedDelivery]:
     """Return the failed deliveries, the oldest first. Propagates botocore errors."""
-    return [each for each in _objects(session, bucket) if not each.key.startswith(REJECTED_PREFIX)]
+    return [each for each in list_all(session, bucket) if not each.is_rejected]
 
 
-def list_rejected(session: boto3.Session, bucket: str) -> list[FailedDelivery]:
-    """Return the replayed deliveries with rejected records. Propagates botocore errors."""
-    return [each for each in _objects(session, bucket) if each.key.startswith(REJECTED_PREFIX)]
-
-
-def _objects(session: boto3.Session, bucket: str) -> list[FailedDelivery]:
-    pages = session.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket)
+def list_all(session: boto3.Session, bucket: str) -> list[FailedDelivery]:
+    """Return the failed deliveries and those with only rejected records left. Propagates botocore errors."""
+    s3 = session.client("s3")
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    objects = {each["Key"]: each for page in pages for each in page.get("Contents", [])}
     return sorted(
         (
-            FailedDelivery(each["Key"], each["Size"], each["LastModified"])
-            for page in pages
-            for each in page.get("Contents", [])
+            FailedDelivery(
+                key,
+                each["Size"],
+                each["LastModified"],
+                _read_progress(s3, bucket, key) if PROGRESS_PREFIX + key in objects else Progress(),
+            )
+            for key, each in objects.items()
+            if not key.startswith(PROGRESS_PREFIX)
         ),
         key=lambda each: (each.kept_at, each.key),
     )
 
 
+def _read_progress(s3: S3Client, bucket: str, key: str) -> Progress:
+    try:
+        return read_progress(s3, bucket, key)[0]
+    except ProgressError:  # its replay reports it
+        return Progress()
+
+
 def replay(
-    session: boto3.Session, where: Store, deliveries: list[FailedDelivery], *, discard: bool = False
+    session: boto3.Session,
+    where: Store,
+    deliveries: list[FailedDelivery],
+    *,
+    discard: bool = False,
+    on_progress: OnProgress = lambda _progress: None,
 ) -> Iterator[Replayed]:
     """Invoke the processor with these deliveries, one after the other. Delete each object when all of it is processed.
 
-    A delivery that fails again stays. Of a batch, only its failed deliveries stay. A processed delivery with rejected
-    records, for example too old ones, moves to `REJECTED_PREFIX`, or is deleted with `discard`. A delivery that is too
-    large for the processor is processed in parts, which are always the same. A replay can be interrupted and started
-    again: with duplicate detection, a delivery that was processed but not deleted counts as a duplicate.
+    A delivery that fails again stays, and so does one with rejected records, unless `discard` is true. Its processed
+    parts are not sent again. A delivery that is too large or times out is halved. A replay can be interrupted
+    and started again: with duplicate detection, a part that was processed but not noted counts as a duplicate.
     """
     from botocore.config import Config  # noqa: PLC0415 - see `aws_session.open_session`
 
     s3 = session.client("s3")
     # The timeout covers the function's own. There is no retry, because the second call would be a duplicate.
-    functions = session.client("lambda", config=Config(read_timeout=90, retries={"total_max_attempts": 1}))
+    config = Config(connect_timeout=30, read_timeout=90, retries={"total_max_attempts": 1})
+    client = session.client("lambda", config=config)
     for each in deliveries:
         try:
-            yield _replay(s3, functions, where, each.key, discard=discard)
+            yield _replay(s3, client, where, each.key, discard=discard, on_progress=on_progress)
+        except ProgressError as error:
+            yield Replayed(each.key, str(error), failed=True)
         except (BotoCoreError, ClientError) as error:
             yield Replayed(each.key, f"could not be replayed: {error}", failed=True)
 
 
-def _replay(s3: S3Client, functions: LambdaClient, where: Store, key: str, *, discard: bool) -> Replayed:
-    body = s3.get_object(Bucket=where.bucket, Key=key)["Body"].read()
-    try:
-        held = _held(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, DeliveryError):
-        return Replayed(key, _without_records(body) or "is not the record of an invocation", failed=True)
-    outcomes = [_process(functions, where.function, event) for event in held.events]
-    refusals = sum(outcome for outcome in outcomes if isinstance(outcome, int))
-    if refusals and not discard:
-        s3.put_object(Bucket=where.bucket, Key=f"{REJECTED_PREFIX}{key}", Body=body)
-    left = [number for number, outcome in enumerate(outcomes) if isinstance(outcome, str)]
-    if not left:
+def _replay(
+    s3: S3Client, client: LambdaClient, where: Store, key: str, *, discard: bool, on_progress: OnProgress
+) -> Replayed:
+    journal = Journal(s3, where.bucket, key)
+    if discard and key.startswith(REJECTED_PREFIX):
         s3.delete_object(Bucket=where.bucket, Key=key)
-        kept_as = "discarded" if discard else f"kept as {REJECTED_PREFIX}{key}"
-        rejected = f"was processed, but {refusals} of its records were rejected, {kept_as}"
-        return Replayed(key, rejected if refusals else None)
-    if len(left) < len(outcomes):  # the others must not be processed again
-        s3.put_object(Bucket=where.bucket, Key=key, Body=held.with_only(left))
-    which = f"{len(left)} of its {len(outcomes)} deliveries failed again, the first: " if len(outcomes) > 1 else ""
-    return Replayed(key, f"{which}{outcomes[left[0]]}", failed=True)
-
-
-def _process(client: LambdaClient, function: str, event: bytes) -> int | str:
-    """Process one delivery. Return the number of rejected records, or why it failed."""
-    refusals = 0
-    for part in _parts(event):
-        answer = client.invoke(FunctionName=function, Payload=part)
-        said = answer["Payload"].read()
-        if answer.get("FunctionError"):
-            return _reason(said)
-        found = _refused(said)
-        if found is None:
-            return "was processed, but the answer of the processor could not be read"
-        refusals += found
-    return refusals
-
-
-def _parts(event: bytes) -> Iterator[bytes]:
-    """Yield a delivery unchanged, or in parts if it is too large for the processor.
-
-    A delivery that cannot be split is yielded unchanged, so that the processor reports its error.
-    """
+        journal.delete()
+        return Replayed(key, "was discarded with its rejected records")
+    progress = journal.claim()
+    body = _read_object(s3, where.bucket, key)
+    if body is None:
+        journal.delete()
+        return Replayed(key, "is gone: another replay processed it, or it expired")
     try:
-        inflated = _inflated(event)
-        if len(inflated) <= delivery.MAX_INFLATED_BYTES:
-            yield event
-            return
-        whole = msgspec.json.decode(inflated, type=_Whole)
-    except (ValueError, zlib.error, msgspec.DecodeError, RecursionError, DeliveryError):
-        yield event
-        return
-    yield from _halves(whole)
-
-
-def _halves(whole: _Whole) -> Iterator[bytes]:
-    inflated = msgspec.json.encode(whole)
-    events = whole.log_events
-    if len(events) > 1 and (len(inflated) > delivery.MAX_INFLATED_BYTES or len(events) > MAX_LOG_EVENTS):
-        middle = len(events) // 2
-        for half in (events[:middle], events[middle:]):
-            yield from _halves(msgspec.structs.replace(whole, log_events=half))
-    else:
-        data = base64.b64encode(gzip.compress(inflated, mtime=0)).decode()
-        yield msgspec.json.encode({"awslogs": {"data": data}})
-
-
-class _Whole(msgspec.Struct, frozen=True, rename="camel"):
-    """A delivery whose log events stay encoded."""
-
-    message_type: str
-    log_events: list[msgspec.Raw] = []
-    log_group: str = ""
-    log_stream: str = ""
-    owner: str = ""
-
-
-class _Sent(msgspec.Struct, frozen=True):
-    awslogs: dict[str, str]
-
-
-def _inflated(event: bytes) -> bytes:
-    """Inflate a delivery. Raises `DeliveryError` if it inflates to too much. Propagates decoding errors."""
-    inflater = zlib.decompressobj(wbits=31)
-    data = base64.b64decode(msgspec.json.decode(event, type=_Sent).awslogs.get("data", ""))
-    inflated = inflater.decompress(data, MAX_INFLATED_BYTES)
-    if not inflater.eof:
-        raise DeliveryError("is cut short, or a bomb")
-    return inflated
-
-
-class _Held(msgspec.Struct, frozen=True):
-    """Content of an object: deliveries as events of CloudWatch Logs, and their batch, if there is one."""
-
-    events: list[bytes]
-    record: dict[str, Any] = {}
-    batch: dict[str, Any] = {}
-
-    def with_only(self, left: list[int]) -> bytes:
-        """Return the object with only these deliveries of its batch."""
-        batch = {**self.batch, "Records": [self.batch["Records"][number] for number in left]}
-        return msgspec.json.encode({**self.record, "payload": msgspec.json.encode(batch).decode()})
-
-
-class _Batch(msgspec.Struct, frozen=True):
-    payload: str | dict[str, Any]
-
-
-def _held(body: bytes) -> _Held:
-    """Decode an object. Raises `DeliveryError` or propagates msgspec errors if it has neither form."""
-    try:
-        return _Held([bytes(msgspec.json.decode(body, type=_Invocation).request_payload)])
-    except msgspec.ValidationError:
-        payload = msgspec.json.decode(body, type=_Batch).payload
-    batch = msgspec.json.decode(payload, type=dict[str, Any]) if isinstance(payload, str) else payload
-    if not batch.get("Records"):
-        raise DeliveryError("the payload is not a batch, or an empty one")
-    events = [msgspec.json.encode(each.event) for each in split_event(batch)]
-    return _Held(events, msgspec.json.decode(body), batch)
-
-
-class _Numbers(msgspec.Struct, frozen=True, rename="camel"):
-    shard_id: str
-    start_sequence_number: str
-    end_sequence_number: str
-    stream_arn: str
-
-
-class _BatchInfo(msgspec.Struct, frozen=True):
-    numbers: _Numbers = msgspec.field(name="KinesisBatchInfo")
-
-
-def _without_records(body: bytes) -> str | None:
-    """Return where the records of a batch are that Lambda wrote without them, as it does for other destinations."""
-    try:
-        found = msgspec.json.decode(body, type=_BatchInfo).numbers
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return (
-        f"has no records, which stay in {found.stream_arn} for a day: {found.shard_id}, "
-        f"{found.start_sequence_number} to {found.end_sequence_number}"
+        payload = decode_payload(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, DeliveryError):
+        journal.delete()
+        return Replayed(key, locate_records(body) or "is not the record of an invocation", failed=True)
+    parts = progress.parts or tuple(map(Part, range(len(payload.events))))
+    if not all(map(payload.has_part, parts)):
+        raise ProgressError(f"its progress is of another delivery: delete {PROGRESS_PREFIX}{key} and replay again")
+    send = functools.partial(client.invoke, FunctionName=where.function, LogType="Tail")
+    progress, problem = _process_parts(send, payload, Progress(parts), journal, on_progress)
+    if problem is not None:
+        journal.save(progress, release=True)
+        return Replayed(key, problem, failed=True)
+    if progress.rejected and not discard:
+        journal.save(progress, release=True)
+        return Replayed(key, f"was processed, but {_say_rejected(progress)}: it stays until it expires or is discarded")
+    s3.delete_object(Bucket=where.bucket, Key=key)  # first, because without its progress all of it would be sent again
+    journal.delete()
+    return Replayed(
+        key, f"was processed and discarded, though {_say_rejected(progress)}" if progress.rejected else None
     )
+
+
+def _say_rejected(progress: Progress) -> str:
+    return f"records of it were rejected: {describe_rejected(progress.rejected)}"
+
+
+def _read_object(s3: S3Client, bucket: str, key: str) -> bytes | None:
+    try:
+        return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    except ClientError as error:
+        if error.response["Error"].get("Code") == "NoSuchKey":
+            return None
+        raise
+
+
+def _process_parts(
+    send: Send,
+    payload: Payload,
+    progress: Progress,
+    journal: Journal,
+    on_progress: OnProgress,
+) -> tuple[Progress, str | None]:
+    """Process all parts that are left, and save the progress after each. Return it, and why parts are left.
+
+    Halves are saved before they are sent. The next replay then sends the same halves, which count as duplicates.
+    """
+    problems: list[str] = []
+    tried: set[tuple[int, tuple[int, int] | None]] = set()
+    timeouts = 0
+    while timeouts < MAX_TIMEOUTS and (number := _choose(progress, tried)) is not None:
+        part = progress.parts[number]
+        halves: tuple[Part, ...] = ()
+        if (payload.timed_out and part.events is None) or payload.is_too_large(part):
+            halves = payload.split(part)
+        if not halves:
+            tried.add((part.delivery, part.events))
+            part, problem = _process(send, payload, part)
+            if part.status == "timed_out":
+                timeouts += 1
+                halves = payload.split(part)
+            if problem is not None and not halves:
+                problems.append(problem)
+        progress = progress.replace_part(number, halves or (part,))
+        journal.save(progress)
+        on_progress(progress)
+    left = sum(not part.is_processed for part in progress.parts)
+    if not left:
+        return progress, None
+    of_all = f"{left} of its {len(progress.parts)} {progress.noun}"
+    if any(part.status == "open" for part in progress.parts):
+        return progress, f"{of_all} are left after {timeouts} invocations that timed out. Replay it again to go on"
+    return progress, f"{of_all} failed again, the first: {problems[0]}" if len(progress.parts) > 1 else problems[0]
+
+
+def _choose(progress: Progress, tried: set[tuple[int, tuple[int, int] | None]]) -> int | None:
+    """Return the next part to send: those that failed before come last, so that they do not use up the timeouts."""
+    left = [
+        (part.status != "open", number)
+        for number, part in enumerate(progress.parts)
+        if not part.is_processed and (part.delivery, part.events) not in tried
+    ]
+    return min(left)[1] if left else None
 
 
 class _Result(msgspec.Struct, frozen=True):
@@ -267,23 +258,43 @@ class _Result(msgspec.Struct, frozen=True):
     rejected: int = 0
 
 
-def _refused(payload: bytes) -> int | None:
-    """Return how many records the processor rejected, or None for an answer that is not its own."""
+class _Line(msgspec.Struct, frozen=True):
+    rejected_reasons: dict[str, int] = {}
+
+
+def _process(send: Send, payload: Payload, part: Part) -> tuple[Part, str | None]:
+    """Process one part. Return it with its outcome, and the error if there was one."""
+    answer = send(Payload=payload.read_part(part))
+    said = answer["Payload"].read()
+    if answer.get("FunctionError"):
+        failure = decode_failure(said)
+        if not failure.is_timeout:
+            return msgspec.structs.replace(part, status="failed"), str(failure)
+        alone = f"log event {part.events[0]} of delivery {part.delivery} by itself: " if part.events else ""
+        return msgspec.structs.replace(part, status="timed_out"), f"{alone}{failure}"
     try:
-        return msgspec.json.decode(payload, type=_Result).rejected
+        result = msgspec.json.decode(said, type=_Result)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+        problem = "was processed, but the answer of the processor could not be read"
+        return msgspec.structs.replace(part, status="failed"), problem
+    reasons = _read_reasons(answer.get("LogResult", ""), result.rejected)
+    return msgspec.structs.replace(part, status="processed", rejected=reasons), None
 
 
-class _Failure(msgspec.Struct, frozen=True, rename="camel"):
-    error_type: str = "failed"
-    error_message: str = ""
+def _read_reasons(log: str, rejected: int) -> dict[str, int]:
+    """Return the rejected records by reason, from the end of the function's log. Lambda answers its last 4 KB.
 
-
-def _reason(payload: bytes) -> str:
-    """Return the error that a function answered."""
+    The reason is `unknown` if it is not there, as with a duplicate.
+    """
     try:
-        failure = msgspec.json.decode(payload, type=_Failure)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        failure = _Failure()
-    return f"{failure.error_type}: {failure.error_message}"
+        lines = base64.b64decode(log, validate=True).splitlines()
+    except (binascii.Error, ValueError):
+        lines = []
+    for line in lines:
+        try:
+            found = Counter(msgspec.json.decode(line, type=_Line).rejected_reasons)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        if 0 < found.total() <= rejected:
+            return dict(found + Counter(unknown=rejected - found.total()))
+    return {"unknown": rejected} if rejected else {}

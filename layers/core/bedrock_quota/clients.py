@@ -37,6 +37,13 @@ def state() -> DynamoDBClient:
 
 
 @functools.cache
+def quick_state() -> DynamoDBClient:
+    """DynamoDB for the state table when an invocation has little time left: one attempt, 0.6 s at most."""
+    client: DynamoDBClient = _client("dynamodb", seconds=0.3, attempts=1)
+    return client
+
+
+@functools.cache
 def patient_state() -> DynamoDBClient:
     """Return the DynamoDB client for deployments. Long timeouts and retries, because stack deletion depends on it."""
     client: DynamoDBClient = _client("dynamodb", seconds=5, attempts=5)

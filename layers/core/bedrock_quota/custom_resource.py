@@ -6,6 +6,7 @@ This module imports only the standard library, so a function can respond even if
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import json
 import logging
@@ -25,8 +26,8 @@ _logger = logging.getLogger(__name__)
 NOTHING_DONE = "nothing-done"
 """Physical id of a resource whose creation failed before any change. Deleting it does nothing."""
 
-MAX_REASON = 1000
-"""Longest reason. CloudFormation accepts responses of up to 4,096 bytes in total."""
+MAX_RESPONSE_BYTES = 4096
+"""CloudFormation accepts no longer response (custom resource reference, read 2026-11-28)."""
 
 DELETING_STATUSES = frozenset({"DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"})
 """Statuses of a stack that is being deleted or whose creation failed. With any other status the stack stays."""
@@ -112,20 +113,39 @@ def handle_request(event: Mapping[str, Any], physical_id: str, act: Act) -> None
     try:
         if not nothing_done:
             _check_imports(event["RequestType"])
-        answer |= {"Status": "SUCCESS", "Data": {} if nothing_done else act(event)}
+        answer |= {"Status": "SUCCESS", "Data": {} if nothing_done else dict(act(event))}
     except NothingDoneError as error:
         _logger.exception("custom resource failed before any change", extra={"request_type": event["RequestType"]})
-        answer |= {"Status": "FAILED", "Reason": str(error)[:MAX_REASON], "PhysicalResourceId": NOTHING_DONE}
+        answer |= {"Status": "FAILED", "Reason": str(error), "PhysicalResourceId": NOTHING_DONE}
     except Exception as error:
         _logger.exception("custom resource failed", extra={"request_type": event["RequestType"]})
-        answer |= {"Status": "FAILED", "Reason": f"{type(error).__name__}: {error}"[:MAX_REASON]}
+        answer |= {"Status": "FAILED", "Reason": f"{type(error).__name__}: {error}"}
     request = urllib.request.Request(  # noqa: S310 - the URL is CloudFormation's own
         event["ResponseURL"],
-        data=json.dumps(answer, ensure_ascii=False).encode(errors="replace"),
+        data=_encode_response(answer),
         method="PUT",
         headers={"Content-Type": ""},
     )
     _deliver(request)
+
+
+def _encode_response(answer: dict[str, Any]) -> bytes:
+    """Return a response as JSON of at most `MAX_RESPONSE_BYTES`: its texts are cut, the longest first."""
+    texts: list[tuple[dict[str, Any], str]] = [(answer, "Reason")] if "Reason" in answer else []
+    texts += [(answer["Data"], name) for name in answer.get("Data", ())]
+    for owner, name in sorted(texts, key=lambda text: len(_encode(text[0][text[1]])), reverse=True):
+        excess = len(_encode(answer)) - MAX_RESPONSE_BYTES
+        if excess <= 0:
+            break
+        text = owner[name]
+        room = len(_encode(text)) - excess
+        kept = bisect.bisect_right(range(len(text) + 1), room, key=lambda length: len(_encode(text[:length]))) - 1
+        owner[name] = text[: max(kept, 0)]
+    return _encode(answer)
+
+
+def _encode(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode(errors="replace")
 
 
 def _deliver(request: urllib.request.Request) -> None:

@@ -9,6 +9,10 @@ class DeliveryError(QuotaMonitorError):
     """The event cannot be read at all: it is not a delivery, is damaged, or is larger than the bound."""
 
 
+class ConcurrentDuplicateError(QuotaMonitorError):
+    """Another invocation is processing the same delivery. Lambda tries this one again."""
+
+
 class RecordError(QuotaMonitorError):
     """One record cannot be used. `reason` is a fixed word that is counted. It never contains the record's text."""
 

@@ -63,6 +63,9 @@ class OutOfScope(msgspec.Struct, frozen=True):
     reason: str
 
 
+UNRESOLVED = OutOfScope("unresolved_profile")
+"""A call of an application profile whose model nobody could find out."""
+
 ModelId = Reference | ApplicationProfile | OutOfScope
 
 
@@ -122,11 +125,11 @@ def resolve_profile_models(model_arns: tuple[str, ...]) -> Reference | OutOfScop
     for arn in model_arns:
         matched = _ARN.fullmatch(arn)
         if matched is None or matched["type"] != "foundation-model":
-            return OutOfScope("unresolved_profile")
+            return UNRESOLVED
         regions.add(matched["region"])
         model_ids.add(matched["id"])
     if len(model_ids) != 1 or not _ID.fullmatch(next(iter(model_ids))):
-        return OutOfScope("unresolved_profile")
+        return UNRESOLVED
     if "" in regions:
         endpoint_type = EndpointType.GLOBAL_CROSS_REGION
     else:

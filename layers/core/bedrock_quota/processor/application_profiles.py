@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from bedrock_quota import clients, model_ids
-from bedrock_quota.model_ids import ApplicationProfile, OutOfScope, Reference
+from bedrock_quota.model_ids import UNRESOLVED, ApplicationProfile, OutOfScope, Reference
 from bedrock_quota.state import table
 
 if TYPE_CHECKING:
@@ -30,9 +30,13 @@ MAX_PROFILE_ARN = 256
 Longer ones are not kept."""
 
 MAX_PROFILES = 10_000
-"""Profiles that one container remembers before it starts again."""
+"""Profiles that one container remembers, beside those that the fetcher has resolved."""
 
-UNRESOLVED = OutOfScope("unresolved_profile")
+MAX_LOOK_UPS = 200
+"""Profiles looked up for one delivery. The rest is out of scope."""
+
+FAILURES_TO_OPEN = 2
+"""Failed calls in a row after which a service counts as unreachable: one name that fails costs the others nothing."""
 
 
 def read_profile_model(profile: ApplicationProfile, client: BedrockClient) -> Reference | OutOfScope:
@@ -45,19 +49,33 @@ def read_profile_model(profile: ApplicationProfile, client: BedrockClient) -> Re
 
 
 class CircuitBreaker:
-    """A circuit breaker: False for `CIRCUIT_OPEN_SECONDS` after a service did not answer."""
+    """A circuit breaker: False for `CIRCUIT_OPEN_SECONDS` after a service did not answer some times in a row."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock, self._not_until = clock, float("-inf")
+    def __init__(self, clock: Callable[[], float], failures_to_open: int = FAILURES_TO_OPEN) -> None:
+        self._clock, self._closed_at, self._failures = clock, float("-inf"), 0
+        self._failures_to_open = failures_to_open
 
     def __bool__(self) -> bool:
-        return self._clock() >= self._not_until
+        return self._clock() >= self._closed_at
 
-    def failed(self, error: Exception) -> None:
-        """Open the circuit after a failed call, unless the service answered. Throttling to the end is no answer."""
+    def answered(self) -> None:
+        """Note that the service has answered."""
+        self._failures = 0
+
+    def failed(self, error: Exception) -> bool:
+        """Note a failed call, and return True if the service has answered. Throttling to the end is no answer."""
         answer = getattr(error, "response", None)
-        if not answer or answer.get("ResponseMetadata", {}).get("MaxAttemptsReached"):
-            self._not_until = self._clock() + CIRCUIT_OPEN_SECONDS
+        if answer and not answer.get("ResponseMetadata", {}).get("MaxAttemptsReached"):
+            self._failures = 0
+            return True
+        self._failures += 1
+        if self._failures >= self._failures_to_open:
+            self.open()
+        return False
+
+    def open(self) -> None:
+        """Have the service left alone for `CIRCUIT_OPEN_SECONDS`."""
+        self._failures, self._closed_at = 0, self._clock() + CIRCUIT_OPEN_SECONDS
 
 
 class ProfileResolver:
@@ -69,60 +87,75 @@ class ProfileResolver:
 
     def __init__(self, table: str | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._table, self._clock = table, clock
+        self._learned: Mapping[str, Reference] = {}
         self._known: dict[str, Reference] = {}
         self._unresolved: dict[str, float] = {}
-        self._bedrock, self._state = CircuitBreaker(clock), CircuitBreaker(clock)
-        self._deadline = float("inf")
-
-    def begin(self) -> None:
-        """Begin a delivery: it has `SECONDS_PER_DELIVERY` for all its profiles."""
-        self._deadline = self._clock() + SECONDS_PER_DELIVERY
+        # A silent state table is not told of a profile that it was just asked about.
+        self._bedrock, self._state = CircuitBreaker(clock), CircuitBreaker(clock, failures_to_open=1)
 
     def learn(self, found: Mapping[str, Reference]) -> None:
-        """Remember the profiles that the fetcher has resolved, by ARN."""
-        self._known.update(found)
+        """Remember the profiles that the fetcher has resolved, by ARN, in place of those of its last fetch."""
+        self._learned = found
 
-    def resolve(self, profile: ApplicationProfile) -> Reference | OutOfScope:
-        """Return the model and endpoint type behind a profile. Never raises."""
+    def find(self, profile: ApplicationProfile) -> Reference | OutOfScope | None:
+        """Return the model and endpoint type behind a profile from memory; None if it must be looked up first."""
         if len(profile.arn) > MAX_PROFILE_ARN:
             return UNRESOLVED
-        known = self._known.get(profile.arn)
-        if known is not None:
-            return known
-        if self._clock() < self._unresolved.get(profile.arn, float("-inf")):
+        known = self._learned.get(profile.arn) or self._known.get(profile.arn)
+        if known is None and self._clock() < self._unresolved.get(profile.arn, float("-inf")):
             return UNRESOLVED
-        found = self._read_stored(profile) or self._ask_bedrock(profile)
-        if found is None:
-            return UNRESOLVED
-        if len(self._known) + len(self._unresolved) >= MAX_PROFILES:
-            self._known.clear()
+        return known
+
+    def look_up(self, needed: Mapping[ApplicationProfile, int]) -> None:
+        """Look up profiles that are not in memory, those with the most calls first. Never raises.
+
+        `needed` has the number of calls that need each. One delivery has `SECONDS_PER_DELIVERY` for all of them.
+        """
+        self._make_room()
+        deadline = self._clock() + SECONDS_PER_DELIVERY
+        by_calls = sorted(needed, key=lambda profile: (-needed[profile], profile.arn))
+        for profile in by_calls[:MAX_LOOK_UPS]:
+            if self._clock() >= deadline or not (self._state or self._bedrock):
+                return
+            found = self._read_stored(profile) or self._ask_bedrock(profile, deadline)
+            if found is not None:
+                self._remember(profile, found)
+
+    def _make_room(self) -> None:
+        """Forget enough for another look-up: first the profiles that could not be resolved, then the oldest."""
+        if len(self._known) + len(self._unresolved) > MAX_PROFILES - MAX_LOOK_UPS:
             self._unresolved.clear()
+        for arn in list(self._known)[: max(len(self._known) - (MAX_PROFILES - MAX_LOOK_UPS), 0)]:
+            del self._known[arn]
+
+    def _remember(self, profile: ApplicationProfile, found: Reference | OutOfScope) -> None:
         if isinstance(found, OutOfScope):
             self._unresolved[profile.arn] = self._clock() + UNRESOLVED_SECONDS
         else:
             self._known[profile.arn] = found
-        return found
 
     def _read_stored(self, profile: ApplicationProfile) -> Reference | None:
-        if self._table is None or not self._state or self._is_late():
+        if self._table is None or not self._state:
             return None
         try:
-            return table.read_profile(self._table, clients.state(), profile.arn)
+            found = table.read_profile(self._table, clients.state(), profile.arn)
         except Exception as error:  # noqa: BLE001 - Bedrock can still be called after any error
             _warn("could not read an application profile from the state table", profile, error)
             self._state.failed(error)
             return None
+        self._state.answered()
+        return found
 
-    def _ask_bedrock(self, profile: ApplicationProfile) -> Reference | OutOfScope | None:
+    def _ask_bedrock(self, profile: ApplicationProfile, deadline: float) -> Reference | OutOfScope | None:
         """Return Bedrock's answer, or None if it does not answer."""
-        if not self._bedrock or self._is_late():
+        if not self._bedrock or self._clock() >= deadline:
             return None
         try:
             found = read_profile_model(profile, clients.bedrock())
         except Exception as error:  # noqa: BLE001 - metrics must flow after any error; counted as out of scope
             _warn("could not resolve an application profile", profile, error)
-            self._bedrock.failed(error)
-            return UNRESOLVED if self._bedrock else None
+            return UNRESOLVED if self._bedrock.failed(error) else None
+        self._bedrock.answered()
         if isinstance(found, OutOfScope):
             _warn("could not resolve an application profile: it does not stand for one model", profile)
             return found
@@ -133,9 +166,6 @@ class ProfileResolver:
                 _warn("could not write an application profile to the state table", profile, error)
                 self._state.failed(error)
         return found
-
-    def _is_late(self) -> bool:
-        return self._clock() >= self._deadline
 
 
 def _warn(message: str, profile: ApplicationProfile, error: Exception | None = None) -> None:

@@ -6,11 +6,9 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from bedrock_quota.errors import RecordError
+from bedrock_quota.model_ids import OutOfScope
 from bedrock_quota.processor.records import safe_request_id
 from bedrock_quota.processor.usage import CallUsage, Entry, FailedCall
-
-MAX_NAMED = 20
-"""Request ids and model ids that the log names per delivery. All others are only counted."""
 
 
 class Rejected(msgspec.Struct, frozen=True, gc=False):
@@ -38,6 +36,8 @@ class DeliveryCalls(msgspec.Struct):
     ignored: int = 0
     duplicates: int = 0
     """Records among the ignored ones that were processed before."""
+    unlisted_models: tuple[str, ...] = ()
+    """Ids of models that are not in the registry, at most `MAX_NAMED` per delivery."""
     control: bool = False
     unchecked: int = 0
     """Deliveries for which the state table could not be asked about duplicates."""
@@ -49,7 +49,11 @@ class DeliveryCalls(msgspec.Struct):
         elif isinstance(entry, FailedCall):
             self.failed.append(entry)
         else:
-            self.out_of_scope[entry.reason] = self.out_of_scope.get(entry.reason, 0) + 1
+            self.count_out_of_scope(entry, 1)
+
+    def count_out_of_scope(self, entry: OutOfScope, records: int) -> None:
+        """Count records that draw on no pool, with the reason."""
+        self.out_of_scope[entry.reason] = self.out_of_scope.get(entry.reason, 0) + records
 
     def reject(self, error: RecordError) -> None:
         """Count a record that cannot be used, with the reason."""
@@ -67,6 +71,7 @@ def merge_calls(several: Sequence[DeliveryCalls]) -> DeliveryCalls:
         out_of_scope=dict(sum((Counter(each.out_of_scope) for each in several), Counter())),
         ignored=sum(each.ignored for each in several),
         duplicates=sum(each.duplicates for each in several),
+        unlisted_models=tuple(dict.fromkeys(model_id for each in several for model_id in each.unlisted_models)),
         control=all(each.control for each in several),
         unchecked=sum(each.unchecked for each in several),
     )

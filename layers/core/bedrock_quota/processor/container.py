@@ -11,8 +11,10 @@ from bedrock_quota import clients
 from bedrock_quota.pools import PoolQuota, QuotaPool
 from bedrock_quota.processor import large_bodies
 from bedrock_quota.processor.application_profiles import ProfileResolver
+from bedrock_quota.processor.look_up import LookUp
 from bedrock_quota.processor.records import RequestBody
 from bedrock_quota.processor.seen_events import SeenEvents
+from bedrock_quota.processor.unlisted_pools import UnlistedPools
 from bedrock_quota.processor.usage import UsageCalculator
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.overrides import apply_overrides
@@ -45,7 +47,7 @@ def _make_store(settings: Settings) -> "IdempotencyStore | None":
         return None
     from bedrock_quota.processor.duplicates import IdempotencyStore  # noqa: PLC0415 - see that module's docstring
 
-    return IdempotencyStore(settings.state_table, clients.state)
+    return IdempotencyStore(settings.state_table, clients.state, clients.quick_state)
 
 
 class Container:
@@ -61,6 +63,8 @@ class Container:
         self.settings = settings
         self._registry = registry
         self._profiles = ProfileResolver(settings.state_table, clock)
+        self.look_up = LookUp(self._profiles.look_up, self._fetch_bodies)
+        self._unlisted_pools = UnlistedPools(settings.state_table, clock)
         self._snapshots = SnapshotCache(read_snapshot, clock)
         self._snapshot: Snapshot | None = None
         self._context = Context(self._make_calculator(registry))
@@ -70,7 +74,6 @@ class Container:
 
     def current(self) -> Context:
         """Return the context for one delivery. It is made again only after a new snapshot."""
-        self._profiles.begin()
         latest = self._snapshots.latest()
         if latest is not None and latest is not self._snapshot:
             self._snapshot = latest
@@ -80,7 +83,7 @@ class Container:
             self._context = Context(calculator, quotas or None, latest.fetched_at if quotas else None)
         return self._context
 
-    def fetch_bodies(self, paths: Collection[str]) -> Mapping[str, RequestBody]:
+    def _fetch_bodies(self, paths: Collection[str]) -> Mapping[str, RequestBody]:
         """Return the request bodies at these paths that the stack may read. Never raises."""
         bucket = self.settings.large_bodies_bucket
         return large_bodies.fetch_bodies(paths, bucket) if bucket else {}
@@ -94,4 +97,4 @@ class Container:
         return new
 
     def _make_calculator(self, registry: Registry) -> UsageCalculator:
-        return UsageCalculator(registry, self._profiles.resolve, self.settings.metadata_keys)
+        return UsageCalculator(registry, self._profiles.find, self.settings.metadata_keys, self._unlisted_pools.admit)

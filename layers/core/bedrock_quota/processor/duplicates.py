@@ -7,18 +7,18 @@ the rest, so import this module only if duplicates are detected.
 import functools
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer, IdempotencyConfig
 from aws_lambda_powertools.utilities.idempotency.exceptions import (
-    IdempotencyAlreadyInProgressError,
     IdempotencyItemAlreadyExistsError,
 )
 from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import STATUS_CONSTANTS, DataRecord
 
-from bedrock_quota.processor.delivery import Delivery, LogEvent, Message
+from bedrock_quota.processor.delivery import Delivery, Message
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -28,6 +28,12 @@ _logger = logging.getLogger(__name__)
 
 REMEMBERED_SECONDS = 15 * 24 * 3600
 """CloudWatch Logs retries a delivery for up to 24 hours. Failed ones are kept, and can be replayed, for 14 days."""
+
+WAIT_SECONDS = 1.0
+"""Time until the state table is asked again about a delivery that another invocation is processing."""
+
+MIN_MILLISECONDS_TO_WAIT = 15_000
+"""Remaining time below which an invocation does not wait for another one."""
 
 Result = dict[str, Any]
 
@@ -55,22 +61,31 @@ class _Store(DynamoDBPersistenceLayer):
 
 
 class InProgressDelivery(msgspec.Struct, frozen=True):
-    """A delivery that was started. A `result` means that it was processed before. Without a store this is unknown."""
+    """A delivery that was started. With a `result` there is nothing to process. Without a store nobody could check.
+
+    `is_elsewhere` is true if another invocation is processing it.
+    """
 
     key: str
     store: _Store | None = None
     result: Result | None = None
+    is_elsewhere: bool = False
+    quick_store: Callable[[], _Store] | None = None
 
     @property
     def checked(self) -> bool:
         """True if the state table could be asked about the delivery."""
         return self.store is not None
 
-    def complete(self, result: Result) -> bool:
-        """Record the delivery as processed, and return True if that worked. Never raises: its metrics are written."""
+    def complete(self, result: Result, *, quickly: bool = False) -> bool:
+        """Record the delivery as processed, and return True if that worked. Never raises: its metrics are written.
+
+        With `quickly`, DynamoDB is asked once, for a fraction of a second.
+        """
         if self.store is not None:
             try:
-                self.store.save_success(data=self.key, result=result)  # type: ignore[arg-type]
+                store = self.quick_store() if quickly and self.quick_store is not None else self.store
+                store.save_success(data=self.key, result=result)  # type: ignore[arg-type]
             except Exception as error:  # noqa: BLE001 - a retry of this delivery would count twice: docs/limits.md
                 _logger.warning("could not record a processed delivery in the state table", extra={"error": str(error)})
                 return False
@@ -90,35 +105,51 @@ class InProgressDelivery(msgspec.Struct, frozen=True):
 class IdempotencyStore:
     """The deliveries processed so far, in the state table. The client is made at the first call."""
 
-    def __init__(self, table: str, connect: "Callable[[], DynamoDBClient]") -> None:
-        self._table, self._connect = table, connect
+    def __init__(
+        self,
+        table: str,
+        connect: "Callable[[], DynamoDBClient]",
+        connect_quickly: "Callable[[], DynamoDBClient]",
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._table, self._connect, self._connect_quickly, self._sleep = table, connect, connect_quickly, sleep
 
     @functools.cached_property
     def _store(self) -> _Store:
         """Make the store once, because each store adds a handler to the client. A failed attempt is repeated."""
-        store = _Store(table_name=self._table, key_attr="id", boto3_client=self._connect())
+        return self._make_store(self._connect())
+
+    @functools.cached_property
+    def _quick_store(self) -> _Store:
+        return self._make_store(self._connect_quickly())
+
+    def _make_store(self, client: "DynamoDBClient") -> _Store:
+        store = _Store(table_name=self._table, key_attr="id", boto3_client=client)
         config = IdempotencyConfig(expires_after_seconds=REMEMBERED_SECONDS, hash_function="sha256")
         store.configure(config, key_prefix="delivery")
         return store
 
-    def start(self, received: Delivery, context: "LambdaContext") -> InProgressDelivery:
+    def start(self, received: Delivery, context: "LambdaContext", *, wait: bool = False) -> InProgressDelivery:
         """Record that a delivery is being processed, unless it was processed before.
 
-        Raises `IdempotencyAlreadyInProgressError` if another container is working on it, so that Lambda retries: by
-        then it is done or released. Without the state table the delivery is processed unchecked, because metrics must
-        flow.
+        If another invocation is processing it, `is_elsewhere` is true. With `wait`, that is so only after waiting for
+        the other one to complete the delivery, or to fail or end, when this one processes it. Without the state table
+        the delivery is processed unchecked, because metrics must flow.
         """
-        key = _digest(received.log_events)
-        try:
-            found = self._start(key, context.get_remaining_time_in_millis())
-        except Exception as error:  # noqa: BLE001 - metrics must flow after any error; counted as unchecked
-            _logger.warning("could not ask the state table about duplicates", extra={"error": str(error)})
-            return InProgressDelivery(key)
-        if found is None:
-            return InProgressDelivery(key, self._store)
-        if found.status != STATUS_CONSTANTS["COMPLETED"]:
-            raise IdempotencyAlreadyInProgressError("another invocation is processing this delivery")
-        return InProgressDelivery(key, self._store, found.response_json_as_dict() or {})
+        key = _digest(received)
+        while True:
+            try:
+                found = self._start(key, context.get_remaining_time_in_millis())
+            except Exception as error:  # noqa: BLE001 - metrics must flow after any error; counted as unchecked
+                _logger.warning("could not ask the state table about duplicates", extra={"error": str(error)})
+                return InProgressDelivery(key)
+            if found is None:
+                return InProgressDelivery(key, self._store, quick_store=lambda: self._quick_store)
+            if found.status == STATUS_CONSTANTS["COMPLETED"]:
+                return InProgressDelivery(key, self._store, found.response_json_as_dict() or {})
+            if not wait or context.get_remaining_time_in_millis() < MIN_MILLISECONDS_TO_WAIT:
+                return InProgressDelivery(key, self._store, is_elsewhere=True)
+            self._sleep(WAIT_SECONDS)
 
     def _start(self, key: str, remaining_milliseconds: int) -> DataRecord | None:
         """Return the state table's record of a delivery, or None if this invocation has just started it."""
@@ -130,10 +161,10 @@ class IdempotencyStore:
         return None
 
 
-def _digest(events: Sequence[LogEvent]) -> str:
-    """Return the digest that identifies a delivery: of its events' ids, or of the text of an event without one."""
-    digest = hashlib.sha256()
-    for event in events:
+def _digest(received: Delivery) -> str:
+    """Return the digest that identifies a delivery: of its source and its events' ids, or texts if they have none."""
+    digest = hashlib.sha256(f"{received.owner}\n{received.log_group}\n".encode())
+    for event in received.log_events:
         digest.update(event.id.encode() if event.id else hashlib.sha256(_encode_utf8(event.message)).digest())
         digest.update(b"\n")
     return digest.hexdigest()

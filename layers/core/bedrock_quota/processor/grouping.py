@@ -1,19 +1,20 @@
 """Grouping: calls of one pool, caller and minute that share a metric line."""
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from bedrock_quota.processor.usage import CallGroup, CallUsage
+from bedrock_quota.pools import QuotaPool
+from bedrock_quota.processor.usage import CallGroup, CallUsage, FailedCall
 
-MAX_GROUPS = 1_000
-"""Groups of one delivery that get their own lines. Each costs as much as a few hundred calls of one group."""
-
-MAX_OTHER_GROUPS = 1_000
-"""Further groups, in which caller and operation are `other`: one per pool and minute, so that the pool's tokens stay
-right. Each pool is a few paid metrics in CloudWatch, so these groups have a bound too."""
+MAX_GROUPS_PER_POOL = 1_000
+"""Groups of one pool and minute that stay apart when deliveries are written together. Calls of all further groups share
+the caller `other` of their pool and minute, so every call has its metrics and a pool's tokens stay right."""
 
 OTHER = "other"
+
+_MinuteOfPool = tuple[int, QuotaPool | None]
 
 
 class GroupedCalls(msgspec.Struct, frozen=True, gc=False):
@@ -23,46 +24,49 @@ class GroupedCalls(msgspec.Struct, frozen=True, gc=False):
     calls: tuple[CallUsage, ...]
 
 
-class Groups(msgspec.Struct, frozen=True):
-    """All calls of one or more deliveries in groups. `overflow` has the calls beyond the bound on groups."""
-
-    groups: tuple[GroupedCalls, ...]
-    overflow: tuple[CallUsage, ...] = ()
-
-    def sizes(self) -> Iterator[tuple[CallGroup, int]]:
-        """Yield each group with its number of calls. Calls of the overflow are yielded one by one."""
-        for grouped in self.groups:
-            yield grouped.group, len(grouped.calls)
-        for call in self.overflow:
-            yield call.group, 1
-
-
-def group_calls(calls: Iterable[CallUsage]) -> Groups:
+def group_calls(calls: Iterable[CallUsage]) -> tuple[GroupedCalls, ...]:
     """Group calls by everything that a metric line says of them, sorted, so that equal input gives equal lines.
 
-    The first `MAX_GROUPS` groups stay apart. Calls of later groups join the caller `other` of their pool and minute.
-    After `MAX_OTHER_GROUPS` of these, calls go to the overflow.
+    The first `MAX_GROUPS_PER_POOL` groups of each pool and minute stay apart.
     """
     groups: dict[CallGroup, list[CallUsage]] = {}
     known: dict[CallGroup, list[CallUsage]] = {}
-    overflow: list[CallUsage] = []
+    sizes: dict[_MinuteOfPool, int] = {}
     for call in calls:
         group = call.group
         found = known.get(group)
         if found is None:
-            found = known[group] = _find_group(group, groups, overflow)
+            found = known[group] = _find_group(group, groups, sizes)
         found.append(call)
-    return Groups(tuple([GroupedCalls(group, tuple(groups[group])) for group in sorted(groups)]), tuple(overflow))
+    return tuple([GroupedCalls(group, tuple(groups[group])) for group in sorted(groups)])
 
 
 def _find_group(
-    group: CallGroup, groups: dict[CallGroup, list[CallUsage]], overflow: list[CallUsage]
+    group: CallGroup, groups: dict[CallGroup, list[CallUsage]], sizes: dict[_MinuteOfPool, int]
 ) -> list[CallUsage]:
-    """Return the list that a group's calls belong to, a new one if the bounds allow it."""
-    if len(groups) >= MAX_GROUPS:
+    """Return the list that a group's calls belong to: its own, or that of the others if its pool is full."""
+    minute_of_pool = (group.minute, group.pool)
+    size = sizes[minute_of_pool] = sizes.get(minute_of_pool, 0) + 1
+    if size > MAX_GROUPS_PER_POOL:
         group = msgspec.structs.replace(
             group, caller=OTHER, application_profile="", operation=OTHER, request_metadata=()
         )
-        if len(groups) >= MAX_GROUPS + MAX_OTHER_GROUPS and group not in groups:
-            return overflow
     return groups.setdefault(group, [])
+
+
+def count_failed_calls(failed: Sequence[FailedCall]) -> Iterator[tuple[FailedCall, int]]:
+    """Yield equal failed calls once, with their number.
+
+    The `MAX_GROUPS_PER_POOL` most frequent of each pool and minute stay apart. All others are counted as `other`.
+    """
+    if not failed:
+        return
+    counted: Counter[FailedCall] = Counter()
+    sizes: Counter[_MinuteOfPool] = Counter()
+    for call, count in Counter(failed).most_common():
+        minute_of_pool = (call.minute, call.pool)
+        sizes[minute_of_pool] += 1
+        if sizes[minute_of_pool] > MAX_GROUPS_PER_POOL:
+            call = msgspec.structs.replace(call, caller=OTHER, operation=OTHER, error_code=OTHER)  # noqa: PLW2901
+        counted[call] += count
+    yield from counted.items()

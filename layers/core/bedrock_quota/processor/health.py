@@ -23,9 +23,10 @@ from collections.abc import Sequence
 import msgspec
 
 from bedrock_quota import emf, model_ids
-from bedrock_quota.processor.calls import MAX_NAMED, DeliveryCalls
-from bedrock_quota.processor.grouping import Groups
+from bedrock_quota.processor.calls import DeliveryCalls
+from bedrock_quota.processor.grouping import GroupedCalls
 from bedrock_quota.processor.max_tokens import Source
+from bedrock_quota.processor.usage import MAX_NAMED
 
 
 class Health(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -54,7 +55,6 @@ class Health(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     quota_age_seconds: int | None = None
     duplicate_records: int = 0
     duplicates_unchecked: int = 0
-    other_calls: int = 0
     rejected_reasons: dict[str, int] = {}
     out_of_scope_reasons: dict[str, int] = {}
     error_codes: dict[str, int] = {}
@@ -82,7 +82,13 @@ _NO_CALLS = dict.fromkeys(Source, 0)
 
 
 def measure_health(
-    calls: DeliveryCalls, groups: Groups, now: float, *, deliveries: int, quota_age: float | None, quotas_usable: bool
+    calls: DeliveryCalls,
+    groups: Sequence[GroupedCalls],
+    now: float,
+    *,
+    deliveries: int,
+    quota_age: float | None,
+    quotas_usable: bool,
 ) -> Health:
     """Count what became of the records of `deliveries` deliveries. `now` is in seconds since the epoch.
 
@@ -90,9 +96,10 @@ def measure_health(
     """
     sources = _NO_CALLS.copy()
     unlisted = 0
-    for group, count in groups.sizes():
-        sources[group.source] += count
-        if not group.listed:
+    for grouped in groups:
+        count = len(grouped.calls)
+        sources[grouped.group.source] += count
+        if not grouped.group.listed:
             unlisted += count
     return Health(
         processed=len(calls.usages),
@@ -115,7 +122,6 @@ def measure_health(
         quota_age_seconds=None if quota_age is None else round(quota_age),
         duplicate_records=calls.duplicates,
         duplicates_unchecked=calls.unchecked,
-        other_calls=len(groups.overflow),
         rejected_reasons=_count_most_common([each.reason for each in calls.rejected]),
         out_of_scope_reasons=calls.out_of_scope,
         error_codes=_count_most_common([call.error_code for call in calls.failed]),

@@ -6,13 +6,14 @@ response bodies of up to 100 KB are in the log. Larger ones go to the bucket of 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import math
 import time
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from bedrock_quota.errors import BodyError, RecordError
 from bedrock_quota.processor.reading import read_request_body
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
 
     from bedrock_quota.processor.records import RequestBody
@@ -40,6 +42,11 @@ MAX_BODIES = 1_000
 
 SECONDS_PER_DELIVERY = 5.0
 """Time for all bodies of one delivery. Bodies that arrive later stay unknown."""
+
+SECONDS_TO_END = 2.5
+"""Time for reads to end after that. A wait for S3 that has begun lasts up to 2 s."""
+
+_AT_ONCE_SECONDS = 0.001
 
 _CHUNK_BYTES = 64 * 1024
 
@@ -61,11 +68,17 @@ def fetch_bodies(paths: Collection[str], bucket: str) -> Mapping[str, RequestBod
         return {}
     pool = ThreadPoolExecutor(max_workers=PARALLEL_READS)
     deadline = time.monotonic() + SECONDS_PER_DELIVERY
+    opened: list[StreamingBody] = []
     reads = {
-        path: pool.submit(_attempt, path, bucket, client, deadline) for path in itertools.islice(paths, MAX_BODIES)
+        path: pool.submit(_attempt, path, bucket, client, deadline, opened)
+        for path in itertools.islice(paths, MAX_BODIES)
     }
     wait(reads.values(), timeout=SECONDS_PER_DELIVERY)
     pool.shutdown(wait=False, cancel_futures=True)
+    running = [body for body in reads.values() if body.running()]
+    if running:
+        _interrupt(opened)
+        wait(running, timeout=SECONDS_TO_END)
     done = {path: body.result() for path, body in reads.items() if body.done() and not body.cancelled()}
     found = {path: body for path, body in done.items() if not isinstance(body, str)}
     missing = Counter(reason for reason in done.values() if isinstance(reason, str))
@@ -76,10 +89,19 @@ def fetch_bodies(paths: Collection[str], bucket: str) -> Mapping[str, RequestBod
     return found
 
 
-def _attempt(path: str, bucket: str, client: S3Client, deadline: float) -> RequestBody | str:
-    """Return a body, or the reason why it could not be read. An error object would keep the partial body in memory."""
+def _interrupt(opened: Iterable[StreamingBody]) -> None:
+    """End the reads that still wait: their next wait for S3 is over at once."""
+    for stream in opened:
+        with contextlib.suppress(Exception):  # closed by now, or just closing
+            stream.set_socket_timeout(_AT_ONCE_SECONDS)
+
+
+def _attempt(
+    path: str, bucket: str, client: S3Client, deadline: float, opened: list[StreamingBody]
+) -> RequestBody | str:
+    """Return a body, or the reason why it could not be read: an error itself would keep all that was read of it."""
     try:
-        return read_body(path, bucket, client, deadline)
+        return read_body(path, bucket, client, deadline, opened.append)
     except BodyError as error:
         return error.reason
     except client.exceptions.ClientError as error:
@@ -88,8 +110,14 @@ def _attempt(path: str, bucket: str, client: S3Client, deadline: float) -> Reque
         return type(error).__name__
 
 
-def read_body(path: str, bucket: str, client: S3Client, deadline: float = math.inf) -> RequestBody:
-    """Read and gunzip one body piece by piece, until `deadline` on the monotonic clock.
+def read_body(
+    path: str,
+    bucket: str,
+    client: S3Client,
+    deadline: float = math.inf,
+    on_open: Callable[[StreamingBody], None] = lambda _stream: None,
+) -> RequestBody:
+    """Read one body and gunzip it piece by piece, until `deadline` on the monotonic clock.
 
     Raises `BodyError` if the path is in another bucket, or the body is not gzip, not a JSON object, too large
     (`MAX_BODY_BYTES` inflated) or too slow. Propagates botocore errors.
@@ -99,6 +127,9 @@ def read_body(path: str, bucket: str, client: S3Client, deadline: float = math.i
         raise BodyError("another_bucket")
     inflated = bytearray()
     with closing(client.get_object(Bucket=bucket, Key=key)["Body"]) as stream:
+        on_open(stream)
+        if time.monotonic() > deadline:  # after `on_open`: either this or an interruption ends the read
+            raise BodyError("too_slow")
         for piece in _inflate(stream.iter_chunks(_CHUNK_BYTES)):
             inflated += piece
             if len(inflated) > MAX_BODY_BYTES:

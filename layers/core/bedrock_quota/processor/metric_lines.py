@@ -1,7 +1,6 @@
 """A metric line: one line in the embedded metric format for calls that share pool, caller and minute, or for health."""
 
 import functools
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ import msgspec
 
 from bedrock_quota import emf
 from bedrock_quota.pools import NO_QUOTA, EndpointType, PoolQuota, QuotaPool
-from bedrock_quota.processor.grouping import MAX_GROUPS, MAX_OTHER_GROUPS, OTHER, GroupedCalls
+from bedrock_quota.processor.grouping import GroupedCalls, count_failed_calls
 from bedrock_quota.processor.max_tokens import Source
 from bedrock_quota.processor.usage import CallGroup, CallUsage, FailedCall
 from bedrock_quota.registry.models import RateStatus
@@ -133,7 +132,7 @@ def lines_for_failed_calls(
 
     Its only metrics are the pool's quotas. With a quota of 0 every call fails, so no other line would show it.
     """
-    for call, count in _count_equal(failed):
+    for call, count in count_failed_calls(failed):
         line: dict[str, Any] = {"event": "failed_calls", "minute": call.minute * 1000}
         if call.pool is not None:
             line |= {"ModelId": call.pool.model_id, "EndpointType": call.pool.endpoint_type}
@@ -149,43 +148,3 @@ def lines_for_failed_calls(
                 "requests_failed": count,
             }
         )
-
-
-def _count_equal(failed: Sequence[FailedCall]) -> Iterable[tuple[FailedCall, int]]:
-    """Count equal calls. Beyond `MAX_GROUPS`, all but the most frequent are counted as the caller `other`.
-
-    There are at most `MAX_OTHER_GROUPS` of these. All calls beyond that are counted together, in the minute of one.
-    """
-    if not failed:
-        return ()
-    kinds = Counter(failed)
-    if len(kinds) <= MAX_GROUPS:
-        return kinds.items()
-    by_count = kinds.most_common()
-    others: Counter[FailedCall] = Counter()
-    for call, count in by_count[MAX_GROUPS:]:
-        others[msgspec.structs.replace(call, caller=OTHER, operation=OTHER, error_code=OTHER)] += count
-    named = others.most_common(MAX_OTHER_GROUPS)
-    rest = others.total() - sum(count for _, count in named)
-    if rest:
-        named.append((FailedCall(None, named[-1][0].minute, OTHER, OTHER, OTHER), rest))
-    return [*by_count[:MAX_GROUPS], *named]
-
-
-def lines_for_overflow(calls: Sequence[CallUsage]) -> Iterator[bytes]:
-    """Yield one line for all calls beyond the bound on groups, if there are any: their sums, and no metric."""
-    if calls:
-        minutes = [call.group.minute for call in calls]
-        line = {
-            "event": "other_calls",
-            "caller": OTHER,
-            "operation": OTHER,
-            "first_minute": min(minutes) * 1000,
-            "last_minute": max(minutes) * 1000,
-            "requests": len(calls),
-            "input_tokens": sum([call.input_tokens for call in calls]),
-            "output_tokens": sum([call.output_tokens for call in calls]),
-            "consumed_tokens": sum([call.consumed_tokens for call in calls]),
-            "reserved_tokens": sum([call.reserved_tokens or 0 for call in calls]),
-        }
-        yield emf.encode(line)

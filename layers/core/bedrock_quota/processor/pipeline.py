@@ -4,51 +4,57 @@
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
+from itertools import chain
 
 import msgspec
 
 from bedrock_quota.errors import RecordError
+from bedrock_quota.model_ids import ApplicationProfile
 from bedrock_quota.pools import PoolQuota, QuotaPool
 from bedrock_quota.processor import metric_lines
-from bedrock_quota.processor.calls import MAX_NAMED, DeliveryCalls, Rejected, merge_calls
+from bedrock_quota.processor.calls import DeliveryCalls, Rejected, merge_calls
 from bedrock_quota.processor.delivery import Delivery, LogEvent
-from bedrock_quota.processor.grouping import Groups, group_calls
+from bedrock_quota.processor.grouping import group_calls
 from bedrock_quota.processor.health import line_for_health, measure_health
+from bedrock_quota.processor.look_up import NO_LOOK_UP, FetchBodies, LookUp
 from bedrock_quota.processor.reading import is_permissions_line, read_record
-from bedrock_quota.processor.records import Record, RequestBody, with_request_body
-from bedrock_quota.processor.usage import CallUsage, UsageCalculator
+from bedrock_quota.processor.records import Record, with_request_body
+from bedrock_quota.processor.seen_events import SeenInSource
+from bedrock_quota.processor.step_budget import StepBudget
+from bedrock_quota.processor.usage import CallUsage, Entry, UsageCalculator
 from bedrock_quota.state.snapshot import OLDEST_QUOTAS
 
-FetchBodies = Callable[[Collection[str]], Mapping[str, RequestBody]]
-"""Returns the request bodies at these paths that could be read. Never raises."""
+NOTHING_SEEN = SeenInSource()
+
+Price = Callable[[Record], Entry | ApplicationProfile]
 
 
 class Outcome(msgspec.Struct, frozen=True):
     """The lines to write for deliveries that are written together, and what the function's log names."""
 
-    lines: tuple[bytes, ...]
+    lines: Iterable[bytes]
+    """Encoded as they are written, so that a large result is never in memory as a whole."""
     rejected: tuple[Rejected, ...]
     unlisted: tuple[str, ...]
     """Ids of models that are not in the registry, at most `MAX_NAMED`."""
-    other_calls: int
-    """Processed calls beyond the bound on groups: they have no metrics."""
 
 
 def price_delivery(
     received: Delivery,
     calculator: UsageCalculator,
     now: datetime,
-    seen: Set[str] = frozenset(),
-    fetch_bodies: FetchBodies = lambda _paths: {},
+    seen: SeenInSource = NOTHING_SEEN,
+    look_up: LookUp = NO_LOOK_UP,
     *,
     checked: bool = True,
 ) -> DeliveryCalls:
     """Read and price the records of one delivery. A bad record is counted with its reason, and the others are priced.
 
-    Log events with an id in `seen` were processed before and are ignored. `checked` is False if the state table could
-    not be asked about the whole delivery. `fetch_bodies` reads request bodies from S3.
+    Log events in `seen` were processed before and are ignored. `checked` is False if the state table could
+    not be asked about the whole delivery. `look_up` is asked only for records whose numbers depend on it.
     """
     calls = DeliveryCalls(received=len(received.log_events), control=received.is_control, unchecked=int(not checked))
     if received.is_control:
@@ -57,10 +63,15 @@ def price_delivery(
     events, calls.new_ids = _select_new(received.log_events, seen)
     calls.duplicates = calls.ignored = calls.received - len(events)
     calculator.begin(now)
-    incomplete: deque[Record] = deque()
-    _price(_read(events, calls, incomplete), calculator, calls)
-    if incomplete:
-        _price(_add_bodies(incomplete, fetch_bodies), calculator, calls)
+    waiting, finally_price = Waiting(), partial(calculator.price, wait=False)
+    _price(_read(events, calls), calculator.price, calls, waiting)
+    if waiting.profiles:
+        look_up.profiles(_count_calls(waiting.profiles))
+        _price(_release_profiles(waiting), finally_price, calls, waiting)
+    if waiting.bodies:
+        _price(_release_bodies(waiting, look_up.bodies), finally_price, calls, waiting)
+    if calculator.unlisted_models:
+        calls.unlisted_models = tuple(calculator.unlisted_models)
     if calls.usages:
         calls.oldest_starts.append(min([usage.started for usage in calls.usages]))
     return calls
@@ -87,68 +98,56 @@ def make_lines(
     seconds = now.timestamp()
     health = measure_health(calls, groups, seconds, deliveries=len(deliveries), quota_age=age, quotas_usable=usable)
     return Outcome(
-        lines=(
-            *metric_lines.lines_for_groups(groups.groups, namespace, known),
-            *metric_lines.lines_for_overflow(groups.overflow),
-            *metric_lines.lines_for_failed_calls(calls.failed, namespace, known),
-            line_for_health(namespace, seconds, health),
+        lines=chain(
+            metric_lines.lines_for_groups(groups, namespace, known),
+            metric_lines.lines_for_failed_calls(calls.failed, namespace, known),
+            (line_for_health(namespace, seconds, health),),
         ),
         rejected=tuple(calls.rejected),
-        unlisted=_list_unlisted_models(groups) if health.unlisted_models else (),
-        other_calls=len(groups.overflow),
+        unlisted=calls.unlisted_models,
     )
 
 
-def _select_new(events: Sequence[LogEvent], seen: Set[str]) -> tuple[Sequence[LogEvent], Collection[str]]:
+def _select_new(events: Sequence[LogEvent], seen: SeenInSource) -> tuple[Sequence[LogEvent], Collection[str]]:
     """Return the events that were not processed before, each once, and their ids. One without an id is always new."""
-    ids = dict.fromkeys([event.id for event in events])
-    if len(ids) == len(events) and seen.isdisjoint(ids):
+    prefix = seen.prefix
+    names = [prefix + event.id for event in events] if prefix else [event.id for event in events]
+    ids = dict.fromkeys(names)
+    if len(ids) == len(events) and seen.ids.isdisjoint(ids):
         return events, ids
     new, ids = [], {}
-    for event in events:
-        if not event.id or (event.id not in ids and event.id not in seen):
+    for event, name in zip(events, names, strict=True):
+        if not event.id or (name not in ids and name not in seen.ids):
             new.append(event)
-            ids[event.id] = None
+            ids[name if event.id else ""] = None
     return new, ids
 
 
-def _read(events: Iterable[LogEvent], calls: DeliveryCalls, incomplete: deque[Record]) -> Iterator[Record]:
-    """Yield the records among log events, except those whose request body is in S3: they go to `incomplete`.
+class Waiting(msgspec.Struct):
+    """Records of a delivery that cannot be priced yet: by the application profile, or without the body from S3."""
 
-    Any other event is counted.
-    """
+    profiles: dict[ApplicationProfile, deque[Record]] = {}
+    bodies: deque[Record] = msgspec.field(default_factory=deque)
+
+
+def _read(events: Iterable[LogEvent], calls: DeliveryCalls) -> Iterator[Record]:
+    """Yield the records among log events. Any other event is counted."""
+    budget = StepBudget()
     for event in events:
         try:
-            record = read_record(event.message)
+            record = read_record(event.message, budget)
         except RecordError as error:
             if is_permissions_line(event.message):
                 calls.ignored += 1
             else:
                 calls.reject(error)
-            continue
-        if record.input.body_s3_path is not None and _missing_body(record) is not None:
-            incomplete.append(record)
         else:
             yield record
 
 
-def _missing_body(record: Record) -> str | None:
-    """Return the S3 path of the request body that the log leaves out, if there is one."""
-    return record.input.body_s3_path if record.input.body is None and record.error_code is None else None
-
-
-def _add_bodies(incomplete: deque[Record], fetch_bodies: FetchBodies) -> Iterator[Record]:
-    """Yield incomplete records with their request body from S3, or as they are if it could not be read."""
-    bodies = fetch_bodies({path for record in incomplete if (path := _missing_body(record)) is not None})
-    while incomplete:  # releases each record as soon as it is priced
-        record = incomplete.popleft()
-        body = bodies.get(_missing_body(record) or "")
-        yield with_request_body(record, body) if body else record
-
-
-def _price(records: Iterable[Record], calculator: UsageCalculator, calls: DeliveryCalls) -> None:
-    """Price records, and keep only their usage."""
-    usages, price = calls.usages, calculator.price
+def _price(records: Iterable[Record], price: Price, calls: DeliveryCalls, waiting: Waiting) -> None:
+    """Price records and keep only their usage. Records that must wait are kept in `waiting`."""
+    usages = calls.usages
     for record in records:
         try:
             entry = price(record)
@@ -156,11 +155,35 @@ def _price(records: Iterable[Record], calculator: UsageCalculator, calls: Delive
             calls.reject(error)
             continue
         if type(entry) is CallUsage:  # nearly always
-            usages.append(entry)
+            if entry.max_tokens is None and record.input.body_s3_path:
+                waiting.bodies.append(record)
+            else:
+                usages.append(entry)
+        elif isinstance(entry, ApplicationProfile):
+            waiting.profiles.setdefault(entry, deque()).append(record)
         else:
             calls.add(entry)
 
 
-def _list_unlisted_models(groups: Groups) -> tuple[str, ...]:
-    unlisted = dict.fromkeys(group.pool.model_id for group, _ in groups.sizes() if not group.listed)
-    return tuple(unlisted)[:MAX_NAMED]
+def _count_calls(profiles: Mapping[ApplicationProfile, Sequence[Record]]) -> dict[ApplicationProfile, int]:
+    """Return how many answered calls need each profile. A failed call is counted without one."""
+    counts = {profile: sum(record.error_code is None for record in records) for profile, records in profiles.items()}
+    return {profile: count for profile, count in counts.items() if count}
+
+
+def _release_profiles(waiting: Waiting) -> Iterator[Record]:
+    """Yield the records that waited for their application profile, and forget them."""
+    profiles, waiting.profiles = waiting.profiles, {}
+    for records in profiles.values():
+        while records:
+            yield records.popleft()
+
+
+def _release_bodies(waiting: Waiting, fetch: FetchBodies) -> Iterator[Record]:
+    """Yield the records that waited for their body from S3, with the body if it could be read, and forget them."""
+    incomplete = waiting.bodies
+    bodies = fetch(dict.fromkeys(record.input.body_s3_path or "" for record in incomplete))
+    while incomplete:
+        record = incomplete.popleft()
+        path = record.input.body_s3_path
+        yield with_request_body(record, bodies.get(path or ""))

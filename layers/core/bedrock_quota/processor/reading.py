@@ -9,6 +9,7 @@ from bedrock_quota.errors import RecordError
 from bedrock_quota.processor import tolerant_reading
 from bedrock_quota.processor.delivery import MAX_MESSAGE_BYTES
 from bedrock_quota.processor.records import Record, RequestBody
+from bedrock_quota.processor.step_budget import StepBudget
 
 PERMISSIONS_LINE = "Permissions are correctly set for Amazon Bedrock logs"
 """Beginning of the plain-text event that Bedrock writes first into a new log group."""
@@ -17,10 +18,10 @@ _decode_record = msgspec.json.Decoder(Record).decode
 _decode_body = msgspec.json.Decoder(RequestBody).decode
 
 
-def read_record(message: bytes | str) -> Record:
+def read_record(message: bytes | str, budget: StepBudget) -> Record:
     """Read one log event's message. Bytes are UTF-8. `parse_timestamp` checks `started_at` later.
 
-    Raises `RecordError` with one of these reasons: `too_large`, `not_json`, `not_an_object`, `too_deep`,
+    Raises `RecordError` with one of these reasons: `too_large`, `too_costly`, `too_deep`, `not_json`, `not_an_object`,
     `wrong_schema`, `missing_timestamp`, `missing_model_id`, `wrong_type`, `bad_timestamp`, `negative_count`,
     `absurd_count`.
     """
@@ -31,13 +32,13 @@ def read_record(message: bytes | str) -> Record:
     try:
         record = _decode_record(message)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return tolerant_reading.read_record(message)
+        return tolerant_reading.read_record(message, budget)
     if record.error_code is None:
         if record.input.input_tokens is not None and record.output.output_tokens is not None:
             return record
     elif record.error_code:
         return record
-    return tolerant_reading.read_record(message)
+    return tolerant_reading.read_record(message, budget)
 
 
 def _measure_size(message: bytes | str) -> int:

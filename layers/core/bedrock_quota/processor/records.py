@@ -131,9 +131,9 @@ def read_timestamp(value: object) -> datetime:
     return timestamp
 
 
-def with_request_body(record: Record, body: RequestBody) -> Record:
-    """Return the record with the request body that its log entry leaves out."""
-    return msgspec.structs.replace(record, input=msgspec.structs.replace(record.input, body=body))
+def with_request_body(record: Record, body: RequestBody | None) -> Record:
+    """Return the record with the request body that was read from S3, None if it could not be."""
+    return msgspec.structs.replace(record, input=msgspec.structs.replace(record.input, body=body, body_s3_path=None))
 
 
 def safe_word(value: str | None) -> str:

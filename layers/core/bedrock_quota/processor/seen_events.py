@@ -3,8 +3,17 @@
 from collections.abc import Iterable, Set
 from itertools import islice
 
+import msgspec
+
 REMEMBERED_EVENTS = 20_000
 """Log events that one container remembers at least, about 4 MB."""
+
+
+class SeenInSource(msgspec.Struct, frozen=True):
+    """Ids of seen events, and the prefix of those that come from one account's log group."""
+
+    ids: Set[str] = frozenset()
+    prefix: str = ""
 
 
 class SeenEvents:
@@ -13,6 +22,14 @@ class SeenEvents:
     def __init__(self, most: int = REMEMBERED_EVENTS) -> None:
         self._seen: dict[str, None] = {}
         self._most = most
+        self._first_source: str | None = None
+
+    def select_source(self, owner: str, log_group: str) -> SeenInSource:
+        """Return the seen events of one account's log group. Ids of the first source met have no prefix."""
+        source = f"{owner}:{log_group}:"
+        if self._first_source is None:
+            self._first_source = source
+        return SeenInSource(self.ids, "" if source == self._first_source else source)
 
     @property
     def ids(self) -> Set[str]:

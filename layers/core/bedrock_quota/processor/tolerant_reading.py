@@ -3,6 +3,7 @@
 The fast reader hands over each message that it cannot read, or that has no counts.
 """
 
+import itertools
 import json
 import re
 from typing import Any
@@ -10,9 +11,9 @@ from typing import Any
 import msgspec
 
 from bedrock_quota.errors import RecordError
+from bedrock_quota.processor.answers import AnswerCounts, read_answer, read_count
 from bedrock_quota.processor.delivery import MAX_MESSAGE_BYTES
 from bedrock_quota.processor.records import (
-    MAX_COUNT,
     SCHEMA_TYPE,
     Identity,
     InferenceConfig,
@@ -26,68 +27,60 @@ from bedrock_quota.processor.records import (
     read_timestamp,
     safe_request_id,
 )
+from bedrock_quota.processor.step_budget import StepBudget
 
-_WRITTEN_COUNT = re.compile(r"-?[0-9]{1,31}")
+MAX_DEPTH = 100
+"""Deepest nesting of an unusual record."""
+
+STEPS_PER_BRACKET = 2
+"""Steps for an object or a list, which costs more than a number or a text."""
+
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)  # also one without an end: linear
+_NO_BRACKETS = re.compile(r"[^\[\]{}]+")
 
 _OUTPUT_LIMITS = {field.encode_name: field.name for field in msgspec.structs.fields(RequestBody)[2:]}
 
-# Places of the counts in an answer: records of some calls have none (seen with streams of Titan).
-_INPUT_COUNTS = (
-    ("amazon-bedrock-invocationMetrics", "inputTokenCount"),
-    ("usage", "inputTokens"),
-    ("usage", "input_tokens"),
-    ("message", "usage", "input_tokens"),  # Anthropic's message_start
-)
-_CACHE_READ_COUNTS = (
-    ("amazon-bedrock-invocationMetrics", "cacheReadInputTokenCount"),
-    ("usage", "cacheReadInputTokens"),
-    ("usage", "cache_read_input_tokens"),
-    ("message", "usage", "cache_read_input_tokens"),
-)
-_CACHE_WRITE_COUNTS = (
-    ("amazon-bedrock-invocationMetrics", "cacheWriteInputTokenCount"),
-    ("usage", "cacheWriteInputTokens"),
-    ("usage", "cache_creation_input_tokens"),
-    ("message", "usage", "cache_creation_input_tokens"),
-)
-_OPENAI_INPUT_COUNTS = (("usage", "prompt_tokens"),)
-"""OpenAI's count includes tokens from the cache, and all others exclude them (API reference, read 2026-11-23)."""
-_OPENAI_CACHE_READ_COUNTS = (("usage", "prompt_tokens_details", "cached_tokens"),)
-_OUTPUT_COUNTS = (
-    ("amazon-bedrock-invocationMetrics", "outputTokenCount"),
-    ("usage", "outputTokens"),
-    ("usage", "output_tokens"),
-    ("usage", "completion_tokens"),
-    ("totalOutputTextTokenCount",),
-)
 
-
-def read_record(message: bytes | str) -> Record:
+def read_record(message: bytes | str, budget: StepBudget) -> Record:
     """Read one record slowly, after the fast reader could not. Raises `RecordError` with the same reasons."""
-    record = _parse(message)
+    budget.begin_record()
+    record = _parse(message, budget)
     if not isinstance(record, dict):
         raise RecordError("not_an_object")
     request_id = safe_request_id(record.get("requestId"))
     try:
-        return _build_record(record)
+        return _build_record(record, budget)
     except RecordError as error:
         raise RecordError(error.reason, request_id) from None
 
 
-def _parse(text: bytes | bytearray | str) -> Any:
-    """Parse any JSON. It can take thirty times the memory of the text, so the size is at most that of a log event."""
+def _parse(text: bytes | bytearray | str, budget: StepBudget) -> Any:
+    """Parse any JSON. It can take thirty times the memory of the text, so the size is at most that of a log event.
+
+    Depth and steps are checked first: no version of Python then reads what another refuses.
+    """
     if len(text) > MAX_MESSAGE_BYTES:
         raise RecordError("too_large")
     try:
         # decoded here, because json treats bytes that contain zeros as UTF-16
-        return json.loads(text if isinstance(text, str) else text.decode(errors="surrogatepass"))
-    except RecursionError as error:
-        raise RecordError("too_deep") from error
+        text = text if isinstance(text, str) else text.decode(errors="surrogatepass")
+        structure = _STRING.sub("", text)
+        opened = structure.count("{") + structure.count("[")
+        budget.spend(STEPS_PER_BRACKET * opened + structure.count(",") + structure.count(":"))
+        if opened > MAX_DEPTH and _measure_depth(structure) > MAX_DEPTH:
+            raise RecordError("too_deep")
+        return json.loads(text)
     except ValueError as error:
         raise RecordError("not_json") from error
 
 
-def _build_record(record: dict[str, Any]) -> Record:
+def _measure_depth(structure: str) -> int:
+    """Return the deepest nesting of brackets in a text without strings."""
+    brackets = _NO_BRACKETS.sub("", structure)
+    return max(itertools.accumulate([1 if bracket in "[{" else -1 for bracket in brackets]), default=0)
+
+
+def _build_record(record: dict[str, Any], budget: StepBudget) -> Record:
     if record.get("schemaType", SCHEMA_TYPE) != SCHEMA_TYPE:
         raise RecordError("wrong_schema")
     model_id = record.get("modelId")
@@ -96,12 +89,13 @@ def _build_record(record: dict[str, Any]) -> Record:
     entry_input, entry_output = _read_mapping(record, "input"), _read_mapping(record, "output")
     error_code = _read_text(record.get("errorCode")) or None
     answer = entry_output.get("outputBodyJson") if error_code is None else None
-    given = _read_given_counts(entry_input, answer)
-    output_tokens = _read_count(entry_output.get("outputTokenCount"))
+    found = read_answer(answer, budget)
+    given = _read_given_counts(entry_input, found)
+    output_tokens = read_count(entry_output.get("outputTokenCount"))
     if output_tokens is None:
-        output_tokens = _find_count(answer, _OUTPUT_COUNTS)
+        output_tokens = read_count(found.output)
     nothing_counted = given.input_tokens is None and output_tokens is None and not given.cached
-    if nothing_counted and "outputBodyS3Path" not in entry_output and _is_blocked(answer):
+    if nothing_counted and "outputBodyS3Path" not in entry_output and (answer is None or found.is_blocked):
         given, output_tokens = _GivenCounts(0, given.cache_read_tokens, given.cache_write_tokens), 0
     metadata = _read_mapping(record, "requestMetadata")
     return Record(
@@ -148,26 +142,9 @@ def _read_timestamp_text(value: object) -> str:
         return timestamp.isoformat()
 
 
-def _read_count(value: object) -> int | None:
-    """Return a count of tokens. `5.0` and `"5"` are 5."""
-    if value is None:
-        return None
-    if isinstance(value, str) and _WRITTEN_COUNT.fullmatch(value):
-        value = int(value)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise RecordError("wrong_type")
-    if value < 0:
-        raise RecordError("negative_count")
-    if value > MAX_COUNT:
-        raise RecordError("absurd_count")
-    return value
-
-
 def read_request_body(text: bytes | bytearray) -> RequestBody:
     """Read a request body alone. Raises `RecordError`: `not_json`, `not_an_object`, `too_deep` or `too_large`."""
-    body = _read_body(_parse(text))
+    body = _read_body(_parse(text, StepBudget()))
     if body is None:
         raise RecordError("not_an_object")
     return body
@@ -180,7 +157,7 @@ def _read_body(value: object) -> RequestBody | None:
 
     def read_limit(source: object, key: str) -> int | None:
         try:
-            return _read_count(source.get(key)) if isinstance(source, dict) else None
+            return read_count(source.get(key)) if isinstance(source, dict) else None
         except RecordError:
             return None
 
@@ -204,54 +181,24 @@ class _GivenCounts(msgspec.Struct, frozen=True):
         return (self.cache_read_tokens or 0) + (self.cache_write_tokens or 0)
 
 
-def _read_given_counts(entry_input: dict[str, Any], answer: object) -> _GivenCounts:
+def _read_given_counts(entry_input: dict[str, Any], answer: AnswerCounts) -> _GivenCounts:
     """Return the counts of the record, or all of them from the answer if the record has no input count."""
     given = _GivenCounts(
-        _read_count(entry_input.get("inputTokenCount")),
-        _read_count(entry_input.get("cacheReadInputTokenCount")),
-        _read_count(entry_input.get("cacheWriteInputTokenCount")),
+        read_count(entry_input.get("inputTokenCount")),
+        read_count(entry_input.get("cacheReadInputTokenCount")),
+        read_count(entry_input.get("cacheWriteInputTokenCount")),
     )
     if given.input_tokens is not None:
         return given
-    found = _find_count(answer, _INPUT_COUNTS)
+    found = read_count(answer.input)
     cache_read, cache_write = given.cache_read_tokens, given.cache_write_tokens
     if found is None:
-        found = _find_count(answer, _OPENAI_INPUT_COUNTS)
-        included = _find_count(answer, _OPENAI_CACHE_READ_COUNTS)
+        found = read_count(answer.openai_input)
+        included = read_count(answer.openai_cache_read)
         if found is not None and included is not None:
-            found, cache_read = _read_count(found - included), included if cache_read is None else cache_read
+            found, cache_read = read_count(found - included), included if cache_read is None else cache_read
     return _GivenCounts(
         found,
-        _find_count(answer, _CACHE_READ_COUNTS) if cache_read is None else cache_read,
-        _find_count(answer, _CACHE_WRITE_COUNTS) if cache_write is None else cache_write,
-    )
-
-
-def _find_count(answer: object, paths: tuple[tuple[str, ...], ...]) -> int | None:
-    """Return the first count at one of these paths, from the last chunk that has one."""
-    for chunk in _list_chunks(answer):
-        for path in paths:
-            found: Any = chunk
-            for key in path:
-                found = found.get(key) if isinstance(found, dict) else None
-            if found is not None:
-                return _read_count(found)
-    return None
-
-
-def _list_chunks(answer: object) -> list[dict[str, Any]]:
-    """Return an answer's chunks, the last first. An answer that is not a stream is one chunk."""
-    chunks = answer if isinstance(answer, list) else [answer]
-    return [chunk for chunk in reversed(chunks) if isinstance(chunk, dict)]
-
-
-def _is_blocked(answer: object) -> bool:
-    """Return True if a guardrail blocked the call: the answer says so, or there is no answer.
-
-    "The record of a blocked InvokeModel has no token counts". `amazon-bedrock-guardrailAction` and `stopReason` are
-    documented in https://docs.aws.amazon.com/bedrock/latest/userguide/guardrails-use.html (read 2026-11-23).
-    """
-    return answer is None or any(
-        chunk.get("amazon-bedrock-guardrailAction") == "INTERVENED" or chunk.get("stopReason") == "guardrail_intervened"
-        for chunk in _list_chunks(answer)
+        read_count(answer.cache_read) if cache_read is None else cache_read,
+        read_count(answer.cache_write) if cache_write is None else cache_write,
     )

@@ -15,7 +15,7 @@ import msgspec
 
 from bedrock_quota import model_ids
 from bedrock_quota.errors import RecordError
-from bedrock_quota.model_ids import ApplicationProfile, OutOfScope, Reference
+from bedrock_quota.model_ids import UNRESOLVED, ApplicationProfile, OutOfScope, Reference
 from bedrock_quota.pools import LONG_CONTEXT_SUFFIX, EndpointType, QuotaPool
 from bedrock_quota.processor.callers import MAX_REMEMBERED_ARN, parse_caller, safe_label
 from bedrock_quota.processor.max_tokens import (
@@ -31,8 +31,8 @@ from bedrock_quota.registry.models import Model, Provider, RateStatus, Registry
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 
-OLDEST_SECONDS = 14 * 24 * 3600
-"""CloudWatch silently drops metric data older than two weeks."""
+OLDEST_SECONDS = 14 * 24 * 3600 - 5 * 60
+"""CloudWatch silently drops metric data older than two weeks. The 5 minutes are for the way of a line to CloudWatch."""
 
 NEWEST_SECONDS = 2 * 3600
 """CloudWatch also drops data more than two hours ahead (EMF specification, `Timestamp`, read 2026-11-23)."""
@@ -40,6 +40,9 @@ NEWEST_SECONDS = 2 * 3600
 MAX_REMEMBERED = 2048
 """Model ids, origins and groups that one container remembers of each: more than an account has in 15 minutes, few
 enough to stay small."""
+
+MAX_NAMED = 20
+"""Model ids and request ids that the log names per delivery. All others are only counted."""
 
 MAX_OPERATION = 64
 """The longest operation name that is remembered."""
@@ -101,8 +104,11 @@ class FailedCall(msgspec.Struct, frozen=True, gc=False):
 
 Entry = CallUsage | FailedCall | OutOfScope
 
-ResolveProfile = Callable[[ApplicationProfile], Reference | OutOfScope]
-"""Finds the model and endpoint type of an application profile. Never raises."""
+FindProfile = Callable[[ApplicationProfile], Reference | OutOfScope | None]
+"""Returns the model and endpoint type of an application profile, None if it must be looked up first. Never raises."""
+
+AdmitPool = Callable[[QuotaPool], QuotaPool]
+"""Returns the pool that an unlisted model's calls count in: its own, or one that many share. Never raises."""
 
 
 class _Rate(msgspec.Struct, frozen=True):
@@ -125,7 +131,7 @@ _OriginKey = tuple[str, str | None, str, bool, int]
 class _Origin(msgspec.Struct, frozen=True, eq=False):
     """Everything that calls of one model id, caller and operation share on one day. A dict key by identity."""
 
-    rate: _Rate | OutOfScope
+    rate: _Rate | OutOfScope | ApplicationProfile
     caller: str
     operation: str
     defaults: OutputDefaults
@@ -139,10 +145,14 @@ class UsageCalculator:
     """Turns records into the usage of calls. Remembers each model id, origin and group that it has seen."""
 
     def __init__(
-        self, registry: Registry, resolve_profile: ResolveProfile, metadata_keys: tuple[str, ...] = ()
+        self,
+        registry: Registry,
+        find_profile: FindProfile,
+        metadata_keys: tuple[str, ...] = (),
+        admit_pool: AdmitPool = lambda pool: pool,
     ) -> None:
         self._registry = registry
-        self._resolve_profile = resolve_profile
+        self._find_profile, self._admit_pool = find_profile, admit_pool
         self._metadata_keys = metadata_keys
         self._providers = registry.id_prefixes
         self._rates: dict[tuple[str, bool, int], _Rate] = {}
@@ -150,19 +160,24 @@ class UsageCalculator:
         self._passing_origins: dict[_OriginKey, _Origin] = {}
         self._groups: dict[_GroupKey, CallGroup] = {}
         self._oldest, self._newest = 0, 0
+        self.unlisted_models: dict[str, None] = {}
+        """Ids of models met in this delivery that are not in the registry, at most `MAX_NAMED`."""
 
     def begin(self, now: datetime) -> None:
         """Begin a delivery: records are compared with `now`, and application profiles are resolved again."""
         seconds = now.timestamp()
         self._oldest, self._newest = math.ceil(seconds) - OLDEST_SECONDS, int(seconds) + NEWEST_SECONDS
         self._passing_origins.clear()
+        self.unlisted_models.clear()
 
-    def price(self, record: Record) -> Entry:
-        """Return the entry of one record: a call's usage, a failed call, or out of scope.
+    def price(self, record: Record, *, wait: bool = True) -> Entry | ApplicationProfile:
+        """Return what one record comes to: a call's usage, a failed call, or out of scope.
 
-        Raises `RecordError` with the reason `bad_timestamp`, `absurd_count`, or one of these: `too_old` or
-        `too_far_ahead` if CloudWatch would silently drop the metrics, `missing_input_count` or `missing_output_count`
-        if text was made but not counted.
+        Returns the application profile if that must be looked up first, and out of scope instead if `wait` is False.
+
+        Raises `RecordError` with the reason `bad_timestamp`; `too_old` or `too_far_ahead` for a timestamp whose metrics
+        CloudWatch would drop silently; `missing_input_count` or `missing_output_count` for text that was made but not
+        counted; `absurd_count`.
         """
         try:
             started, minute, day = parse_timestamp(record.started_at)
@@ -182,11 +197,14 @@ class UsageCalculator:
         )
         origin = self._origins.get(key) or self._find_origin(key)
         rate = origin.rate
+        # this way round, because isinstance of another class takes ten times as long: msgspec's classes are ABCs
+        if not isinstance(rate, _Rate) and isinstance(rate, ApplicationProfile) and wait:
+            return rate
         if record.error_code is not None:
             pool = rate.pool if isinstance(rate, _Rate) else None
             return FailedCall(pool, minute, origin.caller, origin.operation, safe_word(record.error_code))
-        if not isinstance(rate, _Rate):  # the other way round takes ten times as long: msgspec's classes are ABCs
-            return rate
+        if not isinstance(rate, _Rate):
+            return rate if isinstance(rate, OutOfScope) else UNRESOLVED
         given = record.input
         input_tokens, output_tokens = given.input_tokens or 0, record.output.output_tokens or 0
         cache_read, cache_write = given.cache_read_tokens or 0, given.cache_write_tokens or 0
@@ -232,13 +250,17 @@ class UsageCalculator:
         origin = _Origin(rate, parse_caller(arn), safe_word(operation), defaults)
         # longer than AWS allows: not remembered, because they may have a million characters
         named = len(model_id) <= MAX_REMEMBERED_ARN and len(arn or "") <= MAX_REMEMBERED_ARN
-        if named and len(operation) <= MAX_OPERATION:
+        if named and len(operation) <= MAX_OPERATION and not isinstance(rate, ApplicationProfile):
             _remember(self._origins if lasting else self._passing_origins, key, origin)
         return origin
 
     def _find_group(self, rate: _Rate, key: _GroupKey) -> CallGroup:
         origin, minute, source, blocked, long_context, tags = key
         pool = rate.pool
+        if rate.model is None:
+            if len(self.unlisted_models) < MAX_NAMED:
+                self.unlisted_models[pool.model_id] = None
+            pool = self._admit_pool(pool)
         if long_context:
             pool = QuotaPool(pool.model_id + LONG_CONTEXT_SUFFIX, pool.endpoint_type)
         group = CallGroup(
@@ -256,7 +278,7 @@ class UsageCalculator:
         _remember(self._groups, key, group)
         return group
 
-    def _find_rate(self, model_id: str, optimized: bool, day: int) -> _Rate | OutOfScope:
+    def _find_rate(self, model_id: str, optimized: bool, day: int) -> _Rate | OutOfScope | ApplicationProfile:
         key = (model_id, optimized, day)
         known = self._rates.get(key)
         if known is not None:
@@ -265,8 +287,8 @@ class UsageCalculator:
         application_profile = ""
         if isinstance(found, ApplicationProfile):
             application_profile = found.profile_id
-            found = self._resolve_profile(found)
-        if isinstance(found, OutOfScope):
+            found = self._find_profile(found) or found
+        if not isinstance(found, Reference):
             return found
         model = self._registry.find(found.model_id)
         served_fast = optimized and model is not None and model.latency_optimized

@@ -150,10 +150,18 @@ class Registry(msgspec.Struct, frozen=True, dict=True):
     def find(self, model_id: str) -> Model | None:
         """Return the model with this id, or None. An id with a throughput suffix (`…:0:200k`) is the same model."""
         found = self.by_id.get(model_id)
-        while found is None and ":" in model_id:
-            model_id = model_id.rpartition(":")[0]
-            found = self.by_id.get(model_id)
+        if found is None and ":" in model_id:
+            parts = model_id.split(":", self._most_colons + 1)
+            for count in range(min(len(parts) - 1, self._most_colons + 1), 0, -1):
+                found = self.by_id.get(":".join(parts[:count]))
+                if found is not None:
+                    break
         return found
+
+    @cached_property
+    def _most_colons(self) -> int:
+        """The most colons in an id: no longer part of an id needs to be tried."""
+        return max((model.id.count(":") for model in self.models), default=0)
 
     def find_burndown(self, model_id: str, day: date) -> Burndown:
         """Return the rate in force for a model on a UTC day.
@@ -165,13 +173,22 @@ class Registry(msgspec.Struct, frozen=True, dict=True):
         provider = self.find_provider(model_id)
         if model is not None:
             return _select_burndown(model.burndown or provider.burndown, day)
-        prefix = f"{provider.id}."
-        rates = [_select_burndown(provider.burndown, day)]
-        rates += [
-            _select_burndown(each.burndown, day) for each in self.models if each.burndown and each.id.startswith(prefix)
-        ]
-        highest = max(rates, key=lambda burndown: burndown.rate)
+        in_force = [_select_burndown(history, day) for history in self._histories_by_provider[provider.id]]
+        highest = max(in_force, key=lambda burndown: burndown.rate)
         return msgspec.structs.replace(highest, status=RateStatus.UNLISTED)
+
+    @cached_property
+    def _histories_by_provider(self) -> Mapping[str, tuple[tuple[Burndown, ...], ...]]:
+        """The different histories of each provider's rates: its own first, then those of its models."""
+        return {
+            provider.id: tuple(
+                dict.fromkeys(
+                    [provider.burndown]
+                    + [each.burndown for each in self.models if each.burndown and each.id.startswith(f"{provider.id}.")]
+                )
+            )
+            for provider in self.providers
+        }
 
 
 def _select_burndown(history: tuple[Burndown, ...], day: date) -> Burndown:

@@ -8,6 +8,7 @@ If the table is down, metrics keep flowing, but deployments fail:
 - `processor.duplicates` processes deliveries without the check, and counts them in `duplicates_unchecked`. A delivery
   that cannot be recorded counts twice if it comes again.
 - `processor.application_profiles` asks Bedrock about the profiles.
+- `processor.unlisted_pools` admits no further pool. Calls of unlisted models count in the pool `unlisted`.
 - `fetcher.refresh` publishes the quotas that it fetches. It stores no snapshot, sends no notice,
   and the fetch fails at the end.
 - `functions/logging_setup` needs the table. Creating, updating or deleting the stack may fail.

@@ -15,7 +15,7 @@ import msgspec
 
 from bedrock_quota.errors import OutdatedError
 from bedrock_quota.model_ids import Reference
-from bedrock_quota.pools import EndpointType
+from bedrock_quota.pools import EndpointType, QuotaPool
 from bedrock_quota.state.snapshot import Snapshot, StoredSnapshot
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 SNAPSHOT_ID = "quotas"
 LOG_GROUPS_ID = "former-log-groups"
+UNLISTED_POOLS_ID = "unlisted-pools"
+UNLISTED_POOLS_SECONDS = 15 * 24 * 3600
+"""CloudWatch lists a metric for two weeks after its last value."""
+
 PROFILE_PREFIX = "profile#"
 PROFILE_SECONDS = 24 * 3600
 """A profile's model never changes, but the profile may be deleted. Its item expires after a day."""
@@ -97,6 +101,37 @@ def read_profile(table: str, client: DynamoDBClient, arn: str) -> Reference | No
     if item is None:
         return None
     return Reference(item["model_id"]["S"], EndpointType(item["endpoint_type"]["S"]))
+
+
+def admit_pool(table: str, client: DynamoDBClient, pool: QuotaPool, most: int) -> frozenset[QuotaPool]:
+    """Add a pool to the set of unlisted pools if it has fewer than `most`, and return the set.
+
+    The set is forgotten `UNLISTED_POOLS_SECONDS` after the last pool was added. Propagates botocore errors.
+    """
+    key: dict[str, Any] = {"id": {"S": UNLISTED_POOLS_ID}}
+    name = f"{pool.model_id}/{pool.endpoint_type}"
+    try:
+        item = client.update_item(
+            TableName=table,
+            Key=key,
+            UpdateExpression="ADD pools :pools SET expiration = :expiration",
+            ConditionExpression="attribute_not_exists(pools) OR contains(pools, :pool) OR size(pools) < :most",
+            ExpressionAttributeValues={
+                ":pools": {"SS": [name]},
+                ":pool": {"S": name},
+                ":most": {"N": str(most)},
+                ":expiration": {"N": str(int(time.time()) + UNLISTED_POOLS_SECONDS)},
+            },
+            ReturnValues="ALL_NEW",
+        )["Attributes"]
+    except client.exceptions.ConditionalCheckFailedException:
+        item = client.get_item(TableName=table, Key=key, ConsistentRead=True).get("Item", {})
+    return frozenset(_parse_pool(each) for each in item.get("pools", {}).get("SS", []))
+
+
+def _parse_pool(name: str) -> QuotaPool:
+    model_id, _, endpoint_type = name.rpartition("/")
+    return QuotaPool(model_id, EndpointType(endpoint_type))
 
 
 def remember_log_group(table: str, client: DynamoDBClient, name: str) -> None:
