@@ -90,7 +90,7 @@ class ProfileResolver:
         self._learned: Mapping[str, Reference] = {}
         self._known: dict[str, Reference] = {}
         self._unresolved: dict[str, float] = {}
-        # A silent state table is not told of a profile that it was just asked about.
+        # If reading a profile from the state table times out, writing it would too.
         self._bedrock, self._state = CircuitBreaker(clock), CircuitBreaker(clock, failures_to_open=1)
 
     def learn(self, found: Mapping[str, Reference]) -> None:
