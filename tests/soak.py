@@ -150,7 +150,7 @@ def _record(draw: random.Random, number: int, start: datetime) -> tuple[str, dic
 
 
 def _attacks(draw: random.Random, number: int, start: datetime) -> Iterator[tuple[str, str]]:
-    """Yield what comes beside the other records of few deliveries: large records, and storms of missing profiles."""
+    """Yield further records of a few deliveries: large records, and storms of missing profiles."""
     if draw.randrange(LARGE_EVERY) == 0:
         for chunk, size in (("{}", 1_000_000), ("[[[[[[[[]]]]]]]]", 1_000_000), ('{"usage":{}}', 500_000)):
             bomb = json.dumps({**_call(draw, number, start), "input": {}, "output": {"outputBodyJson": ["@"]}})

@@ -284,8 +284,8 @@ def states(alarm: Tree, points: Sequence[float | None]) -> list[str]:
     return found[0]
 
 
-def rings(alarm: Tree, periods: Sequence[Mapping[str, float | None]]) -> bool:
-    """Whether an alarm on an expression rings, given the values of its metrics period by period."""
+def goes_off(alarm: Tree, periods: Sequence[Mapping[str, float | None]]) -> bool:
+    """Whether an alarm on an expression goes off, given the values of its metrics period by period."""
     return "ALARM" in states(alarm, [value_of(alarm, **values) for values in periods])
 
 
@@ -435,12 +435,12 @@ class TestSilence:
         ],
     )
     def test_is_not_what_late_records_or_no_calls_are(self, alarms: dict[str, Tree], periods: list[Any]) -> None:
-        assert not rings(alarms["NoRecordsAlarm"], periods)
+        assert not goes_off(alarms["NoRecordsAlarm"], periods)
 
     def test_is_half_an_hour_of_calls_without_records(self, alarms: dict[str, Tree]) -> None:
         silent: dict[str, float | None] = {"calls": 3.0, "deliveries": None}
 
-        assert rings(alarms["NoRecordsAlarm"], [{"calls": 3.0, "deliveries": 1.0}, silent, silent])
+        assert goes_off(alarms["NoRecordsAlarm"], [{"calls": 3.0, "deliveries": 1.0}, silent, silent])
         assert {query["MetricStat"]["Period"] for query in alarms["NoRecordsAlarm"]["Metrics"][1:]} == {900}
 
     def test_deliveries_are_counted_and_not_their_records(self, alarms: dict[str, Tree]) -> None:
@@ -467,13 +467,13 @@ class TestCoverage:
     def test_falls_where_over_a_fifth_of_enough_calls_is_unknown(
         self, alarms: dict[str, Tree], processed: float | None, unknown: float | None, falls: bool
     ) -> None:
-        assert rings(alarms["CoverageAlarm"], [{"processed": processed, "unknown": unknown}] * 4) is falls
+        assert goes_off(alarms["CoverageAlarm"], [{"processed": processed, "unknown": unknown}] * 4) is falls
 
     def test_one_bad_half_hour_is_not_enough(self, alarms: dict[str, Tree]) -> None:
         good, bad = {"processed": 50.0, "unknown": 0.0}, {"processed": 50.0, "unknown": 50.0}
 
-        assert not rings(alarms["CoverageAlarm"], [good, bad, bad, good, good, bad, bad, good])
-        assert rings(alarms["CoverageAlarm"], [bad, good, bad, bad])
+        assert not goes_off(alarms["CoverageAlarm"], [good, bad, bad, good, good, bad, bad, good])
+        assert goes_off(alarms["CoverageAlarm"], [bad, good, bad, bad])
 
 
 def test_refused_lines_of_both_functions_are_added_up(alarms: dict[str, Tree]) -> None:

@@ -212,6 +212,6 @@ def test_models_that_were_named_are_not_remembered_without_end(
     monkeypatch.setattr(container_module, "MAX_NAMED_MODELS", 3)
     assert container.select_unnamed(["a", "b", "c"]) == ["a", "b", "c"]
     assert container.select_unnamed(["a"]) == []
-    # when a fourth comes, then it begins anew with it
+    # when a fourth comes, then it begins again with it
     assert container.select_unnamed(["d"]) == ["d"]
     assert container.select_unnamed(["a", "d"]) == ["a"]
