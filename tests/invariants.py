@@ -15,7 +15,7 @@ from bedrock_quota import model_ids
 from bedrock_quota.errors import DeliveryError, RecordError, RegistryError
 from bedrock_quota.model_ids import Reference
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaKey, QuotaPool
-from bedrock_quota.processor import reading, tolerant_reading
+from bedrock_quota.processor import tolerant_reading
 from bedrock_quota.processor.callers import MAX_LABEL, parse_caller, safe_label
 from bedrock_quota.processor.delivery import Delivery, decode_delivery
 from bedrock_quota.processor.max_tokens import find_output_limit
@@ -99,7 +99,7 @@ def work_is_within_the_steps(text: str) -> RecordError | None:
     def read() -> None:
         nonlocal refused
         try:
-            reading.read_record(utf8(text), budget)
+            read_record(utf8(text), budget)
         except RecordError as error:
             refused = error
 

@@ -8,7 +8,7 @@ import msgspec
 
 from bedrock_quota.model_ids import ApplicationProfile
 from bedrock_quota.pools import PoolQuota, QuotaPool
-from bedrock_quota.processor import reading
+from bedrock_quota.processor import reading, tolerant_reading
 from bedrock_quota.processor.calls import DeliveryCalls, Rejected, merge_calls
 from bedrock_quota.processor.delivery import Delivery
 from bedrock_quota.processor.look_up import NO_LOOK_UP, LookUp
@@ -88,6 +88,6 @@ def price(calculator: UsageCalculator, record: Record, now: datetime) -> Entry:
     return entry
 
 
-def read_record(message: bytes | str) -> Record:
+def read_record(message: bytes | str, budget: StepBudget | None = None) -> Record:
     """Read one record as the only one of its delivery."""
-    return reading.read_record(message, StepBudget())
+    return reading.read_usual_record(message) or tolerant_reading.read_record(message, budget or StepBudget())

@@ -1,10 +1,11 @@
 """The soak: records in masses through the deployed stack, late, twice, broken and hostile; every sum is exact.
 
-A tenth of them is a backlog of six hours that comes in batches, as a stream brings it after an outage.
+A tenth of them is a backlog of six hours that is read from a stream in batches, as after an outage.
 
 As many records as the environment variable SOAK_RECORDS says: `make soak` sends a million, `make test` a few thousand.
 """
 
+import base64
 import json
 import os
 import statistics
@@ -27,7 +28,7 @@ from quota_monitor.deployment.checkout import ROOT
 RECORDS = int(os.environ.get("SOAK_RECORDS", "6000"))
 DRAINED_EVERY = 50
 FLAT_FROM = 200_000
-"""Records from which on memory must be flat: by then a container's memory of log events is full."""
+"""Records after which memory must be flat: by then a container's memory of log events is full."""
 
 NOT_EXPLICIT = "MaxTokensUnknown"
 FATES = {
@@ -70,7 +71,7 @@ def test_sums_of_masses_are_exact_and_every_record_is_accounted_for(
             say(f"{sent:>9,} records in {delivered:,} deliveries, {seconds:4.0f} s, {resident[-1]:.0f} MB")
     # and a backlog in batches, from the oldest calls to the newest, as a shard is read
     outage = list(soak.backlog(RECORDS // 10, start - timedelta(hours=1), seed=RECORDS))
-    for batch in split(outage):
+    for batch in through_stream(local, [shipment.event for shipment in outage]):
         assert shard.consume(batch, lambda event: answer_of(functions, function, event)) == []
     delivered += len(outage)
     sent += sum(shipment.size for shipment in outage)
@@ -108,10 +109,32 @@ def test_sums_of_masses_are_exact_and_every_record_is_accounted_for(
     say(f"{sent:,} records in {delivered:,} deliveries: {dict(fates)}, {duplicates} deliveries came twice; lost 0")
 
 
-def split(outage: Sequence[soak.Shipment]) -> Iterator[list[shard.Record]]:
-    """Yield the records of a stream in batches."""
-    for first in range(0, len(outage), BATCH):
-        yield events.batch([shipment.event for shipment in outage[first : first + BATCH]])["Records"]
+def through_stream(local: Instance, deliveries: Sequence[dict[str, Any]]) -> Iterator[list[shard.Record]]:
+    """Put deliveries into a Kinesis stream as CloudWatch Logs does, and yield what is read of it in batches."""
+    kinesis, name = local.session().client("kinesis"), "soak-backlog"
+    kinesis.create_stream(StreamName=name, ShardCount=1)
+    kinesis.get_waiter("stream_exists").wait(StreamName=name)
+    for first in range(0, len(deliveries), BATCH):
+        data = [base64.b64decode(each["awslogs"]["data"]) for each in deliveries[first : first + BATCH]]
+        answer = kinesis.put_records(
+            StreamName=name, Records=[{"Data": each, "PartitionKey": str(len(each))} for each in data]
+        )
+        assert answer["FailedRecordCount"] == 0
+    (only,) = kinesis.list_shards(StreamName=name)["Shards"]
+    iterator = kinesis.get_shard_iterator(StreamName=name, ShardId=only["ShardId"], ShardIteratorType="TRIM_HORIZON")[
+        "ShardIterator"
+    ]
+    read = 0
+    while read < len(deliveries):
+        found = kinesis.get_records(ShardIterator=iterator, Limit=BATCH)
+        iterator, records = found["NextShardIterator"], found["Records"]
+        assert records, f"{read} of {len(deliveries)} deliveries came out of the stream"
+        read += len(records)
+        batch = events.batch([{"awslogs": {"data": base64.b64encode(each["Data"]).decode()}} for each in records])
+        for sent, each in zip(batch["Records"], records, strict=True):
+            sent["kinesis"]["sequenceNumber"] = each["SequenceNumber"]
+        yield batch["Records"]
+    kinesis.delete_stream(StreamName=name)
 
 
 def answer_of(functions: Any, function: str, event: dict[str, Any]) -> dict[str, Any]:
@@ -119,8 +142,8 @@ def answer_of(functions: Any, function: str, event: dict[str, Any]) -> dict[str,
     answer = functions.invoke(FunctionName=function, Payload=json.dumps(event))
     assert "FunctionError" not in answer, answer["Payload"].read()
     assert answer["ResponseMetadata"]["RetryAttempts"] == 0
-    told: dict[str, Any] = json.loads(answer["Payload"].read())
-    return told
+    result: dict[str, Any] = json.loads(answer["Payload"].read())
+    return result
 
 
 def add(to: dict[Pool, dict[datetime, Sums]], pools: Mapping[Pool, Mapping[datetime, Sums]]) -> None:

@@ -16,6 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 from executed_lines import count_lines
 from invariants import LINES_PER_RECORD, work_is_within_the_steps
+from processed import read_record
 from records import (
     ACCOUNT,
     EMBEDDING,
@@ -38,7 +39,6 @@ from bedrock_quota.processor.container import Container
 from bedrock_quota.processor.delivery import decode_delivery
 from bedrock_quota.processor.event import batch_response, split_event
 from bedrock_quota.processor.pipeline import Outcome
-from bedrock_quota.processor.reading import read_record
 from bedrock_quota.processor.step_budget import MAX_STEPS_PER_DELIVERY, MAX_STEPS_PER_RECORD, StepBudget
 from bedrock_quota.processor.usage import UsageCalculator
 from bedrock_quota.registry.models import ModelKind, Registry
@@ -130,6 +130,19 @@ def test_steps_of_a_delivery_end_and_its_good_records_do_not(
     assert lines[-1]["rejected_reasons"] == {"too_costly": 200 - expected}
     assert 0 <= budget.left < 100_000
     assert sum(line["ConsumedTokens"].count(20) for line in lines[:-1]) == 10
+
+
+def test_records_that_take_much_work_leave_enough_for_unusual_ones_after_them(container: Container) -> None:
+    # given 40 records of 280,000 steps each, more together than a delivery has, and one with a count written as text
+    answer = ",".join(["[]"] * 93_000)
+    costly = message({**converse(), "input": {}, "output": {"outputBodyJson": []}}).replace("[]", f"[{answer}]")
+    unusual = converse(input_tokens="30", output_tokens=4)
+    # when the unusual one comes last
+    lines = deliver(container, [costly] * 40 + [unusual])
+    # then it is counted: 30 + 5 × 4
+    assert lines[-1]["RecordsProcessed"] == 1
+    assert lines[-1]["rejected_reasons"]["too_costly"] > 20
+    assert [value for line in lines for value in line.get("ConsumedTokens", ())] == [50]
 
 
 SHAPES = dict(cpu.body_shapes((3_000, 30_000)))

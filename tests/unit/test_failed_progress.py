@@ -14,7 +14,7 @@ import msgspec
 import pytest
 import shard
 from click.testing import CliRunner
-from kept_objects import KEPT_AT, Objects
+from kept_objects import KEPT_AT, Objects, error
 from moto import mock_aws
 from records import NOW, converse, envelope, event_around, message
 
@@ -293,6 +293,23 @@ def test_replay_that_took_too_long_does_not_overwrite_the_progress_of_the_next(
     assert second == [Replayed("key")]
     assert account.counted == 7
     assert not account.objects
+
+
+def test_replay_goes_on_when_the_response_to_its_own_write_is_lost(make: Callable[..., Account]) -> None:
+    # given writes whose response is lost: boto3 tries each again, and S3 finds the first try in the way
+    account = make(key=invocation(delivery(3)))
+
+    def lose_response(name: str) -> None:
+        if name == "put_object":
+            raise error("PreconditionFailed", "PutObject")
+
+    account.after_call = lose_response
+    # when
+    (replayed,) = account.replay()
+    # then all is counted once and nothing is left
+    assert replayed == Replayed("key")
+    assert account.counted == 3
+    assert account.objects == {}
 
 
 def test_replays_in_threads_count_once(make: Callable[..., Account]) -> None:

@@ -91,19 +91,34 @@ def describe_rejected(rejected: Counter[str]) -> str:
     return f"{rejected.total()} ({reasons})"
 
 
+class StoredObject(msgspec.Struct, frozen=True):
+    """An object in S3 with its ETag."""
+
+    body: bytes
+    etag: str
+
+
+def read_object(s3: S3Client, bucket: str, key: str) -> StoredObject | None:
+    """Return an object, or None if there is none. Propagates botocore errors."""
+    try:
+        found = s3.get_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response["Error"].get("Code") == "NoSuchKey":
+            return None
+        raise
+    return StoredObject(found["Body"].read(), found["ETag"])
+
+
 def read_progress(s3: S3Client, bucket: str, key: str) -> tuple[Progress, str | None]:
     """Return the progress of a failed delivery and its ETag. Before its first replay there is none.
 
     Raises `ProgressError` if it is damaged. Propagates botocore errors.
     """
+    found = read_object(s3, bucket, PROGRESS_PREFIX + key)
+    if found is None:
+        return Progress(), None
     try:
-        found = s3.get_object(Bucket=bucket, Key=PROGRESS_PREFIX + key)
-    except ClientError as error:
-        if error.response["Error"].get("Code") == "NoSuchKey":
-            return Progress(), None
-        raise
-    try:
-        return msgspec.json.decode(found["Body"].read(), type=Progress), found["ETag"]
+        return msgspec.json.decode(found.body, type=Progress), found.etag
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProgressError(f"its progress cannot be read: delete {PROGRESS_PREFIX}{key} and replay again") from error
 
@@ -141,11 +156,15 @@ class Journal:
                 written = self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, IfNoneMatch="*")
             else:
                 written = self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, IfMatch=self._etag)
+            self._etag = written["ETag"]
         except ClientError as error:
-            if error.response["Error"].get("Code") in _NOT_WRITTEN:
+            if error.response["Error"].get("Code") not in _NOT_WRITTEN:
+                raise
+            # boto3 tries again if the response to a write is lost, and then finds its own write in the way
+            found = read_object(self._s3, self._bucket, key)
+            if found is None or found.body != body:
                 raise ProgressError("another replay is at it") from error
-            raise
-        self._etag = written["ETag"]
+            self._etag = found.etag
 
     def delete(self) -> None:
         """Delete the progress. Propagates botocore errors."""

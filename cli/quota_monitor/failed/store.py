@@ -27,6 +27,7 @@ from quota_monitor.failed.progress import (
     Progress,
     ProgressError,
     describe_rejected,
+    read_object,
     read_progress,
 )
 
@@ -164,15 +165,15 @@ def _replay(
         journal.delete()
         return Replayed(key, "was discarded with its rejected records")
     progress = journal.claim()
-    body = _read_object(s3, where.bucket, key)
-    if body is None:
+    found = read_object(s3, where.bucket, key)
+    if found is None:
         journal.delete()
         return Replayed(key, "is gone: another replay processed it, or it expired")
     try:
-        payload = decode_payload(body)
+        payload = decode_payload(found.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, DeliveryError):
         journal.delete()
-        return Replayed(key, locate_records(body) or "is not the record of an invocation", failed=True)
+        return Replayed(key, locate_records(found.body) or "is not the record of an invocation", failed=True)
     parts = progress.parts or tuple(map(Part, range(len(payload.events))))
     if not all(map(payload.has_part, parts)):
         raise ProgressError(f"its progress is of another delivery: delete {PROGRESS_PREFIX}{key} and replay again")
@@ -193,15 +194,6 @@ def _replay(
 
 def _say_rejected(progress: Progress) -> str:
     return f"records of it were rejected: {describe_rejected(progress.rejected)}"
-
-
-def _read_object(s3: S3Client, bucket: str, key: str) -> bytes | None:
-    try:
-        return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-    except ClientError as error:
-        if error.response["Error"].get("Code") == "NoSuchKey":
-            return None
-        raise
 
 
 def _process_parts(

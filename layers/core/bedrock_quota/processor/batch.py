@@ -32,8 +32,9 @@ _logger = logging.getLogger(__name__)
 MAX_EVENTS_PER_GROUP = 10_000
 """Log events after which the deliveries read so far are written, because what is kept of them takes memory."""
 
-MIN_MILLISECONDS_TO_START = 25_000
-"""Remaining time needed to start another delivery: up to 10 s for profiles, 5 s for bodies, 8 s for the state table."""
+MIN_MILLISECONDS_TO_START = 30_000
+"""Remaining time needed to start another delivery while every service is slow: up to 10 s for profiles, 7.5 s for
+bodies, 6 s for the state table, 3 s for pools of unlisted models, and its CPU."""
 
 MIN_MILLISECONDS_TO_RECORD = 5_000
 """Remaining time below which a delivery is recorded quickly: a request to the state table may take 4 s."""

@@ -20,10 +20,11 @@ from bedrock_quota.processor.delivery import Delivery, LogEvent
 from bedrock_quota.processor.grouping import group_calls
 from bedrock_quota.processor.health import line_for_health, measure_health
 from bedrock_quota.processor.look_up import NO_LOOK_UP, FetchBodies, LookUp
-from bedrock_quota.processor.reading import is_permissions_line, read_record
+from bedrock_quota.processor.reading import is_permissions_line, read_usual_record
 from bedrock_quota.processor.records import Record, with_request_body
 from bedrock_quota.processor.seen_events import SeenInSource
 from bedrock_quota.processor.step_budget import StepBudget
+from bedrock_quota.processor.tolerant_reading import read_record
 from bedrock_quota.processor.usage import CallUsage, Entry, UsageCalculator
 from bedrock_quota.state.snapshot import OLDEST_QUOTAS
 
@@ -131,9 +132,23 @@ class Waiting(msgspec.Struct):
 
 
 def _read(events: Iterable[LogEvent], calls: DeliveryCalls) -> Iterator[Record]:
-    """Yield the records among log events. Any other event is counted."""
-    budget = StepBudget()
+    """Yield the records among log events. Any other event is counted.
+
+    Unusual records come last, the shortest one first: one that takes much work leaves enough for ordinary ones.
+    """
+    unusual: list[LogEvent] = []
     for event in events:
+        try:
+            record = read_usual_record(event.message)
+        except RecordError as error:
+            calls.reject(error)
+            continue
+        if record is None:
+            unusual.append(event)
+        else:
+            yield record
+    budget = StepBudget()
+    for event in sorted(unusual, key=lambda event: len(event.message)):
         try:
             record = read_record(event.message, budget)
         except RecordError as error:

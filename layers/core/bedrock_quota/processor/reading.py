@@ -1,4 +1,4 @@
-"""Read a log event's message as a record, the fast way. Anything unusual goes to `tolerant_reading`.
+"""Read a log event's message as a record, the fast way. `tolerant_reading` reads anything unusual.
 
 Bodies are skipped except for the fields that limit the output, so no text of a prompt or answer is ever decoded.
 """
@@ -9,7 +9,6 @@ from bedrock_quota.errors import RecordError
 from bedrock_quota.processor import tolerant_reading
 from bedrock_quota.processor.delivery import MAX_MESSAGE_BYTES
 from bedrock_quota.processor.records import Record, RequestBody
-from bedrock_quota.processor.step_budget import StepBudget
 
 PERMISSIONS_LINE = "Permissions are correctly set for Amazon Bedrock logs"
 """Beginning of the plain-text event that Bedrock writes first into a new log group."""
@@ -18,12 +17,10 @@ _decode_record = msgspec.json.Decoder(Record).decode
 _decode_body = msgspec.json.Decoder(RequestBody).decode
 
 
-def read_record(message: bytes | str, budget: StepBudget) -> Record:
-    """Read one log event's message. Bytes are UTF-8. `parse_timestamp` checks `started_at` later.
+def read_usual_record(message: bytes | str) -> Record | None:
+    """Read one log event's message, or return None if only `tolerant_reading` can. Bytes are UTF-8.
 
-    Raises `RecordError` with one of these reasons: `too_large`, `too_costly`, `too_deep`, `not_json`, `not_an_object`,
-    `wrong_schema`, `missing_timestamp`, `missing_model_id`, `wrong_type`, `bad_timestamp`, `negative_count`,
-    `absurd_count`.
+    `parse_timestamp` checks `started_at` later. Raises `RecordError` with the reason `too_large`.
     """
     if (
         len(message) > MAX_MESSAGE_BYTES // 4 and _measure_size(message) > MAX_MESSAGE_BYTES
@@ -32,13 +29,13 @@ def read_record(message: bytes | str, budget: StepBudget) -> Record:
     try:
         record = _decode_record(message)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return tolerant_reading.read_record(message, budget)
+        return None
     if record.error_code is None:
         if record.input.input_tokens is not None and record.output.output_tokens is not None:
             return record
     elif record.error_code:
         return record
-    return tolerant_reading.read_record(message, budget)
+    return None
 
 
 def _measure_size(message: bytes | str) -> int:

@@ -42,7 +42,12 @@ _OUTPUT_LIMITS = {field.encode_name: field.name for field in msgspec.structs.fie
 
 
 def read_record(message: bytes | str, budget: StepBudget) -> Record:
-    """Read one record slowly, after the fast reader could not. Raises `RecordError` with the same reasons."""
+    """Read one record slowly, after the fast reader could not.
+
+    Raises `RecordError` with one of these reasons: `too_costly`, `too_deep`, `not_json`, `not_an_object`,
+    `wrong_schema`, `missing_timestamp`, `missing_model_id`, `wrong_type`, `bad_timestamp`, `negative_count`,
+    `absurd_count`.
+    """
     budget.begin_record()
     record = _parse(message, budget)
     if not isinstance(record, dict):
