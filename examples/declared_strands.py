@@ -1,7 +1,7 @@
 """Declare the output limit of every call of a Strands agent, with the event hook of `declared_boto3.py`.
 
-The agent's model takes the session that the hook is registered on. Run it with
-`uv run --project examples examples/declared_strands.py` and your own credentials: it calls Amazon Nova 2 Lite once.
+The agent's model takes the session that the hook is registered on. Run it with your own credentials and
+`uv run --isolated --project examples examples/declared_strands.py`: it calls Amazon Nova 2 Lite once.
 """
 
 import boto3

@@ -281,7 +281,20 @@ def test_hook_adds_the_limit_and_changes_nothing_else(
     assert request == before
 
 
-def test_hook_leaves_other_operations_alone(client: Any, bedrock: Bedrock) -> None:
+def test_hook_changes_converse_and_converse_stream_alone(client: Any) -> None:
+    service = client.meta.service_model
+    changed = set()
+    for operation in service.operation_names:
+        params = {"inferenceConfig": {"maxTokens": 100}}
+        declare_max_tokens(params, service.operation_model(operation))
+        if "requestMetadata" in params:
+            changed.add(operation)
+
+    assert changed == {"Converse", "ConverseStream"}
+    assert len(service.operation_names) > len(changed)
+
+
+def test_hook_leaves_invoke_model_alone(client: Any, bedrock: Bedrock) -> None:
     client.invoke_model(modelId=MODEL, body=json.dumps({"inferenceConfig": {"maxTokens": 100}}))
 
     (sent,) = bedrock.sent
