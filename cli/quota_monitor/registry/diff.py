@@ -11,7 +11,7 @@ from bedrock_quota.model_ids import Reference
 from bedrock_quota.pools import EndpointType, QuotaKey
 from bedrock_quota.registry.models import Model, ModelKind, Registry
 from bedrock_quota.registry.quota_codes import find_code_mismatches
-from bedrock_quota.registry.quota_names import ListedQuota, UnmatchedQuota, match_quota_name, models_by_quota_name
+from bedrock_quota.registry.quota_names import ListedQuota, UnmatchedQuota, match_quota, models_by_quota_name
 from quota_monitor.registry import model_name_match
 from quota_monitor.registry.aws_listing import ACTIVE, ListedModel, Listing
 
@@ -71,7 +71,7 @@ class Comparison(msgspec.Struct, frozen=True):
 def compare(known: Registry, listing: Listing) -> Comparison:
     """Compare the registry with a listing."""
     by_name = models_by_quota_name(known)
-    read = [(quota, match_quota_name(quota.name, by_name)) for quota in listing.quotas]
+    read = [(quota, match_quota(quota, by_name)) for quota in listing.quotas]
     reached = _reached(known, listing)
     unlisted = [each for each in _without_variants(listing.models) if known.find(each.id) is None]
     candidates = [each for each in unlisted if _fits(each.id)]
