@@ -427,16 +427,8 @@ def test_a_group_that_cannot_be_read_stops_the_deployment_and_says_what_to_do(
     region.session.client("kms").disable_key(KeyId=key["KeyId"])
     region.logs.create_log_group(logGroupName="/rare", logGroupClass="INFREQUENT_ACCESS")
     region.logs.create_log_group(logGroupName="/locked", kmsKeyId=key["Arn"])
-    region.logs.create_log_group(logGroupName="/full")
-    for name in ("shipper", "archive"):
-        region.logs.put_subscription_filter(
-            logGroupName="/full",
-            filterName=name,
-            filterPattern="",
-            destinationArn=f"arn:aws:lambda:{region.name}:{ACCOUNT_ID}:function:x",
-        )
     said = {}
-    for group in ("/rare", "/locked", "/full", "/gone"):
+    for group in ("/rare", "/locked", "/gone"):
         theirs = {"logGroupName": group, "roleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/theirs"}
         region.configure({"cloudWatchConfig": theirs})
         answer = setup_event(region, "refusing")
@@ -444,5 +436,27 @@ def test_a_group_that_cannot_be_read_stops_the_deployment_and_says_what_to_do(
         said[group] = answer["Reason"]
     assert "class INFREQUENT_ACCESS, which cannot be subscribed" in said["/rare"]
     assert "which is Disabled, so nothing can be written or read" in said["/locked"]
-    assert "the maximum: archive and shipper. Remove one" in said["/full"]
     assert "/gone, which does not exist. Create it" in said["/gone"]
+
+
+def test_a_group_with_three_filters_of_others_is_adopted(region: Region, setup_event: Callable[..., Tree]) -> None:
+    # field case 09: AWS allows five filters per log group since 2026-09
+    assert region.create("fourth") == "CREATE_COMPLETE"
+    region.logs.create_log_group(logGroupName="/busy")
+    for name in ("siem-forwarder", "cost-exporter", "audit-archive"):
+        region.logs.put_subscription_filter(
+            logGroupName="/busy",
+            filterName=name,
+            filterPattern="",
+            destinationArn=f"arn:aws:lambda:{region.name}:{ACCOUNT_ID}:function:x",
+        )
+    region.configure(
+        {"cloudWatchConfig": {"logGroupName": "/busy", "roleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/theirs"}}
+    )
+
+    answer = setup_event(region, "fourth")
+
+    assert answer["Status"] == "SUCCESS", answer
+    assert answer["Data"]["LogGroupName"] == "/busy"
+    assert answer["Data"]["Done"].startswith("adopted the existing invocation logging")
+    assert region.filters("/busy") == ["audit-archive", "cost-exporter", "siem-forwarder"]
