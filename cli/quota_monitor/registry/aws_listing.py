@@ -48,6 +48,7 @@ class ListedModel(msgspec.Struct, frozen=True):
     output_modalities: tuple[str, ...] = ()
     inference_types: tuple[str, ...] = ()
     status: str = ACTIVE
+    end_of_life: date | None = None
 
 
 class ListedProfile(msgspec.Struct, frozen=True):
@@ -96,9 +97,11 @@ def _models(bedrock: BedrockClient) -> tuple[ListedModel, ...]:
             provider=each.get("providerName", ""),
             output_modalities=tuple(each.get("outputModalities", ())),
             inference_types=tuple(each.get("inferenceTypesSupported", ())),
-            status=each.get("modelLifecycle", {"status": "ACTIVE"})["status"],
+            status=lifecycle["status"],
+            end_of_life=lifecycle["endOfLifeTime"].date() if "endOfLifeTime" in lifecycle else None,
         )
         for each in summaries
+        for lifecycle in (each.get("modelLifecycle", {"status": "ACTIVE"}),)
     )
 
 

@@ -94,6 +94,7 @@ def compare(known: Registry, listing: Listing) -> Comparison:
             *(f"the registry does not accept the id {each.id!r}" for each in unlisted if not _fits(each.id)),
             *find_code_mismatches(known, read),
             *_differences_of_profiles(known, listing),
+            *_differences_of_ends(known, listing),
         ),
         unknown_spellings=tuple(
             UnknownSpelling(spelled, tuple(sorted(names)), tuple(exactly[spelled]))
@@ -204,6 +205,17 @@ def _gone(known: Registry, listing: Listing) -> Iterator[Gone]:
             yield Gone(model, Absence.ABSENT)
         elif ACTIVE not in statuses[model.id]:
             yield Gone(model, Absence.LEGACY)
+
+
+def _differences_of_ends(known: Registry, listing: Listing) -> Iterator[str]:
+    """Yield the models whose end of life AWS lists for this Region and the registry lacks, or has later."""
+    for each in listing.models:
+        model = known.by_id.get(each.id)
+        if model is None or each.end_of_life is None:
+            continue
+        if model.end_of_life is None or model.end_of_life.day > each.end_of_life:
+            day = model.end_of_life.day if model.end_of_life else "no day"
+            yield f"{model.id} ends on {each.end_of_life} in {listing.region}, and the registry has {day}"
 
 
 def _differences_of_profiles(known: Registry, listing: Listing) -> Iterator[str]:
