@@ -19,6 +19,7 @@ from localaws.state import StateDirectory
 
 GROUP = "/aws/bedrock/modelinvocations"
 TEXTS = {"textDataDeliveryEnabled": True}
+KINDS_OF_DATA = ("text", "image", "embedding", "video", "audio")
 THEIRS = TEXTS | {
     "cloudWatchConfig": {"logGroupName": "/theirs", "roleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/theirs"},
 }
@@ -287,6 +288,9 @@ def test_the_log_groups_name_changes_fails_to_change_and_goes_with_all_its_group
 
 def test_a_second_stack_outlives_the_first_that_set_logging_up(region: Region) -> None:
     assert region.create("first") == "CREATE_COMPLETE"
+    # field case 22: a new configuration delivers texts, and names every other kind of data to switch it off
+    kinds = {key: value for key, value in region.configuration().items() if key.endswith("DataDeliveryEnabled")}
+    assert kinds == {f"{kind}DataDeliveryEnabled": kind == "text" for kind in KINDS_OF_DATA}
     assert region.create("second") == "CREATE_COMPLETE"
     assert region.outputs("second")["InvocationLogging"].startswith("adopted")
     # when the first goes
