@@ -18,6 +18,7 @@ from bedrock_quota.registry.quota_names import ListedQuota
 if TYPE_CHECKING:
     import boto3
     from mypy_boto3_bedrock import BedrockClient
+    from mypy_boto3_bedrock.type_defs import FoundationModelSummaryTypeDef
 
 ACTIONS = (
     "bedrock:ListFoundationModels",
@@ -97,12 +98,17 @@ def _models(bedrock: BedrockClient) -> tuple[ListedModel, ...]:
             provider=each.get("providerName", ""),
             output_modalities=tuple(each.get("outputModalities", ())),
             inference_types=tuple(each.get("inferenceTypesSupported", ())),
-            status=lifecycle["status"],
-            end_of_life=lifecycle["endOfLifeTime"].date() if "endOfLifeTime" in lifecycle else None,
+            status=each.get("modelLifecycle", {"status": "ACTIVE"})["status"],
+            end_of_life=_end_of_life(each),
         )
         for each in summaries
-        for lifecycle in (each.get("modelLifecycle", {"status": "ACTIVE"}),)
     )
+
+
+def _end_of_life(summary: FoundationModelSummaryTypeDef) -> date | None:
+    if "modelLifecycle" not in summary or "endOfLifeTime" not in summary["modelLifecycle"]:
+        return None
+    return summary["modelLifecycle"]["endOfLifeTime"].date()
 
 
 def _profiles(bedrock: BedrockClient) -> tuple[ListedProfile, ...]:
