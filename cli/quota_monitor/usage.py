@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bedrock_quota.fetcher.aws_sources import list_pools_called
-from bedrock_quota.fetcher.metric_data import make_metric_query
+from bedrock_quota.fetcher.metric_data import MAX_QUERIES, make_metric_query
 from bedrock_quota.pools import EndpointType, QuotaPool
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef
     from mypy_boto3_logs import CloudWatchLogsClient
-
-MAX_QUERIES = 500
-"""Limit of one GetMetricData request."""
 
 QUOTA_PUBLISHED_WITHIN = timedelta(hours=3)
 """The fetcher runs every 174 minutes, so each quota has a value within three hours."""

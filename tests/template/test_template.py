@@ -709,6 +709,11 @@ def test_state_table_has_the_key_and_expiry_the_code_uses(stack: Tree) -> None:
     assert table["BillingMode"] == "PAY_PER_REQUEST"
 
 
+def test_topic_has_no_key_that_cloudwatch_could_not_use(stack: Tree) -> None:
+    # field case 32: under alias/aws/sns, CloudWatch cannot publish and alarms notify nobody
+    assert "KmsMasterKeyId" not in properties(stack, "AlarmTopic")
+
+
 def test_only_cloudwatch_of_this_account_publishes_to_the_topic(stack: Tree) -> None:
     policy = properties(stack, "AlarmTopicPolicy")
 

@@ -149,13 +149,13 @@ def test_converse_sets_its_limit_in_one_place_for_all_models(registry: Registry,
         # InvokeModel: the default that the model's own page documents. Converse: the model's maximum.
         (TITAN, 512, 8_000),
         (LLAMA, 512, 4_096),
-        (MISTRAL_7B, 512, 8_192),
+        (MISTRAL_7B, 512, 4_096),
         (MIXTRAL, 512, 4_096),
         (JURASSIC, 200, 8_191),
         # no default documented apart from the maximum
         (MISTRAL_LARGE, 8_192, 8_192),
         (JAMBA, 4_096, 4_096),
-        (NOVA, 10_000, 10_000),
+        (NOVA, 5_120, 5_120),
     ],
 )
 def test_without_a_limit_the_default_depends_on_the_operation(

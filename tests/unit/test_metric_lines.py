@@ -423,13 +423,40 @@ def test_quota_lines_publish_0_as_0_and_leave_out_what_is_not_there(read_line: R
 def test_model_without_a_quota_on_requests_is_said_so(read_line: ReadLine) -> None:
     quotas = {
         QuotaPool("a.tokens", EndpointType.REGIONAL): PoolQuota(tokens_per_minute=5),
-        QuotaPool("a.daily", EndpointType.REGIONAL): PoolQuota(5, 5, tokens_per_day=0),
     }
 
-    found = [read_line(line)["quota_note"] for line in lines_for_quotas("Mine", MINUTE, quotas)]
+    (found,) = [read_line(line)["quota_note"] for line in lines_for_quotas("Mine", MINUTE, quotas)]
 
-    assert found[0] == "No quota on requests: AWS limits only the tokens of this pool."
-    assert found[1].startswith("Its quota is 0")
+    assert found == "No quota on requests: AWS limits only the tokens of this pool."
+
+
+def test_daily_quota_of_0_is_noted_only_for_pools_that_are_throttled(read_line: ReadLine) -> None:
+    calm, throttled = (QuotaPool(name, EndpointType.REGIONAL) for name in ("a.calm", "a.throttled"))
+    quotas = {pool: PoolQuota(100_000, 100, tokens_per_day=0) for pool in (calm, throttled)}
+
+    first, second = map(read_line, lines_for_quotas("Mine", MINUTE, quotas, throttled_by_day={throttled}))
+
+    assert "quota_note" not in first
+    assert second["quota_note"] == (
+        "Its quota on tokens per day is 0, and Bedrock throttles its calls. Ask AWS Support to raise it."
+    )
+    assert first["TokenQuota"] == second["TokenQuota"] == 100_000
+
+
+def test_daily_quota_that_all_models_share_is_one_line_without_a_metric(read_line: ReadLine) -> None:
+    quotas = {QuotaPool(name, EndpointType.REGIONAL): PoolQuota(5, 5) for name in ("a.one", "a.two")}
+
+    found = [read_line(line) for line in lines_for_quotas("Mine", MINUTE, quotas, account_tokens_per_day=700_000_000)]
+
+    (shared,) = [line for line in found if "account_tokens_per_day" in line]
+    assert shared == {
+        "account_tokens_per_day": 700_000_000,
+        "quota_note": (
+            "All models of this account share 700,000,000 tokens per day in this Region. AWS weighs tokens by price, "
+            "so a sum of tokens is not comparable one to one."
+        ),
+    }
+    assert len(found) == 3
 
 
 def test_quota_lines_carry_the_daily_quota_and_what_a_changed_quota_was_before(read_line: ReadLine) -> None:

@@ -97,7 +97,8 @@ def written(registry: Registry, process: Process, read_line: ReadLine) -> list[L
     )
     again = line_for_duplicate("Mine", NOW.timestamp(), 0)
     changes = [Change(POOL, unit, 1, 2) for unit in Unit]
-    of_quotas = lines_for_quotas("Mine", MINUTE, {POOL: QUOTA, QuotaPool("a.zero", POOL.endpoint_type): ZERO}, changes)
+    quotas = {POOL: QUOTA, QuotaPool("a.zero", POOL.endpoint_type): ZERO}
+    of_quotas = lines_for_quotas("Mine", MINUTE, quotas, changes, account_tokens_per_day=700)
     every = (*outcome.lines, *twice.lines, *together.lines, again, *of_quotas)
     return [read_line(line) for line in every]
 

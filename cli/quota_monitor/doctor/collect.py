@@ -12,6 +12,7 @@ import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bedrock_quota.deployment import invocation_logging, log_groups
+from bedrock_quota.fetcher import burndown_drift
 from bedrock_quota.fetcher.metric_data import make_metric_query
 from bedrock_quota.state.table import read_snapshot
 from quota_monitor.aws_session import Stack, read_stack
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 _PERIOD_SECONDS = 300
+_MAX_TIER_METRICS = 5_000
+"""Most metrics that are searched for reserved capacity: ten calls of ListMetrics."""
+
 _NOT_FOUND = {
     "ResourceNotFoundException",
     "ResourceNotFound",  # CloudWatch's, of a dashboard
@@ -112,6 +116,7 @@ def collect(session: boto3.Session, stack_name: str, now: datetime) -> Observed:
         processor_role=read(
             "MetricProcessorRole", lambda role: _or_none(lambda: _keeping_role(session.client("iam"), stack, role))
         ),
+        reserved_models=_attempt(lambda: _reserved_models(session.client("cloudwatch"))),
         snapshot=read(
             "StateTable",
             lambda table: _or_none(lambda: read_snapshot(table, session.client("dynamodb"))),
@@ -328,6 +333,26 @@ def _traffic(client: CloudWatchClient, stack: Stack, now: datetime) -> observed.
         unknown=sum(read["MaxTokensUnknown"].values()),
         last_failed_fetch=max(read["Errors"], default=None),
     )
+
+
+def _reserved_models(client: CloudWatchClient) -> tuple[str, ...]:
+    """Return the models with a metric of the tier `reserved`. ListMetrics has the metrics of the last two weeks.
+
+    Bedrock's metrics have the dimension `ResolvedServiceTier` (Bedrock User Guide, Monitoring the bedrock-runtime
+    endpoint, read 2026-11-28). The case of its values has not been seen.
+    """
+    pages = client.get_paginator("list_metrics").paginate(
+        Namespace=burndown_drift.NAMESPACE,
+        Dimensions=[{"Name": "ResolvedServiceTier"}],
+        PaginationConfig={"MaxItems": _MAX_TIER_METRICS},
+    )
+    found = set()
+    for page in pages:
+        for metric in page["Metrics"]:
+            dimensions = {each["Name"]: each["Value"] for each in metric["Dimensions"]}
+            if dimensions.get("ResolvedServiceTier", "").casefold() == "reserved" and "ModelId" in dimensions:
+                found.add(dimensions["ModelId"])
+    return tuple(sorted(found))
 
 
 def _access(session: boto3.Session, stack: Stack, name: str, large: LargeBodies | None) -> observed.Access:

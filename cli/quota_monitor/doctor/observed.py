@@ -178,6 +178,8 @@ class Observed(msgspec.Struct, frozen=True):
     kept: Kept | Unread | None
     processor_role: Role | Unread | None
     """`refused` has denied actions that keeping failed deliveries needs."""
+    reserved_models: tuple[str, ...] | Unread
+    """Ids, as callers passed them, of the models that reserved capacity has served in the last two weeks."""
     snapshot: Snapshot | Unread | None
     fetcher: Function | Unread | None
     schedule: str | Unread | None

@@ -18,6 +18,7 @@ CHECKS: tuple[Check, ...] = (
     processor.check_keeping_failed_deliveries,
     processor.check_own_log_groups,
     processor.check_records,
+    processor.check_reserved_tier,
     large_bodies.check_reading,
     large_bodies.check_writing,
     quotas.check_quotas,
