@@ -72,9 +72,9 @@ def read_answer(answer: object, budget: StepBudget) -> AnswerCounts:
             continue
         if not _PLACES.isdisjoint(chunk):
             budget.spend(_STEPS_PER_CHUNK)
-            for usage in _list_usages(chunk):
+            for usage, is_final in _list_usages(chunk):
                 budget.spend(_STEPS_PER_USAGE)
-                _read_usage(usage, counts)
+                _read_usage(usage, counts, is_final=is_final)
             _read_titan(chunk, counts)
         if (
             chunk.get("amazon-bedrock-guardrailAction") == "INTERVENED"
@@ -84,19 +84,22 @@ def read_answer(answer: object, budget: StepBudget) -> AnswerCounts:
     return counts
 
 
-def _list_usages(chunk: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a chunk that have counts, the best one first."""
+def _list_usages(chunk: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bool]]:
+    """Yield the objects of a chunk that have counts, the best one first, and if their output is the whole output.
+
+    Anthropic's `message_start` has the output so far, which is 1.
+    """
     for found in (chunk.get(_METRICS), chunk.get(_USAGE)):
         if isinstance(found, dict) and found:
-            yield found
+            yield found, True
     for event in _EVENTS:
         found = chunk.get(event)
         usage = found.get(_USAGE) if isinstance(found, dict) else None
         if isinstance(usage, dict) and usage:
-            yield usage
+            yield usage, chunk.get("type") != "message_start"
 
 
-def _read_usage(usage: dict[str, Any], counts: AnswerCounts) -> None:
+def _read_usage(usage: dict[str, Any], counts: AnswerCounts, *, is_final: bool) -> None:
     """Add the counts of a usage that are not known yet."""
     details = next((each for each in map(usage.get, _DETAILS) if isinstance(each, dict)), {})
     if counts.input is None and counts.all_input is None:
@@ -106,7 +109,8 @@ def _read_usage(usage: dict[str, Any], counts: AnswerCounts) -> None:
     _fill(counts, "cache_read", details.get("cached_tokens"))
     _fill(counts, "cache_write", details.get("cache_write_tokens"))
     for count, names in _OTHER_COUNTS.items():
-        _fill(counts, count, next((usage[each] for each in names if usage.get(each) is not None), None))
+        if is_final or count != "output":
+            _fill(counts, count, next((usage[each] for each in names if usage.get(each) is not None), None))
 
 
 def _read_titan(chunk: dict[str, Any], counts: AnswerCounts) -> None:
