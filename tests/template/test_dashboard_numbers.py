@@ -239,6 +239,7 @@ def test_bedrocks_own_counts_are_of_this_model_however_it_is_called(body: Tree, 
 
 def test_searches_name_every_way_to_call_a_model_and_are_short_enough(body: Tree, registry: Registry) -> None:
     every = {"chosen-model", *(f"{each}.chosen-model" for each in (*model_ids.GEO_PREFIXES, model_ids.GLOBAL_PREFIX))}
+    every |= {f"{each}chosen-model{model_ids.LATENCY_OPTIMIZED_SUFFIX}" for each in ("", "us.")}
     longest = max((model.id for model in registry.models), key=len)
     named = []
     for widget in body["widgets"]:
