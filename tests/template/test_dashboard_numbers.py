@@ -75,7 +75,10 @@ ENTRIES: list[Entry | str] = [
     call(NOVA, "Batch", A, asked=500, given=100, made=20),
     call(SONNET, "Report", A, asked=100, given=10, made=2),
     failed(TITAN, **by("Report", D)),
-    *[converse(f"arn:aws:bedrock:us-east-1:{ACCOUNT}:provisioned-model/abcdef123456")] * 2,
+    converse(f"arn:aws:bedrock:us-east-1:{ACCOUNT}:provisioned-model/abcdef123456"),
+    # of the reserved tier, in the fullest minute: it adds to no number but the records out of scope
+    call(f"us.{SONNET}", "Chat", B, asked=200, given=50, made=30)
+    | {"output": {"outputTokenCount": 30, "outputBodyJson": {"serviceTier": {"type": "reserved"}}}},
     "{",
 ]
 
