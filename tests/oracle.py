@@ -145,8 +145,9 @@ LIMIT_NAMES = (
     "max_new_tokens",
     "maxTokens",
     "maxOutputTokens",
-    "maxTokenCount",
 )
+ADDITIONAL_LIMIT_NAMES = (*LIMIT_NAMES, "maxTokenCount")
+"""Names of limits at the top of a request, and of its `additionalModelRequestFields`."""
 
 
 def _limit(record: Mapping[str, Any], model: Facts) -> int | None:
@@ -159,10 +160,10 @@ def _limit(record: Mapping[str, Any], model: Facts) -> int | None:
         return int(text) if is_count else None
     body = record["input"]["inputBodyJson"]
     converse = record["operation"].startswith("Converse")
-    for place in (body, body.get("additionalModelRequestFields", {})):
+    for place, names in ((body, LIMIT_NAMES), (body.get("additionalModelRequestFields", {}), ADDITIONAL_LIMIT_NAMES)):
         limit = place.get("inferenceConfig", {}).get("maxTokens")
         if limit is None:
-            limit = next((place[name] for name in LIMIT_NAMES if name in place), None)
+            limit = next((place[name] for name in names if name in place), None)
         if limit is not None:
             return limit
     return max(model.maximum if converse else model.invoke_default, record["output"].get("outputTokenCount", 0))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from oracle import LIMIT_NAMES
+from oracle import ADDITIONAL_LIMIT_NAMES, LIMIT_NAMES
 from records import ACCOUNT, EMBEDDING, MINUTE, NOVA, SONNET, TITAN, Entry, counts, record
 
 MODELS = (
@@ -78,7 +78,7 @@ def _draw_body(draw: random.Random, operation: str) -> Entry:
     if draw.random() < 0.3:
         fields: Entry = {"top_k": 5}
         if draw.random() < 0.7:
-            fields[draw.choice(LIMIT_NAMES)] = draw.randint(1, 9_000)
+            fields[draw.choice(ADDITIONAL_LIMIT_NAMES)] = draw.randint(1, 9_000)
         body["additionalModelRequestFields"] = fields
     return body | _draw_words(draw, 0.2)
 

@@ -9,7 +9,7 @@ from records import NOVA, SONNET, Entry, Process, ReadLine, converse, failed, in
 
 from bedrock_quota.processor import reading, tolerant_reading
 from bedrock_quota.processor.records import safe_tier
-from bedrock_quota.processor.serving import MAX_CHUNKS, find_serving
+from bedrock_quota.processor.serving import MAX_CHUNKS, NOTHING_NAMED, find_serving
 from bedrock_quota.processor.step_budget import StepBudget
 
 NOVA_PRO = "us.amazon.nova-pro-v1:0"
@@ -385,7 +385,8 @@ def test_a_wrong_type_takes_no_steps(words: Any) -> None:
     found = reading.read_record(text, budget)
     # then the tolerant reader had nothing to do, and would say the same
     assert budget.left == StepBudget().left
-    assert find_serving(found) == find_serving(tolerant_reading.read_record(text, StepBudget()))
+    slow = tolerant_reading.read_record(text, StepBudget())
+    assert (find_serving(found) or NOTHING_NAMED) == (find_serving(slow) or NOTHING_NAMED)
 
 
 def test_a_nested_answer_of_wrong_types_is_read_fast() -> None:

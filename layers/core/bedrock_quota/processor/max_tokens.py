@@ -69,6 +69,7 @@ def find_output_limit(body: RequestBody) -> int | None:
         limit = _find_first_limit(body)
         if limit is None and body.additional_fields is not None:
             limit = _find_first_limit(body.additional_fields)
+            limit = body.additional_fields.max_token_count if limit is None else limit
     return None if limit is None else limit * _count_answers(body)
 
 
@@ -92,7 +93,6 @@ def _find_first_limit(limits: OutputLimits) -> int | None:
         limits.max_new_tokens,
         limits.max_tokens_camel,
         limits.max_output_tokens_camel,
-        limits.max_token_count,
     )
     for limit in found:
         if limit is not None:

@@ -13,6 +13,7 @@ from bedrock_quota.processor.delivery import MAX_MESSAGE_BYTES
 from bedrock_quota.processor.partial_reading import decode_partly
 from bedrock_quota.processor.records import (
     Answer,
+    Chunk,
     InputCounts,
     OutputLimits,
     Record,
@@ -81,8 +82,6 @@ def read_record(message: bytes | str, budget: StepBudget) -> Record:
         raise RecordError("too_large")
     try:
         record = _decode_record(message)
-        if type(record.output.answer) is list:
-            record = msgspec.structs.replace(record, output=_complete_output(record.output, record.output.answer))
     except msgspec.ValidationError:
         unread = _decode_without_words(message)
         if unread is None:
@@ -90,12 +89,15 @@ def read_record(message: bytes | str, budget: StepBudget) -> Record:
         record = unread
     except _UNREADABLE:
         return tolerant_reading.read_record(message, budget)
+    output = record.output
     if record.error_code is None:
-        if record.input.input_tokens is not None and record.output.output_tokens is not None:
-            return record
-    elif record.error_code:
-        return record
-    return tolerant_reading.read_record(message, budget)
+        if record.input.input_tokens is None or output.output_tokens is None:
+            return tolerant_reading.read_record(message, budget)
+    elif not record.error_code:
+        return tolerant_reading.read_record(message, budget)
+    if type(output.answer) is list:
+        return msgspec.structs.replace(record, output=_complete_output(output, output.answer))
+    return record
 
 
 def _decode_without_words(message: bytes | str) -> Record | None:
@@ -117,7 +119,7 @@ def _decode_without_words(message: bytes | str) -> Record | None:
 
 def _complete_output(output: RecordOutput, chunks: list[msgspec.Raw]) -> RecordOutput:
     """Return the output with what the last chunks of a streamed answer tell."""
-    read = (decode_partly(chunk, Answer) for chunk in chunks[: -MAX_CHUNKS - 1 : -1])
+    read = (decode_partly(chunk, Chunk) for chunk in chunks[: -MAX_CHUNKS - 1 : -1])
     return RecordOutput(output.output_tokens, merge_chunks(chunk for chunk in read if chunk is not None))
 
 

@@ -206,14 +206,16 @@ class UsageCalculator:
         if started > self._newest:
             raise RecordError("too_far_ahead", record.request_id)
         identity, served = record.identity, find_serving(record)
-        model_id = record.model_id
-        if served.invoked_model_id is not None and model_ids.is_prompt_router(model_id):
-            model_id = served.invoked_model_id
+        model_id, tier, is_optimized = record.model_id, None, None
+        if served is not None:
+            tier, is_optimized = served.tier, served.is_optimized
+            if served.invoked_model_id is not None and model_ids.is_prompt_router(model_id):
+                model_id = served.invoked_model_id
         key = (
             model_id,
             identity.arn if identity is not None else None,
             record.operation,
-            served.is_optimized,
+            is_optimized,
             day,
         )
         origin = self._origins.get(key) or self._find_origin(key)
@@ -240,7 +242,7 @@ class UsageCalculator:
             long_context = base + cache_read > rate.long_context_above
         consumed = base + output_tokens * rate.burndown_rate
         tags = self._select_tags(record.request_metadata) if self._metadata_keys else ()
-        group_key = (origin, minute, source, blocked, long_context, tags, served.tier)
+        group_key = (origin, minute, source, blocked, long_context, tags, tier)
         usage = CallUsage(
             self._groups.get(group_key) or self._find_group(rate, group_key),
             started,
@@ -251,9 +253,9 @@ class UsageCalculator:
             max_output,
             None if max_output is None else base + max_output,
             consumed if rate.is_whole or consumed % 1 else int(consumed),
-            served.truncated,
+            served is not None and served.truncated,
         )
-        if served.tier is not None and usage.group.service_tier == RESERVED_TIER:
+        if tier is not None and usage.group.service_tier == RESERVED_TIER:
             return ReservedTierCall(usage)
         return usage
 
