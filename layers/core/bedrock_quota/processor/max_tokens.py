@@ -1,8 +1,8 @@
 """The max_tokens of a call: the output tokens that Bedrock reserved for it, and the source of that number.
 
 `explicit`: in the request. `declared`: in `requestMetadata.max_tokens`, used if the request's body is not in the log.
-`default`: the request has no limit, so the model's default applies, and never less than the output that came. `unknown`:
-the body is not available. `none`: the call has no output tokens.
+`default`: the request has no limit, so the model's default applies, and never less than the output that came.
+`unknown`: the body is not available. `none`: the call has no output tokens.
 
 `find_defaults` chooses the default of a call without a limit. The numbers are in registry/models/*.toml.
 """

@@ -1,8 +1,8 @@
 """Read a log event's message as a record, the fast way. Anything unusual goes to `tolerant_reading`.
 
-Bodies are skipped except for a few numbers and words, so no text of a prompt is ever decoded. Of a streamed answer, a list
-of chunks, only the end is read. If a word of a body has a wrong type, the record is read again without the words, and
-each word by itself.
+Bodies are skipped except for a few numbers and words, so no text of a prompt is ever decoded. Of a streamed answer, a
+list of chunks, only the last ones are read. If a word of a body has a wrong type, the record is read again without the
+words, and each word by itself.
 """
 
 import msgspec
@@ -28,6 +28,9 @@ from bedrock_quota.processor.step_budget import StepBudget
 
 PERMISSIONS_LINE = "Permissions are correctly set for Amazon Bedrock logs"
 """Beginning of the plain-text event that Bedrock writes first into a new log group."""
+
+_SURELY_SMALL = MAX_MESSAGE_BYTES // 4
+"""Most characters of a message that is certainly not too large: a character is up to 4 bytes."""
 
 _UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
@@ -76,9 +79,7 @@ def read_record(message: bytes | str, budget: StepBudget) -> Record:
     `wrong_schema`, `missing_timestamp`, `missing_model_id`, `wrong_type`, `bad_timestamp`, `negative_count`,
     `absurd_count`.
     """
-    if (
-        len(message) > MAX_MESSAGE_BYTES // 4 and _measure_size(message) > MAX_MESSAGE_BYTES
-    ):  # a character is up to 4 bytes
+    if len(message) > _SURELY_SMALL and _measure_size(message) > MAX_MESSAGE_BYTES:
         raise RecordError("too_large")
     try:
         record = _decode_record(message)
@@ -124,7 +125,7 @@ def _complete_output(output: RecordOutput, chunks: list[msgspec.Raw]) -> RecordO
 
 
 def _complete_body(unread: _UnreadBody) -> RequestBody:
-    words = {word.encode_name: raw for word in _WORDS if len(memoryview(raw := getattr(unread, word.name)))}
+    words = {word.encode_name: raw for word in _WORDS if (raw := getattr(unread, word.name)) is not _NOTHING}
     limits = {name: getattr(unread, name) for name in _NAMES[OutputLimits]}
     if not words:
         return RequestBody(**limits)

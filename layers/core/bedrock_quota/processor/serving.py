@@ -8,7 +8,6 @@ Both APIs of OpenAI have `service_tier` in request and answer.
 """
 
 from collections.abc import Iterable
-from typing import cast
 
 import msgspec
 
@@ -18,8 +17,9 @@ from bedrock_quota.processor.records import (
     Choices,
     Chunk,
     Latency,
+    PerformanceConfig,
     PromptRouterTrace,
-    Record,
+    RequestBody,
     ServiceTier,
     StopEvent,
     Trace,
@@ -61,7 +61,7 @@ class Serving(msgspec.Struct, frozen=True, gc=False):
 NOTHING_NAMED = Serving()
 
 _PLAIN_ENDS = ("end_turn", "tool_use", "stop_sequence", "stop", "tool_calls")
-_PLAIN_CONVERSE = {end: Answer(stop_reason_camel=end) for end in _PLAIN_ENDS}
+_PLAIN_ENDINGS: dict[str | None, Answer] = {end: Answer(stop_reason_camel=end) for end in _PLAIN_ENDS}
 _PLAIN_ANSWERS = frozenset(
     {
         Answer(),
@@ -76,17 +76,15 @@ _PLAIN_ANSWERS = frozenset(
 """Answers of most calls, which tell nothing. Finding one of them is faster than looking at each of its members."""
 
 
-def find_serving(record: Record) -> Serving | None:
-    """Return how a call was served: by its answer, then by its request, then by the record's own field.
+def find_serving(answer: Answer | None, body: RequestBody | None, beside: PerformanceConfig | None) -> Serving | None:
+    """Return how a call was served: by its answer, then by its request, then by the field beside the bodies.
 
     None: the record tells nothing, as most do.
     """
-    answer = cast("Answer | None", record.output.answer)  # a list only while it is read
-    body, beside = record.input.body, record.performance_config
-    if answer is not None:
-        reason = answer.stop_reason_camel
-        if answer == _PLAIN_CONVERSE.get(reason) if reason is not None else answer in _PLAIN_ANSWERS:
-            answer = None
+    if answer is not None and (
+        answer == _PLAIN_ENDINGS.get(answer.stop_reason_camel or answer.stop_reason) or answer in _PLAIN_ANSWERS
+    ):
+        answer = None
     if (
         answer is None
         and beside is None

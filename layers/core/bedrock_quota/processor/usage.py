@@ -9,7 +9,7 @@ cache reads at the start. This follows the newer one.
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import msgspec
 
@@ -26,8 +26,8 @@ from bedrock_quota.processor.max_tokens import (
     find_defaults,
     resolve_max_tokens,
 )
-from bedrock_quota.processor.records import Record, parse_timestamp, safe_tier, safe_word
-from bedrock_quota.processor.serving import KNOWN_TIERS, RESERVED_TIER, find_serving
+from bedrock_quota.processor.records import Answer, Record, parse_timestamp, safe_tier, safe_word
+from bedrock_quota.processor.serving import KNOWN_TIERS, RESERVED_TIER, Serving, find_serving
 from bedrock_quota.registry.models import Model, Provider, RateStatus, Registry
 
 EPOCH = datetime.fromtimestamp(0, UTC)
@@ -77,8 +77,8 @@ class CallUsage(msgspec.Struct, frozen=True, gc=False):
     """One call: its group, its start in seconds since the epoch, and its tokens.
 
     `reserved_tokens`: input + cache write + max_tokens, at the start. `consumed_tokens`: input + cache write + output ×
-    burndown rate, at the end. `max_tokens` and `reserved_tokens` are None exactly when the source is `unknown`. `truncated` is true
-    if the answer was cut at the output limit, as far as the log tells.
+    burndown rate, at the end. `max_tokens` and `reserved_tokens` are None exactly when the source is `unknown`.
+    `truncated` is true if the answer was cut at the output limit, as far as the log tells.
     """
 
     group: CallGroup
@@ -205,12 +205,12 @@ class UsageCalculator:
             raise RecordError("too_old", record.request_id)
         if started > self._newest:
             raise RecordError("too_far_ahead", record.request_id)
-        identity, served = record.identity, find_serving(record)
+        identity, given, output = record.identity, record.input, record.output
+        # an answer is a list only while it is read
+        served = find_serving(cast("Answer | None", output.answer), given.body, record.performance_config)
         model_id, tier, is_optimized = record.model_id, None, None
         if served is not None:
-            tier, is_optimized = served.tier, served.is_optimized
-            if served.invoked_model_id is not None and model_ids.is_prompt_router(model_id):
-                model_id = served.invoked_model_id
+            tier, is_optimized, model_id = served.tier, served.is_optimized, _choose_model_id(model_id, served)
         key = (
             model_id,
             identity.arn if identity is not None else None,
@@ -220,16 +220,15 @@ class UsageCalculator:
         )
         origin = self._origins.get(key) or self._find_origin(key)
         rate = origin.rate
-        # this way round, because isinstance of another class takes ten times as long: msgspec's classes are ABCs
-        if not isinstance(rate, _Rate) and isinstance(rate, ApplicationProfile) and wait:
-            return rate
+        if type(rate) is not _Rate:  # faster than isinstance, because msgspec's classes are ABCs
+            if wait and isinstance(rate, ApplicationProfile):
+                return rate
+            if record.error_code is None:
+                return rate if isinstance(rate, OutOfScope) else UNRESOLVED
+            return _make_failed_call(record.error_code, None, minute, origin)
         if record.error_code is not None:
-            pool = rate.pool if isinstance(rate, _Rate) else None
-            return FailedCall(pool, minute, origin.caller, origin.operation, safe_word(record.error_code))
-        if not isinstance(rate, _Rate):
-            return rate if isinstance(rate, OutOfScope) else UNRESOLVED
-        given = record.input
-        input_tokens, output_tokens = given.input_tokens or 0, record.output.output_tokens or 0
+            return _make_failed_call(record.error_code, rate.pool, minute, origin)
+        input_tokens, output_tokens = given.input_tokens or 0, output.output_tokens or 0
         cache_read, cache_write = given.cache_read_tokens or 0, given.cache_write_tokens or 0
         max_output, source = resolve_max_tokens(record, origin.defaults)
         blocked = long_context = False
@@ -355,6 +354,16 @@ def _remember(memory: dict[_Key, _Known], key: _Key, known: _Known) -> None:
     if len(memory) >= MAX_REMEMBERED:
         memory.clear()
     memory[key] = known
+
+
+def _choose_model_id(model_id: str, served: Serving) -> str:
+    """Return the model that a prompt router chose, or the id that was called."""
+    chosen = served.invoked_model_id
+    return chosen if chosen is not None and model_ids.is_prompt_router(model_id) else model_id
+
+
+def _make_failed_call(error_code: str, pool: QuotaPool | None, minute: int, origin: _Origin) -> FailedCall:
+    return FailedCall(pool, minute, origin.caller, origin.operation, safe_word(error_code))
 
 
 def _check_counts(record: Record) -> None:
