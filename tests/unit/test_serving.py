@@ -1,6 +1,7 @@
 """Tier, latency and model that served a call, and answers that were cut: from wherever a record tells them."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -65,6 +66,10 @@ RESERVED = {"type": "reserved"}
             asked(answered(converse(), {"serviceTier": RESERVED}), serviceTier={"type": "default"}),
             id="answer before request",
         ),
+        pytest.param(
+            asked(answered(converse(), [{"metadata": {"serviceTier": RESERVED}}]), performanceConfig={"latency": {}}),
+            id="list of events, and a wrong type in the request",
+        ),
         pytest.param(asked(converse(), serviceTier=RESERVED), id="request of Converse"),
         pytest.param(asked(converse(), service_tier="reserved"), id="request of Chat Completions"),
         pytest.param(
@@ -100,6 +105,7 @@ def test_a_call_of_the_reserved_tier_draws_on_no_pool(
         pytest.param(converse(), "", id="no tier"),
         pytest.param(answered(converse(), {"serviceTier": {"type": "priority"}}), "priority", id="priority"),
         pytest.param(answered(converse(), {"serviceTier": {"type": "flex"}}), "flex", id="flex"),
+        pytest.param(answered(converse(), {"metadata": {"serviceTier": "reserved"}}), "", id="a caller's metadata"),
         pytest.param(
             asked(answered(converse(), {"serviceTier": {"type": "default"}}), serviceTier=RESERVED),
             "default",
@@ -403,3 +409,19 @@ def test_a_nested_answer_of_wrong_types_is_read_fast() -> None:
 
     assert json.loads(text)
     assert read_record(text).output.output_tokens == 20
+
+
+def test_a_stream_larger_than_bedrock_logs_is_not_split_into_chunks() -> None:
+    # given chunks of 2 bytes, each of which would be an object of 48
+    text = message(answered(converse(), [])).replace(
+        '"outputBodyJson": []', f'"outputBodyJson": [{",".join(["0"] * 200_000)}, {{"stopReason": "max_tokens"}}]'
+    )
+    tracemalloc.start()
+    try:
+        found = read_record(text)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert (found.output.output_tokens, found.output.answer) == (20, None)
+    assert peak < 2 * len(text)

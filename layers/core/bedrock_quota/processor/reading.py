@@ -30,7 +30,8 @@ PERMISSIONS_LINE = "Permissions are correctly set for Amazon Bedrock logs"
 """Beginning of the plain-text event that Bedrock writes first into a new log group."""
 
 _SURELY_SMALL = MAX_MESSAGE_BYTES // 4
-"""Most characters of a message that is certainly not too large: a character is up to 4 bytes."""
+"""Most characters of a message that is certainly not too large, because a character is up to 4 bytes. It is also the
+largest streamed answer that is read, because a list of chunks takes 28 times its size at worst. Bedrock logs 100 KB."""
 
 _UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
@@ -64,6 +65,7 @@ _decode_record = msgspec.json.Decoder(Record).decode
 _decode_body = msgspec.json.Decoder(RequestBody).decode
 _decode_unread_record = msgspec.json.Decoder(_UnreadRecord).decode
 _decode_unread_body = msgspec.json.Decoder(_UnreadBody).decode
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 _NAMES = {
     shape: tuple(field.name for field in msgspec.structs.fields(shape))
@@ -79,16 +81,19 @@ def read_record(message: bytes | str, budget: StepBudget) -> Record:
     `wrong_schema`, `missing_timestamp`, `missing_model_id`, `wrong_type`, `bad_timestamp`, `negative_count`,
     `absurd_count`.
     """
-    if len(message) > _SURELY_SMALL and _measure_size(message) > MAX_MESSAGE_BYTES:
-        raise RecordError("too_large")
-    try:
-        record = _decode_record(message)
-    except msgspec.ValidationError:
-        unread = _decode_without_words(message)
-        if unread is None:
-            return tolerant_reading.read_record(message, budget)
-        record = unread
-    except _UNREADABLE:
+    record: Record | None
+    if len(message) > _SURELY_SMALL:
+        if _measure_size(message) > MAX_MESSAGE_BYTES:
+            raise RecordError("too_large")
+        record = _decode_without_words(message)
+    else:
+        try:
+            record = _decode_record(message)
+        except msgspec.ValidationError:
+            record = _decode_without_words(message)
+        except _UNREADABLE:
+            record = None
+    if record is None:
         return tolerant_reading.read_record(message, budget)
     output = record.output
     if record.error_code is None:
@@ -97,7 +102,8 @@ def read_record(message: bytes | str, budget: StepBudget) -> Record:
     elif not record.error_code:
         return tolerant_reading.read_record(message, budget)
     if type(output.answer) is list:
-        return msgspec.structs.replace(record, output=_complete_output(output, output.answer))
+        answer = _read_last_chunks(output.answer)
+        return msgspec.structs.replace(record, output=RecordOutput(output.output_tokens, answer))
     return record
 
 
@@ -114,14 +120,22 @@ def _decode_without_words(message: bytes | str) -> Record | None:
             **{name: getattr(given, name) for name in _NAMES[InputCounts]},
             body=None if body is None else _complete_body(body),
         ),
-        output=RecordOutput(unread.output.output_tokens, decode_partly(unread.output.answer, Answer)),
+        output=RecordOutput(unread.output.output_tokens, _read_answer(unread.output.answer)),
     )
 
 
-def _complete_output(output: RecordOutput, chunks: list[msgspec.Raw]) -> RecordOutput:
-    """Return the output with what the last chunks of a streamed answer tell."""
+def _read_answer(answer: msgspec.Raw) -> Answer | None:
+    """Return the words of an answer, streamed or not, that have the right type."""
+    text = memoryview(answer)
+    if text[:1].tobytes() == b"[":
+        return _read_last_chunks(_decode_list(answer)) if len(text) <= _SURELY_SMALL else None
+    return decode_partly(answer, Answer)
+
+
+def _read_last_chunks(chunks: list[msgspec.Raw]) -> Answer | None:
+    """Return what the last chunks of a streamed answer tell."""
     read = (decode_partly(chunk, Chunk) for chunk in chunks[: -MAX_CHUNKS - 1 : -1])
-    return RecordOutput(output.output_tokens, merge_chunks(chunk for chunk in read if chunk is not None))
+    return merge_chunks(chunk for chunk in read if chunk is not None)
 
 
 def _complete_body(unread: _UnreadBody) -> RequestBody:

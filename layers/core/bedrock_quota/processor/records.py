@@ -126,9 +126,9 @@ class Trace(msgspec.Struct, frozen=True, gc=False):
 
 
 class StreamMetadata(msgspec.Struct, frozen=True, gc=False):
-    """The `metadata` event of ConverseStream."""
+    """The `metadata` event of ConverseStream. Responses has `metadata` of the caller's, whose values are texts."""
 
-    service_tier: ServiceTier | Word | None = msgspec.field(default=None, name="serviceTier")
+    service_tier: ServiceTier | None = msgspec.field(default=None, name="serviceTier")
     performance_config: Latency | None = msgspec.field(default=None, name="performanceConfig")
     trace: Trace | None = None
 
