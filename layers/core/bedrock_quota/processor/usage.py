@@ -9,7 +9,7 @@ cache reads at the start. This follows the newer one.
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import msgspec
 
@@ -26,7 +26,8 @@ from bedrock_quota.processor.max_tokens import (
     find_defaults,
     resolve_max_tokens,
 )
-from bedrock_quota.processor.records import Record, parse_timestamp, safe_word
+from bedrock_quota.processor.records import Answer, Record, parse_timestamp, safe_tier, safe_word
+from bedrock_quota.processor.serving import KNOWN_TIERS, RESERVED_TIER, Serving, find_serving
 from bedrock_quota.registry.models import Model, Provider, RateStatus, Registry
 
 EPOCH = datetime.fromtimestamp(0, UTC)
@@ -56,7 +57,7 @@ class CallGroup(msgspec.Struct, frozen=True, gc=False, order=True, cache_hash=Tr
 
     `minute` is the start of the minute in which the calls began, in seconds since the epoch. `blocked` is true if a
     guardrail blocked the call before the model ran: a request without tokens. `listed` is true if the registry has the
-    model.
+    model. `service_tier` is the tier that served the calls, "" if the log names none.
     """
 
     minute: int
@@ -69,6 +70,7 @@ class CallGroup(msgspec.Struct, frozen=True, gc=False, order=True, cache_hash=Tr
     request_metadata: Tags
     burndown_status: RateStatus
     listed: bool
+    service_tier: str = ""
 
 
 class CallUsage(msgspec.Struct, frozen=True, gc=False):
@@ -76,6 +78,7 @@ class CallUsage(msgspec.Struct, frozen=True, gc=False):
 
     `reserved_tokens`: input + cache write + max_tokens, at the start. `consumed_tokens`: input + cache write + output ×
     burndown rate, at the end. `max_tokens` and `reserved_tokens` are None exactly when the source is `unknown`.
+    `truncated` is true if the answer was cut at the output limit, as far as the log tells.
     """
 
     group: CallGroup
@@ -87,6 +90,7 @@ class CallUsage(msgspec.Struct, frozen=True, gc=False):
     max_tokens: int | None
     reserved_tokens: int | None
     consumed_tokens: float
+    truncated: bool = False
 
 
 class FailedCall(msgspec.Struct, frozen=True, gc=False):
@@ -102,7 +106,18 @@ class FailedCall(msgspec.Struct, frozen=True, gc=False):
     error_code: str
 
 
-Entry = CallUsage | FailedCall | OutOfScope
+class ReservedTierCall(msgspec.Struct, frozen=True, gc=False):
+    """A call that the reserved tier served: its capacity is bought apart, so it draws on no pool.
+
+    It is out of scope as `RESERVED_TIER_REASON`. Its tokens are properties of a line, and never metrics.
+    """
+
+    usage: CallUsage
+
+
+RESERVED_TIER_REASON = "reserved_tier"
+
+Entry = CallUsage | ReservedTierCall | FailedCall | OutOfScope
 
 FindProfile = Callable[[ApplicationProfile], Reference | OutOfScope | None]
 """Returns the model and endpoint type of an application profile, None if it must be looked up first. Never raises."""
@@ -124,8 +139,8 @@ class _Rate(msgspec.Struct, frozen=True):
     application_profile: str = ""
 
 
-_OriginKey = tuple[str, str | None, str, bool, int]
-"""Model id, caller's ARN, operation, whether latency-optimized, and the day."""
+_OriginKey = tuple[str, str | None, str, bool | None, int]
+"""Model id, caller's ARN, operation, whether latency-optimized (None: the model id decides), and the day."""
 
 
 class _Origin(msgspec.Struct, frozen=True, eq=False):
@@ -137,8 +152,8 @@ class _Origin(msgspec.Struct, frozen=True, eq=False):
     defaults: OutputDefaults
 
 
-_GroupKey = tuple[_Origin, int, Source, bool, bool, Tags]
-"""Origin, minute, source of max_tokens, whether blocked, whether long-context, and the tags."""
+_GroupKey = tuple[_Origin, int, Source, bool, bool, Tags, str | None]
+"""Origin, minute, source of max_tokens, whether blocked, whether long-context, the tags, and the service tier."""
 
 
 class UsageCalculator:
@@ -155,13 +170,15 @@ class UsageCalculator:
         self._find_profile, self._admit_pool = find_profile, admit_pool
         self._metadata_keys = metadata_keys
         self._providers = registry.id_prefixes
-        self._rates: dict[tuple[str, bool, int], _Rate] = {}
+        self._rates: dict[tuple[str, bool | None, int], _Rate] = {}
         self._origins: dict[_OriginKey, _Origin] = {}
         self._passing_origins: dict[_OriginKey, _Origin] = {}
         self._groups: dict[_GroupKey, CallGroup] = {}
         self._oldest, self._newest = 0, 0
         self.unlisted_models: dict[str, None] = {}
         """Ids of models met in this delivery that are not in the registry, at most `MAX_NAMED`."""
+        self.unknown_tiers: dict[str, None] = {}
+        """Service tiers met in this delivery that are not known, at most `MAX_NAMED`."""
 
     def begin(self, now: datetime) -> None:
         """Begin a delivery: records are compared with `now`, and application profiles are resolved again."""
@@ -169,9 +186,10 @@ class UsageCalculator:
         self._oldest, self._newest = math.ceil(seconds) - OLDEST_SECONDS, int(seconds) + NEWEST_SECONDS
         self._passing_origins.clear()
         self.unlisted_models.clear()
+        self.unknown_tiers.clear()
 
     def price(self, record: Record, *, wait: bool = True) -> Entry | ApplicationProfile:
-        """Return what one record comes to: a call's usage, a failed call, or out of scope.
+        """Return what one record comes to: a call's usage, a failed call, a call of the reserved tier, or out of scope.
 
         Returns the application profile if that must be looked up first, and out of scope instead if `wait` is False.
 
@@ -187,26 +205,30 @@ class UsageCalculator:
             raise RecordError("too_old", record.request_id)
         if started > self._newest:
             raise RecordError("too_far_ahead", record.request_id)
-        identity, performance = record.identity, record.performance_config
+        identity, given, output = record.identity, record.input, record.output
+        # an answer is a list only while it is read
+        served = find_serving(cast("Answer | None", output.answer), given.body, record.performance_config)
+        model_id, tier, is_optimized = record.model_id, None, None
+        if served is not None:
+            tier, is_optimized, model_id = served.tier, served.is_optimized, _choose_model_id(model_id, served)
         key = (
-            record.model_id,
+            model_id,
             identity.arn if identity is not None else None,
             record.operation,
-            performance is not None and performance.latency == "optimized",
+            is_optimized,
             day,
         )
         origin = self._origins.get(key) or self._find_origin(key)
         rate = origin.rate
-        # this way round, because isinstance of another class takes ten times as long: msgspec's classes are ABCs
-        if not isinstance(rate, _Rate) and isinstance(rate, ApplicationProfile) and wait:
-            return rate
+        if type(rate) is not _Rate:  # faster than isinstance, because msgspec's classes are ABCs
+            if wait and isinstance(rate, ApplicationProfile):
+                return rate
+            if record.error_code is None:
+                return rate if isinstance(rate, OutOfScope) else UNRESOLVED
+            return _make_failed_call(record.error_code, None, minute, origin)
         if record.error_code is not None:
-            pool = rate.pool if isinstance(rate, _Rate) else None
-            return FailedCall(pool, minute, origin.caller, origin.operation, safe_word(record.error_code))
-        if not isinstance(rate, _Rate):
-            return rate if isinstance(rate, OutOfScope) else UNRESOLVED
-        given = record.input
-        input_tokens, output_tokens = given.input_tokens or 0, record.output.output_tokens or 0
+            return _make_failed_call(record.error_code, rate.pool, minute, origin)
+        input_tokens, output_tokens = given.input_tokens or 0, output.output_tokens or 0
         cache_read, cache_write = given.cache_read_tokens or 0, given.cache_write_tokens or 0
         max_output, source = resolve_max_tokens(record, origin.defaults)
         blocked = long_context = False
@@ -219,8 +241,8 @@ class UsageCalculator:
             long_context = base + cache_read > rate.long_context_above
         consumed = base + output_tokens * rate.burndown_rate
         tags = self._select_tags(record.request_metadata) if self._metadata_keys else ()
-        group_key = (origin, minute, source, blocked, long_context, tags)
-        return CallUsage(
+        group_key = (origin, minute, source, blocked, long_context, tags, tier)
+        usage = CallUsage(
             self._groups.get(group_key) or self._find_group(rate, group_key),
             started,
             input_tokens,
@@ -230,7 +252,11 @@ class UsageCalculator:
             max_output,
             None if max_output is None else base + max_output,
             consumed if rate.is_whole or consumed % 1 else int(consumed),
+            served is not None and served.truncated,
         )
+        if tier is not None and usage.group.service_tier == RESERVED_TIER:
+            return ReservedTierCall(usage)
+        return usage
 
     def _select_tags(self, metadata: dict[str, str] | None) -> Tags:
         if not metadata:
@@ -255,9 +281,12 @@ class UsageCalculator:
         return origin
 
     def _find_group(self, rate: _Rate, key: _GroupKey) -> CallGroup:
-        origin, minute, source, blocked, long_context, tags = key
+        origin, minute, source, blocked, long_context, tags, tier_name = key
+        tier = "" if tier_name is None else safe_tier(tier_name)
+        if tier and tier not in KNOWN_TIERS and len(self.unknown_tiers) < MAX_NAMED:
+            self.unknown_tiers[tier] = None
         pool = rate.pool
-        if rate.model is None:
+        if rate.model is None and tier != RESERVED_TIER:  # which has no metrics
             if len(self.unlisted_models) < MAX_NAMED:
                 self.unlisted_models[pool.model_id] = None
             pool = self._admit_pool(pool)
@@ -274,16 +303,20 @@ class UsageCalculator:
             request_metadata=tags,
             burndown_status=rate.burndown_status,
             listed=rate.model is not None,
+            service_tier=tier,
         )
         _remember(self._groups, key, group)
         return group
 
-    def _find_rate(self, model_id: str, optimized: bool, day: int) -> _Rate | OutOfScope | ApplicationProfile:
+    def _find_rate(self, model_id: str, optimized: bool | None, day: int) -> _Rate | OutOfScope | ApplicationProfile:
         key = (model_id, optimized, day)
         known = self._rates.get(key)
         if known is not None:
             return known
-        found = model_ids.parse_model_id(model_id, self._providers)
+        bare_id = model_id.removesuffix(model_ids.LATENCY_OPTIMIZED_SUFFIX)
+        if optimized is None:
+            optimized = bare_id != model_id
+        found = model_ids.parse_model_id(bare_id, self._providers)
         application_profile = ""
         if isinstance(found, ApplicationProfile):
             application_profile = found.profile_id
@@ -321,6 +354,16 @@ def _remember(memory: dict[_Key, _Known], key: _Key, known: _Known) -> None:
     if len(memory) >= MAX_REMEMBERED:
         memory.clear()
     memory[key] = known
+
+
+def _choose_model_id(model_id: str, served: Serving) -> str:
+    """Return the model that a prompt router chose, or the id that was called."""
+    chosen = served.invoked_model_id
+    return chosen if chosen is not None and model_ids.is_prompt_router(model_id) else model_id
+
+
+def _make_failed_call(error_code: str, pool: QuotaPool | None, minute: int, origin: _Origin) -> FailedCall:
+    return FailedCall(pool, minute, origin.caller, origin.operation, safe_word(error_code))
 
 
 def _check_counts(record: Record) -> None:
