@@ -56,7 +56,7 @@ class CallGroup(msgspec.Struct, frozen=True, gc=False, order=True, cache_hash=Tr
 
     `minute` is the start of the minute in which the calls began, in seconds since the epoch. `blocked` is true if a
     guardrail blocked the call before the model ran: a request without tokens. `listed` is true if the registry has the
-    model.
+    model. `service_tier` is the tier that served the calls, "" if the log names none.
     """
 
     minute: int
@@ -69,13 +69,15 @@ class CallGroup(msgspec.Struct, frozen=True, gc=False, order=True, cache_hash=Tr
     request_metadata: Tags
     burndown_status: RateStatus
     listed: bool
+    service_tier: str = ""
 
 
 class CallUsage(msgspec.Struct, frozen=True, gc=False):
     """One call: its group, its start in seconds since the epoch, and its tokens.
 
     `reserved_tokens`: input + cache write + max_tokens, at the start. `consumed_tokens`: input + cache write + output ×
-    burndown rate, at the end. `max_tokens` and `reserved_tokens` are None exactly when the source is `unknown`.
+    burndown rate, at the end. `max_tokens` and `reserved_tokens` are None exactly when the source is `unknown`. `truncated` is true
+    if the answer was cut at the output limit, as far as the log tells.
     """
 
     group: CallGroup
@@ -87,6 +89,7 @@ class CallUsage(msgspec.Struct, frozen=True, gc=False):
     max_tokens: int | None
     reserved_tokens: int | None
     consumed_tokens: float
+    truncated: bool = False
 
 
 class FailedCall(msgspec.Struct, frozen=True, gc=False):
