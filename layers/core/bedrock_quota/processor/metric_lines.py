@@ -30,7 +30,10 @@ def lines_for_groups(
 
 
 class _CallsLine(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """The line of one group's calls. Members that are None, 0 or the usual value are left out, because bytes cost."""
+    """The line of one group's calls. Members that are None, 0 or the usual value are left out, because bytes cost.
+
+    `output_tokens_most` and `max_tokens_most` are those of single calls. A mean would hide the call that needs most.
+    """
 
     model_id: str = msgspec.field(name="ModelId")
     endpoint_type: EndpointType = msgspec.field(name="EndpointType")
@@ -42,10 +45,15 @@ class _CallsLine(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     output_tokens: int
     consumed_tokens: float
     reserved_tokens: int | None = None
+    output_tokens_most: int = 0
+    max_tokens_most: int = 0
+    truncated: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     burndown_status: RateStatus | None = None
+    session: str = ""
     application_profile: str = ""
+    project_identifier: str = ""
     request_metadata: dict[str, str] | None = None
     blocked: bool = False
     # Members with many values come last, so that Logs Insights discovers all the others.
@@ -87,6 +95,11 @@ def _line_for_calls(group: CallGroup, calls: tuple[CallUsage, ...], namespace: s
     reserved = [call.reserved_tokens for call in calls if call.reserved_tokens is not None]
     output = [call.output_tokens for call in calls]
     all_consumed, all_reserved = sum(consumed), sum(reserved)
+    output_most, max_tokens_most, truncated = output[0], calls[0].max_tokens or 0, int(calls[0].truncated)
+    if len(calls) > 1:  # max() and sum() of a single call take as long as a tenth of its line
+        output_most = max(output)
+        max_tokens_most = max([call.max_tokens or 0 for call in calls])
+        truncated = sum([call.truncated for call in calls])
     line = _CallsLine(  # positional, because keywords take three times as long; a test checks each member of a line
         group.pool.model_id,
         group.pool.endpoint_type,
@@ -98,10 +111,15 @@ def _line_for_calls(group: CallGroup, calls: tuple[CallUsage, ...], namespace: s
         sum(output),
         all_consumed,
         all_reserved if known else None,
+        output_most,
+        max_tokens_most,
+        truncated,
         sum([call.cache_read_tokens for call in calls]),
         sum([call.cache_write_tokens for call in calls]),
         None if group.burndown_status is RateStatus.LISTED else group.burndown_status,
+        group.session,
         group.application_profile,
+        group.project,
         dict(group.request_metadata) if group.request_metadata else None,
         blocked,
         emf.Directive(group.minute * 1000, _encode_call_definitions(namespace, known, blocked, quota)),
@@ -139,6 +157,8 @@ def lines_for_failed_calls(
             metrics = quotas.get(call.pool, NO_QUOTA).metrics()
             if metrics:
                 line |= {"_aws": emf.make_directive(namespace, call.minute, emf.POOL_DIMENSIONS, metrics), **metrics}
+        if call.session:
+            line["session"] = call.session
         yield emf.encode(
             {
                 **line,

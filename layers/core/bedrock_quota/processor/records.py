@@ -42,7 +42,11 @@ class TextGenerationConfig(msgspec.Struct, frozen=True, gc=False):
 
 
 class RequestBody(msgspec.Struct, frozen=True, gc=False):
-    """The fields of a request body that limit its output. All others are skipped."""
+    """The fields of a request body that limit its output, and its project. All others are skipped.
+
+    `project_identifier` is the ID or the ARN of a project. Only Converse has it in the body (`ConverseRequest` in
+    botocore 1.44.8, read 2026-11-28).
+    """
 
     inference_config: InferenceConfig | None = msgspec.field(default=None, name="inferenceConfig")
     text_generation_config: TextGenerationConfig | None = msgspec.field(default=None, name="textGenerationConfig")
@@ -55,6 +59,7 @@ class RequestBody(msgspec.Struct, frozen=True, gc=False):
     max_tokens_camel: Tokens | None = msgspec.field(default=None, name="maxTokens")
     max_output_tokens_camel: Tokens | None = msgspec.field(default=None, name="maxOutputTokens")
     choices: Tokens | None = msgspec.field(default=None, name="n")
+    project_identifier: str | None = msgspec.field(default=None, name="projectIdentifier")
 
 
 class RecordInput(msgspec.Struct, frozen=True, gc=False):

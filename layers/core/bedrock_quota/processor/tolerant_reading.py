@@ -38,7 +38,7 @@ STEPS_PER_BRACKET = 2
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)  # also one without an end: linear
 _NO_BRACKETS = re.compile(r"[^\[\]{}]+")
 
-_OUTPUT_LIMITS = {field.encode_name: field.name for field in msgspec.structs.fields(RequestBody)[2:]}
+_OUTPUT_LIMITS = {field.encode_name: field.name for field in msgspec.structs.fields(RequestBody)[2:-1]}
 
 
 def read_record(message: bytes | str, budget: StepBudget) -> Record:
@@ -151,7 +151,7 @@ def read_request_body(text: bytes | bytearray) -> RequestBody:
 
 
 def _read_body(value: object) -> RequestBody | None:
-    """Return the output limits of an unusual body. A limit that is not a count is ignored."""
+    """Return the output limits and the project of an unusual body. A limit that is not a count is ignored."""
     if not isinstance(value, dict):
         return None
 
@@ -162,10 +162,12 @@ def _read_body(value: object) -> RequestBody | None:
             return None
 
     inference, titan = value.get("inferenceConfig"), value.get("textGenerationConfig")
+    project = value.get("projectIdentifier")
     return RequestBody(
         inference_config=InferenceConfig(read_limit(inference, "maxTokens"), read_limit(inference, "max_new_tokens")),
         text_generation_config=TextGenerationConfig(read_limit(titan, "maxTokenCount")),
         **{name: read_limit(value, key) for key, name in _OUTPUT_LIMITS.items()},
+        project_identifier=project if isinstance(project, str) else None,
     )
 
 

@@ -17,7 +17,7 @@ from bedrock_quota import model_ids
 from bedrock_quota.errors import RecordError
 from bedrock_quota.model_ids import UNRESOLVED, ApplicationProfile, OutOfScope, Reference
 from bedrock_quota.pools import LONG_CONTEXT_SUFFIX, EndpointType, QuotaPool
-from bedrock_quota.processor.callers import MAX_REMEMBERED_ARN, parse_caller, safe_label
+from bedrock_quota.processor.callers import MAX_REMEMBERED_ARN, parse_caller, parse_project, parse_session, safe_label
 from bedrock_quota.processor.max_tokens import (
     NO_OUTPUT,
     NOTHING_RESERVED,
@@ -56,7 +56,8 @@ class CallGroup(msgspec.Struct, frozen=True, gc=False, order=True, cache_hash=Tr
 
     `minute` is the start of the minute in which the calls began, in seconds since the epoch. `blocked` is true if a
     guardrail blocked the call before the model ran: a request without tokens. `listed` is true if the registry has the
-    model. `service_tier` is the tier that served the calls, "" if the log names none.
+    model. `service_tier` is the tier that served the calls, "" if the log names none. `session` is the session of the
+    caller's role, "" unless the lines are to name it. `project` is the ID of the project that the request names.
     """
 
     minute: int
@@ -70,14 +71,16 @@ class CallGroup(msgspec.Struct, frozen=True, gc=False, order=True, cache_hash=Tr
     burndown_status: RateStatus
     listed: bool
     service_tier: str = ""
+    session: str = ""
+    project: str = ""
 
 
 class CallUsage(msgspec.Struct, frozen=True, gc=False):
     """One call: its group, its start in seconds since the epoch, and its tokens.
 
     `reserved_tokens`: input + cache write + max_tokens, at the start. `consumed_tokens`: input + cache write + output ×
-    burndown rate, at the end. `max_tokens` and `reserved_tokens` are None exactly when the source is `unknown`. `truncated` is true
-    if the answer was cut at the output limit, as far as the log tells.
+    burndown rate, at the end. `max_tokens` and `reserved_tokens` are None exactly when the source is `unknown`.
+    `truncated` is true if the answer was cut at the output limit, as far as the log tells.
     """
 
     group: CallGroup
@@ -103,6 +106,7 @@ class FailedCall(msgspec.Struct, frozen=True, gc=False):
     caller: str
     operation: str
     error_code: str
+    session: str = ""
 
 
 Entry = CallUsage | FailedCall | OutOfScope
@@ -138,10 +142,11 @@ class _Origin(msgspec.Struct, frozen=True, eq=False):
     caller: str
     operation: str
     defaults: OutputDefaults
+    session: str
 
 
-_GroupKey = tuple[_Origin, int, Source, bool, bool, Tags]
-"""Origin, minute, source of max_tokens, whether blocked, whether long-context, and the tags."""
+_GroupKey = tuple[_Origin, int, Source, bool, bool, Tags, str]
+"""Origin, minute, source of max_tokens, whether blocked, whether long-context, the tags, and the project."""
 
 
 class UsageCalculator:
@@ -153,10 +158,12 @@ class UsageCalculator:
         find_profile: FindProfile,
         metadata_keys: tuple[str, ...] = (),
         admit_pool: AdmitPool = lambda pool: pool,
+        *,
+        with_sessions: bool = False,
     ) -> None:
         self._registry = registry
         self._find_profile, self._admit_pool = find_profile, admit_pool
-        self._metadata_keys = metadata_keys
+        self._metadata_keys, self._with_sessions = metadata_keys, with_sessions
         self._providers = registry.id_prefixes
         self._rates: dict[tuple[str, bool, int], _Rate] = {}
         self._origins: dict[_OriginKey, _Origin] = {}
@@ -205,7 +212,8 @@ class UsageCalculator:
             return rate
         if record.error_code is not None:
             pool = rate.pool if isinstance(rate, _Rate) else None
-            return FailedCall(pool, minute, origin.caller, origin.operation, safe_word(record.error_code))
+            code = safe_word(record.error_code)
+            return FailedCall(pool, minute, origin.caller, origin.operation, code, origin.session)
         if not isinstance(rate, _Rate):
             return rate if isinstance(rate, OutOfScope) else UNRESOLVED
         given = record.input
@@ -222,7 +230,9 @@ class UsageCalculator:
             long_context = base + cache_read > rate.long_context_above
         consumed = base + output_tokens * rate.burndown_rate
         tags = self._select_tags(record.request_metadata) if self._metadata_keys else ()
-        group_key = (origin, minute, source, blocked, long_context, tags)
+        body = given.body
+        project = "" if body is None or body.project_identifier is None else parse_project(body.project_identifier)
+        group_key = (origin, minute, source, blocked, long_context, tags, project)
         return CallUsage(
             self._groups.get(group_key) or self._find_group(rate, group_key),
             started,
@@ -250,7 +260,8 @@ class UsageCalculator:
         if isinstance(rate, _Rate):
             defaults = find_defaults(model_id, operation, rate.model, rate.provider)
             lasting = not rate.application_profile  # the model behind it can change
-        origin = _Origin(rate, parse_caller(arn), safe_word(operation), defaults)
+        session = parse_session(arn) if self._with_sessions else ""
+        origin = _Origin(rate, parse_caller(arn), safe_word(operation), defaults, session)
         # longer than AWS allows: not remembered, because they may have a million characters
         named = len(model_id) <= MAX_REMEMBERED_ARN and len(arn or "") <= MAX_REMEMBERED_ARN
         if named and len(operation) <= MAX_OPERATION and not isinstance(rate, ApplicationProfile):
@@ -258,7 +269,7 @@ class UsageCalculator:
         return origin
 
     def _find_group(self, rate: _Rate, key: _GroupKey) -> CallGroup:
-        origin, minute, source, blocked, long_context, tags = key
+        origin, minute, source, blocked, long_context, tags, project = key
         pool = rate.pool
         if rate.model is None:
             if len(self.unlisted_models) < MAX_NAMED:
@@ -277,6 +288,8 @@ class UsageCalculator:
             request_metadata=tags,
             burndown_status=rate.burndown_status,
             listed=rate.model is not None,
+            session=origin.session,
+            project=project,
         )
         _remember(self._groups, key, group)
         return group
