@@ -308,12 +308,12 @@ def test_tables_of_the_chosen_pool(body: Tree, account: MadeAccount) -> None:
     found = drawn(body, account)
 
     assert shown(found, "Callers of the chosen pool")["columns"] == [
-        "caller", "max_tokens_source", "max_tokens", "output", "reserved", "consumed", "calls"
+        "caller", "max_tokens_source", "max_tokens", "output", "answers_cut", "reserved", "consumed", "calls"
     ]  # fmt: skip
     assert rows(found, "Callers of the chosen pool") == [
-        ["Report", "explicit", 2_800, 32, 14_500, 1_300, 5],
-        ["Chat", "explicit", 200, 30, 750, 600, 3],
-        ["Chat", "unknown", None, 11, None, 62, 1],
+        ["Report", "explicit", 4_000, 40, None, 14_500, 1_300, 5],
+        ["Chat", "explicit", 200, 30, None, 750, 600, 3],
+        ["Chat", "unknown", None, 11, None, None, 62, 1],
     ]
     assert rows(found, "Failed calls of the chosen pool") == [[THROTTLED, "Chat", 2], [INVALID, "Report", 1]]
     assert sorted(rows(found, "Calls of the chosen pool by")) == [["explicit", 8], ["unknown", 1]]
@@ -350,10 +350,10 @@ SAVED = {
         ["Chat", None, *OF_CROSS, 750, 600, 3],
         ["Report", None, SONNET, "regional", 110, 20, 1],
     ],
-    "OversizedMaxTokensQuery": [  # a line each: Report's asked for 1,000, 4,000 and 100, and got 20, 40 and 2
-        ["Report", SONNET, "Converse", 6, 1_700, 40, 40, 42.5],
-        ["Batch", NOVA, "Converse", 2, 500, 20, 20, 25],
-        ["Chat", SONNET, "Converse", 3, 200, 30, 30, 6.667],
+    "OversizedMaxTokensQuery": [  # the largest of single calls: Report's asked for 4,000, and one got 40
+        ["Report", SONNET, "Converse", "explicit", 6, 4_000, 40, 0, 100],
+        ["Batch", NOVA, "Converse", "explicit", 2, 500, 20, 0, 25],
+        ["Chat", SONNET, "Converse", "explicit", 3, 200, 30, 0, 6.667],
     ],
     "ThrottledMinutesQuery": [
         ["12:00", NOVA, "regional", "Batch", None, 600, 120, 1],
@@ -377,7 +377,8 @@ SAVED = {
 
 @pytest.mark.parametrize("logical_id", SAVED)
 def test_a_saved_query_makes_these_rows(template: Tree, account: MadeAccount, logical_id: str) -> None:
-    query = logs_insights.parse(template["Resources"][logical_id]["Properties"]["QueryString"])
+    text = resolved.Resolver(VALUES, template)(template["Resources"][logical_id]["Properties"]["QueryString"])
+    query = logs_insights.parse(text)
 
     _, found = log_evaluation.run(query, Reader(account, "us-east-1").events([PROCESSOR], RANGE))  # type: ignore[arg-type]
 

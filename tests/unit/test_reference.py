@@ -21,6 +21,7 @@ from records import (
     log_event,
     message,
     metadata_only,
+    of_project,
 )
 from samcli.yamlhelper import yaml_parse
 
@@ -72,8 +73,11 @@ def test_outputs(template: Any) -> None:
 @pytest.fixture
 def written(registry: Registry, process: Process, read_line: ReadLine) -> list[Line]:
     """Lines of every kind: of each outcome that a record, a delivery and a quota can have."""
-    resolved = UsageCalculator(registry, lambda _profile: Reference(NOVA, EndpointType.REGIONAL), ("team",))
+    resolved = UsageCalculator(
+        registry, lambda _profile: Reference(NOVA, EndpointType.REGIONAL), ("team",), with_sessions=True
+    )
     records = [
+        of_project(converse(), "proj_1"),
         converse(requestMetadata={"team": "reports"}, cache_read=4, cache_write=5),
         converse(NOVA, max_tokens=None),
         converse(PROFILE_ARN),
@@ -98,7 +102,8 @@ def written(registry: Registry, process: Process, read_line: ReadLine) -> list[L
     again = line_for_duplicate("Mine", NOW.timestamp(), 0)
     changes = [Change(POOL, unit, 1, 2) for unit in Unit]
     of_quotas = lines_for_quotas("Mine", MINUTE, {POOL: QUOTA, QuotaPool("a.zero", POOL.endpoint_type): ZERO}, changes)
-    every = (*outcome.lines, *twice.lines, *together.lines, again, *of_quotas)
+    cut = processed.lines_of_cut_answers(outcome.calls.usages, "Mine")
+    every = (*outcome.lines, *cut, *twice.lines, *together.lines, again, *of_quotas)
     return [read_line(line) for line in every]
 
 
