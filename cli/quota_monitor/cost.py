@@ -141,16 +141,14 @@ class Use(msgspec.Struct, frozen=True):
     type=click.Choice(["role", "session"]),
     help="Lines per role, or per session of a role (parameter CallerDetail). Invented roles have 8 sessions each.",
 )
-def cost(
+def cost(  # noqa: PLR0917 - one parameter per option
     pools: int, calls: int, calls_per_delivery: int, duplicate_detection: bool, ingestion: str, caller_detail: str
 ) -> None:
     """Estimate what the monitor costs per month.
 
     Prices are list prices of us-east-1. Metric lines are those that the processor writes for invented calls.
     """
-    use = Use(
-        pools, calls, calls_per_delivery, duplicate_detection, ingestion == "kinesis", caller_detail == "session"
-    )
+    use = Use(pools, calls, calls_per_delivery, duplicate_detection, ingestion == "kinesis", caller_detail == "session")
     price = read_prices()
     written, batch = measure(use)
     items = list(bill(use, price, count_alarm_metrics(through_stream=use.through_stream), written, batch))
@@ -369,9 +367,7 @@ def line_bytes(calls: int, records: Records = traffic.chat, *, with_sessions: bo
     because a delivery that spans two minutes needs more lines.
     """
     known = read_sources(MODELS)
-    accounts = UsageCalculator(
-        known, lambda _profile: OutOfScope("unresolved_profile"), with_sessions=with_sessions
-    )
+    accounts = UsageCalculator(known, lambda _profile: OutOfScope("unresolved_profile"), with_sessions=with_sessions)
     quotas = {
         QuotaPool(model.id, endpoint_type): PoolQuota(400_000, 400)
         for model in known.models

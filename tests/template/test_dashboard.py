@@ -312,7 +312,9 @@ def test_saved_queries_read_the_processors_log_by_fields_that_its_lines_have(
     for query in saved.values():
         assert query["LogGroupNames"] == [{"Ref": "MetricProcessorLogGroup"}]
         assert query["Name"]["Fn::Sub"].startswith("${AWS::StackName}/")
-        assert logs_insights.read_fields(logs_insights.parse(resolve(query["QueryString"]))) - names_of(written) == set()
+        assert (
+            logs_insights.read_fields(logs_insights.parse(resolve(query["QueryString"]))) - names_of(written) == set()
+        )
 
 
 # The colour-blind

@@ -18,9 +18,7 @@ from bedrock_quota.registry.models import Registry
 
 @pytest.fixture
 def tagged(registry: Registry) -> UsageCalculator:
-    return UsageCalculator(
-        registry, lambda _profile: OutOfScope("unresolved_profile"), ("team",), with_sessions=True
-    )
+    return UsageCalculator(registry, lambda _profile: OutOfScope("unresolved_profile"), ("team",), with_sessions=True)
 
 
 def opened(accounts: UsageCalculator, *entries: dict[str, Any]) -> list[CallUsage]:

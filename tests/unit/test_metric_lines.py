@@ -152,9 +152,7 @@ def test_no_metric_has_more_values_than_queries_can_bear(
 
 def test_lines_stay_small_at_their_largest(registry: Registry, read_line: ReadLine) -> None:
     keys = tuple(f"key{number}" for number in range(16))
-    accounts = UsageCalculator(
-        registry, lambda _profile: OutOfScope("unresolved_profile"), keys, with_sessions=True
-    )
+    accounts = UsageCalculator(registry, lambda _profile: OutOfScope("unresolved_profile"), keys, with_sessions=True)
     called = converse(
         input_tokens=99_999_999,
         output_tokens=99_999_999,

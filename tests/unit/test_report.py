@@ -205,8 +205,9 @@ def test_the_report_says_raise_where_answers_are_cut(reserved: tuple[float, ...]
     text = printed(pool_use(reserved=reserved, callers=callers))
 
     assert (
-        "Cut answers: 3 of 20 answers from vendor.model-1 (cross-region) ended at their output limit. 2 of them were "
-        "for Hungry, at up to 512 tokens. Raise max_tokens for these calls. Each call then reserves as many tokens more."
+        "Cut answers: 3 of 20 answers from vendor.model-1 (cross-region) ended at their output limit. "
+        "2 of them were for Hungry, at up to 512 tokens. Raise max_tokens for these calls. "
+        "Each call then reserves as many tokens more."
     ) in text
     assert "With max_tokens set to" not in text
 
