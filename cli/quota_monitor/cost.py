@@ -141,8 +141,8 @@ class Use(msgspec.Struct, frozen=True):
     type=click.Choice(["role", "session"]),
     help="Lines per role, or per session of a role (parameter CallerDetail). Invented roles have 8 sessions each.",
 )
-def cost(  # noqa: PLR0917 - one parameter per option
-    pools: int, calls: int, calls_per_delivery: int, duplicate_detection: bool, ingestion: str, caller_detail: str
+def cost(
+    *, pools: int, calls: int, calls_per_delivery: int, duplicate_detection: bool, ingestion: str, caller_detail: str
 ) -> None:
     """Estimate what the monitor costs per month.
 

@@ -160,7 +160,7 @@ def test_lines_stay_small_at_their_largest(registry: Registry, read_line: ReadLi
         requestMetadata=dict.fromkeys(keys, "v" * 256),
         **by_session("s" * 5_000, role="u" * 5_000),
     )
-    entry = of_project(called, "p" * 5_000)
+    entry = of_project(called, "p" * 2_048)
 
     (line,) = lines_of(accounts, *[entry] * 32)
 
@@ -400,6 +400,7 @@ def test_each_project_has_its_line_by_id_or_by_arn(accounts: UsageCalculator, re
         pytest.param({"id": "proj_a"}, id="object"),
         pytest.param(True, id="true"),
         pytest.param("", id="empty"),
+        pytest.param("p" * 2_049, id="longer than AWS allows"),
     ],
 )
 def test_a_project_of_another_type_is_left_out_and_the_call_counts(

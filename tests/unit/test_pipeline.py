@@ -534,6 +534,7 @@ def test_merged_calls_keep_every_count() -> None:
     some: dict[str, Any] = {
         "usages": [object()], "oldest_starts": [1], "failed": [object()], "rejected": [object()],
         "out_of_scope": {"prompt": 1}, "control": True, "unlisted_models": ("a",),
+        "reserved_tier": [object()], "unknown_tiers": ("b",),
     }  # fmt: skip
     names = [field.name for field in msgspec.structs.fields(DeliveryCalls) if field.name != "new_ids"]
     given = DeliveryCalls(**{name: some.get(name, 1) for name in names})

@@ -8,7 +8,7 @@ import msgspec
 from bedrock_quota.errors import RecordError
 from bedrock_quota.model_ids import OutOfScope
 from bedrock_quota.processor.records import safe_request_id
-from bedrock_quota.processor.usage import CallUsage, Entry, FailedCall
+from bedrock_quota.processor.usage import RESERVED_TIER_REASON, CallUsage, Entry, FailedCall, ReservedTierCall
 
 
 class Rejected(msgspec.Struct, frozen=True, gc=False):
@@ -33,11 +33,15 @@ class DeliveryCalls(msgspec.Struct):
     failed: list[FailedCall] = []
     rejected: list[Rejected] = []
     out_of_scope: dict[str, int] = {}
+    reserved_tier: list[CallUsage] = []
+    """Calls that the reserved tier served. They are counted in `out_of_scope`."""
     ignored: int = 0
     duplicates: int = 0
     """Records among the ignored ones that were processed before."""
     unlisted_models: tuple[str, ...] = ()
     """Ids of models that are not in the registry, at most `MAX_NAMED` per delivery."""
+    unknown_tiers: tuple[str, ...] = ()
+    """Service tiers that are not known, at most `MAX_NAMED` per delivery."""
     control: bool = False
     unchecked: int = 0
     """Deliveries for which the state table could not be asked about duplicates."""
@@ -48,6 +52,9 @@ class DeliveryCalls(msgspec.Struct):
             self.usages.append(entry)
         elif isinstance(entry, FailedCall):
             self.failed.append(entry)
+        elif isinstance(entry, ReservedTierCall):
+            self.reserved_tier.append(entry.usage)
+            self.count_out_of_scope(OutOfScope(RESERVED_TIER_REASON), 1)
         else:
             self.count_out_of_scope(entry, 1)
 
@@ -69,9 +76,11 @@ def merge_calls(several: Sequence[DeliveryCalls]) -> DeliveryCalls:
         failed=[call for each in several for call in each.failed],
         rejected=[rejected for each in several for rejected in each.rejected],
         out_of_scope=dict(sum((Counter(each.out_of_scope) for each in several), Counter())),
+        reserved_tier=[usage for each in several for usage in each.reserved_tier],
         ignored=sum(each.ignored for each in several),
         duplicates=sum(each.duplicates for each in several),
         unlisted_models=tuple(dict.fromkeys(model_id for each in several for model_id in each.unlisted_models)),
+        unknown_tiers=tuple(dict.fromkeys(tier for each in several for tier in each.unknown_tiers)),
         control=all(each.control for each in several),
         unchecked=sum(each.unchecked for each in several),
     )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 MAX_NAMED_MODELS = 1_000
-"""Model ids that one container remembers having named before it starts again."""
+"""Model ids, and service tiers, that one container remembers having named before it starts again."""
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -50,6 +50,15 @@ def _make_store(settings: Settings) -> "IdempotencyStore | None":
     return IdempotencyStore(settings.state_table, clients.state, clients.quick_state)
 
 
+def _select_new(names: Iterable[str], named: set[str]) -> list[str]:
+    """Return the names that are not in `named`, and add them to it."""
+    new = sorted(set(names) - named)
+    if len(named) + len(new) > MAX_NAMED_MODELS:
+        named.clear()
+    named.update(new)
+    return new
+
+
 class Container:
     """The values that one container makes at its cold start and keeps."""
 
@@ -69,6 +78,7 @@ class Container:
         self._snapshot: Snapshot | None = None
         self._context = Context(self._make_calculator(registry))
         self._named_models: set[str] = set()
+        self._named_tiers: set[str] = set()
         self.seen = SeenEvents()
         self.deliveries = _make_store(settings)
 
@@ -90,11 +100,11 @@ class Container:
 
     def select_unnamed(self, model_ids: Iterable[str]) -> list[str]:
         """Return the model ids that this container has not named yet, and remember them: each is named once."""
-        new = sorted(set(model_ids) - self._named_models)
-        if len(self._named_models) + len(new) > MAX_NAMED_MODELS:
-            self._named_models.clear()
-        self._named_models.update(new)
-        return new
+        return _select_new(model_ids, self._named_models)
+
+    def select_unnamed_tiers(self, tiers: Iterable[str]) -> list[str]:
+        """Return the service tiers that this container has not named yet, and remember them: each is named once."""
+        return _select_new(tiers, self._named_tiers)
 
     def _make_calculator(self, registry: Registry) -> UsageCalculator:
         return UsageCalculator(

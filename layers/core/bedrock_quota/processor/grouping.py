@@ -49,7 +49,14 @@ def _find_group(
     size = sizes[minute_of_pool] = sizes.get(minute_of_pool, 0) + 1
     if size > MAX_GROUPS_PER_POOL:
         group = msgspec.structs.replace(
-            group, caller=OTHER, session="", project="", application_profile="", operation=OTHER, request_metadata=()
+            group,
+            caller=OTHER,
+            session="",
+            project="",
+            application_profile="",
+            operation=OTHER,
+            request_metadata=(),
+            service_tier="",
         )
     return groups.setdefault(group, [])
 

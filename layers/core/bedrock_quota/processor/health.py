@@ -52,6 +52,7 @@ class Health(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     quotas_unknown: int = msgspec.field(name="QuotasUnknown", default=0)
     alarm_tests: int = msgspec.field(name="AlarmTests", default=0)
     deliveries: int = 1
+    max_tokens_declared: int = 0
     quota_age_seconds: int | None = None
     duplicate_records: int = 0
     duplicates_unchecked: int = 0
@@ -119,6 +120,7 @@ def measure_health(
         quotas_unknown=0 if quotas_usable else len(calls.usages),
         alarm_tests=calls.out_of_scope.get(model_ids.ALARM_TEST_REASON, 0),
         deliveries=deliveries,
+        max_tokens_declared=sources[Source.DECLARED],
         quota_age_seconds=None if quota_age is None else round(quota_age),
         duplicate_records=calls.duplicates,
         duplicates_unchecked=calls.unchecked,

@@ -56,6 +56,7 @@ class _CallsLine(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     project_identifier: str = ""
     request_metadata: dict[str, str] | None = None
     blocked: bool = False
+    service_tier: str = ""
     # Members with many values come last, so that Logs Insights discovers all the others.
     directive: emf.Directive | None = msgspec.field(name="_aws", default=None)
     consumed: list[float] | None = msgspec.field(name="ConsumedTokens", default=None)
@@ -122,6 +123,7 @@ def _line_for_calls(group: CallGroup, calls: tuple[CallUsage, ...], namespace: s
         group.project,
         dict(group.request_metadata) if group.request_metadata else None,
         blocked,
+        group.service_tier,
         emf.Directive(group.minute * 1000, _encode_call_definitions(namespace, known, blocked, quota)),
         consumed,
         reserved if known else None,
@@ -141,6 +143,37 @@ def _line_for_calls(group: CallGroup, calls: tuple[CallUsage, ...], namespace: s
 def _compute_percent(part: float, whole: float) -> float:
     """Return a percentage to six decimals: the sum of a thousand of them is still exact to the third."""
     return int(100_000_000 * part / whole + 0.5) / 1_000_000  # round() of a float takes as long as encoding a line
+
+
+def lines_for_reserved_tier(groups: Iterable[GroupedCalls]) -> Iterator[bytes]:
+    """Yield one line for each group of calls that the reserved tier served, for queries in Logs Insights.
+
+    It has no metrics, and no property that the queries on calls of a pool add up.
+    """
+    for grouped in groups:
+        group, calls = grouped.group, grouped.calls
+        line: dict[str, Any] = {
+            "event": "reserved_tier_calls",
+            "minute": group.minute * 1000,
+            "ModelId": group.pool.model_id,
+            "EndpointType": group.pool.endpoint_type,
+            "caller": group.caller,
+            "operation": group.operation,
+            "reserved_tier_calls": len(calls),
+            "reserved_tier_input_tokens": sum([call.input_tokens for call in calls]),
+            "reserved_tier_cache_read_tokens": sum([call.cache_read_tokens for call in calls]),
+            "reserved_tier_cache_write_tokens": sum([call.cache_write_tokens for call in calls]),
+            "reserved_tier_output_tokens": sum([call.output_tokens for call in calls]),
+        }
+        if group.session:
+            line["session"] = group.session
+        if group.application_profile:
+            line["application_profile"] = group.application_profile
+        if group.project:
+            line["project_identifier"] = group.project
+        if group.request_metadata:
+            line["request_metadata"] = dict(group.request_metadata)
+        yield emf.encode(line)
 
 
 def lines_for_failed_calls(

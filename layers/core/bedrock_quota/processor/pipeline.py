@@ -40,6 +40,8 @@ class Outcome(msgspec.Struct, frozen=True):
     rejected: tuple[Rejected, ...]
     unlisted: tuple[str, ...]
     """Ids of models that are not in the registry, at most `MAX_NAMED`."""
+    unknown_tiers: tuple[str, ...] = ()
+    """Service tiers that are not known, at most `MAX_NAMED`."""
 
 
 def price_delivery(
@@ -72,6 +74,8 @@ def price_delivery(
         _price(_release_bodies(waiting, look_up.bodies), finally_price, calls, waiting)
     if calculator.unlisted_models:
         calls.unlisted_models = tuple(calculator.unlisted_models)
+    if calculator.unknown_tiers:
+        calls.unknown_tiers = tuple(calculator.unknown_tiers)
     if calls.usages:
         calls.oldest_starts.append(min([usage.started for usage in calls.usages]))
     return calls
@@ -100,11 +104,13 @@ def make_lines(
     return Outcome(
         lines=chain(
             metric_lines.lines_for_groups(groups, namespace, known),
+            metric_lines.lines_for_reserved_tier(group_calls(calls.reserved_tier)),
             metric_lines.lines_for_failed_calls(calls.failed, namespace, known),
             (line_for_health(namespace, seconds, health),),
         ),
         rejected=tuple(calls.rejected),
         unlisted=calls.unlisted_models,
+        unknown_tiers=calls.unknown_tiers,
     )
 
 

@@ -11,22 +11,24 @@ from typing import Any
 import msgspec
 
 from bedrock_quota.errors import RecordError
-from bedrock_quota.processor.answers import AnswerCounts, read_answer, read_count
+from bedrock_quota.processor.answers import AnswerCounts, read_answer, split_input
+from bedrock_quota.processor.counts import read_count
 from bedrock_quota.processor.delivery import MAX_MESSAGE_BYTES
+from bedrock_quota.processor.partial_reading import convert_partly
 from bedrock_quota.processor.records import (
     SCHEMA_TYPE,
+    Answer,
     Identity,
-    InferenceConfig,
     PerformanceConfig,
     Record,
     RecordInput,
     RecordOutput,
     RequestBody,
-    TextGenerationConfig,
     TimestampText,
     read_timestamp,
     safe_request_id,
 )
+from bedrock_quota.processor.serving import MAX_CHUNKS, merge_chunks
 from bedrock_quota.processor.step_budget import StepBudget
 
 MAX_DEPTH = 100
@@ -37,8 +39,6 @@ STEPS_PER_BRACKET = 2
 
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)  # also one without an end: linear
 _NO_BRACKETS = re.compile(r"[^\[\]{}]+")
-
-_OUTPUT_LIMITS = {field.encode_name: field.name for field in msgspec.structs.fields(RequestBody)[2:-1]}
 
 
 def read_record(message: bytes | str, budget: StepBudget) -> Record:
@@ -114,7 +114,7 @@ def _build_record(record: dict[str, Any], budget: StepBudget) -> Record:
             body=_read_body(entry_input.get("inputBodyJson")),
             body_s3_path=_read_text(entry_input.get("inputBodyS3Path")),
         ),
-        output=RecordOutput(output_tokens),
+        output=RecordOutput(output_tokens, _read_words(answer)),
     )
 
 
@@ -151,24 +151,16 @@ def read_request_body(text: bytes | bytearray) -> RequestBody:
 
 
 def _read_body(value: object) -> RequestBody | None:
-    """Return the output limits and the project of an unusual body. A limit that is not a count is ignored."""
-    if not isinstance(value, dict):
-        return None
+    """Return the limits and words of an unusual body. A limit that is not a count is ignored."""
+    return convert_partly(value, RequestBody)
 
-    def read_limit(source: object, key: str) -> int | None:
-        try:
-            return read_count(source.get(key)) if isinstance(source, dict) else None
-        except RecordError:
-            return None
 
-    inference, titan = value.get("inferenceConfig"), value.get("textGenerationConfig")
-    project = value.get("projectIdentifier")
-    return RequestBody(
-        inference_config=InferenceConfig(read_limit(inference, "maxTokens"), read_limit(inference, "max_new_tokens")),
-        text_generation_config=TextGenerationConfig(read_limit(titan, "maxTokenCount")),
-        **{name: read_limit(value, key) for key, name in _OUTPUT_LIMITS.items()},
-        project_identifier=project if isinstance(project, str) else None,
-    )
+def _read_words(answer: object) -> Answer | None:
+    """Return what an answer, or the end of a streamed one, tells of how the call was served. It takes no steps."""
+    if not isinstance(answer, list):
+        return convert_partly(answer, Answer)
+    chunks = (convert_partly(chunk, Answer) for chunk in reversed(answer[-MAX_CHUNKS:]))
+    return merge_chunks(chunk for chunk in chunks if chunk is not None)
 
 
 class _GivenCounts(msgspec.Struct, frozen=True):
@@ -192,15 +184,9 @@ def _read_given_counts(entry_input: dict[str, Any], answer: AnswerCounts) -> _Gi
     )
     if given.input_tokens is not None:
         return given
-    found = read_count(answer.input)
-    cache_read, cache_write = given.cache_read_tokens, given.cache_write_tokens
-    if found is None:
-        found = read_count(answer.openai_input)
-        included = read_count(answer.openai_cache_read)
-        if found is not None and included is not None:
-            found, cache_read = read_count(found - included), included if cache_read is None else cache_read
+    found, cache_read, cache_write = split_input(answer)
     return _GivenCounts(
         found,
-        read_count(answer.cache_read) if cache_read is None else cache_read,
-        read_count(answer.cache_write) if cache_write is None else cache_write,
+        cache_read if given.cache_read_tokens is None else given.cache_read_tokens,
+        cache_write if given.cache_write_tokens is None else given.cache_write_tokens,
     )

@@ -26,7 +26,8 @@ from bedrock_quota.processor.max_tokens import (
     find_defaults,
     resolve_max_tokens,
 )
-from bedrock_quota.processor.records import Record, parse_timestamp, safe_word
+from bedrock_quota.processor.records import Record, parse_timestamp, safe_tier, safe_word
+from bedrock_quota.processor.serving import KNOWN_TIERS, RESERVED_TIER, find_serving
 from bedrock_quota.registry.models import Model, Provider, RateStatus, Registry
 
 EPOCH = datetime.fromtimestamp(0, UTC)
@@ -109,7 +110,18 @@ class FailedCall(msgspec.Struct, frozen=True, gc=False):
     session: str = ""
 
 
-Entry = CallUsage | FailedCall | OutOfScope
+class ReservedTierCall(msgspec.Struct, frozen=True, gc=False):
+    """A call that the reserved tier served: its capacity is bought apart, so it draws on no pool.
+
+    It is out of scope as `RESERVED_TIER_REASON`. Its tokens are properties of a line, and never metrics.
+    """
+
+    usage: CallUsage
+
+
+RESERVED_TIER_REASON = "reserved_tier"
+
+Entry = CallUsage | ReservedTierCall | FailedCall | OutOfScope
 
 FindProfile = Callable[[ApplicationProfile], Reference | OutOfScope | None]
 """Returns the model and endpoint type of an application profile, None if it must be looked up first. Never raises."""
@@ -131,8 +143,8 @@ class _Rate(msgspec.Struct, frozen=True):
     application_profile: str = ""
 
 
-_OriginKey = tuple[str, str | None, str, bool, int]
-"""Model id, caller's ARN, operation, whether latency-optimized, and the day."""
+_OriginKey = tuple[str, str | None, str, bool | None, int]
+"""Model id, caller's ARN, operation, whether latency-optimized (None: the model id decides), and the day."""
 
 
 class _Origin(msgspec.Struct, frozen=True, eq=False):
@@ -145,8 +157,8 @@ class _Origin(msgspec.Struct, frozen=True, eq=False):
     session: str
 
 
-_GroupKey = tuple[_Origin, int, Source, bool, bool, Tags, str]
-"""Origin, minute, source of max_tokens, whether blocked, whether long-context, the tags, and the project."""
+_GroupKey = tuple[_Origin, int, Source, bool, bool, Tags, str | None, str]
+"""Origin, minute, source of max_tokens, whether blocked, whether long-context, tags, service tier, and project."""
 
 
 class UsageCalculator:
@@ -165,13 +177,15 @@ class UsageCalculator:
         self._find_profile, self._admit_pool = find_profile, admit_pool
         self._metadata_keys, self._with_sessions = metadata_keys, with_sessions
         self._providers = registry.id_prefixes
-        self._rates: dict[tuple[str, bool, int], _Rate] = {}
+        self._rates: dict[tuple[str, bool | None, int], _Rate] = {}
         self._origins: dict[_OriginKey, _Origin] = {}
         self._passing_origins: dict[_OriginKey, _Origin] = {}
         self._groups: dict[_GroupKey, CallGroup] = {}
         self._oldest, self._newest = 0, 0
         self.unlisted_models: dict[str, None] = {}
         """Ids of models met in this delivery that are not in the registry, at most `MAX_NAMED`."""
+        self.unknown_tiers: dict[str, None] = {}
+        """Service tiers met in this delivery that are not known, at most `MAX_NAMED`."""
 
     def begin(self, now: datetime) -> None:
         """Begin a delivery: records are compared with `now`, and application profiles are resolved again."""
@@ -179,9 +193,10 @@ class UsageCalculator:
         self._oldest, self._newest = math.ceil(seconds) - OLDEST_SECONDS, int(seconds) + NEWEST_SECONDS
         self._passing_origins.clear()
         self.unlisted_models.clear()
+        self.unknown_tiers.clear()
 
     def price(self, record: Record, *, wait: bool = True) -> Entry | ApplicationProfile:
-        """Return what one record comes to: a call's usage, a failed call, or out of scope.
+        """Return what one record comes to: a call's usage, a failed call, a call of the reserved tier, or out of scope.
 
         Returns the application profile if that must be looked up first, and out of scope instead if `wait` is False.
 
@@ -197,12 +212,15 @@ class UsageCalculator:
             raise RecordError("too_old", record.request_id)
         if started > self._newest:
             raise RecordError("too_far_ahead", record.request_id)
-        identity, performance = record.identity, record.performance_config
+        identity, served = record.identity, find_serving(record)
+        model_id = record.model_id
+        if served.invoked_model_id is not None and model_ids.is_prompt_router(model_id):
+            model_id = served.invoked_model_id
         key = (
-            record.model_id,
+            model_id,
             identity.arn if identity is not None else None,
             record.operation,
-            performance is not None and performance.latency == "optimized",
+            served.is_optimized,
             day,
         )
         origin = self._origins.get(key) or self._find_origin(key)
@@ -232,8 +250,8 @@ class UsageCalculator:
         tags = self._select_tags(record.request_metadata) if self._metadata_keys else ()
         body = given.body
         project = "" if body is None or body.project_identifier is None else parse_project(body.project_identifier)
-        group_key = (origin, minute, source, blocked, long_context, tags, project)
-        return CallUsage(
+        group_key = (origin, minute, source, blocked, long_context, tags, served.tier, project)
+        usage = CallUsage(
             self._groups.get(group_key) or self._find_group(rate, group_key),
             started,
             input_tokens,
@@ -243,7 +261,11 @@ class UsageCalculator:
             max_output,
             None if max_output is None else base + max_output,
             consumed if rate.is_whole or consumed % 1 else int(consumed),
+            served.truncated,
         )
+        if served.tier is not None and usage.group.service_tier == RESERVED_TIER:
+            return ReservedTierCall(usage)
+        return usage
 
     def _select_tags(self, metadata: dict[str, str] | None) -> Tags:
         if not metadata:
@@ -269,9 +291,12 @@ class UsageCalculator:
         return origin
 
     def _find_group(self, rate: _Rate, key: _GroupKey) -> CallGroup:
-        origin, minute, source, blocked, long_context, tags, project = key
+        origin, minute, source, blocked, long_context, tags, tier_name, project = key
+        tier = "" if tier_name is None else safe_tier(tier_name)
+        if tier and tier not in KNOWN_TIERS and len(self.unknown_tiers) < MAX_NAMED:
+            self.unknown_tiers[tier] = None
         pool = rate.pool
-        if rate.model is None:
+        if rate.model is None and tier != RESERVED_TIER:  # which has no metrics
             if len(self.unlisted_models) < MAX_NAMED:
                 self.unlisted_models[pool.model_id] = None
             pool = self._admit_pool(pool)
@@ -288,18 +313,22 @@ class UsageCalculator:
             request_metadata=tags,
             burndown_status=rate.burndown_status,
             listed=rate.model is not None,
+            service_tier=tier,
             session=origin.session,
             project=project,
         )
         _remember(self._groups, key, group)
         return group
 
-    def _find_rate(self, model_id: str, optimized: bool, day: int) -> _Rate | OutOfScope | ApplicationProfile:
+    def _find_rate(self, model_id: str, optimized: bool | None, day: int) -> _Rate | OutOfScope | ApplicationProfile:
         key = (model_id, optimized, day)
         known = self._rates.get(key)
         if known is not None:
             return known
-        found = model_ids.parse_model_id(model_id, self._providers)
+        bare_id = model_id.removesuffix(model_ids.LATENCY_OPTIMIZED_SUFFIX)
+        if optimized is None:
+            optimized = bare_id != model_id
+        found = model_ids.parse_model_id(bare_id, self._providers)
         application_profile = ""
         if isinstance(found, ApplicationProfile):
             application_profile = found.profile_id
