@@ -11,14 +11,12 @@ from bedrock_quota.pools import PoolQuota, QuotaPool
 from bedrock_quota.processor import reading
 from bedrock_quota.processor.calls import DeliveryCalls, Rejected, merge_calls
 from bedrock_quota.processor.delivery import Delivery
-from bedrock_quota.processor.grouping import group_calls
 from bedrock_quota.processor.look_up import NO_LOOK_UP, LookUp
-from bedrock_quota.processor.metric_lines import lines_for_groups
 from bedrock_quota.processor.pipeline import Outcome, make_lines, price_delivery
 from bedrock_quota.processor.records import Record
 from bedrock_quota.processor.seen_events import SeenInSource
 from bedrock_quota.processor.step_budget import StepBudget
-from bedrock_quota.processor.usage import CallUsage, Entry, UsageCalculator
+from bedrock_quota.processor.usage import Entry, UsageCalculator
 
 
 class Processed(msgspec.Struct, frozen=True):
@@ -80,12 +78,6 @@ def written(deliveries: Sequence[DeliveryCalls], **options: Any) -> Processed:
     outcome = make_lines(deliveries, **options)
     calls = deliveries[0] if len(deliveries) == 1 else merge_calls(deliveries)
     return Processed(calls, outcome, tuple(outcome.lines))
-
-
-def lines_of_cut_answers(usages: Sequence[CallUsage], namespace: str) -> list[bytes]:
-    """Make the lines of these calls as if the answer of each had been cut at its output limit."""
-    cut = [msgspec.structs.replace(usage, truncated=True) for usage in usages]
-    return list(lines_for_groups(group_calls(cut), namespace, {}))
 
 
 def price(calculator: UsageCalculator, record: Record, now: datetime) -> Entry:

@@ -136,6 +136,12 @@ def of_project(entry: Entry, identifier: object) -> Entry:
     return entry | {"input": given | {"inputBodyJson": given["inputBodyJson"] | {"projectIdentifier": identifier}}}
 
 
+def cut_answer(entry: Entry) -> Entry:
+    """Say that an answer of Converse was cut at its output limit."""
+    answered = entry["output"]
+    return entry | {"output": answered | {"outputBodyJson": answered["outputBodyJson"] | {"stopReason": "max_tokens"}}}
+
+
 def by_session(session: str, role: str = "ReportWriter") -> Entry:
     """Return the `identity` of a role's session."""
     return {"identity": {"arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/{role}/{session}"}}

@@ -34,10 +34,11 @@ def template() -> Tree:
     return found
 
 
-def dashboard(template: Tree, metadata_keys: str = "") -> Tree:
-    """The body as CloudFormation would make it, with these keys of requestMetadata."""
+def dashboard(template: Tree, metadata_keys: str = "", caller_detail: str = "role") -> Tree:
+    """The body as CloudFormation would make it, with these keys of requestMetadata and this detail of callers."""
     properties = template["Resources"]["QuotaDashboard"]["Properties"]
-    text = Resolver({**VALUES, "RequestMetadataKeys": metadata_keys}, template)(properties["DashboardBody"])
+    values = {**VALUES, "RequestMetadataKeys": metadata_keys, "CallerDetail": caller_detail}
+    text = Resolver(values, template)(properties["DashboardBody"])
     found: Tree = json.loads(text)
     return found
 

@@ -10,8 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 import resolved
-from processed import lines_of_cut_answers
-from records import MINUTE, NOW, SONNET, Process, ReadLine, converse, failed
+from records import MINUTE, NOW, SONNET, Process, ReadLine, converse, cut_answer, failed
 from resolved import ENDPOINT, MODEL, NAMESPACE, TEMPLATE, VALUES, Resolver, Tree
 
 from bedrock_quota.fetcher.quota_lines import lines_for_quotas
@@ -73,11 +72,10 @@ def written(process: Process, registry: Registry, read_line: ReadLine) -> list[T
     by = UsageCalculator(registry, lambda _profile: UNRESOLVED, with_sessions=True)
     pool = QuotaPool(SONNET, EndpointType.REGIONAL)
     quotas = {pool: PoolQuota(tokens_per_minute=1_000, requests_per_minute=10)}
-    outcome = process([converse(cache_read=4, cache_write=5), failed()], quotas=quotas, by=by)
-    cut = lines_of_cut_answers(outcome.calls.usages, NAMESPACE)
+    outcome = process([cut_answer(converse(cache_read=4, cache_write=5)), failed()], quotas=quotas, by=by)
     again = line_for_duplicate(NAMESPACE, NOW.timestamp(), 0)
     of_quotas = lines_for_quotas(NAMESPACE, MINUTE, {pool: PoolQuota(0, 10)})
-    return [read_line(line) for line in (*outcome.lines, *cut, again, *of_quotas)]
+    return [read_line(line) for line in (*outcome.lines, again, *of_quotas)]
 
 
 @pytest.fixture

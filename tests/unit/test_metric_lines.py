@@ -18,9 +18,11 @@ from records import (
     SONNET,
     TITAN,
     Entry,
+    Process,
     ReadLine,
     by_session,
     converse,
+    cut_answer,
     failed,
     invoke,
     message,
@@ -286,16 +288,6 @@ def test_plain_line_says_nothing_of_what_is_absent(accounts: UsageCalculator, re
 # Single calls
 
 
-def cut_lines(accounts: UsageCalculator, *entries: tuple[Entry, bool]) -> list[bytes]:
-    """Make the lines of calls, each with whether its answer was cut at its output limit."""
-    calls = []
-    for entry, truncated in entries:
-        call = price(accounts, read_record(message(entry)), NOW)
-        assert isinstance(call, CallUsage)
-        calls.append(msgspec.structs.replace(call, truncated=truncated))
-    return list(lines_for_groups(group_calls(calls), "Bedrock/Quotas", {}))
-
-
 def test_the_largest_of_a_line_are_those_of_single_calls(accounts: UsageCalculator, read_line: ReadLine) -> None:
     # given 642 tokens of output beside 4: their mean is 323, and no call produced that
     entries = [converse(max_tokens=64_000, output_tokens=642), converse(max_tokens=1_000, output_tokens=4)]
@@ -308,9 +300,12 @@ def test_the_largest_of_a_line_are_those_of_single_calls(accounts: UsageCalculat
 
 def test_cut_answers_are_counted_on_each_line(accounts: UsageCalculator, read_line: ReadLine) -> None:
     # given 33 calls, which need two lines: the first and the last two are cut
-    entries = [(converse(output_tokens=number), number in {1, 32, 33}) for number in range(1, 34)]
+    entries = [converse(output_tokens=number) for number in range(1, 34)]
 
-    first, second = map(read_line, cut_lines(accounts, *entries))
+    first, second = map(
+        read_line,
+        lines_of(accounts, *(cut_answer(each) if index in {0, 31, 32} else each for index, each in enumerate(entries))),
+    )
 
     assert (first["truncated"], first["output_tokens_most"]) == (2, 32)
     assert (second["truncated"], second["output_tokens_most"]) == (1, 33)
@@ -319,19 +314,24 @@ def test_cut_answers_are_counted_on_each_line(accounts: UsageCalculator, read_li
 @pytest.mark.parametrize(
     ("entry", "expected"),
     [
-        pytest.param(metadata_only(output_tokens=11), {"output_tokens_most": 11, "truncated": 1}, id="unknown limit"),
-        pytest.param(converse(output_tokens=0, max_tokens=7), {"max_tokens_most": 7, "truncated": 1}, id="no output"),
+        pytest.param(metadata_only(output_tokens=11), {"output_tokens_most": 11}, id="unknown limit"),
+        pytest.param(converse(output_tokens=0, max_tokens=7), {"max_tokens_most": 7}, id="no output"),
         pytest.param(
-            invoke(TITAN, {"inputText": "…"}, output_tokens=9),
-            {"output_tokens_most": 9, "max_tokens_most": 512, "truncated": 1},
-            id="default limit",
+            cut_answer(converse(max_tokens=None, output_tokens=9)),
+            {"output_tokens_most": 9, "max_tokens_most": 64_000, "truncated": 1},
+            id="cut at the default",
+        ),
+        pytest.param(
+            invoke(TITAN, {"inputText": "…"}, output_tokens=512, answer={"results": [{"completionReason": "LENGTH"}]}),
+            {"output_tokens_most": 512, "max_tokens_most": 512, "truncated": 1},
+            id="InvokeModel cut at the default",
         ),
     ],
 )
 def test_a_line_says_of_single_calls_only_what_is_known(
     accounts: UsageCalculator, read_line: ReadLine, entry: Entry, expected: dict[str, int]
 ) -> None:
-    (line,) = cut_lines(accounts, (entry, True))
+    (line,) = lines_of(accounts, entry)
 
     found = read_line(line)
     assert {name: found[name] for name in found if name.endswith("_most") or name == "truncated"} == expected
@@ -378,6 +378,18 @@ def test_failed_calls_name_the_session(with_sessions: UsageCalculator, read_line
     ]
 
 
+def test_calls_of_the_reserved_tier_name_session_and_project(
+    with_sessions: UsageCalculator, process: Process, read_line: ReadLine
+) -> None:
+    entry = of_project(converse(**by_session("jane")), "proj_a")
+    entry["output"]["outputBodyJson"]["serviceTier"] = {"type": "reserved"}
+
+    line, _health = map(read_line, process([entry], by=with_sessions).lines)
+
+    assert line["event"] == "reserved_tier_calls"
+    assert (line["session"], line["project_identifier"]) == ("jane", "proj_a")
+
+
 def test_each_project_has_its_line_by_id_or_by_arn(accounts: UsageCalculator, read_line: ReadLine) -> None:
     arn = "arn:aws:bedrock:us-east-1:111122223333:project/proj_b"
     entries = [of_project(converse(), name) for name in ("proj_a", "proj_b", arn)]
@@ -411,6 +423,13 @@ def test_a_project_of_another_type_is_left_out_and_the_call_counts(
     found = read_line(line)
     assert found["ReservedTokens"] == [600]  # 100 + 500
     assert "project_identifier" not in found
+
+
+def test_a_project_beside_no_limit_leaves_the_default(accounts: UsageCalculator, read_line: ReadLine) -> None:
+    (line,) = lines_of(accounts, of_project(converse(max_tokens=None), "proj_a"))
+
+    found = read_line(line)
+    assert (found["max_tokens_source"], found["MaxTokens"]) == ("default", [64_000])
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from records import (
     ReadLine,
     blocked,
     converse,
+    cut_answer,
     failed,
     log_event,
     message,
@@ -77,7 +78,7 @@ def written(registry: Registry, process: Process, read_line: ReadLine) -> list[L
         registry, lambda _profile: Reference(NOVA, EndpointType.REGIONAL), ("team",), with_sessions=True
     )
     records = [
-        of_project(converse(), "proj_1"),
+        of_project(cut_answer(converse()), "proj_1"),
         converse(requestMetadata={"team": "reports"}, cache_read=4, cache_write=5),
         converse(NOVA, max_tokens=None),
         converse(PROFILE_ARN),
@@ -102,8 +103,7 @@ def written(registry: Registry, process: Process, read_line: ReadLine) -> list[L
     again = line_for_duplicate("Mine", NOW.timestamp(), 0)
     changes = [Change(POOL, unit, 1, 2) for unit in Unit]
     of_quotas = lines_for_quotas("Mine", MINUTE, {POOL: QUOTA, QuotaPool("a.zero", POOL.endpoint_type): ZERO}, changes)
-    cut = processed.lines_of_cut_answers(outcome.calls.usages, "Mine")
-    every = (*outcome.lines, *cut, *twice.lines, *together.lines, again, *of_quotas)
+    every = (*outcome.lines, *twice.lines, *together.lines, again, *of_quotas)
     return [read_line(line) for line in every]
 
 
