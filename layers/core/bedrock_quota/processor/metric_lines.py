@@ -60,7 +60,7 @@ class _CallsLine(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     # Members with many values come last, so that Logs Insights discovers all the others.
     directive: emf.Directive | None = msgspec.field(name="_aws", default=None)
     consumed: list[float] | None = msgspec.field(name="ConsumedTokens", default=None)
-    reserved: list[int] | None = msgspec.field(name="ReservedTokens", default=None)
+    reserved: list[int | None] | None = msgspec.field(name="ReservedTokens", default=None)
     output: list[int] | None = msgspec.field(name="OutputTokens", default=None)
     limits: list[int | None] | None = msgspec.field(name="MaxTokens", default=None)
     consumed_percent: float | None = msgspec.field(name="ConsumedQuotaPercent", default=None)
@@ -93,14 +93,20 @@ def _line_for_calls(group: CallGroup, calls: tuple[CallUsage, ...], namespace: s
     known, blocked = group.source is not Source.UNKNOWN, group.blocked
     tokens, requests = quota.tokens_per_minute, quota.requests_per_minute
     consumed = [call.consumed_tokens for call in calls]
-    reserved = [call.reserved_tokens for call in calls if call.reserved_tokens is not None]
     output = [call.output_tokens for call in calls]
-    all_consumed, all_reserved = sum(consumed), sum(reserved)
-    output_most, max_tokens_most, truncated = output[0], calls[0].max_tokens or 0, int(calls[0].truncated)
-    if len(calls) > 1:  # max() and sum() of a single call take as long as a tenth of its line
-        output_most = max(output)
-        max_tokens_most = max([call.max_tokens or 0 for call in calls])
-        truncated = sum([call.truncated for call in calls])
+    reserved = [call.reserved_tokens for call in calls] if known else None
+    limits = [call.max_tokens for call in calls] if known and not blocked else None
+    (
+        input_tokens,
+        output_tokens,
+        all_consumed,
+        all_reserved,
+        output_most,
+        max_tokens_most,
+        truncated,
+        cache_read,
+        cache_write,
+    ) = _sum_up(calls)
     line = _CallsLine(  # positional, because keywords take three times as long; a test checks each member of a line
         group.pool.model_id,
         group.pool.endpoint_type,
@@ -108,15 +114,15 @@ def _line_for_calls(group: CallGroup, calls: tuple[CallUsage, ...], namespace: s
         group.operation,
         group.source,
         len(calls),
-        sum([call.input_tokens for call in calls]),
-        sum(output),
+        input_tokens,
+        output_tokens,
         all_consumed,
         all_reserved if known else None,
         output_most,
         max_tokens_most,
         truncated,
-        sum([call.cache_read_tokens for call in calls]),
-        sum([call.cache_write_tokens for call in calls]),
+        cache_read,
+        cache_write,
         None if group.burndown_status is RateStatus.LISTED else group.burndown_status,
         group.session,
         group.application_profile,
@@ -126,9 +132,9 @@ def _line_for_calls(group: CallGroup, calls: tuple[CallUsage, ...], namespace: s
         group.service_tier,
         emf.Directive(group.minute * 1000, _encode_call_definitions(namespace, known, blocked, quota)),
         consumed,
-        reserved if known else None,
+        reserved,
         None if blocked else output,
-        [call.max_tokens for call in calls] if known and not blocked else None,
+        limits,
         # Each call adds its share, so the sum over a minute is the percentage. One value has the share of all calls.
         _compute_percent(all_consumed, tokens) if tokens else None,
         _compute_percent(all_reserved, tokens) if tokens and known else None,
@@ -138,6 +144,35 @@ def _line_for_calls(group: CallGroup, calls: tuple[CallUsage, ...], namespace: s
         requests,
     )
     return emf.encode(line)
+
+
+def _sum_up(calls: tuple[CallUsage, ...]) -> tuple[int, int, float, int, int, int, int, int, int]:
+    """Return the numbers of all calls on a line, in the order of its members from `input_tokens` on."""
+    if len(calls) == 1:  # every second line of ordinary traffic; sums of one call take as long as encoding its line
+        call = calls[0]
+        return (
+            call.input_tokens,
+            call.output_tokens,
+            call.consumed_tokens,
+            call.reserved_tokens or 0,
+            call.output_tokens,
+            call.max_tokens or 0,
+            int(call.truncated),
+            call.cache_read_tokens,
+            call.cache_write_tokens,
+        )
+    output = [call.output_tokens for call in calls]
+    return (
+        sum([call.input_tokens for call in calls]),
+        sum(output),
+        sum([call.consumed_tokens for call in calls]),
+        sum([call.reserved_tokens or 0 for call in calls]),
+        max(output),
+        max([call.max_tokens or 0 for call in calls]),
+        sum([call.truncated for call in calls]),
+        sum([call.cache_read_tokens for call in calls]),
+        sum([call.cache_write_tokens for call in calls]),
+    )
 
 
 def _compute_percent(part: float, whole: float) -> float:
