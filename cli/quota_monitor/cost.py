@@ -102,6 +102,8 @@ class Use(msgspec.Struct, frozen=True):
     calls_per_delivery: int
     duplicate_detection: bool = True
     through_stream: bool = False
+    with_sessions: bool = False
+    """True if each session of a role has its own metric lines."""
 
     @property
     def deliveries(self) -> float:
@@ -132,12 +134,21 @@ class Use(msgspec.Struct, frozen=True):
     type=click.Choice(["direct", "kinesis"]),
     help="Path of the logs: one run per delivery, or many per run by a stream (parameter Ingestion).",
 )
-def cost(pools: int, calls: int, calls_per_delivery: int, duplicate_detection: bool, ingestion: str) -> None:
+@click.option(
+    "--caller-detail",
+    default="role",
+    show_default=True,
+    type=click.Choice(["role", "session"]),
+    help="Lines per role, or per session of a role (parameter CallerDetail). Invented roles have 8 sessions each.",
+)
+def cost(
+    *, pools: int, calls: int, calls_per_delivery: int, duplicate_detection: bool, ingestion: str, caller_detail: str
+) -> None:
     """Estimate what the monitor costs per month.
 
     Prices are list prices of us-east-1. Metric lines are those that the processor writes for invented calls.
     """
-    use = Use(pools, calls, calls_per_delivery, duplicate_detection, ingestion == "kinesis")
+    use = Use(pools, calls, calls_per_delivery, duplicate_detection, ingestion == "kinesis", caller_detail == "session")
     price = read_prices()
     written, batch = measure(use)
     items = list(bill(use, price, count_alarm_metrics(through_stream=use.through_stream), written, batch))
@@ -222,7 +233,8 @@ def estimate(use: Use, price: Prices) -> list[Item]:
 def measure(use: Use) -> tuple[LineBytes, Batch]:
     """Measure the metric lines and the batches for such usage."""
     batch = estimate_batch(use, measure_delivery_bytes(use.calls_per_delivery)) if use.through_stream else Batch()
-    return line_bytes(min(round(use.calls_per_delivery * batch.deliveries), MAX_MEASURED)), batch
+    calls = min(round(use.calls_per_delivery * batch.deliveries), MAX_MEASURED)
+    return line_bytes(calls, with_sessions=use.with_sessions), batch
 
 
 def break_even(use: Use, price: Prices) -> float | None:
@@ -348,14 +360,14 @@ QUARTERS = (7, 22, 37, 52)
 
 
 @functools.cache
-def line_bytes(calls: int, records: Records = traffic.chat) -> LineBytes:
+def line_bytes(calls: int, records: Records = traffic.chat, *, with_sessions: bool = False) -> LineBytes:
     """Return the mean bytes and lines that the processor writes for a delivery of so many invented calls.
 
     Every quota pool has quotas. The mean is of four deliveries, one for each quarter of a minute in which they can end,
     because a delivery that spans two minutes needs more lines.
     """
     known = read_sources(MODELS)
-    accounts = UsageCalculator(known, lambda _profile: OutOfScope("unresolved_profile"))
+    accounts = UsageCalculator(known, lambda _profile: OutOfScope("unresolved_profile"), with_sessions=with_sessions)
     quotas = {
         QuotaPool(model.id, endpoint_type): PoolQuota(400_000, 400)
         for model in known.models

@@ -246,7 +246,7 @@ class _Bucket:
     def get_object(self, Key: str, **_of: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
         if Key.startswith(PROGRESS_PREFIX):
             raise ClientError({"Error": {"Code": "NoSuchKey", "Message": ""}}, "GetObject")
-        return {"Body": io.BytesIO(self._held)}
+        return {"Body": io.BytesIO(self._held), "ETag": ""}
 
     def put_object(self, Key: str, **_of: object) -> dict[str, str]:  # noqa: N803
         assert Key.startswith(PROGRESS_PREFIX)

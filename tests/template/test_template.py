@@ -218,8 +218,9 @@ def test_functions_get_the_settings_they_read(stack: Tree) -> None:
         variables = properties(stack, name)["Environment"]["Variables"]
         assert everywhere.items() <= variables.items()
         assert variables["POWERTOOLS_LOG_LEVEL"] == "INFO"
-    tags = properties(stack, "MetricProcessorFunction")["Environment"]["Variables"]["REQUEST_METADATA_KEYS"]
-    assert tags == "${RequestMetadataKeys}"
+    variables = properties(stack, "MetricProcessorFunction")["Environment"]["Variables"]
+    assert variables["REQUEST_METADATA_KEYS"] == "${RequestMetadataKeys}"
+    assert variables["CALLER_DETAIL"] == "${CallerDetail}"
 
 
 def test_function_has_its_code(source: Tree) -> None:
@@ -751,7 +752,7 @@ def test_every_reference_is_to_something_there_is(stack: Tree) -> None:
     text = json.dumps({"Resources": stack["Resources"], "Outputs": stack["Outputs"]})
     names = set(re.findall(r"\$\{([A-Za-z0-9:]+)", text))
 
-    of_fn_sub_and_labels = {"Console", "FirstKeyField", "FirstKeyTitle", "Key"}
+    of_fn_sub_and_labels = {"CallerFields", "Console", "FirstKeyField", "FirstKeyTitle", "Key"}
     known = stack["Resources"].keys() | stack["Parameters"].keys() | of_fn_sub_and_labels
     assert {name for name in names if not name.startswith("AWS::")} <= known
     assert names & {"StateTable", "MetricsNamespace"}

@@ -181,6 +181,39 @@ def test_line_bytes_are_measured_on_the_processors_own_lines() -> None:
     assert (one.calls, ten.calls) == (1, 10)
 
 
+def test_a_line_per_session_costs_what_the_reference_says() -> None:
+    text = " ".join((README.parent / "docs" / "reference.md").read_text(encoding="utf-8").split())
+    roles, sessions = cost.line_bytes(100), cost.line_bytes(100, with_sessions=True)
+
+    # 8 sessions per role: more lines, of the same calls, and at most one per call and one of health per delivery
+    assert roles.lines < sessions.lines <= 101
+    each = (sessions.written - roles.written) / (sessions.lines - roles.lines)
+    assert each == pytest.approx(1_030, rel=0.02)
+    assert f"about 1,030 bytes, which is ${1_030 * cost.read_prices().log_gigabyte / 1e3:.2f} per million lines" in text
+    price, watched = cost.read_prices(), cost.count_alarm_metrics()
+    basis = [
+        next(
+            item.basis.partition(" ")[0]
+            for item in cost.bill(Use(5, 1_000, 10), price, watched, cost.line_bytes(10, with_sessions=with_sessions))
+            if item.what == "metric lines"
+        )
+        for with_sessions in (True, False)
+    ]
+    assert "a call costs {} bytes instead of {}.".format(*basis) in text
+
+
+def test_command_estimates_lines_per_session() -> None:
+    arguments = ["cost", "--calls-per-delivery", "100"]
+    role, session = (
+        re.search(r"metric lines +([\d,]+) bytes per call", CliRunner().invoke(main, [*arguments, *more]).output)
+        for more in ([], ["--caller-detail", "session"])
+    )
+
+    assert role is not None
+    assert session is not None
+    assert int(session[1]) > 2 * int(role[1])
+
+
 @pytest.mark.parametrize(("ingestion", "parts"), [("direct", 7), ("kinesis", 8)])
 def test_command_says_every_part_and_the_sum(ingestion: str, parts: int) -> None:
     arguments = ["cost", "--pools", "2", "--calls", "0", "--ingestion", ingestion]

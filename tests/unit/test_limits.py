@@ -43,7 +43,7 @@ MIB = 1024 * 1024
         # test_records: one more is refused
         ("tokens of one call", f"{MAX_COUNT:,}"),
         # test_callers: one more is cut
-        ("caller, tag values on a metric line", f"{MAX_LABEL} characters, printable ASCII"),
+        ("caller, session, project, tag values on a metric line", f"{MAX_LABEL} characters, printable ASCII"),
         # test_settings: 17 are refused
         ("`requestMetadata` keys on a metric line", "16, named by a parameter"),
         # test_large_bodies, and below

@@ -17,10 +17,12 @@ from records import (
     ReadLine,
     blocked,
     converse,
+    cut_answer,
     failed,
     log_event,
     message,
     metadata_only,
+    of_project,
 )
 from samcli.yamlhelper import yaml_parse
 
@@ -70,7 +72,7 @@ def test_outputs(template: Any) -> None:
 
 
 def served_by(tier: str) -> dict[str, Any]:
-    entry = converse(PROFILE_ARN, requestMetadata={"team": "reports"})
+    entry = of_project(converse(PROFILE_ARN, requestMetadata={"team": "reports"}), "proj_1")
     entry["output"]["outputBodyJson"]["serviceTier"] = {"type": tier}
     return entry
 
@@ -78,8 +80,11 @@ def served_by(tier: str) -> dict[str, Any]:
 @pytest.fixture
 def written(registry: Registry, process: Process, read_line: ReadLine) -> list[Line]:
     """Lines of every kind: of each outcome that a record, a delivery and a quota can have."""
-    resolved = UsageCalculator(registry, lambda _profile: Reference(NOVA, EndpointType.REGIONAL), ("team",))
+    resolved = UsageCalculator(
+        registry, lambda _profile: Reference(NOVA, EndpointType.REGIONAL), ("team",), with_sessions=True
+    )
     records = [
+        of_project(cut_answer(converse()), "proj_1"),
         converse(requestMetadata={"team": "reports"}, cache_read=4, cache_write=5),
         converse(NOVA, max_tokens=None),
         converse(PROFILE_ARN),

@@ -385,12 +385,11 @@ def truncated(process: Process, entry: Entry) -> bool:
 )
 def test_a_wrong_type_takes_no_steps(words: Any) -> None:
     # given a record with counts
-    budget = StepBudget()
     text = message(answered(converse(), words))
     # when it is read
-    found = reading.read_record(text, budget)
-    # then the tolerant reader had nothing to do, and would say the same
-    assert budget.left == StepBudget().left
+    found = reading.read_usual_record(text)
+    # then the tolerant reader has nothing to do, and would say the same
+    assert found is not None
     slow = tolerant_reading.read_record(text, StepBudget())
     assert serving_of(found) == serving_of(slow)
 

@@ -16,6 +16,7 @@ def test_everything_set() -> None:
         "METRICS_NAMESPACE": "Mine",
         "STATE_TABLE": "state",
         "REQUEST_METADATA_KEYS": " team , application,,",
+        "CALLER_DETAIL": "session",
         "REGISTRY_OVERRIDES": "/stack/registry-overrides",
         "TOPIC_ARN": "arn:aws:sns:us-east-1:111122223333:topic",
         "QUOTA_POOLS": "anthropic.claude-opus-5/global-cross-region, amazon.nova-lite-v1:0/regional,",
@@ -32,6 +33,7 @@ def test_everything_set() -> None:
             QuotaPool("anthropic.claude-opus-5", EndpointType.GLOBAL_CROSS_REGION),
             QuotaPool("amazon.nova-lite-v1:0", EndpointType.REGIONAL),
         ),
+        with_sessions=True,
         invoked_by_sam=True,
     )
 
@@ -76,3 +78,16 @@ def test_sixteen_keys_are_taken_and_seventeen_refused() -> None:
     assert read_settings({"REQUEST_METADATA_KEYS": ",".join(keys[:16])}).metadata_keys == tuple(keys[:16])
     with pytest.raises(SettingsError, match="more than 16"):
         read_settings({"REQUEST_METADATA_KEYS": ",".join(keys)})
+
+
+@pytest.mark.parametrize(
+    ("detail", "with_sessions"), [pytest.param("role", False, id="role"), pytest.param("session", True, id="session")]
+)
+def test_detail_of_callers_is_a_role_or_a_session(detail: str, with_sessions: bool) -> None:
+    assert read_settings({"CALLER_DETAIL": detail}).with_sessions is with_sessions
+
+
+@pytest.mark.parametrize("detail", [pytest.param("", id="empty"), pytest.param("Session", id="capital letter")])
+def test_any_other_detail_of_callers_is_refused(detail: str) -> None:
+    with pytest.raises(SettingsError, match="CALLER_DETAIL is neither role nor session"):
+        read_settings({"CALLER_DETAIL": detail})

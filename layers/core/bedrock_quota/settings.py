@@ -21,6 +21,8 @@ class Settings(msgspec.Struct, frozen=True):
     always_published: tuple[QuotaPool, ...] = ()
     detect_duplicates: bool = False
     large_bodies_bucket: str | None = None
+    with_sessions: bool = False
+    """True if metric lines name the session of a caller's role, not only the role."""
     invoked_by_sam: bool = False
     """True if `sam local invoke` runs the function, on recorded events."""
 
@@ -30,6 +32,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
     - `METRICS_NAMESPACE`, `STATE_TABLE`, `LARGE_BODIES_BUCKET`, `TOPIC_ARN`
     - `REQUEST_METADATA_KEYS`: comma separated, at most 16
+    - `CALLER_DETAIL`: `role` or `session`
     - `DUPLICATE_DETECTION`: `on` or `off`
     - `REGISTRY_OVERRIDES`: the name of an SSM parameter
     - `QUOTA_POOLS`: comma separated `model id/endpoint type`
@@ -43,6 +46,9 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     keys = _split_items(environment, "REQUEST_METADATA_KEYS")
     if len(keys) > 16:  # Converse takes at most 16 entries of requestMetadata
         raise SettingsError("REQUEST_METADATA_KEYS names more than 16 keys")
+    detail = environment.get("CALLER_DETAIL", "role")
+    if detail not in {"role", "session"}:
+        raise SettingsError(f"CALLER_DETAIL is neither role nor session: {detail!r}")
     detection = environment.get("DUPLICATE_DETECTION", "off")
     if detection not in {"on", "off"}:
         raise SettingsError(f"DUPLICATE_DETECTION is neither on nor off: {detection!r}")
@@ -50,6 +56,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         namespace=namespace,
         state_table=environment.get("STATE_TABLE") or None,
         metadata_keys=keys,
+        with_sessions=detail == "session",
         overrides_parameter=environment.get("REGISTRY_OVERRIDES") or None,
         topic_arn=environment.get("TOPIC_ARN") or None,
         always_published=tuple(_parse_pool(item) for item in _split_items(environment, "QUOTA_POOLS")),

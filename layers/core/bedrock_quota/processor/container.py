@@ -107,4 +107,10 @@ class Container:
         return _select_new(tiers, self._named_tiers)
 
     def _make_calculator(self, registry: Registry) -> UsageCalculator:
-        return UsageCalculator(registry, self._profiles.find, self.settings.metadata_keys, self._unlisted_pools.admit)
+        return UsageCalculator(
+            registry,
+            self._profiles.find,
+            self.settings.metadata_keys,
+            self._unlisted_pools.admit,
+            with_sessions=self.settings.with_sessions,
+        )

@@ -44,6 +44,7 @@ class _UnreadBody(OutputLimits, frozen=True, gc=False):
     service_tier_word: msgspec.Raw = msgspec.field(default=_NOTHING, name="service_tier")
     performance_config: msgspec.Raw = msgspec.field(default=_NOTHING, name="performanceConfig")
     additional_fields: msgspec.Raw = msgspec.field(default=_NOTHING, name="additionalModelRequestFields")
+    project_identifier: msgspec.Raw = msgspec.field(default=_NOTHING, name="projectIdentifier")
 
 
 class _UnreadInput(InputCounts, frozen=True, gc=False):

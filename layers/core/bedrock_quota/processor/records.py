@@ -23,6 +23,7 @@ _Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
 TimestampText = Annotated[str, msgspec.Meta(max_length=32)]
 Word = Annotated[str, msgspec.Meta(max_length=64)]
 """A word of a body. A longer text is none, so that no record keeps much of a body."""
+_ProjectText = Annotated[str, msgspec.Meta(max_length=2048)]
 _ModelIdText = Annotated[str, msgspec.Meta(max_length=2048)]
 
 SECONDS_PER_DAY = 24 * 3600
@@ -82,12 +83,17 @@ class Latency(msgspec.Struct, frozen=True, gc=False):
 
 
 class RequestBody(OutputLimits, frozen=True, gc=False):
-    """The fields of a request body that decide about its quota. All others are skipped."""
+    """The fields of a request body that decide about its quota, and its project. All others are skipped.
+
+    `project_identifier` is the ID or the ARN of a project. Only Converse has it in the body (`ConverseRequest` in
+    botocore 1.44.8, read 2026-11-28).
+    """
 
     service_tier: ServiceTier | Word | None = msgspec.field(default=None, name="serviceTier")
     service_tier_word: ServiceTier | Word | None = msgspec.field(default=None, name="service_tier")
     performance_config: Latency | None = msgspec.field(default=None, name="performanceConfig")
     additional_fields: AdditionalFields | None = msgspec.field(default=None, name="additionalModelRequestFields")
+    project_identifier: _ProjectText | None = msgspec.field(default=None, name="projectIdentifier")
 
 
 class Reason(msgspec.Struct, frozen=True, gc=False):

@@ -17,7 +17,7 @@ from bedrock_quota import model_ids
 from bedrock_quota.errors import RecordError
 from bedrock_quota.model_ids import UNRESOLVED, ApplicationProfile, OutOfScope, Reference
 from bedrock_quota.pools import LONG_CONTEXT_SUFFIX, EndpointType, QuotaPool
-from bedrock_quota.processor.callers import MAX_REMEMBERED_ARN, parse_caller, safe_label
+from bedrock_quota.processor.callers import MAX_REMEMBERED_ARN, parse_caller, parse_project, parse_session, safe_label
 from bedrock_quota.processor.max_tokens import (
     NO_OUTPUT,
     NOTHING_RESERVED,
@@ -57,7 +57,8 @@ class CallGroup(msgspec.Struct, frozen=True, gc=False, order=True, cache_hash=Tr
 
     `minute` is the start of the minute in which the calls began, in seconds since the epoch. `blocked` is true if a
     guardrail blocked the call before the model ran: a request without tokens. `listed` is true if the registry has the
-    model. `service_tier` is the tier that served the calls, "" if the log names none.
+    model. `service_tier` is the tier that served the calls, "" if the log names none. `session` is the session of the
+    caller's role, "" unless the lines are to name it. `project` is the ID of the project that the request names.
     """
 
     minute: int
@@ -71,6 +72,8 @@ class CallGroup(msgspec.Struct, frozen=True, gc=False, order=True, cache_hash=Tr
     burndown_status: RateStatus
     listed: bool
     service_tier: str = ""
+    session: str = ""
+    project: str = ""
 
 
 class CallUsage(msgspec.Struct, frozen=True, gc=False):
@@ -104,6 +107,7 @@ class FailedCall(msgspec.Struct, frozen=True, gc=False):
     caller: str
     operation: str
     error_code: str
+    session: str = ""
 
 
 class ReservedTierCall(msgspec.Struct, frozen=True, gc=False):
@@ -150,10 +154,11 @@ class _Origin(msgspec.Struct, frozen=True, eq=False):
     caller: str
     operation: str
     defaults: OutputDefaults
+    session: str
 
 
-_GroupKey = tuple[_Origin, int, Source, bool, bool, Tags, str | None]
-"""Origin, minute, source of max_tokens, whether blocked, whether long-context, the tags, and the service tier."""
+_GroupKey = tuple[_Origin, int, Source, bool, bool, Tags, str | None, str]
+"""Origin, minute, source of max_tokens, whether blocked, whether long-context, tags, service tier, and project."""
 
 
 class UsageCalculator:
@@ -165,10 +170,12 @@ class UsageCalculator:
         find_profile: FindProfile,
         metadata_keys: tuple[str, ...] = (),
         admit_pool: AdmitPool = lambda pool: pool,
+        *,
+        with_sessions: bool = False,
     ) -> None:
         self._registry = registry
         self._find_profile, self._admit_pool = find_profile, admit_pool
-        self._metadata_keys = metadata_keys
+        self._metadata_keys, self._with_sessions = metadata_keys, with_sessions
         self._providers = registry.id_prefixes
         self._rates: dict[tuple[str, bool | None, int], _Rate] = {}
         self._origins: dict[_OriginKey, _Origin] = {}
@@ -241,7 +248,9 @@ class UsageCalculator:
             long_context = base + cache_read > rate.long_context_above
         consumed = base + output_tokens * rate.burndown_rate
         tags = self._select_tags(record.request_metadata) if self._metadata_keys else ()
-        group_key = (origin, minute, source, blocked, long_context, tags, tier)
+        body = given.body
+        project = "" if body is None or body.project_identifier is None else parse_project(body.project_identifier)
+        group_key = (origin, minute, source, blocked, long_context, tags, tier, project)
         usage = CallUsage(
             self._groups.get(group_key) or self._find_group(rate, group_key),
             started,
@@ -273,7 +282,8 @@ class UsageCalculator:
         if isinstance(rate, _Rate):
             defaults = find_defaults(model_id, operation, rate.model, rate.provider)
             lasting = not rate.application_profile  # the model behind it can change
-        origin = _Origin(rate, parse_caller(arn), safe_word(operation), defaults)
+        session = parse_session(arn) if self._with_sessions else ""
+        origin = _Origin(rate, parse_caller(arn), safe_word(operation), defaults, session)
         # longer than AWS allows: not remembered, because they may have a million characters
         named = len(model_id) <= MAX_REMEMBERED_ARN and len(arn or "") <= MAX_REMEMBERED_ARN
         if named and len(operation) <= MAX_OPERATION and not isinstance(rate, ApplicationProfile):
@@ -281,7 +291,7 @@ class UsageCalculator:
         return origin
 
     def _find_group(self, rate: _Rate, key: _GroupKey) -> CallGroup:
-        origin, minute, source, blocked, long_context, tags, tier_name = key
+        origin, minute, source, blocked, long_context, tags, tier_name, project = key
         tier = "" if tier_name is None else safe_tier(tier_name)
         if tier and tier not in KNOWN_TIERS and len(self.unknown_tiers) < MAX_NAMED:
             self.unknown_tiers[tier] = None
@@ -304,6 +314,8 @@ class UsageCalculator:
             burndown_status=rate.burndown_status,
             listed=rate.model is not None,
             service_tier=tier,
+            session=origin.session,
+            project=project,
         )
         _remember(self._groups, key, group)
         return group
@@ -363,7 +375,7 @@ def _choose_model_id(model_id: str, served: Serving) -> str:
 
 
 def _make_failed_call(error_code: str, pool: QuotaPool | None, minute: int, origin: _Origin) -> FailedCall:
-    return FailedCall(pool, minute, origin.caller, origin.operation, safe_word(error_code))
+    return FailedCall(pool, minute, origin.caller, origin.operation, safe_word(error_code), origin.session)
 
 
 def _check_counts(record: Record) -> None:
