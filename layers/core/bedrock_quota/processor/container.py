@@ -11,8 +11,8 @@ from bedrock_quota import clients
 from bedrock_quota.pools import PoolQuota, QuotaPool
 from bedrock_quota.processor import large_bodies
 from bedrock_quota.processor.application_profiles import ProfileResolver
-from bedrock_quota.processor.look_up import LookUp
-from bedrock_quota.processor.records import RequestBody
+from bedrock_quota.processor.late_bodies import Queue
+from bedrock_quota.processor.look_up import FetchedBodies, LookUp
 from bedrock_quota.processor.seen_events import SeenEvents
 from bedrock_quota.processor.unlisted_pools import UnlistedPools
 from bedrock_quota.processor.usage import UsageCalculator
@@ -50,6 +50,15 @@ def _make_store(settings: Settings) -> "IdempotencyStore | None":
     return IdempotencyStore(settings.state_table, clients.state, clients.quick_state)
 
 
+def _make_queue(settings: Settings) -> Queue | None:
+    """Return the queue of late calls, or None if there is no bucket to read their bodies from."""
+    if settings.late_bodies_queue is None or settings.large_bodies_bucket is None:
+        return None
+    return Queue(
+        settings.late_bodies_queue, settings.late_bodies_delay, settings.late_bodies_seconds, clients.late_bodies
+    )
+
+
 class Container:
     """The values that one container makes at its cold start and keeps."""
 
@@ -71,6 +80,7 @@ class Container:
         self._named_models: set[str] = set()
         self.seen = SeenEvents()
         self.deliveries = _make_store(settings)
+        self.queue = _make_queue(settings)
 
     def current(self) -> Context:
         """Return the context for one delivery. It is made again only after a new snapshot."""
@@ -83,10 +93,10 @@ class Container:
             self._context = Context(calculator, quotas or None, latest.fetched_at if quotas else None)
         return self._context
 
-    def _fetch_bodies(self, paths: Collection[str]) -> Mapping[str, RequestBody]:
+    def _fetch_bodies(self, paths: Collection[str]) -> FetchedBodies:
         """Return the request bodies at these paths that the stack may read. Never raises."""
         bucket = self.settings.large_bodies_bucket
-        return large_bodies.fetch_bodies(paths, bucket) if bucket else {}
+        return large_bodies.fetch_bodies(paths, bucket) if bucket else FetchedBodies()
 
     def select_unnamed(self, model_ids: Iterable[str]) -> list[str]:
         """Return the model ids that this container has not named yet, and remember them: each is named once."""
