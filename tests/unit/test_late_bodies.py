@@ -510,7 +510,7 @@ def test_only_a_run_killed_between_writing_and_recording_counts_twice(  # noqa: 
     stack.run(event)
     stack.put("a", {"inferenceConfig": {"maxTokens": 700}})
     stack.wait(1_000)
-    # then nothing is lost. A late call counts twice only if its body came between the two runs, because the same message
+    # then nothing is lost. A late call counts twice only if its body came between the runs, because the same message
     # counts once
     assert counted(read(stack)[0]) == {("explicit", 600): lines, ("explicit", 800): late if there else 1}
 
