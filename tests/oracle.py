@@ -2,7 +2,8 @@
 
 Nothing of `bedrock_quota` is imported: records are plain dictionaries, the registry is read as plain TOML, and the
 rules are written down a second time, as slowly and plainly as they stand in AWS's user guide
-(https://docs.aws.amazon.com/bedrock/latest/userguide/quotas-token-burndown.html, read 2026-11-23).
+(https://docs.aws.amazon.com/bedrock/latest/userguide/quotas-token-burndown.html, read 2026-11-23). A request that is in
+S3 instead of the log says what was reserved if it is there within five minutes.
 """
 
 import tomllib
@@ -15,6 +16,12 @@ from typing import Any
 
 Pool = tuple[str, str]
 """Model id and endpoint type."""
+
+Bodies = Mapping[str, tuple[float, Mapping[str, Any]]]
+"""Requests in S3 by their path: the seconds after the record in which each came, and the request itself."""
+
+PATIENCE = 300
+"""Seconds for which a request is waited for."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,12 @@ def _in_force(rates: list[dict[str, Any]], day: datetime) -> float:
     return float((begun[-1] if begun else rates[0])["rate"])
 
 
-def sum_up(records: Iterable[Mapping[str, Any]], facts: Mapping[str, Facts], profiles: Mapping[str, Pool]) -> Totals:
+def sum_up(
+    records: Iterable[Mapping[str, Any]],
+    facts: Mapping[str, Facts],
+    profiles: Mapping[str, Pool],
+    bodies: Bodies | None = None,
+) -> Totals:
     """Sum records up by pool and minute. `profiles` says what each application profile's ARN stands for."""
     pools: defaultdict[Pool, defaultdict[datetime, Sums]] = defaultdict(lambda: defaultdict(Sums))
     failed: defaultdict[str, int] = defaultdict(int)
@@ -96,7 +108,7 @@ def sum_up(records: Iterable[Mapping[str, Any]], facts: Mapping[str, Facts], pro
         output = record["output"].get("outputTokenCount", 0)
         sums.requests += 1
         sums.consumed += new_input + output * model.burndown
-        limit = _limit(record, model)
+        limit = _limit(record, model, bodies or {})
         if limit is None:
             sums.unknown += 1
             continue
@@ -122,13 +134,16 @@ def _pool(model_id: str, profiles: Mapping[str, Pool]) -> Pool | None:
     return model_id, "regional"
 
 
-def _limit(record: Mapping[str, Any], model: Facts) -> int | None:
-    """Return the output set aside for a call, None if its request is not in the log."""
+def _limit(record: Mapping[str, Any], model: Facts, bodies: Bodies) -> int | None:
+    """Return the output set aside for a call, None if its request is neither in the log nor in S3 in time."""
     if not model.has_output or _blocked(record):
         return 0
-    if "inputBodyJson" not in record["input"]:
+    body: Mapping[str, Any] | None = record["input"].get("inputBodyJson")
+    late, stored = bodies.get(record["input"].get("inputBodyS3Path", ""), (0.0, None))
+    if body is None and late <= PATIENCE:
+        body = stored
+    if body is None:
         return None
-    body = record["input"]["inputBodyJson"]
     if record["operation"].startswith("Converse"):
         return body.get("inferenceConfig", {}).get("maxTokens", model.maximum)
     for name in ("max_tokens", "max_gen_len", "max_completion_tokens"):

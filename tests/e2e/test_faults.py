@@ -47,9 +47,9 @@ AFTER = timedelta(minutes=25)
 """Between the minute of a case's traffic under the fault and that after it."""
 
 MOST_CALLS = {"dynamodb": 6, "bedrock": 2, "s3": 2, "sqs": 2}
-"""Calls that a delivery waits for at most: two attempts each, of 1 s at the state table and the queue, and 2 s elsewhere.
-Seconds are not measured, for they are those of a busy machine; the emulator ends what takes longer than the function's
-timeout."""
+"""Calls that a delivery waits for at most: two attempts each, of 1 s at the state table and the queue, and 2 s at
+others. Seconds are not measured, for they are those of a busy machine; the emulator ends what takes
+longer than the timeout."""
 
 
 class Ran(msgspec.Struct):

@@ -9,10 +9,12 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import oracle
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.response import StreamingBody
@@ -35,6 +37,7 @@ from bedrock_quota.processor.step_budget import StepBudget
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.settings import Settings
 
+ROOT = Path(__file__).parents[2]
 BUCKET, QUEUE = "large-bodies", "https://sqs.us-east-1.amazonaws.com/111122223333/late"
 SECRET = "the words of the prompt"
 
@@ -567,6 +570,33 @@ def test_whenever_bodies_come_each_call_counts_once(
     assert known >= {number for number, arrival in enumerate(arrivals) if arrival is not None and arrival <= 280}
     assert known <= {number for number, arrival in enumerate(arrivals) if arrival is not None}
     assert stack.queue.held == []
+
+
+@given(st.lists(st.tuples(st.sampled_from([0, 30, 90, 239, 310, 400, None]), st.integers(1, 90_000)), max_size=40))
+def test_sums_are_those_of_the_oracle(registry: Registry, calls: list[tuple[int | None, int]]) -> None:
+    """A body that is there within five minutes says what its call reserved, as if it had been there at once."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        stack = Stack(registry, monkeypatch)
+        records = [large(f"{number}") for number in range(len(calls))]
+        bodies = {
+            each["input"]["inputBodyS3Path"]: (late, {"inferenceConfig": {"maxTokens": limit}})
+            for each, (late, limit) in zip(records, calls, strict=True)
+            if late is not None
+        }
+        stack.run(stack.deliver(*records))
+        for seconds in (0, 30, 90, 239, 310, 400, 1_000):
+            stack.wait(seconds)
+            for number, (late, limit) in enumerate(calls):
+                if late == seconds:
+                    stack.put(f"{number}", {"inferenceConfig": {"maxTokens": limit}})
+        lines = [line for line in map(json.loads, stack.written) if "requests" in line]
+    expected = oracle.sum_up(records, oracle.facts_of(ROOT / "registry" / "models", NOW), {}, bodies)
+    sums = [minute for minutes in expected.pools.values() for minute in minutes.values()]
+    assert sum(line.get("reserved_tokens", 0) for line in lines) == sum(each.reserved for each in sums)
+    assert sum(line["consumed_tokens"] for line in lines) == sum(each.consumed for each in sums)
+    assert sum(line["requests"] for line in lines) == sum(each.requests for each in sums) == len(calls)
+    unknown = sum(line["requests"] for line in lines if line["max_tokens_source"] == "unknown")
+    assert unknown == sum(each.unknown for each in sums)
 
 
 # Messages
