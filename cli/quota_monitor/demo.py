@@ -38,7 +38,7 @@ OLDEST = timedelta(days=13)
 """CloudWatch accepts no data older than two weeks."""
 
 SPEED = 30
-"""How many times faster the clock of late bodies runs, so that nobody waits 90 s for one."""
+"""Factor by which late bodies come earlier and are read again earlier, so that the demo does not wait for minutes."""
 
 STALLED_SECONDS = 90.0
 """Time without a newly counted record after which the demo fails."""

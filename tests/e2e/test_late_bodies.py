@@ -17,7 +17,7 @@ from test_stack import SECRET, Deliver, Metric, converse, record
 from localaws.fault_proxy import Fault, FaultProxy
 from localaws.instance import Instance
 
-MODEL = "mistral.mistral-large-2407-v1:0"
+MODEL = "mistral.mistral-small-2402-v1:0"
 SPEED = 30
 DELAY, SECONDS = 60 // SPEED, 300 // SPEED
 """The settings: a body is read again every 2 s, for 10 s."""
@@ -43,7 +43,7 @@ def in_a_hurry(local: Instance, resource: Resource) -> Iterator[None]:
 def large(at: datetime, bucket: str, name: str) -> dict[str, Any]:
     """A call of 10 tokens in and 5 out, whose body is in S3."""
     made = record(at, MODEL, tokens=(10, 5))
-    made["input"]["inputBodyS3Path"] = f"s3://{bucket}/late/{name}.json.gz"
+    made["input"]["inputBodyS3Path"] = f"s3://{bucket}/AWSLogs/late/{name}.json.gz"
     return made
 
 
@@ -61,7 +61,7 @@ def test_s3_answers_a_function_403_for_an_object_that_is_not_there(local: Instan
     """And 404 to a caller who may list: the emulator answers as S3 does."""
     session = local.session()
     with pytest.raises(ClientError, match="NoSuchKey"):
-        session.client("s3").get_object(Bucket=large_bodies, Key="late/none")
+        session.client("s3").get_object(Bucket=large_bodies, Key="AWSLogs/late/none")
 
 
 @pytest.mark.usefixtures("in_a_hurry")
@@ -73,7 +73,7 @@ def test_bodies_that_come_late_count_as_if_they_had_been_there(  # noqa: PLR0917
 
     def put(name: str) -> None:
         body = gzip.compress(json.dumps(converse(100)).encode())
-        s3.put_object(Bucket=large_bodies, Key=f"late/{name}.json.gz", Body=body)
+        s3.put_object(Bucket=large_bodies, Key=f"AWSLogs/late/{name}.json.gz", Body=body)
 
     # given three calls whose bodies come 0, 30 and 90 s after their record, and one whose body never comes
     put("at once")
@@ -135,7 +135,7 @@ def test_a_message_whose_run_fails_comes_again_and_counts_once(  # noqa: PLR0917
     body = sent.parameters["Entries"][0]["MessageBody"]
     # when its body comes
     packed = gzip.compress(json.dumps(converse(100)).encode())
-    s3.put_object(Bucket=large_bodies, Key="late/twice.json.gz", Body=packed)
+    s3.put_object(Bucket=large_bodies, Key="AWSLogs/late/twice.json.gz", Body=packed)
     wait_until_empty(sqs, queue)
     sqs.send_message(QueueUrl=queue, MessageBody=body)
     sqs.send_message(QueueUrl=queue, MessageBody="not a message")
