@@ -187,8 +187,7 @@ def _write(running: Instance, events: Sequence[LogEvent], processor_log: str, pr
         coming += [
             (now + each.bodies_late / SPEED, body) for each in batch if each.bodies_late for body in each.large_bodies
         ]
-        deliveries += 1
-        running.drain({processor_log: deliveries})
+        deliveries = running.drain({processor_log: deliveries + 1}).invocations.get(processor_log, 0)
         written += len(batch)
         progress(_WRITING, written, len(events))
         now = time.monotonic()

@@ -192,8 +192,8 @@ def test_metrics_flow_while_a_service_fails(
     assert metric("ConsumedTokens", PLAIN, "regional")[at] == 25
     assert metric("ConsumedTokens", PLAIN, "regional", stat="SampleCount")[at] == 1
     assert metric("ReservedTokens", BEHIND_PROFILE, "regional").get(at) == (None if service == "bedrock" else 57)
-    # and a body that S3 did not give was read again by the deployed processor; not if S3 gave another thing, or if the call
-    # could not be set aside
+    # and a body that S3 did not give was read again by the deployed processor, unless S3 gave something else, or the
+    # call could not be set aside
     unknown = service == "sqs" or (service, fault) == ("s3", Fault.GARBAGE)
     assert metric("ReservedTokens", LARGE, "regional").get(at) == (None if unknown else 230)
     assert metric("ConsumedTokens", LARGE, "regional")[at] == 35

@@ -17,7 +17,7 @@ from test_stack import SECRET, Deliver, Metric, converse, record
 from localaws.fault_proxy import Fault, FaultProxy
 from localaws.instance import Instance
 
-MODEL = "mistral.mistral-small-2402-v1:0"
+MODEL = "meta.llama3-8b-instruct-v1:0"
 SPEED = 30
 DELAY, SECONDS = 60 // SPEED, 300 // SPEED
 """The settings: a body is read again every 2 s, for 10 s."""

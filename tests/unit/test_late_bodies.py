@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import random
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
@@ -774,6 +775,7 @@ def test_nothing_is_asked_or_loaded_while_no_call_is_late(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, process: Process
 ) -> None:
     monkeypatch.delattr(clients, "late_bodies")
+    monkeypatch.setitem(sys.modules, late_bodies.__name__, None)  # type: ignore[arg-type]  # importing it fails
     stack.put("a", {"inferenceConfig": {"maxTokens": 700}})
     assert stack.run(stack.deliver(converse(), large("a"))) == {"received": 2, "processed": 2}
     assert process([converse()]).calls.late == []

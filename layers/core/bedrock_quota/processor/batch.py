@@ -21,15 +21,6 @@ from bedrock_quota.processor.container import Container, Context
 from bedrock_quota.processor.delivery import Delivery, decode_delivery
 from bedrock_quota.processor.event import RawDelivery
 from bedrock_quota.processor.health import line_for_duplicate
-from bedrock_quota.processor.late_bodies import (
-    QUEUE_FAILED,
-    UNREADABLE,
-    LateDelivery,
-    Waiting,
-    begin_waiting,
-    encode_call,
-    read_message,
-)
 from bedrock_quota.processor.pipeline import LineOptions, Outcome, make_last_lines, make_lines, price_delivery
 from bedrock_quota.processor.usage import CallUsage
 
@@ -37,6 +28,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from bedrock_quota.processor.duplicates import InProgressDelivery
+    from bedrock_quota.processor.late_bodies import LateDelivery, Waiting
 
 _logger = logging.getLogger(__name__)
 
@@ -154,7 +146,7 @@ def _read_delivery(
     Raises `ConcurrentDuplicateError` if another invocation is processing it. For a delivery outside of a stream that is
     so only if it lasts: this may be another attempt at the same event, so only a completed delivery is a duplicate.
     """
-    late = None if raw.message is None else read_message(raw.message)
+    late = None if raw.message is None else _read_message(raw.message)
     received = decode_delivery(raw.event) if late is None else late.delivery
     known, now = container.current(), clock(received)
     store, in_progress = container.deliveries, None
@@ -176,17 +168,25 @@ def _read_delivery(
     return ReadDelivery(known, now, calls, None, None, in_progress, waiting)
 
 
+def _read_message(text: str) -> LateDelivery:
+    from bedrock_quota.processor.late_bodies import read_message  # noqa: PLC0415 - see that module's docstring
+
+    return read_message(text)
+
+
 def _price(
     received: Delivery, late: LateDelivery | None, container: Container, known: Context, now: datetime, *, checked: bool
-) -> tuple[DeliveryCalls, Waiting]:
-    """Price a delivery, or the calls of a message. A call without its body is late as long as it can wait."""
-    waiting = begin_waiting(received, now.timestamp()) if late is None else late.waiting
-    if waiting is None:
+) -> tuple[DeliveryCalls, Waiting | None]:
+    """Price a delivery, or the calls of a message. A call without its body is late as long as it can wait.
+
+    Returns also since when the late calls wait, None if there are none.
+    """
+    waiting, seconds = None if late is None else late.waiting, now.timestamp()
+    if late is not None and waiting is None:
         calls = DeliveryCalls(received=1, returned=1, unchecked=int(not checked))
-        calls.reject(RecordError(UNREADABLE))
-        return calls, begin_waiting(received, now.timestamp())
-    queue, metadata_keys = container.queue, container.settings.metadata_keys
-    can_wait = queue is not None and waiting.seconds_left(now.timestamp(), queue.seconds) > 0
+        calls.reject(RecordError("unreadable_message"))
+        return calls, None
+    can_wait = waiting is None or waiting.seconds_left(seconds, container.settings.late_bodies_seconds) > 0
     calls = price_delivery(
         received,
         known.calculator,
@@ -194,9 +194,13 @@ def _price(
         container.seen.select_source(received.owner, received.log_group),
         container.look_up,
         checked=checked,
-        set_aside=lambda record: encode_call(record, metadata_keys) if can_wait else None,
+        set_aside=container.encode_late_call if can_wait else lambda _record: None,
         returned=late is not None,
     )
+    if calls.late and waiting is None:
+        from bedrock_quota.processor.late_bodies import begin_waiting  # noqa: PLC0415 - see that module's docstring
+
+        waiting = begin_waiting(received, seconds)
     return calls, waiting
 
 
@@ -242,8 +246,6 @@ def write_group(group: ReadGroup, container: Container, context: LambdaContext, 
 
 def set_aside(group: ReadGroup, container: Container) -> list[CallUsage]:
     """Send the late calls of a group to the queue. Return the usage of those that could not be sent."""
-    if container.queue is None:
-        raise RuntimeError("calls are late, but there is no queue")
     late = [
         (each.waiting, each.calls.late)
         for each in group.deliveries
@@ -252,7 +254,7 @@ def set_aside(group: ReadGroup, container: Container) -> list[CallUsage]:
     unsent = container.queue.send(late, group.deliveries[-1].now.timestamp())
     for each in group.deliveries:
         if each.calls is not None:
-            each.calls.stop_waiting(unsent, QUEUE_FAILED)
+            each.calls.stop_waiting(unsent, "queue_failed")
     return [call.usage for call in unsent]
 
 

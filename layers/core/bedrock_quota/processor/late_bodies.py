@@ -2,6 +2,8 @@
 
 A public module that reads these bodies sees them 30 to 60 s after the record (read 2026-11-28). AWS documents no time.
 A message holds what the reader keeps of a record: ids, words and counts. It never holds a body.
+
+Import this module only when a call is late, because cold starts are slow enough.
 """
 
 from __future__ import annotations
@@ -46,12 +48,6 @@ MAX_READS = 100
 
 MAX_CALLS_PER_MESSAGE = 1_000
 """Most calls of a message that is read. `MAX_MESSAGE_BYTES` leaves room for far fewer."""
-
-UNREADABLE = "unreadable_message"
-"""Reason for which a message is rejected that this module did not write."""
-
-QUEUE_FAILED = "queue_failed"
-"""Reason for which a body stays unread if the call could not be sent to the queue."""
 
 
 class Waiting(msgspec.Struct, frozen=True, rename="camel"):
@@ -123,7 +119,7 @@ def read_message(body: str) -> LateDelivery:
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         message = None
     if message is None or len(message.calls) > MAX_CALLS_PER_MESSAGE:
-        return LateDelivery(Delivery("DATA_MESSAGE", (LogEvent(body.encode(errors="replace")),), UNREADABLE), None)
+        return LateDelivery(Delivery("DATA_MESSAGE", (LogEvent(body.encode(errors="replace")),), "unreadable"), None)
     waiting = Waiting(message.since, message.source, message.reads + 1)
     events = tuple(LogEvent(bytes(call).decode()) for call in message.calls)
     return LateDelivery(Delivery("DATA_MESSAGE", events, f"{waiting.source}/{waiting.reads}"), waiting)
