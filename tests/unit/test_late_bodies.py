@@ -257,8 +257,10 @@ def outcomes(health: Iterable[dict[str, Any]]) -> Counter[str]:
     return total
 
 
-@pytest.mark.parametrize("late", [30, 45, 90, 200, 299])
-@pytest.mark.parametrize("code", ["AccessDenied", "NoSuchKey"])
+@pytest.mark.parametrize("late", [30, 45, 90, 200, 299], ids="after {} s".format)
+@pytest.mark.parametrize(
+    "code", [pytest.param("AccessDenied", id="without ListBucket"), pytest.param("NoSuchKey", id="with ListBucket")]
+)
 def test_a_body_that_comes_in_time_is_as_good_as_one_that_was_there(
     stack: Stack, read: Read, late: int, code: str
 ) -> None:
@@ -480,11 +482,11 @@ def test_a_request_that_the_queue_carried_out_twice_counts_once(stack: Stack, re
 
 def test_equal_records_that_bedrock_logs_twice_count_twice(stack: Stack, read: Read) -> None:
     """As they do if their bodies are there: a log event counts once, and these are two."""
-    stack.run(stack.deliver(large("a"), large("a")))
-    stack.run(stack.deliver(large("a")))
+    for together in (1, 1, 2):
+        stack.run(stack.deliver(*[large("a")] * together))
     stack.put("a", {"inferenceConfig": {"maxTokens": 700}})
     stack.wait(100)
-    assert counted(read(stack)[0]) == {("explicit", 800): 3}
+    assert counted(read(stack)[0]) == {("explicit", 800): 4}
 
 
 @pytest.mark.parametrize("there", [False, True], ids=["body still missing", "body has come"])
@@ -762,7 +764,7 @@ def test_messages_of_a_batch_that_were_not_processed_come_again(stack: Stack, re
     assert counted(read(stack)[0]).total() == 3
 
 
-@pytest.mark.parametrize("delay", [0, 1, 60])
+@pytest.mark.parametrize("delay", [0, 1, 60], ids="delay of {} s".format)
 def test_calls_that_wait_take_their_delay_and_no_longer_than_is_left(stack: Stack, delay: int) -> None:
     late = [LateCall(b"{}", None, "NoSuchKey")]  # type: ignore[arg-type]
     queue = Queue(QUEUE, delay, 300, lambda: stack.queue)  # type: ignore[arg-type,return-value]

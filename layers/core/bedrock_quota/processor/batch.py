@@ -49,6 +49,12 @@ If a run is killed, everything that it wrote counts again. If it ends in time, n
 what was processed, recorded or not.
 """
 
+UNREADABLE = "unreadable_message"
+"""Reason for which a message of late calls is rejected that `late_bodies` did not write."""
+
+QUEUE_FAILED = "queue_failed"
+"""Reason for which a body stays unread if the call could not be sent to the queue."""
+
 Result = dict[str, int]
 """Counts of a delivery's records: `received`, `processed` and, if there are any, `rejected` and `set_aside`."""
 
@@ -184,7 +190,7 @@ def _price(
     waiting, seconds = None if late is None else late.waiting, now.timestamp()
     if late is not None and waiting is None:
         calls = DeliveryCalls(received=1, returned=1, unchecked=int(not checked))
-        calls.reject(RecordError("unreadable_message"))
+        calls.reject(RecordError(UNREADABLE))
         return calls, None
     can_wait = waiting is None or waiting.seconds_left(seconds, container.settings.late_bodies_seconds) > 0
     calls = price_delivery(
@@ -252,9 +258,11 @@ def set_aside(group: ReadGroup, container: Container) -> list[CallUsage]:
         if each.waiting is not None and each.calls is not None and each.calls.late
     ]
     unsent = container.queue.send(late, group.deliveries[-1].now.timestamp())
-    for each in group.deliveries:
-        if each.calls is not None:
-            each.calls.stop_waiting(unsent, "queue_failed")
+    if unsent:
+        chosen = frozenset(unsent)
+        for each in group.deliveries:
+            if each.calls is not None:
+                each.calls.stop_waiting(chosen, QUEUE_FAILED)
     return [call.usage for call in unsent]
 
 

@@ -1,7 +1,7 @@
 """The calls of a delivery: everything that is kept of its records."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Set
 
 import msgspec
 
@@ -75,16 +75,13 @@ class DeliveryCalls(msgspec.Struct):
         """Count a call whose body is missing for good, with the reason."""
         self.missing_bodies[reason] = self.missing_bodies.get(reason, 0) + 1
 
-    def stop_waiting(self, unsent: Collection[LateCall], reason: str) -> None:
+    def stop_waiting(self, unsent: Set[LateCall], reason: str) -> None:
         """Count those of the late calls that could not be set aside as calls whose body is missing for good."""
-        chosen = set(unsent)
-        if not chosen:
-            return
         for call in self.late:
-            if call in chosen:
+            if call in unsent:
                 self.usages.append(call.usage)
                 self.count_missing_body(reason)
-        self.late = [call for call in self.late if call not in chosen]
+        self.late = [call for call in self.late if call not in unsent]
 
     def reject(self, error: RecordError) -> None:
         """Count a record that cannot be used, with the reason."""
