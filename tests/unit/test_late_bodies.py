@@ -456,6 +456,33 @@ def test_bodies_that_were_not_read_in_time_are_read_later(
     assert counted(read(stack)[0]) == {("explicit", 800): 5}
 
 
+@pytest.mark.parametrize("events_per_group", [1, 10_000], ids=["written one by one", "written together"])
+def test_late_calls_of_a_stream_wait_with_those_of_their_delivery(
+    stack: Stack, read: Read, monkeypatch: pytest.MonkeyPatch, events_per_group: int
+) -> None:
+    # given three deliveries of a stream, each with a late call
+    monkeypatch.setattr("bedrock_quota.processor.batch.MAX_EVENTS_PER_GROUP", events_per_group)
+    batch = events.batch([stack.deliver(converse(), large(name)) for name in "abc"])
+    # when they come, are brought again, and the bodies come
+    assert stack.run(batch) == {"batchItemFailures": []}
+    assert stack.queue.requests == (3 if events_per_group == 1 else 1)
+    assert stack.run(batch) == {"batchItemFailures": []}
+    assert len(stack.queue.held) == 3
+    for name in "abc":
+        stack.put(name, {"inferenceConfig": {"maxTokens": 700}})
+    stack.wait(100)
+    # then each call counts once
+    assert counted(read(stack)[0]) == {("explicit", 600): 3, ("explicit", 800): 3}
+    assert outcomes(read(stack)[1])["set_aside"] == 3
+
+
+def test_late_calls_of_a_stream_are_unknown_without_the_queue(stack: Stack, read: Read) -> None:
+    stack.queue.error = ReadTimeoutError(endpoint_url=QUEUE)
+    stack.run(events.batch([stack.deliver(converse(), large(name)) for name in "abc"]))
+    assert counted(read(stack)[0]) == {("explicit", 600): 3, ("unknown", None): 3}
+    assert [result["processed"] for result in stack.memory.done.values()] == [2, 2, 2]
+
+
 # Once, and not lost
 
 
