@@ -37,6 +37,7 @@ from bedrock_quota.processor.reading import read_record
 from bedrock_quota.processor.step_budget import StepBudget
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.settings import Settings
+from quota_monitor import sample_events as events
 
 ROOT = Path(__file__).parents[2]
 BUCKET, QUEUE = "large-bodies", "https://sqs.us-east-1.amazonaws.com/111122223333/late"
