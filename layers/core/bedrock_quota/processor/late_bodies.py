@@ -34,8 +34,8 @@ MAX_CALL_BYTES = 8 * 1024
 """Largest call that waits. An ordinary one has 600 bytes, and one with 16 long tags 6 KB."""
 
 MAX_MESSAGE_BYTES = 24 * 1024
-"""Largest message: about 40 calls, whose bodies can be read in the time of one delivery. Ten of them stay below the
-256 KiB that a request could have before SQS raised it (SendMessageBatch, API reference, read 2026-11-28)."""
+"""Largest message: about 40 calls, whose bodies can be read in the time of one delivery. Ten of them stay below
+256 KiB, the former limit of a request. It is 1 MiB now (SendMessageBatch, API reference, read 2026-11-28)."""
 
 MESSAGES_PER_REQUEST = 10
 """Most messages of a SendMessageBatch request (Amazon SQS message quotas, read 2026-11-28)."""
