@@ -2,7 +2,8 @@
 
 Nothing of `bedrock_quota` is imported: records are plain dictionaries, the registry is read as plain TOML, and the
 rules are written down a second time, as slowly and plainly as they stand in AWS's user guide
-(https://docs.aws.amazon.com/bedrock/latest/userguide/quotas-token-burndown.html, read 2026-11-23).
+(https://docs.aws.amazon.com/bedrock/latest/userguide/quotas-token-burndown.html, read 2026-11-23). A request that is in
+S3 instead of the log says what was reserved if it is there within five minutes.
 """
 
 import tomllib
@@ -15,6 +16,12 @@ from typing import Any
 
 Pool = tuple[str, str]
 """Model id and endpoint type."""
+
+Bodies = Mapping[str, tuple[float, Mapping[str, Any]]]
+"""Requests in S3 by their path: the seconds after the record in which each came, and the request itself."""
+
+PATIENCE = 300
+"""Seconds for which a request is waited for."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +85,18 @@ def _in_force(rates: list[dict[str, Any]], day: datetime) -> float:
     return float((begun[-1] if begun else rates[0])["rate"])
 
 
-def sum_up(records: Iterable[Mapping[str, Any]], facts: Mapping[str, Facts], profiles: Mapping[str, Pool]) -> Totals:
+def sum_up(
+    records: Iterable[Mapping[str, Any]],
+    facts: Mapping[str, Facts],
+    profiles: Mapping[str, Pool],
+    bodies: Bodies | None = None,
+) -> Totals:
     """Sum records up by pool and minute. `profiles` says what each application profile's ARN stands for."""
     pools: defaultdict[Pool, defaultdict[datetime, Sums]] = defaultdict(lambda: defaultdict(Sums))
     failed: defaultdict[str, int] = defaultdict(int)
     out_of_scope = reserved_tier = 0
-    for record in records:
+    for logged in records:
+        record = _with_stored_body(logged, bodies or {})
         if "errorCode" in record:
             failed[record["errorCode"]] += 1
             continue
@@ -150,14 +163,26 @@ ADDITIONAL_LIMIT_NAMES = (*LIMIT_NAMES, "maxTokenCount")
 """Names of limits at the top of a request, and of its `additionalModelRequestFields`."""
 
 
+def _with_stored_body(record: Mapping[str, Any], bodies: Bodies) -> Mapping[str, Any]:
+    """Return a record with its body from S3, if that comes in time and no limit is declared, which spares the read."""
+    late, stored = bodies.get(record.get("input", {}).get("inputBodyS3Path", ""), (0.0, None))
+    if stored is None or late > PATIENCE or _declared(record) is not None:
+        return record
+    return {**record, "input": {**record["input"], "inputBodyJson": stored}}
+
+
+def _declared(record: Mapping[str, Any]) -> int | None:
+    text = record.get("requestMetadata", {}).get("max_tokens", "")
+    is_count = isinstance(text, str) and text.isascii() and text.isdigit() and 1 <= int(text) <= 100_000_000
+    return int(text) if is_count else None
+
+
 def _limit(record: Mapping[str, Any], model: Facts) -> int | None:
     """Return the output set aside for a call, None if nothing says it."""
     if not model.has_output or _blocked(record):
         return 0
     if "inputBodyJson" not in record["input"]:
-        text = record.get("requestMetadata", {}).get("max_tokens", "")
-        is_count = isinstance(text, str) and text.isascii() and text.isdigit() and 1 <= int(text) <= 100_000_000
-        return int(text) if is_count else None
+        return _declared(record)
     body = record["input"]["inputBodyJson"]
     converse = record["operation"].startswith("Converse")
     for place, names in ((body, LIMIT_NAMES), (body.get("additionalModelRequestFields", {}), ADDITIONAL_LIMIT_NAMES)):

@@ -113,6 +113,7 @@ WELL = Observed(
     own_log_groups={"/aws/lambda/processor": True},
     traffic=Traffic(calls=(ago(minutes=5),), records=(ago(minutes=5),), processed=10),
     large_bodies=Access(writers=(TRUST,)),
+    late_calls=Reader("7c1b", "Enabled"),
     kept=Kept(0),
     processor_role=Role(f"arn:aws:iam::{ACCOUNT}:role/processing"),
     reserved_models=(),
@@ -175,6 +176,38 @@ STREAM = f"arn:aws:kinesis:us-east-1:{ACCOUNT}:stream/logs"
 READER = Reader("9d2a0f3e", "Enabled", "arn:aws:s3:::failed", "No records processed")
 THROUGH = Stream(STREAM, "ACTIVE", Role(f"arn:aws:iam::{ACCOUNT}:role/puts"), READER)
 STREAMING = {"stream": THROUGH, "filters": (msgspec.structs.replace(FILTER, destination=STREAM),)}
+
+
+LATE = "Late calls are missing from all metrics, and after 14 days they are lost."
+
+
+@pytest.mark.parametrize(
+    ("late_calls", "what"),
+    [
+        pytest.param(None, f"Nothing reads the queue of late calls. {LATE}", id="mapping deleted"),
+        pytest.param(
+            Reader("7c1b", "Disabled"),
+            f"The processor does not read the queue of late calls: its event source mapping is Disabled. {LATE}",
+            id="mapping disabled",
+        ),
+        pytest.param(
+            Reader("7c1b", "Enabled", in_part=False),
+            "The event source mapping of late calls does not report partial batch failures. Late calls are lost if the "
+            "processor fails.",
+            id="no partial failures",
+        ),
+    ],
+)
+def test_late_calls_that_nobody_takes_back_are_a_problem(late_calls: Reader | None, what: str) -> None:
+    assert only(late_calls=late_calls) == ("problem", "large bodies", what)
+
+
+def test_a_queue_that_is_deleted_is_found_once() -> None:
+    assert only(late_calls=None, parts=Parts(frozenset({"LateBodiesQueue"}))) == (
+        "problem",
+        "resources",
+        "Deleted: LateBodiesQueue (max_tokens of calls over 100 KB is unknown if their body is late).",
+    )
 
 
 def test_a_stack_that_reads_a_stream_is_all_ok_and_needs_no_permission() -> None:

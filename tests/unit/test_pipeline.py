@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -33,7 +33,7 @@ from bedrock_quota.model_ids import Reference
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.processor.calls import DeliveryCalls, merge_calls
 from bedrock_quota.processor.delivery import Delivery
-from bedrock_quota.processor.look_up import LookUp
+from bedrock_quota.processor.look_up import FetchedBodies, LookUp
 from bedrock_quota.processor.pipeline import price_delivery
 from bedrock_quota.processor.records import RequestBody
 from bedrock_quota.processor.usage import MAX_NAMED, UsageCalculator
@@ -457,9 +457,9 @@ def test_call_whose_body_lies_in_s3_counts_once_with_the_limit_that_is_there(
     absent = {"inputTokenCount": 100, "inputBodyS3Path": "s3://bucket/gone"}
     asked: list[str] = []
 
-    def fetch(paths: Collection[str]) -> Mapping[str, RequestBody]:
+    def fetch(paths: Collection[str]) -> FetchedBodies:
         asked.extend(sorted(paths))
-        return {"s3://bucket/there": RequestBody(max_tokens=700)}
+        return FetchedBodies({"s3://bucket/there": RequestBody(max_tokens=700)})
 
     outcome = process([converse(input=given), converse(), converse(input=absent)], look_up=LookUp(bodies=fetch))
 
@@ -477,7 +477,7 @@ def test_a_declared_limit_saves_the_read_from_s3(process: Process, read_line: Re
     # given a body in S3 whose call declares its limit
     given = {"inputTokenCount": 100, "inputBodyS3Path": "s3://bucket/there"}
 
-    def fetch(paths: Collection[str]) -> Mapping[str, RequestBody]:
+    def fetch(paths: Collection[str]) -> dict[str, RequestBody]:
         raise AssertionError(paths)
 
     outcome = process([converse(input=given, requestMetadata={"max_tokens": "700"})], look_up=LookUp(bodies=fetch))
@@ -548,6 +548,7 @@ def test_merged_calls_keep_every_count() -> None:
         "usages": [object()], "oldest_starts": [1], "failed": [object()], "rejected": [object()],
         "out_of_scope": {"prompt": 1}, "control": True, "unlisted_models": ("a",),
         "reserved_tier": [object()], "unknown_tiers": ("b",),
+        "late": [object()], "missing_bodies": {"NoSuchKey": 1},
     }  # fmt: skip
     names = [field.name for field in msgspec.structs.fields(DeliveryCalls) if field.name != "new_ids"]
     given = DeliveryCalls(**{name: some.get(name, 1) for name in names})

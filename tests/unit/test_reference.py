@@ -31,6 +31,7 @@ from bedrock_quota.fetcher.changes import Change, Unit
 from bedrock_quota.fetcher.quota_lines import lines_for_quotas
 from bedrock_quota.model_ids import Reference
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
+from bedrock_quota.processor.calls import DeliveryCalls, LateCall
 from bedrock_quota.processor.delivery import Delivery
 from bedrock_quota.processor.health import HEALTH_METRICS, line_for_duplicate
 from bedrock_quota.processor.pipeline import price_delivery
@@ -108,11 +109,13 @@ def written(registry: Registry, process: Process, read_line: ReadLine) -> list[L
         namespace="Mine",
         now=NOW,
     )
+    waits = DeliveryCalls(received=1, returned=1, late=[LateCall(b"{}", together.calls.usages[0], "NoSuchKey")])
+    late = processed.written([waits], quotas=None, namespace="Mine", now=NOW)
     again = line_for_duplicate("Mine", NOW.timestamp(), 0)
     changes = [Change(POOL, unit, 1, 2) for unit in Unit]
     quotas = {POOL: QUOTA, QuotaPool("a.zero", POOL.endpoint_type): ZERO}
     of_quotas = lines_for_quotas("Mine", MINUTE, quotas, changes, account_tokens_per_day=700)
-    every = (*outcome.lines, *twice.lines, *together.lines, again, *of_quotas)
+    every = (*outcome.lines, *twice.lines, *together.lines, *late.lines, again, *of_quotas)
     return [read_line(line) for line in every]
 
 

@@ -91,3 +91,31 @@ def test_detail_of_callers_is_a_role_or_a_session(detail: str, with_sessions: bo
 def test_any_other_detail_of_callers_is_refused(detail: str) -> None:
     with pytest.raises(SettingsError, match="CALLER_DETAIL is neither role nor session"):
         read_settings({"CALLER_DETAIL": detail})
+
+
+def test_a_queue_of_late_calls_with_its_times() -> None:
+    found = read_settings({"LATE_BODIES_QUEUE": "https://queue", "LATE_BODIES_DELAY": "2", "LATE_BODIES_SECONDS": "0"})
+    assert (found.late_bodies_queue, found.late_bodies_delay, found.late_bodies_seconds) == ("https://queue", 2, 0)
+    assert (Settings().late_bodies_queue, Settings().late_bodies_delay, Settings().late_bodies_seconds) == (
+        None,
+        60,
+        300,
+    )
+
+
+@pytest.mark.parametrize("name", ["LATE_BODIES_DELAY", "LATE_BODIES_SECONDS"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("-1", id="negative"),
+        pytest.param("1.5", id="fraction"),
+        pytest.param("901", id="more than SQS delays"),
+        pytest.param("1e2", id="exponent"),
+        pytest.param(" 1", id="blank before it"),
+        pytest.param("9" * 5_000, id="5,000 digits"),
+        pytest.param("many", id="word"),
+    ],
+)
+def test_a_time_out_of_range_is_refused(name: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        read_settings({name: text})

@@ -44,6 +44,7 @@ _NOT_FOUND = {
     "ResourceNotFoundException",
     "ResourceNotFound",  # CloudWatch's, of a dashboard
     "NotFound",  # SNS's
+    "AWS.SimpleQueueService.NonExistentQueue",
     "NotFoundException",  # KMS's
     "NoSuchEntity",
     "404",
@@ -60,6 +61,7 @@ _DESCRIBE_CALLS = {
     "AWS::Lambda::Function": ("lambda", "get_function_configuration", "FunctionName"),
     "AWS::S3::Bucket": ("s3", "head_bucket", "Bucket"),
     "AWS::SNS::Topic": ("sns", "get_topic_attributes", "TopicArn"),
+    "AWS::SQS::Queue": ("sqs", "get_queue_attributes", "QueueUrl"),
     "AWS::Scheduler::Schedule": ("scheduler", "get_schedule", "Name"),
 }
 """Calls that show if a resource exists, by resource type: service, operation, and parameter for the physical id.
@@ -112,6 +114,7 @@ def collect(session: boto3.Session, stack_name: str, now: datetime) -> Observed:
         large_bodies=read(
             "MetricProcessorRole", lambda role: _or_none(lambda: _access(session, stack, role, large_bodies))
         ),
+        late_calls=read("LateBodiesMapping", lambda uuid: _or_none(lambda: _reader(functions, uuid))),
         kept=read("FailedDeliveriesBucket", lambda bucket: _or_none(lambda: _kept(session, stack, bucket))),
         processor_role=read(
             "MetricProcessorRole", lambda role: _or_none(lambda: _keeping_role(session.client("iam"), stack, role))
@@ -251,20 +254,23 @@ def _stream(session: boto3.Session, stack: Stack) -> observed.Stream | None:
     kinesis, functions, iam = session.client("kinesis"), session.client("lambda"), session.client("iam")
     found = _or_none(lambda: kinesis.describe_stream_summary(StreamARN=arn)["StreamDescriptionSummary"])
     role = stack.role_arn(stack.resources["InvocationLogStreamRole"])
-    reader = _or_none(lambda: functions.get_event_source_mapping(UUID=stack.resources["InvocationLogStreamMapping"]))
+    reader = _or_none(lambda: _reader(functions, stack.resources["InvocationLogStreamMapping"]))
     return observed.Stream(
         arn=arn,
         status=found["StreamStatus"] if found else None,
         role=_or_none(lambda: observed.Role(role, refused=_refused(iam, role, arn, "kinesis:PutRecord"))),
-        reader=observed.Reader(
-            reader["UUID"],
-            reader["State"],
-            reader.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination"),
-            reader.get("LastProcessingResult", ""),
-            "ReportBatchItemFailures" in reader.get("FunctionResponseTypes", []),
-        )
-        if reader
-        else None,
+        reader=reader,
+    )
+
+
+def _reader(functions: LambdaClient, uuid: str) -> observed.Reader:
+    found = functions.get_event_source_mapping(UUID=uuid)
+    return observed.Reader(
+        found["UUID"],
+        found["State"],
+        found.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination"),
+        found.get("LastProcessingResult", ""),
+        "ReportBatchItemFailures" in found.get("FunctionResponseTypes", []),
     )
 
 

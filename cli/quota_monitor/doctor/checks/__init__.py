@@ -21,6 +21,7 @@ CHECKS: tuple[Check, ...] = (
     processor.check_reserved_tier,
     large_bodies.check_reading,
     large_bodies.check_writing,
+    large_bodies.check_late_calls,
     quotas.check_quotas,
     quotas.check_failed_fetches,
     quotas.check_fetcher,

@@ -1,7 +1,7 @@
 """The calls of a delivery: everything that is kept of its records."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Set
 
 import msgspec
 
@@ -18,10 +18,21 @@ class Rejected(msgspec.Struct, frozen=True, gc=False):
     request_id: str | None
 
 
+class LateCall(msgspec.Struct, frozen=True, gc=False, eq=False):
+    """A call whose body may still come: its record as it waits in the queue, and its usage if it cannot wait.
+
+    The `reason` says why the body could not be read.
+    """
+
+    encoded: bytes
+    usage: CallUsage
+    reason: str
+
+
 class DeliveryCalls(msgspec.Struct):
     """The calls of one delivery, or of several, and what became of every other record.
 
-    received = processed (`usages`) + rejected + out of scope + failed + ignored.
+    received = processed (`usages`) + rejected + out of scope + failed + ignored + set aside (`late`).
     """
 
     received: int = 0
@@ -43,6 +54,11 @@ class DeliveryCalls(msgspec.Struct):
     unknown_tiers: tuple[str, ...] = ()
     """Service tiers that are not known, at most `MAX_NAMED` per delivery."""
     control: bool = False
+    late: list[LateCall] = []
+    returned: int = 0
+    """Records among the received ones that waited in the queue."""
+    missing_bodies: dict[str, int] = {}
+    """Calls whose body could not be read and does not come any more, by reason. Their max_tokens stays unknown."""
     unchecked: int = 0
     """Deliveries for which the state table could not be asked about duplicates."""
 
@@ -61,6 +77,18 @@ class DeliveryCalls(msgspec.Struct):
     def count_out_of_scope(self, entry: OutOfScope, records: int) -> None:
         """Count records that draw on no pool, with the reason."""
         self.out_of_scope[entry.reason] = self.out_of_scope.get(entry.reason, 0) + records
+
+    def count_missing_body(self, reason: str) -> None:
+        """Count a call whose body is missing for good, with the reason."""
+        self.missing_bodies[reason] = self.missing_bodies.get(reason, 0) + 1
+
+    def stop_waiting(self, unsent: Set[LateCall], reason: str) -> None:
+        """Count those of the late calls that could not be set aside as calls whose body is missing for good."""
+        for call in self.late:
+            if call in unsent:
+                self.usages.append(call.usage)
+                self.count_missing_body(reason)
+        self.late = [call for call in self.late if call not in unsent]
 
     def reject(self, error: RecordError) -> None:
         """Count a record that cannot be used, with the reason."""
@@ -82,5 +110,8 @@ def merge_calls(several: Sequence[DeliveryCalls]) -> DeliveryCalls:
         unlisted_models=tuple(dict.fromkeys(model_id for each in several for model_id in each.unlisted_models)),
         unknown_tiers=tuple(dict.fromkeys(tier for each in several for tier in each.unknown_tiers)),
         control=all(each.control for each in several),
+        late=[call for each in several for call in each.late],
+        returned=sum(each.returned for each in several),
+        missing_bodies=dict(sum((Counter(each.missing_bodies) for each in several), Counter())),
         unchecked=sum(each.unchecked for each in several),
     )

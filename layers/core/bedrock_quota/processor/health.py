@@ -56,6 +56,8 @@ class Health(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     quota_age_seconds: int | None = None
     duplicate_records: int = 0
     duplicates_unchecked: int = 0
+    set_aside: int = 0
+    returned: int = 0
     rejected_reasons: dict[str, int] = {}
     out_of_scope_reasons: dict[str, int] = {}
     error_codes: dict[str, int] = {}
@@ -124,6 +126,8 @@ def measure_health(
         quota_age_seconds=None if quota_age is None else round(quota_age),
         duplicate_records=calls.duplicates,
         duplicates_unchecked=calls.unchecked,
+        set_aside=len(calls.late),
+        returned=calls.returned,
         rejected_reasons=_count_most_common([each.reason for each in calls.rejected]),
         out_of_scope_reasons=calls.out_of_scope,
         error_codes=_count_most_common([call.error_code for call in calls.failed]),
