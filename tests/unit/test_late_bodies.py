@@ -416,7 +416,7 @@ def test_requests_to_a_slow_queue_end(stack: Stack) -> None:
     # given a queue, each request to which takes 0.9 s
     late = [LateCall(b"{" + b" " * 8_000 + b"}", None, "NoSuchKey") for _ in range(1_000)]  # type: ignore[arg-type]
     queue = Queue(QUEUE, 60, 300, lambda: stack.queue)  # type: ignore[arg-type,return-value]
-    # when 1,000 of the largest calls are sent, 3 in a message and 30 in a request
+    # when 1,000 calls of 8 KB are sent, 3 in a message and 30 in a request
     clock = iter(0.9 * number for number in range(100))
     unsent = queue.send([(Waiting(0), late)], 0, lambda: next(clock))
     # then no request begins after 2 s: the one before the first is the clock's beginning
@@ -658,12 +658,19 @@ def test_a_call_that_waited_is_the_same_record() -> None:
     assert read_record(encoded, StepBudget()) == given
 
 
+def test_a_call_with_the_longest_tags_there_are_waits() -> None:
+    tags = {f"{number:02}" + "k" * 254: "v" * 256 for number in range(16)}  # Converse takes 16 of 256 characters each
+    encoded = encode_call(read_record(message(large("a") | {"requestMetadata": tags}), StepBudget()), tuple(tags))
+    assert encoded is not None
+    assert json.loads(encoded)["requestMetadata"] == tags
+
+
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"operation": "x" * 8_000}, id="long operation"),
+        pytest.param({"operation": "x" * 16_000}, id="long operation"),
         pytest.param({"identity": {"arn": "é" * 4_000}}, id="long caller"),
-        pytest.param({"requestId": "0" * 9_000}, id="long request id"),
+        pytest.param({"requestId": "0" * 17_000}, id="long request id"),
     ],
 )
 def test_a_call_that_is_too_large_for_the_queue_is_unknown_at_once(

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-MAX_CALL_BYTES = 8 * 1024
-"""Largest call that waits. An ordinary one has 600 bytes, and one with 16 long tags 6 KB."""
+MAX_CALL_BYTES = 16 * 1024
+"""Largest call that waits. An ordinary one has 600 bytes, and one with 16 tags of the greatest length 9 KB."""
 
 MAX_MESSAGE_BYTES = 24 * 1024
 """Largest message: about 40 calls, whose bodies can be read in the time of one delivery. Ten of them stay below
