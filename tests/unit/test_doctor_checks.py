@@ -160,7 +160,7 @@ def test_a_stack_that_is_well_is_all_ok() -> None:
     found = run_checks(WELL)
 
     assert {each.status for each in found} == {Status.OK}
-    assert len(found) == 19
+    assert len(found) == 20
     assert [each.where for each in found][:7] == [
         "stack",
         "resources",

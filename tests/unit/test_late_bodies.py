@@ -21,6 +21,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.response import StreamingBody
 from hypothesis import given
 from hypothesis import strategies as st
+from processed import read_record
 from records import NOVA, NOW, SONNET, Process, ReadLine, converse, envelope, event_around, invoke, message, record
 
 from bedrock_quota import clients
@@ -33,7 +34,6 @@ from bedrock_quota.processor.delivery import Delivery, LogEvent
 from bedrock_quota.processor.event import batch_response, split_event
 from bedrock_quota.processor.late_bodies import MAX_MESSAGE_BYTES, MESSAGES_PER_REQUEST, Queue, Waiting, encode_call
 from bedrock_quota.processor.pipeline import Outcome
-from processed import read_record
 from bedrock_quota.processor.step_budget import StepBudget
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.settings import Settings

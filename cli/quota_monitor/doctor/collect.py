@@ -5,22 +5,20 @@ from __future__ import annotations
 import functools
 import zlib
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bedrock_quota.deployment import invocation_logging, log_groups
-from bedrock_quota.fetcher import burndown_drift
-from bedrock_quota.fetcher.metric_data import make_metric_query
 from bedrock_quota.state.table import read_snapshot
 from quota_monitor.aws_session import Stack, read_stack
 from quota_monitor.doctor import observed
 from quota_monitor.doctor.observed import Observed, Unread
 from quota_monitor.doctor.policies import allowed_services, applies_to
+from quota_monitor.doctor.traffic import collect_reserved_models, collect_traffic
 from quota_monitor.failed.store import list_failed
-from quota_monitor.usage import OUTCOMES
 
 if TYPE_CHECKING:
     import boto3
@@ -35,10 +33,6 @@ if TYPE_CHECKING:
     from bedrock_quota.deployment.invocation_logging import LargeBodies
 
 Value = TypeVar("Value")
-
-_PERIOD_SECONDS = 300
-_MAX_TIER_METRICS = 5_000
-"""Most metrics that are searched for reserved capacity: ten calls of ListMetrics."""
 
 _NOT_FOUND = {
     "ResourceNotFoundException",
@@ -110,7 +104,7 @@ def collect(session: boto3.Session, stack_name: str, now: datetime) -> Observed:
         processor=read("MetricProcessorFunction", lambda name: _function(functions, name)),
         on_failure=read("MetricProcessorFunction", lambda name: _or_none(lambda: _on_failure(functions, name))),
         own_log_groups=_attempt(lambda: {name: log_groups.find(logs, name) is not None for name in own}),
-        traffic=_attempt(lambda: _traffic(session.client("cloudwatch"), stack, now)),
+        traffic=_attempt(lambda: collect_traffic(session.client("cloudwatch"), stack, now)),
         large_bodies=read(
             "MetricProcessorRole", lambda role: _or_none(lambda: _access(session, stack, role, large_bodies))
         ),
@@ -119,7 +113,7 @@ def collect(session: boto3.Session, stack_name: str, now: datetime) -> Observed:
         processor_role=read(
             "MetricProcessorRole", lambda role: _or_none(lambda: _keeping_role(session.client("iam"), stack, role))
         ),
-        reserved_models=_attempt(lambda: _reserved_models(session.client("cloudwatch"))),
+        reserved_models=_attempt(lambda: collect_reserved_models(session.client("cloudwatch"))),
         snapshot=read(
             "StateTable",
             lambda table: _or_none(lambda: read_snapshot(table, session.client("dynamodb"))),
@@ -309,56 +303,6 @@ def _permissions(client: LambdaClient, name: str) -> tuple[observed.Permission, 
 def _on_failure(client: LambdaClient, name: str) -> str | None:
     found = client.get_function_event_invoke_config(FunctionName=name, Qualifier="$LATEST")
     return found.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
-
-
-def _traffic(client: CloudWatchClient, stack: Stack, now: datetime) -> observed.Traffic:
-    ours = stack.parameters.get("MetricsNamespace", "")
-    fetcher = {"FunctionName": stack.resources.get("QuotaFetcherFunction", "")}
-    queries = {
-        **{
-            name: make_metric_query(name.lower(), ours, name, period=_PERIOD_SECONDS)
-            for name in (*OUTCOMES, "MaxTokensUnknown")
-        },
-        "Invocations": make_metric_query("calls", "AWS/Bedrock", "Invocations", period=_PERIOD_SECONDS),
-        "Errors": make_metric_query("errors", "AWS/Lambda", "Errors", fetcher, period=_PERIOD_SECONDS),
-    }
-    series: dict[str, dict[datetime, float]] = {query["Id"]: {} for query in queries.values()}
-    pages = client.get_paginator("get_metric_data").paginate(
-        StartTime=now - timedelta(hours=observed.HOURS), EndTime=now, MetricDataQueries=list(queries.values())
-    )
-    for page in pages:
-        for found in page["MetricDataResults"]:
-            values = zip(found["Timestamps"], found["Values"], strict=True)
-            series[found["Id"]] |= {at: value for at, value in values if value > 0}
-    read = {name: series[query["Id"]] for name, query in queries.items()}
-    return observed.Traffic(
-        calls=tuple(read["Invocations"]),
-        records=tuple({at for name in OUTCOMES for at in read[name]}),
-        processed=sum(read["RecordsProcessed"].values()),
-        rejected=sum(read["RecordsRejected"].values()),
-        unknown=sum(read["MaxTokensUnknown"].values()),
-        last_failed_fetch=max(read["Errors"], default=None),
-    )
-
-
-def _reserved_models(client: CloudWatchClient) -> tuple[str, ...]:
-    """Return the models with a metric of the tier `reserved`. ListMetrics has the metrics of the last two weeks.
-
-    Bedrock's metrics have the dimension `ResolvedServiceTier` (Bedrock User Guide, Monitoring the bedrock-runtime
-    endpoint, read 2026-11-28). The case of its values has not been seen.
-    """
-    pages = client.get_paginator("list_metrics").paginate(
-        Namespace=burndown_drift.NAMESPACE,
-        Dimensions=[{"Name": "ResolvedServiceTier"}],
-        PaginationConfig={"MaxItems": _MAX_TIER_METRICS},
-    )
-    found = set()
-    for page in pages:
-        for metric in page["Metrics"]:
-            dimensions = {each["Name"]: each["Value"] for each in metric["Dimensions"]}
-            if dimensions.get("ResolvedServiceTier", "").casefold() == "reserved" and "ModelId" in dimensions:
-                found.add(dimensions["ModelId"])
-    return tuple(sorted(found))
 
 
 def _access(session: boto3.Session, stack: Stack, name: str, large: LargeBodies | None) -> observed.Access:
