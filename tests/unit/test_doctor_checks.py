@@ -24,7 +24,7 @@ from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.state.snapshot import Snapshot
 from quota_monitor.aws_session import Stack
 from quota_monitor.doctor import checks as checks_package
-from quota_monitor.doctor import collect, command
+from quota_monitor.doctor import collect, command, traffic
 from quota_monitor.doctor.checks import CHECKS, run_checks
 from quota_monitor.doctor.findings import Finding, Status
 from quota_monitor.doctor.observed import (
@@ -1115,19 +1115,19 @@ def test_models_with_reserved_capacity_are_found_in_any_case_and_on_every_page()
         stubber.add_response("list_metrics", {"Metrics": first, "NextToken": "more"}, asked)
         stubber.add_response("list_metrics", {"Metrics": second}, asked | {"NextToken": "more"})
 
-        assert collect._reserved_models(client) == (haiku, opus)
+        assert traffic.collect_reserved_models(client) == (haiku, opus)
         stubber.assert_no_pending_responses()
 
 
 @pytest.mark.usefixtures("no_aws")
 def test_search_for_reserved_capacity_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collect, "_MAX_TIER_METRICS", 2)
+    monkeypatch.setattr(traffic, "_MAX_TIER_METRICS", 2)
     client = boto3.client("cloudwatch")
     flex = tier_metric(ModelId="m", ResolvedServiceTier="flex")
     with Stubber(client) as stubber:
         stubber.add_response("list_metrics", {"Metrics": [flex, flex, flex], "NextToken": "more"})
 
-        assert collect._reserved_models(client) == ()
+        assert traffic.collect_reserved_models(client) == ()
 
 
 def test_quota_that_all_models_share_is_named() -> None:
