@@ -5,13 +5,17 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from processed import read_record
-from records import NOVA, SONNET, Entry, Process, ReadLine, converse, failed, invoke, message
+from processed import price, read_record
+from records import NOVA, NOW, SONNET, Entry, Process, ReadLine, converse, failed, invoke, message
 
+from bedrock_quota.model_ids import OutOfScope
+from bedrock_quota.pools import QuotaPool
 from bedrock_quota.processor import reading, tolerant_reading
 from bedrock_quota.processor.records import Record, safe_tier
 from bedrock_quota.processor.serving import MAX_CHUNKS, NOTHING_NAMED, Serving, find_serving
 from bedrock_quota.processor.step_budget import StepBudget
+from bedrock_quota.processor.usage import ReservedTierCall, UsageCalculator
+from bedrock_quota.registry.models import Registry
 
 NOVA_PRO = "us.amazon.nova-pro-v1:0"
 ROUTER = "arn:aws:bedrock:us-east-1:111122223333:default-prompt-router/anthropic.claude:1"
@@ -424,3 +428,19 @@ def test_a_stream_larger_than_bedrock_logs_is_not_split_into_chunks() -> None:
 
     assert (found.output.output_tokens, found.output.answer) == (20, None)
     assert peak < 2 * len(text)
+
+
+def test_an_unlisted_model_of_the_reserved_tier_takes_no_place_among_pools(registry: Registry) -> None:
+    # given a calculator that may admit no pool
+    def admit(pool: QuotaPool) -> QuotaPool:
+        raise AssertionError(pool)
+
+    calculator = UsageCalculator(registry, lambda _profile: OutOfScope("unresolved_profile"), admit_pool=admit)
+
+    entry = price(
+        calculator, read_record(message(answered(converse("newcomer.model-1"), {"serviceTier": RESERVED}))), NOW
+    )
+
+    assert isinstance(entry, ReservedTierCall)
+    assert entry.usage.group.pool.model_id == "newcomer.model-1"
+    assert not calculator.unlisted_models

@@ -70,7 +70,9 @@ def find_output_limit(body: RequestBody) -> int | None:
         if limit is None and body.additional_fields is not None:
             limit = _find_first_limit(body.additional_fields)
             limit = body.additional_fields.max_token_count if limit is None else limit
-    return None if limit is None else limit * _count_answers(body)
+    if limit is None or (body.choices is None and body.additional_fields is None):
+        return limit
+    return limit * _count_answers(body)
 
 
 def _count_answers(body: RequestBody) -> int:
