@@ -78,7 +78,10 @@ ENTRIES: list[Entry | str] = [
     call(NOVA, "Batch", A, asked=500, given=100, made=20),
     call(SONNET, "Report", A, asked=100, given=10, made=2),
     failed(TITAN, **by("Report", D)),
-    *[converse(f"arn:aws:bedrock:us-east-1:{ACCOUNT}:provisioned-model/abcdef123456")] * 2,
+    converse(f"arn:aws:bedrock:us-east-1:{ACCOUNT}:provisioned-model/abcdef123456"),
+    # of the reserved tier, in the fullest minute: it adds to no number but the records out of scope
+    call(f"us.{SONNET}", "Chat", B, asked=200, given=50, made=30)
+    | {"output": {"outputTokenCount": 30, "outputBodyJson": {"serviceTier": {"type": "reserved"}}}},
     "{",
 ]
 
@@ -242,6 +245,7 @@ def test_bedrocks_own_counts_are_of_this_model_however_it_is_called(body: Tree, 
 
 def test_searches_name_every_way_to_call_a_model_and_are_short_enough(body: Tree, registry: Registry) -> None:
     every = {"chosen-model", *(f"{each}.chosen-model" for each in (*model_ids.GEO_PREFIXES, model_ids.GLOBAL_PREFIX))}
+    every |= {f"{each}chosen-model{model_ids.LATENCY_OPTIMIZED_SUFFIX}" for each in ("", "us.")}
     longest = max((model.id for model in registry.models), key=len)
     named = []
     for widget in body["widgets"]:

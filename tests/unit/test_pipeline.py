@@ -475,6 +475,21 @@ def test_call_whose_body_lies_in_s3_counts_once_with_the_limit_that_is_there(
     ]
 
 
+def test_a_declared_limit_saves_the_read_from_s3(process: Process, read_line: ReadLine) -> None:
+    # given a body in S3 whose call declares its limit
+    given = {"inputTokenCount": 100, "inputBodyS3Path": "s3://bucket/there"}
+
+    def fetch(paths: Collection[str]) -> Mapping[str, RequestBody]:
+        raise AssertionError(paths)
+
+    outcome = process([converse(input=given, requestMetadata={"max_tokens": "700"})], look_up=LookUp(bodies=fetch))
+
+    (line,) = metric_lines(outcome, read_line)
+    assert (line["max_tokens_source"], line["MaxTokens"], line["reserved_tokens"]) == ("declared", [700], 800)
+    health = health_of(outcome, read_line)
+    assert (health["max_tokens_declared"], health["MaxTokensUnknown"]) == (1, 0)
+
+
 # Several deliveries written together
 
 

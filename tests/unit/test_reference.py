@@ -71,6 +71,12 @@ def test_outputs(template: Any) -> None:
     assert table("Outputs").keys() == template["Outputs"].keys()
 
 
+def served_by(tier: str) -> dict[str, Any]:
+    entry = of_project(converse(PROFILE_ARN, requestMetadata={"team": "reports"}), "proj_1")
+    entry["output"]["outputBodyJson"]["serviceTier"] = {"type": tier}
+    return entry
+
+
 @pytest.fixture
 def written(registry: Registry, process: Process, read_line: ReadLine) -> list[Line]:
     """Lines of every kind: of each outcome that a record, a delivery and a quota can have."""
@@ -85,6 +91,8 @@ def written(registry: Registry, process: Process, read_line: ReadLine) -> list[L
         converse("nobody.unlisted-v1:0"),
         blocked(),
         metadata_only(),
+        metadata_only(requestMetadata={"max_tokens": "5"}),
+        *(served_by(each) for each in ("flex", "reserved")),
         failed(),
         converse(model_ids.ALARM_TEST),
         "no JSON",
@@ -134,6 +142,8 @@ def test_every_health_metric_is_documented() -> None:
 def kind(line: Line) -> str:
     if line.get("event") == "failed_calls":
         return "Lines of failed calls"
+    if line.get("event") == "reserved_tier_calls":
+        return "Lines of the reserved tier"
     if "event" in line:
         return "Lines of deliveries"
     return "Lines of calls" if "consumed_tokens" in line else "Lines of quotas"
@@ -141,7 +151,7 @@ def kind(line: Line) -> str:
 
 @pytest.mark.parametrize(
     "heading",
-    ["Lines of calls", "Lines of failed calls", "Lines of deliveries", "Lines of quotas"],
+    ["Lines of calls", "Lines of the reserved tier", "Lines of failed calls", "Lines of deliveries", "Lines of quotas"],
 )
 def test_properties(written: list[Line], heading: str) -> None:
     named = {name for name, _ in (*metrics(written, ["ModelId", "EndpointType"]), *metrics(written, []))}

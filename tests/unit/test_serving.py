@@ -1,16 +1,21 @@
 """Tier, latency and model that served a call, and answers that were cut: from wherever a record tells them."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
-from processed import read_record
-from records import NOVA, SONNET, Entry, Process, ReadLine, converse, failed, invoke, message
+from processed import price, read_record
+from records import NOVA, NOW, SONNET, Entry, Process, ReadLine, converse, failed, invoke, message
 
+from bedrock_quota.model_ids import OutOfScope
+from bedrock_quota.pools import QuotaPool
 from bedrock_quota.processor import reading, tolerant_reading
-from bedrock_quota.processor.records import safe_tier
-from bedrock_quota.processor.serving import MAX_CHUNKS, find_serving
+from bedrock_quota.processor.records import Record, safe_tier
+from bedrock_quota.processor.serving import MAX_CHUNKS, NOTHING_NAMED, Serving, find_serving
 from bedrock_quota.processor.step_budget import StepBudget
+from bedrock_quota.processor.usage import ReservedTierCall, UsageCalculator
+from bedrock_quota.registry.models import Registry
 
 NOVA_PRO = "us.amazon.nova-pro-v1:0"
 ROUTER = "arn:aws:bedrock:us-east-1:111122223333:default-prompt-router/anthropic.claude:1"
@@ -65,6 +70,10 @@ RESERVED = {"type": "reserved"}
             asked(answered(converse(), {"serviceTier": RESERVED}), serviceTier={"type": "default"}),
             id="answer before request",
         ),
+        pytest.param(
+            asked(answered(converse(), [{"metadata": {"serviceTier": RESERVED}}]), performanceConfig={"latency": {}}),
+            id="list of events, and a wrong type in the request",
+        ),
         pytest.param(asked(converse(), serviceTier=RESERVED), id="request of Converse"),
         pytest.param(asked(converse(), service_tier="reserved"), id="request of Chat Completions"),
         pytest.param(
@@ -100,6 +109,7 @@ def test_a_call_of_the_reserved_tier_draws_on_no_pool(
         pytest.param(converse(), "", id="no tier"),
         pytest.param(answered(converse(), {"serviceTier": {"type": "priority"}}), "priority", id="priority"),
         pytest.param(answered(converse(), {"serviceTier": {"type": "flex"}}), "flex", id="flex"),
+        pytest.param(answered(converse(), {"metadata": {"serviceTier": "reserved"}}), "", id="a caller's metadata"),
         pytest.param(
             asked(answered(converse(), {"serviceTier": {"type": "default"}}), serviceTier=RESERVED),
             "default",
@@ -385,7 +395,13 @@ def test_a_wrong_type_takes_no_steps(words: Any) -> None:
     found = reading.read_record(text, budget)
     # then the tolerant reader had nothing to do, and would say the same
     assert budget.left == StepBudget().left
-    assert find_serving(found) == find_serving(tolerant_reading.read_record(text, StepBudget()))
+    slow = tolerant_reading.read_record(text, StepBudget())
+    assert serving_of(found) == serving_of(slow)
+
+
+def serving_of(record: Record) -> Serving:
+    assert not isinstance(record.output.answer, list)
+    return find_serving(record.output.answer, record.input.body, record.performance_config) or NOTHING_NAMED
 
 
 def test_a_nested_answer_of_wrong_types_is_read_fast() -> None:
@@ -397,3 +413,35 @@ def test_a_nested_answer_of_wrong_types_is_read_fast() -> None:
 
     assert json.loads(text)
     assert read_record(text).output.output_tokens == 20
+
+
+def test_a_stream_larger_than_bedrock_logs_is_not_split_into_chunks() -> None:
+    # given chunks of 2 bytes, each of which would be an object of 48
+    text = message(answered(converse(), [])).replace(
+        '"outputBodyJson": []', f'"outputBodyJson": [{",".join(["0"] * 200_000)}, {{"stopReason": "max_tokens"}}]'
+    )
+    tracemalloc.start()
+    try:
+        found = read_record(text)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert (found.output.output_tokens, found.output.answer) == (20, None)
+    assert peak < 2 * len(text)
+
+
+def test_an_unlisted_model_of_the_reserved_tier_takes_no_place_among_pools(registry: Registry) -> None:
+    # given a calculator that may admit no pool
+    def admit(pool: QuotaPool) -> QuotaPool:
+        raise AssertionError(pool)
+
+    calculator = UsageCalculator(registry, lambda _profile: OutOfScope("unresolved_profile"), admit_pool=admit)
+
+    entry = price(
+        calculator, read_record(message(answered(converse("newcomer.model-1"), {"serviceTier": RESERVED}))), NOW
+    )
+
+    assert isinstance(entry, ReservedTierCall)
+    assert entry.usage.group.pool.model_id == "newcomer.model-1"
+    assert not calculator.unlisted_models

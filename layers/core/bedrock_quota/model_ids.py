@@ -81,8 +81,9 @@ def parse_model_id(model_id: str, providers: Container[str]) -> ModelId:
     """Return the model, profile or reason for a caller's `modelId`.
 
     `providers` are the known first parts of foundation model ids. They distinguish a new geo prefix of AWS from a
-    provider. An id that ends with `LATENCY_OPTIMIZED_SUFFIX` is latency-optimized, whatever prefix it has. Never raises:
-    an id that cannot be read is out of scope as `unreadable_model_id`.
+    provider. An id that ends with `LATENCY_OPTIMIZED_SUFFIX` is latency-optimized, whatever prefix it has.
+
+    Never raises: an id that cannot be read is out of scope as `unreadable_model_id`.
     """
     bare = model_id.removesuffix(LATENCY_OPTIMIZED_SUFFIX)
     if bare is not model_id and len(model_id) <= _MAX_LENGTH:

@@ -104,7 +104,9 @@ def _read_usage(usage: dict[str, Any], counts: AnswerCounts, *, is_final: bool) 
     details = next((each for each in map(usage.get, _DETAILS) if isinstance(each, dict)), {})
     if counts.input is None and counts.all_input is None:
         name = next((each for each in _INPUT_COUNTS if usage.get(each) is not None), "")
-        includes_cache = name == "prompt_tokens" or (name == "input_tokens" and isinstance(usage.get(_DETAILS[0]), dict))
+        includes_cache = name == "prompt_tokens" or (
+            name == "input_tokens" and isinstance(usage.get(_DETAILS[0]), dict)
+        )
         setattr(counts, "all_input" if includes_cache else "input", usage.get(name))
     _fill(counts, "cache_read", details.get("cached_tokens"))
     _fill(counts, "cache_write", details.get("cache_write_tokens"))

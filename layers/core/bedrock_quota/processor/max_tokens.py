@@ -1,8 +1,8 @@
 """The max_tokens of a call: the output tokens that Bedrock reserved for it, and the source of that number.
 
 `explicit`: in the request. `declared`: in `requestMetadata.max_tokens`, used if the request's body is not in the log.
-`default`: the request has no limit, so the model's default applies, and never less than the output that came. `unknown`:
-the body is not available. `none`: the call has no output tokens.
+`default`: the request has no limit, so the model's default applies, and never less than the output that came.
+`unknown`: the body is not available. `none`: the call has no output tokens.
 
 `find_defaults` chooses the default of a call without a limit. The numbers are in registry/models/*.toml.
 """
@@ -69,7 +69,10 @@ def find_output_limit(body: RequestBody) -> int | None:
         limit = _find_first_limit(body)
         if limit is None and body.additional_fields is not None:
             limit = _find_first_limit(body.additional_fields)
-    return None if limit is None else limit * _count_answers(body)
+            limit = body.additional_fields.max_token_count if limit is None else limit
+    if limit is None or (body.choices is None and body.additional_fields is None):
+        return limit
+    return limit * _count_answers(body)
 
 
 def _count_answers(body: RequestBody) -> int:
@@ -92,7 +95,6 @@ def _find_first_limit(limits: OutputLimits) -> int | None:
         limits.max_new_tokens,
         limits.max_tokens_camel,
         limits.max_output_tokens_camel,
-        limits.max_token_count,
     )
     for limit in found:
         if limit is not None:

@@ -27,7 +27,7 @@ class _Member(msgspec.Struct, frozen=True):
 
     name: str
     key: str
-    type: Any
+    kind: Any
     decode: Any
     shape: type[msgspec.Struct] | None
     is_count: bool
@@ -67,10 +67,7 @@ def _make_unread_decoder(shape: type[msgspec.Struct]) -> Any:
     """Return a decoder of the shape whose members are not read."""
     unread = msgspec.defstruct(
         f"Unread{shape.__name__}",
-        [
-            (member.name, msgspec.Raw, msgspec.field(default=None, name=member.key))
-            for member in _list_members(shape)
-        ],
+        [(member.name, msgspec.Raw, msgspec.field(default=None, name=member.key)) for member in _list_members(shape)],
         frozen=True,
         gc=False,
         array_like=shape.__struct_config__.array_like,
@@ -119,7 +116,7 @@ def convert_partly(value: object, shape: type[_Shape]) -> _Shape | None:
     for key in members.keys() & value.keys():
         member, each = members[key], value[key]
         try:
-            found[member.name] = msgspec.convert(each, member.type)
+            found[member.name] = msgspec.convert(each, member.kind)
         except _UNREADABLE:
             if member.shape is not None:
                 found[member.name] = convert_partly(each, member.shape)

@@ -1,8 +1,8 @@
 """Read a log event's message as a record, the fast way. Anything unusual goes to `tolerant_reading`.
 
-Bodies are skipped except for a few numbers and words, so no text of a prompt is ever decoded. Of a streamed answer, a list
-of chunks, only the end is read. If a word of a body has a wrong type, the record is read again without the words, and
-each word by itself.
+Bodies are skipped except for a few numbers and words, so no text of a prompt is ever decoded. Of a streamed answer, a
+list of chunks, only the last ones are read. If a word of a body has a wrong type, the record is read again without the
+words, and each word by itself.
 """
 
 import msgspec
@@ -13,6 +13,7 @@ from bedrock_quota.processor.delivery import MAX_MESSAGE_BYTES
 from bedrock_quota.processor.partial_reading import decode_partly
 from bedrock_quota.processor.records import (
     Answer,
+    Chunk,
     InputCounts,
     OutputLimits,
     Record,
@@ -27,6 +28,10 @@ from bedrock_quota.processor.step_budget import StepBudget
 
 PERMISSIONS_LINE = "Permissions are correctly set for Amazon Bedrock logs"
 """Beginning of the plain-text event that Bedrock writes first into a new log group."""
+
+_SURELY_SMALL = MAX_MESSAGE_BYTES // 4
+"""Most characters of a message that is certainly not too large, because a character is up to 4 bytes. It is also the
+largest streamed answer that is read, because a list of chunks takes 28 times its size at worst. Bedrock logs 100 KB."""
 
 _UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
@@ -61,6 +66,7 @@ _decode_record = msgspec.json.Decoder(Record).decode
 _decode_body = msgspec.json.Decoder(RequestBody).decode
 _decode_unread_record = msgspec.json.Decoder(_UnreadRecord).decode
 _decode_unread_body = msgspec.json.Decoder(_UnreadBody).decode
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 _NAMES = {
     shape: tuple(field.name for field in msgspec.structs.fields(shape))
@@ -76,27 +82,30 @@ def read_record(message: bytes | str, budget: StepBudget) -> Record:
     `wrong_schema`, `missing_timestamp`, `missing_model_id`, `wrong_type`, `bad_timestamp`, `negative_count`,
     `absurd_count`.
     """
-    if (
-        len(message) > MAX_MESSAGE_BYTES // 4 and _measure_size(message) > MAX_MESSAGE_BYTES
-    ):  # a character is up to 4 bytes
-        raise RecordError("too_large")
-    try:
-        record = _decode_record(message)
-        if type(record.output.answer) is list:
-            record = msgspec.structs.replace(record, output=_complete_output(record.output, record.output.answer))
-    except msgspec.ValidationError:
-        unread = _decode_without_words(message)
-        if unread is None:
-            return tolerant_reading.read_record(message, budget)
-        record = unread
-    except _UNREADABLE:
+    record: Record | None
+    if len(message) > _SURELY_SMALL:
+        if _measure_size(message) > MAX_MESSAGE_BYTES:
+            raise RecordError("too_large")
+        record = _decode_without_words(message)
+    else:
+        try:
+            record = _decode_record(message)
+        except msgspec.ValidationError:
+            record = _decode_without_words(message)
+        except _UNREADABLE:
+            record = None
+    if record is None:
         return tolerant_reading.read_record(message, budget)
+    output = record.output
     if record.error_code is None:
-        if record.input.input_tokens is not None and record.output.output_tokens is not None:
-            return record
-    elif record.error_code:
-        return record
-    return tolerant_reading.read_record(message, budget)
+        if record.input.input_tokens is None or output.output_tokens is None:
+            return tolerant_reading.read_record(message, budget)
+    elif not record.error_code:
+        return tolerant_reading.read_record(message, budget)
+    if type(output.answer) is list:
+        answer = _read_last_chunks(output.answer)
+        return msgspec.structs.replace(record, output=RecordOutput(output.output_tokens, answer))
+    return record
 
 
 def _decode_without_words(message: bytes | str) -> Record | None:
@@ -112,18 +121,26 @@ def _decode_without_words(message: bytes | str) -> Record | None:
             **{name: getattr(given, name) for name in _NAMES[InputCounts]},
             body=None if body is None else _complete_body(body),
         ),
-        output=RecordOutput(unread.output.output_tokens, decode_partly(unread.output.answer, Answer)),
+        output=RecordOutput(unread.output.output_tokens, _read_answer(unread.output.answer)),
     )
 
 
-def _complete_output(output: RecordOutput, chunks: list[msgspec.Raw]) -> RecordOutput:
-    """Return the output with what the last chunks of a streamed answer tell."""
-    read = (decode_partly(chunk, Answer) for chunk in chunks[: -MAX_CHUNKS - 1 : -1])
-    return RecordOutput(output.output_tokens, merge_chunks(chunk for chunk in read if chunk is not None))
+def _read_answer(answer: msgspec.Raw) -> Answer | None:
+    """Return the words of an answer, streamed or not, that have the right type."""
+    text = memoryview(answer)
+    if text[:1].tobytes() == b"[":
+        return _read_last_chunks(_decode_list(answer)) if len(text) <= _SURELY_SMALL else None
+    return decode_partly(answer, Answer)
+
+
+def _read_last_chunks(chunks: list[msgspec.Raw]) -> Answer | None:
+    """Return what the last chunks of a streamed answer tell."""
+    read = (decode_partly(chunk, Chunk) for chunk in chunks[: -MAX_CHUNKS - 1 : -1])
+    return merge_chunks(chunk for chunk in read if chunk is not None)
 
 
 def _complete_body(unread: _UnreadBody) -> RequestBody:
-    words = {word.encode_name: raw for word in _WORDS if len(memoryview(raw := getattr(unread, word.name)))}
+    words = {word.encode_name: raw for word in _WORDS if (raw := getattr(unread, word.name)) is not _NOTHING}
     limits = {name: getattr(unread, name) for name in _NAMES[OutputLimits]}
     if not words:
         return RequestBody(**limits)

@@ -49,7 +49,7 @@ class TextGenerationConfig(msgspec.Struct, frozen=True, gc=False):
 
 
 class OutputLimits(msgspec.Struct, frozen=True, gc=False):
-    """The fields that limit a call's output: those of a request body, or of its `additionalModelRequestFields`."""
+    """The fields that limit a call's output."""
 
     inference_config: InferenceConfig | None = msgspec.field(default=None, name="inferenceConfig")
     text_generation_config: TextGenerationConfig | None = msgspec.field(default=None, name="textGenerationConfig")
@@ -61,8 +61,13 @@ class OutputLimits(msgspec.Struct, frozen=True, gc=False):
     max_new_tokens: Tokens | None = None
     max_tokens_camel: Tokens | None = msgspec.field(default=None, name="maxTokens")
     max_output_tokens_camel: Tokens | None = msgspec.field(default=None, name="maxOutputTokens")
-    max_token_count: Tokens | None = msgspec.field(default=None, name="maxTokenCount")
     choices: Tokens | None = msgspec.field(default=None, name="n")
+
+
+class AdditionalFields(OutputLimits, frozen=True, gc=False):
+    """The `additionalModelRequestFields` of Converse: fields that it passes on to the model."""
+
+    max_token_count: Tokens | None = msgspec.field(default=None, name="maxTokenCount")
 
 
 class ServiceTier(msgspec.Struct, frozen=True, gc=False):
@@ -87,7 +92,7 @@ class RequestBody(OutputLimits, frozen=True, gc=False):
     service_tier: ServiceTier | Word | None = msgspec.field(default=None, name="serviceTier")
     service_tier_word: ServiceTier | Word | None = msgspec.field(default=None, name="service_tier")
     performance_config: Latency | None = msgspec.field(default=None, name="performanceConfig")
-    additional_fields: OutputLimits | None = msgspec.field(default=None, name="additionalModelRequestFields")
+    additional_fields: AdditionalFields | None = msgspec.field(default=None, name="additionalModelRequestFields")
     project_identifier: _ProjectText | None = msgspec.field(default=None, name="projectIdentifier")
 
 
@@ -127,9 +132,9 @@ class Trace(msgspec.Struct, frozen=True, gc=False):
 
 
 class StreamMetadata(msgspec.Struct, frozen=True, gc=False):
-    """The `metadata` event of ConverseStream."""
+    """The `metadata` event of ConverseStream. Responses has `metadata` of the caller's, whose values are texts."""
 
-    service_tier: ServiceTier | Word | None = msgspec.field(default=None, name="serviceTier")
+    service_tier: ServiceTier | None = msgspec.field(default=None, name="serviceTier")
     performance_config: Latency | None = msgspec.field(default=None, name="performanceConfig")
     trace: Trace | None = None
 
@@ -150,12 +155,14 @@ class FinalResponse(msgspec.Struct, frozen=True, gc=False):
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
-    """The fields of an answer, or of one chunk of a stream, that say how the call was served and why it ended."""
+    """The fields of an answer that say how the call was served and why it ended.
+
+    Each takes time for every record, so those of stream events alone are in `Chunk`.
+    """
 
     stop_reason_camel: Word | None = msgspec.field(default=None, name="stopReason")
     stop_reason: Word | None = None
     finish_reason: Word | None = None
-    completion_reason: Word | None = msgspec.field(default=None, name="completionReason")
     incomplete_details: Reason | None = None
     choices: Choices | None = None
     outputs: Choices | None = None
@@ -165,10 +172,16 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     service_tier_word: ServiceTier | Word | None = msgspec.field(default=None, name="service_tier")
     performance_config: Latency | None = msgspec.field(default=None, name="performanceConfig")
     trace: Trace | None = None
-    delta: StopEvent | str | None = None
-    message_stop: StopEvent | None = msgspec.field(default=None, name="messageStop")
     metadata: StreamMetadata | None = None
     response: FinalResponse | None = None
+
+
+class Chunk(Answer, frozen=True, gc=False):
+    """One event of a streamed answer."""
+
+    delta: StopEvent | str | None = None
+    message_stop: StopEvent | None = msgspec.field(default=None, name="messageStop")
+    completion_reason: Word | None = msgspec.field(default=None, name="completionReason")
 
 
 class InputCounts(msgspec.Struct, frozen=True, gc=False):
@@ -187,7 +200,7 @@ class RecordInput(InputCounts, frozen=True, gc=False):
 
 
 class RecordOutput(msgspec.Struct, frozen=True, gc=False):
-    """The `output` of a record. `answer` is a list only until the end of a streamed answer has been read."""
+    """The `output` of a record. Only while it is read is the answer a list: the chunks of a streamed one."""
 
     output_tokens: Tokens | None = msgspec.field(default=None, name="outputTokenCount")
     answer: Answer | list[msgspec.Raw] | None = msgspec.field(default=None, name="outputBodyJson")

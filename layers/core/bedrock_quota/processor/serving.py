@@ -15,9 +15,11 @@ from bedrock_quota.processor.records import (
     Answer,
     Choice,
     Choices,
+    Chunk,
     Latency,
+    PerformanceConfig,
     PromptRouterTrace,
-    Record,
+    RequestBody,
     ServiceTier,
     StopEvent,
     Trace,
@@ -59,33 +61,42 @@ class Serving(msgspec.Struct, frozen=True, gc=False):
 NOTHING_NAMED = Serving()
 
 _PLAIN_ENDS = ("end_turn", "tool_use", "stop_sequence", "stop", "tool_calls")
+_PLAIN_ENDINGS: dict[str | None, Answer] = {end: Answer(stop_reason_camel=end) for end in _PLAIN_ENDS}
+_PLAIN_STOPS: dict[str | None, Answer] = {end: Answer(stop_reason=end) for end in _PLAIN_ENDS}
 _PLAIN_ANSWERS = frozenset(
     {
         Answer(),
         Answer(choices=Choices()),
-        *(Answer(stop_reason_camel=end) for end in _PLAIN_ENDS),
-        *(Answer(stop_reason=end) for end in _PLAIN_ENDS),
         *(Answer(choices=Choices(Choice(finish_reason=end))) for end in _PLAIN_ENDS),
         *(Answer(choices=Choices(Choice(stop_reason=end))) for end in _PLAIN_ENDS),
         *(Answer(outputs=Choices(Choice(stop_reason=end))) for end in _PLAIN_ENDS),
         Answer(results=Choices(Choice(completion_reason="FINISH"))),
     }
 )
-"""Answers of most calls, which tell nothing. Finding one among them is faster than looking at each of its members."""
+"""Answers of most calls, which tell nothing. Finding one of them is faster than looking at each of its members."""
 
 
-def find_serving(record: Record) -> Serving:
-    """Return how a call was served: by its answer, then by its request, then by the record's own field."""
-    answer, body, beside = record.output.answer, record.input.body, record.performance_config
-    if answer is None or isinstance(answer, list) or answer in _PLAIN_ANSWERS:
-        if beside is None and (
+def find_serving(answer: Answer | None, body: RequestBody | None, beside: PerformanceConfig | None) -> Serving | None:
+    """Return how a call was served: by its answer, then by its request, then by the field beside the bodies.
+
+    None: the record tells nothing, as most do.
+    """
+    if answer is not None and (
+        answer == _PLAIN_ENDINGS.get(answer.stop_reason_camel)
+        or answer == _PLAIN_STOPS.get(answer.stop_reason)
+        or answer in _PLAIN_ANSWERS
+    ):
+        answer = None
+    if (
+        answer is None
+        and beside is None
+        and (
             body is None
             or (body.service_tier is None and body.service_tier_word is None and body.performance_config is None)
-        ):
-            return NOTHING_NAMED
-        served = NOTHING_NAMED
-    else:
-        served = read_answer(answer)
+        )
+    ):
+        return None
+    served = NOTHING_NAMED if answer is None else read_answer(answer)
     tier, is_optimized = served.tier, served.is_optimized
     if body is not None:
         if tier is None:
@@ -98,7 +109,7 @@ def find_serving(record: Record) -> Serving:
 
 
 def read_answer(answer: Answer) -> Serving:
-    """Return what an answer, or a chunk of one, tells of how the call was served."""
+    """Return what an answer, or a chunk of one, tells of how the call was served and if it was cut."""
     event, final = answer.metadata, answer.response
     tier = _name_tier(answer.service_tier) or _name_tier(answer.service_tier_word)
     is_optimized, invoked = _ask_optimized(answer.performance_config), _name_invoked(answer.trace)
@@ -113,10 +124,12 @@ def read_answer(answer: Answer) -> Serving:
 
 def _list_reasons(answer: Answer) -> list[str]:
     """Return all reasons why the texts of an answer ended."""
-    found = [answer.stop_reason_camel, answer.stop_reason, answer.finish_reason, answer.completion_reason]
-    for event in (answer.delta, answer.message_stop):
-        if event is not None and not isinstance(event, str):
-            found += (event.stop_reason_camel, event.stop_reason)
+    found = [answer.stop_reason_camel, answer.stop_reason, answer.finish_reason]
+    if isinstance(answer, Chunk):
+        found.append(answer.completion_reason)
+        for event in (answer.delta, answer.message_stop):
+            if event is not None and not isinstance(event, str):
+                found += (event.stop_reason_camel, event.stop_reason)
     if answer.incomplete_details is not None:
         found.append(answer.incomplete_details.reason)
     final = answer.response
@@ -150,11 +163,11 @@ def _name_invoked(trace: Trace | None) -> str | None:
 MAX_CHUNKS = 8
 """Chunks at the end of a streamed answer that are read. Only the very last ones tell anything."""
 
-_SILENT_CHUNKS = (Answer(), Answer(delta=StopEvent()))
+_SILENT_CHUNKS = (Chunk(), Chunk(delta=StopEvent()))
 """Chunks of text."""
 
 
-def merge_chunks(chunks: Iterable[Answer]) -> Answer | None:
+def merge_chunks(chunks: Iterable[Chunk]) -> Answer | None:
     """Return one answer with what the chunks of a stream tell, given from the last to the first. None: nothing."""
     tier: str | None = None
     is_optimized: bool | None = None

@@ -18,6 +18,7 @@ from bedrock_quota.processor.partial_reading import convert_partly
 from bedrock_quota.processor.records import (
     SCHEMA_TYPE,
     Answer,
+    Chunk,
     Identity,
     PerformanceConfig,
     Record,
@@ -159,7 +160,7 @@ def _read_words(answer: object) -> Answer | None:
     """Return what an answer, or the end of a streamed one, tells of how the call was served. It takes no steps."""
     if not isinstance(answer, list):
         return convert_partly(answer, Answer)
-    chunks = (convert_partly(chunk, Answer) for chunk in reversed(answer[-MAX_CHUNKS:]))
+    chunks = (convert_partly(chunk, Chunk) for chunk in reversed(answer[-MAX_CHUNKS:]))
     return merge_chunks(chunk for chunk in chunks if chunk is not None)
 
 

@@ -27,7 +27,7 @@ from bedrock_quota.processor.max_tokens import (
     resolve_max_tokens,
 )
 from bedrock_quota.processor.records import Record, parse_timestamp, safe_tier, safe_word
-from bedrock_quota.processor.serving import KNOWN_TIERS, RESERVED_TIER, find_serving
+from bedrock_quota.processor.serving import KNOWN_TIERS, RESERVED_TIER, Serving, find_serving
 from bedrock_quota.registry.models import Model, Provider, RateStatus, Registry
 
 EPOCH = datetime.fromtimestamp(0, UTC)
@@ -212,30 +212,30 @@ class UsageCalculator:
             raise RecordError("too_old", record.request_id)
         if started > self._newest:
             raise RecordError("too_far_ahead", record.request_id)
-        identity, served = record.identity, find_serving(record)
-        model_id = record.model_id
-        if served.invoked_model_id is not None and model_ids.is_prompt_router(model_id):
-            model_id = served.invoked_model_id
+        identity, given, output = record.identity, record.input, record.output
+        # an answer is a list only while it is read, and a cast would take as long as half of the look
+        served = find_serving(output.answer, given.body, record.performance_config)  # type: ignore[arg-type]
+        model_id, tier, is_optimized = record.model_id, None, None
+        if served is not None:
+            tier, is_optimized, model_id = served.tier, served.is_optimized, _choose_model_id(model_id, served)
         key = (
             model_id,
             identity.arn if identity is not None else None,
             record.operation,
-            served.is_optimized,
+            is_optimized,
             day,
         )
         origin = self._origins.get(key) or self._find_origin(key)
         rate = origin.rate
-        # this way round, because isinstance of another class takes ten times as long: msgspec's classes are ABCs
-        if not isinstance(rate, _Rate) and isinstance(rate, ApplicationProfile) and wait:
-            return rate
+        if type(rate) is not _Rate:  # faster than isinstance, because msgspec's classes are ABCs
+            if wait and isinstance(rate, ApplicationProfile):
+                return rate
+            if record.error_code is None:
+                return rate if isinstance(rate, OutOfScope) else UNRESOLVED
+            return _make_failed_call(record.error_code, None, minute, origin)
         if record.error_code is not None:
-            pool = rate.pool if isinstance(rate, _Rate) else None
-            code = safe_word(record.error_code)
-            return FailedCall(pool, minute, origin.caller, origin.operation, code, origin.session)
-        if not isinstance(rate, _Rate):
-            return rate if isinstance(rate, OutOfScope) else UNRESOLVED
-        given = record.input
-        input_tokens, output_tokens = given.input_tokens or 0, record.output.output_tokens or 0
+            return _make_failed_call(record.error_code, rate.pool, minute, origin)
+        input_tokens, output_tokens = given.input_tokens or 0, output.output_tokens or 0
         cache_read, cache_write = given.cache_read_tokens or 0, given.cache_write_tokens or 0
         max_output, source = resolve_max_tokens(record, origin.defaults)
         blocked = long_context = False
@@ -250,7 +250,7 @@ class UsageCalculator:
         tags = self._select_tags(record.request_metadata) if self._metadata_keys else ()
         body = given.body
         project = "" if body is None or body.project_identifier is None else parse_project(body.project_identifier)
-        group_key = (origin, minute, source, blocked, long_context, tags, served.tier, project)
+        group_key = (origin, minute, source, blocked, long_context, tags, tier, project)
         usage = CallUsage(
             self._groups.get(group_key) or self._find_group(rate, group_key),
             started,
@@ -261,9 +261,9 @@ class UsageCalculator:
             max_output,
             None if max_output is None else base + max_output,
             consumed if rate.is_whole or consumed % 1 else int(consumed),
-            served.truncated,
+            served is not None and served.truncated,
         )
-        if served.tier is not None and usage.group.service_tier == RESERVED_TIER:
+        if tier is not None and usage.group.service_tier == RESERVED_TIER:
             return ReservedTierCall(usage)
         return usage
 
@@ -366,6 +366,16 @@ def _remember(memory: dict[_Key, _Known], key: _Key, known: _Known) -> None:
     if len(memory) >= MAX_REMEMBERED:
         memory.clear()
     memory[key] = known
+
+
+def _choose_model_id(model_id: str, served: Serving) -> str:
+    """Return the model that a prompt router chose, or the id that was called."""
+    chosen = served.invoked_model_id
+    return chosen if chosen is not None and model_ids.is_prompt_router(model_id) else model_id
+
+
+def _make_failed_call(error_code: str, pool: QuotaPool | None, minute: int, origin: _Origin) -> FailedCall:
+    return FailedCall(pool, minute, origin.caller, origin.operation, safe_word(error_code), origin.session)
 
 
 def _check_counts(record: Record) -> None:
