@@ -652,7 +652,7 @@ def test_a_call_that_waited_is_the_same_record() -> None:
     text = message(large("a", performanceConfig={"latency": "optimized"}))
     given = read_record(text, StepBudget())
 
-    encoded = encode_call(given, ("team", "note"))
+    encoded = encode_call(given)
 
     assert encoded is not None
     assert read_record(encoded, StepBudget()) == given
@@ -660,7 +660,7 @@ def test_a_call_that_waited_is_the_same_record() -> None:
 
 def test_a_call_with_the_longest_tags_there_are_waits() -> None:
     tags = {f"{number:02}" + "k" * 254: "v" * 256 for number in range(16)}  # Converse takes 16 of 256 characters each
-    encoded = encode_call(read_record(message(large("a") | {"requestMetadata": tags}), StepBudget()), tuple(tags))
+    encoded = encode_call(read_record(message(large("a") | {"requestMetadata": tags}), StepBudget()))
     assert encoded is not None
     assert json.loads(encoded)["requestMetadata"] == tags
 
@@ -671,12 +671,23 @@ def test_a_call_with_the_longest_tags_there_are_waits() -> None:
         pytest.param({"operation": "x" * 16_000}, id="long operation"),
         pytest.param({"identity": {"arn": "é" * 4_000}}, id="long caller"),
         pytest.param({"requestId": "0" * 17_000}, id="long request id"),
+        pytest.param({"performanceConfig": {"latency": "x" * 16_000}}, id="long latency"),
+        pytest.param({"requestMetadata": {"team": "x" * 16_000}}, id="long tag"),
     ],
 )
-def test_a_call_that_is_too_large_for_the_queue_is_unknown_at_once(
-    stack: Stack, read: Read, changes: dict[str, Any]
-) -> None:
-    stack.run(stack.deliver(large("a", **changes), large("b")))
+def test_a_call_waits_however_long_its_texts_are(stack: Stack, read: Read, changes: dict[str, Any]) -> None:
+    stack.run(stack.deliver({**large("a"), **changes}))
+    (text,) = stack.queue.sent
+    assert len(text) < 2_000
+    assert outcomes(read(stack)[1])["set_aside"] == 1
+
+
+def test_a_call_that_is_too_large_for_the_queue_is_unknown_at_once(stack: Stack, read: Read) -> None:
+    # given texts within their bounds that take 6 or 12 bytes per character in a message
+    path = f"s3://{BUCKET}/{'é' * 2_000}"
+    call = large("a", identity={"arn": "é" * 512}) | {"requestMetadata": {"team": "\U0001f600" * 256}}
+    call["input"]["inputBodyS3Path"] = path
+    stack.run(stack.deliver(call, large("b")))
     assert counted(read(stack)[0]) == {("unknown", None): 1}
     assert outcomes(read(stack)[1])["set_aside"] == 1
 

@@ -5,15 +5,14 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from processed import price, read_record
+from processed import price, read_record, read_slowly
 from records import NOVA, NOW, SONNET, Entry, Process, ReadLine, converse, failed, invoke, message
 
 from bedrock_quota.model_ids import OutOfScope
 from bedrock_quota.pools import QuotaPool
-from bedrock_quota.processor import reading, tolerant_reading
+from bedrock_quota.processor import reading
 from bedrock_quota.processor.records import Record, safe_tier
 from bedrock_quota.processor.serving import MAX_CHUNKS, NOTHING_NAMED, Serving, find_serving
-from bedrock_quota.processor.step_budget import StepBudget
 from bedrock_quota.processor.usage import ReservedTierCall, UsageCalculator
 from bedrock_quota.registry.models import Registry
 
@@ -394,7 +393,7 @@ def test_a_wrong_type_takes_no_steps(words: Any) -> None:
     found = reading.read_usual_record(text)
     # then the tolerant reader has nothing to do, and would say the same
     assert found is not None
-    slow = tolerant_reading.read_record(text, StepBudget())
+    slow = read_slowly(text)
     assert serving_of(found) == serving_of(slow)
 
 

@@ -33,7 +33,10 @@ _INPUT_IN_CHUNK = "inputTextTokenCount"
 _OUTPUT_IN_CHUNK = "totalOutputTextTokenCount"
 """Titan's counts. Of an answer that is not streamed, `results` has the count of each text."""
 
-_PLACES = frozenset({_USAGE, _METRICS, *_EVENTS, _INPUT_IN_CHUNK, _OUTPUT_IN_CHUNK, "results"})
+OUTPUT_PLACES = (_USAGE, _METRICS, *_EVENTS, _OUTPUT_IN_CHUNK, "results")
+"""An answer with none of these keys has no count of its output."""
+
+_PLACES = frozenset({*OUTPUT_PLACES, _INPUT_IN_CHUNK})
 """A chunk with none of these keys has no count."""
 
 _STEPS_PER_CHUNK = len(_PLACES)

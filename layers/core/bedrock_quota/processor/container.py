@@ -114,13 +114,13 @@ class Container:
         )
 
     def encode_late_call(self, record: Record) -> bytes | None:
-        """Return a record as it waits in the queue. None if it is too large, or if the stack has no such queue."""
+        """Return a trimmed record as it waits in the queue. None if it is too large, or if the stack has no queue."""
         settings = self.settings
         if not (settings.late_bodies_queue and settings.large_bodies_bucket and settings.late_bodies_seconds):
             return None
         from bedrock_quota.processor.late_bodies import encode_call  # noqa: PLC0415 - see that module's docstring
 
-        return encode_call(record, settings.metadata_keys)
+        return encode_call(record)
 
     def select_unnamed(self, model_ids: Iterable[str]) -> list[str]:
         """Return the model ids that this container has not named yet, and remember them: each is named once."""

@@ -83,12 +83,10 @@ class LateDelivery(msgspec.Struct, frozen=True):
 _decode_message = msgspec.json.Decoder(_Message).decode
 
 
-def encode_call(record: Record, metadata_keys: Sequence[str]) -> bytes | None:
-    """Return a record as it waits in the queue, or None if it is too large. Only the tags in `metadata_keys` stay."""
-    tags = record.request_metadata or {}
-    kept = msgspec.structs.replace(record, request_metadata={key: tags[key] for key in metadata_keys if key in tags})
+def encode_call(record: Record) -> bytes | None:
+    """Return a trimmed record as it waits in the queue, or None if it is too large."""
     # escaped to ASCII, because SQS refuses some characters
-    encoded = json.dumps(_clean(msgspec.to_builtins(kept)), separators=(",", ":")).encode()
+    encoded = json.dumps(_clean(msgspec.to_builtins(record)), separators=(",", ":")).encode()
     return encoded if len(encoded) <= MAX_CALL_BYTES else None
 
 

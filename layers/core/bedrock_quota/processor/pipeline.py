@@ -3,6 +3,7 @@
 `process_batch` decodes each delivery, then calls `price_delivery` for it and `make_lines` for all of them together.
 """
 
+import operator
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -25,11 +26,15 @@ from bedrock_quota.processor.reading import is_permissions_line, read_usual_reco
 from bedrock_quota.processor.records import Record, with_request_body
 from bedrock_quota.processor.seen_events import SeenInSource
 from bedrock_quota.processor.step_budget import StepBudget
-from bedrock_quota.processor.tolerant_reading import read_record
+from bedrock_quota.processor.tolerant_reading import count_steps, read_record
+from bedrock_quota.processor.trimming import trim_record
 from bedrock_quota.processor.usage import CallUsage, Entry, UsageCalculator
 from bedrock_quota.state.snapshot import OLDEST_QUOTAS
 
 NOTHING_SEEN = SeenInSource()
+
+MAX_PATH = 2_048
+"""Longest path of a body in S3 that is read. A bucket and a key have at most 63 and 1,024 bytes."""
 
 Price = Callable[[Record], Entry | ApplicationProfile]
 
@@ -89,7 +94,7 @@ def price_delivery(
     calls.duplicates = calls.ignored = calls.received - len(events)
     calls.returned = calls.received if returned else 0
     calculator.begin(now)
-    waiting, finally_price = Waiting(), partial(calculator.price, wait=False)
+    waiting, finally_price = Waiting(calculator.metadata_keys), partial(calculator.price, wait=False)
     _price(_read(events, calls), calculator.price, calls, waiting)
     if waiting.profiles:
         look_up.profiles(_count_calls(waiting.profiles))
@@ -183,9 +188,10 @@ def _select_new(events: Sequence[LogEvent], seen: SeenInSource) -> tuple[Sequenc
 class Waiting(msgspec.Struct):
     """Records of a delivery that cannot be priced yet: by the application profile, or without the body from S3.
 
-    The latter have their usage without the body.
+    The latter have their usage without the body. All are trimmed, because a delivery may hold tens of thousands.
     """
 
+    metadata_keys: tuple[str, ...]
     profiles: dict[ApplicationProfile, deque[Record]] = {}
     bodies: deque[tuple[Record, CallUsage]] = msgspec.field(default_factory=deque)
 
@@ -193,23 +199,23 @@ class Waiting(msgspec.Struct):
 def _read(events: Iterable[LogEvent], calls: DeliveryCalls) -> Iterator[Record]:
     """Yield the records among log events. Any other event is counted.
 
-    Unusual records come last, the shortest one first: one that takes much work leaves enough for ordinary ones.
+    Unusual records come last, the one with the least work first: one that takes much leaves enough for ordinary ones.
     """
-    unusual: list[LogEvent] = []
+    unusual: list[tuple[int, LogEvent]] = []
     for event in events:
         try:
             record = read_usual_record(event.message)
+            if record is None:
+                unusual.append((count_steps(event.message), event))
         except RecordError as error:
             calls.reject(error)
             continue
-        if record is None:
-            unusual.append(event)
-        else:
+        if record is not None:
             yield record
     budget = StepBudget()
-    for event in sorted(unusual, key=lambda event: len(event.message)):
+    for steps, event in sorted(unusual, key=operator.itemgetter(0)):
         try:
-            record = read_record(event.message, budget)
+            record = read_record(event.message, budget, steps)
         except RecordError as error:
             if is_permissions_line(event.message):
                 calls.ignored += 1
@@ -229,12 +235,12 @@ def _price(records: Iterable[Record], price: Price, calls: DeliveryCalls, waitin
             calls.reject(error)
             continue
         if type(entry) is CallUsage:  # nearly always
-            if entry.max_tokens is None and record.input.body_s3_path:
-                waiting.bodies.append((record, entry))
+            if entry.max_tokens is None and 0 < len(record.input.body_s3_path or "") <= MAX_PATH:
+                waiting.bodies.append((trim_record(record, waiting.metadata_keys), entry))
             else:
                 usages.append(entry)
         elif isinstance(entry, ApplicationProfile):
-            waiting.profiles.setdefault(entry, deque()).append(record)
+            waiting.profiles.setdefault(entry, deque()).append(trim_record(record, waiting.metadata_keys))
         else:
             calls.add(entry)
 

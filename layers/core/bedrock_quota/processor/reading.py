@@ -9,6 +9,7 @@ import msgspec
 
 from bedrock_quota.errors import RecordError
 from bedrock_quota.processor import tolerant_reading
+from bedrock_quota.processor.answers import OUTPUT_PLACES
 from bedrock_quota.processor.delivery import MAX_MESSAGE_BYTES
 from bedrock_quota.processor.partial_reading import decode_partly
 from bedrock_quota.processor.records import (
@@ -61,10 +62,19 @@ class _UnreadRecord(RecordHead, frozen=True, gc=False, rename="camel"):
     output: _UnreadOutput = _UnreadOutput()
 
 
+_OutputPlaces = msgspec.defstruct(
+    "_OutputPlaces",
+    [(f"place_{n}", msgspec.Raw, msgspec.field(default=_NOTHING, name=key)) for n, key in enumerate(OUTPUT_PLACES)],
+    frozen=True,
+    gc=False,
+)
+_NO_OUTPUT_PLACES = _OutputPlaces()
+
 _decode_record = msgspec.json.Decoder(Record).decode
 _decode_body = msgspec.json.Decoder(RequestBody).decode
 _decode_unread_record = msgspec.json.Decoder(_UnreadRecord).decode
 _decode_unread_body = msgspec.json.Decoder(_UnreadBody).decode
+_decode_output_places = msgspec.json.Decoder(_OutputPlaces).decode
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 _NAMES = {
@@ -94,7 +104,7 @@ def read_usual_record(message: bytes | str) -> Record | None:
         return None
     output = record.output
     if record.error_code is None:
-        if record.input.input_tokens is None or output.output_tokens is None:
+        if record.input.input_tokens is None or (output.output_tokens is None and not _is_without_output(message)):
             return None
     elif not record.error_code:
         return None
@@ -102,6 +112,18 @@ def read_usual_record(message: bytes | str) -> Record | None:
         answer = _read_last_chunks(output.answer)
         return msgspec.structs.replace(record, output=RecordOutput(output.output_tokens, answer))
     return record
+
+
+def _is_without_output(message: bytes | str) -> bool:
+    """Return True if nothing in a record can count its output, as in one of an embedding.
+
+    Only the tolerant reader looks for counts in a streamed answer.
+    """
+    try:
+        answer = _decode_unread_record(message).output.answer
+        return answer is _NOTHING or _decode_output_places(answer) == _NO_OUTPUT_PLACES
+    except _UNREADABLE:
+        return False
 
 
 def _decode_without_words(message: bytes | str) -> Record | None:

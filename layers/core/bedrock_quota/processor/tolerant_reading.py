@@ -42,15 +42,23 @@ _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)  # also o
 _NO_BRACKETS = re.compile(r"[^\[\]{}]+")
 
 
-def read_record(message: bytes | str, budget: StepBudget) -> Record:
-    """Read one record slowly, after the fast reader could not.
+def count_steps(message: bytes | bytearray | str) -> int:
+    """Return the steps that parsing a message takes. Raises `RecordError`: `too_large`, or `not_json` for odd bytes."""
+    structure = _STRING.sub("", _decode_text(message))
+    opened = structure.count("{") + structure.count("[")
+    return STEPS_PER_BRACKET * opened + structure.count(",") + structure.count(":")
+
+
+def read_record(message: bytes | str, budget: StepBudget, steps: int) -> Record:
+    """Read one record slowly, after the fast reader could not. `steps` are those that parsing it takes.
 
     Raises `RecordError` with one of these reasons: `too_costly`, `too_deep`, `not_json`, `not_an_object`,
     `wrong_schema`, `missing_timestamp`, `missing_model_id`, `wrong_type`, `bad_timestamp`, `negative_count`,
     `absurd_count`.
     """
     budget.begin_record()
-    record = _parse(message, budget)
+    budget.spend(steps)
+    record = _parse(message)
     if not isinstance(record, dict):
         raise RecordError("not_an_object")
     request_id = safe_request_id(record.get("requestId"))
@@ -60,21 +68,25 @@ def read_record(message: bytes | str, budget: StepBudget) -> Record:
         raise RecordError(error.reason, request_id) from None
 
 
-def _parse(text: bytes | bytearray | str, budget: StepBudget) -> Any:
-    """Parse any JSON. It can take thirty times the memory of the text, so the size is at most that of a log event.
-
-    Depth and steps are checked first: no version of Python then reads what another refuses.
-    """
-    if len(text) > MAX_MESSAGE_BYTES:
+def _decode_text(message: bytes | bytearray | str) -> str:
+    """Return a message as text, because json treats bytes that contain zeros as UTF-16."""
+    if len(message) > MAX_MESSAGE_BYTES:
         raise RecordError("too_large")
     try:
-        # decoded here, because json treats bytes that contain zeros as UTF-16
-        text = text if isinstance(text, str) else text.decode(errors="surrogatepass")
-        structure = _STRING.sub("", text)
-        opened = structure.count("{") + structure.count("[")
-        budget.spend(STEPS_PER_BRACKET * opened + structure.count(",") + structure.count(":"))
-        if opened > MAX_DEPTH and _measure_depth(structure) > MAX_DEPTH:
-            raise RecordError("too_deep")
+        return message if isinstance(message, str) else message.decode(errors="surrogatepass")
+    except UnicodeDecodeError as error:
+        raise RecordError("not_json") from error
+
+
+def _parse(message: bytes | bytearray | str) -> Any:
+    """Parse any JSON. It can take thirty times the memory of the text, so the size is at most that of a log event.
+
+    Depth is checked first: no version of Python then reads what another refuses.
+    """
+    text = _decode_text(message)
+    if text.count("{") + text.count("[") > MAX_DEPTH and _measure_depth(_STRING.sub("", text)) > MAX_DEPTH:
+        raise RecordError("too_deep")
+    try:
         return json.loads(text)
     except ValueError as error:
         raise RecordError("not_json") from error
@@ -150,7 +162,9 @@ def _read_timestamp_text(value: object) -> str:
 
 def read_request_body(text: bytes | bytearray) -> RequestBody:
     """Read a request body alone. Raises `RecordError`: `not_json`, `not_an_object`, `too_deep` or `too_large`."""
-    body = _read_body(_parse(text, StepBudget()))
+    budget = StepBudget()
+    budget.spend(count_steps(text))
+    body = _read_body(_parse(text))
     if body is None:
         raise RecordError("not_an_object")
     return body

@@ -175,7 +175,7 @@ class UsageCalculator:
     ) -> None:
         self._registry = registry
         self._find_profile, self._admit_pool = find_profile, admit_pool
-        self._metadata_keys, self._with_sessions = metadata_keys, with_sessions
+        self.metadata_keys, self._with_sessions = metadata_keys, with_sessions
         self._providers = registry.id_prefixes
         self._rates: dict[tuple[str, bool | None, int], _Rate] = {}
         self._origins: dict[_OriginKey, _Origin] = {}
@@ -247,7 +247,7 @@ class UsageCalculator:
         if rate.long_context_above is not None:
             long_context = base + cache_read > rate.long_context_above
         consumed = base + output_tokens * rate.burndown_rate
-        tags = self._select_tags(record.request_metadata) if self._metadata_keys else ()
+        tags = self._select_tags(record.request_metadata) if self.metadata_keys else ()
         body = given.body
         project = "" if body is None or body.project_identifier is None else parse_project(body.project_identifier)
         group_key = (origin, minute, source, blocked, long_context, tags, tier, project)
@@ -270,7 +270,7 @@ class UsageCalculator:
     def _select_tags(self, metadata: dict[str, str] | None) -> Tags:
         if not metadata:
             return ()
-        return tuple((key, safe_label(metadata[key])) for key in self._metadata_keys if key in metadata)
+        return tuple((key, safe_label(metadata[key])) for key in self.metadata_keys if key in metadata)
 
     def _find_origin(self, key: _OriginKey) -> _Origin:
         known = self._passing_origins.get(key)
