@@ -153,6 +153,9 @@ _LISTED = [
 EMOJI = "\U0001f600"
 MANY = {f"{number:0>40}": "" for number in range(20_000)}
 
+SHORT_TAGS = {chr(0x4E00 + number): chr(0x6000 + number) for number in range(1_366)}
+PROFILE = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/abc123def456"
+
 MESSAGES: Mapping[str, Callable[[int], str]] = {
     "small records, all different": lambda number: _json(_record(number)),
     "small records of listed models, all different": lambda number: _json(
@@ -180,6 +183,20 @@ MESSAGES: Mapping[str, Callable[[int], str]] = {
     ),
     "records of 1 MB whose answer is empty objects, no counts": lambda number: _json(
         _record(number, input={}, output={"outputBodyJson": [{}] * 333_000})
+    ),
+    "records of 1 MB read the slow way, all escapes": lambda number: _slow(number, '"' * 500_000),
+    "records of a profile with 1,366 short tags each": lambda number: _json(
+        _record(number, modelId=PROFILE, requestMetadata=SHORT_TAGS)
+    ),
+    "failed calls of a profile with 1,366 short tags each": lambda number: _json(
+        _record(number, modelId=PROFILE, requestMetadata=SHORT_TAGS, errorCode="ThrottlingException")
+    ),
+    "records with 1,366 short tags each whose body is in S3": lambda number: _json(
+        _record(
+            number,
+            input={"inputTokenCount": 5, "inputBodyS3Path": f"s3://{LARGE_BODIES}/{number}"},
+            requestMetadata=SHORT_TAGS,
+        )
     ),
     "records of 1 MB with 20,000 tags": lambda number: _json(_record(number, requestMetadata=MANY)),
     "records of 1 MB of brackets": lambda _number: "[" * 1_000_000,

@@ -145,6 +145,21 @@ def test_records_that_take_much_work_leave_enough_for_unusual_ones_after_them(co
     assert [value for line in lines for value in line.get("ConsumedTokens", ())] == [50]
 
 
+def test_crowded_records_cost_embeddings_nothing(container: Container) -> None:
+    # given 600 records of 10 KB that take 9,000 steps each, and 100 longer embeddings without an output count
+    crowded = message({**converse(), "input": {}, "output": {"outputBodyJson": []}}).replace(
+        "[]", f"[{','.join(['[]'] * 3_000)}]"
+    )
+    vector = {"embedding": [0.015625] * 2_000, "inputTextTokenCount": 8}
+    given = {"inputTokenCount": 8, "inputBodyJson": {"inputText": "plums"}}
+    embedding = converse(EMBEDDING, operation="InvokeModel", input=given, output={"outputBodyJson": vector})
+    # when the embeddings come last
+    lines = deliver(container, [crowded] * 600 + [embedding] * 100)
+    # then all of them are counted
+    assert lines[-1]["RecordsProcessed"] == 100
+    assert sum(sum(line.get("ConsumedTokens", ())) for line in lines) == 800
+
+
 SHAPES = dict(cpu.body_shapes((3_000, 30_000)))
 
 

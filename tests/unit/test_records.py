@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from processed import read_record
+from processed import read_record, read_slowly
 from records import (
+    EMBEDDING,
     STARTED,
     TITAN,
     Entry,
@@ -23,7 +24,7 @@ from records import (
 
 from bedrock_quota.errors import RecordError
 from bedrock_quota.processor.max_tokens import find_output_limit
-from bedrock_quota.processor.reading import is_permissions_line
+from bedrock_quota.processor.reading import is_permissions_line, read_usual_record
 from bedrock_quota.processor.records import MAX_COUNT, Record, parse_timestamp, safe_request_id, safe_word
 
 
@@ -728,3 +729,28 @@ def test_refusal_holds_no_text() -> None:
         read(converse(text="a secret", output_tokens=-1))
 
     assert "secret" not in f"{caught.value!r} {caught.value.__cause__!r}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_usual", "output_tokens"),
+    [
+        pytest.param({"embedding": [0.5, -1e-3], "inputTextTokenCount": 9}, True, None, id="Titan's embedding"),
+        pytest.param({"embeddings": [[1, 2]], "id": "a", "texts": ["plum"]}, True, None, id="Cohere's embeddings"),
+        pytest.param({}, True, None, id="empty"),
+        pytest.param({"usage": {"outputTokens": 4}}, False, 4, id="a usage"),
+        pytest.param({"results": [{"tokenCount": 5}]}, False, 5, id="Titan's text"),
+        pytest.param([{"totalOutputTextTokenCount": 6}], False, 6, id="a stream"),
+        pytest.param("text", False, None, id="no object"),
+    ],
+)
+def test_only_an_answer_that_may_count_its_output_is_read_slowly(
+    answer: object, is_usual: bool, output_tokens: int | None
+) -> None:
+    # given a record whose input is counted, and whose output is not
+    text = message(converse(EMBEDDING, input={"inputTokenCount": 8}, output={"outputBodyJson": answer}))
+    # then
+    assert (read_usual_record(text) is not None) is is_usual
+    found = read_record(text)
+    assert (found.input.input_tokens, found.output.output_tokens) == (8, output_tokens)
+    slow = read_slowly(text)
+    assert (found.input, found.output) == (slow.input, slow.output)
