@@ -181,6 +181,7 @@ MESSAGES: Mapping[str, Callable[[int], str]] = {
     "records of 1 MB whose answer is empty objects, no counts": lambda number: _json(
         _record(number, input={}, output={"outputBodyJson": [{}] * 333_000})
     ),
+    "records of 1 MB read the slow way, all escapes": lambda number: _slow(number, "@").replace("@", '\\"' * 490_000),
     "records of 1 MB with 20,000 tags": lambda number: _json(_record(number, requestMetadata=MANY)),
     "records of 1 MB of brackets": lambda _number: "[" * 1_000_000,
     "empty log events": lambda _number: "",

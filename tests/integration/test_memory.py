@@ -35,6 +35,7 @@ SMALL, IN_S3, TAGGED = (
         "records of 1 MB read the slow way, all numbers",
         "records of 1 MB whose answer is empty objects, no counts",
         "records of 1 MB of brackets",
+        "records of 1 MB read the slow way, all escapes",
         "one record of 15 MB with an emoji",
         "one record with a number of 15 MB",
     ],
