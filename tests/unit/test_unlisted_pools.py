@@ -269,7 +269,7 @@ def test_pool_stays_admitted_if_its_use_cannot_be_noted(state: Any, monkeypatch:
 
 @pytest.mark.usefixtures("asked")
 @pytest.mark.parametrize("count", [1, 9, 10, 12])
-def test_set_of_version_0_1_0_is_taken_over(state: Any, most: int, count: int) -> None:
+def test_set_of_an_earlier_version_is_taken_over(state: Any, most: int, count: int) -> None:
     # given the item of the version before, a set of names
     names = [f"forged.model-{number}/regional" for number in range(count)]
     state.put_item(TableName="state", Item={"id": {"S": "unlisted-pools"}, "pools": {"SS": names}})

@@ -164,7 +164,7 @@ def _note_if_there_is_room(name: str, most: int, today: int) -> dict[str, Any]:
 
 def _note(item: Mapping[str, Any], days: Mapping[str, int], name: str, most: int, today: int) -> dict[str, Any] | None:
     """Return the update that notes a pool in this item, or None if the pool is noted or there is no room for it."""
-    if "last_used" not in item:  # version 0.1.0 stored pools without a day
+    if "last_used" not in item:  # earlier versions stored pools without a day
         names = dict.fromkeys([*item.get("pools", {}).get("SS", []), name][:most])
         return {
             "UpdateExpression": "SET last_used = :pools, expiration = :expiration REMOVE pools",
