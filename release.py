@@ -14,7 +14,16 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
-PACKED = (".aws-sam", "functions", "template.yaml", "samconfig.toml", "README.md", "LICENSE", "CHANGELOG.md")
+PACKED = (
+    ".aws-sam",
+    "functions",
+    "examples",
+    "template.yaml",
+    "samconfig.toml",
+    "README.md",
+    "LICENSE",
+    "CHANGELOG.md",
+)
 LAYERS = (".aws-sam/build/CoreLayer/python", ".aws-sam/build/DependenciesLayer/python")
 COMPRESSION_LEVEL = 9
 MODE = stat.S_IFREG | 0o644

@@ -13,7 +13,7 @@ from quota_monitor.cost import Alarms, Use
 CALLS = 1_000_000
 CALLS_PER_DELIVERY = (1, 10, 100, 1_000)
 ONE_KIND = "10, all of one kind"
-STANDING = frozenset({"metrics", "alarms", "dashboard"})
+STANDING = frozenset({"metrics", "alarms", "dashboard", "queue of late calls"})
 
 PROCESSOR_MEGABYTES = 1_769
 """Memory of a function with one whole processor. Less memory gives that part of it (Lambda, "Configure Lambda function

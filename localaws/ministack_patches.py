@@ -7,6 +7,8 @@
   reference, DeleteBucket, read 2026-11-24), and so does the patch.
 - It does not send `Delete` to a custom resource whose creation failed. AWS does so when it rolls back a creation.
 - It cannot return its whole state. With the patch, SIGUSR1 makes it write its state to a file.
+- It answers 404 for an object that does not exist. S3 answers 403 to a caller without `s3:ListBucket` on the bucket
+  (API reference, GetObject, read 2026-11-28). With the patch, functions are callers with the policies of their role.
 - A stack that creates a function stops functions of that name in all Regions. The patch limits this to one Region.
 """
 
@@ -21,11 +23,12 @@ import signal
 import termios
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from ministack import app  # type: ignore[import-untyped]
-from ministack.core import persistence  # type: ignore[import-untyped]
+from ministack.core import iam_evaluator, lambda_runtime, persistence  # type: ignore[import-untyped]
 from ministack.core.lambda_runtime import Worker  # type: ignore[import-untyped]
 from ministack.core.responses import get_account_id, get_region  # type: ignore[import-untyped]
 from ministack.services import lambda_svc, s3  # type: ignore[import-untyped]
@@ -58,12 +61,39 @@ def main() -> None:
     signal.signal(signal.SIGUSR1, _write_down)
     of_buckets = provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
     of_buckets["delete"] = functools.partial(_delete_if_empty, of_buckets["delete"])
+    lambda_runtime.execution_credentials = functools.partial(_with_role, lambda_runtime.execution_credentials)
+    s3._get_object = functools.partial(_refuse_to_say_what_is_missing, s3._get_object)
     lambda_svc.invalidate_worker = functools.partial(_end_here, lambda_svc.invalidate_worker)
     app.main()
 
 
 def _end_here(end: Callable[..., None], function: str, **options: Any) -> None:
     end(function, **{"account": get_account_id(), "region": get_region(), **options})
+
+
+def _with_role(credentials: Callable[[Any], dict[str, str]], function: Any) -> dict[str, str]:
+    """Name the function's role in its session token, which comes with each of its requests."""
+    return {**credentials(function), "AWS_SESSION_TOKEN": function["Role"]}
+
+
+def _refuse_to_say_what_is_missing(
+    get: Callable[..., tuple[int, Any, bytes]], bucket: str, key: str, headers: Any, query: Any = None
+) -> tuple[int, Any, bytes]:
+    answer = get(bucket, key, headers, query)
+    role = headers.get("x-amz-security-token", "")
+    if answer[0] == HTTPStatus.NOT_FOUND and bucket in s3._buckets and role and not _may_list(role, bucket):
+        refused: tuple[int, Any, bytes] = s3._error("AccessDenied", "Access Denied", 403, f"/{bucket}/{key}")
+        return refused
+    return answer
+
+
+def _may_list(role: str, bucket: str) -> bool:
+    account = get_account_id()
+    asked = iam_evaluator.EvalContext(
+        role, "AssumedRole", account, "s3:ListBucket", f"arn:aws:s3:::{bucket}", get_region()
+    )
+    policies = iam_evaluator._gather_role_policies(role.rpartition("/")[2], account)
+    return bool(iam_evaluator.evaluate(asked, policies).decision == "Allow")
 
 
 def _delete_if_empty(delete: Callable[[str, Any], None], bucket: str, properties: Any) -> None:

@@ -20,6 +20,9 @@ LOG_STREAM = "aws/bedrock/modelinvocations"
 OPENING_LINE = f"{PERMISSIONS_LINE}."
 """The plain text that Bedrock writes first into a new log group."""
 
+BODIES_LATE = (0, 30, 90)
+"""Seconds after a record in which S3 has its large bodies, in turn for the calls of an application."""
+
 MAX_BATCH_EVENTS = 10_000
 MAX_BATCH_BYTES = 1_048_576
 EVENT_OVERHEAD_BYTES = 26
@@ -30,12 +33,14 @@ https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogE
 class LogEvent(msgspec.Struct, frozen=True):
     """One event of the log group. `timestamp` is its arrival in milliseconds since the epoch.
 
-    `large_bodies` are the objects that Bedrock writes to S3 before the event. The message has their places.
+    `large_bodies` are the objects that Bedrock writes to S3 `bodies_late` seconds after the event. The message has
+    their places.
     """
 
     timestamp: int
     message: str
     large_bodies: tuple[LargeBody, ...] = ()
+    bodies_late: int = 0
 
 
 def hour(
@@ -91,7 +96,9 @@ def _simulate(
         answered += 1
         call = _call(application, model_id, answered, draw, text)
         bodies = application.write_bodies(call) if application.bodies_delivered else None
-        yield _logged(started, call.latency_ms, draw, calls.record(event, origin, call, bodies))
+        logged = _logged(started, call.latency_ms, draw, calls.record(event, origin, call, bodies))
+        late = BODIES_LATE[answered % len(BODIES_LATE)] if logged.large_bodies else 0
+        yield msgspec.structs.replace(logged, bodies_late=late)
 
 
 def _starts(arrivals: Arrivals, draw: random.Random) -> Iterator[tuple[int, float]]:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from executed_lines import count_lines
 from metric_lines import strictly_read
-from processed import Processed, price, process_delivery, read_record
+from processed import Processed, price, process_delivery, read_record, read_slowly
 from records import NOW, SONNET, converse, log_event, message
 
 from bedrock_quota import model_ids
@@ -16,7 +16,7 @@ from bedrock_quota.errors import DeliveryError, RecordError, RegistryError
 from bedrock_quota.model_ids import Reference
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaKey, QuotaPool
 from bedrock_quota.processor import tolerant_reading
-from bedrock_quota.processor.callers import MAX_LABEL, parse_caller, safe_label
+from bedrock_quota.processor.callers import MAX_LABEL, parse_caller, parse_project, parse_session, safe_label
 from bedrock_quota.processor.delivery import Delivery, decode_delivery
 from bedrock_quota.processor.max_tokens import find_output_limit
 from bedrock_quota.processor.reading import read_request_body
@@ -115,7 +115,7 @@ def both_ways_agree(text: str, accounts: UsageCalculator) -> None:
     """What the fast way reads, the slow way reads alike; it may refuse what the fast one never looks into."""
     fast = record_is_read_or_refused(text)
     try:
-        slow = tolerant_reading.read_record(utf8(text), StepBudget())
+        slow = read_slowly(utf8(text))
     except RecordError as error:
         assert fast is None or error.reason in {"too_deep", "not_json"}, error.reason
         return
@@ -154,8 +154,14 @@ def _is_public(text: str) -> bool:
         return False
     if not isinstance(record, dict):
         return False
-    metadata = record.get("requestMetadata")
-    named = (record.get("modelId"), record.get("identity"), metadata.get(TAG) if isinstance(metadata, dict) else None)
+    metadata, given = record.get("requestMetadata"), record.get("input")
+    body = given.get("inputBodyJson") if isinstance(given, dict) else None
+    named = (
+        record.get("modelId"),
+        record.get("identity"),
+        metadata.get(TAG) if isinstance(metadata, dict) else None,
+        body.get("projectIdentifier") if isinstance(body, dict) else None,
+    )
     return SECRET in json.dumps(named)
 
 
@@ -168,7 +174,7 @@ def body_is_read_or_refused(text: bytes) -> None:
         return
     limit = find_output_limit(found)
     assert limit is None or (type(limit) is int and 0 <= limit <= MAX_COUNT**2)
-    assert SECRET not in repr(found)
+    assert SECRET not in repr(msgspec.structs.replace(found, project_identifier=None))
     try:
         slow = tolerant_reading._read_body(json.loads(text))
     except (ValueError, RecursionError):
@@ -176,6 +182,7 @@ def body_is_read_or_refused(text: bytes) -> None:
     assert slow is not None
     assert find_output_limit(slow) == limit
     assert (slow.choices or 1) == (found.choices or 1)
+    assert slow.project_identifier == found.project_identifier
 
 
 def model_id_is_parsed(text: str, registry: Registry) -> None:
@@ -192,7 +199,7 @@ def model_id_is_parsed(text: str, registry: Registry) -> None:
 
 
 def text_becomes_a_label(text: str) -> None:
-    for label in (safe_label(text), parse_caller(text)):
+    for label in (safe_label(text), parse_caller(text), parse_session(text), parse_project(text)):
         assert label.isascii()
         assert label.isprintable()
         assert len(label) <= MAX_LABEL

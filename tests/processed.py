@@ -90,4 +90,10 @@ def price(calculator: UsageCalculator, record: Record, now: datetime) -> Entry:
 
 def read_record(message: bytes | str, budget: StepBudget | None = None) -> Record:
     """Read one record as the only one of its delivery."""
-    return reading.read_usual_record(message) or tolerant_reading.read_record(message, budget or StepBudget())
+    found = reading.read_usual_record(message)
+    return found or read_slowly(message, budget)
+
+
+def read_slowly(message: bytes | str, budget: StepBudget | None = None) -> Record:
+    """Read one record as the only one of its delivery, slowly though it may be usual."""
+    return tolerant_reading.read_record(message, budget or StepBudget(), tolerant_reading.count_steps(message))

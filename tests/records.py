@@ -130,6 +130,23 @@ def blocked(model_id: str = SONNET, body: object = None, *, answer: object = Non
     )
 
 
+def of_project(entry: Entry, identifier: object) -> Entry:
+    """Name a project in the body of a request, in place of any that it names."""
+    given = entry["input"]
+    return entry | {"input": given | {"inputBodyJson": given["inputBodyJson"] | {"projectIdentifier": identifier}}}
+
+
+def cut_answer(entry: Entry) -> Entry:
+    """Say that an answer of Converse was cut at its output limit."""
+    answered = entry["output"]
+    return entry | {"output": answered | {"outputBodyJson": answered["outputBodyJson"] | {"stopReason": "max_tokens"}}}
+
+
+def by_session(session: str, role: str = "ReportWriter") -> Entry:
+    """Return the `identity` of a role's session."""
+    return {"identity": {"arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/{role}/{session}"}}
+
+
 def without_answer(entry: Entry) -> Entry:
     """Take the body of the answer away, as in an account that delivers no text."""
     kept = {key: value for key, value in entry["output"].items() if key != "outputBodyJson"}

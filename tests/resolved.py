@@ -18,6 +18,7 @@ VALUES: dict[str, str] = {  # strings, whatever the parameter's type: so CloudFo
     "AWS::Partition": "aws",
     "AWS::StackName": "stack",
     "MetricsNamespace": NAMESPACE,
+    "CallerDetail": "role",
     "AlarmThresholdPercent": "80",
     "MetricProcessorFunction": "processor",
     "MetricProcessorLogGroup": "/aws/lambda/processor",
@@ -33,10 +34,11 @@ def template() -> Tree:
     return found
 
 
-def dashboard(template: Tree, metadata_keys: str = "") -> Tree:
-    """The body as CloudFormation would make it, with these keys of requestMetadata."""
+def dashboard(template: Tree, metadata_keys: str = "", caller_detail: str = "role") -> Tree:
+    """The body as CloudFormation would make it, with these keys of requestMetadata and this detail of callers."""
     properties = template["Resources"]["QuotaDashboard"]["Properties"]
-    text = Resolver({**VALUES, "RequestMetadataKeys": metadata_keys}, template)(properties["DashboardBody"])
+    values = {**VALUES, "RequestMetadataKeys": metadata_keys, "CallerDetail": caller_detail}
+    text = Resolver(values, template)(properties["DashboardBody"])
     found: Tree = json.loads(text)
     return found
 
@@ -68,13 +70,18 @@ class Resolver:
 
     def one_of(self, given: Any) -> Any:
         condition, yes, no = given
-        assert condition == "HasMetadataKeys"
-        return self(yes if self._values["RequestMetadataKeys"] else no)
+        return self(yes if CONDITIONS[condition](self._values) else no)
 
     def in_map(self, given: Any) -> Any:
         name, first, second = self(given)
         return self._template["Mappings"][name][first][second]
 
+
+CONDITIONS: dict[str, Callable[[Mapping[str, str]], bool]] = {
+    "HasMetadataKeys": lambda values: bool(values["RequestMetadataKeys"]),
+    "NamesSessions": lambda values: values["CallerDetail"] == "session",
+}
+"""Whether a condition of the template holds."""
 
 FUNCTIONS: dict[str, Callable[[Resolver, Any], Any]] = {
     "Ref": Resolver.ref,

@@ -38,6 +38,17 @@ WRITES_PER_DELIVERY = 2
 METRICS_OF_READER = 6
 """Metrics of an event source mapping, group EventCount (Lambda, "Event source mapping metrics", 2026-11-24)."""
 
+POLLERS = 5
+"""Requests that wait for messages at the same time, whether there are any or not (Lambda, "Configuring scaling behavior
+for SQS event source mappings", read 2026-11-28)."""
+
+POLL_SECONDS = 20
+"""Longest wait of a request for messages (Amazon SQS, "Setting-up long polling", read 2026-11-28). AWS does not say if
+Lambda waits so long."""
+
+REQUESTS_PER_MESSAGE = 2
+"""Requests that send and delete a message. Polling receives it."""
+
 GIGABYTE = 1e9
 HOURS_PER_MONTH = 730
 HOURS_SHOWN = 3
@@ -69,6 +80,7 @@ class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lambda_million_requests: float
     lambda_gigabyte_second: float
     table_million_writes: float
+    queue_million_requests: float
     stream_hour: float
     stream_gigabyte_in: float
     stream_gigabyte_out: float
@@ -95,13 +107,19 @@ class Item(msgspec.Struct, frozen=True):
 
 
 class Use(msgspec.Struct, frozen=True):
-    """Usage to estimate for: quota pools in use, calls per month, and calls per delivery."""
+    """Usage to estimate for: quota pools in use, calls per month, and calls per delivery.
+
+    `late_calls` is how many of the calls per month wait for their body. Each has a message of its own.
+    """
 
     pools: int
     calls: int
     calls_per_delivery: int
     duplicate_detection: bool = True
     through_stream: bool = False
+    with_sessions: bool = False
+    """True if each session of a role has its own metric lines."""
+    late_calls: int = 0
 
     @property
     def deliveries(self) -> float:
@@ -132,12 +150,43 @@ class Use(msgspec.Struct, frozen=True):
     type=click.Choice(["direct", "kinesis"]),
     help="Path of the logs: one run per delivery, or many per run by a stream (parameter Ingestion).",
 )
-def cost(pools: int, calls: int, calls_per_delivery: int, duplicate_detection: bool, ingestion: str) -> None:
+@click.option(
+    "--caller-detail",
+    default="role",
+    show_default=True,
+    type=click.Choice(["role", "session"]),
+    help="Lines per role, or per session of a role (parameter CallerDetail). Invented roles have 8 sessions each.",
+)
+@click.option(
+    "--late-calls",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Calls over 100 KB per month whose body is not in S3 yet when their record arrives.",
+)
+def cost(
+    *,
+    pools: int,
+    calls: int,
+    calls_per_delivery: int,
+    duplicate_detection: bool,
+    ingestion: str,
+    caller_detail: str,
+    late_calls: int,
+) -> None:
     """Estimate what the monitor costs per month.
 
     Prices are list prices of us-east-1. Metric lines are those that the processor writes for invented calls.
     """
-    use = Use(pools, calls, calls_per_delivery, duplicate_detection, ingestion == "kinesis")
+    use = Use(
+        pools,
+        calls,
+        calls_per_delivery,
+        duplicate_detection,
+        through_stream=ingestion == "kinesis",
+        with_sessions=caller_detail == "session",
+        late_calls=late_calls,
+    )
     price = read_prices()
     written, batch = measure(use)
     items = list(bill(use, price, count_alarm_metrics(through_stream=use.through_stream), written, batch))
@@ -222,7 +271,8 @@ def estimate(use: Use, price: Prices) -> list[Item]:
 def measure(use: Use) -> tuple[LineBytes, Batch]:
     """Measure the metric lines and the batches for such usage."""
     batch = estimate_batch(use, measure_delivery_bytes(use.calls_per_delivery)) if use.through_stream else Batch()
-    return line_bytes(min(round(use.calls_per_delivery * batch.deliveries), MAX_MEASURED)), batch
+    calls = min(round(use.calls_per_delivery * batch.deliveries), MAX_MEASURED)
+    return line_bytes(calls, with_sessions=use.with_sessions), batch
 
 
 def break_even(use: Use, price: Prices) -> float | None:
@@ -263,7 +313,7 @@ def bill(use: Use, price: Prices, watched: Alarms, written: LineBytes, batch: Ba
     )
     yield Item("dashboard", "free if it is one of an account's first three", price.dashboard_month)
     deliveries = use.deliveries
-    invocations = deliveries / batch.deliveries
+    invocations = deliveries / batch.deliveries + use.late_calls
     line_total = written.written + written.lines * price.event_overhead_bytes
     yield Item(
         "metric lines",
@@ -275,7 +325,7 @@ def bill(use: Use, price: Prices, watched: Alarms, written: LineBytes, batch: Ba
         f"{invocations:,.0f} invocations, {price.platform_log_bytes:.0f} bytes each",
         invocations * price.platform_log_bytes / GIGABYTE * price.log_gigabyte,
     )
-    detection = deliveries * price.duplicate_detection_seconds * use.duplicate_detection
+    detection = (deliveries + use.late_calls) * price.duplicate_detection_seconds * use.duplicate_detection
     seconds = invocations * price.delivery_seconds + detection + use.calls * price.call_seconds
     memory = memory_gigabytes()
     yield Item(
@@ -291,11 +341,17 @@ def bill(use: Use, price: Prices, watched: Alarms, written: LineBytes, batch: Ba
             f"{batch.deliveries:,.1f} deliveries per batch",
             HOURS_PER_MONTH * price.stream_hour + into * price.stream_gigabyte_in + out * price.stream_gigabyte_out,
         )
+    polls = POLLERS * SECONDS_PER_MONTH / POLL_SECONDS
+    yield Item(
+        "queue of late calls",
+        f"{polls:,.0f} polls per month, {REQUESTS_PER_MESSAGE} requests per late call",
+        (polls + use.late_calls * REQUESTS_PER_MESSAGE) / 1e6 * price.queue_million_requests,
+    )
     if use.duplicate_detection:
         yield Item(
             "state table",
             f"{WRITES_PER_DELIVERY} writes per delivery",
-            deliveries * WRITES_PER_DELIVERY / 1e6 * price.table_million_writes,
+            (deliveries + use.late_calls) * WRITES_PER_DELIVERY / 1e6 * price.table_million_writes,
         )
 
 
@@ -348,14 +404,14 @@ QUARTERS = (7, 22, 37, 52)
 
 
 @functools.cache
-def line_bytes(calls: int, records: Records = traffic.chat) -> LineBytes:
+def line_bytes(calls: int, records: Records = traffic.chat, *, with_sessions: bool = False) -> LineBytes:
     """Return the mean bytes and lines that the processor writes for a delivery of so many invented calls.
 
     Every quota pool has quotas. The mean is of four deliveries, one for each quarter of a minute in which they can end,
     because a delivery that spans two minutes needs more lines.
     """
     known = read_sources(MODELS)
-    accounts = UsageCalculator(known, lambda _profile: OutOfScope("unresolved_profile"))
+    accounts = UsageCalculator(known, lambda _profile: OutOfScope("unresolved_profile"), with_sessions=with_sessions)
     quotas = {
         QuotaPool(model.id, endpoint_type): PoolQuota(400_000, 400)
         for model in known.models

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bedrock_quota.fetcher.aws_sources import list_pools_called
-from bedrock_quota.fetcher.metric_data import make_metric_query
+from bedrock_quota.fetcher.metric_data import MAX_QUERIES, make_metric_query
 from bedrock_quota.pools import EndpointType, QuotaPool
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef
     from mypy_boto3_logs import CloudWatchLogsClient
-
-MAX_QUERIES = 500
-"""Limit of one GetMetricData request."""
 
 QUOTA_PUBLISHED_WITHIN = timedelta(hours=3)
 """The fetcher runs every 174 minutes, so each quota has a value within three hours."""
@@ -51,21 +48,29 @@ class MinuteUse(msgspec.Struct, frozen=True):
     requests: int
     known_requests: int
 
+    @property
+    def used_tokens(self) -> float:
+        """Return the larger of reserved and consumed tokens.
+
+        AWS's example reserves 5,250 tokens and consumes 9,000 ("How tokens are counted", read 2026-11-23).
+        """
+        return max(self.reserved_tokens, self.consumed_tokens)
+
 
 class CallerMinute(msgspec.Struct, frozen=True):
-    """One minute of one caller in a quota pool.
-
-    `requests` are the calls whose max_tokens is known, and `max_tokens` is the sum of theirs.
-    """
+    """One minute of one caller in a quota pool, of calls whose max_tokens is known. `max_tokens` has that of each."""
 
     minute: datetime
     reserved_tokens: float
-    max_tokens: int
-    requests: int
+    max_tokens: tuple[int, ...]
 
 
 class CallerUse(msgspec.Struct, frozen=True):
-    """Usage of a quota pool by one caller. The largest max_tokens and output are those of single calls."""
+    """Usage of a quota pool by one caller. The largest max_tokens and output are those of single calls.
+
+    `largest_is_default` is true if the largest max_tokens is a model's default, not the caller's. `cut_answers` ended
+    at their output limit, and `largest_cut` is the largest of these limits, 0 without such answers.
+    """
 
     caller: str
     requests: int
@@ -73,6 +78,9 @@ class CallerUse(msgspec.Struct, frozen=True):
     largest_output: int
     largest_max_tokens: int
     minutes: tuple[CallerMinute, ...]
+    largest_is_default: bool = False
+    cut_answers: int = 0
+    largest_cut: int = 0
 
     @property
     def reserved_tokens(self) -> float:
@@ -114,6 +122,11 @@ class PoolUse(msgspec.Struct, frozen=True):
     def peak_consumed(self) -> float:
         """Return the most tokens consumed in one minute."""
         return max((minute.consumed_tokens for minute in self.minutes), default=0.0)
+
+    @property
+    def peak_used(self) -> float:
+        """Return the most tokens reserved or consumed in one minute, whichever is larger."""
+        return max((minute.used_tokens for minute in self.minutes), default=0.0)
 
     @property
     def peak_requests(self) -> int:
@@ -290,22 +303,38 @@ def _caller(name: str, lines: list[MetricLine]) -> CallerUse:
     for line in lines:
         if "reserved_tokens" in line.said:
             by_minute[line.minute].append(line.said)
+    limits = [(value, line.said["max_tokens_source"]) for line in lines for value in line.said.get("MaxTokens", ())]
+    largest_max_tokens = max((value for value, _ in limits), default=0)
+    cut = [limit for line in lines for limit in _cut_limits(line.said)]
     return CallerUse(
         caller=name,
         requests=sum(line.said["requests"] for line in lines),
         output_tokens=sum(line.said["output_tokens"] for line in lines),
         largest_output=max((value for line in lines for value in line.said.get("OutputTokens", ())), default=0),
-        largest_max_tokens=max((value for line in lines for value in line.said.get("MaxTokens", ())), default=0),
+        largest_max_tokens=largest_max_tokens,
         minutes=tuple(
             CallerMinute(
                 minute=minute,
                 reserved_tokens=sum(said["reserved_tokens"] for said in by_minute[minute]),
-                max_tokens=sum(sum(said.get("MaxTokens", ())) for said in by_minute[minute]),
-                requests=sum(said["requests"] for said in by_minute[minute]),
+                max_tokens=tuple(value for said in by_minute[minute] for value in said.get("MaxTokens", ())),
             )
             for minute in sorted(by_minute)
         ),
+        largest_is_default=all(source == "default" for value, source in limits if value == largest_max_tokens),
+        cut_answers=len(cut),
+        largest_cut=max(cut, default=0),
     )
+
+
+def _cut_limits(said: Mapping[str, Any]) -> list[int]:
+    """Return the output limit of each cut answer of a line, or its output if the limit is unknown.
+
+    A line has only the number of cut answers. They are taken to be those that came closest to their limit, and the
+    longest ones of several that came equally close.
+    """
+    output = said.get("OutputTokens", ())
+    calls = [(made / (limit or 1), limit) for made, limit in zip(output, said.get("MaxTokens", output), strict=True)]
+    return [limit for _, limit in sorted(calls)[len(calls) - said.get("truncated", 0) :]]
 
 
 def _throttled(metric_lines: Iterable[MetricLine]) -> dict[QuotaPool, int]:

@@ -64,4 +64,10 @@ def _publish(outcome: Outcome | None, duplicate_lines: Sequence[bytes]) -> None:
                 "add it to registry/models or to the SSM parameter of overrides, see docs/adding-models.md",
                 model_id=model_id,
             )
+        for tier in container().select_unnamed_tiers(outcome.unknown_tiers):
+            logger.warning(
+                "service tier is not known, so its calls count against the on-demand quota: if AWS gives it a quota of "
+                "its own, look for a newer version of this application",
+                service_tier=tier,
+            )
     emf.write_lines(chain(outcome.lines if outcome is not None else (), duplicate_lines), sys.stdout)

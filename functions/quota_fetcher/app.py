@@ -60,7 +60,14 @@ def _fetch() -> dict[str, int]:
         store=_make_store(given),
         notify=_make_notify(given),
     )
-    written = lines_for_quotas(given.namespace, now.timestamp(), fetched.quotas, fetched.changes)
+    written = lines_for_quotas(
+        given.namespace,
+        now.timestamp(),
+        fetched.quotas,
+        fetched.changes,
+        account_tokens_per_day=fetched.account_tokens_per_day,
+        throttled_by_day=fetched.throttled_by_day,
+    )
     emf.write_lines(tuple(written), sys.stdout)
     for sentence in (*fetched.notices, *fetched.remarks):
         logger.warning(sentence)
@@ -88,6 +95,7 @@ def _make_sources(given: Settings, known: Registry, now: datetime) -> Sources:
         ),
         profiles=lambda: aws_sources.list_application_profiles(clients.bedrock_settings()),
         applied=lambda: burndown_drift.read_token_sums(clients.cloudwatch(), known.id_prefixes, now),
+        throttled=lambda pools: aws_sources.list_pools_throttled(clients.cloudwatch(), known, pools, now),
     )
 
 

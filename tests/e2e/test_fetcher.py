@@ -85,6 +85,37 @@ def test_a_wrong_override_is_refused_loudly(
     assert "the last valid ones stay" in ran["answer"]["errorMessage"]
 
 
+def test_a_daily_quota_of_0_is_named_once_when_calls_are_throttled(
+    local: Instance, fetch: Callable[[], dict[str, Any]]
+) -> None:
+    # field case 06: 300,000 tokens per minute and 0 tokens per day, as new accounts list it
+    model_id = "mistral.mistral-7b-instruct-v0:2"
+
+    def throttle(count: int) -> None:
+        local.session().client("cloudwatch").put_metric_data(
+            Namespace="AWS/Bedrock",
+            MetricData=[
+                {
+                    "MetricName": "InvocationThrottles",
+                    "Dimensions": [{"Name": "ModelId", "Value": model_id}],
+                    "Timestamp": datetime.now(UTC) - timedelta(minutes=5),
+                    "Value": count,
+                }
+            ],
+        )
+
+    said = f"daily quota is 0: Bedrock throttled calls of {model_id} (regional)"
+    throttle(0)  # the pool is in use
+    assert not fetch()["failed"]
+    assert not any(said in message for message in messages(local))
+    throttle(3)
+    assert not fetch()["failed"]
+    assert not fetch()["failed"]
+    assert sum(said in message for message in messages(local)) == 1
+    # and the quota that all models share is in the log, too
+    assert any('"account_tokens_per_day":700000000' in message.replace(" ", "") for message in messages(local))
+
+
 def test_an_applied_rate_that_is_not_the_registrys_is_told_once(
     local: Instance, fetch: Callable[[], dict[str, Any]]
 ) -> None:

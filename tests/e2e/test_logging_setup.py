@@ -19,6 +19,7 @@ from localaws.state import StateDirectory
 
 GROUP = "/aws/bedrock/modelinvocations"
 TEXTS = {"textDataDeliveryEnabled": True}
+KINDS_OF_DATA = ("text", "image", "embedding", "video", "audio")
 THEIRS = TEXTS | {
     "cloudWatchConfig": {"logGroupName": "/theirs", "roleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/theirs"},
 }
@@ -287,6 +288,9 @@ def test_the_log_groups_name_changes_fails_to_change_and_goes_with_all_its_group
 
 def test_a_second_stack_outlives_the_first_that_set_logging_up(region: Region) -> None:
     assert region.create("first") == "CREATE_COMPLETE"
+    # field case 22: a new configuration delivers texts, and names every other kind of data to switch it off
+    kinds = {key: value for key, value in region.configuration().items() if key.endswith("DataDeliveryEnabled")}
+    assert kinds == {f"{kind}DataDeliveryEnabled": kind == "text" for kind in KINDS_OF_DATA}
     assert region.create("second") == "CREATE_COMPLETE"
     assert region.outputs("second")["InvocationLogging"].startswith("adopted")
     # when the first goes
@@ -427,16 +431,8 @@ def test_a_group_that_cannot_be_read_stops_the_deployment_and_says_what_to_do(
     region.session.client("kms").disable_key(KeyId=key["KeyId"])
     region.logs.create_log_group(logGroupName="/rare", logGroupClass="INFREQUENT_ACCESS")
     region.logs.create_log_group(logGroupName="/locked", kmsKeyId=key["Arn"])
-    region.logs.create_log_group(logGroupName="/full")
-    for name in ("shipper", "archive"):
-        region.logs.put_subscription_filter(
-            logGroupName="/full",
-            filterName=name,
-            filterPattern="",
-            destinationArn=f"arn:aws:lambda:{region.name}:{ACCOUNT_ID}:function:x",
-        )
     said = {}
-    for group in ("/rare", "/locked", "/full", "/gone"):
+    for group in ("/rare", "/locked", "/gone"):
         theirs = {"logGroupName": group, "roleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/theirs"}
         region.configure({"cloudWatchConfig": theirs})
         answer = setup_event(region, "refusing")
@@ -444,5 +440,27 @@ def test_a_group_that_cannot_be_read_stops_the_deployment_and_says_what_to_do(
         said[group] = answer["Reason"]
     assert "class INFREQUENT_ACCESS, which cannot be subscribed" in said["/rare"]
     assert "which is Disabled, so nothing can be written or read" in said["/locked"]
-    assert "the maximum: archive and shipper. Remove one" in said["/full"]
     assert "/gone, which does not exist. Create it" in said["/gone"]
+
+
+def test_a_group_with_three_filters_of_others_is_adopted(region: Region, setup_event: Callable[..., Tree]) -> None:
+    # field case 09: AWS allows five filters per log group since 2026-09
+    assert region.create("fourth") == "CREATE_COMPLETE"
+    region.logs.create_log_group(logGroupName="/busy")
+    for name in ("siem-forwarder", "cost-exporter", "audit-archive"):
+        region.logs.put_subscription_filter(
+            logGroupName="/busy",
+            filterName=name,
+            filterPattern="",
+            destinationArn=f"arn:aws:lambda:{region.name}:{ACCOUNT_ID}:function:x",
+        )
+    region.configure(
+        {"cloudWatchConfig": {"logGroupName": "/busy", "roleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/theirs"}}
+    )
+
+    answer = setup_event(region, "fourth")
+
+    assert answer["Status"] == "SUCCESS", answer
+    assert answer["Data"]["LogGroupName"] == "/busy"
+    assert answer["Data"]["Done"].startswith("adopted the existing invocation logging")
+    assert region.filters("/busy") == ["audit-archive", "cost-exporter", "siem-forwarder"]

@@ -36,6 +36,11 @@ NOT_CALLED = {
     # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html (read 2026-11-23)
     "s3:PutObject": {"MetricProcessorFunction"},
     "s3:ListBucket": {"MetricProcessorFunction"},
+    # Lambda reads the queue with the function's role.
+    # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html (read 2026-11-28)
+    "sqs:ReceiveMessage": {"MetricProcessorFunction"},
+    "sqs:DeleteMessage": {"MetricProcessorFunction"},
+    "sqs:GetQueueAttributes": {"MetricProcessorFunction"},
     # Forgets a delivery whose processing itself fails, so that Lambda's retry is not refused. No record known does that
     # to it; tests/unit/test_duplicates.py breaks it from within.
     "dynamodb:DeleteItem": {"MetricProcessorFunction"},
@@ -54,6 +59,7 @@ RESOURCES: dict[str, Callable[[Any], str]] = {
     ),
     "s3:GetObject": lambda given: f"arn:aws:s3:::{given['Bucket']}/{given['Key']}",
     "ssm:GetParameter": lambda given: f"arn:aws:ssm:{ACCOUNT}:parameter/{given['Name'].removeprefix('/')}",
+    "sqs:SendMessage": lambda given: f"arn:aws:sqs:{ACCOUNT}:{given['QueueUrl'].rpartition('/')[2]}",
     "sns:Publish": lambda given: str(given["TopicArn"]),
     # A policy names a log group by its ARN with ":*" at the end, but for tagging.
     # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/iam-access-control-overview-cwl.html (read 2026-11-23)
@@ -83,6 +89,8 @@ PREFIXES = {"cloudwatch": "cloudwatch", "service-quotas": "servicequotas"}
 
 
 NAMED_OTHERWISE = {
+    # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html (read 2026-11-28)
+    "sqs:SendMessageBatch": ["sqs:SendMessage"],
     # https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html (read 2026-11-24)
     "s3:ListObjectVersions": ["s3:ListBucketVersions"],
     "s3:ListMultipartUploads": ["s3:ListBucketMultipartUploads"],
@@ -138,7 +146,7 @@ def everything_used(  # noqa: PLR0917 - fixtures
 ) -> list[Call]:
     """All calls so far, after each function has done at least once all that it does."""
     session = local.session()
-    # the processor: a profile nobody knows, and a large body
+    # the processor: a profile nobody knows, a large body, and one that is late
     source = "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-micro-v1:0"
     profile = session.client("bedrock").create_inference_profile(
         inferenceProfileName="permissions", modelSource={"copyFrom": source}
@@ -149,7 +157,9 @@ def everything_used(  # noqa: PLR0917 - fixtures
     late = minute + timedelta(minutes=60)
     large = record(late, "amazon.nova-micro-v1:0", tokens=(1, 1))
     large["input"]["inputBodyS3Path"] = f"s3://{large_bodies}/AWSLogs/permissions.json.gz"
-    deliver([record(late, profile, body=converse(1), tokens=(1, 1)), large])
+    missing = record(late, "amazon.nova-micro-v1:0", tokens=(1, 1))
+    missing["input"]["inputBodyS3Path"] = f"s3://{large_bodies}/AWSLogs/never.json.gz"
+    deliver([record(late, profile, body=converse(1), tokens=(1, 1)), large, missing])
     # the fetcher: AWS's own metrics, for the rate it applies
     session.client("cloudwatch").put_metric_data(
         Namespace="AWS/Bedrock",

@@ -47,7 +47,7 @@ cache_creation_input_tokens amazon-bedrock-invocationMetrics amazon-bedrock-guar
 maxTokens max_new_tokens max_tokens textGenerationConfig maxTokenCount max_completion_tokens max_output_tokens
 max_tokens_to_sample max_gen_len maxOutputTokens n messageType logEvents id models name kind source
 max_output_tokens default_max_tokens burndown rate since status quota_names quota_codes latency_optimized
-long_context_above requestPayload
+long_context_above requestPayload projectIdentifier
 """
 KEYS = tuple(_NAMES.split())
 

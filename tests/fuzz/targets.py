@@ -110,6 +110,26 @@ def check_records(data: bytes) -> None:
     invariants.delivery_is_processed(texts, accounts())
 
 
+ROUTER = "arn:aws:bedrock:us-east-1:111122223333:prompt-router/a1b2c3"
+
+
+def _with_words(model_id: str, secret: str) -> Any:
+    """Return a record with every word that says how a call was served."""
+    words = {"serviceTier": {"type": "reserved"}, "service_tier": "flex", "performanceConfig": {"latency": "optimized"}}
+    trace = {"promptRouter": {"invokedModelId": f"us.{SONNET}"}}
+    fields = {"max_tokens": 5, "inferenceConfig": {"maxTokens": 6}, "stop": secret}
+    events = [
+        {"delta": {"stop_reason": "max_tokens"}, "choices": [{"finish_reason": "length", "text": secret}]},
+        {"messageStop": {"stopReason": "max_tokens"}, "response": {"incomplete_details": {"reason": "length"}}},
+        {"metadata": {**words, "trace": trace, "usage": {"inputTokens": 5, "cacheWriteInputTokenCount": 2}}},
+    ]
+    body = {"messages": [secret], "additionalModelRequestFields": fields, **words}
+    given = {"inputTokenCount": 5, "inputBodyJson": body}
+    answer = {"stopReason": "max_tokens", "trace": trace, **words} if model_id == ROUTER else events
+    declared = {"requestMetadata": {"max_tokens": "900"}}
+    return converse(model_id, input=given, output={"outputTokenCount": 5, "outputBodyJson": answer}, **declared)
+
+
 def record_seeds() -> tuple[bytes, ...]:
     secret = invariants.SECRET
     said = {"content": secret, "usage": {"input_tokens": 3, "output_tokens": 4}}
@@ -126,6 +146,7 @@ def record_seeds() -> tuple[bytes, ...]:
         invoke(SONNET, {"max_tokens": 7, "prompt": secret}, answer=said, input_tokens=None, output_tokens=None),
         invoke(SONNET, {"max_tokens": 7}, answer=streamed, input_tokens=None, output_tokens=None),
         invoke("openai.gpt-oss-120b-1:0", {"n": 2}, answer=openai, input_tokens=None, output_tokens=None),
+        *(_with_words(each, secret) for each in (SONNET, "us.amazon.nova-pro-v1:0+latency-optimized", ROUTER)),
         invoke(TITAN, {"inputText": secret, "textGenerationConfig": {"maxTokenCount": 5}}, answer=[said, said]),
         invoke(EMBEDDING, {"inputText": secret}, answer={"embedding": [0.5]}, output_tokens=None),
         invoke("newcomer.embed-1", {"inputText": secret}, output_tokens=None),
@@ -225,7 +246,7 @@ class _Bucket:
     def get_object(self, Key: str, **_of: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
         if Key.startswith(PROGRESS_PREFIX):
             raise ClientError({"Error": {"Code": "NoSuchKey", "Message": ""}}, "GetObject")
-        return {"Body": io.BytesIO(self._held)}
+        return {"Body": io.BytesIO(self._held), "ETag": ""}
 
     def put_object(self, Key: str, **_of: object) -> dict[str, str]:  # noqa: N803
         assert Key.startswith(PROGRESS_PREFIX)

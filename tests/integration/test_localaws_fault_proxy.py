@@ -19,6 +19,12 @@ CALLS: list[tuple[str, str, dict[str, Any], str]] = [
     ("s3", "get_object", {"Bucket": "b", "Key": "a/b c"}, "GetObject"),
     ("s3", "list_objects_v2", {"Bucket": "b"}, "ListObjectsV2"),
     ("sns", "publish", {"TopicArn": "arn:aws:sns:us-east-1:111122223333:t", "Message": "m"}, "Publish"),
+    (
+        "sqs",
+        "send_message_batch",
+        {"QueueUrl": "https://sqs/1/q", "Entries": [{"Id": "0", "MessageBody": "m"}]},
+        "SendMessageBatch",
+    ),
     ("bedrock", "get_inference_profile", {"inferenceProfileIdentifier": "a1"}, "GetInferenceProfile"),
     ("bedrock", "list_inference_profiles", {}, "ListInferenceProfiles"),
     ("service-quotas", "list_service_quotas", {"ServiceCode": "bedrock"}, "ListServiceQuotas"),

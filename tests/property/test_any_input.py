@@ -25,7 +25,7 @@ from records import ACCOUNT, Process, ReadLine, converse, event_around, failed, 
 
 from bedrock_quota.errors import DeliveryError, RecordError
 from bedrock_quota.model_ids import OutOfScope
-from bedrock_quota.processor.callers import MAX_LABEL, parse_caller, safe_label
+from bedrock_quota.processor.callers import MAX_LABEL, parse_caller, parse_project, parse_session, safe_label
 from bedrock_quota.processor.delivery import decode_delivery
 from bedrock_quota.processor.max_tokens import Source, find_defaults, resolve_max_tokens
 from bedrock_quota.processor.records import MAX_COUNT
@@ -61,6 +61,7 @@ bodies = keyed(
     inferenceConfig=keyed(maxTokens=numbers, max_new_tokens=numbers),
     textGenerationConfig=keyed(maxTokenCount=numbers),
     messages=values,
+    projectIdentifier=texts,
     **dict.fromkeys(LIMITS.split(), numbers),
 )
 answers = st.lists(
@@ -333,9 +334,8 @@ def test_label_is_always_printable_ascii_and_short(text: str) -> None:
 @given(
     texts | st.from_regex(r"arn:aws:(iam|sts)::\d{12}:(user|role|assumed-role|federated-user)/[^\n]*", fullmatch=True)
 )
-def test_any_arn_has_a_name_that_can_be_printed(arn: str) -> None:
-    name = parse_caller(arn)
-
-    assert name.isascii()
-    assert name.isprintable()
-    assert len(name) <= MAX_LABEL
+def test_any_arn_has_names_that_can_be_printed(arn: str) -> None:
+    for name in (parse_caller(arn), parse_session(arn), parse_project(arn)):
+        assert name.isascii()
+        assert name.isprintable()
+        assert len(name) <= MAX_LABEL

@@ -40,6 +40,8 @@ calls = st.fixed_dictionaries(
         "cache_read": st.none() | st.integers(0, 50_000),
         "cache_write": st.none() | st.integers(0, 50_000),
         "max_tokens": st.none() | st.integers(0, 64_000),  # None: no body at all
+        "declared": st.none() | st.integers(1, 64_000),  # used without a body
+        "tier": st.sampled_from([None, "default", "flex", "reserved"]),
         "operation": st.sampled_from(["Converse", "ConverseStream"]),
         "user": st.sampled_from(["jane", "joe"]),
     }
@@ -48,14 +50,24 @@ many_calls = st.lists(calls, max_size=30) | st.lists(calls, min_size=1, max_size
 
 
 def entry_of(call: dict[str, Any]) -> Entry:
-    who = {
+    who: dict[str, Any] = {
         "timestamp": moment(call["second"]),
         "identity": {"arn": f"arn:aws:iam::111122223333:user/{call['user']}"},
     }
+    if call["declared"] is not None:
+        who["requestMetadata"] = {"max_tokens": str(call["declared"])}
     if call["max_tokens"] is None:
         return metadata_only(call["model_id"], call["input_tokens"], call["output_tokens"], **who)
     given_keys = ("model_id", "max_tokens", "input_tokens", "output_tokens", "cache_read", "cache_write", "operation")
-    return converse(**{key: call[key] for key in given_keys}, **who)
+    entry = converse(**{key: call[key] for key in given_keys}, **who)
+    if call["tier"] is not None:
+        entry["output"]["outputBodyJson"]["serviceTier"] = {"type": call["tier"]}
+    return entry
+
+
+def draws_on_no_pool(call: dict[str, Any]) -> bool:
+    """The reserved tier served the call, and the log has its answer."""
+    return call["tier"] == "reserved" and call["max_tokens"] is not None
 
 
 Totals = dict[tuple[str, str, int, str], float]
@@ -65,31 +77,34 @@ Totals = dict[tuple[str, str, int, str], float]
 def totals_by_hand(given_calls: Iterable[dict[str, Any]]) -> Totals:
     totals: Totals = defaultdict(float)
     for call in given_calls:
+        if draws_on_no_pool(call):
+            continue
         model_id, endpoint_type, rate = CALLED[call["model_id"]]
-        known = call["max_tokens"] is not None
-        paid_input = call["input_tokens"] + ((call["cache_write"] or 0) if known else 0)
+        limit = call["declared"] if call["max_tokens"] is None else call["max_tokens"]
+        known = limit is not None
+        paid_input = call["input_tokens"] + ((call["cache_write"] or 0) if call["max_tokens"] is not None else 0)
         minute = (MINUTE + call["second"]) // 60 * 60
         where = (model_id, endpoint_type, minute)
         totals[*where, "ConsumedTokens"] += paid_input + rate * call["output_tokens"]
         totals[*where, "OutputTokens"] += call["output_tokens"]
         totals[*where, "requests"] += 1
         if known:
-            totals[*where, "ReservedTokens"] += paid_input + call["max_tokens"]
-            totals[*where, "MaxTokens"] += call["max_tokens"]
+            totals[*where, "ReservedTokens"] += paid_input + limit
+            totals[*where, "MaxTokens"] += limit
         if (model_id, endpoint_type) == ("anthropic.claude-opus-5", "cross-region"):
             totals[*where, "ConsumedQuotaPercent"] += (paid_input + rate * call["output_tokens"]) / 20_000
             totals[*where, "RequestQuotaPercent"] += 2
             # The same on every line of the pool, and not for adding up
             totals[*where, "TokenQuota"], totals[*where, "RequestQuota"] = 2_000_000, 50
             if known:
-                totals[*where, "ReservedQuotaPercent"] += (paid_input + call["max_tokens"]) / 20_000
+                totals[*where, "ReservedQuotaPercent"] += (paid_input + limit) / 20_000
     return rounded(totals)
 
 
 def totals_of(outcomes: Iterable[Processed], read_line: ReadLine) -> Totals:
     totals: Totals = defaultdict(float)
     for line in (read_line(each) for outcome in outcomes for each in outcome.lines):
-        if "ModelId" not in line:
+        if "_aws" not in line or "ModelId" not in line:
             continue
         where = (line["ModelId"], line["EndpointType"], line["_aws"]["Timestamp"] // 1000)
         totals[*where, "requests"] += line["requests"]
@@ -112,7 +127,8 @@ def rounded(totals: Totals) -> Totals:
 def test_sums_out_are_sums_in(process: Process, read_line: ReadLine, given_calls: list[dict[str, Any]]) -> None:
     outcome = process(map(entry_of, given_calls), quotas=QUOTAS)
 
-    assert outcome.processed == len(given_calls)
+    assert outcome.processed == sum(not draws_on_no_pool(call) for call in given_calls)
+    assert outcome.processed + sum(outcome.out_of_scope.values()) == len(given_calls)
     assert totals_of([outcome], read_line) == totals_by_hand(given_calls)
 
 
@@ -137,6 +153,9 @@ def test_lines_say_the_same_whichever_way_they_are_summed(
 
     by_user: Counter[str] = Counter()
     for line in map(read_line, outcome.lines[:-1]):
+        if line.get("event") == "reserved_tier_calls":
+            by_user[line["caller"]] += line["reserved_tier_calls"]
+            continue
         by_user[line["caller"]] += line["requests"]
         assert line["consumed_tokens"] == sum(line["ConsumedTokens"])
         assert line["output_tokens"] == sum(line["OutputTokens"])

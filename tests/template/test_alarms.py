@@ -26,6 +26,7 @@ COMPARISONS = {
 
 LAMBDA = "https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html"
 LOGS = "https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatch-Logs-Monitoring-CloudWatch-Metrics.html"
+SQS = "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html"
 BEDROCK = "https://docs.aws.amazon.com/bedrock/latest/userguide/monitoring-runtime-metrics.html"
 ALL_MODELS = (
     "awslabs/generative-ai-cdk-constructs, src/patterns/gen-ai/aws-bedrock-cw-dashboard, addAllModelsMonitoring"
@@ -39,6 +40,7 @@ DOCUMENTED: dict[tuple[str, str], tuple[set[str], str]] = {
     ("AWS/Lambda", "IteratorAge"): ({"FunctionName"}, LAMBDA),
     ("AWS/Lambda", "OnFailureDestinationDeliveredEventCount"): ({"EventSourceMappingUUID"}, LAMBDA),
     ("AWS/Lambda", "DestinationDeliveryFailures"): ({"FunctionName"}, LAMBDA),
+    ("AWS/SQS", "ApproximateAgeOfOldestMessage"): ({"QueueName"}, SQS),  # read 2026-11-28
     ("AWS/Logs", "DeliveryErrors"): ({"LogGroupName", "DestinationType", "FilterName", "PolicyLevel"}, LOGS),
     ("AWS/Logs", "DeliveryThrottling"): ({"LogGroupName", "DestinationType", "FilterName", "PolicyLevel"}, LOGS),
     ("AWS/Logs", "EMFParsingErrors"): ({"LogGroupName"}, LOGS),
@@ -189,6 +191,7 @@ def test_alarms_ring_above_their_threshold(alarms: dict[str, Tree], streaming: b
     assert set(comparisons.values()) == {"GreaterThanThreshold"}
     assert {name: alarm["Threshold"] for name, alarm in alarms.items() if alarm["Threshold"] != 0} == {
         "CoverageAlarm": 20,
+        "LateBodiesAlarm": 15 * 60,
         "LateRecordsAlarm": 600,
         "QuotaFetcherSilentAlarm": 1,
         **({"StreamLagAlarm": 15 * 60 * 1000} if streaming else {}),

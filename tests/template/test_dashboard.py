@@ -10,12 +10,15 @@ from typing import Any
 import jsonschema
 import pytest
 import resolved
-from records import MINUTE, NOW, SONNET, Process, ReadLine, converse, failed
+from records import MINUTE, NOW, SONNET, Process, ReadLine, converse, cut_answer, failed
 from resolved import ENDPOINT, MODEL, NAMESPACE, TEMPLATE, VALUES, Resolver, Tree
 
 from bedrock_quota.fetcher.quota_lines import lines_for_quotas
+from bedrock_quota.model_ids import UNRESOLVED
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.processor.health import line_for_duplicate
+from bedrock_quota.processor.usage import UsageCalculator
+from bedrock_quota.registry.models import Registry
 from localaws.preview import body as preview_body
 from localaws.preview import (
     log_evaluation,
@@ -64,11 +67,12 @@ def queries(body: Tree) -> list[str]:
 
 
 @pytest.fixture
-def written(process: Process, read_line: ReadLine) -> list[Tree]:
-    """A line of each kind that the functions write."""
+def written(process: Process, registry: Registry, read_line: ReadLine) -> list[Tree]:
+    """A line of each kind that the functions write, with sessions."""
+    by = UsageCalculator(registry, lambda _profile: UNRESOLVED, with_sessions=True)
     pool = QuotaPool(SONNET, EndpointType.REGIONAL)
     quotas = {pool: PoolQuota(tokens_per_minute=1_000, requests_per_minute=10)}
-    outcome = process([converse(cache_read=4, cache_write=5), failed()], quotas=quotas)
+    outcome = process([cut_answer(converse(cache_read=4, cache_write=5)), failed()], quotas=quotas, by=by)
     again = line_for_duplicate(NAMESPACE, NOW.timestamp(), 0)
     of_quotas = lines_for_quotas(NAMESPACE, MINUTE, {pool: PoolQuota(0, 10)})
     return [read_line(line) for line in (*outcome.lines, again, *of_quotas)]
@@ -302,10 +306,13 @@ def test_saved_queries_read_the_processors_log_by_fields_that_its_lines_have(
         if resource["Type"] == "AWS::Logs::QueryDefinition"
     }
     assert len(saved) == 5
+    resolve = Resolver(VALUES | {"CallerDetail": "session"}, template)
     for query in saved.values():
         assert query["LogGroupNames"] == [{"Ref": "MetricProcessorLogGroup"}]
         assert query["Name"]["Fn::Sub"].startswith("${AWS::StackName}/")
-        assert logs_insights.read_fields(logs_insights.parse(query["QueryString"])) - names_of(written) == set()
+        assert (
+            logs_insights.read_fields(logs_insights.parse(resolve(query["QueryString"]))) - names_of(written) == set()
+        )
 
 
 # The colour-blind

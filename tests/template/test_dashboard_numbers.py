@@ -18,7 +18,9 @@ from records import (
     Entry,
     Process,
     ReadLine,
+    by_session,
     converse,
+    cut_answer,
     failed,
     metadata_only,
 )
@@ -28,6 +30,7 @@ from bedrock_quota import model_ids
 from bedrock_quota.fetcher.quota_lines import lines_for_quotas
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.processor.health import line_for_duplicate
+from bedrock_quota.processor.usage import UsageCalculator
 from bedrock_quota.registry.models import Registry
 from localaws.preview import body as preview_body
 from localaws.preview import drawing, log_evaluation, logs_insights, math_evaluation, metric_math, metric_search
@@ -69,13 +72,16 @@ ENTRIES: list[Entry | str] = [
     *[call(f"us.{SONNET}", "Chat", B, asked=200, given=50, made=30)] * 2,
     *[failed(f"us.{SONNET}", **by("Chat", B))] * 2,
     failed(f"us.{SONNET}", "ValidationException", **by("Report", B)),
-    call(f"us.{SONNET}", "Chat", C, asked=200, given=50, made=30),
+    cut_answer(call(f"us.{SONNET}", "Chat", C, asked=200, given=50, made=30)),
     metadata_only(f"us.{SONNET}", 7, 11, **by("Chat", D)),
     # of other pools: 1x, and one without quotas
     call(NOVA, "Batch", A, asked=500, given=100, made=20),
     call(SONNET, "Report", A, asked=100, given=10, made=2),
     failed(TITAN, **by("Report", D)),
-    *[converse(f"arn:aws:bedrock:us-east-1:{ACCOUNT}:provisioned-model/abcdef123456")] * 2,
+    converse(f"arn:aws:bedrock:us-east-1:{ACCOUNT}:provisioned-model/abcdef123456"),
+    # of the reserved tier, in the fullest minute: it adds to no number but the records out of scope
+    call(f"us.{SONNET}", "Chat", B, asked=200, given=50, made=30)
+    | {"output": {"outputTokenCount": 30, "outputBodyJson": {"serviceTier": {"type": "reserved"}}}},
     "{",
 ]
 
@@ -239,6 +245,7 @@ def test_bedrocks_own_counts_are_of_this_model_however_it_is_called(body: Tree, 
 
 def test_searches_name_every_way_to_call_a_model_and_are_short_enough(body: Tree, registry: Registry) -> None:
     every = {"chosen-model", *(f"{each}.chosen-model" for each in (*model_ids.GEO_PREFIXES, model_ids.GLOBAL_PREFIX))}
+    every |= {f"{each}chosen-model{model_ids.LATENCY_OPTIMIZED_SUFFIX}" for each in ("", "us.")}
     longest = max((model.id for model in registry.models), key=len)
     named = []
     for widget in body["widgets"]:
@@ -308,12 +315,12 @@ def test_tables_of_the_chosen_pool(body: Tree, account: MadeAccount) -> None:
     found = drawn(body, account)
 
     assert shown(found, "Callers of the chosen pool")["columns"] == [
-        "caller", "max_tokens_source", "max_tokens", "output", "reserved", "consumed", "calls"
+        "caller", "max_tokens_source", "max_tokens", "output", "answers_cut", "reserved", "consumed", "calls"
     ]  # fmt: skip
     assert rows(found, "Callers of the chosen pool") == [
-        ["Report", "explicit", 2_800, 32, 14_500, 1_300, 5],
-        ["Chat", "explicit", 200, 30, 750, 600, 3],
-        ["Chat", "unknown", None, 11, None, 62, 1],
+        ["Report", "explicit", 4_000, 40, None, 14_500, 1_300, 5],
+        ["Chat", "explicit", 200, 30, 1, 750, 600, 3],
+        ["Chat", "unknown", None, 11, None, None, 62, 1],
     ]
     assert rows(found, "Failed calls of the chosen pool") == [[THROTTLED, "Chat", 2], [INVALID, "Report", 1]]
     assert sorted(rows(found, "Calls of the chosen pool by")) == [["explicit", 8], ["unknown", 1]]
@@ -350,10 +357,10 @@ SAVED = {
         ["Chat", None, *OF_CROSS, 750, 600, 3],
         ["Report", None, SONNET, "regional", 110, 20, 1],
     ],
-    "OversizedMaxTokensQuery": [  # a line each: Report's asked for 1,000, 4,000 and 100, and got 20, 40 and 2
-        ["Report", SONNET, "Converse", 6, 1_700, 40, 40, 42.5],
-        ["Batch", NOVA, "Converse", 2, 500, 20, 20, 25],
-        ["Chat", SONNET, "Converse", 3, 200, 30, 30, 6.667],
+    "OversizedMaxTokensQuery": [  # the largest of single calls: Report's asked for 4,000, and one got 40
+        ["Report", SONNET, "Converse", "explicit", 6, 4_000, 40, 0, 100],
+        ["Batch", NOVA, "Converse", "explicit", 2, 500, 20, 0, 25],
+        ["Chat", SONNET, "Converse", "explicit", 3, 200, 30, 1, 6.667],
     ],
     "ThrottledMinutesQuery": [
         ["12:00", NOVA, "regional", "Batch", None, 600, 120, 1],
@@ -377,7 +384,8 @@ SAVED = {
 
 @pytest.mark.parametrize("logical_id", SAVED)
 def test_a_saved_query_makes_these_rows(template: Tree, account: MadeAccount, logical_id: str) -> None:
-    query = logs_insights.parse(template["Resources"][logical_id]["Properties"]["QueryString"])
+    text = resolved.Resolver(VALUES, template)(template["Resources"][logical_id]["Properties"]["QueryString"])
+    query = logs_insights.parse(text)
 
     _, found = log_evaluation.run(query, Reader(account, "us-east-1").events([PROCESSOR], RANGE))  # type: ignore[arg-type]
 
@@ -385,6 +393,72 @@ def test_a_saved_query_makes_these_rows(template: Tree, account: MadeAccount, lo
         [f"2026-11-23 {cell}:00.000" if cell in TIMES.values() else cell for cell in row] for row in SAVED[logical_id]
     ]
     assert rounded(found) == expected
+
+
+@pytest.fixture
+def of_sessions(registry: Registry, process: Process, read_line: ReadLine) -> MadeAccount:
+    """Two calls of one session, and one of another, which is also throttled."""
+    by_sessions = UsageCalculator(registry, lambda _profile: model_ids.UNRESOLVED, with_sessions=True)
+    entries = [converse(**by_session("jane"))] * 2 + [
+        converse(max_tokens=4_000, output_tokens=40, **by_session("kim")),
+        failed(**by_session("kim")),
+    ]
+    made = MadeAccount()
+    made.write(PROCESSOR, int(NOW.timestamp()), map(read_line, process(entries, by=by_sessions).lines))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("logical_id", "rows"),
+    [
+        pytest.param(
+            "TopReserversQuery",
+            [
+                ["ReportWriter", "kim", None, SONNET, "regional", 4_100, 300, 1],
+                ["ReportWriter", "jane", None, SONNET, "regional", 1_200, 400, 2],
+            ],
+            id="callers by reserved tokens",
+        ),
+        pytest.param(
+            "OversizedMaxTokensQuery",
+            [
+                ["ReportWriter", "kim", SONNET, "Converse", "explicit", 1, 4_000, 40, 0, 100],
+                ["ReportWriter", "jane", SONNET, "Converse", "explicit", 2, 500, 20, 0, 25],
+            ],
+            id="max_tokens far above the output",
+        ),
+        pytest.param(
+            "ThrottledMinutesQuery",
+            [
+                ["12:00", SONNET, "regional", "ReportWriter", "kim", 1, 4_100, 300, 1],
+                ["12:00", SONNET, "regional", "ReportWriter", "jane", None, 1_200, 400, 2],
+            ],
+            id="callers in throttled minutes",
+        ),
+    ],
+)
+def test_with_sessions_the_queries_tell_them_apart(
+    template: Tree, of_sessions: MadeAccount, logical_id: str, rows: list[list[Any]]
+) -> None:
+    given = template["Resources"][logical_id]["Properties"]["QueryString"]
+    query = logs_insights.parse(resolved.Resolver(VALUES | {"CallerDetail": "session"}, template)(given))
+
+    events = Reader(of_sessions, "us-east-1").events([PROCESSOR], RANGE)  # type: ignore[arg-type]
+    _, found = log_evaluation.run(query, events)
+
+    assert rounded(found) == [
+        [f"2026-11-23 {cell}:00.000" if cell in TIMES.values() else cell for cell in row] for row in rows
+    ]
+
+
+def test_with_sessions_the_dashboard_tells_them_apart(template: Tree) -> None:
+    (query,) = [
+        widget["properties"]["query"]
+        for widget in resolved.dashboard(template, caller_detail="session")["widgets"]
+        if widget["properties"].get("title", "").startswith("Callers of the chosen pool")
+    ]
+
+    assert " by caller, session, max_tokens_source" in query
 
 
 def test_every_saved_query_is_tried(template: Tree) -> None:

@@ -107,4 +107,4 @@ def test_a_release_has_the_code_that_is_not_built_but_used_as_it_stands() -> Non
     }
 
     assert needed
-    assert needed | {".aws-sam", "LICENSE", "README.md", "samconfig.toml"} <= set(release.PACKED)
+    assert needed | {".aws-sam", "LICENSE", "README.md", "examples", "samconfig.toml"} <= set(release.PACKED)

@@ -14,7 +14,7 @@ from samtranslator.translator.transform import transform
 from bedrock_quota.deployment import log_groups
 from bedrock_quota.deployment.iam_retry import PROPAGATION_SECONDS
 from bedrock_quota.processor.batch import MIN_MILLISECONDS_TO_RECORD, MIN_MILLISECONDS_TO_START
-from bedrock_quota.settings import DEFAULT_NAMESPACE
+from bedrock_quota.settings import DEFAULT_NAMESPACE, LATE_BODIES_DELAY, MAX_DELAY
 
 OVERRIDES = "/${AWS::StackName}/registry-overrides"
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
@@ -218,8 +218,9 @@ def test_functions_get_the_settings_they_read(stack: Tree) -> None:
         variables = properties(stack, name)["Environment"]["Variables"]
         assert everywhere.items() <= variables.items()
         assert variables["POWERTOOLS_LOG_LEVEL"] == "INFO"
-    tags = properties(stack, "MetricProcessorFunction")["Environment"]["Variables"]["REQUEST_METADATA_KEYS"]
-    assert tags == "${RequestMetadataKeys}"
+    variables = properties(stack, "MetricProcessorFunction")["Environment"]["Variables"]
+    assert variables["REQUEST_METADATA_KEYS"] == "${RequestMetadataKeys}"
+    assert variables["CALLER_DETAIL"] == "${CallerDetail}"
 
 
 def test_function_has_its_code(source: Tree) -> None:
@@ -261,6 +262,10 @@ GRANTED: dict[str, Grants] = {
         "ResolveApplicationProfiles": (
             {"bedrock:GetInferenceProfile"},
             [f"arn:${{AWS::Partition}}:bedrock:{ACCOUNT}:application-inference-profile/*"],
+        ),
+        "SetLateCallsAside": (
+            {"sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"},
+            ["${LateBodiesQueue.Arn}"],
         ),
         "KeepFailedDeliveries": (
             {"s3:PutObject", "s3:ListBucket"},
@@ -525,10 +530,10 @@ def test_what_fails_is_alone_in_the_end_and_kept_in_the_same_bucket(streaming: T
     )
 
 
-def test_a_run_has_30_seconds_to_begin_deliveries_in_and_time_to_end(stack: Tree) -> None:
+def test_a_run_has_26_seconds_to_begin_deliveries_in_and_time_to_end(stack: Tree) -> None:
     seconds = properties(stack, "MetricProcessorFunction")["Timeout"]
 
-    assert seconds - MIN_MILLISECONDS_TO_START / 1000 >= 30  # docs/limits.md
+    assert seconds - MIN_MILLISECONDS_TO_START / 1000 >= 26  # docs/limits.md
     assert MIN_MILLISECONDS_TO_RECORD < MIN_MILLISECONDS_TO_START
 
 
@@ -709,6 +714,11 @@ def test_state_table_has_the_key_and_expiry_the_code_uses(stack: Tree) -> None:
     assert table["BillingMode"] == "PAY_PER_REQUEST"
 
 
+def test_topic_has_no_key_that_cloudwatch_could_not_use(stack: Tree) -> None:
+    # field case 32: under alias/aws/sns, CloudWatch cannot publish and alarms notify nobody
+    assert "KmsMasterKeyId" not in properties(stack, "AlarmTopic")
+
+
 def test_only_cloudwatch_of_this_account_publishes_to_the_topic(stack: Tree) -> None:
     policy = properties(stack, "AlarmTopicPolicy")
 
@@ -746,7 +756,7 @@ def test_every_reference_is_to_something_there_is(stack: Tree) -> None:
     text = json.dumps({"Resources": stack["Resources"], "Outputs": stack["Outputs"]})
     names = set(re.findall(r"\$\{([A-Za-z0-9:]+)", text))
 
-    of_fn_sub_and_labels = {"Console", "FirstKeyField", "FirstKeyTitle", "Key"}
+    of_fn_sub_and_labels = {"CallerFields", "Console", "FirstKeyField", "FirstKeyTitle", "Key"}
     known = stack["Resources"].keys() | stack["Parameters"].keys() | of_fn_sub_and_labels
     assert {name for name in names if not name.startswith("AWS::")} <= known
     assert names & {"StateTable", "MetricsNamespace"}
@@ -832,3 +842,38 @@ def test_every_anchor_is_defined_at_the_top_and_used() -> None:
 
     assert sorted(defined) == sorted(set(re.findall(r"(?:: |- )\*([\w-]+)", rest)))
     assert re.findall(r"(?:: |- )&([\w-]+)", before) == defined != []
+
+
+# Late calls
+
+
+def test_the_queue_of_late_calls_is_encrypted_reached_over_tls_alone_and_as_patient_as_cloudwatch(stack: Tree) -> None:
+    queue, policy = properties(stack, "LateBodiesQueue"), properties(stack, "LateBodiesQueuePolicy")
+
+    assert queue["SqsManagedSseEnabled"] is True
+    assert queue["MessageRetentionPeriod"] == 14 * 24 * 3600  # CloudWatch takes no older records
+    assert "QueueName" not in queue
+    assert policy["Queues"] == ["${LateBodiesQueue}"]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "sqs:*")
+    assert statement["Resource"] == "${LateBodiesQueue.Arn}"
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_the_processor_takes_late_calls_back(stack: Tree) -> None:
+    queue, mapping = properties(stack, "LateBodiesQueue"), properties(stack, "LateBodiesMapping")
+    processor = properties(stack, "MetricProcessorFunction")
+
+    assert processor["Environment"]["Variables"]["LATE_BODIES_QUEUE"] == "${LateBodiesQueue}"
+    assert queue["VisibilityTimeout"] == 6 * processor["Timeout"]  # as Lambda asks for (services-sqs-configure.html)
+    assert mapping == {
+        "EventSourceArn": "${LateBodiesQueue.Arn}",
+        "FunctionName": "${MetricProcessorFunction.Arn}",
+        "BatchSize": 10,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "ScalingConfig": {"MaximumConcurrency": 2},  # the least there is
+    }
+    # the alarm is far above the delay of a message, and below the third receipt, after which SQS leaves a message out
+    alarm = properties(stack, "LateBodiesAlarm")
+    assert MAX_DELAY <= alarm["Threshold"] < LATE_BODIES_DELAY + 3 * queue["VisibilityTimeout"]
+    assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": "${LateBodiesQueue.QueueName}"}]

@@ -1,6 +1,7 @@
 """Fetching quotas, with botocore's own paginators over answers that botocore checks against the service models."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
@@ -14,13 +15,15 @@ from bedrock_quota.fetcher.aws_sources import (
     list_application_profiles,
     list_pools_called,
     list_pools_refused,
+    list_pools_throttled,
     list_quotas,
     read_overrides_parameter,
 )
+from bedrock_quota.fetcher.metric_data import make_metric_query
 from bedrock_quota.model_ids import Reference
-from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.registry.models import Registry
-from bedrock_quota.registry.quota_names import ListedQuota
+from bedrock_quota.registry.quota_names import ListedQuota, quotas_by_pool
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 
@@ -70,6 +73,22 @@ def test_all_pages_of_both_listings_are_merged_and_the_applied_value_wins(servic
         ListedQuota("L-3", "three", 300),
         ListedQuota("L-4", "four", 400),
     ]
+
+
+def test_quota_of_0_that_is_applied_wins_over_the_default(
+    service_quotas: tuple[Any, Stubber], registry: Registry
+) -> None:
+    # field case 07: AWS's default for Sonnet 5 is 6,000,000, and the account has 0
+    client, stubber = service_quotas
+    name = "Global cross-region model inference tokens per minute for Anthropic Claude Sonnet 5"
+    stubber.add_response(DEFAULTS, page(quota("L-1", name, 6_000_000)), asked())
+    stubber.add_response(APPLIED, page(quota("L-1", name, 0)), asked())
+
+    found = quotas_by_pool(list_quotas(client), registry)
+
+    pool = QuotaPool("anthropic.claude-sonnet-5", EndpointType.GLOBAL_CROSS_REGION)
+    assert found == {pool: PoolQuota(tokens_per_minute=0)}
+    assert found[pool].metrics() == {"TokenQuota": 0}
 
 
 @pytest.mark.parametrize("failing", ["defaults", "applied", "second page"])
@@ -170,6 +189,67 @@ def test_pools_of_refused_calls_are_found_in_bedrocks_own_metrics(
         QuotaPool(owner, EndpointType.REGIONAL),
     }
     stubber.assert_no_pending_responses()
+
+
+NOON = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
+
+
+def listed_throttles(*model_ids: str) -> dict[str, Any]:
+    return {"Metrics": [metric(ModelId=each) for each in model_ids] + [metric(ModelId=NOVA, ServiceTier="flex")]}
+
+
+def answer(**values: list[float]) -> dict[str, Any]:
+    return {
+        "MetricDataResults": [
+            {"Id": query_id, "Timestamps": [NOON] * len(sums), "Values": sums} for query_id, sums in values.items()
+        ]
+    }
+
+
+def test_pools_with_throttles_lately_are_found_among_those_asked_for(
+    cloudwatch: tuple[Any, Stubber], registry: Registry
+) -> None:
+    client, stubber = cloudwatch
+    nova = {each: QuotaPool(NOVA, each) for each in EndpointType}
+    pools = {nova[EndpointType.REGIONAL], nova[EndpointType.CROSS_REGION], nova[EndpointType.GLOBAL_CROSS_REGION]}
+    stubber.add_response(
+        "list_metrics",
+        listed_throttles(NOVA, f"us.{NOVA}", f"eu.{NOVA}", SONNET, "gibberish"),
+        {"Namespace": "AWS/Bedrock", "MetricName": "InvocationThrottles", "RecentlyActive": "PT3H"},
+    )
+    # sorted by id: the on-demand pool had no throttle, one of two geographies had some; Sonnet was not asked for
+    stubber.add_response(
+        "get_metric_data",
+        answer(m0=[0.0, 0.0], m1=[], m2=[0.0, 3.0]),
+        {
+            "MetricDataQueries": [
+                make_metric_query(f"m{number}", "AWS/Bedrock", "InvocationThrottles", {"ModelId": name}, period=300)
+                for number, name in enumerate((NOVA, f"eu.{NOVA}", f"us.{NOVA}"))
+            ],
+            "StartTime": NOON - timedelta(hours=3),
+            "EndTime": NOON,
+        },
+    )
+
+    assert list_pools_throttled(client, registry, pools, NOON) == {nova[EndpointType.CROSS_REGION]}
+    stubber.assert_no_pending_responses()
+
+
+def test_no_data_is_asked_for_if_none_of_the_pools_has_a_throttle(
+    cloudwatch: tuple[Any, Stubber], registry: Registry
+) -> None:
+    client, stubber = cloudwatch
+    stubber.add_response("list_metrics", listed_throttles(SONNET))
+
+    assert list_pools_throttled(client, registry, {QuotaPool(NOVA, EndpointType.REGIONAL)}, NOON) == set()
+
+
+def test_failure_to_read_throttles_is_raised(cloudwatch: tuple[Any, Stubber], registry: Registry) -> None:
+    client, stubber = cloudwatch
+    stubber.add_client_error("list_metrics", "AccessDenied", "not allowed")
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        list_pools_throttled(client, registry, {QuotaPool(NOVA, EndpointType.REGIONAL)}, NOON)
 
 
 # Overrides

@@ -184,7 +184,7 @@ def test_a_batch_is_written_in_parts_so_that_not_all_of_it_is_kept(
 
 def test_a_batch_that_takes_long_is_gone_on_with_in_another_run(function: Function, read: Read) -> None:
     # given that after two deliveries too little time is left
-    function.remaining = iter([60_000, 29_999, 29_999])
+    function.remaining = iter([60_000, 33_999, 33_999])
     batch = events.batch([sent_by_logs(converse()) for _ in range(4)])
     # when
     told = function(batch)
@@ -430,9 +430,9 @@ class SlowTable:
         )
 
 
-@pytest.mark.parametrize(("milliseconds", "runs"), [(20, 1), (100, 1), (300, 2), (900, 6), (4_000, 25)])
+@pytest.mark.parametrize(("milliseconds", "runs"), [(20, 1), (100, 1), (300, 3), (900, 7), (4_000, 29)])
 def test_a_slow_state_table_makes_nothing_count_twice(function: Function, milliseconds: int, runs: int) -> None:
-    # given runs of a minute, in each of which as many deliveries are read as 30 seconds have requests
+    # given runs of a minute, in each of which as many deliveries are read as 26 seconds have requests
     table: Any = SlowTable(milliseconds)
     batch = events.batch([sent_by_logs(converse(input_tokens=1000 + n)) for n in range(200)])["Records"]
     done = 0

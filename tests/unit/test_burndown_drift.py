@@ -184,12 +184,13 @@ def test_several_ids_of_one_model_are_summed() -> None:
             f"global.{SONNET}": {ESTIMATED: 100, OUTPUT: 300, CACHE_WRITE: 400, OLD_CACHE_WRITE: 400},
             f"arn:aws:bedrock:us-east-1:{ACCOUNT}:inference-profile/eu.{SONNET}": {ESTIMATED: 1_000},
             NOVA: {ESTIMATED: 7},
+            f"us.{NOVA}+latency-optimized": {ESTIMATED: 20},
         }
     )
 
     assert measured(client) == {
         SONNET: {ESTIMATED: 1_111, INPUT: 22, OUTPUT: 333, CACHE_WRITE: 444},
-        NOVA: {ESTIMATED: 7},
+        NOVA: {ESTIMATED: 27},
     }
 
 

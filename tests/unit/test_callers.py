@@ -4,7 +4,7 @@ import pytest
 from executed_lines import count_lines
 from records import ACCOUNT, ROLE_ARN
 
-from bedrock_quota.processor.callers import parse_caller, safe_label
+from bedrock_quota.processor.callers import parse_caller, parse_project, parse_session, safe_label
 
 
 @pytest.mark.parametrize(
@@ -40,8 +40,53 @@ def test_name(arn: str | None, name: str) -> None:
     assert parse_caller(arn) == name
 
 
-def test_session_name_never_shows() -> None:
+def test_session_name_never_shows_in_the_callers() -> None:
     assert "somebody" not in parse_caller(ROLE_ARN)
+
+
+@pytest.mark.parametrize(
+    ("arn", "session"),
+    [
+        pytest.param(ROLE_ARN, "session-of-somebody", id="assumed role"),
+        pytest.param(
+            f"arn:aws:sts::{ACCOUNT}:assumed-role/AWSReservedSSO_Dev_0a1b/jane@example.com",
+            "jane@example.com",
+            id="person of IAM Identity Center",
+        ),
+        pytest.param(f"arn:aws-us-gov:sts::{ACCOUNT}:assumed-role/Batch/i-0abc", "i-0abc", id="instance in GovCloud"),
+        pytest.param(f"arn:aws:sts::{ACCOUNT}:assumed-role/Role/a/b", "a/b", id="slash"),
+        pytest.param(f"arn:aws:sts::{ACCOUNT}:assumed-role/Role/a:b", "a:b", id="colon"),
+        pytest.param(f"arn:aws:sts::{ACCOUNT}:assumed-role/Role/zwölf", "zw?lf", id="umlaut"),
+        pytest.param(f"arn:aws:sts::{ACCOUNT}:assumed-role/Role/{'x' * 257}", "x" * 253 + "...", id="257 characters"),
+        pytest.param(f"arn:aws:sts::{ACCOUNT}:assumed-role/Role/", "", id="role without a session"),
+        pytest.param(f"arn:aws:sts::{ACCOUNT}:assumed-role/Role", "", id="role without a slash"),
+        pytest.param(f"arn:aws:iam::{ACCOUNT}:user/team/jane", "", id="user with a path"),
+        pytest.param(f"arn:aws:iam::{ACCOUNT}:role/service/Batch", "", id="role with a path"),
+        pytest.param(f"arn:aws:sts::{ACCOUNT}:federated-user/jane", "", id="federated user"),
+        pytest.param(f"arn:aws:iam::{ACCOUNT}:root", "", id="root"),
+        pytest.param("assumed-role", "", id="no ARN"),
+        pytest.param("", "", id="empty"),
+        pytest.param(None, "", id="absent"),
+    ],
+)
+def test_session(arn: str | None, session: str) -> None:
+    assert parse_session(arn) == session
+
+
+@pytest.mark.parametrize(
+    ("identifier", "project"),
+    [
+        pytest.param("proj_0a1b", "proj_0a1b", id="ID"),
+        pytest.param(f"arn:aws:bedrock:us-east-1:{ACCOUNT}:project/proj_0a1b", "proj_0a1b", id="ARN"),
+        pytest.param(f"arn:aws-us-gov:bedrock:us-gov-west-1:{ACCOUNT}:project/p-1", "p-1", id="ARN in GovCloud"),
+        pytest.param("default", "default", id="default project"),
+        pytest.param("", "", id="empty"),
+        pytest.param("zwölf\n", "zw?lf?", id="not printable"),
+        pytest.param("x" * 257, "x" * 253 + "...", id="257 characters"),
+    ],
+)
+def test_project(identifier: str, project: str) -> None:
+    assert parse_project(identifier) == project
 
 
 @pytest.mark.parametrize(

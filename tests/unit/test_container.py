@@ -86,6 +86,13 @@ def test_before_the_first_fetch_there_are_no_quotas_and_the_registry_holds(conta
     )
 
 
+def test_the_settings_say_if_lines_name_sessions(registry: Registry) -> None:
+    for with_sessions, session in ((False, ""), (True, "session-of-somebody")):
+        container = Container(Settings(with_sessions=with_sessions), registry, lambda: None)
+
+        assert account(container.current(), SONNET).group.session == session
+
+
 def test_new_snapshot_brings_quotas_overrides_and_profiles(state_table: StateTable, container: Container) -> None:
     # given a container that has processed a call of a model it does not know
     before = container.current()

@@ -26,6 +26,7 @@ PRICES = Prices(
     lambda_million_requests=10,
     lambda_gigabyte_second=0.001,
     table_million_writes=100,
+    queue_million_requests=50,
     stream_hour=1,
     stream_gigabyte_in=10,
     stream_gigabyte_out=5,
@@ -39,8 +40,9 @@ PRICES = Prices(
 
 def test_a_month_is_what_its_parts_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cost, "memory_gigabytes", lambda: 0.5)
-    # given 3 pools and 2 million calls in 200,000 deliveries, each of which writes 4 lines of 980 bytes in all
-    use = Use(pools=3, calls=2_000_000, calls_per_delivery=10)
+    # given 3 pools and 2 million calls in 200,000 deliveries, each of which writes 4 lines of 980 bytes in all, and
+    # 10,000 of the calls are late
+    use = Use(pools=3, calls=2_000_000, calls_per_delivery=10, late_calls=10_000)
 
     bill = cost.bill(use, PRICES, Alarms(fixed=5, per_pool=3), LineBytes(written=980, lines=4, calls=10))
 
@@ -49,10 +51,12 @@ def test_a_month_is_what_its_parts_are(monkeypatch: pytest.MonkeyPatch) -> None:
         "alarms": (3 * 3 + 5) * 0.25,
         "dashboard": 4,
         "metric lines": 200_000 * (980 + 4 * 20) / 1e9 * 2,
-        "Lambda's own log lines": 200_000 * 500 / 1e9 * 2,
-        # 0.2 million invocations; 200,000 × (0.04 + 0.06) s + 2,000,000 × 0.01 s of half a GB
-        "Lambda": 2 + 40_000 * 0.5 * 0.001,
-        "state table": 40,
+        "Lambda's own log lines": 210_000 * 500 / 1e9 * 2,
+        # 0.21 million invocations; 210,000 × (0.04 + 0.06) s + 2,000,000 × 0.01 s of half a GB
+        "Lambda": 2.1 + 41_000 * 0.5 * 0.001,
+        # 5 polls every 20 s of 730 hours are 657,000, and two requests for each of 10,000 calls
+        "queue of late calls": 677_000 / 1e6 * 50,
+        "state table": 42,
     }
 
 
@@ -88,6 +92,7 @@ def test_a_month_through_a_stream_is_what_its_parts_are(monkeypatch: pytest.Monk
         # 0.01 million invocations; 10,000 × 0.04 s + 2,000,000 × 0.01 s of half a GB
         "Lambda": 0.1 + 20_400 * 0.5 * 0.001,
         # 730 hours; 200,000 records of 2 KB in, of 1,500 bytes out
+        "queue of late calls": 657_000 / 1e6 * 50,
         "stream": 730 + 200_000 * 2_048 / 1e9 * 10 + 200_000 * 1_500 / 1e9 * 5,
     }
 
@@ -181,7 +186,42 @@ def test_line_bytes_are_measured_on_the_processors_own_lines() -> None:
     assert (one.calls, ten.calls) == (1, 10)
 
 
-@pytest.mark.parametrize(("ingestion", "parts"), [("direct", 7), ("kinesis", 8)])
+def test_a_line_per_session_costs_what_the_reference_says() -> None:
+    text = " ".join((README.parent / "docs" / "reference.md").read_text(encoding="utf-8").split())
+    roles, sessions = cost.line_bytes(100), cost.line_bytes(100, with_sessions=True)
+
+    # 8 sessions per role: more lines, of the same calls, and at most one per call and one of health per delivery
+    assert roles.lines < sessions.lines <= 101
+    each = (sessions.written - roles.written) / (sessions.lines - roles.lines)
+    assert each == pytest.approx(1_030, rel=0.02)
+    assert f"about 1,030 bytes, which is ${1_030 * cost.read_prices().log_gigabyte / 1e3:.2f} per million lines" in text
+    price, watched = cost.read_prices(), cost.count_alarm_metrics()
+    basis = [
+        next(
+            item.basis.partition(" ")[0]
+            for item in cost.bill(Use(5, 1_000, 10), price, watched, cost.line_bytes(10, with_sessions=with_sessions))
+            if item.what == "metric lines"
+        )
+        for with_sessions in (True, False)
+    ]
+    assert "a call costs {} bytes instead of {}.".format(*basis) in text
+
+
+def test_command_estimates_lines_per_session() -> None:
+    arguments = ["cost", "--calls-per-delivery", "100"]
+    role, session = (
+        re.search(r"metric lines +([\d,]+) bytes per call", CliRunner().invoke(main, [*arguments, *more]).output)
+        for more in ([], ["--caller-detail", "session"])
+    )
+
+    assert role is not None
+    assert session is not None
+    assert int(session[1]) > 2 * int(role[1])
+
+
+@pytest.mark.parametrize(
+    ("ingestion", "parts"), [pytest.param("direct", 8, id="direct"), pytest.param("kinesis", 9, id="kinesis")]
+)
 def test_command_says_every_part_and_the_sum(ingestion: str, parts: int) -> None:
     arguments = ["cost", "--pools", "2", "--calls", "0", "--ingestion", ingestion]
     ran = CliRunner(env={"COLUMNS": "200"}).invoke(main, arguments)
@@ -197,7 +237,13 @@ def test_readme_says_what_the_command_computes() -> None:
     text = README.read_text(encoding="utf-8")
     price, watched = cost.read_prices(), cost.count_alarm_metrics()
     pool = cost.METRICS_PER_POOL * price.metric_month + watched.per_pool * price.alarm_metric_month
-    fixed = len(HEALTH_METRICS) * price.metric_month + watched.fixed * price.alarm_metric_month + price.dashboard_month
+    polling = cost.POLLERS * cost.SECONDS_PER_MONTH / cost.POLL_SECONDS / 1e6 * price.queue_million_requests
+    fixed = (
+        len(HEALTH_METRICS) * price.metric_month
+        + watched.fixed * price.alarm_metric_month
+        + price.dashboard_month
+        + polling
+    )
 
     assert f"**${pool:.2f} a month for a pool in use**" in text
     assert f"${fixed:.2f} for the monitor itself" in text

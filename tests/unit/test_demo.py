@@ -60,13 +60,23 @@ def log(session: boto3.Session, *messages: object) -> None:
     )
 
 
-def line(pool: QuotaPool, minute: datetime, caller: str, max_tokens: list[int], outputs: list[int]) -> dict:
+def line(
+    pool: QuotaPool,
+    minute: datetime,
+    caller: str,
+    max_tokens: list[int],
+    outputs: list[int],
+    *,
+    source: str = "explicit",
+    truncated: int = 0,
+) -> dict:
     """A metric line of calls with 10 tokens of input each; no max_tokens: they are unknown."""
     said = {
         "_aws": {"Timestamp": int(minute.timestamp() * 1000), "CloudWatchMetrics": []},
         "ModelId": pool.model_id,
         "EndpointType": pool.endpoint_type,
         "caller": caller,
+        "max_tokens_source": source if max_tokens else "unknown",
         "requests": len(outputs),
         "OutputTokens": outputs,
         "output_tokens": sum(outputs),
@@ -74,7 +84,7 @@ def line(pool: QuotaPool, minute: datetime, caller: str, max_tokens: list[int], 
     }
     if max_tokens:
         said |= {"MaxTokens": max_tokens, "reserved_tokens": sum(max_tokens) + 10 * len(max_tokens)}
-    return said
+    return said | ({"truncated": truncated} if truncated else {})
 
 
 def collect(session: boto3.Session) -> dict[QuotaPool, usage.PoolUse]:
@@ -170,8 +180,44 @@ def test_adds_up_callers_and_throttled_requests_of_the_window(session):
     large, small = use.callers
     assert (large.caller, large.requests, large.reserved_tokens) == ("Large", 3, 132_030)
     assert (large.mean_output, large.largest_output, large.largest_max_tokens) == (800 / 3, 400, 64_000)
-    assert [(each.max_tokens, each.requests) for each in large.minutes] == [(68_000, 2), (64_000, 1)]
+    assert [each.max_tokens for each in large.minutes] == [(4_000, 64_000), (64_000,)]
     assert (small.requests, small.reserved_tokens, small.largest_output) == (2, 60, 90)
+
+
+@pytest.mark.parametrize(
+    ("lines", "cut", "largest_cut"),
+    [
+        pytest.param([([500, 900], [499, 3], 0)], 0, 0, id="none"),
+        pytest.param([([500, 64_000], [500, 600], 1)], 1, 500, id="the one at its limit, not the longest"),
+        pytest.param([([500, 900, 700], [498, 3, 700], 2)], 2, 700, id="the two closest to their limits"),
+        pytest.param([([500], [500], 1), ([800], [800], 1)], 2, 800, id="of two lines"),
+        pytest.param([([], [4_096, 7], 1)], 1, 4_096, id="of unknown limits at its output"),
+        pytest.param([([0, 10], [0, 10], 1)], 1, 10, id="beside a limit of 0"),
+    ],
+)
+def test_cut_answers_are_those_closest_to_their_limit(session, lines, cut, largest_cut):
+    publish(session, BUSY, START, ConsumedTokens=[10])
+    log(session, *(line(BUSY, START, "One", limits, output, truncated=number) for limits, output, number in lines))
+    (caller,) = collect(session)[BUSY].callers
+
+    assert (caller.cut_answers, caller.largest_cut) == (cut, largest_cut)
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_default"),
+    [
+        pytest.param([("default", 64_000), ("explicit", 500)], True, id="default is the largest"),
+        pytest.param([("default", 64_000), ("explicit", 64_000)], False, id="set to the default"),
+        pytest.param([("default", 4_096), ("explicit", 64_000)], False, id="set above the default"),
+        pytest.param([("declared", 64_000)], False, id="declared"),
+    ],
+)
+def test_a_caller_sets_its_largest_max_tokens_or_leaves_it_to_the_model(session, lines, is_default):
+    publish(session, BUSY, START, ConsumedTokens=[10])
+    log(session, *(line(BUSY, START, "One", [limit], [5], source=source) for source, limit in lines))
+    (caller,) = collect(session)[BUSY].callers
+
+    assert caller.largest_is_default is is_default
 
 
 def test_reads_any_number_of_series(session):

@@ -50,6 +50,29 @@ def test_the_reason_of_a_failure_is_the_first_one_that_is_no_consequence():
     assert (last.state, last.reason) == (State.FAILED, "StateTable: no more tables")
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param("Resource limit exceeded. (Service: CloudWatchLogs)", id="in words"),
+        pytest.param("LimitExceededException: no more", id="as an exception"),
+    ],
+)
+def test_a_log_group_without_room_for_a_filter_is_explained(said):
+    last = told(event("InvocationLogSubscription", "CREATE_FAILED", said))[-1]
+    assert last.reason.startswith(f"InvocationLogSubscription: {said}\n  This means that the log group has no room for")
+
+
+@pytest.mark.parametrize(
+    ("logical_id", "said"),
+    [
+        pytest.param("StateTable", "LimitExceededException: no more", id="another resource"),
+        pytest.param("InvocationLogSubscription", "ResourceNotFoundException", id="another reason"),
+    ],
+)
+def test_no_other_failure_is_explained_as_a_full_log_group(logical_id, said):
+    assert told(event(logical_id, "CREATE_FAILED", said))[-1].reason == f"{logical_id}: {said}"
+
+
 def test_a_failure_without_an_event_has_the_reason_of_sam():
     *_, last = told({"type": "result", "status": "failure", "error": {"type": "E", "message": "no credentials"}})
     assert (last.state, last.reason) == (State.FAILED, "no credentials")

@@ -16,8 +16,9 @@ from subcommands import find_subcommands
 ROOT = Path(__file__).parents[2]
 SOURCES = {
     str(path.relative_to(ROOT)): path.read_text()
-    for folder in ("layers/core", "functions", "cli", "localaws", "dashboard")
+    for folder in ("layers/core", "functions", "cli", "localaws", "dashboard", "examples")
     for path in sorted((ROOT / folder).rglob("*.py"))
+    if ".venv" not in path.relative_to(ROOT).parts
 }
 
 BANNED_IN_CODE = [

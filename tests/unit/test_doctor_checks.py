@@ -8,21 +8,23 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import boto3
 import commands
 import msgspec
 import pytest
 from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 from rich.console import Console
 from samcli.yamlhelper import yaml_parse
 
 from bedrock_quota.deployment.invocation_logging import LargeBodies
 from bedrock_quota.deployment.log_groups import LogGroup
-from bedrock_quota.fetcher.fetch import DRIFT, UNREAD, ZERO
+from bedrock_quota.fetcher.fetch import DAILY_ZERO, DRIFT, END_OF_LIFE, UNREAD, ZERO
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.state.snapshot import Snapshot
 from quota_monitor.aws_session import Stack
 from quota_monitor.doctor import checks as checks_package
-from quota_monitor.doctor import collect, command
+from quota_monitor.doctor import collect, command, traffic
 from quota_monitor.doctor.checks import CHECKS, run_checks
 from quota_monitor.doctor.findings import Finding, Status
 from quota_monitor.doctor.observed import (
@@ -111,8 +113,10 @@ WELL = Observed(
     own_log_groups={"/aws/lambda/processor": True},
     traffic=Traffic(calls=(ago(minutes=5),), records=(ago(minutes=5),), processed=10),
     large_bodies=Access(writers=(TRUST,)),
+    late_calls=Reader("7c1b", "Enabled"),
     kept=Kept(0),
     processor_role=Role(f"arn:aws:iam::{ACCOUNT}:role/processing"),
+    reserved_models=(),
     snapshot=Snapshot(ago(minutes=100), QUOTAS),
     fetcher=msgspec.structs.replace(FUNCTION, name="fetcher"),
     schedule="ENABLED",
@@ -156,7 +160,7 @@ def test_a_stack_that_is_well_is_all_ok() -> None:
     found = run_checks(WELL)
 
     assert {each.status for each in found} == {Status.OK}
-    assert len(found) == 18
+    assert len(found) == 20
     assert [each.where for each in found][:7] == [
         "stack",
         "resources",
@@ -172,6 +176,38 @@ STREAM = f"arn:aws:kinesis:us-east-1:{ACCOUNT}:stream/logs"
 READER = Reader("9d2a0f3e", "Enabled", "arn:aws:s3:::failed", "No records processed")
 THROUGH = Stream(STREAM, "ACTIVE", Role(f"arn:aws:iam::{ACCOUNT}:role/puts"), READER)
 STREAMING = {"stream": THROUGH, "filters": (msgspec.structs.replace(FILTER, destination=STREAM),)}
+
+
+LATE = "Late calls are missing from all metrics, and after 14 days they are lost."
+
+
+@pytest.mark.parametrize(
+    ("late_calls", "what"),
+    [
+        pytest.param(None, f"Nothing reads the queue of late calls. {LATE}", id="mapping deleted"),
+        pytest.param(
+            Reader("7c1b", "Disabled"),
+            f"The processor does not read the queue of late calls: its event source mapping is Disabled. {LATE}",
+            id="mapping disabled",
+        ),
+        pytest.param(
+            Reader("7c1b", "Enabled", in_part=False),
+            "The event source mapping of late calls does not report partial batch failures. Late calls are lost if the "
+            "processor fails.",
+            id="no partial failures",
+        ),
+    ],
+)
+def test_late_calls_that_nobody_takes_back_are_a_problem(late_calls: Reader | None, what: str) -> None:
+    assert only(late_calls=late_calls) == ("problem", "large bodies", what)
+
+
+def test_a_queue_that_is_deleted_is_found_once() -> None:
+    assert only(late_calls=None, parts=Parts(frozenset({"LateBodiesQueue"}))) == (
+        "problem",
+        "resources",
+        "Deleted: LateBodiesQueue (max_tokens of calls over 100 KB is unknown if their body is late).",
+    )
 
 
 def test_a_stack_that_reads_a_stream_is_all_ok_and_needs_no_permission() -> None:
@@ -610,6 +646,35 @@ def test_a_filter_that_still_delivers_to_the_function_is_none_to_the_stream() ->
             id="burndown drift",
         ),
         pytest.param(
+            {"snapshot": Snapshot(NOW, QUOTAS, active_notices={DAILY_ZERO: ("daily quota is 0: z",)})},
+            ("warning", "quotas", "daily quota is 0: z"),
+            id="daily quota of 0 that throttles",
+        ),
+        pytest.param(
+            {"snapshot": Snapshot(NOW, QUOTAS, active_notices={END_OF_LIFE: ("end of life of m",)})},
+            ("warning", "quotas", "end of life of m"),
+            id="model that ends",
+        ),
+        pytest.param(
+            {"reserved_models": ("us.anthropic.claude-opus-4-6-v1",)},
+            (
+                "warning",
+                "service tiers",
+                "Reserved capacity serves us.anthropic.claude-opus-4-6-v1. Their InvokeModel calls are in the "
+                "on-demand figures, because their tier is in a header that the log lacks.",
+            ),
+            id="reserved capacity",
+        ),
+        pytest.param(
+            {"reserved_models": tuple(f"m{number:02}" for number in range(12))},
+            (
+                "warning",
+                "service tiers",
+                "Reserved capacity serves m00, m01, m02, m03, m04, m05, m06, m07, m08, m09 and 2 more.",
+            ),
+            id="reserved capacity for many models",
+        ),
+        pytest.param(
             {"parts": Parts(frozenset({"StateTable"})), "snapshot": None},
             (
                 "problem",
@@ -860,16 +925,6 @@ def test_a_key_is_enabled_and_kept_from_deletion_first() -> None:
         ]
 
 
-def test_two_others_filters_leave_no_room() -> None:
-    others = tuple(Filter(name, "", f"arn:aws:lambda:us-east-1:1:function:{name}") for name in ("a", "b"))
-
-    (found,) = unwell(filters=others)
-
-    assert found.do.startswith(
-        "A log group can have 2 filters. Delete one of these first: a, b.\nCreate it again:\n  aws logs put-"
-    )
-
-
 def test_a_filter_with_a_pattern_is_replaced_under_its_own_name() -> None:
     (found,) = unwell(filters=(change(FILTER, name="theirs", pattern="ERROR"),))
 
@@ -1034,6 +1089,67 @@ class _Answers:
 
     def __getattr__(self, operation: str) -> Any:
         return lambda **_arguments: self._answers[operation]
+
+
+def tier_metric(**dimensions: str) -> dict[str, Any]:
+    return {
+        "Namespace": "AWS/Bedrock",
+        "MetricName": "Invocations",
+        "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions.items()],
+    }
+
+
+@pytest.mark.usefixtures("no_aws")
+def test_models_with_reserved_capacity_are_found_in_any_case_and_on_every_page() -> None:
+    opus, haiku = "us.anthropic.claude-opus-4-6-v1", "global.anthropic.claude-haiku-4-5-20251001-v1:0"
+    client = boto3.client("cloudwatch")
+    asked = {"Namespace": "AWS/Bedrock", "Dimensions": [{"Name": "ResolvedServiceTier"}]}
+    first = [
+        tier_metric(ModelId=opus, ServiceTier="reserved", ResolvedServiceTier="Reserved"),
+        tier_metric(ModelId=opus, ServiceTier="reserved", ResolvedServiceTier="default"),
+        tier_metric(ModelId="overflow.only", ServiceTier="reserved", ResolvedServiceTier="default"),
+        tier_metric(ResolvedServiceTier="reserved"),
+    ]
+    second = [tier_metric(ModelId=haiku, ResolvedServiceTier="RESERVED")]
+    with Stubber(client) as stubber:
+        stubber.add_response("list_metrics", {"Metrics": first, "NextToken": "more"}, asked)
+        stubber.add_response("list_metrics", {"Metrics": second}, asked | {"NextToken": "more"})
+
+        assert traffic.collect_reserved_models(client) == (haiku, opus)
+        stubber.assert_no_pending_responses()
+
+
+@pytest.mark.usefixtures("no_aws")
+def test_search_for_reserved_capacity_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traffic, "_MAX_TIER_METRICS", 2)
+    client = boto3.client("cloudwatch")
+    flex = tier_metric(ModelId="m", ResolvedServiceTier="flex")
+    with Stubber(client) as stubber:
+        stubber.add_response("list_metrics", {"Metrics": [flex, flex, flex], "NextToken": "more"})
+
+        assert traffic.collect_reserved_models(client) == ()
+
+
+def test_quota_that_all_models_share_is_named() -> None:
+    (found,) = (
+        each
+        for each in run_checks(change(WELL, snapshot=Snapshot(NOW, QUOTAS, account_tokens_per_day=150_000_000)))
+        if "tokens per day" in each.what
+    )
+
+    assert (found.status, found.where) == (Status.OK, "quotas")
+    assert found.what.startswith("All models of this account share 150,000,000 tokens per day in this Region.")
+
+
+@pytest.mark.parametrize("count", [pytest.param(1, id="one"), pytest.param(3, id="three"), pytest.param(5, id="five")])
+def test_filters_of_others_are_named_and_never_to_be_deleted(count: int) -> None:
+    others = tuple(Filter(f"shipper-{number}", "", "arn:aws:lambda:x") for number in range(count))
+
+    (found,) = unwell(filters=others)
+
+    assert "If AWS refuses it with LimitExceededException, the log group has no room" in found.do
+    assert f"Its filters: {', '.join(each.name for each in others)}." in found.do
+    assert "delete" not in found.do.lower()
 
 
 def test_who_a_role_trusts_is_read_from_every_way_to_write_it() -> None:

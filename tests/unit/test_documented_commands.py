@@ -18,7 +18,7 @@ from quota_monitor.main import main
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
-    {page for pattern in ("*.md", "docs/*.md", ".github/**/*.md") for page in ROOT.glob(pattern)},
+    {page for pattern in ("*.md", "docs/*.md", "examples/*.md", ".github/**/*.md") for page in ROOT.glob(pattern)},
 )
 ACCOUNT = "# needs an AWS account"
 """First line of a block whose commands cannot be tried without."""

@@ -1,7 +1,7 @@
 """One whole fetch: what it comes to, what it says and says again, and what a failing call costs."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +11,17 @@ from records import NOVA, PROFILE_ARN, SONNET
 
 from bedrock_quota.fetcher import burndown_drift
 from bedrock_quota.fetcher.changes import Change
-from bedrock_quota.fetcher.fetch import DRIFT, MISMATCH, UNREAD, ZERO, Fetch, Sources, fetch_all
+from bedrock_quota.fetcher.fetch import (
+    DAILY_ZERO,
+    DRIFT,
+    END_OF_LIFE,
+    MISMATCH,
+    UNREAD,
+    ZERO,
+    Fetch,
+    Sources,
+    fetch_all,
+)
 from bedrock_quota.model_ids import Reference
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool, Unit
 from bedrock_quota.registry.models import Registry
@@ -57,6 +67,7 @@ class Aws:
         self.in_use: Any = {NOVA_LITE}
         self.profiles: Any = {PROFILE_ARN: Reference(NOVA, EndpointType.REGIONAL)}
         self.applied: Any = {}
+        self.throttled: Any = frozenset()
 
     def value(self, name: str, value: float) -> None:
         """Give one quota another value."""
@@ -66,7 +77,7 @@ class Aws:
 
     def sources(self) -> Sources:
         def reading(name: str) -> Callable[[], Any]:
-            def read() -> Any:
+            def read(*_asked: object) -> Any:
                 answer = getattr(self, name)
                 if isinstance(answer, Exception):
                     raise answer
@@ -115,7 +126,7 @@ def test_first_fetch_keeps_all_quotas_and_publishes_those_in_use(run: Run) -> No
         fetched_at=NOON,
         quotas=((NOVA_LITE, nova), (SONNET_4, PoolQuota(tokens_per_minute=400_000))),
         profiles=((PROFILE_ARN, Reference(NOVA, EndpointType.REGIONAL)),),
-        active_notices={ZERO: (), UNREAD: (), MISMATCH: (), DRIFT: ()},
+        active_notices={ZERO: (), DAILY_ZERO: (), END_OF_LIFE: (), UNREAD: (), MISMATCH: (), DRIFT: ()},
     )
     assert found.listed == 4
     assert found.quotas == {NOVA_LITE: nova}
@@ -177,7 +188,7 @@ def test_change_is_told_for_pools_in_use_alone(aws: Aws, run: Run) -> None:
     assert run(first.snapshot).notices == ()
     assert len(run(first.snapshot, always=(SONNET_4,)).notices) == 1
     aws.in_use = {SONNET_4}
-    assert len(run(first.snapshot).notices) == 1
+    assert len(run(first.snapshot).changes) == 1
 
 
 def test_quota_that_is_no_longer_listed_is_a_change(aws: Aws, run: Run) -> None:
@@ -279,11 +290,247 @@ def test_quota_that_aws_cannot_say_stays_as_it_was(aws: Aws, run: Run) -> None:
     assert run().quotas[NOVA_LITE] == PoolQuota(requests_per_minute=100)
 
 
-def test_0_tokens_a_day_are_noticed_too(aws: Aws, run: Run) -> None:
-    name = "Model invocation max tokens per day for Amazon Nova Lite"
-    aws.quotas.append(ListedQuota("L-9", name, 0))
+# Tokens per day
+
+DAILY = "Model invocation max tokens per day for Amazon Nova Lite (doubled for cross-region calls)"
+DAILY_NOTICE = (
+    f"daily quota is 0: Bedrock throttled calls of {NOVA_LITE}, whose quota on tokens per day is 0. Ask AWS Support to "
+    "raise it"
+)
+
+
+@pytest.fixture
+def daily_zero(aws: Aws, registry: Registry) -> Aws:
+    """Field case 06: 100,000 tokens and 100 requests per minute, and 0 tokens per day."""
+    aws.value(NOVA_TOKENS, 100_000)
+    code = registry.by_id[NOVA].quota_codes[EndpointType.REGIONAL].tokens_per_day
+    aws.quotas.append(ListedQuota(code or "", DAILY, 0))
+    return aws
+
+
+@pytest.mark.usefixtures("daily_zero")
+def test_daily_quota_of_0_proves_nothing_while_calls_succeed(run: Run) -> None:
+    found = run()
+
+    assert found.notices == ()
+    assert found.throttled_by_day == frozenset()
+    assert found.quotas[NOVA_LITE] == PoolQuota(100_000, 100, tokens_per_day=0)
+
+
+def test_daily_quota_of_0_is_named_once_when_calls_are_throttled(daily_zero: Aws, run: Run) -> None:
+    first = run()
+    daily_zero.throttled = {NOVA_LITE}
+    second = run(first.snapshot)
+    third = run(second.snapshot)
+    daily_zero.throttled = frozenset()  # a quiet night
+    fourth = run(third.snapshot)
+
+    assert second.notices == (DAILY_NOTICE,)
+    assert (third.notices, fourth.notices) == ((), ())
+    assert fourth.snapshot.active_notices[DAILY_ZERO] == (DAILY_NOTICE,)
+    assert fourth.throttled_by_day == {NOVA_LITE}
+
+
+def test_daily_notice_ends_with_the_quota_of_0(daily_zero: Aws, run: Run) -> None:
+    daily_zero.throttled = {NOVA_LITE}
+    first = run()
+    daily_zero.value(DAILY, 5)
+
+    found = run(first.snapshot)
+
+    assert found.snapshot.active_notices[DAILY_ZERO] == ()
+    assert found.throttled_by_day == frozenset()
+
+
+@pytest.mark.parametrize("name", [pytest.param(NOVA_TOKENS, id="tokens"), pytest.param(NOVA_REQUESTS, id="requests")])
+def test_quota_of_0_per_minute_is_the_only_notice_beside_a_daily_one(daily_zero: Aws, run: Run, name: str) -> None:
+    daily_zero.value(name, 0)
+    daily_zero.throttled = {NOVA_LITE}
 
     assert run().notices == (f"quota is 0: {NOVA_LITE} may not be called by this account in this Region",)
+
+
+def test_throttles_are_read_only_for_pools_in_use_with_a_daily_quota_of_0(daily_zero: Aws, registry: Registry) -> None:
+    asked: list[frozenset[QuotaPool]] = []
+
+    def throttled(pools: Set[QuotaPool]) -> Set[QuotaPool]:
+        asked.append(frozenset(pools))
+        return frozenset({SONNET_4})  # another pool, which the answer may also have
+
+    sources = msgspec.structs.replace(daily_zero.sources(), throttled=throttled)
+    assert fetch_all(sources, registry, None, (SONNET_4,), NOON).snapshot.active_notices[DAILY_ZERO] == ()
+    assert asked == [frozenset({NOVA_LITE})]
+
+    daily_zero.value(DAILY, 1)
+    fetch_all(sources, registry, None, (SONNET_4,), NOON)
+    assert len(asked) == 1
+
+
+def test_daily_notice_stays_if_throttles_could_not_be_read(daily_zero: Aws, run: Run) -> None:
+    daily_zero.throttled = {NOVA_LITE}
+    first = run()
+    daily_zero.throttled = RuntimeError("not today")
+
+    found = run(first.snapshot)
+
+    assert found.problems == ("throttled calls could not be read: RuntimeError: not today",)
+    assert found.snapshot.active_notices[DAILY_ZERO] == (DAILY_NOTICE,)
+    daily_zero.throttled = {NOVA_LITE}
+    assert run(found.snapshot).notices == ()
+
+
+def test_daily_notice_is_not_sent_again_after_a_fetch_that_did_not_know_the_pools_in_use(
+    daily_zero: Aws, run: Run
+) -> None:
+    daily_zero.throttled = {NOVA_LITE}
+    first = run()
+    daily_zero.in_use = RuntimeError("not today")
+    second = run(first.snapshot)
+    daily_zero.in_use = {NOVA_LITE}
+
+    assert run(second.snapshot).notices == ()
+
+
+# The quota on tokens per day that all models share
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        pytest.param("L-1", "Cross-Model Max Tokens Per Day", id="user guide's name"),
+        pytest.param("L-1", "Cross-Model Account-Level Tokens Per Day", id="General Reference's name"),
+        pytest.param("L-1", "CROSS MODEL  account-level tokens\tper day", id="other case and spacing"),
+        pytest.param("L-1", "Max tokens-per-day (cross-model, account-wide)", id="other order"),
+        pytest.param("L-E3F10727", "Something that AWS has renamed", id="code alone"),
+        pytest.param(
+            "L-E3F10727", "On-demand model inference tokens per minute for Nobody 7", id="code of a model unknown"
+        ),
+    ],
+)
+def test_account_wide_daily_quota_is_published_once(aws: Aws, run: Run, code: str, name: str) -> None:
+    aws.quotas.append(ListedQuota(code, name, 700_000_000))
+
+    found = run()
+
+    assert found.account_tokens_per_day == 700_000_000
+    assert found.snapshot.account_tokens_per_day == 700_000_000
+    assert (found.remarks, found.notices) == ((), ())
+    assert found.quotas.keys() == {NOVA_LITE}
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        pytest.param("L-1", "Cross-Model Account-Level Requests Per Minute", id="requests"),
+        pytest.param("L-1", "Cross-region model inference tokens per minute for Amazon Nova Lite", id="a model's"),
+        pytest.param("L-1", "[bedrock-mantle endpoint] Cross-Model Max Tokens Per Day", id="endpoint mantle"),
+        pytest.param("L-E3F10727", "Bedrock Mantle Cross-Model Max Tokens Per Day", id="endpoint mantle with the code"),
+        pytest.param("L-E3F10727", NOVA_REQUESTS, id="code on a quota of a pool"),
+    ],
+)
+def test_no_other_quota_is_taken_for_the_account_wide_daily_quota(aws: Aws, run: Run, code: str, name: str) -> None:
+    aws.quotas.append(ListedQuota(code, name, 5))
+
+    assert run().account_tokens_per_day is None
+
+
+def test_smaller_of_two_account_wide_daily_quotas_is_published(aws: Aws, run: Run) -> None:
+    aws.quotas += [
+        ListedQuota("L-1", "Cross-Model Account-Level Tokens Per Day", 700_000_000),
+        ListedQuota("L-E3F10727", "Cross-Model Max Tokens Per Day", 150_000_000),
+    ]
+
+    assert run().account_tokens_per_day == 150_000_000
+
+
+def test_account_wide_daily_quota_without_a_value_keeps_the_last_one(aws: Aws, run: Run) -> None:
+    aws.quotas.append(ListedQuota("L-E3F10727", "Cross-Model Max Tokens Per Day", 150_000_000))
+    first = run()
+    aws.quotas[-1] = ListedQuota("L-E3F10727", "Cross-Model Max Tokens Per Day", None)
+
+    found = run(first.snapshot)
+
+    assert found.account_tokens_per_day == 150_000_000
+    assert found.problems == (
+        "Service Quotas returned no value for tokens per day of all models, so the last known value stays",
+    )
+
+
+def test_account_wide_daily_quota_is_kept_and_not_published_if_quotas_could_not_be_listed(aws: Aws, run: Run) -> None:
+    aws.quotas.append(ListedQuota("L-E3F10727", "Cross-Model Max Tokens Per Day", 150_000_000))
+    first = run()
+    aws.quotas = RuntimeError("not today")
+
+    found = run(first.snapshot)
+
+    assert (found.account_tokens_per_day, found.snapshot.account_tokens_per_day) == (None, 150_000_000)
+
+
+# End of life
+
+OPUS_4_1 = QuotaPool("anthropic.claude-opus-4-1-20250805-v1:0", EndpointType.CROSS_REGION)  # ends 2027-01-08
+HAIKU_3 = QuotaPool("anthropic.claude-3-haiku-20240307-v1:0", EndpointType.REGIONAL)  # ended 2026-09-10
+SONNET_4_5 = QuotaPool("anthropic.claude-sonnet-4-5-20250929-v1:0:1m", EndpointType.CROSS_REGION)  # ends 2027-04-08
+
+
+def ending(pool: QuotaPool, day: str) -> str:
+    return (
+        f"end of life of {pool.model_id.removesuffix(':1m')} is {day}: Bedrock refuses its calls from then on, so move "
+        "to another model"
+    )
+
+
+@pytest.mark.parametrize(
+    ("pool", "today", "expected"),
+    [
+        pytest.param(OPUS_4_1, datetime(2026, 10, 9, 23, tzinfo=UTC), [], id="91 days before"),
+        pytest.param(
+            OPUS_4_1, datetime(2026, 10, 10, tzinfo=UTC), [ending(OPUS_4_1, "2027-01-08")], id="90 days before"
+        ),
+        pytest.param(OPUS_4_1, datetime(2027, 1, 8, tzinfo=UTC), [ending(OPUS_4_1, "2027-01-08")], id="on the day"),
+        pytest.param(HAIKU_3, NOON, [ending(HAIKU_3, "2026-09-10")], id="ended"),
+        pytest.param(SONNET_4_5, NOON, [], id="1M-context pool far from its end"),
+        pytest.param(
+            SONNET_4_5, datetime(2027, 2, 1, tzinfo=UTC), [ending(SONNET_4_5, "2027-04-08")], id="1M-context pool"
+        ),
+        pytest.param(NOVA_LITE, NOON, [], id="no end announced"),
+        pytest.param(ROCKET, NOON, [], id="model not in the registry"),
+    ],
+)
+def test_model_in_use_that_ends_within_90_days_is_noticed(
+    aws: Aws, run: Run, pool: QuotaPool, today: datetime, expected: list[str]
+) -> None:
+    aws.in_use = {pool}
+
+    assert list(run(now=today).notices) == expected
+
+
+def test_end_of_a_model_is_noticed_once_before_and_after_it(aws: Aws, run: Run) -> None:
+    regional = QuotaPool(OPUS_4_1.model_id, EndpointType.REGIONAL)
+    aws.in_use = {OPUS_4_1, regional}  # two pools, one model
+    first = run(now=datetime(2026, 12, 1, tzinfo=UTC))
+    second = run(first.snapshot, now=datetime(2027, 1, 8, tzinfo=UTC))
+    aws.in_use = RuntimeError("not today")
+    third = run(second.snapshot, now=datetime(2027, 1, 9, tzinfo=UTC))
+    aws.in_use = {OPUS_4_1}
+    fourth = run(third.snapshot, now=datetime(2027, 1, 10, tzinfo=UTC))
+
+    assert first.notices == (ending(OPUS_4_1, "2027-01-08"),)
+    assert (second.notices, third.notices, fourth.notices) == ((), (), ())
+
+
+def test_end_of_a_model_that_nobody_uses_is_no_notice(run: Run) -> None:
+    assert run(always=(HAIKU_3,)).notices == ()
+
+
+def test_end_of_life_of_an_override_is_noticed(aws: Aws, run: Run) -> None:
+    ends = {"day": "2026-12-24", "source": "a page"}
+    aws.overrides, aws.in_use = json.dumps({"models": [ADDED | {"end_of_life": ends}]}), {ROCKET}
+
+    assert run().notices == (ending(ROCKET, "2026-12-24"),)
+
+
+# Drift
 
 
 def test_drift_is_noticed_once(aws: Aws, run: Run) -> None:

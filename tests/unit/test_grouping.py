@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from processed import price, read_record
-from records import MINUTE, NOVA, NOW, PROFILE_ARN, SONNET, converse, invoke, message
+from records import MINUTE, NOVA, NOW, PROFILE_ARN, SONNET, by_session, converse, invoke, message, of_project
 
 from bedrock_quota.model_ids import OutOfScope, Reference
 from bedrock_quota.pools import EndpointType
@@ -18,7 +18,7 @@ from bedrock_quota.registry.models import Registry
 
 @pytest.fixture
 def tagged(registry: Registry) -> UsageCalculator:
-    return UsageCalculator(registry, lambda _profile: OutOfScope("unresolved_profile"), ("team",))
+    return UsageCalculator(registry, lambda _profile: OutOfScope("unresolved_profile"), ("team",), with_sessions=True)
 
 
 def opened(accounts: UsageCalculator, *entries: dict[str, Any]) -> list[CallUsage]:
@@ -55,6 +55,8 @@ def test_calls_that_share_all_a_line_says_share_a_minute(tagged: UsageCalculator
         pytest.param(converse(input_tokens=0, output_tokens=0), id="blocked"),
         pytest.param(converse(identity={"arn": "arn:aws:iam::111122223333:user/jane"}), id="caller"),
         pytest.param(converse(requestMetadata={"team": "search"}), id="tag"),
+        pytest.param(converse(**by_session("kim")), id="session"),
+        pytest.param(of_project(converse(), "proj_a"), id="project"),
         pytest.param(invoke(SONNET, {"max_tokens": 500}), id="operation and body"),
     ],
 )
@@ -140,6 +142,23 @@ def test_a_line_of_others_takes_calls_of_any_tag_and_profile(
 
     assert (others.group.caller, others.group.application_profile, others.group.request_metadata) == (OTHER, "", ())
     assert (first.calls, others.calls) == ((given[0],), tuple(given[1:]))
+
+
+def test_sessions_and_projects_beyond_the_bound_share_a_line(
+    tagged: UsageCalculator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given one group per pool and minute
+    monkeypatch.setattr(grouping, "MAX_GROUPS_PER_POOL", 1)
+    sessions = [converse(output_tokens=number, **by_session(f"s{number}")) for number in range(1, 11)]
+    projects = [of_project(converse(output_tokens=100), f"proj_{number}") for number in range(10)]
+
+    first, others = sorted(
+        group_calls(opened(tagged, *sessions, *projects)), key=lambda grouped: grouped.group.caller == OTHER
+    )
+
+    # then 2 + 3 + … + 10 and 10 × 100 tokens of output are on the line of others
+    assert (first.group.session, others.group.session, others.group.project) == ("s1", "", "")
+    assert sum(each.output_tokens for each in others.calls) == 54 + 1_000
 
 
 def test_up_to_the_bound_every_caller_has_a_line(accounts: UsageCalculator) -> None:

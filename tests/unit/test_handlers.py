@@ -255,6 +255,20 @@ def test_processor_names_an_unlisted_model_again_in_a_new_container(load: Load, 
     assert [line["model_id"] for line in printed() if "model_id" in line] == ["newcomer.a", "newcomer.a"]
 
 
+def test_an_unknown_service_tier_is_named_once_per_container(load: Load, printed: Printed) -> None:
+    function = load("metric_processor")
+    for tiers in (["ultrafast"], ["ULTRAFAST", "priority", "a secret prompt"]):
+        entries = [converse(timestamp=just_now()) for _ in tiers]
+        for entry, tier in zip(entries, tiers, strict=True):
+            entry["output"]["outputBodyJson"]["serviceTier"] = {"type": tier}
+        function.handler(event_of(entries), None)
+
+    assert [line["service_tier"] for line in printed() if "message" in line and "service_tier" in line] == [
+        "ultrafast",
+        "other",
+    ]
+
+
 def test_processor_does_not_name_rejected_records_without_end(load: Load, printed: Printed) -> None:
     load("metric_processor").handler(event_of(["not json"] * 500), None)
 

@@ -52,6 +52,7 @@ OURS = {
     "imageDataDeliveryEnabled": False,
     "embeddingDataDeliveryEnabled": False,
     "videoDataDeliveryEnabled": False,
+    "audioDataDeliveryEnabled": False,
 }
 """What this stack makes where there was nothing."""
 OURS_AND_S3 = S3_ONLY | {"cloudWatchConfig": CLOUDWATCH}
@@ -89,7 +90,6 @@ class Services:
 
     def readable(self, name: str = GROUP, **more: Any) -> None:
         self.group(name, **{"retentionInDays": 30, **more})
-        self.filtered(name=name)
 
     def made(self, name: str = GROUP, days: int = 30) -> None:
         self.group(name, there=False)
@@ -247,6 +247,59 @@ def test_without_any_configuration_text_alone_is_switched_on(services: Services)
     services.changed(None, OURS)
 
     assert services.set_up() == SetupResult(GROUP, "enabled invocation logging", LARGE)
+
+
+@pytest.fixture
+def kinds_of_data(services: Services) -> dict[str, Any]:
+    """The members of the logging configuration that the SDK knows."""
+    known: dict[str, Any] = services.bedrock.meta.service_model._service_description["shapes"]["LoggingConfig"][
+        "members"
+    ]
+    return known
+
+
+def test_kind_of_data_that_the_sdk_lacks_is_left_out(
+    services: Services, kinds_of_data: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # field case 22, with an SDK from before audio
+    monkeypatch.delitem(kinds_of_data, "audioDataDeliveryEnabled")
+    services.configured(None)
+    services.made()
+    without_audio = {key: value for key, value in OURS.items() if key != "audioDataDeliveryEnabled"}
+    services.changed(None, without_audio)
+
+    assert services.set_up().done == "enabled invocation logging"
+
+
+def test_kind_of_data_that_is_new_in_the_sdk_is_switched_off(
+    services: Services, kinds_of_data: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(kinds_of_data, "smellDataDeliveryEnabled", {"shape": "Boolean"})
+    services.configured(None)
+    services.made()
+    services.changed(None, OURS | {"smellDataDeliveryEnabled": False})
+
+    assert services.set_up().done == "enabled invocation logging"
+
+
+def test_kinds_of_data_of_an_existing_configuration_stay_as_they_are(services: Services) -> None:
+    before = S3_ONLY | {"audioDataDeliveryEnabled": True}
+    services.configured(before)
+    services.made()
+    services.changed(before, before | {"cloudWatchConfig": CLOUDWATCH})
+
+    assert services.set_up().done.startswith("added CloudWatch")
+
+
+def test_log_group_with_three_other_filters_is_adopted(services: Services) -> None:
+    # field case 09: AWS allows five since 2026-09, so nothing is asked or refused here
+    services.configured(THEIRS)
+    services.readable("/theirs")
+
+    found = services.set_up()
+
+    assert found.log_group == "/theirs"
+    assert found.done.startswith("adopted the existing invocation logging")
 
 
 def test_what_bedrock_reads_back_with_more_flags_is_still_what_was_put(services: Services) -> None:
@@ -465,7 +518,6 @@ def test_retention_of_a_group_of_ours_follows_its_parameter(services: Services, 
     services.group(**({"retentionInDays": there} if there else {}))
     services.tagged()
     services.to_logs.add_response("put_retention_policy", {}, {"logGroupName": GROUP, "retentionInDays": 60})
-    services.filtered("monitor-metric-processor", "another")
 
     assert services.set_up(updated(retention_days=60)).done.startswith("kept")
 
@@ -483,7 +535,6 @@ def test_retention_that_somebody_else_has_chosen_stays(services: Services, there
     services.group(retentionInDays=there)
     if there == PART.retention_days:
         services.tagged(made_by=made_by)
-    services.filtered()
 
     assert services.set_up(updated(retention_days=60)).done.startswith("kept")
 
@@ -692,6 +743,7 @@ def test_rollback_stays_with_the_group_that_is_subscribed_and_warns(services: Se
     )
     services.group(there=False)
     services.readable("/read-before")
+    services.filtered(name="/read-before")
     services.group("/theirs")
     services.filtered("another", "monitor-metric-processor", name="/theirs")
 
@@ -741,6 +793,7 @@ def test_taking_out_leaves_what_somebody_added_to_s3_since(services: Services) -
             "imageDataDeliveryEnabled": True,
             "embeddingDataDeliveryEnabled": False,
             "videoDataDeliveryEnabled": False,
+            "audioDataDeliveryEnabled": False,
         }
     )
     services.group(there=False)

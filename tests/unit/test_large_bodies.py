@@ -3,10 +3,10 @@
 import gzip
 import io
 import json
-import logging
 import threading
 import time
 import tracemalloc
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +17,7 @@ from botocore.response import StreamingBody
 from bedrock_quota import clients
 from bedrock_quota.errors import BodyError
 from bedrock_quota.processor import large_bodies
+from bedrock_quota.processor.look_up import FetchedBodies, MissingBody
 from bedrock_quota.processor.records import RequestBody
 
 BUCKET = "large-bodies"
@@ -81,6 +82,10 @@ def packed(body: object) -> bytes:
     return gzip.compress(json.dumps(body).encode(), mtime=0)
 
 
+def reasons(fetched: FetchedBodies) -> Counter[str]:
+    return Counter(missing.reason for missing in fetched.missing.values())
+
+
 def read(store: Store, content: bytes) -> RequestBody:
     return large_bodies.read_body(store.put(PATH, content), BUCKET, store)  # type: ignore[arg-type]
 
@@ -125,7 +130,7 @@ def test_no_other_bucket_is_ever_read(store: Store, path: str) -> None:
 
 
 def test_bodies_that_cannot_be_read_are_counted_and_the_others_come(
-    store: Store, caplog: pytest.LogCaptureFixture
+    store: Store,
 ) -> None:
     # given a good one, two broken ones and one that S3 refuses
     good = store.put(f"s3://{BUCKET}/good", packed({"max_tokens": 9}))
@@ -133,42 +138,36 @@ def test_bodies_that_cannot_be_read_are_counted_and_the_others_come(
     paths.add(store.put(f"s3://{BUCKET}/c", PermissionError("no")))
     paths.add(store.put(f"s3://{BUCKET}/d", ClientError({"Error": {"Code": "NoSuchKey"}}, "GetObject")))
     # when
-    with caplog.at_level(logging.WARNING):
-        found = large_bodies.fetch_bodies(paths, BUCKET)
+    fetched = large_bodies.fetch_bodies(paths, BUCKET)
     # then
-    assert found == {good: RequestBody(max_tokens=9)}
-    (warning,) = caplog.records
-    assert warning.__dict__["reasons"] == {"not_gzip": 2, "PermissionError": 1, "NoSuchKey": 1}
+    assert fetched.found == {good: RequestBody(max_tokens=9)}
+    assert reasons(fetched) == {"not_gzip": 2, "PermissionError": 1, "NoSuchKey": 1}
+    assert fetched.missing.keys() == paths - {good}
 
 
-def test_slow_bodies_are_not_waited_for(
-    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_slow_bodies_are_not_waited_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(large_bodies, "SECONDS_PER_DELIVERY", 0.05)
     monkeypatch.setattr(large_bodies, "SECONDS_TO_END", 0.05)
     slow = {store.put(f"s3://{BUCKET}/{number}", 0.4) for number in range(6)}
     began = time.monotonic()
-    with caplog.at_level(logging.WARNING):
-        assert large_bodies.fetch_bodies(slow, BUCKET) == {}
+    fetched = large_bodies.fetch_bodies(slow, BUCKET)
     assert time.monotonic() - began < 0.35
-    assert caplog.records[0].__dict__["reasons"] == {"too_slow": 6}
+    assert not fetched.found
+    assert fetched.missing == dict.fromkeys(slow, MissingBody("too_slow"))
     # and those that had begun end by themselves, and no other begins
     time.sleep(0.5)
     assert store.most_at_once == large_bodies.PARALLEL_READS
     assert store.began == large_bodies.PARALLEL_READS
 
 
-def test_no_more_than_the_bound_are_read_for_one_delivery(
-    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_more_than_the_bound_are_read_for_one_delivery(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(large_bodies, "MAX_BODIES", 3)
     paths = [store.put(f"s3://{BUCKET}/{number}", packed({"max_tokens": number})) for number in range(5)]
 
-    with caplog.at_level(logging.WARNING):
-        found = large_bodies.fetch_bodies(paths, BUCKET)
+    fetched = large_bodies.fetch_bodies(paths, BUCKET)
 
-    assert [body.max_tokens for body in found.values()] == [0, 1, 2]
-    assert caplog.records[0].__dict__["reasons"] == {"too_many": 2}
+    assert [body.max_tokens for body in fetched.found.values()] == [0, 1, 2]
+    assert fetched.missing == dict.fromkeys(paths[3:], MissingBody("too_many"))
 
 
 def test_a_body_that_comes_too_slowly_is_given_up_and_let_go(store: Store) -> None:
@@ -210,7 +209,7 @@ def test_what_was_read_of_a_refused_body_is_let_go(store: Store) -> None:
     tracemalloc.start()
     try:
         # when
-        assert large_bodies.fetch_bodies(paths, BUCKET) == {}
+        assert not large_bodies.fetch_bodies(paths, BUCKET).found
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -220,4 +219,46 @@ def test_what_was_read_of_a_refused_body_is_let_go(store: Store) -> None:
 
 def test_nothing_is_asked_where_no_body_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(clients, "large_bodies")
-    assert large_bodies.fetch_bodies(set(), BUCKET) == {}
+    assert large_bodies.fetch_bodies(set(), BUCKET) == FetchedBodies()
+
+
+def refused(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code}}, "GetObject")
+
+
+@pytest.mark.parametrize(
+    ("content", "may_come"),
+    [
+        pytest.param(refused("NoSuchKey"), True, id="404, with the right to list"),
+        pytest.param(refused("AccessDenied"), True, id="403, without the right to list"),
+        pytest.param(refused("SlowDown"), True, id="S3 is busy"),
+        pytest.param(ConnectionError("no"), True, id="S3 does not answer"),
+        pytest.param(b"plain", False, id="plain text"),
+        pytest.param(packed({"max_tokens": 5})[:-9], False, id="cut short"),
+        pytest.param(gzip.compress(b"{", mtime=0), False, id="no JSON"),
+        pytest.param(packed([1]), False, id="a list"),
+    ],
+)
+def test_a_body_may_still_come_unless_what_is_there_is_none(
+    store: Store, content: bytes | Exception, may_come: bool
+) -> None:
+    path = store.put(PATH, content)
+
+    (missing,) = large_bodies.fetch_bodies([path], BUCKET).missing.values()
+
+    assert missing.may_come is may_come
+
+
+def test_a_body_in_another_bucket_never_comes(store: Store) -> None:  # noqa: ARG001 - nothing is asked of it
+    path = f"s3://{BUCKET}-2/key"
+    fetched = large_bodies.fetch_bodies([path], BUCKET)
+    assert fetched.missing == {path: MissingBody("another_bucket", may_come=False)}
+
+
+def test_without_a_client_every_body_may_still_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise OSError("no memory")
+
+    monkeypatch.setattr(clients, "large_bodies", broken)
+
+    assert large_bodies.fetch_bodies([PATH], BUCKET) == FetchedBodies(missing={PATH: MissingBody("OSError")})

@@ -8,7 +8,7 @@ from records import SONNET
 from bedrock_quota import model_ids
 from bedrock_quota.errors import RecordError
 from bedrock_quota.model_ids import OutOfScope, Reference
-from bedrock_quota.processor import application_profiles, large_bodies
+from bedrock_quota.processor import application_profiles, large_bodies, late_bodies, pipeline
 from bedrock_quota.processor.callers import MAX_LABEL
 from bedrock_quota.processor.delivery import MAX_INFLATED_BYTES, MAX_LOG_EVENTS, MAX_MESSAGE_BYTES
 from bedrock_quota.processor.reading import read_request_body
@@ -44,7 +44,7 @@ MIB = 1024 * 1024
         # test_records: one more is refused
         ("tokens of one call", f"{MAX_COUNT:,}"),
         # test_callers: one more is cut
-        ("caller, tag values on a metric line", f"{MAX_LABEL} characters, printable ASCII"),
+        ("caller, session, project, tag values on a metric line", f"{MAX_LABEL} characters, printable ASCII"),
         # test_settings: 17 are refused
         ("`requestMetadata` keys on a metric line", "16, named by a parameter"),
         # test_application_profiles
@@ -58,9 +58,21 @@ MIB = 1024 * 1024
         # test_large_bodies, and below
         (
             "request body in S3",
-            f"{large_bodies.MAX_BODY_BYTES // MIB} MiB inflated, of odd JSON {MAX_MESSAGE_BYTES // MIB} MiB; "
+            f"{large_bodies.MAX_BODY_BYTES // MIB} MiB inflated, of odd JSON {MAX_MESSAGE_BYTES // MIB} MiB",
+        ),
+        (
+            "request bodies of one delivery",
             f"{large_bodies.PARALLEL_READS} at a time, {large_bodies.MAX_BODIES:,} and "
-            f"{large_bodies.SECONDS_PER_DELIVERY:.0f} seconds a delivery",
+            f"{large_bodies.SECONDS_PER_DELIVERY:.0f} seconds in all",
+        ),
+        # test_late_bodies
+        (
+            "calls of one delivery that wait for their body",
+            f"{pipeline.MAX_SET_ASIDE:,}, of {late_bodies.MAX_CALL_BYTES // 1024} KiB each",
+        ),
+        (
+            "queue of late calls not answering",
+            f"{late_bodies.SECONDS_TO_SEND:.0f} seconds, and 2 attempts at the last request",
         ),
     ],
 )

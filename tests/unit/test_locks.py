@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ("uv.lock", ".ci/uv.lock")
+LOCKS = {"uv.lock": 90, ".ci/uv.lock": 90, "examples/uv.lock": 40}
+"""Each lock, and a number that it has more packages than."""
 EXPORTED = {
     ".ci/uv.txt": "setup",
     "layers/core/requirements-build.txt": "registry",
@@ -40,10 +41,10 @@ def commands(makefile: str) -> list[str]:
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_every_package_of_a_lock_has_a_wheel_and_hashes(lock: str) -> None:
-    local = {"bedrock-quota-monitor", "checks"}
+    local = {"bedrock-quota-monitor", "checks", "examples"}
     locked = {name: package for name, package in packages(lock).items() if name not in local}
 
-    assert len(locked) > 90
+    assert len(locked) > LOCKS[lock]
     for name, package in locked.items():
         assert package["wheels"], name
         assert all(re.fullmatch("sha256:[0-9a-f]{64}", each) for each in hashes(package)), name
@@ -92,5 +93,6 @@ def test_nothing_is_installed_without_hashes(makefile: str) -> None:
             assert "--no-project" not in command, command
 
 
-def test_no_checker_is_built_from_source() -> None:
-    assert read_toml(".ci/pyproject.toml")["tool"]["uv"]["no-build"] is True
+@pytest.mark.parametrize("project", [".ci", "examples"])
+def test_nothing_beside_the_project_is_built_from_source(project: str) -> None:
+    assert read_toml(f"{project}/pyproject.toml")["tool"]["uv"]["no-build"] is True

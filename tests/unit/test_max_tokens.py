@@ -149,13 +149,13 @@ def test_converse_sets_its_limit_in_one_place_for_all_models(registry: Registry,
         # InvokeModel: the default that the model's own page documents. Converse: the model's maximum.
         (TITAN, 512, 8_000),
         (LLAMA, 512, 4_096),
-        (MISTRAL_7B, 512, 8_192),
+        (MISTRAL_7B, 512, 4_096),
         (MIXTRAL, 512, 4_096),
         (JURASSIC, 200, 8_191),
         # no default documented apart from the maximum
         (MISTRAL_LARGE, 8_192, 8_192),
         (JAMBA, 4_096, 4_096),
-        (NOVA, 10_000, 10_000),
+        (NOVA, 5_120, 5_120),
     ],
 )
 def test_without_a_limit_the_default_depends_on_the_operation(
@@ -201,6 +201,126 @@ def test_more_answers_than_any_model_gives_are_absurd(registry: Registry, body: 
     with pytest.raises(RecordError) as caught:
         read_max_tokens(entry, registry)
     assert (caught.value.reason, caught.value.request_id) == ("absurd_count", entry["requestId"])
+
+
+# Limits that Converse passes on to the model
+
+
+@pytest.mark.parametrize(
+    ("additional", "found"),
+    [
+        *(
+            pytest.param({name: 900}, (900, Source.EXPLICIT), id=name)
+            for name in (
+                "max_tokens",
+                "max_completion_tokens",
+                "max_output_tokens",
+                "max_tokens_to_sample",
+                "max_gen_len",
+                "max_new_tokens",
+                "maxTokens",
+                "maxOutputTokens",
+                "maxTokenCount",
+            )
+        ),
+        pytest.param({"inferenceConfig": {"maxTokens": 900}}, (900, Source.EXPLICIT), id="inferenceConfig in it"),
+        pytest.param({"inferenceConfig": {"max_new_tokens": 900}}, (900, Source.EXPLICIT), id="Nova's own name"),
+        pytest.param({"textGenerationConfig": {"maxTokenCount": 900}}, (900, Source.EXPLICIT), id="Titan's own"),
+        pytest.param({"max_tokens": 300, "n": 3}, (900, Source.EXPLICIT), id="3 answers"),
+        pytest.param({"max_tokens": "900"}, (900, Source.EXPLICIT), id="count as text"),
+        pytest.param({"max_tokens": 900.0}, (900, Source.EXPLICIT), id="count as a fraction"),
+        pytest.param({"max_tokens": 900, "thinking": {"budget_tokens": 5}}, (900, Source.EXPLICIT), id="other fields"),
+        pytest.param({"max_tokens": 900, "maxTokens": "many"}, (900, Source.EXPLICIT), id="another of a wrong type"),
+        *(
+            pytest.param(each, (64_000, Source.DEFAULT), id=f"fields {each!r}")
+            for each in ({}, None, [], 5, "max_tokens", {"max_tokens": None}, {"max_tokens": -1}, {"max_tokens": [9]})
+        ),
+        pytest.param({"inferenceConfig": [900]}, (64_000, Source.DEFAULT), id="inferenceConfig of a wrong type"),
+    ],
+)
+@pytest.mark.parametrize(
+    "metadata", [pytest.param({}, id="fast"), pytest.param({"requestMetadata": {"count": 5}}, id="slow")]
+)
+def test_additional_fields_limit_a_converse_call_without_a_limit(
+    registry: Registry, additional: object, found: MaxTokens, metadata: Entry
+) -> None:
+    entry = converse(SONNET, max_tokens=None) | metadata
+    entry["input"]["inputBodyJson"]["additionalModelRequestFields"] = additional
+
+    assert read_max_tokens(entry, registry) == found
+
+
+def test_a_limit_of_converse_comes_before_additional_fields(registry: Registry) -> None:
+    entry = converse(SONNET, max_tokens=500)
+    entry["input"]["inputBodyJson"]["additionalModelRequestFields"] = {"max_tokens": 900}
+
+    assert read_max_tokens(entry, registry) == (500, Source.EXPLICIT)
+
+
+# A default is never less than the output
+
+
+@pytest.mark.parametrize(
+    ("output", "value"),
+    [
+        pytest.param(64_000, 64_000, id="as much as the default"),
+        pytest.param(64_001, 64_001, id="more than the default"),
+        pytest.param(100_000, 100_000, id="high effort"),
+    ],
+)
+def test_a_default_is_at_least_the_output(registry: Registry, output: int, value: int) -> None:
+    entry = converse(SONNET, max_tokens=None, output_tokens=output)
+
+    assert read_max_tokens(entry, registry) == (value, Source.DEFAULT)
+
+
+def test_an_explicit_limit_stays_whatever_came(registry: Registry) -> None:
+    assert read_max_tokens(converse(max_tokens=5, output_tokens=9), registry) == (5, Source.EXPLICIT)
+
+
+# Declared limits
+
+
+def declared(text: object, entry: Entry) -> Entry:
+    return entry | {"requestMetadata": {"team": "a", "max_tokens": text}}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        pytest.param("2000", (2_000, Source.DECLARED), id="digits"),
+        pytest.param("1", (1, Source.DECLARED), id="least"),
+        pytest.param("0100", (100, Source.DECLARED), id="leading zero"),
+        pytest.param("100000000", (100_000_000, Source.DECLARED), id="most"),
+        *(
+            pytest.param(each, (None, Source.UNKNOWN), id=f"declares {each!r}")
+            for each in (
+                "0", "100000001", "9" * 250, "", " 5", "5 ", "5.0", "-5", "+5", "1e3", "1,000", "many", "٣", 5, None
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_a_declared_limit_is_a_count_in_digits(registry: Registry, text: object, found: MaxTokens) -> None:
+    assert read_max_tokens(declared(text, metadata_only()), registry) == found
+
+
+@pytest.mark.parametrize(
+    ("entry", "found"),
+    [
+        pytest.param(converse(max_tokens=500), (500, Source.EXPLICIT), id="limit in the body"),
+        pytest.param(converse(SONNET, max_tokens=None), (64_000, Source.DEFAULT), id="body without a limit"),
+        pytest.param(metadata_only(EMBEDDING), (0, Source.NONE), id="model without output"),
+        pytest.param(
+            converse() | {"input": {"inputTokenCount": 5, "inputBodyS3Path": "s3://bucket/body.json.gz"}},
+            (2_000, Source.DECLARED),
+            id="body in S3",
+        ),
+    ],
+)
+def test_a_declared_limit_counts_only_without_a_body_in_the_log(
+    registry: Registry, entry: Entry, found: MaxTokens
+) -> None:
+    assert read_max_tokens(declared("2000", entry), registry) == found
 
 
 def test_empty_body_has_no_limit(registry: Registry) -> None:

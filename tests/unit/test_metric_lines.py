@@ -16,13 +16,18 @@ from records import (
     NOW,
     PROFILE_ARN,
     SONNET,
+    TITAN,
     Entry,
+    Process,
     ReadLine,
+    by_session,
     converse,
+    cut_answer,
     failed,
     invoke,
     message,
     metadata_only,
+    of_project,
 )
 
 from bedrock_quota import emf
@@ -115,6 +120,8 @@ def test_one_line_to_the_last_member(registry: Registry, read_line: ReadLine) ->
         "output_tokens": 1_020,
         "consumed_tokens": 9_200,
         "reserved_tokens": 36_600,
+        "output_tokens_most": 1_000,
+        "max_tokens_most": 32_000,
         "application_profile": "a1b2c3d4e5f6",
         "request_metadata": {"team": "search"},
     }
@@ -147,18 +154,20 @@ def test_no_metric_has_more_values_than_queries_can_bear(
 
 def test_lines_stay_small_at_their_largest(registry: Registry, read_line: ReadLine) -> None:
     keys = tuple(f"key{number}" for number in range(16))
-    accounts = UsageCalculator(registry, lambda _profile: OutOfScope("unresolved_profile"), keys)
-    entry = converse(
+    accounts = UsageCalculator(registry, lambda _profile: OutOfScope("unresolved_profile"), keys, with_sessions=True)
+    called = converse(
         input_tokens=99_999_999,
         output_tokens=99_999_999,
         max_tokens=99_999_999,
         requestMetadata=dict.fromkeys(keys, "v" * 256),
-        identity={"arn": "arn:aws:iam::111122223333:user/" + "u" * 5_000},
+        **by_session("s" * 5_000, role="u" * 5_000),
     )
+    entry = of_project(called, "p" * 2_048)
 
     (line,) = lines_of(accounts, *[entry] * 32)
 
-    assert len(read_line(line)["caller"]) == 256
+    found = read_line(line)
+    assert [len(found[name]) for name in ("caller", "session", "project_identifier")] == [256, 256, 256]
     assert len(line) < 16_384
 
 
@@ -250,7 +259,8 @@ def test_blocked_call_is_a_request_without_tokens(accounts: UsageCalculator, rea
     found = read_line(line)
     assert (found["ConsumedTokens"], found["ReservedTokens"], found["blocked"]) == ([0], [0], True)
     assert (found["ConsumedQuotaPercent"], found["RequestQuotaPercent"]) == (0, 25)
-    assert found.keys().isdisjoint({"OutputTokens", "MaxTokens"})  # would pull their averages down
+    # would pull their averages down
+    assert found.keys().isdisjoint({"OutputTokens", "MaxTokens", "output_tokens_most", "max_tokens_most"})
 
 
 def test_plain_line_says_nothing_of_what_is_absent(accounts: UsageCalculator, read_line: ReadLine) -> None:
@@ -267,9 +277,174 @@ def test_plain_line_says_nothing_of_what_is_absent(accounts: UsageCalculator, re
                 "cache_read_tokens",
                 "cache_write_tokens",
                 "burndown_status",
+                "session",
+                "project_identifier",
+                "truncated",
             }
         )
     )
+
+
+# Single calls
+
+
+def test_the_largest_of_a_line_are_those_of_single_calls(accounts: UsageCalculator, read_line: ReadLine) -> None:
+    # given 642 tokens of output beside 4: their mean is 323, and no call produced that
+    entries = [converse(max_tokens=64_000, output_tokens=642), converse(max_tokens=1_000, output_tokens=4)]
+
+    (line,) = lines_of(accounts, *entries)
+
+    found = read_line(line)
+    assert (found["output_tokens"], found["output_tokens_most"], found["max_tokens_most"]) == (646, 642, 64_000)
+
+
+def test_cut_answers_are_counted_on_each_line(accounts: UsageCalculator, read_line: ReadLine) -> None:
+    # given 33 calls, which need two lines: the first and the last two are cut
+    entries = [converse(output_tokens=number) for number in range(1, 34)]
+
+    first, second = map(
+        read_line,
+        lines_of(accounts, *(cut_answer(each) if index in {0, 31, 32} else each for index, each in enumerate(entries))),
+    )
+
+    assert (first["truncated"], first["output_tokens_most"]) == (2, 32)
+    assert (second["truncated"], second["output_tokens_most"]) == (1, 33)
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        pytest.param(metadata_only(output_tokens=11), {"output_tokens_most": 11}, id="unknown limit"),
+        pytest.param(converse(output_tokens=0, max_tokens=7), {"max_tokens_most": 7}, id="no output"),
+        pytest.param(
+            cut_answer(converse(max_tokens=None, output_tokens=9)),
+            {"output_tokens_most": 9, "max_tokens_most": 64_000, "truncated": 1},
+            id="cut at the default",
+        ),
+        pytest.param(
+            invoke(TITAN, {"inputText": "…"}, output_tokens=512, answer={"results": [{"completionReason": "LENGTH"}]}),
+            {"output_tokens_most": 512, "max_tokens_most": 512, "truncated": 1},
+            id="InvokeModel cut at the default",
+        ),
+    ],
+)
+def test_a_line_says_of_single_calls_only_what_is_known(
+    accounts: UsageCalculator, read_line: ReadLine, entry: Entry, expected: dict[str, int]
+) -> None:
+    (line,) = lines_of(accounts, entry)
+
+    found = read_line(line)
+    assert {name: found[name] for name in found if name.endswith("_most") or name == "truncated"} == expected
+
+
+# Sessions and projects
+
+
+@pytest.fixture
+def with_sessions(registry: Registry) -> UsageCalculator:
+    return UsageCalculator(registry, lambda _profile: OutOfScope("unresolved_profile"), with_sessions=True)
+
+
+def test_each_session_has_its_line(with_sessions: UsageCalculator, read_line: ReadLine) -> None:
+    entries = [converse(**by_session(name)) for name in ("jane", "kim", "jane")]
+    user = converse(identity={"arn": "arn:aws:iam::111122223333:user/team/lee"})
+
+    found = [read_line(line) for line in lines_of(with_sessions, *entries, user)]
+
+    assert [(line["caller"], line.get("session"), line["requests"]) for line in found] == [
+        ("ReportWriter", "jane", 2),
+        ("ReportWriter", "kim", 1),
+        ("lee", None, 1),
+    ]
+
+
+def test_by_default_the_sessions_of_a_role_share_a_line(accounts: UsageCalculator, read_line: ReadLine) -> None:
+    (line,) = lines_of(accounts, converse(**by_session("jane")), converse(**by_session("kim")))
+
+    assert read_line(line)["requests"] == 2
+    assert b"jane" not in line
+
+
+def test_failed_calls_name_the_session(with_sessions: UsageCalculator, read_line: ReadLine) -> None:
+    entries = [failed(f"us.{SONNET}", **by_session(name)) for name in ("jane", "kim", "jane")]
+    user = failed(f"us.{SONNET}", identity={"arn": "arn:aws:iam::111122223333:user/lee"})
+
+    found = [read_line(line) for line in failed_lines(with_sessions, *entries, user)]
+
+    assert [(line["caller"], line.get("session"), line["requests_failed"]) for line in found] == [
+        ("ReportWriter", "jane", 2),
+        ("ReportWriter", "kim", 1),
+        ("lee", None, 1),
+    ]
+
+
+def test_calls_of_the_reserved_tier_name_session_and_project(
+    with_sessions: UsageCalculator, process: Process, read_line: ReadLine
+) -> None:
+    entry = of_project(converse(**by_session("jane")), "proj_a")
+    entry["output"]["outputBodyJson"]["serviceTier"] = {"type": "reserved"}
+
+    line, _health = map(read_line, process([entry], by=with_sessions).lines)
+
+    assert line["event"] == "reserved_tier_calls"
+    assert (line["session"], line["project_identifier"]) == ("jane", "proj_a")
+
+
+def test_each_project_has_its_line_by_id_or_by_arn(accounts: UsageCalculator, read_line: ReadLine) -> None:
+    arn = "arn:aws:bedrock:us-east-1:111122223333:project/proj_b"
+    entries = [of_project(converse(), name) for name in ("proj_a", "proj_b", arn)]
+
+    found = [read_line(line) for line in lines_of(accounts, *entries, converse())]
+
+    assert [(line.get("project_identifier"), line["requests"]) for line in found] == [
+        (None, 1),
+        ("proj_a", 1),
+        ("proj_b", 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    "identifier",
+    [
+        pytest.param(5, id="number"),
+        pytest.param(None, id="null"),
+        pytest.param(["proj_a"], id="list"),
+        pytest.param({"id": "proj_a"}, id="object"),
+        pytest.param(True, id="true"),
+        pytest.param("", id="empty"),
+        pytest.param("p" * 2_049, id="longer than AWS allows"),
+    ],
+)
+def test_a_project_of_another_type_is_left_out_and_the_call_counts(
+    accounts: UsageCalculator, read_line: ReadLine, identifier: object
+) -> None:
+    (line,) = lines_of(accounts, of_project(converse(), identifier))
+
+    found = read_line(line)
+    assert found["ReservedTokens"] == [600]  # 100 + 500
+    assert "project_identifier" not in found
+
+
+def test_a_project_beside_no_limit_leaves_the_default(accounts: UsageCalculator, read_line: ReadLine) -> None:
+    (line,) = lines_of(accounts, of_project(converse(max_tokens=None), "proj_a"))
+
+    found = read_line(line)
+    assert (found["max_tokens_source"], found["MaxTokens"]) == ("default", [64_000])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"requestMetadata": {"projectIdentifier": "proj_a"}}, id="metadata"),
+        pytest.param({"projectIdentifier": "proj_a"}, id="top of the record"),
+    ],
+)
+def test_a_project_is_read_only_from_the_request(
+    accounts: UsageCalculator, read_line: ReadLine, changes: dict[str, Any]
+) -> None:
+    (line,) = lines_of(accounts, converse(**changes))
+
+    assert "project_identifier" not in read_line(line)
 
 
 def test_embedding_line(accounts: UsageCalculator, read_line: ReadLine) -> None:
@@ -277,6 +452,7 @@ def test_embedding_line(accounts: UsageCalculator, read_line: ReadLine) -> None:
 
     found = read_line(line)
     assert (found["ReservedTokens"], found["ConsumedTokens"], found["MaxTokens"]) == ([40], [40], [0])
+    assert found.keys().isdisjoint({"output_tokens_most", "max_tokens_most"})
     assert found["max_tokens_source"] == "none"
 
 
@@ -423,13 +599,40 @@ def test_quota_lines_publish_0_as_0_and_leave_out_what_is_not_there(read_line: R
 def test_model_without_a_quota_on_requests_is_said_so(read_line: ReadLine) -> None:
     quotas = {
         QuotaPool("a.tokens", EndpointType.REGIONAL): PoolQuota(tokens_per_minute=5),
-        QuotaPool("a.daily", EndpointType.REGIONAL): PoolQuota(5, 5, tokens_per_day=0),
     }
 
-    found = [read_line(line)["quota_note"] for line in lines_for_quotas("Mine", MINUTE, quotas)]
+    (found,) = [read_line(line)["quota_note"] for line in lines_for_quotas("Mine", MINUTE, quotas)]
 
-    assert found[0] == "No quota on requests: AWS limits only the tokens of this pool."
-    assert found[1].startswith("Its quota is 0")
+    assert found == "No quota on requests: AWS limits only the tokens of this pool."
+
+
+def test_daily_quota_of_0_is_noted_only_for_pools_that_are_throttled(read_line: ReadLine) -> None:
+    calm, throttled = (QuotaPool(name, EndpointType.REGIONAL) for name in ("a.calm", "a.throttled"))
+    quotas = {pool: PoolQuota(100_000, 100, tokens_per_day=0) for pool in (calm, throttled)}
+
+    first, second = map(read_line, lines_for_quotas("Mine", MINUTE, quotas, throttled_by_day={throttled}))
+
+    assert "quota_note" not in first
+    assert second["quota_note"] == (
+        "Its quota on tokens per day is 0, and Bedrock throttles its calls. Ask AWS Support to raise it."
+    )
+    assert first["TokenQuota"] == second["TokenQuota"] == 100_000
+
+
+def test_daily_quota_that_all_models_share_is_one_line_without_a_metric(read_line: ReadLine) -> None:
+    quotas = {QuotaPool(name, EndpointType.REGIONAL): PoolQuota(5, 5) for name in ("a.one", "a.two")}
+
+    found = [read_line(line) for line in lines_for_quotas("Mine", MINUTE, quotas, account_tokens_per_day=700_000_000)]
+
+    (shared,) = [line for line in found if "account_tokens_per_day" in line]
+    assert shared == {
+        "account_tokens_per_day": 700_000_000,
+        "quota_note": (
+            "All models of this account share 700,000,000 tokens per day in this Region. AWS weighs tokens by price, "
+            "so a sum of tokens is not comparable one to one."
+        ),
+    }
+    assert len(found) == 3
 
 
 def test_quota_lines_carry_the_daily_quota_and_what_a_changed_quota_was_before(read_line: ReadLine) -> None:

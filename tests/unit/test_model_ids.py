@@ -172,3 +172,47 @@ def test_profile_says_by_its_regions_how_it_reaches_the_model(regions: list[str]
 )
 def test_profile_without_one_foundation_model_is_unresolved(arns: tuple[str, ...]) -> None:
     assert model_ids.resolve_profile_models(arns) == OutOfScope("unresolved_profile")
+
+
+@pytest.mark.parametrize(
+    "model_id",
+    [
+        pytest.param(HAIKU, id="model id"),
+        pytest.param(f"us.{HAIKU}", id="geo prefix"),
+        pytest.param(f"global.{HAIKU}", id="global prefix"),
+        pytest.param(f"arn:aws:bedrock:us-east-2::foundation-model/{HAIKU}", id="model ARN"),
+        pytest.param(f"arn:aws:bedrock:us-east-2:111122223333:inference-profile/us.{HAIKU}", id="profile ARN"),
+    ],
+)
+def test_a_latency_optimized_id_is_its_model_by_that_endpoint_type(model_id: str) -> None:
+    found = model_ids.parse_model_id(f"{model_id}+latency-optimized", PROVIDERS)
+
+    assert found == Reference(HAIKU, EndpointType.LATENCY_OPTIMIZED)
+
+
+@pytest.mark.parametrize(
+    "model_id",
+    [
+        pytest.param("+latency-optimized", id="suffix alone"),
+        pytest.param(f"{HAIKU}+latency-optimized+latency-optimized", id="suffix twice"),
+        pytest.param(f"{HAIKU}+latency", id="part of the suffix"),
+        pytest.param(f"{HAIKU}+Latency-Optimized", id="another case"),
+        pytest.param("a" * 5_000 + "+latency-optimized", id="long"),
+    ],
+)
+def test_any_other_suffix_is_unreadable(model_id: str) -> None:
+    assert model_ids.parse_model_id(model_id, PROVIDERS) == OutOfScope("unreadable_model_id")
+
+
+@pytest.mark.parametrize(
+    ("model_id", "expected"),
+    [
+        pytest.param("arn:aws:bedrock:us-east-1:111122223333:prompt-router/a1b2c3", True, id="own router"),
+        pytest.param("arn:aws:bedrock:us-east-1:111122223333:default-prompt-router/a.b:1", True, id="AWS's router"),
+        pytest.param("arn:aws:bedrock:us-east-1:111122223333:prompt/a1b2c3", False, id="prompt"),
+        pytest.param(f"us.{HAIKU}", False, id="model id"),
+        pytest.param("us.x.y:prompt-router/z", False, id="no ARN"),
+    ],
+)
+def test_a_prompt_router_is_known_by_its_arn(model_id: str, expected: bool) -> None:
+    assert model_ids.is_prompt_router(model_id) == expected

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -33,7 +33,7 @@ from bedrock_quota.model_ids import Reference
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.processor.calls import DeliveryCalls, merge_calls
 from bedrock_quota.processor.delivery import Delivery
-from bedrock_quota.processor.look_up import LookUp
+from bedrock_quota.processor.look_up import FetchedBodies, LookUp
 from bedrock_quota.processor.pipeline import price_delivery
 from bedrock_quota.processor.records import RequestBody
 from bedrock_quota.processor.usage import MAX_NAMED, UsageCalculator
@@ -126,23 +126,21 @@ def test_all_of_the_bad_input_table_in_one_delivery(process: Process, read_line:
         "missing_input_count": 1,
         "missing_output_count": 1,
     }
-    assert [rejected.request_id for rejected in outcome.rejected] == [
-        None,
-        None,
-        None,
-        request_id("wrong-type"),
-        request_id("no-model"),
-        request_id("no-time"),
-        request_id("bad-time"),
-        request_id("schema"),
-        request_id("negative"),
-        request_id("absurd"),
-        request_id("old"),
-        request_id("ahead"),
-        request_id("no-input"),
-        request_id("no-output"),
-        request_id("many"),
-    ]
+    assert Counter(rejected.request_id for rejected in outcome.rejected) == {
+        None: 3,
+        request_id("wrong-type"): 1,
+        request_id("no-model"): 1,
+        request_id("no-time"): 1,
+        request_id("bad-time"): 1,
+        request_id("schema"): 1,
+        request_id("negative"): 1,
+        request_id("absurd"): 1,
+        request_id("old"): 1,
+        request_id("ahead"): 1,
+        request_id("no-input"): 1,
+        request_id("no-output"): 1,
+        request_id("many"): 1,
+    }
     assert outcome.out_of_scope == {"provisioned_model": 1, "unresolved_profile": 1, "unreadable_model_id": 1}
     assert (outcome.processed, outcome.failed, outcome.ignored) == (6, 3, 1)
     assert adds_up(outcome)
@@ -459,9 +457,9 @@ def test_call_whose_body_lies_in_s3_counts_once_with_the_limit_that_is_there(
     absent = {"inputTokenCount": 100, "inputBodyS3Path": "s3://bucket/gone"}
     asked: list[str] = []
 
-    def fetch(paths: Collection[str]) -> Mapping[str, RequestBody]:
+    def fetch(paths: Collection[str]) -> FetchedBodies:
         asked.extend(sorted(paths))
-        return {"s3://bucket/there": RequestBody(max_tokens=700)}
+        return FetchedBodies({"s3://bucket/there": RequestBody(max_tokens=700)})
 
     outcome = process([converse(input=given), converse(), converse(input=absent)], look_up=LookUp(bodies=fetch))
 
@@ -473,6 +471,21 @@ def test_call_whose_body_lies_in_s3_counts_once_with_the_limit_that_is_there(
         500,
         700,
     ]
+
+
+def test_a_declared_limit_saves_the_read_from_s3(process: Process, read_line: ReadLine) -> None:
+    # given a body in S3 whose call declares its limit
+    given = {"inputTokenCount": 100, "inputBodyS3Path": "s3://bucket/there"}
+
+    def fetch(paths: Collection[str]) -> dict[str, RequestBody]:
+        raise AssertionError(paths)
+
+    outcome = process([converse(input=given, requestMetadata={"max_tokens": "700"})], look_up=LookUp(bodies=fetch))
+
+    (line,) = metric_lines(outcome, read_line)
+    assert (line["max_tokens_source"], line["MaxTokens"], line["reserved_tokens"]) == ("declared", [700], 800)
+    health = health_of(outcome, read_line)
+    assert (health["max_tokens_declared"], health["MaxTokensUnknown"]) == (1, 0)
 
 
 # Several deliveries written together
@@ -534,6 +547,8 @@ def test_merged_calls_keep_every_count() -> None:
     some: dict[str, Any] = {
         "usages": [object()], "oldest_starts": [1], "failed": [object()], "rejected": [object()],
         "out_of_scope": {"prompt": 1}, "control": True, "unlisted_models": ("a",),
+        "reserved_tier": [object()], "unknown_tiers": ("b",),
+        "late": [object()], "missing_bodies": {"NoSuchKey": 1},
     }  # fmt: skip
     names = [field.name for field in msgspec.structs.fields(DeliveryCalls) if field.name != "new_ids"]
     given = DeliveryCalls(**{name: some.get(name, 1) for name in names})

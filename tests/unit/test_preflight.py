@@ -13,59 +13,29 @@ from bedrock_quota.deployment.preflight import InvocationLoggingError, check_log
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 
-OWN = "monitor-metric-processor"
 KEY = "arn:aws:kms:us-east-1:111122223333:key/k"
 GROUP = LogGroup("/theirs", "arn:aws:logs:us-east-1:111122223333:log-group:/theirs")
 
 
 class LogServices:
     def __init__(self) -> None:
-        self.logs: Any = boto3.client("logs")
         self.kms: Any = boto3.client("kms")
-        self.to_logs, self.to_kms = Stubber(self.logs), Stubber(self.kms)
-
-    def filtered(self, *names: str) -> None:
-        answer = {"subscriptionFilters": [{"filterName": each} for each in names]}
-        self.to_logs.add_response("describe_subscription_filters", answer, {"logGroupName": "/theirs"})
+        self.to_kms = Stubber(self.kms)
 
     def key_is(self, state: str) -> None:
         answer = {"KeyMetadata": {"KeyId": "k", "KeyState": state}}
         self.to_kms.add_response("describe_key", answer, {"KeyId": KEY})
 
     def examine(self, group: LogGroup) -> list[str]:
-        return check_log_group(self.logs, self.kms, group, OWN)
+        return check_log_group(self.kms, group)
 
 
 @pytest.fixture
 def log_services() -> Iterator[LogServices]:
     made = LogServices()
-    with made.to_logs, made.to_kms:
+    with made.to_kms:
         yield made
-        made.to_logs.assert_no_pending_responses()
         made.to_kms.assert_no_pending_responses()
-
-
-@pytest.mark.parametrize(
-    "present",
-    [
-        pytest.param((), id="no filter"),
-        pytest.param((OWN,), id="our own filter"),
-        pytest.param(("shipper",), id="one filter of another"),
-        pytest.param(("shipper", OWN), id="one of another and our own"),
-    ],
-)
-def test_group_with_a_free_slot_or_our_own_filter_is_fine(log_services: LogServices, present: tuple[str, ...]) -> None:
-    log_services.filtered(*present)
-
-    assert log_services.examine(GROUP) == []
-
-
-def test_filters_that_take_both_slots_are_named(log_services: LogServices) -> None:
-    log_services.filtered("shipper", "archive")
-
-    with pytest.raises(InvocationLoggingError, match=r"the maximum: shipper and archive\. Remove one") as caught:
-        log_services.examine(GROUP)
-    assert "aws logs delete-subscription-filter --log-group-name /theirs" in str(caught.value)
 
 
 @pytest.mark.parametrize("log_class", ["INFREQUENT_ACCESS", "DELIVERY"])
@@ -75,7 +45,6 @@ def test_class_that_cannot_be_subscribed_is_refused(log_services: LogServices, l
 
 
 def test_group_under_a_key_in_use_is_fine(log_services: LogServices) -> None:
-    log_services.filtered()
     log_services.key_is("Enabled")
 
     assert log_services.examine(LogGroup(GROUP.name, GROUP.arn, key=KEY)) == []
@@ -83,7 +52,6 @@ def test_group_under_a_key_in_use_is_fine(log_services: LogServices) -> None:
 
 @pytest.mark.parametrize("state", ["Disabled", "PendingDeletion"])
 def test_group_under_a_key_out_of_use_is_refused(log_services: LogServices, state: str) -> None:
-    log_services.filtered()
     log_services.key_is(state)
 
     with pytest.raises(InvocationLoggingError, match=f"which is {state}, so nothing can be written or read"):
@@ -91,7 +59,6 @@ def test_group_under_a_key_out_of_use_is_refused(log_services: LogServices, stat
 
 
 def test_key_that_may_not_be_looked_at_is_a_warning(log_services: LogServices) -> None:
-    log_services.filtered()
     log_services.to_kms.add_client_error("describe_key", "AccessDeniedException", "no")
 
     (warning,) = log_services.examine(LogGroup(GROUP.name, GROUP.arn, key=KEY))
@@ -99,7 +66,6 @@ def test_key_that_may_not_be_looked_at_is_a_warning(log_services: LogServices) -
 
 
 def test_key_that_cannot_be_asked_about_is_raised(log_services: LogServices) -> None:
-    log_services.filtered()
     log_services.to_kms.add_client_error("describe_key", "KMSInternalException")
 
     with pytest.raises(ClientError, match="KMSInternal"):

@@ -276,6 +276,147 @@ def test_input_count_is_found_in_the_answer(answer: object, output_tokens: int |
     assert found.output.output_tokens != 0
 
 
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        pytest.param(
+            {"usage": {"input_tokens": 1_000, "input_tokens_details": {"cached_tokens": 800}, "output_tokens": 50}},
+            (200, 800, None, 50),
+            id="Responses, read from the cache",
+        ),
+        pytest.param(
+            {
+                "usage": {
+                    "input_tokens": 1_000,
+                    "input_tokens_details": {"cached_tokens": 500, "cache_write_tokens": 300},
+                    "output_tokens": 50,
+                }
+            },
+            (200, 500, 300, 50),
+            id="Responses, read from and written to the cache",
+        ),
+        pytest.param(
+            [
+                {"type": "response.output_text.delta", "delta": "x"},
+                {
+                    "type": "response.completed",
+                    "response": {
+                        "usage": {
+                            "input_tokens": 1_000,
+                            "input_tokens_details": {"cached_tokens": 800, "cache_write_tokens": 0},
+                            "output_tokens": 50,
+                        }
+                    },
+                },
+            ],
+            (200, 800, 0, 50),
+            id="Responses, streamed",
+        ),
+        pytest.param(
+            {
+                "usage": {
+                    "prompt_tokens": 1_000,
+                    "prompt_tokens_details": {"cached_tokens": 600, "cache_write_tokens": 100},
+                    "completion_tokens": 50,
+                }
+            },
+            (300, 600, 100, 50),
+            id="Chat Completions",
+        ),
+        pytest.param(
+            [{"choices": []}, {"choices": [], "usage": {"prompt_tokens": 70, "completion_tokens": 50}}],
+            (70, None, None, 50),
+            id="Chat Completions, streamed, no details",
+        ),
+        pytest.param(
+            {"usage": {"prompt_tokens": 70, "prompt_tokens_details": None, "completion_tokens": 50}},
+            (70, None, None, 50),
+            id="Chat Completions, details of null",
+        ),
+        pytest.param(
+            {"usage": {"input_tokens": 10, "input_tokens_details": {"cached_tokens": 800}, "output_tokens": 50}},
+            (0, 800, None, 50),
+            id="more cached than there are",
+        ),
+        pytest.param(
+            {
+                "usage": {
+                    "input_tokens": 100,
+                    "cache_read_input_tokens": 800,
+                    "cache_creation_input_tokens": 30,
+                    "output_tokens": 50,
+                }
+            },
+            (100, 800, 30, 50),
+            id="Messages",
+        ),
+        pytest.param(
+            [
+                {"type": "message_start", "message": {"usage": {"input_tokens": 100, "output_tokens": 1}}},
+                {"type": "message_delta", "usage": {"output_tokens": 50}},
+            ],
+            (100, None, None, 50),
+            id="Messages, streamed",
+        ),
+        pytest.param(
+            [{"type": "message_start", "message": {"usage": {"input_tokens": 100, "output_tokens": 1}}}],
+            (100, None, None, None),
+            id="Messages, interrupted at once",
+        ),
+        pytest.param(
+            {
+                "usage": {
+                    "inputTokens": 100,
+                    "outputTokens": 50,
+                    "cacheReadInputTokenCount": 7,
+                    "cacheWriteInputTokenCount": 9,
+                }
+            },
+            (100, 7, 9, 50),
+            id="Nova",
+        ),
+        pytest.param(
+            [
+                {"messageStop": {"stopReason": "end_turn"}},
+                {
+                    "metadata": {
+                        "usage": {
+                            "inputTokens": 100,
+                            "outputTokens": 50,
+                            "cacheReadInputTokenCount": 7,
+                            "cacheWriteInputTokenCount": 9,
+                        }
+                    }
+                },
+            ],
+            (100, 7, 9, 50),
+            id="Nova, streamed",
+        ),
+        pytest.param(
+            {"inputTextTokenCount": 100, "results": [{"tokenCount": 30}, {"tokenCount": 20}]},
+            (100, None, None, 50),
+            id="Titan",
+        ),
+        pytest.param(
+            [
+                {"outputText": "a", "index": 0, "inputTextTokenCount": 100, "totalOutputTextTokenCount": None},
+                {"outputText": "b", "index": 0, "inputTextTokenCount": None, "totalOutputTextTokenCount": 50},
+            ],
+            (100, None, None, 50),
+            id="Titan, streamed",
+        ),
+    ],
+)
+def test_all_counts_are_found_with_cached_parts_apart(
+    answer: object, expected: tuple[int | None, int | None, int | None, int | None]
+) -> None:
+    found = read(invoke(TITAN, {}, answer=answer, input_tokens=None, output_tokens=None))
+
+    given = found.input
+    counts = (given.input_tokens, given.cache_read_tokens, given.cache_write_tokens, found.output.output_tokens)
+    assert counts == expected
+
+
 def test_both_counts_are_found_in_the_answer() -> None:
     answer = [
         {"outputText": "…"},

@@ -17,10 +17,12 @@ from records import (
     ReadLine,
     blocked,
     converse,
+    cut_answer,
     failed,
     log_event,
     message,
     metadata_only,
+    of_project,
 )
 from samcli.yamlhelper import yaml_parse
 
@@ -29,6 +31,7 @@ from bedrock_quota.fetcher.changes import Change, Unit
 from bedrock_quota.fetcher.quota_lines import lines_for_quotas
 from bedrock_quota.model_ids import Reference
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
+from bedrock_quota.processor.calls import DeliveryCalls, LateCall
 from bedrock_quota.processor.delivery import Delivery
 from bedrock_quota.processor.health import HEALTH_METRICS, line_for_duplicate
 from bedrock_quota.processor.pipeline import price_delivery
@@ -69,17 +72,28 @@ def test_outputs(template: Any) -> None:
     assert table("Outputs").keys() == template["Outputs"].keys()
 
 
+def served_by(tier: str) -> dict[str, Any]:
+    entry = of_project(converse(PROFILE_ARN, requestMetadata={"team": "reports"}), "proj_1")
+    entry["output"]["outputBodyJson"]["serviceTier"] = {"type": tier}
+    return entry
+
+
 @pytest.fixture
 def written(registry: Registry, process: Process, read_line: ReadLine) -> list[Line]:
     """Lines of every kind: of each outcome that a record, a delivery and a quota can have."""
-    resolved = UsageCalculator(registry, lambda _profile: Reference(NOVA, EndpointType.REGIONAL), ("team",))
+    resolved = UsageCalculator(
+        registry, lambda _profile: Reference(NOVA, EndpointType.REGIONAL), ("team",), with_sessions=True
+    )
     records = [
+        of_project(cut_answer(converse()), "proj_1"),
         converse(requestMetadata={"team": "reports"}, cache_read=4, cache_write=5),
         converse(NOVA, max_tokens=None),
         converse(PROFILE_ARN),
         converse("nobody.unlisted-v1:0"),
         blocked(),
         metadata_only(),
+        metadata_only(requestMetadata={"max_tokens": "5"}),
+        *(served_by(each) for each in ("flex", "reserved")),
         failed(),
         converse(model_ids.ALARM_TEST),
         "no JSON",
@@ -95,10 +109,13 @@ def written(registry: Registry, process: Process, read_line: ReadLine) -> list[L
         namespace="Mine",
         now=NOW,
     )
+    waits = DeliveryCalls(received=1, returned=1, late=[LateCall(b"{}", together.calls.usages[0], "NoSuchKey")])
+    late = processed.written([waits], quotas=None, namespace="Mine", now=NOW)
     again = line_for_duplicate("Mine", NOW.timestamp(), 0)
     changes = [Change(POOL, unit, 1, 2) for unit in Unit]
-    of_quotas = lines_for_quotas("Mine", MINUTE, {POOL: QUOTA, QuotaPool("a.zero", POOL.endpoint_type): ZERO}, changes)
-    every = (*outcome.lines, *twice.lines, *together.lines, again, *of_quotas)
+    quotas = {POOL: QUOTA, QuotaPool("a.zero", POOL.endpoint_type): ZERO}
+    of_quotas = lines_for_quotas("Mine", MINUTE, quotas, changes, account_tokens_per_day=700)
+    every = (*outcome.lines, *twice.lines, *together.lines, *late.lines, again, *of_quotas)
     return [read_line(line) for line in every]
 
 
@@ -129,6 +146,8 @@ def test_every_health_metric_is_documented() -> None:
 def kind(line: Line) -> str:
     if line.get("event") == "failed_calls":
         return "Lines of failed calls"
+    if line.get("event") == "reserved_tier_calls":
+        return "Lines of the reserved tier"
     if "event" in line:
         return "Lines of deliveries"
     return "Lines of calls" if "consumed_tokens" in line else "Lines of quotas"
@@ -136,7 +155,7 @@ def kind(line: Line) -> str:
 
 @pytest.mark.parametrize(
     "heading",
-    ["Lines of calls", "Lines of failed calls", "Lines of deliveries", "Lines of quotas"],
+    ["Lines of calls", "Lines of the reserved tier", "Lines of failed calls", "Lines of deliveries", "Lines of quotas"],
 )
 def test_properties(written: list[Line], heading: str) -> None:
     named = {name for name, _ in (*metrics(written, ["ModelId", "EndpointType"]), *metrics(written, []))}

@@ -45,6 +45,7 @@ class Stack:
             in_use=lambda: {NOVA_LITE},
             profiles=dict,
             applied=dict,
+            throttled=lambda _pools: frozenset(),
         )
 
     def read(self) -> StoredSnapshot:

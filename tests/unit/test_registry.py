@@ -152,7 +152,11 @@ def test_real_long_context_quota_is_on_sonnet_4_and_4_5_alone(real: Registry) ->
         ("anthropic.claude-mythos-5", 10.0, "unlisted"),
         ("anthropic.claude-never-heard-of", 15.0, "unlisted"),
         ("openai.gpt-5.6-sol", 10.0, "listed"),
-        ("openai.gpt-6-sol", 10.0, "unlisted"),
+        ("openai.gpt-6-sol", 10.0, "listed"),
+        ("openai.gpt-6-astra", 10.0, "listed"),
+        ("openai.gpt-6-luna", 10.0, "listed"),
+        ("openai.gpt-6.1-sol", 10.0, "unlisted"),
+        ("moonshotai.kimi-k3.1", 1.0, "listed"),
         ("openai.gpt-oss-120b-1:0", 1.0, "listed"),
         ("openai.gpt-never-heard-of", 10.0, "unlisted"),
         ("amazon.nova-pro-v1:0", 1.0, "listed"),
@@ -170,12 +174,19 @@ def test_real_burndown_rate(real: Registry, model_id: str, rate: float, status: 
     [
         ("amazon.titan-text-express-v1", 8_000, 512),
         ("meta.llama4-scout-17b-instruct-v1:0", 8_192, 512),
-        ("mistral.mistral-7b-instruct-v0:2", 8_192, 512),
+        ("mistral.mistral-7b-instruct-v0:2", 4_096, 512),
         ("mistral.mixtral-8x7b-instruct-v0:1", 4_096, 512),
         ("mistral.mistral-large-2402-v1:0", 8_192, None),
         ("ai21.j2-ultra-v1", 8_191, 200),
         ("ai21.jamba-1-5-large-v1:0", 4_096, None),
-        ("deepseek.r1-v1:0", 32_768, None),
+        ("deepseek.r1-v1:0", 8_192, None),
+        ("deepseek.v3.2", 8_192, None),
+        ("amazon.nova-pro-v1:0", 5_120, None),
+        ("amazon.nova-lite-v1:0", 5_120, None),
+        ("amazon.nova-micro-v1:0", 5_120, None),
+        ("amazon.nova-premier-v1:0", 25_000, None),
+        ("amazon.nova-2-lite-omni-v1:0", 64_000, None),  # its id may end in `:0` or not
+        ("moonshotai.kimi-k3.1", 131_072, None),
         ("anthropic.claude-opus-4-8", 128_000, None),
     ],
 )
@@ -185,10 +196,48 @@ def test_real_output_limits(real: Registry, model_id: str, maximum: int, default
     assert (listed.max_output_tokens, listed.default_max_tokens) == (maximum, default)
 
 
+def test_real_limit_of_an_unlisted_deepseek_is_the_largest_that_aws_accepts_from_one(real: Registry) -> None:
+    assert real.find_provider("deepseek.v9").max_output_tokens == 32_768
+
+
+@pytest.mark.parametrize(
+    ("model_id", "day"),
+    [
+        pytest.param("amazon.nova-premier-v1:0", date(2026, 9, 14), id="Nova Premier"),
+        pytest.param("anthropic.claude-3-haiku-20240307-v1:0", date(2026, 9, 10), id="Claude 3 Haiku"),
+        pytest.param("anthropic.claude-sonnet-4-20250514-v1:0", date(2026, 10, 14), id="Claude Sonnet 4"),
+        pytest.param("anthropic.claude-opus-4-1-20250805-v1:0", date(2027, 1, 8), id="Claude Opus 4.1"),
+        pytest.param("anthropic.claude-sonnet-4-5-20250929-v1:0", date(2027, 4, 8), id="Claude Sonnet 4.5"),
+        pytest.param("ai21.jamba-1-5-large-v1:0", date(2026, 11, 26), id="Jamba 1.5 Large"),
+        pytest.param("cohere.command-r-plus-v1:0", date(2026, 8, 19), id="Command R+"),
+        pytest.param("meta.llama3-1-405b-instruct-v1:0", date(2026, 7, 7), id="Llama 3.1 405B"),
+        pytest.param("meta.llama3-3-70b-instruct-v1:0", date(2027, 3, 30), id="Llama 3.3 70B"),
+        pytest.param("meta.llama4-scout-17b-instruct-v1:0", date(2027, 3, 30), id="Llama 4 Scout"),
+        pytest.param("twelvelabs.marengo-embed-2-7-v1:0", date(2026, 11, 30), id="Marengo 2.7"),
+        pytest.param("anthropic.claude-opus-5-5", None, id="no end announced"),
+    ],
+)
+def test_real_end_of_life(real: Registry, model_id: str, day: date | None) -> None:
+    found = model(real, model_id).end_of_life
+
+    assert (found.day if found else None) == day
+
+
+def test_real_models_that_only_bedrock_mantle_serves_are_named(real: Registry) -> None:
+    assert {each for provider in real.providers for each in provider.mantle_only} == {
+        "anthropic.claude-mythos-5", "anthropic.claude-mythos-preview",
+        "google.gemma-4-31b", "google.gemma-4-26b-a4b", "google.gemma-4-e2b",
+        "openai.gpt-5.6-cyber", "openai.gpt-daybreak-blue-5.6-sol", "openai.gpt-5.5", "openai.gpt-5.4",
+        "xai.grok-4.3",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("model_id", "quota_name"),
     [
         ("anthropic.claude-3-5-sonnet-20240620-v1:0", "Anthropic Claude 3.5 Sonnet"),
+        ("anthropic.claude-3-5-sonnet-20240620-v1:0", "Anthropic Claude 3.5 Sonnet V1"),
+        ("amazon.nova-2-lite-omni-v1", "Amazon Nova 2 Omni"),
         ("anthropic.claude-3-5-sonnet-20241022-v2:0", "Anthropic Claude 3.5 Sonnet V2"),
         ("anthropic.claude-opus-4-6-v1", "Anthropic Claude Opus 4.6 V1"),
         ("anthropic.claude-sonnet-4-20250514-v1:0", "Anthropic Claude Sonnet 4 V1"),
@@ -335,6 +384,18 @@ BAD_SOURCES = {
     "text model without a limit": (
         {"acme": ACME + ROCKET.replace("max_output_tokens = 4_000", "")},
         "acme.toml: models[acme.rocket-v1:0]: a text model needs max_output_tokens",
+    ),
+    "end of life without a source": (
+        {"acme": ACME + ROCKET + "end_of_life = { day = 2027-01-08 }\n"},
+        "acme.toml: Object missing required field `source` - at `models[acme.rocket-v1:0].end_of_life`",
+    ),
+    "end of life that is no day": (
+        {"acme": ACME + ROCKET + 'end_of_life = { day = "soon", source = "a page" }\n'},
+        "acme.toml: Expected `date`, got `str` - at `models[acme.rocket-v1:0].end_of_life.day`",
+    ),
+    "model of another provider on bedrock-mantle": (
+        {"acme": ACME + 'mantle_only = ["apex.rover"]\n'},
+        "acme.toml: [provider]: mantle_only has 'apex.rover', which does not begin with 'acme'",
     ),
     "burndown newest first": (
         {"acme": ACME + ROCKET + ROCKET_HISTORY.replace("2025-03-01", "2026-03-01")},

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import msgspec
 import pytest
 from botocore.exceptions import NoCredentialsError
 from botocore.stub import Stubber
 from click.testing import CliRunner, Result
 
 from bedrock_quota.pools import EndpointType, QuotaPool
-from bedrock_quota.registry.models import ModelKind, RateStatus, Registry
+from bedrock_quota.registry.models import EndOfLife, ModelKind, RateStatus, Registry
+from bedrock_quota.registry.overrides import apply_overrides
 from bedrock_quota.registry.quota_names import ListedQuota, quotas_by_pool
 from bedrock_quota.registry.sources import read_sources
 from bedrock_quota.registry.validation import find_problems
@@ -84,6 +86,28 @@ def test_different_are_codes_ids_and_profiles_that_do_not_fit(compared: Comparis
         "the profile 'eu.acme.rover-v1:0' leads to acme.rocket-v1:0, not to acme.rover-v1:0",
         "the profile 'odd' cannot be parsed: calls to it would get no quota pool, or a wrong one",
     )
+
+
+@pytest.mark.parametrize(
+    ("registered", "listed", "said"),
+    [
+        pytest.param(None, date(2027, 1, 8), "no day", id="no day in the registry"),
+        pytest.param(date(2027, 4, 8), date(2027, 1, 8), "2027-04-08", id="later in the registry"),
+        pytest.param(date(2027, 1, 8), date(2027, 1, 8), None, id="the same day"),
+        pytest.param(date(2027, 1, 1), date(2027, 1, 8), None, id="earlier in the registry, for another Region"),
+        pytest.param(date(2027, 1, 8), None, None, id="no day listed"),
+    ],
+)
+def test_end_of_life_that_the_registry_lacks_or_has_later_is_different(
+    known: Registry, registered: date | None, listed: date | None, said: str | None
+) -> None:
+    rocket = known.by_id["acme.rocket-v1:0"]
+    end = None if registered is None else EndOfLife(registered, "a page")
+    registry = apply_overrides(known, (msgspec.structs.replace(rocket, end_of_life=end),))
+    listing = Listing("us-east-1", date(2026, 11, 28), (ListedModel(rocket.id, end_of_life=listed),), (), ())
+
+    expected = f"{rocket.id} ends on {listed} in us-east-1, and the registry has {said}"
+    assert diff.compare(registry, listing).different == (() if said is None else (expected,))
 
 
 def test_unknown_spellings_are_grouped_and_told_whose_they_are(compared: Comparison) -> None:
@@ -417,7 +441,7 @@ SUMMARIES: dict[str, Any] = {
             "providerName": "Acme",
             "outputModalities": ["TEXT"],
             "inferenceTypesSupported": ["ON_DEMAND"],
-            "modelLifecycle": {"status": "LEGACY"},
+            "modelLifecycle": {"status": "LEGACY", "endOfLifeTime": datetime(2027, 1, 8, tzinfo=UTC)},
         },
         {"modelArn": f"{ARN}acme.bare", "modelId": "acme.bare"},
     ]
@@ -456,7 +480,10 @@ def test_all_pages_of_an_account_are_listed_with_progress(account: Account) -> N
     assert seen == Listing(
         "us-east-1",
         datetime.now(UTC).date(),
-        (ListedModel(COMET, "Comet", "Acme", ("TEXT",), ("ON_DEMAND",), "LEGACY"), ListedModel("acme.bare")),
+        (
+            ListedModel(COMET, "Comet", "Acme", ("TEXT",), ("ON_DEMAND",), "LEGACY", date(2027, 1, 8)),
+            ListedModel("acme.bare"),
+        ),
         (ListedProfile(f"us.{COMET}", (COMET,)), ListedProfile(f"eu.{COMET}", (COMET,))),
         (ListedQuota("L-1", "name of L-1", 10.0), ListedQuota("L-2", "name of L-2", 0.0)),
     )

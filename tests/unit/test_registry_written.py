@@ -186,16 +186,31 @@ def test_row_of_a_model_with_a_history_of_rates() -> None:
 
     assert (
         "| Rocket | `acme.rocket-v1:0` | text | 4,000 | 512 | 5× from 2025-03-01, 10.5× from 2026-06-01 | ambiguous "
-        "| Acme Rocket<br>Acme Rocket \\| V1 | limit 1, rate 2, rate 3 |"
+        "| Acme Rocket<br>Acme Rocket \\| V1 | – | limit 1, rate 2, rate 3 |"
     ) in page
     assert "\n1. page C\n2. page D\n3. page E\n" in page
     assert "(0 models)" in page  # listed: the current rate is ambiguous
 
 
+def test_row_of_a_model_that_ends_has_the_day_and_its_source() -> None:
+    page = models_page.render(acme(model(end_of_life={"day": "2027-01-08", "source": "page E"})))
+
+    assert "| – | 2027-01-08 | limit 1, rate 2, end 3 |" in page
+    assert "\n3. page E\n" in page
+
+
+def test_models_that_only_bedrock_mantle_serves_are_named_below_their_provider(registry: Registry) -> None:
+    page = models_page.render(registry)
+
+    assert "## xAI\n" in page
+    assert "\n\nOnly `bedrock-mantle` serves `xai.grok-4.3`.\n\n" in page.partition("## xAI\n")[2]
+    assert page.count("Only `bedrock-mantle` serves ") == 4
+
+
 def test_row_of_a_model_without_a_rate_limit_or_quota_of_its_own() -> None:
     page = models_page.render(acme(model(kind="image", max_output_tokens=None)))
 
-    assert "| Rocket | `acme.rocket-v1:0` | image | – | – | 7× | listed | – | id 1, rate 2 |" in page
+    assert "| Rocket | `acme.rocket-v1:0` | image | – | – | 7× | listed | – | – | id 1, rate 2 |" in page
     assert (
         "A model of Acme that is not on this page counts at 7×. A request without `max_tokens` counts with 9,000 output"
         in page

@@ -40,7 +40,7 @@ def test_the_batch_of_a_stream_holds_every_delivery_in_order() -> None:
     sent = split_event(committed)
     held = [[event.message for event in decode_delivery(each.event).log_events] for each in sent]
     assert held == [sample_events.read_messages(path) for path in sorted(RECORDS.glob("*.json"))]
-    assert len({each.sequence_number for each in sent}) == len(held) == 3
+    assert len({each.item_id for each in sent}) == len(held) == 3
 
 
 def test_the_control_message_is_one() -> None:

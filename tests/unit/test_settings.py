@@ -16,6 +16,7 @@ def test_everything_set() -> None:
         "METRICS_NAMESPACE": "Mine",
         "STATE_TABLE": "state",
         "REQUEST_METADATA_KEYS": " team , application,,",
+        "CALLER_DETAIL": "session",
         "REGISTRY_OVERRIDES": "/stack/registry-overrides",
         "TOPIC_ARN": "arn:aws:sns:us-east-1:111122223333:topic",
         "QUOTA_POOLS": "anthropic.claude-opus-5/global-cross-region, amazon.nova-lite-v1:0/regional,",
@@ -32,6 +33,7 @@ def test_everything_set() -> None:
             QuotaPool("anthropic.claude-opus-5", EndpointType.GLOBAL_CROSS_REGION),
             QuotaPool("amazon.nova-lite-v1:0", EndpointType.REGIONAL),
         ),
+        with_sessions=True,
         invoked_by_sam=True,
     )
 
@@ -76,3 +78,44 @@ def test_sixteen_keys_are_taken_and_seventeen_refused() -> None:
     assert read_settings({"REQUEST_METADATA_KEYS": ",".join(keys[:16])}).metadata_keys == tuple(keys[:16])
     with pytest.raises(SettingsError, match="more than 16"):
         read_settings({"REQUEST_METADATA_KEYS": ",".join(keys)})
+
+
+@pytest.mark.parametrize(
+    ("detail", "with_sessions"), [pytest.param("role", False, id="role"), pytest.param("session", True, id="session")]
+)
+def test_detail_of_callers_is_a_role_or_a_session(detail: str, with_sessions: bool) -> None:
+    assert read_settings({"CALLER_DETAIL": detail}).with_sessions is with_sessions
+
+
+@pytest.mark.parametrize("detail", [pytest.param("", id="empty"), pytest.param("Session", id="capital letter")])
+def test_any_other_detail_of_callers_is_refused(detail: str) -> None:
+    with pytest.raises(SettingsError, match="CALLER_DETAIL is neither role nor session"):
+        read_settings({"CALLER_DETAIL": detail})
+
+
+def test_a_queue_of_late_calls_with_its_times() -> None:
+    found = read_settings({"LATE_BODIES_QUEUE": "https://queue", "LATE_BODIES_DELAY": "2", "LATE_BODIES_SECONDS": "0"})
+    assert (found.late_bodies_queue, found.late_bodies_delay, found.late_bodies_seconds) == ("https://queue", 2, 0)
+    assert (Settings().late_bodies_queue, Settings().late_bodies_delay, Settings().late_bodies_seconds) == (
+        None,
+        60,
+        300,
+    )
+
+
+@pytest.mark.parametrize("name", ["LATE_BODIES_DELAY", "LATE_BODIES_SECONDS"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("-1", id="negative"),
+        pytest.param("1.5", id="fraction"),
+        pytest.param("901", id="more than SQS delays"),
+        pytest.param("1e2", id="exponent"),
+        pytest.param(" 1", id="blank before it"),
+        pytest.param("9" * 5_000, id="5,000 digits"),
+        pytest.param("many", id="word"),
+    ],
+)
+def test_a_time_out_of_range_is_refused(name: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        read_settings({name: text})

@@ -10,7 +10,11 @@ from typing import Any
 import click
 import msgspec
 
+from bedrock_quota.deployment.log_groups import FULL_LOG_GROUP
+
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+_SUBSCRIPTION = "InvocationLogSubscription"
+_LIMIT_EXCEEDED = re.compile(r"limit\s*exceeded", re.IGNORECASE)
 _CONSEQUENCE = "Resource creation cancelled"  # CloudFormation's reason if another resource failed
 
 
@@ -62,8 +66,12 @@ def finish(progress: RegionProgress, exit_code: int, last_lines: str) -> RegionP
 
 
 def _reason(logical_id: str, status: str, reason: str) -> str:
-    failed = status.endswith("_FAILED") and not reason.startswith(_CONSEQUENCE)
-    return f"{logical_id}: {reason or status}" if failed else ""
+    if not status.endswith("_FAILED") or reason.startswith(_CONSEQUENCE):
+        return ""
+    what = f"{logical_id}: {reason or status}"
+    if logical_id == _SUBSCRIPTION and _LIMIT_EXCEEDED.search(reason):
+        return f"{what}\n  This means that {FULL_LOG_GROUP}."
+    return what
 
 
 def parse_regions(_context: click.Context, _parameter: click.Parameter, given: str) -> tuple[str, ...]:

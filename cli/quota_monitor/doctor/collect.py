@@ -5,21 +5,20 @@ from __future__ import annotations
 import functools
 import zlib
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bedrock_quota.deployment import invocation_logging, log_groups
-from bedrock_quota.fetcher.metric_data import make_metric_query
 from bedrock_quota.state.table import read_snapshot
 from quota_monitor.aws_session import Stack, read_stack
 from quota_monitor.doctor import observed
 from quota_monitor.doctor.observed import Observed, Unread
 from quota_monitor.doctor.policies import allowed_services, applies_to
+from quota_monitor.doctor.traffic import collect_reserved_models, collect_traffic
 from quota_monitor.failed.store import list_failed
-from quota_monitor.usage import OUTCOMES
 
 if TYPE_CHECKING:
     import boto3
@@ -35,11 +34,11 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-_PERIOD_SECONDS = 300
 _NOT_FOUND = {
     "ResourceNotFoundException",
     "ResourceNotFound",  # CloudWatch's, of a dashboard
     "NotFound",  # SNS's
+    "AWS.SimpleQueueService.NonExistentQueue",
     "NotFoundException",  # KMS's
     "NoSuchEntity",
     "404",
@@ -56,6 +55,7 @@ _DESCRIBE_CALLS = {
     "AWS::Lambda::Function": ("lambda", "get_function_configuration", "FunctionName"),
     "AWS::S3::Bucket": ("s3", "head_bucket", "Bucket"),
     "AWS::SNS::Topic": ("sns", "get_topic_attributes", "TopicArn"),
+    "AWS::SQS::Queue": ("sqs", "get_queue_attributes", "QueueUrl"),
     "AWS::Scheduler::Schedule": ("scheduler", "get_schedule", "Name"),
 }
 """Calls that show if a resource exists, by resource type: service, operation, and parameter for the physical id.
@@ -104,14 +104,16 @@ def collect(session: boto3.Session, stack_name: str, now: datetime) -> Observed:
         processor=read("MetricProcessorFunction", lambda name: _function(functions, name)),
         on_failure=read("MetricProcessorFunction", lambda name: _or_none(lambda: _on_failure(functions, name))),
         own_log_groups=_attempt(lambda: {name: log_groups.find(logs, name) is not None for name in own}),
-        traffic=_attempt(lambda: _traffic(session.client("cloudwatch"), stack, now)),
+        traffic=_attempt(lambda: collect_traffic(session.client("cloudwatch"), stack, now)),
         large_bodies=read(
             "MetricProcessorRole", lambda role: _or_none(lambda: _access(session, stack, role, large_bodies))
         ),
+        late_calls=read("LateBodiesMapping", lambda uuid: _or_none(lambda: _reader(functions, uuid))),
         kept=read("FailedDeliveriesBucket", lambda bucket: _or_none(lambda: _kept(session, stack, bucket))),
         processor_role=read(
             "MetricProcessorRole", lambda role: _or_none(lambda: _keeping_role(session.client("iam"), stack, role))
         ),
+        reserved_models=_attempt(lambda: collect_reserved_models(session.client("cloudwatch"))),
         snapshot=read(
             "StateTable",
             lambda table: _or_none(lambda: read_snapshot(table, session.client("dynamodb"))),
@@ -246,20 +248,23 @@ def _stream(session: boto3.Session, stack: Stack) -> observed.Stream | None:
     kinesis, functions, iam = session.client("kinesis"), session.client("lambda"), session.client("iam")
     found = _or_none(lambda: kinesis.describe_stream_summary(StreamARN=arn)["StreamDescriptionSummary"])
     role = stack.role_arn(stack.resources["InvocationLogStreamRole"])
-    reader = _or_none(lambda: functions.get_event_source_mapping(UUID=stack.resources["InvocationLogStreamMapping"]))
+    reader = _or_none(lambda: _reader(functions, stack.resources["InvocationLogStreamMapping"]))
     return observed.Stream(
         arn=arn,
         status=found["StreamStatus"] if found else None,
         role=_or_none(lambda: observed.Role(role, refused=_refused(iam, role, arn, "kinesis:PutRecord"))),
-        reader=observed.Reader(
-            reader["UUID"],
-            reader["State"],
-            reader.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination"),
-            reader.get("LastProcessingResult", ""),
-            "ReportBatchItemFailures" in reader.get("FunctionResponseTypes", []),
-        )
-        if reader
-        else None,
+        reader=reader,
+    )
+
+
+def _reader(functions: LambdaClient, uuid: str) -> observed.Reader:
+    found = functions.get_event_source_mapping(UUID=uuid)
+    return observed.Reader(
+        found["UUID"],
+        found["State"],
+        found.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination"),
+        found.get("LastProcessingResult", ""),
+        "ReportBatchItemFailures" in found.get("FunctionResponseTypes", []),
     )
 
 
@@ -298,36 +303,6 @@ def _permissions(client: LambdaClient, name: str) -> tuple[observed.Permission, 
 def _on_failure(client: LambdaClient, name: str) -> str | None:
     found = client.get_function_event_invoke_config(FunctionName=name, Qualifier="$LATEST")
     return found.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
-
-
-def _traffic(client: CloudWatchClient, stack: Stack, now: datetime) -> observed.Traffic:
-    ours = stack.parameters.get("MetricsNamespace", "")
-    fetcher = {"FunctionName": stack.resources.get("QuotaFetcherFunction", "")}
-    queries = {
-        **{
-            name: make_metric_query(name.lower(), ours, name, period=_PERIOD_SECONDS)
-            for name in (*OUTCOMES, "MaxTokensUnknown")
-        },
-        "Invocations": make_metric_query("calls", "AWS/Bedrock", "Invocations", period=_PERIOD_SECONDS),
-        "Errors": make_metric_query("errors", "AWS/Lambda", "Errors", fetcher, period=_PERIOD_SECONDS),
-    }
-    series: dict[str, dict[datetime, float]] = {query["Id"]: {} for query in queries.values()}
-    pages = client.get_paginator("get_metric_data").paginate(
-        StartTime=now - timedelta(hours=observed.HOURS), EndTime=now, MetricDataQueries=list(queries.values())
-    )
-    for page in pages:
-        for found in page["MetricDataResults"]:
-            values = zip(found["Timestamps"], found["Values"], strict=True)
-            series[found["Id"]] |= {at: value for at, value in values if value > 0}
-    read = {name: series[query["Id"]] for name, query in queries.items()}
-    return observed.Traffic(
-        calls=tuple(read["Invocations"]),
-        records=tuple({at for name in OUTCOMES for at in read[name]}),
-        processed=sum(read["RecordsProcessed"].values()),
-        rejected=sum(read["RecordsRejected"].values()),
-        unknown=sum(read["MaxTokensUnknown"].values()),
-        last_failed_fetch=max(read["Errors"], default=None),
-    )
 
 
 def _access(session: boto3.Session, stack: Stack, name: str, large: LargeBodies | None) -> observed.Access:

@@ -64,7 +64,7 @@ class Role(msgspec.Struct, frozen=True):
 
 
 class Reader(msgspec.Struct, frozen=True):
-    """The event source mapping with which the processor reads the stream."""
+    """The event source mapping with which the processor reads the stream, or the queue of late calls."""
 
     uuid: str
     state: str
@@ -73,6 +73,10 @@ class Reader(msgspec.Struct, frozen=True):
     """Result of the last batch as Lambda reports it, such as `OK` or `PROBLEM: …`."""
     in_part: bool = True
     """True if Lambda takes partial batch failures into account."""
+
+
+READING_STATES = frozenset({"Enabled", "Enabling", "Creating", "Updating"})
+"""States of an event source mapping that reads, or is about to."""
 
 
 class Stream(msgspec.Struct, frozen=True):
@@ -175,9 +179,13 @@ class Observed(msgspec.Struct, frozen=True):
     """Log groups of the functions by name. The value is True if the group exists."""
     traffic: Traffic | Unread
     large_bodies: Access | Unread | None
+    late_calls: Reader | Unread | None
+    """The event source mapping of the queue of late calls."""
     kept: Kept | Unread | None
     processor_role: Role | Unread | None
     """`refused` has denied actions that keeping failed deliveries needs."""
+    reserved_models: tuple[str, ...] | Unread
+    """Ids, as callers passed them, of the models that reserved capacity has served in the last two weeks."""
     snapshot: Snapshot | Unread | None
     fetcher: Function | Unread | None
     schedule: str | Unread | None

@@ -18,6 +18,7 @@ from bedrock_quota.registry.quota_names import ListedQuota
 if TYPE_CHECKING:
     import boto3
     from mypy_boto3_bedrock import BedrockClient
+    from mypy_boto3_bedrock.type_defs import FoundationModelSummaryTypeDef
 
 ACTIONS = (
     "bedrock:ListFoundationModels",
@@ -48,6 +49,7 @@ class ListedModel(msgspec.Struct, frozen=True):
     output_modalities: tuple[str, ...] = ()
     inference_types: tuple[str, ...] = ()
     status: str = ACTIVE
+    end_of_life: date | None = None
 
 
 class ListedProfile(msgspec.Struct, frozen=True):
@@ -97,9 +99,16 @@ def _models(bedrock: BedrockClient) -> tuple[ListedModel, ...]:
             output_modalities=tuple(each.get("outputModalities", ())),
             inference_types=tuple(each.get("inferenceTypesSupported", ())),
             status=each.get("modelLifecycle", {"status": "ACTIVE"})["status"],
+            end_of_life=_end_of_life(each),
         )
         for each in summaries
     )
+
+
+def _end_of_life(summary: FoundationModelSummaryTypeDef) -> date | None:
+    if "modelLifecycle" not in summary or "endOfLifeTime" not in summary["modelLifecycle"]:
+        return None
+    return summary["modelLifecycle"]["endOfLifeTime"].date()
 
 
 def _profiles(bedrock: BedrockClient) -> tuple[ListedProfile, ...]:

@@ -11,7 +11,7 @@ from bedrock_quota.model_ids import Reference
 from bedrock_quota.pools import EndpointType, QuotaKey
 from bedrock_quota.registry.models import Model, ModelKind, Registry
 from bedrock_quota.registry.quota_codes import find_code_mismatches
-from bedrock_quota.registry.quota_names import ListedQuota, UnmatchedQuota, match_quota_name, models_by_quota_name
+from bedrock_quota.registry.quota_names import ListedQuota, UnmatchedQuota, match_quota, models_by_quota_name
 from quota_monitor.registry import model_name_match
 from quota_monitor.registry.aws_listing import ACTIVE, ListedModel, Listing
 
@@ -71,7 +71,7 @@ class Comparison(msgspec.Struct, frozen=True):
 def compare(known: Registry, listing: Listing) -> Comparison:
     """Compare the registry with a listing."""
     by_name = models_by_quota_name(known)
-    read = [(quota, match_quota_name(quota.name, by_name)) for quota in listing.quotas]
+    read = [(quota, match_quota(quota, by_name)) for quota in listing.quotas]
     reached = _reached(known, listing)
     unlisted = [each for each in _without_variants(listing.models) if known.find(each.id) is None]
     candidates = [each for each in unlisted if _fits(each.id)]
@@ -94,6 +94,7 @@ def compare(known: Registry, listing: Listing) -> Comparison:
             *(f"the registry does not accept the id {each.id!r}" for each in unlisted if not _fits(each.id)),
             *find_code_mismatches(known, read),
             *_differences_of_profiles(known, listing),
+            *_differences_of_ends(known, listing),
         ),
         unknown_spellings=tuple(
             UnknownSpelling(spelled, tuple(sorted(names)), tuple(exactly[spelled]))
@@ -204,6 +205,17 @@ def _gone(known: Registry, listing: Listing) -> Iterator[Gone]:
             yield Gone(model, Absence.ABSENT)
         elif ACTIVE not in statuses[model.id]:
             yield Gone(model, Absence.LEGACY)
+
+
+def _differences_of_ends(known: Registry, listing: Listing) -> Iterator[str]:
+    """Yield the models whose end of life AWS lists for this Region and the registry lacks, or has later."""
+    for each in listing.models:
+        model = known.by_id.get(each.id)
+        if model is None or each.end_of_life is None:
+            continue
+        if model.end_of_life is None or model.end_of_life.day > each.end_of_life:
+            day = model.end_of_life.day if model.end_of_life else "no day"
+            yield f"{model.id} ends on {each.end_of_life} in {listing.region}, and the registry has {day}"
 
 
 def _differences_of_profiles(known: Registry, listing: Listing) -> Iterator[str]:

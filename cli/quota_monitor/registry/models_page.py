@@ -17,16 +17,22 @@ A **burndown rate** is the number of quota tokens that one output token costs. I
 - **listed**: a page of AWS names the rate ({listed} models).
 - **ambiguous**: two pages of AWS disagree ({ambiguous} models). The sources below the table have the details.
 - **unlisted**: no page of AWS that was read names the model ({unlisted} models). The rate is that of similar models.
+  Read literally, AWS's page gives 1× to every model that it does not name. The higher rate is kept, because it never
+  hides a full quota. If AWS applies another rate, the fetcher reports it.
 
 If a rate has changed, the table shows its history. A call counts at the rate of its day. **Max output** is the limit
 of the model on `max_tokens`. **Default** is the `max_tokens` of requests without one. If the column is empty, the
 maximum applies. Models with other output than text have no output tokens that count. **Quota names** are the names of
-the model in Service Quotas, after "… for". Without one, no quota of the model is known by name. **Read in** has the
-numbers of the sources for output limit and rate, listed below each table.
+the model in Service Quotas, after "… for". Without one, no quota of the model is known by name. **End of life** is the
+day from which Bedrock refuses calls, if AWS has announced it. It can differ by Region. Then the table has the earliest
+day. **Read in** has the numbers of the sources for output limit, rate and end of life, listed below each table.
+
+The processor never sees models that only the endpoint `bedrock-mantle` serves, because Bedrock does not log their
+calls. They are named below their provider.
 """
 
 _HEADINGS = (
-    "Model", "Id", "Kind", "Max output", "Default", "Burndown rate", "Status", "Quota names", "Read in",
+    "Model", "Id", "Kind", "Max output", "Default", "Burndown rate", "Status", "Quota names", "End of life", "Read in",
 )  # fmt: skip
 
 
@@ -63,6 +69,9 @@ def _section(known: Registry, provider: Provider) -> Iterator[str]:
     yield ""
     yield _assumption(known, provider)
     yield ""
+    if provider.mantle_only:
+        yield f"Only `bedrock-mantle` serves {', '.join(f'`{each}`' for each in provider.mantle_only)}."
+        yield ""
     if models:
         yield _row(_HEADINGS)
         yield _row("---:" if heading in {"Max output", "Default"} else "---" for heading in _HEADINGS)
@@ -92,8 +101,11 @@ def _cells(model: Model, rates: tuple[Burndown, ...], sources: dict[str, int]) -
     yield rates[-1].status
     shared = f"those of `{model.shares_quotas_with}`" if model.shares_quotas_with else "–"
     yield "<br>".join(map(_cell, model.quota_names)) or shared
+    yield str(model.end_of_life.day) if model.end_of_life else "–"
     read_in = [f"{'limit' if model.kind is ModelKind.TEXT else 'id'} {_number(sources, model.source)}"]
     read_in += [f"rate {_number(sources, each)}" for each in dict.fromkeys(rate.source for rate in rates)]
+    if model.end_of_life:
+        read_in.append(f"end {_number(sources, model.end_of_life.source)}")
     yield ", ".join(read_in)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_service_quotas import ServiceQuotasClient
     from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
     from mypy_boto3_ssm import SSMClient
 
 
@@ -121,6 +122,13 @@ def ssm() -> SSMClient:
 def large_bodies() -> S3Client:
     """Return the S3 client for large request bodies. It gives up quickly, because metrics flow without them."""
     client: S3Client = _client("s3", seconds=2, attempts=2)
+    return client
+
+
+@functools.cache
+def late_bodies() -> SQSClient:
+    """Return the SQS client for late calls. It gives up quickly, because metrics flow without the queue."""
+    client: SQSClient = _client("sqs", seconds=1, attempts=2)
     return client
 
 

@@ -16,6 +16,10 @@ GEO_PREFIXES = frozenset({"us", "eu", "apac", "jp", "au", "ca", "in", "us-gov"})
 
 GLOBAL_PREFIX = "global"
 
+LATENCY_OPTIMIZED_SUFFIX = "+latency-optimized"
+"""Ends the id of a model that is reached latency-optimized. AWS's metrics have such ids (Bedrock User Guide, "Optimize
+model inference for latency", read 2026-11-28)."""
+
 ALARM_TEST = "bedrock-quota-monitor.alarm-test-v1:0"
 """Model id of records that test the alarms. No provider's id has a hyphen, so Bedrock cannot have this model."""
 
@@ -41,6 +45,7 @@ _OUT_OF_SCOPE = {
     "prompt-router": "prompt_router",
     "default-prompt-router": "prompt_router",
 }
+_PROMPT_ROUTERS = tuple(f":{kind}/" for kind, reason in _OUT_OF_SCOPE.items() if reason == "prompt_router")
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -63,6 +68,9 @@ class OutOfScope(msgspec.Struct, frozen=True):
     reason: str
 
 
+UNREADABLE = OutOfScope("unreadable_model_id")
+"""A call of an id that is not of a known form."""
+
 UNRESOLVED = OutOfScope("unresolved_profile")
 """A call of an application profile whose model nobody could find out."""
 
@@ -73,21 +81,32 @@ def parse_model_id(model_id: str, providers: Container[str]) -> ModelId:
     """Return the model, profile or reason for a caller's `modelId`.
 
     `providers` are the known first parts of foundation model ids. They distinguish a new geo prefix of AWS from a
-    provider. Never raises: an id that cannot be read is out of scope as `unreadable_model_id`.
+    provider. An id that ends with `LATENCY_OPTIMIZED_SUFFIX` is latency-optimized, whatever prefix it has.
+
+    Never raises: an id that cannot be read is out of scope as `unreadable_model_id`.
     """
+    bare = model_id.removesuffix(LATENCY_OPTIMIZED_SUFFIX)
+    if bare is not model_id and len(model_id) <= _MAX_LENGTH:
+        found = parse_model_id(bare, providers) if not bare.endswith(LATENCY_OPTIMIZED_SUFFIX) else UNREADABLE
+        return Reference(found.model_id, EndpointType.LATENCY_OPTIMIZED) if isinstance(found, Reference) else found
     if model_id == ALARM_TEST:
         return OutOfScope(ALARM_TEST_REASON)
     if len(model_id) > _MAX_LENGTH:
-        return OutOfScope("unreadable_model_id")
+        return UNREADABLE
     if model_id.startswith("arn:"):
         return _parse_arn(model_id, providers)
     return _parse_id(model_id, providers)
 
 
+def is_prompt_router(model_id: str) -> bool:
+    """Return True if the id is a prompt router's ARN. The answer names the model that the router chose."""
+    return model_id.startswith("arn:") and any(kind in model_id for kind in _PROMPT_ROUTERS)
+
+
 def _parse_id(model_id: str, providers: Container[str] | None) -> ModelId:
     """Read an id. Without `providers` it has no prefix, because it comes from a foundation model's ARN."""
     if not _ID.fullmatch(model_id):
-        return OutOfScope("unreadable_model_id")
+        return UNREADABLE
     if providers is None:
         return Reference(model_id, EndpointType.REGIONAL)
     prefix, _, rest = model_id.partition(".")
@@ -102,16 +121,16 @@ def _parse_id(model_id: str, providers: Container[str] | None) -> ModelId:
 def _parse_arn(arn: str, providers: Container[str]) -> ModelId:
     matched = _ARN.fullmatch(arn)
     if matched is None:
-        return OutOfScope("unreadable_model_id")
+        return UNREADABLE
     resource_type, resource_id = matched["type"], matched["id"]
     if matched["service"] != "bedrock":
-        return OutOfScope("marketplace_endpoint" if matched["service"] == "sagemaker" else "unreadable_model_id")
+        return OutOfScope("marketplace_endpoint") if matched["service"] == "sagemaker" else UNREADABLE
     if resource_type in {"foundation-model", "inference-profile"}:
         return _parse_id(resource_id, providers if resource_type == "inference-profile" else None)
     if resource_type == "application-inference-profile":
         return ApplicationProfile(arn, resource_id)
     reason = _OUT_OF_SCOPE.get(resource_type)
-    return OutOfScope(reason or "unreadable_model_id")
+    return OutOfScope(reason) if reason else UNREADABLE
 
 
 def resolve_profile_models(model_arns: tuple[str, ...]) -> Reference | OutOfScope:

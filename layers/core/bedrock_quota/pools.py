@@ -48,11 +48,20 @@ class QuotaKey(msgspec.Struct, frozen=True, order=True):
 
 
 class PoolQuota(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The quotas of one pool. None: no such quota. 0: the account may not call the model."""
+    """The quotas of one pool. None: no such quota."""
 
     tokens_per_minute: float | None = None
     requests_per_minute: float | None = None
+    """0 for one of these two: the account may not call the model."""
     tokens_per_day: float | None = None
+    """As Service Quotas lists it for the model. A 0 beside a quota per minute proves nothing: new accounts list 0, and
+    their calls succeed. AWS enforces one quota per day for all models instead (Bedrock User Guide, Quotas for the
+    bedrock-runtime endpoint, read 2026-11-28)."""
+
+    @property
+    def is_zero_per_minute(self) -> bool:
+        """True if a quota per minute is 0, so that Bedrock throttles every call."""
+        return 0 in (self.tokens_per_minute, self.requests_per_minute)
 
     def metrics(self) -> dict[str, float]:
         """Return the quota metrics to publish: none if there is no such quota, 0 if the quota is 0."""

@@ -2,11 +2,21 @@
 
 from quota_monitor.aws_session import Stack
 from quota_monitor.doctor.findings import Findings, check, ok, problem
-from quota_monitor.doctor.observed import Access, Function, InvocationLogging, Parts
+from quota_monitor.doctor.observed import READING_STATES, Access, Function, InvocationLogging, Parts, Reader
 from quota_monitor.doctor.policies import allows
-from quota_monitor.doctor.remedies import READ_LOGGING_AGAIN, SETTINGS, add_statement, enable_key, for_this_account
+from quota_monitor.doctor.remedies import (
+    READ_LOGGING_AGAIN,
+    SETTINGS,
+    add_statement,
+    advise,
+    command,
+    enable_key,
+    for_this_account,
+    restore_resources,
+)
 
 _UNKNOWN = "max_tokens of calls over 100 KB is unknown."
+_LOST = "Late calls are missing from all metrics, and after 14 days they are lost."
 
 
 @check("large bodies", needs=("parts", "invocation_logging", "processor", "large_bodies"))
@@ -64,3 +74,27 @@ def check_writing(stack: Stack, logging: InvocationLogging | None, access: Acces
             f"Bedrock is not allowed to write to s3://{large.bucket}/{large.prefix}. {_UNKNOWN}",
             add_statement("that bucket", statement),
         )
+
+
+@check("large bodies", needs=("stack", "parts", "late_calls"))
+def check_late_calls(stack: Stack, parts: Parts, reader: Reader | None) -> Findings:
+    """Check that the processor takes back the calls that wait for their body."""
+    if "LateBodiesQueue" in parts.gone:
+        return  # check_resources reports it
+    if reader is None:
+        yield problem(f"Nothing reads the queue of late calls. {_LOST}", restore_resources(stack))
+        return
+    change = ("aws", "lambda", "update-event-source-mapping", "--uuid", reader.uuid)
+    if reader.state not in READING_STATES:
+        yield problem(
+            f"The processor does not read the queue of late calls: its event source mapping is {reader.state}. {_LOST}",
+            advise("Enable it within 14 days", command(*change, "--enabled")),
+        )
+    elif not reader.in_part:
+        yield problem(
+            "The event source mapping of late calls does not report partial batch failures. Late calls are lost if the "
+            "processor fails.",
+            advise("Switch that on", command(*change, "--function-response-types", "ReportBatchItemFailures")),
+        )
+    else:
+        yield ok("The processor reads the queue of late calls.")

@@ -1,7 +1,7 @@
 """Checks of invocation logging: from Bedrock to the function or stream that CloudWatch Logs delivers to."""
 
 from bedrock_quota.deployment.invocation_logging import LOOK_AGAIN
-from bedrock_quota.deployment.log_groups import MAX_FILTERS, LogGroup
+from bedrock_quota.deployment.log_groups import FULL_LOG_GROUP, LogGroup
 from quota_monitor.aws_session import Stack
 from quota_monitor.doctor.findings import Findings, check, ok, problem
 from quota_monitor.doctor.observed import Filter, Function, InvocationLogging, Key, Permission, Role, Stream
@@ -129,22 +129,23 @@ def check_subscription(
     destination = stream.arn if stream else processor.arn
     to = f"the stream of {processor.name}" if stream else processor.name
     ours = next((each for each in filters if each.destination == destination), None)
+    name = ours.name if ours else f"{stack.name}-metric-processor"
     put = command(
         *("aws", "logs", "put-subscription-filter", "--log-group-name", group),
-        *("--filter-name", ours.name if ours else f"{stack.name}-metric-processor", "--filter-pattern", ""),
+        *("--filter-name", name, "--filter-pattern", ""),
         *("--destination-arn", destination),
         *(("--role-arn", stream.role.arn, "--distribution", "Random") if stream and stream.role else ()),
     )
     if ours is None:
-        names = ", ".join(each.name for each in filters)
-        make_room = f"A log group can have {MAX_FILTERS} filters. Delete one of these first: {names}.\n"
-        do = (make_room if len(filters) >= MAX_FILTERS else "") + advise("Create it again", put)
+        others = ", ".join(each.name for each in filters if each.name != name)
+        no_room = f"\nIf AWS refuses it with LimitExceededException, {FULL_LOG_GROUP}. Its filters: {others}."
+        do = advise("Create it again", put) + (no_room if others else "")
         yield problem(f"No filter of {group} delivers to {to}.", do)
         return
     if ours.pattern.strip():
         yield problem(f"{ours.name} passes only records that match {ours.pattern!r}.", advise("Replace it", put))
     else:
-        yield ok(f"{ours.name} delivers to {to}. Filters in use: {len(filters)} of {MAX_FILTERS}.")
+        yield ok(f"{ours.name} delivers to {to}. Filters in use: {len(filters)}.")
     for other in filters:
         if other is not ours and other.namespace == stack.parameters.get("MetricsNamespace"):
             yield problem(

@@ -13,6 +13,9 @@ LATEST_RECORD = timedelta(minutes=20)
 UNKNOWN_SHARE = 0.2
 """Share of calls with an unknown max_tokens above which CoverageAlarm goes into ALARM, too."""
 
+MODELS_NAMED = 10
+"""Most models that a finding names."""
+
 RETRIES, EVENT_SECONDS = 2, 21_600
 """Retries and maximum age of the processor's deliveries, as in the template."""
 
@@ -131,6 +134,21 @@ def check_records(traffic: Traffic, now: datetime) -> Findings:
             "so reserved tokens are too low.",
             "Configure invocation logging to deliver text, and to deliver bodies over 100 KB to a bucket.",
         )
+
+
+@check("service tiers", needs=("reserved_models",))
+def check_reserved_tier(models: tuple[str, ...]) -> Findings:
+    """Name the models that use reserved capacity. The log lacks the tier of their InvokeModel calls."""
+    if not models:
+        yield ok("No model uses reserved capacity.")
+        return
+    more = len(models) - MODELS_NAMED
+    named = ", ".join(models[:MODELS_NAMED]) + (f" and {more} more" if more > 0 else "")
+    yield warning(
+        f"Reserved capacity serves {named}. Their InvokeModel calls are in the on-demand figures, because their tier "
+        "is in a header that the log lacks.",
+        "Use Converse for these models: its records have the tier. Otherwise their percentages are upper bounds.",
+    )
 
 
 def ago(then: datetime, now: datetime) -> str:

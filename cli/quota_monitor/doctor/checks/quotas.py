@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from bedrock_quota.fetcher.fetch import DRIFT, ZERO
+from bedrock_quota.fetcher.fetch import NOTICES
+from bedrock_quota.fetcher.quota_lines import ACCOUNT_NOTE
 from bedrock_quota.state.snapshot import OLDEST_QUOTAS, Snapshot
 from quota_monitor.aws_session import Stack
 from quota_monitor.doctor.checks.processor import ago, check_function
@@ -22,7 +23,11 @@ def check_quotas(stack: Stack, parts: Parts, snapshot: Snapshot | None, now: dat
         yield problem(f"Quotas were last fetched {ago(snapshot.fetched_at, now)}.", _fetch(stack))
     else:
         yield ok(f"Quotas of {len(snapshot.quotas)} quota pools were fetched {ago(snapshot.fetched_at, now)}.")
-    for notice in (*snapshot.active_notices.get(ZERO, ()), *snapshot.active_notices.get(DRIFT, ())) if snapshot else ():
+    if snapshot is None:
+        return
+    if snapshot.account_tokens_per_day is not None:
+        yield ok(ACCOUNT_NOTE.format(tokens=snapshot.account_tokens_per_day))
+    for notice in (each for topic in NOTICES for each in snapshot.active_notices.get(topic, ())):
         yield warning(notice, "See docs/operations.md, When something is wrong.")
 
 

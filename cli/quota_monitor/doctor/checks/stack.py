@@ -11,6 +11,7 @@ _CONSEQUENCES = {
     "MetricProcessorRole": "the processor cannot run",
     "FailedDeliveriesBucket": "failed deliveries are lost",
     "LargeBodiesBucket": "max_tokens of calls over 100 KB is unknown",
+    "LateBodiesQueue": "max_tokens of calls over 100 KB is unknown if their body is late",
     "StateTable": "no percentages, and duplicate deliveries count twice",
     "QuotaFetcherFunction": "quotas are no longer updated",
     "QuotaFetcherRole": "quotas are no longer updated",

@@ -2,7 +2,7 @@
 
 from quota_monitor.aws_session import Stack
 from quota_monitor.doctor.findings import Finding, Findings, check, ok, problem
-from quota_monitor.doctor.observed import Parts, Reader, Stream
+from quota_monitor.doctor.observed import READING_STATES, Parts, Reader, Stream
 from quota_monitor.doctor.remedies import DENIED_ABOVE, advise, command, restore_resources
 
 
@@ -37,7 +37,7 @@ def _check_reader(name: str, stack: Stack, reader: Reader | None) -> Findings:
         return
     kept = stack.bucket_arn(stack.resources.get("FailedDeliveriesBucket", ""))
     change = ("aws", "lambda", "update-event-source-mapping", "--uuid", reader.uuid)
-    if reader.state not in {"Enabled", "Enabling", "Creating", "Updating"}:
+    if reader.state not in READING_STATES:
         yield problem(
             f"The processor does not read {name}: its event source mapping is {reader.state}.",
             advise("Enable it within 24 hours, before records are lost", command(*change, "--enabled")),

@@ -53,13 +53,8 @@ SETTLE_SECONDS = 3
 ROUNDS = 4
 """Attempts if somebody else changes the configuration at the same time."""
 
-TEXT_ONLY: Configuration = {
-    "textDataDeliveryEnabled": True,
-    "imageDataDeliveryEnabled": False,
-    "embeddingDataDeliveryEnabled": False,
-    "videoDataDeliveryEnabled": False,
-}
-"""Delivery settings of a new configuration: request and response texts, because `max_tokens` is in the request."""
+_TEXT, _KIND_OF_DATA = "textDataDeliveryEnabled", "DataDeliveryEnabled"
+"""Member of a configuration that delivers texts, and the end of the name of every member for a kind of data."""
 
 _CANCELLED = "CloudFormation has cancelled this set-up. Its changes are rolled back."
 _MISSING = (
@@ -169,7 +164,7 @@ def set_up_logging(
             return _adopt(logs, kms, before or {}, request, sleep)
         if not ours and request.adopt_only:
             raise InvocationLoggingError(_MISSING_IN_S3 if before else _MISSING)
-        after = _add_cloudwatch(before, request)
+        after = _add_cloudwatch(before or _deliver_text_only(bedrock), request)
         try:
             again = ours and configured_log_group(before) == request.target.log_group
             remarks = _prepare_group(logs, kms, request, again=again, sleep=sleep)
@@ -204,7 +199,7 @@ def _adopt(
             f"Bedrock delivers its invocation logs to {name}, which does not exist. Create it (aws logs "
             f"create-log-group --log-group-name {name}) or select another log group, and deploy again."
         )
-    remarks = check_log_group(logs, kms, group, request.own_filter)
+    remarks = check_log_group(kms, group)
     return _make_result(configuration, "adopted the existing invocation logging", remarks)
 
 
@@ -222,7 +217,7 @@ def _prepare_group(
         )
         return [lost] if again else []
     _update_retention(logs, group, request)
-    return check_log_group(logs, kms, group, request.own_filter)
+    return check_log_group(kms, group)
 
 
 def _check_not_own(name: str, request: SetupRequest) -> None:
@@ -259,7 +254,7 @@ def _make_result(configuration: Configuration, done: str, remarks: Iterable[str]
 
 def _describe_gaps(configuration: Configuration) -> str:
     """Return warnings about missing parts of a configuration. Its owner decides about changes."""
-    if not configuration.get("textDataDeliveryEnabled", True):
+    if not configuration.get(_TEXT, True):
         return "; text delivery is off, so max_tokens stays unknown: enable it in Bedrock's settings"
     if configured_large_bodies(configuration) is None:
         return (
@@ -269,13 +264,24 @@ def _describe_gaps(configuration: Configuration) -> str:
     return ""
 
 
-def _add_cloudwatch(before: Configuration | None, request: SetupRequest) -> dict[str, Any]:
+def _deliver_text_only(client: BedrockClient) -> dict[str, bool]:
+    """Return the settings of a new configuration: request and response texts, because `max_tokens` is in the request.
+
+    Every other kind of data that the SDK knows is switched off by name, because the default of a kind that is not named
+    is undocumented: video came switched on when it was new (hashicorp/terraform-provider-aws issue 41312, read
+    2026-11-28). A kind that the SDK does not know, such as audio in older ones, is left out: the SDK would refuse it.
+    """
+    members = client.meta.service_model.shape_for("LoggingConfig").members  # type: ignore[attr-defined]
+    return {name: name == _TEXT for name in members if name.endswith(_KIND_OF_DATA)}
+
+
+def _add_cloudwatch(before: Configuration, request: SetupRequest) -> dict[str, Any]:
     large = _choose_large_bodies(before, request)
     prefix = {"keyPrefix": large.prefix} if large and large.prefix else {}
     delivery: dict[str, Any] = {"logGroupName": request.target.log_group, "roleArn": request.target.role_arn}
     if large is not None:
         delivery["largeDataDeliveryS3Config"] = {"bucketName": large.bucket, **prefix}
-    return {**(before or TEXT_ONLY), "cloudWatchConfig": delivery}
+    return {**before, "cloudWatchConfig": delivery}
 
 
 def _choose_large_bodies(before: Configuration | None, request: SetupRequest) -> LargeBodies | None:

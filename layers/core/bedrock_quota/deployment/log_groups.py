@@ -19,8 +19,14 @@ if TYPE_CHECKING:
 MADE_BY = "bedrock-quota-monitor:made-by"
 """The tag's key. The LoggingSetupRole may delete only log groups with this tag."""
 
-MAX_FILTERS = 2
-"""Most subscription filters of a log group (CloudWatch Logs quotas, read 2026-11-23)."""
+FULL_LOG_GROUP = (
+    "the log group has no room for another subscription filter. Agree with the owners of its filters on readers that "
+    "can share one, for example through a stream (Ingestion=kinesis)"
+)
+"""Meaning of `LimitExceededException` for a subscription filter, and what helps.
+
+Pages of AWS differ in how many a log group can have: 2 in older copies, 5 in the newest one (CloudWatch Logs quotas,
+read 2026-11-28). So only AWS enforces it."""
 
 
 class LogGroup(msgspec.Struct, frozen=True):

@@ -6,25 +6,23 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from bedrock_quota.deployment import log_groups
 from bedrock_quota.deployment.access_denied import is_denied
-from bedrock_quota.deployment.log_groups import MAX_FILTERS, LogGroup
+from bedrock_quota.deployment.log_groups import LogGroup
 from bedrock_quota.errors import QuotaMonitorError
 
 if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
-    from mypy_boto3_logs import CloudWatchLogsClient
 
 
 class InvocationLoggingError(QuotaMonitorError):
     """The invocation logs cannot be used as they are. The message has the next step."""
 
 
-def check_log_group(logs: CloudWatchLogsClient, kms: KMSClient, group: LogGroup, own_filter: str) -> list[str]:
+def check_log_group(kms: KMSClient, group: LogGroup) -> list[str]:
     """Check that a log group can be subscribed and read, and return the warnings.
 
-    `own_filter` is the name of the stack's own subscription filter, which may already exist. Raises
-    `InvocationLoggingError` if the deployment would fail later or would get no records. Propagates botocore errors.
+    Raises `InvocationLoggingError` if the stack would get no records. The number of subscription filters is not
+    checked, because AWS enforces it. Propagates botocore errors.
     """
     if group.log_class != "STANDARD":
         # A group's class cannot be changed, and only Standard ones take subscription filters
@@ -33,13 +31,6 @@ def check_log_group(logs: CloudWatchLogsClient, kms: KMSClient, group: LogGroup,
             f"{group.name} is a log group of the class {group.log_class}, which cannot be subscribed and cannot be "
             "changed. Deliver Bedrock's invocation logs to a log group of the class Standard (Bedrock console, "
             "Settings, Model invocation logging) and deploy again."
-        )
-    others = [name for name in log_groups.list_filters(logs, group.name) if name != own_filter]
-    if len(others) >= MAX_FILTERS:
-        raise InvocationLoggingError(
-            f"{group.name} has {MAX_FILTERS} subscription filters already, the maximum: {' and '.join(others)}. Remove "
-            f"one (aws logs delete-subscription-filter --log-group-name {group.name} --filter-name ...), or combine "
-            "both into one, and deploy again."
         )
     return _check_key(kms, group)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Set
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from bedrock_quota import model_ids
 from bedrock_quota.errors import QuotaFetchError
 from bedrock_quota.fetcher import burndown_drift
+from bedrock_quota.fetcher.metric_data import MAX_QUERIES, make_metric_query
 from bedrock_quota.model_ids import Reference
 from bedrock_quota.pools import EndpointType, QuotaPool
 from bedrock_quota.registry.models import Registry
@@ -23,8 +25,12 @@ _ENDPOINT_TYPES = frozenset(EndpointType)
 
 NO_OVERRIDES = "{}"
 
-REFUSED_CALLS = ("InvocationThrottles", "InvocationClientErrors")
+THROTTLED_CALLS = "InvocationThrottles"
+REFUSED_CALLS = (THROTTLED_CALLS, "InvocationClientErrors")
 """Metrics of `AWS/Bedrock` on calls that Bedrock refused. With a quota of 0 there are no others."""
+
+THROTTLES_LOOK_BACK = timedelta(hours=3)
+"""Time range of the throttles that are read: a little more than the time between two fetches."""
 
 
 def list_quotas(client: ServiceQuotasClient) -> list[ListedQuota]:
@@ -68,15 +74,56 @@ def list_pools_refused(client: CloudWatchClient, known: Registry) -> set[QuotaPo
     found: set[QuotaPool] = set()
     for name in REFUSED_CALLS:
         for dimensions in _list_dimensions(client, burndown_drift.NAMESPACE, name):
-            called = model_ids.parse_model_id(dimensions.get("ModelId", ""), known.id_prefixes)
-            if dimensions.keys() == {"ModelId"} and isinstance(called, Reference):
-                model = known.find(called.model_id)
-                found.add(QuotaPool(model.quota_model_id if model else called.model_id, called.endpoint_type))
+            pool = _find_pool(dimensions, known)
+            if pool is not None:
+                found.add(pool)
     return found
 
 
-def _list_dimensions(client: CloudWatchClient, namespace: str, metric_name: str) -> Iterator[dict[str, str]]:
-    for page in client.get_paginator("list_metrics").paginate(Namespace=namespace, MetricName=metric_name):
+def list_pools_throttled(
+    client: CloudWatchClient, known: Registry, pools: Set[QuotaPool], now: datetime
+) -> set[QuotaPool]:
+    """Return those of `pools` in which Bedrock throttled a call in the last hours. Propagates botocore errors.
+
+    The pools of a `:1m` quota are never found, because the metric's dimension is the id that callers passed.
+    """
+    pool_of: dict[str, QuotaPool] = {}
+    for dimensions in _list_dimensions(client, burndown_drift.NAMESPACE, THROTTLED_CALLS, RecentlyActive="PT3H"):
+        pool = _find_pool(dimensions, known)
+        if pool is not None and pool in pools:
+            pool_of[dimensions["ModelId"]] = pool
+    names = sorted(pool_of)
+    found: set[QuotaPool] = set()
+    for start in range(0, len(names), MAX_QUERIES):
+        queries = {f"m{number}": name for number, name in enumerate(names[start : start + MAX_QUERIES])}
+        pages = client.get_paginator("get_metric_data").paginate(
+            MetricDataQueries=[
+                make_metric_query(each, burndown_drift.NAMESPACE, THROTTLED_CALLS, {"ModelId": name}, period=300)
+                for each, name in queries.items()
+            ],
+            StartTime=now - THROTTLES_LOOK_BACK,
+            EndTime=now,
+        )
+        for page in pages:
+            found |= {pool_of[queries[each["Id"]]] for each in page["MetricDataResults"] if sum(each["Values"]) > 0}
+    return found
+
+
+def _find_pool(dimensions: Mapping[str, str], known: Registry) -> QuotaPool | None:
+    """Return the pool of a metric of AWS whose only dimension is the id that callers passed, or None."""
+    if dimensions.keys() != {"ModelId"}:
+        return None
+    called = model_ids.parse_model_id(dimensions["ModelId"], known.id_prefixes)
+    if not isinstance(called, Reference):
+        return None
+    model = known.find(called.model_id)
+    return QuotaPool(model.quota_model_id if model else called.model_id, called.endpoint_type)
+
+
+def _list_dimensions(
+    client: CloudWatchClient, namespace: str, metric_name: str, **only: Any
+) -> Iterator[dict[str, str]]:
+    for page in client.get_paginator("list_metrics").paginate(Namespace=namespace, MetricName=metric_name, **only):
         for metric in page["Metrics"]:
             yield {dimension["Name"]: dimension["Value"] for dimension in metric["Dimensions"]}
 

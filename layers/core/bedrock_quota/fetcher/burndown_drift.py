@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bedrock_quota import model_ids
-from bedrock_quota.fetcher.metric_data import make_metric_query
+from bedrock_quota.fetcher.metric_data import MAX_QUERIES, make_metric_query
 from bedrock_quota.model_ids import Reference
 from bedrock_quota.registry.models import RateStatus, Registry
 
@@ -43,8 +43,6 @@ CACHE_WRITE, OLD_CACHE_WRITE = "CacheWriteInputTokenCount", "CacheWriteInputToke
 """Older pages name the metric without `Count`. If both exist, they are the same number."""
 
 _METRICS = (ESTIMATED, INPUT, OUTPUT, CACHE_WRITE, OLD_CACHE_WRITE)
-_MAX_QUERIES = 500
-"""Most queries per GetMetricData call (API reference, read 2026-11-23)."""
 
 
 def make_notice_prefix(model_id: str) -> str:
@@ -83,7 +81,7 @@ def read_token_sums(client: CloudWatchClient, providers: Iterable[str], now: dat
     known = frozenset(providers)
     by_model: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     names = list(_list_model_ids(client))
-    per_call = _MAX_QUERIES // len(_METRICS)
+    per_call = MAX_QUERIES // len(_METRICS)
     end = now.replace(second=0, microsecond=0) - SETTLED
     for start in range(0, len(names), per_call):
         for name, sums in _read_sums(client, names[start : start + per_call], end).items():

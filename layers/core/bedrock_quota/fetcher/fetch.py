@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, Set
+from datetime import date, datetime, timedelta
 from typing import TypeVar
 
 import msgspec
@@ -11,7 +11,7 @@ import msgspec
 from bedrock_quota.fetcher import burndown_drift
 from bedrock_quota.fetcher.changes import Change, find_changes
 from bedrock_quota.model_ids import Reference
-from bedrock_quota.pools import PoolQuota, QuotaKey, QuotaPool
+from bedrock_quota.pools import LONG_CONTEXT_SUFFIX, PoolQuota, QuotaKey, QuotaPool
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.overrides import apply_overrides, read_overrides
 from bedrock_quota.registry.quota_codes import find_code_mismatches
@@ -19,7 +19,8 @@ from bedrock_quota.registry.quota_names import (
     UNREAD_REASONS,
     ListedQuota,
     UnmatchedQuota,
-    match_quota_name,
+    list_account_tokens_per_day,
+    match_quota,
     models_by_quota_name,
     quotas_by_pool,
     quotas_without_value,
@@ -38,6 +39,8 @@ class Sources(msgspec.Struct, frozen=True):
     profiles: Callable[[], dict[str, Reference]]
     applied: Callable[[], dict[str, dict[str, float]]]
     """Sums of AWS's own token metrics, as `burndown_drift.read_token_sums` returns them."""
+    throttled: Callable[[Set[QuotaPool]], Set[QuotaPool]]
+    """Those of the given pools in which Bedrock throttled a call lately. Called only if a pool in use needs it."""
 
 
 class Fetch(msgspec.Struct, frozen=True):
@@ -46,20 +49,30 @@ class Fetch(msgspec.Struct, frozen=True):
     `quotas` are the quotas to publish for all pools in use, even for a pool that has none. They are empty if they could
     not be listed, because old values must not look like new ones. `notices` are new sentences that somebody may have to
     act on. `remarks` are new sentences for the owner of the registry. `problems` are the parts of the fetch that
-    failed.
+    failed. `account_tokens_per_day` is the quota to publish that all models share, or None.
     """
 
     snapshot: Snapshot
     listed: int
     quotas: Mapping[QuotaPool, PoolQuota]
+    account_tokens_per_day: float | None
+    throttled_by_day: frozenset[QuotaPool]
+    """Pools with a daily quota of 0 in which Bedrock has throttled calls."""
     changes: tuple[Change, ...]
     notices: tuple[str, ...]
     remarks: tuple[str, ...]
     problems: tuple[str, ...]
 
 
-ZERO, DRIFT, UNREAD, MISMATCH = "zero", "drift", "unread", "misfit"
+ZERO, DAILY_ZERO, END_OF_LIFE, DRIFT = "zero", "daily-zero", "end-of-life", "drift"
+UNREAD, MISMATCH = "unread", "misfit"
 """Topics of notices and remarks. The snapshot stores them under these values."""
+
+NOTICES = (ZERO, DAILY_ZERO, END_OF_LIFE, DRIFT)
+"""Topics that somebody may have to act on."""
+
+END_OF_LIFE_NOTICE = timedelta(days=90)
+"""Time before a model's end of life from which the fetcher reports it."""
 
 
 def fetch_all(
@@ -101,12 +114,25 @@ def fetch_all(
     active = dict(before.active_notices)
     if by_pool:
         active |= _list_registry_remarks(listed, known)
-        active[ZERO] = _list_zero_quotas({pool: by_pool[pool] for pool in in_use & by_pool.keys()})
+        used = {pool: by_pool[pool] for pool in in_use & by_pool.keys()}
+        active[ZERO] = _list_zero_quotas(used)
+        daily = _list_zero_daily_quotas(used)
+        no_pools: Set[QuotaPool] = frozenset()
+        throttled = (
+            attempt("throttled calls could not be read", lambda: sources.throttled(frozenset(daily)), no_pools)
+            if daily
+            else no_pools
+        )
+        active[DAILY_ZERO] = _update_daily_notices(before.active_notices.get(DAILY_ZERO, ()), daily, throttled)
     if seen is None:
-        active[ZERO] = before.active_notices.get(ZERO, ())
+        for topic in (ZERO, DAILY_ZERO):
+            active[topic] = before.active_notices.get(topic, ())
+    else:
+        active[END_OF_LIFE] = _list_ending_models(seen, known, now.date())
     if applied is not None:
         active[DRIFT] = _update_drift_notices(before.active_notices.get(DRIFT, ()), applied, known, now)
     changed = find_changes(before.quotas_by_pool(), by_pool) if by_pool else []
+    account_quota = _read_account_quota(listed, known, before, problems) if by_pool else None
     return Fetch(
         snapshot=Snapshot(
             fetched_at=now if by_pool else before.fetched_at,
@@ -114,14 +140,16 @@ def fetch_all(
             models=models,
             profiles=tuple(profiles.items()),
             active_notices=active,
+            account_tokens_per_day=account_quota if by_pool else before.account_tokens_per_day,
         ),
         listed=len(listed),
         quotas={pool: by_pool.get(pool, PoolQuota()) for pool in sorted(in_use)} if by_pool else {},
+        account_tokens_per_day=account_quota,
+        throttled_by_day=frozenset(pool for pool in in_use if _describe_daily_zero(pool) in active.get(DAILY_ZERO, ())),
         changes=(relevant := tuple(change for change in changed if seen is None or change.pool in in_use)),
         notices=(
             *(str(change) for change in relevant),
-            *_select_new(before, active, ZERO),
-            *_select_new(before, active, DRIFT),
+            *(sentence for topic in NOTICES for sentence in _select_new(before, active, topic)),
         ),
         remarks=(*_select_new(before, active, UNREAD), *_select_new(before, active, MISMATCH)),
         problems=tuple(problems),
@@ -159,7 +187,7 @@ def _select_new(before: Snapshot, active: Mapping[str, tuple[str, ...]], topic: 
 def _list_registry_remarks(listed: Iterable[ListedQuota], known: Registry) -> dict[str, tuple[str, ...]]:
     """Return the remarks on a listing for the owner of the registry, by topic."""
     models = models_by_quota_name(known)
-    matched = [(quota, match_quota_name(quota.name, models)) for quota in listed]
+    matched = [(quota, match_quota(quota, models)) for quota in listed]
     unread = [
         f"quota name is not known, so its quota is not shown: {quota.name!r}"
         for quota, found in matched
@@ -172,6 +200,60 @@ def _list_zero_quotas(in_use: Mapping[QuotaPool, PoolQuota]) -> tuple[str, ...]:
     zero = [
         f"quota is 0: {pool} may not be called by this account in this Region"
         for pool, quota in in_use.items()
-        if 0 in (quota.tokens_per_minute, quota.requests_per_minute, quota.tokens_per_day)
+        if quota.is_zero_per_minute
     ]
     return tuple(sorted(zero))
+
+
+def _list_zero_daily_quotas(in_use: Mapping[QuotaPool, PoolQuota]) -> dict[QuotaPool, str]:
+    """Return the notice of each pool whose only quota of 0 is that on tokens per day.
+
+    New accounts list 0 and call successfully (public listings of September 2026). So the notice needs throttled calls.
+    """
+    return {
+        pool: _describe_daily_zero(pool)
+        for pool, quota in in_use.items()
+        if quota.tokens_per_day == 0 and not quota.is_zero_per_minute
+    }
+
+
+def _describe_daily_zero(pool: QuotaPool) -> str:
+    return (
+        f"daily quota is 0: Bedrock throttled calls of {pool}, whose quota on tokens per day is 0. Ask AWS Support to "
+        "raise it"
+    )
+
+
+def _update_daily_notices(
+    before: Iterable[str], daily: Mapping[QuotaPool, str], throttled: Set[QuotaPool]
+) -> tuple[str, ...]:
+    """Return the notices on daily quotas of 0. One that was sent stays as long as that quota is 0."""
+    sent = frozenset(before)
+    return tuple(sorted(notice for pool, notice in daily.items() if pool in throttled or notice in sent))
+
+
+def _list_ending_models(in_use: Iterable[QuotaPool], known: Registry, today: date) -> tuple[str, ...]:
+    """Return one notice per model in use that ends soon or has ended. Its text is the same before and after."""
+    ending = {
+        f"end of life of {model.id} is {model.end_of_life.day}: Bedrock refuses its calls from then on, so move to "
+        "another model"
+        for pool in in_use
+        if (model := known.find(pool.model_id.removesuffix(LONG_CONTEXT_SUFFIX))) is not None
+        and model.end_of_life is not None
+        and model.end_of_life.day - today <= END_OF_LIFE_NOTICE
+    }
+    return tuple(sorted(ending))
+
+
+def _read_account_quota(
+    listed: Iterable[ListedQuota], known: Registry, before: Snapshot, problems: list[str]
+) -> float | None:
+    """Return the quota on tokens per day that all models share. Of two values, the smaller one never overstates it."""
+    found = list_account_tokens_per_day(listed, known)
+    values = [quota.value for quota in found if quota.value is not None]
+    if found and not values:
+        problems.append(
+            "Service Quotas returned no value for tokens per day of all models, so the last known value stays"
+        )
+        return before.account_tokens_per_day
+    return min(values, default=None)

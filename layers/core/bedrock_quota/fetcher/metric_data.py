@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef
 
 
+MAX_QUERIES = 500
+"""Most queries per GetMetricData call (API reference, read 2026-11-23)."""
+
+
 def make_metric_query(
     query_id: str,
     namespace: str,

@@ -3,22 +3,40 @@
 The processor publishes the same metrics with each call. The fetcher's keep pools visible in which nobody calls.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any
 
 from bedrock_quota import emf
 from bedrock_quota.fetcher.changes import Change
 from bedrock_quota.pools import PoolQuota, QuotaPool
 
+ACCOUNT_NOTE = (
+    "All models of this account share {tokens:,.0f} tokens per day in this Region. AWS weighs tokens by price, so a "
+    "sum of tokens is not comparable one to one."
+)
+"""AWS estimates the use of this quota from on-demand prices (Bedrock User Guide, Quotas for the bedrock-runtime
+endpoint, read 2026-11-28)."""
+
 
 def lines_for_quotas(
-    namespace: str, seconds: float, quotas: Mapping[QuotaPool, PoolQuota], changes: Iterable[Change] = ()
+    namespace: str,
+    seconds: float,
+    quotas: Mapping[QuotaPool, PoolQuota],
+    changes: Iterable[Change] = (),
+    *,
+    account_tokens_per_day: float | None = None,
+    throttled_by_day: Set[QuotaPool] = frozenset(),
 ) -> Iterator[bytes]:
     """Yield one line per pool with its quotas. A quota of 0 is published as 0.
 
     Properties: the daily quota, the previous value of a quota that changed, and `quota_note`, which says in words what
-    a graph cannot show. A pool without a quota gets a line with the note alone, and no metric.
+    a graph cannot show. A pool without a quota gets a line with the note alone, and no metric. The quota that all
+    models share has one line without a pool and without a metric. `throttled_by_day` are the pools with a daily quota
+    of 0 in which Bedrock throttles calls.
     """
+    if account_tokens_per_day is not None:
+        shared = ACCOUNT_NOTE.format(tokens=account_tokens_per_day)
+        yield emf.encode({"account_tokens_per_day": account_tokens_per_day, "quota_note": shared})
     before: dict[QuotaPool, dict[str, float | None]] = {}
     for change in changes:
         before.setdefault(change.pool, {})[f"previous_{change.unit}"] = change.before
@@ -29,17 +47,18 @@ def lines_for_quotas(
             line = {"_aws": emf.make_directive(namespace, seconds, emf.POOL_DIMENSIONS, metrics), **line}
         if quota.tokens_per_day is not None:
             line["tokens_per_day"] = quota.tokens_per_day
-        note = _make_note(quota)
-        if note is not None:
+        if (note := _make_note(quota, throttled_by_day=pool in throttled_by_day)) is not None:
             line["quota_note"] = note
         yield emf.encode(line | before.get(pool, {}))
 
 
-def _make_note(quota: PoolQuota) -> str | None:
+def _make_note(quota: PoolQuota, *, throttled_by_day: bool) -> str | None:
     """Return a note on a quota of 0 or on one that does not exist, which no graph can show."""
     tokens, requests = quota.tokens_per_minute, quota.requests_per_minute
-    if 0 in (tokens, requests, quota.tokens_per_day):
+    if quota.is_zero_per_minute:
         return "Its quota is 0, so Bedrock throttles every call. Request an increase in Service Quotas."
+    if throttled_by_day:
+        return "Its quota on tokens per day is 0, and Bedrock throttles its calls. Ask AWS Support to raise it."
     if tokens is None and requests is None:
         return "No quota per minute is known for this pool, so no percentages are shown."
     if requests is None:

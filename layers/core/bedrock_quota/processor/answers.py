@@ -1,71 +1,60 @@
-"""The counts in an answer: records of some calls have none of their own (seen with streams of Titan)."""
+"""The counts in an answer: records of some calls have none of their own (seen with streams of Titan).
 
-import re
+Names of counts: https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html and
+https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-titan-text.html (read 2026-11-28).
+"""
+
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
-from bedrock_quota.errors import RecordError
-from bedrock_quota.processor.records import MAX_COUNT
+from bedrock_quota.processor.counts import read_count
 from bedrock_quota.processor.step_budget import StepBudget
 
-_WRITTEN_COUNT = re.compile(r"-?[0-9]{1,31}")
+_USAGE = "usage"
+_METRICS = "amazon-bedrock-invocationMetrics"
+_EVENTS = ("message", "response", "metadata")
+"""Events of streams with a usage: Anthropic's message_start, the last of Responses, and ConverseStream's and Nova's."""
 
-Path = tuple[str, ...]
-
-# The paths of each count in a chunk, the best one first
-_INPUT_COUNTS = (
-    ("amazon-bedrock-invocationMetrics", "inputTokenCount"),
-    ("usage", "inputTokens"),
-    ("usage", "input_tokens"),
-    ("message", "usage", "input_tokens"),  # Anthropic's message_start
-)
-_CACHE_READ_COUNTS = (
-    ("amazon-bedrock-invocationMetrics", "cacheReadInputTokenCount"),
-    ("usage", "cacheReadInputTokens"),
-    ("usage", "cache_read_input_tokens"),
-    ("message", "usage", "cache_read_input_tokens"),
-)
-_CACHE_WRITE_COUNTS = (
-    ("amazon-bedrock-invocationMetrics", "cacheWriteInputTokenCount"),
-    ("usage", "cacheWriteInputTokens"),
-    ("usage", "cache_creation_input_tokens"),
-    ("message", "usage", "cache_creation_input_tokens"),
-)
-_OPENAI_INPUT_COUNTS = (("usage", "prompt_tokens"),)
-"""OpenAI's count includes tokens from the cache, and all others exclude them (API reference, read 2026-11-23)."""
-_OPENAI_CACHE_READ_COUNTS = (("usage", "prompt_tokens_details", "cached_tokens"),)
-_OUTPUT_COUNTS = (
-    ("amazon-bedrock-invocationMetrics", "outputTokenCount"),
-    ("usage", "outputTokens"),
-    ("usage", "output_tokens"),
-    ("usage", "completion_tokens"),
-    ("totalOutputTextTokenCount",),
-)
-
-_PATHS = {
-    "input": _INPUT_COUNTS,
-    "openai_input": _OPENAI_INPUT_COUNTS,
-    "openai_cache_read": _OPENAI_CACHE_READ_COUNTS,
-    "cache_read": _CACHE_READ_COUNTS,
-    "cache_write": _CACHE_WRITE_COUNTS,
-    "output": _OUTPUT_COUNTS,
+_INPUT_COUNTS = ("inputTokenCount", "inputTokens", "input_tokens", "prompt_tokens")
+_OTHER_COUNTS = {
+    "cache_read": ("cacheReadInputTokenCount", "cacheReadInputTokens", "cache_read_input_tokens"),
+    "cache_write": ("cacheWriteInputTokenCount", "cacheWriteInputTokens", "cache_creation_input_tokens"),
+    "output": ("outputTokenCount", "outputTokens", "output_tokens", "completion_tokens"),
 }
-_KEYS = frozenset(path[0] for paths in _PATHS.values() for path in paths)
+"""The names of each count in a usage, or in the invocation metrics that end a stream, the best one first."""
+
+_DETAILS = ("input_tokens_details", "prompt_tokens_details")
+"""OpenAI's counts of the input include tokens from and for the cache, and its details have these parts (API reference
+of Responses and Chat Completions, read 2026-11-28). Anthropic's `input_tokens` has no details, and excludes them."""
+
+_INPUT_IN_CHUNK = "inputTextTokenCount"
+_OUTPUT_IN_CHUNK = "totalOutputTextTokenCount"
+"""Titan's counts. Of an answer that is not streamed, `results` has the count of each text."""
+
+OUTPUT_PLACES = (_USAGE, _METRICS, *_EVENTS, _OUTPUT_IN_CHUNK, "results")
+"""An answer with none of these keys has no count of its output."""
+
+_PLACES = frozenset({*OUTPUT_PLACES, _INPUT_IN_CHUNK})
 """A chunk with none of these keys has no count."""
 
-_PATHS_PER_CHUNK = sum(map(len, _PATHS.values()))
+_STEPS_PER_CHUNK = len(_PLACES)
+_STEPS_PER_USAGE = len(_INPUT_COUNTS) + sum(map(len, _OTHER_COUNTS.values())) + len(_DETAILS)
+
+MAX_RESULTS = 16
+"""Texts of one answer of Titan whose counts are added up."""
 
 
 class AnswerCounts(msgspec.Struct):
     """The values at the places of counts in an answer, not checked yet. None: the answer has no such value.
 
-    Each is from the last chunk that has one. `is_blocked` is true if a guardrail stopped the call.
+    Each is from the last chunk that has one. `all_input` includes tokens from and for the cache, and `input` excludes
+    them. `is_blocked` is true if a guardrail stopped the call.
     """
 
     input: Any = None
-    openai_input: Any = None
-    openai_cache_read: Any = None
+    all_input: Any = None
     cache_read: Any = None
     cache_write: Any = None
     output: Any = None
@@ -84,9 +73,12 @@ def read_answer(answer: object, budget: StepBudget) -> AnswerCounts:
     for chunk in reversed(chunks):
         if not isinstance(chunk, dict) or not chunk:
             continue
-        if not _KEYS.isdisjoint(chunk):
-            budget.spend(_PATHS_PER_CHUNK)
-            _read_chunk(chunk, counts)
+        if not _PLACES.isdisjoint(chunk):
+            budget.spend(_STEPS_PER_CHUNK)
+            for usage, is_final in _list_usages(chunk):
+                budget.spend(_STEPS_PER_USAGE)
+                _read_usage(usage, counts, is_final=is_final)
+            _read_titan(chunk, counts)
         if (
             chunk.get("amazon-bedrock-guardrailAction") == "INTERVENED"
             or chunk.get("stopReason") == "guardrail_intervened"
@@ -95,30 +87,57 @@ def read_answer(answer: object, budget: StepBudget) -> AnswerCounts:
     return counts
 
 
-def _read_chunk(chunk: dict[str, Any], counts: AnswerCounts) -> None:
-    for name, paths in _PATHS.items():
-        if getattr(counts, name) is None:
-            for path in paths:
-                found: Any = chunk
-                for key in path:
-                    found = found.get(key) if isinstance(found, dict) else None
-                if found is not None:
-                    setattr(counts, name, found)
-                    break
+def _list_usages(chunk: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bool]]:
+    """Yield the objects of a chunk that have counts, the best one first, and if their output is the whole output.
+
+    Anthropic's `message_start` has the output so far, which is 1.
+    """
+    for found in (chunk.get(_METRICS), chunk.get(_USAGE)):
+        if isinstance(found, dict) and found:
+            yield found, True
+    for event in _EVENTS:
+        found = chunk.get(event)
+        usage = found.get(_USAGE) if isinstance(found, dict) else None
+        if isinstance(usage, dict) and usage:
+            yield usage, chunk.get("type") != "message_start"
 
 
-def read_count(value: object) -> int | None:
-    """Return a count of tokens. `5.0` and `"5"` are 5."""
-    if value is None:
-        return None
-    if isinstance(value, str) and _WRITTEN_COUNT.fullmatch(value):
-        value = int(value)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise RecordError("wrong_type")
-    if value < 0:
-        raise RecordError("negative_count")
-    if value > MAX_COUNT:
-        raise RecordError("absurd_count")
-    return value
+def _read_usage(usage: dict[str, Any], counts: AnswerCounts, *, is_final: bool) -> None:
+    """Add the counts of a usage that are not known yet."""
+    details = next((each for each in map(usage.get, _DETAILS) if isinstance(each, dict)), {})
+    if counts.input is None and counts.all_input is None:
+        name = next((each for each in _INPUT_COUNTS if usage.get(each) is not None), "")
+        includes_cache = name == "prompt_tokens" or (
+            name == "input_tokens" and isinstance(usage.get(_DETAILS[0]), dict)
+        )
+        setattr(counts, "all_input" if includes_cache else "input", usage.get(name))
+    _fill(counts, "cache_read", details.get("cached_tokens"))
+    _fill(counts, "cache_write", details.get("cache_write_tokens"))
+    for count, names in _OTHER_COUNTS.items():
+        if is_final or count != "output":
+            _fill(counts, count, next((usage[each] for each in names if usage.get(each) is not None), None))
+
+
+def _read_titan(chunk: dict[str, Any], counts: AnswerCounts) -> None:
+    if counts.input is None and counts.all_input is None:
+        counts.input = chunk.get(_INPUT_IN_CHUNK)
+    _fill(counts, "output", chunk.get(_OUTPUT_IN_CHUNK))
+    results = chunk.get("results")
+    if counts.output is None and isinstance(results, list):
+        made = [each.get("tokenCount") for each in results[:MAX_RESULTS] if isinstance(each, dict)]
+        if made and all(type(count) is int for count in made):
+            counts.output = sum(made)
+
+
+def _fill(counts: AnswerCounts, name: str, value: object) -> None:
+    if getattr(counts, name) is None:
+        setattr(counts, name, value)
+
+
+def split_input(counts: AnswerCounts) -> tuple[int | None, int | None, int | None]:
+    """Return input without cached tokens, cache reads and cache writes. Raises `RecordError` for what is no count."""
+    cache_read, cache_write = read_count(counts.cache_read), read_count(counts.cache_write)
+    if counts.all_input is None:
+        return read_count(counts.input), cache_read, cache_write
+    given = read_count(counts.all_input) or 0
+    return max(0, given - (cache_read or 0) - (cache_write or 0)), cache_read, cache_write

@@ -8,33 +8,36 @@ delivery fails alone and is kept alone.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from bedrock_quota.errors import ConcurrentDuplicateError
+from bedrock_quota.errors import ConcurrentDuplicateError, RecordError
 from bedrock_quota.processor.calls import DeliveryCalls
 from bedrock_quota.processor.container import Container, Context
 from bedrock_quota.processor.delivery import Delivery, decode_delivery
 from bedrock_quota.processor.event import RawDelivery
 from bedrock_quota.processor.health import line_for_duplicate
-from bedrock_quota.processor.pipeline import Outcome, make_lines, price_delivery
+from bedrock_quota.processor.pipeline import LineOptions, Outcome, make_last_lines, make_lines, price_delivery
+from bedrock_quota.processor.usage import CallUsage
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from bedrock_quota.processor.duplicates import InProgressDelivery
+    from bedrock_quota.processor.late_bodies import LateDelivery, Waiting
 
 _logger = logging.getLogger(__name__)
 
 MAX_EVENTS_PER_GROUP = 10_000
 """Log events after which the deliveries read so far are written, because what is kept of them takes memory."""
 
-MIN_MILLISECONDS_TO_START = 30_000
+MIN_MILLISECONDS_TO_START = 34_000
 """Remaining time needed to start another delivery while every service is slow: up to 10 s for profiles, 7.5 s for
-bodies, 6 s for the state table, 3 s for pools of unlisted models, and its CPU."""
+bodies, 4 s for the queue, 6 s for the state table, 3 s for pools of unlisted models, and its CPU."""
 
 MIN_MILLISECONDS_TO_RECORD = 5_000
 """Remaining time below which a delivery is recorded quickly: a request to the state table may take 4 s."""
@@ -46,8 +49,14 @@ If a run is killed, everything that it wrote counts again. If it ends in time, n
 what was processed, recorded or not.
 """
 
+UNREADABLE = "unreadable_message"
+"""Reason for which a message of late calls is rejected that `late_bodies` did not write."""
+
+QUEUE_FAILED = "queue_failed"
+"""Reason for which a body stays unread if the call could not be sent to the queue."""
+
 Result = dict[str, int]
-"""Counts of a delivery's records: `received`, `processed` and, if there are any, `rejected`."""
+"""Counts of a delivery's records: `received`, `processed` and, if there are any, `rejected` and `set_aside`."""
 
 Clock = Callable[[Delivery], datetime]
 """Returns the time that a delivery's records are compared with."""
@@ -57,17 +66,24 @@ Publish = Callable[[Outcome | None, Sequence[bytes]], None]
 
 
 class ReadDelivery(msgspec.Struct, frozen=True):
-    """One delivery that was read: its calls, or the line of a duplicate, and the time and quotas for it.
+    """One delivery that was read: its calls, or the result and line of a duplicate, and the time and quotas for it.
 
-    `in_progress` is its entry in the state table, None if duplicates are not detected.
+    `in_progress` is its entry in the state table, None if duplicates are not detected. `waiting` says since when its
+    late calls wait.
     """
 
-    result: Result
     context: Context
     now: datetime
     calls: DeliveryCalls | None = None
+    processed_before: Result | None = None
     duplicate_line: bytes | None = None
     in_progress: InProgressDelivery | None = None
+    waiting: Waiting | None = None
+
+    @property
+    def result(self) -> Result:
+        """The counts of its records. They change when late calls cannot be set aside."""
+        return (self.processed_before or {}) if self.calls is None else _count(self.calls)
 
 
 class ReadGroup(msgspec.Struct, frozen=True):
@@ -93,13 +109,12 @@ def process_batch(
         group = read_group(sent[len(results) :], container, context, clock)
         failure = group.failure
         try:
-            write_group(group, container, context, publish)
-            results += [delivery.result for delivery in group.deliveries]
+            results += write_group(group, container, context, publish)
         except Exception as error:  # noqa: BLE001 - like any other failure: raised or reported to Lambda
             failure = error
         del group  # before the next one is read: each may take all the memory there is
     if failure is not None:
-        is_retried = isinstance(failure, ConcurrentDuplicateError) and sent[0].sequence_number is not None
+        is_retried = isinstance(failure, ConcurrentDuplicateError) and sent[0].item_id is not None
         if not results and not is_retried:
             raise failure
         _logger.warning(
@@ -130,74 +145,132 @@ def read_group(sent: Sequence[RawDelivery], container: Container, context: Lambd
 def _read_delivery(
     raw: RawDelivery, container: Container, context: LambdaContext, clock: Clock, *, checked: bool
 ) -> ReadDelivery:
-    """Read one delivery, unless it was processed before. `checked` is False if the state table does not answer.
+    """Read one delivery, or a message of late calls, unless it was processed before.
+
+    `checked` is False if the state table does not answer.
 
     Raises `ConcurrentDuplicateError` if another invocation is processing it. For a delivery outside of a stream that is
     so only if it lasts: this may be another attempt at the same event, so only a completed delivery is a duplicate.
     """
-    received = decode_delivery(raw.event)
+    late = None if raw.message is None else _read_message(raw.message)
+    received = decode_delivery(raw.event) if late is None else late.delivery
     known, now = container.current(), clock(received)
     store, in_progress = container.deliveries, None
     if store is not None and checked and not received.is_control:  # control messages are all alike
-        in_progress = store.start(received, context, wait=raw.sequence_number is None)
+        in_progress = store.start(received, context, wait=raw.item_id is None)
         checked = in_progress.checked
         if in_progress.is_elsewhere:
             raise ConcurrentDuplicateError("another invocation is processing this delivery")
         if in_progress.result is not None:
             line = line_for_duplicate(container.settings.namespace, now.timestamp(), len(received.log_events))
-            return ReadDelivery(in_progress.result, known, now, None, line)
+            return ReadDelivery(known, now, None, in_progress.result, line)
     try:
-        calls = price_delivery(
-            received,
-            known.calculator,
-            now,
-            container.seen.select_source(received.owner, received.log_group),
-            container.look_up,
-            checked=checked or received.is_control,
-        )
+        calls, waiting = _price(received, late, container, known, now, checked=checked or received.is_control)
     except Exception as error:
         if in_progress is not None:
             in_progress.release(error)
         raise
     container.seen.remember(calls.new_ids)
-    return ReadDelivery(_count(calls), known, now, calls, None, in_progress)
+    return ReadDelivery(known, now, calls, None, None, in_progress, waiting)
 
 
-def write_group(group: ReadGroup, container: Container, context: LambdaContext, publish: Publish) -> None:
-    """Write the metric lines of a group, and record its deliveries as processed.
+def _read_message(text: str) -> LateDelivery:
+    from bedrock_quota.processor.late_bodies import read_message  # noqa: PLC0415 - see that module's docstring
 
-    If writing fails, the error is raised and all of the group will be processed again.
+    return read_message(text)
+
+
+def _price(
+    received: Delivery, late: LateDelivery | None, container: Container, known: Context, now: datetime, *, checked: bool
+) -> tuple[DeliveryCalls, Waiting | None]:
+    """Price a delivery, or the calls of a message. A call without its body is late as long as it can wait.
+
+    Returns also since when the late calls wait, None if there are none.
+    """
+    waiting, seconds = None if late is None else late.waiting, now.timestamp()
+    if late is not None and waiting is None:
+        calls = DeliveryCalls(received=1, returned=1, unchecked=int(not checked))
+        calls.reject(RecordError(UNREADABLE))
+        return calls, None
+    can_wait = waiting is None or waiting.seconds_left(seconds, container.settings.late_bodies_seconds) > 0
+    calls = price_delivery(
+        received,
+        known.calculator,
+        now,
+        container.seen.select_source(received.owner, received.log_group),
+        container.look_up,
+        checked=checked,
+        set_aside=container.encode_late_call if can_wait else lambda _record: None,
+        returned=late is not None,
+    )
+    if calls.late and waiting is None:
+        from bedrock_quota.processor.late_bodies import begin_waiting  # noqa: PLC0415 - see that module's docstring
+
+        waiting = begin_waiting(received, seconds)
+    return calls, waiting
+
+
+def write_group(group: ReadGroup, container: Container, context: LambdaContext, publish: Publish) -> list[Result]:
+    """Write the metric lines of a group, set its late calls aside, and record its deliveries as processed.
+
+    Returns the results of the deliveries. If writing fails, the error is raised and all of the group will be processed
+    again. Late calls are set aside after the lines of all others: a run that is killed before it writes leaves nothing
+    behind that could count twice, and one that is killed later loses nothing.
     """
     if not group.deliveries:
-        return
-    last, in_progress = group.deliveries[-1], _list_in_progress(group)
+        return []
+    last = group.deliveries[-1]
     calls = [delivery.calls for delivery in group.deliveries if delivery.calls is not None]
+    are_late = any(each.late for each in calls)
+    options: LineOptions = {
+        "quotas": last.context.quotas,
+        "namespace": container.settings.namespace,
+        "now": last.now,
+        "quota_age_seconds": last.context.age_seconds(last.now),
+    }
     try:
-        outcome = (
-            make_lines(
-                calls,
-                quotas=last.context.quotas,
-                namespace=container.settings.namespace,
-                now=last.now,
-                quota_age_seconds=last.context.age_seconds(last.now),
-            )
-            if calls
-            else None
-        )
+        outcome = make_lines(calls, before_late_calls=are_late, **options) if calls else None
         publish(outcome, [each.duplicate_line for each in group.deliveries if each.duplicate_line is not None])
+        if are_late:
+            publish(make_last_lines(calls, set_aside(group, container), options), ())
     except Exception as error:
         for each in calls:
             container.seen.forget(each.new_ids)
-        for started, _ in in_progress:
+        for started, _ in _list_in_progress(group):
             if _is_late(context, MIN_MILLISECONDS_TO_RECORD):
                 break  # refused until this invocation's time is over, then processed
             started.release(error)
         raise
-    for started, result in in_progress:
+    _log_missing_bodies(calls)
+    for started, result in _list_in_progress(group):
         quickly = _is_late(context, MIN_MILLISECONDS_TO_RECORD)
         # if one fails, the next ones would fail too, and take their time
         if _is_late(context, MIN_MILLISECONDS_TO_RECORD_QUICKLY) or not started.complete(result, quickly=quickly):
             break
+    return [delivery.result for delivery in group.deliveries]
+
+
+def set_aside(group: ReadGroup, container: Container) -> list[CallUsage]:
+    """Send the late calls of a group to the queue. Return the usage of those that could not be sent."""
+    late = [
+        (each.waiting, each.calls.late)
+        for each in group.deliveries
+        if each.waiting is not None and each.calls is not None and each.calls.late
+    ]
+    unsent = container.queue.send(late, group.deliveries[-1].now.timestamp())
+    if unsent:
+        chosen = frozenset(unsent)
+        for each in group.deliveries:
+            if each.calls is not None:
+                each.calls.stop_waiting(chosen, QUEUE_FAILED)
+    return [call.usage for call in unsent]
+
+
+def _log_missing_bodies(calls: Iterable[DeliveryCalls]) -> None:
+    """Log why bodies are missing for good."""
+    missing = sum((Counter(each.missing_bodies) for each in calls if each.missing_bodies), Counter())
+    if missing:
+        _logger.warning("could not read large request bodies", extra={"reasons": dict(missing)})
 
 
 def _list_in_progress(group: ReadGroup) -> list[tuple[InProgressDelivery, Result]]:
@@ -210,4 +283,5 @@ def _is_late(context: LambdaContext, least: int = MIN_MILLISECONDS_TO_START) -> 
 
 def _count(calls: DeliveryCalls) -> Result:
     counts = {"received": calls.received, "processed": len(calls.usages)}
-    return {**counts, "rejected": len(calls.rejected)} if calls.rejected else counts
+    rare = {"rejected": len(calls.rejected), "set_aside": len(calls.late)}
+    return counts | {name: count for name, count in rare.items() if count}

@@ -1,11 +1,11 @@
-"""A caller: the role or user behind `identity.arn`, without the session name."""
+"""The caller behind `identity.arn`: a role or user, and the session of a role."""
 
 import functools
 
 UNKNOWN_CALLER = "unknown"
 
 MAX_LABEL = 256
-"""Longest caller, tag value or operation on a metric line."""
+"""Longest caller, session, project, tag value or operation on a metric line."""
 
 MAX_REMEMBERED_ARN = 512
 """Longest ARN that one container remembers. A role's session has up to 170 characters, an application profile 256."""
@@ -48,3 +48,21 @@ def _parse_name(arn: str) -> str:
     elif kind in {"user", "role", "federated-user"}:
         name = rest.rpartition("/")[2]
     return safe_label(name) or UNKNOWN_CALLER
+
+
+def parse_session(arn: str | None) -> str:
+    """Return the session of an assumed role, "" for any other caller.
+
+    `…:assumed-role/Role/session` → `session`. IAM Identity Center names it after the user.
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html (read 2026-11-23).
+    """
+    kind, _, rest = (arn or "").split(":", 5)[-1].partition("/")
+    return safe_label(rest.partition("/")[2]) if kind == "assumed-role" else ""
+
+
+def parse_project(identifier: str) -> str:
+    """Return the ID of a project from its ID or its ARN, `…:project/proj_1` → `proj_1`, so that both are one project.
+
+    `ProjectIdentifier` of bedrock-runtime and `ProjectArn` of bedrock (botocore 1.44.8, read 2026-11-28).
+    """
+    return safe_label(identifier.rpartition(":project/")[2])

@@ -1,5 +1,6 @@
 """The container of the processor: the values made at a cold start, and the context of the latest snapshot."""
 
+import functools
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
@@ -11,8 +12,8 @@ from bedrock_quota import clients
 from bedrock_quota.pools import PoolQuota, QuotaPool
 from bedrock_quota.processor import large_bodies
 from bedrock_quota.processor.application_profiles import ProfileResolver
-from bedrock_quota.processor.look_up import LookUp
-from bedrock_quota.processor.records import RequestBody
+from bedrock_quota.processor.look_up import FetchedBodies, LookUp
+from bedrock_quota.processor.records import Record
 from bedrock_quota.processor.seen_events import SeenEvents
 from bedrock_quota.processor.unlisted_pools import UnlistedPools
 from bedrock_quota.processor.usage import UsageCalculator
@@ -23,10 +24,11 @@ from bedrock_quota.state.snapshot import Snapshot, SnapshotCache
 
 if TYPE_CHECKING:
     from bedrock_quota.processor.duplicates import IdempotencyStore
+    from bedrock_quota.processor.late_bodies import Queue
 
 
 MAX_NAMED_MODELS = 1_000
-"""Model ids that one container remembers having named before it starts again."""
+"""Model ids, and service tiers, that one container remembers having named before it starts again."""
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -50,6 +52,15 @@ def _make_store(settings: Settings) -> "IdempotencyStore | None":
     return IdempotencyStore(settings.state_table, clients.state, clients.quick_state)
 
 
+def _select_new(names: Iterable[str], named: set[str]) -> list[str]:
+    """Return the names that are not in `named`, and add them to it."""
+    new = sorted(set(names) - named)
+    if len(named) + len(new) > MAX_NAMED_MODELS:
+        named.clear()
+    named.update(new)
+    return new
+
+
 class Container:
     """The values that one container makes at its cold start and keeps."""
 
@@ -69,6 +80,7 @@ class Container:
         self._snapshot: Snapshot | None = None
         self._context = Context(self._make_calculator(registry))
         self._named_models: set[str] = set()
+        self._named_tiers: set[str] = set()
         self.seen = SeenEvents()
         self.deliveries = _make_store(settings)
 
@@ -83,18 +95,46 @@ class Container:
             self._context = Context(calculator, quotas or None, latest.fetched_at if quotas else None)
         return self._context
 
-    def _fetch_bodies(self, paths: Collection[str]) -> Mapping[str, RequestBody]:
+    def _fetch_bodies(self, paths: Collection[str]) -> FetchedBodies:
         """Return the request bodies at these paths that the stack may read. Never raises."""
         bucket = self.settings.large_bodies_bucket
-        return large_bodies.fetch_bodies(paths, bucket) if bucket else {}
+        return large_bodies.fetch_bodies(paths, bucket) if bucket else FetchedBodies()
+
+    @functools.cached_property
+    def queue(self) -> "Queue":
+        """The queue of late calls. Made when a call is late."""
+        from bedrock_quota.processor.late_bodies import Queue  # noqa: PLC0415 - see that module's docstring
+
+        settings = self.settings
+        return Queue(
+            settings.late_bodies_queue or "",
+            settings.late_bodies_delay,
+            settings.late_bodies_seconds,
+            clients.late_bodies,
+        )
+
+    def encode_late_call(self, record: Record) -> bytes | None:
+        """Return a trimmed record as it waits in the queue. None if it is too large, or if the stack has no queue."""
+        settings = self.settings
+        if not (settings.late_bodies_queue and settings.large_bodies_bucket and settings.late_bodies_seconds):
+            return None
+        from bedrock_quota.processor.late_bodies import encode_call  # noqa: PLC0415 - see that module's docstring
+
+        return encode_call(record)
 
     def select_unnamed(self, model_ids: Iterable[str]) -> list[str]:
         """Return the model ids that this container has not named yet, and remember them: each is named once."""
-        new = sorted(set(model_ids) - self._named_models)
-        if len(self._named_models) + len(new) > MAX_NAMED_MODELS:
-            self._named_models.clear()
-        self._named_models.update(new)
-        return new
+        return _select_new(model_ids, self._named_models)
+
+    def select_unnamed_tiers(self, tiers: Iterable[str]) -> list[str]:
+        """Return the service tiers that this container has not named yet, and remember them: each is named once."""
+        return _select_new(tiers, self._named_tiers)
 
     def _make_calculator(self, registry: Registry) -> UsageCalculator:
-        return UsageCalculator(registry, self._profiles.find, self.settings.metadata_keys, self._unlisted_pools.admit)
+        return UsageCalculator(
+            registry,
+            self._profiles.find,
+            self.settings.metadata_keys,
+            self._unlisted_pools.admit,
+            with_sessions=self.settings.with_sessions,
+        )

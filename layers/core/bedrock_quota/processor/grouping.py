@@ -49,7 +49,14 @@ def _find_group(
     size = sizes[minute_of_pool] = sizes.get(minute_of_pool, 0) + 1
     if size > MAX_GROUPS_PER_POOL:
         group = msgspec.structs.replace(
-            group, caller=OTHER, application_profile="", operation=OTHER, request_metadata=()
+            group,
+            caller=OTHER,
+            session="",
+            project="",
+            application_profile="",
+            operation=OTHER,
+            request_metadata=(),
+            service_tier="",
         )
     return groups.setdefault(group, [])
 
@@ -67,6 +74,8 @@ def count_failed_calls(failed: Sequence[FailedCall]) -> Iterator[tuple[FailedCal
         minute_of_pool = (call.minute, call.pool)
         sizes[minute_of_pool] += 1
         if sizes[minute_of_pool] > MAX_GROUPS_PER_POOL:
-            call = msgspec.structs.replace(call, caller=OTHER, operation=OTHER, error_code=OTHER)  # noqa: PLW2901
+            call = msgspec.structs.replace(  # noqa: PLW2901
+                call, caller=OTHER, session="", operation=OTHER, error_code=OTHER
+            )
         counted[call] += count
     yield from counted.items()

@@ -52,9 +52,12 @@ class Health(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     quotas_unknown: int = msgspec.field(name="QuotasUnknown", default=0)
     alarm_tests: int = msgspec.field(name="AlarmTests", default=0)
     deliveries: int = 1
+    max_tokens_declared: int = 0
     quota_age_seconds: int | None = None
     duplicate_records: int = 0
     duplicates_unchecked: int = 0
+    set_aside: int = 0
+    returned: int = 0
     rejected_reasons: dict[str, int] = {}
     out_of_scope_reasons: dict[str, int] = {}
     error_codes: dict[str, int] = {}
@@ -119,9 +122,12 @@ def measure_health(
         quotas_unknown=0 if quotas_usable else len(calls.usages),
         alarm_tests=calls.out_of_scope.get(model_ids.ALARM_TEST_REASON, 0),
         deliveries=deliveries,
+        max_tokens_declared=sources[Source.DECLARED],
         quota_age_seconds=None if quota_age is None else round(quota_age),
         duplicate_records=calls.duplicates,
         duplicates_unchecked=calls.unchecked,
+        set_aside=len(calls.late),
+        returned=calls.returned,
         rejected_reasons=_count_most_common([each.reason for each in calls.rejected]),
         out_of_scope_reasons=calls.out_of_scope,
         error_codes=_count_most_common([call.error_code for call in calls.failed]),

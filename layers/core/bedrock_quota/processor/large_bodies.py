@@ -12,21 +12,20 @@ import logging
 import math
 import time
 import zlib
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 from bedrock_quota import clients
 from bedrock_quota.errors import BodyError, RecordError
+from bedrock_quota.processor.look_up import FetchedBodies, MissingBody
 from bedrock_quota.processor.reading import read_request_body
+from bedrock_quota.processor.records import RequestBody
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
-
-    from bedrock_quota.processor.records import RequestBody
 
 _logger = logging.getLogger(__name__)
 
@@ -41,31 +40,36 @@ MAX_BODIES = 1_000
 """Most bodies of one delivery: more than can be read in its time, and a bound on the queue."""
 
 SECONDS_PER_DELIVERY = 5.0
-"""Time for all bodies of one delivery. Bodies that arrive later stay unknown."""
+"""Time for all bodies of one delivery. Bodies that arrive later are read again with the late ones."""
 
 SECONDS_TO_END = 2.5
 """Time for reads to end after that. A wait for S3 that has begun lasts up to 2 s."""
 
 _AT_ONCE_SECONDS = 0.001
 
+_TOO_SLOW, _TOO_MANY = MissingBody("too_slow"), MissingBody("too_many")
+
 _CHUNK_BYTES = 64 * 1024
 
 
-def fetch_bodies(paths: Collection[str], bucket: str) -> Mapping[str, RequestBody]:
-    """Return the bodies at these `s3://` paths that could be read in time.
+def fetch_bodies(paths: Collection[str], bucket: str) -> FetchedBodies:
+    """Return the bodies at these `s3://` paths that could be read in time, and the reason for each other one.
 
-    Only `bucket` is read, because a path in a log does not justify reading any other bucket. Missing bodies are logged
-    with the reasons, and their source stays `unknown`. Never raises.
+    Only `bucket` is read, because a path in a log does not justify reading any other bucket. Never raises.
+
+    Any answer of S3 may change. For an object that does not exist, S3 answers 403 to a caller without `s3:ListBucket`
+    (https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html, read 2026-11-28). The processor may only read
+    objects, because in an account that logs to a bucket of its own, listing would show everything else in it.
     """
     if not paths:
-        return {}
+        return FetchedBodies()
     try:
         client = clients.large_bodies()
     except Exception as error:  # noqa: BLE001 - metrics must flow after any error; shown by MaxTokensUnknown
         _logger.warning(
             "could not create the S3 client for large request bodies", extra={"error": type(error).__name__}
         )
-        return {}
+        return FetchedBodies(missing=dict.fromkeys(paths, MissingBody(type(error).__name__)))
     pool = ThreadPoolExecutor(max_workers=PARALLEL_READS)
     deadline = time.monotonic() + SECONDS_PER_DELIVERY
     opened: list[StreamingBody] = []
@@ -79,14 +83,16 @@ def fetch_bodies(paths: Collection[str], bucket: str) -> Mapping[str, RequestBod
     if running:
         _interrupt(opened)
         wait(running, timeout=SECONDS_TO_END)
-    done = {path: body.result() for path, body in reads.items() if body.done() and not body.cancelled()}
-    found = {path: body for path, body in done.items() if not isinstance(body, str)}
-    missing = Counter(reason for reason in done.values() if isinstance(reason, str))
-    missing["too_slow"] += len(reads) - len(done)
-    missing["too_many"] += len(paths) - len(reads)
-    if +missing:
-        _logger.warning("could not read large request bodies", extra={"reasons": dict(+missing)})
-    return found
+    missing = dict.fromkeys(paths, _TOO_MANY) | dict.fromkeys(reads, _TOO_SLOW)
+    found: dict[str, RequestBody] = {}
+    for path, read in reads.items():
+        if read.done() and not read.cancelled():
+            body = read.result()
+            if isinstance(body, RequestBody):
+                found[path] = body
+            else:
+                missing[path] = body
+    return FetchedBodies(found, {path: reason for path, reason in missing.items() if path not in found})
 
 
 def _interrupt(opened: Iterable[StreamingBody]) -> None:
@@ -98,16 +104,16 @@ def _interrupt(opened: Iterable[StreamingBody]) -> None:
 
 def _attempt(
     path: str, bucket: str, client: S3Client, deadline: float, opened: list[StreamingBody]
-) -> RequestBody | str:
+) -> RequestBody | MissingBody:
     """Return a body, or the reason why it could not be read: an error itself would keep all that was read of it."""
     try:
         return read_body(path, bucket, client, deadline, opened.append)
     except BodyError as error:
-        return error.reason
+        return _TOO_SLOW if error.reason == _TOO_SLOW.reason else MissingBody(error.reason, may_come=False)
     except client.exceptions.ClientError as error:
-        return str(error.response["Error"].get("Code"))
+        return MissingBody(str(error.response["Error"].get("Code")))
     except Exception as error:  # noqa: BLE001 - metrics must flow after any error; named in the log
-        return type(error).__name__
+        return MissingBody(type(error).__name__)
 
 
 def read_body(
@@ -129,13 +135,13 @@ def read_body(
     with closing(client.get_object(Bucket=bucket, Key=key)["Body"]) as stream:
         on_open(stream)
         if time.monotonic() > deadline:  # after `on_open`: either this or an interruption ends the read
-            raise BodyError("too_slow")
+            raise BodyError(_TOO_SLOW.reason)
         for piece in _inflate(stream.iter_chunks(_CHUNK_BYTES)):
             inflated += piece
             if len(inflated) > MAX_BODY_BYTES:
                 raise BodyError("too_large")
             if time.monotonic() > deadline:
-                raise BodyError("too_slow")
+                raise BodyError(_TOO_SLOW.reason)
     try:
         return read_request_body(inflated)
     except RecordError as error:

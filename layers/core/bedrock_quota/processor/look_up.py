@@ -7,8 +7,23 @@ import msgspec
 from bedrock_quota.model_ids import ApplicationProfile
 from bedrock_quota.processor.records import RequestBody
 
-FetchBodies = Callable[[Collection[str]], Mapping[str, RequestBody]]
-"""Returns the request bodies at these paths that could be read. Never raises."""
+
+class MissingBody(msgspec.Struct, frozen=True):
+    """A body that could not be read, with the reason. `may_come` is false if it will never be readable."""
+
+    reason: str
+    may_come: bool = True
+
+
+class FetchedBodies(msgspec.Struct, frozen=True):
+    """The request bodies that could be read, and those that could not, by path."""
+
+    found: Mapping[str, RequestBody] = {}
+    missing: Mapping[str, MissingBody] = {}
+
+
+FetchBodies = Callable[[Collection[str]], FetchedBodies]
+"""Returns the request bodies at these paths. Never raises."""
 
 LookUpProfiles = Callable[[Mapping[ApplicationProfile, int]], None]
 """Looks up application profiles, with the number of calls that need each. Never raises."""
@@ -18,7 +33,7 @@ class LookUp(msgspec.Struct, frozen=True):
     """The sources that a delivery asks."""
 
     profiles: LookUpProfiles = lambda _needed: None
-    bodies: FetchBodies = lambda _paths: {}
+    bodies: FetchBodies = lambda _paths: FetchedBodies()
 
 
 NO_LOOK_UP = LookUp()

@@ -1,14 +1,20 @@
 """The max_tokens of a call: the output tokens that Bedrock reserved for it, and the source of that number.
 
+`explicit`: in the request. `declared`: in `requestMetadata.max_tokens`, used if the request's body is not in the log.
+`default`: the request has no limit, so the model's default applies, and never less than the output that came.
+`unknown`: the body is not available. `none`: the call has no output tokens.
+
 `find_defaults` chooses the default of a call without a limit. The numbers are in registry/models/*.toml.
 """
 
+import re
+from collections.abc import Mapping
 from enum import StrEnum
 
 import msgspec
 
 from bedrock_quota.errors import RecordError
-from bedrock_quota.processor.records import MAX_COUNT, Record, RequestBody
+from bedrock_quota.processor.records import MAX_COUNT, OutputLimits, Record, RequestBody
 from bedrock_quota.registry.models import Model, ModelKind, Provider
 
 
@@ -16,6 +22,7 @@ class Source(StrEnum):
     """The source of a call's max_tokens."""
 
     EXPLICIT = "explicit"
+    DECLARED = "declared"
     DEFAULT = "default"
     UNKNOWN = "unknown"
     NONE = "none"
@@ -27,6 +34,11 @@ MaxTokens = tuple[int | None, Source]
 EXPLICIT = Source.EXPLICIT  # finding an enumeration member takes as long as the rest of a common call's limit
 NO_OUTPUT: MaxTokens = (0, Source.NONE)
 UNKNOWN: MaxTokens = (None, Source.UNKNOWN)
+
+DECLARED_LIMIT_KEY = "max_tokens"
+"""Key of `requestMetadata` by which an application declares its limit."""
+
+_DECLARED_LIMIT = re.compile(r"[0-9]{1,9}")
 
 _NO_LIMITS = RequestBody()
 
@@ -42,35 +54,63 @@ def find_output_limit(body: RequestBody) -> int | None:
     OpenAI (`max_completion_tokens`, `max_output_tokens`), Anthropic, Mistral, Cohere, DeepSeek, Qwen and others
     (`max_tokens`), Anthropic text completion (`max_tokens_to_sample`), Llama (`max_gen_len`), Jurassic
     (`maxTokens`), Pegasus (`maxOutputTokens`). A request for `n` answers (Jamba) reserves `n` times the limit.
+
+    If Converse has no limit of its own, one in `additionalModelRequestFields` counts, in the same order: Converse
+    passes these fields on to the model ("Additional inference parameters that the model supports", API reference of
+    Converse, read 2026-11-28).
     """
     inference = body.inference_config
     limit = body.max_tokens if inference is None else inference.max_tokens
     if limit is None or not (
         body.text_generation_config is None and body.max_completion_tokens is None and body.max_output_tokens is None
     ):
-        limit = None if body == _NO_LIMITS else _find_first_limit(body)
-    return None if limit is None else limit * (body.choices or 1)
+        if body == _NO_LIMITS:
+            return None
+        limit = _find_first_limit(body)
+        if limit is None and body.additional_fields is not None:
+            limit = _find_first_limit(body.additional_fields)
+            limit = body.additional_fields.max_token_count if limit is None else limit
+    if limit is None or (body.choices is None and body.additional_fields is None):
+        return limit
+    return limit * _count_answers(body)
 
 
-def _find_first_limit(body: RequestBody) -> int | None:
-    inference, titan = body.inference_config, body.text_generation_config
-    limits = (
+def _count_answers(body: RequestBody) -> int:
+    """Return how many answers a request asks for."""
+    additional = body.additional_fields
+    return body.choices or (additional is not None and additional.choices) or 1
+
+
+def _find_first_limit(limits: OutputLimits) -> int | None:
+    inference, titan = limits.inference_config, limits.text_generation_config
+    found = (
         None if inference is None else inference.max_tokens,
         None if inference is None else inference.max_new_tokens,
         None if titan is None else titan.max_token_count,
-        body.max_completion_tokens,
-        body.max_output_tokens,
-        body.max_tokens,
-        body.max_tokens_to_sample,
-        body.max_gen_len,
-        body.max_new_tokens,
-        body.max_tokens_camel,
-        body.max_output_tokens_camel,
+        limits.max_completion_tokens,
+        limits.max_output_tokens,
+        limits.max_tokens,
+        limits.max_tokens_to_sample,
+        limits.max_gen_len,
+        limits.max_new_tokens,
+        limits.max_tokens_camel,
+        limits.max_output_tokens_camel,
     )
-    for limit in limits:
+    for limit in found:
         if limit is not None:
             return limit
     return None
+
+
+def read_declared_limit(metadata: Mapping[str, str] | None) -> int | None:
+    """Return the limit that an application declares in `requestMetadata`: 1 to `MAX_COUNT` tokens, in digits.
+
+    Any other text declares nothing.
+    """
+    text = metadata.get(DECLARED_LIMIT_KEY) if metadata else None
+    if text is None or not _DECLARED_LIMIT.fullmatch(text):
+        return None
+    return limit if 1 <= (limit := int(text)) <= MAX_COUNT else None
 
 
 class OutputDefaults(msgspec.Struct, frozen=True, gc=False):
@@ -110,6 +150,10 @@ def find_defaults(model_id: str, operation: str, model: Model | None, provider: 
 def resolve_max_tokens(record: Record, defaults: OutputDefaults) -> MaxTokens:
     """Return the output tokens that a call reserved, from its request or the defaults of its model and operation.
 
+    A declared limit is used before a body in S3 is read: that costs neither time nor a request. A default is at least
+    the output: Nova 2 with high reasoning effort must have no limit, and may exceed its documented maximum (Nova 2 User
+    Guide, "Extended thinking", read 2026-11-28).
+
     Raises `RecordError` (`absurd_count`) if `n` answers of that length exceed `MAX_COUNT` tokens.
     """
     if defaults.no_output:
@@ -120,8 +164,10 @@ def resolve_max_tokens(record: Record, defaults: OutputDefaults) -> MaxTokens:
         if defaults.maybe_no_output and not record.output.output_tokens:
             return NO_OUTPUT
         if body is None:
-            return UNKNOWN
-        limit, source = defaults.tokens * (body.choices or 1), Source.DEFAULT
+            declared = read_declared_limit(record.request_metadata)
+            return UNKNOWN if declared is None else (declared, Source.DECLARED)
+        limit = max(defaults.tokens * _count_answers(body), record.output.output_tokens or 0)
+        source = Source.DEFAULT
     if limit > MAX_COUNT:
         raise RecordError("absurd_count", record.request_id)
     return limit, source

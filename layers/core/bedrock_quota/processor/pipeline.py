@@ -3,11 +3,13 @@
 `process_batch` decodes each delivery, then calls `price_delivery` for it and `make_lines` for all of them together.
 """
 
+import operator
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import chain
+from typing import TypedDict
 
 import msgspec
 
@@ -15,22 +17,43 @@ from bedrock_quota.errors import RecordError
 from bedrock_quota.model_ids import ApplicationProfile
 from bedrock_quota.pools import PoolQuota, QuotaPool
 from bedrock_quota.processor import metric_lines
-from bedrock_quota.processor.calls import DeliveryCalls, Rejected, merge_calls
+from bedrock_quota.processor.calls import DeliveryCalls, LateCall, Rejected, merge_calls
 from bedrock_quota.processor.delivery import Delivery, LogEvent
-from bedrock_quota.processor.grouping import group_calls
+from bedrock_quota.processor.grouping import GroupedCalls, group_calls
 from bedrock_quota.processor.health import line_for_health, measure_health
-from bedrock_quota.processor.look_up import NO_LOOK_UP, FetchBodies, LookUp
+from bedrock_quota.processor.look_up import NO_LOOK_UP, FetchBodies, LookUp, MissingBody
 from bedrock_quota.processor.reading import is_permissions_line, read_usual_record
 from bedrock_quota.processor.records import Record, with_request_body
 from bedrock_quota.processor.seen_events import SeenInSource
 from bedrock_quota.processor.step_budget import StepBudget
-from bedrock_quota.processor.tolerant_reading import read_record
+from bedrock_quota.processor.tolerant_reading import count_steps, read_record
+from bedrock_quota.processor.trimming import trim_record
 from bedrock_quota.processor.usage import CallUsage, Entry, UsageCalculator
 from bedrock_quota.state.snapshot import OLDEST_QUOTAS
 
 NOTHING_SEEN = SeenInSource()
 
+MAX_PATH = 2_048
+"""Longest path of a body in S3 that is read. A bucket and a key have at most 63 and 1,024 bytes."""
+
 Price = Callable[[Record], Entry | ApplicationProfile]
+
+SetAside = Callable[[Record], bytes | None]
+"""Returns a record as it waits in the queue of late calls, or None if it does not wait."""
+
+MAX_SET_ASIDE = 1_000
+"""Calls of one delivery that wait for their body. The max_tokens of all further ones is unknown at once."""
+
+NO_BODY = MissingBody("not_asked", may_come=False)
+
+
+class LineOptions(TypedDict):
+    """Everything that lines need besides the calls. See `make_lines`."""
+
+    quotas: Mapping[QuotaPool, PoolQuota] | None
+    namespace: str
+    now: datetime
+    quota_age_seconds: float | None
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -41,6 +64,8 @@ class Outcome(msgspec.Struct, frozen=True):
     rejected: tuple[Rejected, ...]
     unlisted: tuple[str, ...]
     """Ids of models that are not in the registry, at most `MAX_NAMED`."""
+    unknown_tiers: tuple[str, ...] = ()
+    """Service tiers that are not known, at most `MAX_NAMED`."""
 
 
 def price_delivery(
@@ -51,11 +76,15 @@ def price_delivery(
     look_up: LookUp = NO_LOOK_UP,
     *,
     checked: bool = True,
+    set_aside: SetAside = lambda _record: None,
+    returned: bool = False,
 ) -> DeliveryCalls:
     """Read and price the records of one delivery. A bad record is counted with its reason, and the others are priced.
 
     Log events in `seen` were processed before and are ignored. `checked` is False if the state table could
-    not be asked about the whole delivery. `look_up` is asked only for records whose numbers depend on it.
+    not be asked about the whole delivery. `look_up` is asked only for records whose numbers depend on it. A call whose
+    body may still come is `late` if `set_aside` encodes it. `returned` is True if the records waited in the queue: they
+    are late because of their body, and say nothing about the lag of the logs.
     """
     calls = DeliveryCalls(received=len(received.log_events), control=received.is_control, unchecked=int(not checked))
     if received.is_control:
@@ -63,17 +92,20 @@ def price_delivery(
         return calls
     events, calls.new_ids = _select_new(received.log_events, seen)
     calls.duplicates = calls.ignored = calls.received - len(events)
+    calls.returned = calls.received if returned else 0
     calculator.begin(now)
-    waiting, finally_price = Waiting(), partial(calculator.price, wait=False)
+    waiting, finally_price = Waiting(calculator.metadata_keys), partial(calculator.price, wait=False)
     _price(_read(events, calls), calculator.price, calls, waiting)
     if waiting.profiles:
         look_up.profiles(_count_calls(waiting.profiles))
         _price(_release_profiles(waiting), finally_price, calls, waiting)
     if waiting.bodies:
-        _price(_release_bodies(waiting, look_up.bodies), finally_price, calls, waiting)
+        _price(_release_bodies(waiting, look_up.bodies, calls, set_aside), finally_price, calls, waiting)
     if calculator.unlisted_models:
         calls.unlisted_models = tuple(calculator.unlisted_models)
-    if calls.usages:
+    if calculator.unknown_tiers:
+        calls.unknown_tiers = tuple(calculator.unknown_tiers)
+    if calls.usages and not returned:
         calls.oldest_starts.append(min([usage.started for usage in calls.usages]))
     return calls
 
@@ -85,28 +117,57 @@ def make_lines(
     namespace: str,
     now: datetime,
     quota_age_seconds: float | None = None,
+    before_late_calls: bool = False,
 ) -> Outcome:
     """Group the calls of deliveries that are written together, and make their metric lines.
+
+    With `before_late_calls` there is no health line yet: `make_last_lines` makes it when the late calls are set aside.
 
     `quotas` is None if they could not be read. The percentages are then left out, `quota_age_seconds` is missing from
     the health line, and `QuotasUnknown` counts the calls. It also counts calls whose quotas are too old.
     """
     calls = deliveries[0] if len(deliveries) == 1 else merge_calls(deliveries)
     groups = group_calls(calls.usages)
+    options: LineOptions = {
+        "quotas": quotas,
+        "namespace": namespace,
+        "now": now,
+        "quota_age_seconds": quota_age_seconds,
+    }
     known = quotas or {}
-    age = None if quotas is None else quota_age_seconds
-    usable = quotas is not None and (age or 0) <= OLDEST_QUOTAS.total_seconds()
-    seconds = now.timestamp()
-    health = measure_health(calls, groups, seconds, deliveries=len(deliveries), quota_age=age, quotas_usable=usable)
     return Outcome(
         lines=chain(
             metric_lines.lines_for_groups(groups, namespace, known),
+            metric_lines.lines_for_reserved_tier(group_calls(calls.reserved_tier)),
             metric_lines.lines_for_failed_calls(calls.failed, namespace, known),
-            (line_for_health(namespace, seconds, health),),
+            () if before_late_calls else (_line_for_health(calls, groups, len(deliveries), options),),
         ),
         rejected=tuple(calls.rejected),
         unlisted=calls.unlisted_models,
+        unknown_tiers=calls.unknown_tiers,
     )
+
+
+def make_last_lines(
+    deliveries: Sequence[DeliveryCalls],
+    unsent: Sequence[CallUsage],
+    options: LineOptions,
+) -> Outcome:
+    """Make the lines that `make_lines` has left out: of the calls that could not be set aside, and of health."""
+    calls = deliveries[0] if len(deliveries) == 1 else merge_calls(deliveries)
+    health = _line_for_health(calls, group_calls(calls.usages), len(deliveries), options)
+    lines = metric_lines.lines_for_groups(group_calls(unsent), options["namespace"], options["quotas"] or {})
+    return Outcome(lines=chain(lines, (health,)), rejected=(), unlisted=())
+
+
+def _line_for_health(
+    calls: DeliveryCalls, groups: Sequence[GroupedCalls], deliveries: int, options: LineOptions
+) -> bytes:
+    age = None if options["quotas"] is None else options["quota_age_seconds"]
+    usable = options["quotas"] is not None and (age or 0) <= OLDEST_QUOTAS.total_seconds()
+    seconds = options["now"].timestamp()
+    health = measure_health(calls, groups, seconds, deliveries=deliveries, quota_age=age, quotas_usable=usable)
+    return line_for_health(options["namespace"], seconds, health)
 
 
 def _select_new(events: Sequence[LogEvent], seen: SeenInSource) -> tuple[Sequence[LogEvent], Collection[str]]:
@@ -125,32 +186,36 @@ def _select_new(events: Sequence[LogEvent], seen: SeenInSource) -> tuple[Sequenc
 
 
 class Waiting(msgspec.Struct):
-    """Records of a delivery that cannot be priced yet: by the application profile, or without the body from S3."""
+    """Records of a delivery that cannot be priced yet: by the application profile, or without the body from S3.
 
+    The latter have their usage without the body. All are trimmed, because a delivery may hold tens of thousands.
+    """
+
+    metadata_keys: tuple[str, ...]
     profiles: dict[ApplicationProfile, deque[Record]] = {}
-    bodies: deque[Record] = msgspec.field(default_factory=deque)
+    bodies: deque[tuple[Record, CallUsage]] = msgspec.field(default_factory=deque)
 
 
 def _read(events: Iterable[LogEvent], calls: DeliveryCalls) -> Iterator[Record]:
     """Yield the records among log events. Any other event is counted.
 
-    Unusual records come last, the shortest one first: one that takes much work leaves enough for ordinary ones.
+    Unusual records come last, the one with the least work first: one that takes much leaves enough for ordinary ones.
     """
-    unusual: list[LogEvent] = []
+    unusual: list[tuple[int, LogEvent]] = []
     for event in events:
         try:
             record = read_usual_record(event.message)
+            if record is None:
+                unusual.append((count_steps(event.message), event))
         except RecordError as error:
             calls.reject(error)
             continue
-        if record is None:
-            unusual.append(event)
-        else:
+        if record is not None:
             yield record
     budget = StepBudget()
-    for event in sorted(unusual, key=lambda event: len(event.message)):
+    for steps, event in sorted(unusual, key=operator.itemgetter(0)):
         try:
-            record = read_record(event.message, budget)
+            record = read_record(event.message, budget, steps)
         except RecordError as error:
             if is_permissions_line(event.message):
                 calls.ignored += 1
@@ -170,12 +235,12 @@ def _price(records: Iterable[Record], price: Price, calls: DeliveryCalls, waitin
             calls.reject(error)
             continue
         if type(entry) is CallUsage:  # nearly always
-            if entry.max_tokens is None and record.input.body_s3_path:
-                waiting.bodies.append(record)
+            if entry.max_tokens is None and 0 < len(record.input.body_s3_path or "") <= MAX_PATH:
+                waiting.bodies.append((trim_record(record, waiting.metadata_keys), entry))
             else:
                 usages.append(entry)
         elif isinstance(entry, ApplicationProfile):
-            waiting.profiles.setdefault(entry, deque()).append(record)
+            waiting.profiles.setdefault(entry, deque()).append(trim_record(record, waiting.metadata_keys))
         else:
             calls.add(entry)
 
@@ -194,11 +259,27 @@ def _release_profiles(waiting: Waiting) -> Iterator[Record]:
             yield records.popleft()
 
 
-def _release_bodies(waiting: Waiting, fetch: FetchBodies) -> Iterator[Record]:
-    """Yield the records that waited for their body from S3, with the body if it could be read, and forget them."""
+def _release_bodies(
+    waiting: Waiting, fetch: FetchBodies, calls: DeliveryCalls, set_aside: SetAside
+) -> Iterator[Record]:
+    """Yield the records whose body could be read from S3, with that body, and forget all that waited for one.
+
+    A call without its body is late if it can wait. Otherwise it counts with what is known of it.
+    """
     incomplete = waiting.bodies
-    bodies = fetch(dict.fromkeys(record.input.body_s3_path or "" for record in incomplete))
+    bodies = fetch(dict.fromkeys(record.input.body_s3_path or "" for record, _ in incomplete))
     while incomplete:
-        record = incomplete.popleft()
-        path = record.input.body_s3_path
-        yield with_request_body(record, bodies.get(path or ""))
+        record, usage = incomplete.popleft()
+        path = record.input.body_s3_path or ""
+        body = bodies.found.get(path)
+        if body is not None:
+            yield with_request_body(record, body)
+            continue
+        missing = bodies.missing.get(path, NO_BODY)
+        can_wait = missing.may_come and len(calls.late) < MAX_SET_ASIDE
+        encoded = set_aside(record) if can_wait else None
+        if encoded is not None:
+            calls.late.append(LateCall(encoded, usage, missing.reason))
+        else:
+            calls.usages.append(usage)
+            calls.count_missing_body(missing.reason)

@@ -10,7 +10,7 @@ MAX_STEPS_PER_RECORD = 300_000
 """Request and answer have at most 100 KB each in the log. The densest JSON takes a step per byte."""
 
 MAX_STEPS_PER_DELIVERY = 5_000_000
-"""At most 2 s on one vCPU, and 14 s at 256 MB (`make cpu`). Streams of Titan that fill a delivery take 3.8 million."""
+"""At most 2 s on one vCPU, and 14 s at 256 MB (`make cpu`). Streams of Titan that fill a delivery take 2.5 million."""
 
 
 class StepBudget:

@@ -11,22 +11,25 @@ from typing import Any
 import msgspec
 
 from bedrock_quota.errors import RecordError
-from bedrock_quota.processor.answers import AnswerCounts, read_answer, read_count
+from bedrock_quota.processor.answers import AnswerCounts, read_answer, split_input
+from bedrock_quota.processor.counts import read_count
 from bedrock_quota.processor.delivery import MAX_MESSAGE_BYTES
+from bedrock_quota.processor.partial_reading import convert_partly
 from bedrock_quota.processor.records import (
     SCHEMA_TYPE,
+    Answer,
+    Chunk,
     Identity,
-    InferenceConfig,
     PerformanceConfig,
     Record,
     RecordInput,
     RecordOutput,
     RequestBody,
-    TextGenerationConfig,
     TimestampText,
     read_timestamp,
     safe_request_id,
 )
+from bedrock_quota.processor.serving import MAX_CHUNKS, merge_chunks
 from bedrock_quota.processor.step_budget import StepBudget
 
 MAX_DEPTH = 100
@@ -40,18 +43,24 @@ _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 
 _NO_BRACKETS = re.compile(r"[^\[\]{}]+")
 
-_OUTPUT_LIMITS = {field.encode_name: field.name for field in msgspec.structs.fields(RequestBody)[2:]}
+
+def count_steps(message: bytes | bytearray | str) -> int:
+    """Return the steps that parsing a message takes. Raises `RecordError`: `too_large`, or `not_json` for odd bytes."""
+    structure = _STRING.sub("", _decode_text(message))
+    opened = structure.count("{") + structure.count("[")
+    return STEPS_PER_BRACKET * opened + structure.count(",") + structure.count(":")
 
 
-def read_record(message: bytes | str, budget: StepBudget) -> Record:
-    """Read one record slowly, after the fast reader could not.
+def read_record(message: bytes | str, budget: StepBudget, steps: int) -> Record:
+    """Read one record slowly, after the fast reader could not. `steps` are those that parsing it takes.
 
     Raises `RecordError` with one of these reasons: `too_costly`, `too_deep`, `not_json`, `not_an_object`,
     `wrong_schema`, `missing_timestamp`, `missing_model_id`, `wrong_type`, `bad_timestamp`, `negative_count`,
     `absurd_count`.
     """
     budget.begin_record()
-    record = _parse(message, budget)
+    budget.spend(steps)
+    record = _parse(message)
     if not isinstance(record, dict):
         raise RecordError("not_an_object")
     request_id = safe_request_id(record.get("requestId"))
@@ -61,21 +70,25 @@ def read_record(message: bytes | str, budget: StepBudget) -> Record:
         raise RecordError(error.reason, request_id) from None
 
 
-def _parse(text: bytes | bytearray | str, budget: StepBudget) -> Any:
-    """Parse any JSON. It can take thirty times the memory of the text, so the size is at most that of a log event.
-
-    Depth and steps are checked first: no version of Python then reads what another refuses.
-    """
-    if len(text) > MAX_MESSAGE_BYTES:
+def _decode_text(message: bytes | bytearray | str) -> str:
+    """Return a message as text, because json treats bytes that contain zeros as UTF-16."""
+    if len(message) > MAX_MESSAGE_BYTES:
         raise RecordError("too_large")
     try:
-        # decoded here, because json treats bytes that contain zeros as UTF-16
-        text = text if isinstance(text, str) else text.decode(errors="surrogatepass")
-        structure = _STRING.sub("", text)
-        opened = structure.count("{") + structure.count("[")
-        budget.spend(STEPS_PER_BRACKET * opened + structure.count(",") + structure.count(":"))
-        if opened > MAX_DEPTH and _measure_depth(structure) > MAX_DEPTH:
-            raise RecordError("too_deep")
+        return message if isinstance(message, str) else message.decode(errors="surrogatepass")
+    except UnicodeDecodeError as error:
+        raise RecordError("not_json") from error
+
+
+def _parse(message: bytes | bytearray | str) -> Any:
+    """Parse any JSON. It can take thirty times the memory of the text, so the size is at most that of a log event.
+
+    Depth is checked first: no version of Python then reads what another refuses.
+    """
+    text = _decode_text(message)
+    if text.count("{") + text.count("[") > MAX_DEPTH and _measure_depth(_STRING.sub("", text)) > MAX_DEPTH:
+        raise RecordError("too_deep")
+    try:
         return json.loads(text)
     except ValueError as error:
         raise RecordError("not_json") from error
@@ -121,7 +134,7 @@ def _build_record(record: dict[str, Any], budget: StepBudget) -> Record:
             body=_read_body(entry_input.get("inputBodyJson")),
             body_s3_path=_read_text(entry_input.get("inputBodyS3Path")),
         ),
-        output=RecordOutput(output_tokens),
+        output=RecordOutput(output_tokens, _read_words(answer)),
     )
 
 
@@ -151,29 +164,25 @@ def _read_timestamp_text(value: object) -> str:
 
 def read_request_body(text: bytes | bytearray) -> RequestBody:
     """Read a request body alone. Raises `RecordError`: `not_json`, `not_an_object`, `too_deep` or `too_large`."""
-    body = _read_body(_parse(text, StepBudget()))
+    budget = StepBudget()
+    budget.spend(count_steps(text))
+    body = _read_body(_parse(text))
     if body is None:
         raise RecordError("not_an_object")
     return body
 
 
 def _read_body(value: object) -> RequestBody | None:
-    """Return the output limits of an unusual body. A limit that is not a count is ignored."""
-    if not isinstance(value, dict):
-        return None
+    """Return the limits and words of an unusual body. A limit that is not a count is ignored."""
+    return convert_partly(value, RequestBody)
 
-    def read_limit(source: object, key: str) -> int | None:
-        try:
-            return read_count(source.get(key)) if isinstance(source, dict) else None
-        except RecordError:
-            return None
 
-    inference, titan = value.get("inferenceConfig"), value.get("textGenerationConfig")
-    return RequestBody(
-        inference_config=InferenceConfig(read_limit(inference, "maxTokens"), read_limit(inference, "max_new_tokens")),
-        text_generation_config=TextGenerationConfig(read_limit(titan, "maxTokenCount")),
-        **{name: read_limit(value, key) for key, name in _OUTPUT_LIMITS.items()},
-    )
+def _read_words(answer: object) -> Answer | None:
+    """Return what an answer, or the end of a streamed one, tells of how the call was served. It takes no steps."""
+    if not isinstance(answer, list):
+        return convert_partly(answer, Answer)
+    chunks = (convert_partly(chunk, Chunk) for chunk in reversed(answer[-MAX_CHUNKS:]))
+    return merge_chunks(chunk for chunk in chunks if chunk is not None)
 
 
 class _GivenCounts(msgspec.Struct, frozen=True):
@@ -197,15 +206,9 @@ def _read_given_counts(entry_input: dict[str, Any], answer: AnswerCounts) -> _Gi
     )
     if given.input_tokens is not None:
         return given
-    found = read_count(answer.input)
-    cache_read, cache_write = given.cache_read_tokens, given.cache_write_tokens
-    if found is None:
-        found = read_count(answer.openai_input)
-        included = read_count(answer.openai_cache_read)
-        if found is not None and included is not None:
-            found, cache_read = read_count(found - included), included if cache_read is None else cache_read
+    found, cache_read, cache_write = split_input(answer)
     return _GivenCounts(
         found,
-        read_count(answer.cache_read) if cache_read is None else cache_read,
-        read_count(answer.cache_write) if cache_write is None else cache_write,
+        cache_read if given.cache_read_tokens is None else given.cache_read_tokens,
+        cache_write if given.cache_write_tokens is None else given.cache_write_tokens,
     )

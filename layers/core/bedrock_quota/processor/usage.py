@@ -17,7 +17,7 @@ from bedrock_quota import model_ids
 from bedrock_quota.errors import RecordError
 from bedrock_quota.model_ids import UNRESOLVED, ApplicationProfile, OutOfScope, Reference
 from bedrock_quota.pools import LONG_CONTEXT_SUFFIX, EndpointType, QuotaPool
-from bedrock_quota.processor.callers import MAX_REMEMBERED_ARN, parse_caller, safe_label
+from bedrock_quota.processor.callers import MAX_REMEMBERED_ARN, parse_caller, parse_project, parse_session, safe_label
 from bedrock_quota.processor.max_tokens import (
     NO_OUTPUT,
     NOTHING_RESERVED,
@@ -26,7 +26,8 @@ from bedrock_quota.processor.max_tokens import (
     find_defaults,
     resolve_max_tokens,
 )
-from bedrock_quota.processor.records import Record, parse_timestamp, safe_word
+from bedrock_quota.processor.records import Record, parse_timestamp, safe_tier, safe_word
+from bedrock_quota.processor.serving import KNOWN_TIERS, RESERVED_TIER, Serving, find_serving
 from bedrock_quota.registry.models import Model, Provider, RateStatus, Registry
 
 EPOCH = datetime.fromtimestamp(0, UTC)
@@ -56,7 +57,8 @@ class CallGroup(msgspec.Struct, frozen=True, gc=False, order=True, cache_hash=Tr
 
     `minute` is the start of the minute in which the calls began, in seconds since the epoch. `blocked` is true if a
     guardrail blocked the call before the model ran: a request without tokens. `listed` is true if the registry has the
-    model.
+    model. `service_tier` is the tier that served the calls, "" if the log names none. `session` is the session of the
+    caller's role, "" unless the lines are to name it. `project` is the ID of the project that the request names.
     """
 
     minute: int
@@ -69,6 +71,9 @@ class CallGroup(msgspec.Struct, frozen=True, gc=False, order=True, cache_hash=Tr
     request_metadata: Tags
     burndown_status: RateStatus
     listed: bool
+    service_tier: str = ""
+    session: str = ""
+    project: str = ""
 
 
 class CallUsage(msgspec.Struct, frozen=True, gc=False):
@@ -76,6 +81,7 @@ class CallUsage(msgspec.Struct, frozen=True, gc=False):
 
     `reserved_tokens`: input + cache write + max_tokens, at the start. `consumed_tokens`: input + cache write + output ×
     burndown rate, at the end. `max_tokens` and `reserved_tokens` are None exactly when the source is `unknown`.
+    `truncated` is true if the answer was cut at the output limit, as far as the log tells.
     """
 
     group: CallGroup
@@ -87,6 +93,7 @@ class CallUsage(msgspec.Struct, frozen=True, gc=False):
     max_tokens: int | None
     reserved_tokens: int | None
     consumed_tokens: float
+    truncated: bool = False
 
 
 class FailedCall(msgspec.Struct, frozen=True, gc=False):
@@ -100,9 +107,21 @@ class FailedCall(msgspec.Struct, frozen=True, gc=False):
     caller: str
     operation: str
     error_code: str
+    session: str = ""
 
 
-Entry = CallUsage | FailedCall | OutOfScope
+class ReservedTierCall(msgspec.Struct, frozen=True, gc=False):
+    """A call that the reserved tier served: its capacity is bought apart, so it draws on no pool.
+
+    It is out of scope as `RESERVED_TIER_REASON`. Its tokens are properties of a line, and never metrics.
+    """
+
+    usage: CallUsage
+
+
+RESERVED_TIER_REASON = "reserved_tier"
+
+Entry = CallUsage | ReservedTierCall | FailedCall | OutOfScope
 
 FindProfile = Callable[[ApplicationProfile], Reference | OutOfScope | None]
 """Returns the model and endpoint type of an application profile, None if it must be looked up first. Never raises."""
@@ -124,8 +143,8 @@ class _Rate(msgspec.Struct, frozen=True):
     application_profile: str = ""
 
 
-_OriginKey = tuple[str, str | None, str, bool, int]
-"""Model id, caller's ARN, operation, whether latency-optimized, and the day."""
+_OriginKey = tuple[str, str | None, str, bool | None, int]
+"""Model id, caller's ARN, operation, whether latency-optimized (None: the model id decides), and the day."""
 
 
 class _Origin(msgspec.Struct, frozen=True, eq=False):
@@ -135,10 +154,11 @@ class _Origin(msgspec.Struct, frozen=True, eq=False):
     caller: str
     operation: str
     defaults: OutputDefaults
+    session: str
 
 
-_GroupKey = tuple[_Origin, int, Source, bool, bool, Tags]
-"""Origin, minute, source of max_tokens, whether blocked, whether long-context, and the tags."""
+_GroupKey = tuple[_Origin, int, Source, bool, bool, Tags, str | None, str]
+"""Origin, minute, source of max_tokens, whether blocked, whether long-context, tags, service tier, and project."""
 
 
 class UsageCalculator:
@@ -150,18 +170,22 @@ class UsageCalculator:
         find_profile: FindProfile,
         metadata_keys: tuple[str, ...] = (),
         admit_pool: AdmitPool = lambda pool: pool,
+        *,
+        with_sessions: bool = False,
     ) -> None:
         self._registry = registry
         self._find_profile, self._admit_pool = find_profile, admit_pool
-        self._metadata_keys = metadata_keys
+        self.metadata_keys, self._with_sessions = metadata_keys, with_sessions
         self._providers = registry.id_prefixes
-        self._rates: dict[tuple[str, bool, int], _Rate] = {}
+        self._rates: dict[tuple[str, bool | None, int], _Rate] = {}
         self._origins: dict[_OriginKey, _Origin] = {}
         self._passing_origins: dict[_OriginKey, _Origin] = {}
         self._groups: dict[_GroupKey, CallGroup] = {}
         self._oldest, self._newest = 0, 0
         self.unlisted_models: dict[str, None] = {}
         """Ids of models met in this delivery that are not in the registry, at most `MAX_NAMED`."""
+        self.unknown_tiers: dict[str, None] = {}
+        """Service tiers met in this delivery that are not known, at most `MAX_NAMED`."""
 
     def begin(self, now: datetime) -> None:
         """Begin a delivery: records are compared with `now`, and application profiles are resolved again."""
@@ -169,9 +193,10 @@ class UsageCalculator:
         self._oldest, self._newest = math.ceil(seconds) - OLDEST_SECONDS, int(seconds) + NEWEST_SECONDS
         self._passing_origins.clear()
         self.unlisted_models.clear()
+        self.unknown_tiers.clear()
 
     def price(self, record: Record, *, wait: bool = True) -> Entry | ApplicationProfile:
-        """Return what one record comes to: a call's usage, a failed call, or out of scope.
+        """Return what one record comes to: a call's usage, a failed call, a call of the reserved tier, or out of scope.
 
         Returns the application profile if that must be looked up first, and out of scope instead if `wait` is False.
 
@@ -187,26 +212,30 @@ class UsageCalculator:
             raise RecordError("too_old", record.request_id)
         if started > self._newest:
             raise RecordError("too_far_ahead", record.request_id)
-        identity, performance = record.identity, record.performance_config
+        identity, given, output = record.identity, record.input, record.output
+        # an answer is a list only while it is read, and a cast would take as long as half of the look
+        served = find_serving(output.answer, given.body, record.performance_config)  # type: ignore[arg-type]
+        model_id, tier, is_optimized = record.model_id, None, None
+        if served is not None:
+            tier, is_optimized, model_id = served.tier, served.is_optimized, _choose_model_id(model_id, served)
         key = (
-            record.model_id,
+            model_id,
             identity.arn if identity is not None else None,
             record.operation,
-            performance is not None and performance.latency == "optimized",
+            is_optimized,
             day,
         )
         origin = self._origins.get(key) or self._find_origin(key)
         rate = origin.rate
-        # this way round, because isinstance of another class takes ten times as long: msgspec's classes are ABCs
-        if not isinstance(rate, _Rate) and isinstance(rate, ApplicationProfile) and wait:
-            return rate
+        if type(rate) is not _Rate:  # faster than isinstance, because msgspec's classes are ABCs
+            if wait and isinstance(rate, ApplicationProfile):
+                return rate
+            if record.error_code is None:
+                return rate if isinstance(rate, OutOfScope) else UNRESOLVED
+            return _make_failed_call(record.error_code, None, minute, origin)
         if record.error_code is not None:
-            pool = rate.pool if isinstance(rate, _Rate) else None
-            return FailedCall(pool, minute, origin.caller, origin.operation, safe_word(record.error_code))
-        if not isinstance(rate, _Rate):
-            return rate if isinstance(rate, OutOfScope) else UNRESOLVED
-        given = record.input
-        input_tokens, output_tokens = given.input_tokens or 0, record.output.output_tokens or 0
+            return _make_failed_call(record.error_code, rate.pool, minute, origin)
+        input_tokens, output_tokens = given.input_tokens or 0, output.output_tokens or 0
         cache_read, cache_write = given.cache_read_tokens or 0, given.cache_write_tokens or 0
         max_output, source = resolve_max_tokens(record, origin.defaults)
         blocked = long_context = False
@@ -218,9 +247,11 @@ class UsageCalculator:
         if rate.long_context_above is not None:
             long_context = base + cache_read > rate.long_context_above
         consumed = base + output_tokens * rate.burndown_rate
-        tags = self._select_tags(record.request_metadata) if self._metadata_keys else ()
-        group_key = (origin, minute, source, blocked, long_context, tags)
-        return CallUsage(
+        tags = self._select_tags(record.request_metadata) if self.metadata_keys else ()
+        body = given.body
+        project = "" if body is None or body.project_identifier is None else parse_project(body.project_identifier)
+        group_key = (origin, minute, source, blocked, long_context, tags, tier, project)
+        usage = CallUsage(
             self._groups.get(group_key) or self._find_group(rate, group_key),
             started,
             input_tokens,
@@ -230,12 +261,16 @@ class UsageCalculator:
             max_output,
             None if max_output is None else base + max_output,
             consumed if rate.is_whole or consumed % 1 else int(consumed),
+            served is not None and served.truncated,
         )
+        if tier is not None and usage.group.service_tier == RESERVED_TIER:
+            return ReservedTierCall(usage)
+        return usage
 
     def _select_tags(self, metadata: dict[str, str] | None) -> Tags:
         if not metadata:
             return ()
-        return tuple((key, safe_label(metadata[key])) for key in self._metadata_keys if key in metadata)
+        return tuple((key, safe_label(metadata[key])) for key in self.metadata_keys if key in metadata)
 
     def _find_origin(self, key: _OriginKey) -> _Origin:
         known = self._passing_origins.get(key)
@@ -247,7 +282,8 @@ class UsageCalculator:
         if isinstance(rate, _Rate):
             defaults = find_defaults(model_id, operation, rate.model, rate.provider)
             lasting = not rate.application_profile  # the model behind it can change
-        origin = _Origin(rate, parse_caller(arn), safe_word(operation), defaults)
+        session = parse_session(arn) if self._with_sessions else ""
+        origin = _Origin(rate, parse_caller(arn), safe_word(operation), defaults, session)
         # longer than AWS allows: not remembered, because they may have a million characters
         named = len(model_id) <= MAX_REMEMBERED_ARN and len(arn or "") <= MAX_REMEMBERED_ARN
         if named and len(operation) <= MAX_OPERATION and not isinstance(rate, ApplicationProfile):
@@ -255,9 +291,12 @@ class UsageCalculator:
         return origin
 
     def _find_group(self, rate: _Rate, key: _GroupKey) -> CallGroup:
-        origin, minute, source, blocked, long_context, tags = key
+        origin, minute, source, blocked, long_context, tags, tier_name, project = key
+        tier = "" if tier_name is None else safe_tier(tier_name)
+        if tier and tier not in KNOWN_TIERS and len(self.unknown_tiers) < MAX_NAMED:
+            self.unknown_tiers[tier] = None
         pool = rate.pool
-        if rate.model is None:
+        if rate.model is None and tier != RESERVED_TIER:  # which has no metrics
             if len(self.unlisted_models) < MAX_NAMED:
                 self.unlisted_models[pool.model_id] = None
             pool = self._admit_pool(pool)
@@ -274,16 +313,22 @@ class UsageCalculator:
             request_metadata=tags,
             burndown_status=rate.burndown_status,
             listed=rate.model is not None,
+            service_tier=tier,
+            session=origin.session,
+            project=project,
         )
         _remember(self._groups, key, group)
         return group
 
-    def _find_rate(self, model_id: str, optimized: bool, day: int) -> _Rate | OutOfScope | ApplicationProfile:
+    def _find_rate(self, model_id: str, optimized: bool | None, day: int) -> _Rate | OutOfScope | ApplicationProfile:
         key = (model_id, optimized, day)
         known = self._rates.get(key)
         if known is not None:
             return known
-        found = model_ids.parse_model_id(model_id, self._providers)
+        bare_id = model_id.removesuffix(model_ids.LATENCY_OPTIMIZED_SUFFIX)
+        if optimized is None:
+            optimized = bare_id != model_id
+        found = model_ids.parse_model_id(bare_id, self._providers)
         application_profile = ""
         if isinstance(found, ApplicationProfile):
             application_profile = found.profile_id
@@ -321,6 +366,16 @@ def _remember(memory: dict[_Key, _Known], key: _Key, known: _Known) -> None:
     if len(memory) >= MAX_REMEMBERED:
         memory.clear()
     memory[key] = known
+
+
+def _choose_model_id(model_id: str, served: Serving) -> str:
+    """Return the model that a prompt router chose, or the id that was called."""
+    chosen = served.invoked_model_id
+    return chosen if chosen is not None and model_ids.is_prompt_router(model_id) else model_id
+
+
+def _make_failed_call(error_code: str, pool: QuotaPool | None, minute: int, origin: _Origin) -> FailedCall:
+    return FailedCall(pool, minute, origin.caller, origin.operation, safe_word(error_code), origin.session)
 
 
 def _check_counts(record: Record) -> None:

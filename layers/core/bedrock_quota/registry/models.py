@@ -54,6 +54,14 @@ class Burndown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: Text
 
 
+class EndOfLife(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The day (UTC) from which Bedrock refuses calls of a model, and the page and date from which it was read."""
+
+    day: date
+    """The earliest, if AWS gives different days for different Regions."""
+    source: Text
+
+
 class QuotaCodes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Service Quotas codes of one pool. They only check the names. No quota is found by its code."""
 
@@ -71,6 +79,8 @@ class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_output_tokens: Tokens
     """Output limit for models of the provider that are not in the registry. If one of its listed models has a higher
     limit, that one is used, so that no reservation is too low."""
+    mantle_only: tuple[Text, ...] = ()
+    """Ids of models that only the endpoint `bedrock-mantle` serves. Their calls are never in the invocation logs."""
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,6 +106,8 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """True if the model has latency-optimized inference, which has its own quotas."""
     long_context_above: Tokens | None = None
     """Input tokens (cached ones included) above which a call uses the model's 1M-context quota."""
+    end_of_life: EndOfLife | None = None
+    """Absent until AWS announces the day."""
 
     @property
     def quota_model_id(self) -> str:

@@ -14,7 +14,7 @@ def find_code_mismatches(
 ) -> Iterator[str]:
     """Yield one sentence for each code or name in a listing that does not match the registry.
 
-    `listed` are quotas with the results of `match_quota_name`.
+    `listed` are quotas with the results of `match_quota`.
     """
     code_of = {
         QuotaKey(QuotaPool(model.id, endpoint_type), Unit(unit)): code

@@ -70,13 +70,27 @@ _OTHER_WORK = re.compile(r"(?![(\[]).*(tokens|requests) per (minute|day).*", re.
 UNREAD_REASONS = frozenset({"unread_name", "unlisted_model", "unreached_variant"})
 """Reasons that somebody should look at, because the quota may belong to a pool."""
 
+ACCOUNT_WIDE = "account_wide"
+"""Reason of a quota that all models share."""
+
 _VETOES = (
-    ("account-level", "account_wide"),
-    ("[bedrock-mantle endpoint]", "mantle_endpoint"),
-    ("custom model", "custom_model"),
-    ("concurrent requests", "concurrency"),
-    ("batch inference", "batch"),
+    (re.compile(r"mantle", re.IGNORECASE), "mantle_endpoint"),
+    (re.compile(r"\bcross[\W_]*models?\b|\baccount[\W_]*(level|wide)\b", re.IGNORECASE), ACCOUNT_WIDE),
+    (re.compile(r"custom model", re.IGNORECASE), "custom_model"),
+    (re.compile(r"concurrent requests", re.IGNORECASE), "concurrency"),
+    (re.compile(r"batch inference", re.IGNORECASE), "batch"),
 )
+
+ACCOUNT_TOKENS_PER_DAY_CODE = "L-E3F10727"
+"""Code of the quota on tokens per day that all models of an account share in a Region.
+
+AWS has two names for it: "Cross-Model Max Tokens Per Day" (Bedrock User Guide, Quotas for the bedrock-runtime endpoint)
+and "Cross-Model Account-Level Tokens Per Day" (AWS General Reference). Both were read 2026-11-28.
+"""
+
+_OF_MANTLE = UnmatchedQuota("mantle_endpoint")
+
+_TOKENS_PER_DAY = re.compile(r"\btokens?[\W_]*per[\W_]*day\b", re.IGNORECASE)
 
 
 def models_by_quota_name(registry: Registry) -> dict[str, Model]:
@@ -92,9 +106,8 @@ def is_long_context(spelling: str) -> bool:
 def parse_quota_name(name: str) -> QuotaName | UnmatchedQuota:
     """Return the parts of a quota's name, without knowing any model, or the reason why it belongs to no pool."""
     name = " ".join(name.split())
-    folded = name.casefold()
     for words, reason in _VETOES:
-        if words in folded:
+        if words.search(name):
             return UnmatchedQuota(reason)
     inference = _INFERENCE.fullmatch(name)
     found = inference or _DAILY.fullmatch(name)
@@ -130,6 +143,32 @@ def match_quota_name(name: str, models: Mapping[str, Model]) -> QuotaKey | Unmat
     return QuotaKey(QuotaPool(model.id + suffix, parsed.endpoint_type), parsed.unit)
 
 
+def match_quota(quota: ListedQuota, models: Mapping[str, Model]) -> QuotaKey | UnmatchedQuota:
+    """Return the pool and unit of a listed quota, or the reason why it has none.
+
+    The name decides. Only the account-wide quota on tokens per day is also recognized by its code, because AWS has
+    renamed it. `models` is the result of `models_by_quota_name`.
+    """
+    found = match_quota_name(quota.name, models)
+    if quota.code == ACCOUNT_TOKENS_PER_DAY_CODE and isinstance(found, UnmatchedQuota) and found != _OF_MANTLE:
+        return UnmatchedQuota(ACCOUNT_WIDE)
+    return found
+
+
+def list_account_tokens_per_day(listed: Iterable[ListedQuota], registry: Registry) -> list[ListedQuota]:
+    """Return the quotas on tokens per day that all models share. AWS lists one, if any.
+
+    AWS estimates its use from on-demand prices. So a sum of tokens is not comparable with it one to one.
+    """
+    models = models_by_quota_name(registry)
+    return [
+        quota
+        for quota in listed
+        if match_quota(quota, models) == UnmatchedQuota(ACCOUNT_WIDE)
+        and (quota.code == ACCOUNT_TOKENS_PER_DAY_CODE or _TOKENS_PER_DAY.search(quota.name))
+    ]
+
+
 def quotas_by_pool(listed: Iterable[ListedQuota], registry: Registry) -> dict[QuotaPool, PoolQuota]:
     """Return every pool's quotas from a listing.
 
@@ -140,7 +179,7 @@ def quotas_by_pool(listed: Iterable[ListedQuota], registry: Registry) -> dict[Qu
     values: dict[QuotaPool, dict[str, float]] = {}
     doubled: dict[QuotaPool, float] = {}
     for quota in listed:
-        matched = match_quota_name(quota.name, models)
+        matched = match_quota(quota, models)
         if isinstance(matched, QuotaKey) and quota.value is not None:
             found = values.setdefault(matched.pool, {})
             # Two spellings of one quota: the smaller value never overstates the quota.
@@ -157,5 +196,5 @@ def quotas_by_pool(listed: Iterable[ListedQuota], registry: Registry) -> dict[Qu
 def quotas_without_value(listed: Iterable[ListedQuota], registry: Registry) -> list[QuotaKey]:
     """Return the pool and unit of each quota that AWS listed without a value."""
     models = models_by_quota_name(registry)
-    found = (match_quota_name(quota.name, models) for quota in listed if quota.value is None)
+    found = (match_quota(quota, models) for quota in listed if quota.value is None)
     return sorted({each for each in found if isinstance(each, QuotaKey)})

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from bedrock_quota.errors import RegistryError
-from bedrock_quota.registry.models import ANY_PROVIDER, Burndown, ModelKind, Registry, RegistryFile
+from bedrock_quota.registry.models import ANY_PROVIDER, Burndown, ModelKind, Provider, Registry, RegistryFile
 
 
 def read_sources(directory: Path) -> Registry:
@@ -62,6 +62,7 @@ def check_files(files: Mapping[str, RegistryFile]) -> None:
         where = f"{file_name}: [provider]"
         claim(seen_providers, provider.id, where, "provider")
         _check_burndown(provider.burndown, where)
+        _check_mantle_only(provider, where)
         for model in file.models:
             where = f"{file_name}: models[{model.id}]"
             claim(seen_models, model.id, where, "model id")
@@ -82,6 +83,12 @@ def check_files(files: Mapping[str, RegistryFile]) -> None:
     _check_sharing(files, seen_models)
     if ANY_PROVIDER not in seen_providers:
         raise RegistryError(f"no file has [provider] id = {ANY_PROVIDER!r}, the file for all unnamed providers")
+
+
+def _check_mantle_only(provider: Provider, where: str) -> None:
+    for model_id in provider.mantle_only:
+        if model_id.partition(".")[0] != provider.id:
+            raise RegistryError(f"{where}: mantle_only has {model_id!r}, which does not begin with {provider.id!r}")
 
 
 def _check_sharing(files: Mapping[str, RegistryFile], places: Mapping[str, str]) -> None:

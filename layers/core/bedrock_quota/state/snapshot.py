@@ -29,7 +29,10 @@ class Snapshot(msgspec.Struct, frozen=True):
 
     `models` are the registry's overrides. `profiles` map the ARNs of application profiles to models. `active_notices`
     are the notices that apply now, by topic. Each is sent once, when it is new. `unsent_notices` could not be sent yet.
-    In the table these two fields have the names that version 0.1.0 gave them, so an upgrade sends no notice twice.
+    `account_tokens_per_day` is the quota that all models share. None means that AWS lists no such quota.
+
+    In the table the two fields of notices have the names that version 0.1.0 gave them, so an upgrade sends no notice
+    twice.
     """
 
     fetched_at: datetime
@@ -38,6 +41,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     profiles: tuple[tuple[str, Reference], ...] = ()
     active_notices: Mapping[str, tuple[str, ...]] = msgspec.field(name="standing", default_factory=dict)
     unsent_notices: tuple[str, ...] = msgspec.field(name="untold", default=())
+    account_tokens_per_day: float | None = None
 
     def quotas_by_pool(self) -> dict[QuotaPool, PoolQuota]:
         """Return the quotas by pool."""
