@@ -93,7 +93,7 @@ def _make_sources(given: Settings, known: Registry, now: datetime) -> Sources:
             aws_sources.list_pools_called(clients.cloudwatch(), given.namespace)
             | aws_sources.list_pools_refused(clients.cloudwatch(), known)
         ),
-        profiles=lambda: aws_sources.list_application_profiles(clients.bedrock()),
+        profiles=lambda: aws_sources.list_application_profiles(clients.bedrock_settings()),
         applied=lambda: burndown_drift.read_token_sums(clients.cloudwatch(), known.id_prefixes, now),
         throttled=lambda pools: aws_sources.list_pools_throttled(clients.cloudwatch(), known, pools, now),
     )

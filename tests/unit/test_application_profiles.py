@@ -286,10 +286,51 @@ def test_a_delivery_does_not_wait_long_for_all_its_profiles(upstream: Upstream) 
     asked = [ApplicationProfile(f"{PROFILE_ARN}{number}", "other") for number in range(9)]
     # when a delivery has nine profiles, and most calls of the last one
     made.look_up(dict.fromkeys(asked, 1) | {asked[8]: 5})
-    # then four are looked up, at 0, 3, 6 and 9 seconds, first the one that most calls need
-    assert [number for number, profile in enumerate(asked) if made.find(profile)] == [0, 1, 2, 8]
+    # then two are looked up, at 0 and 3 seconds, first the one that most calls need
+    assert [number for number, profile in enumerate(asked) if made.find(profile)] == [0, 8]
     # and the others with the next delivery
     assert isinstance(resolve(made, asked[7]), Reference)
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0.9, 1.7, 2.4, 2.6, 4.9, 5.0])
+def test_profiles_of_a_delivery_never_take_more_than_ten_seconds(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    # given services of which every answer comes just before their clients give up
+    def slowly(act: Any) -> Any:
+        def acted(*given: Any, **named: Any) -> Any:
+            upstream.seconds += seconds
+            return act(*given, **named)
+
+        return acted
+
+    upstream.get_inference_profile = slowly(upstream.get_inference_profile)  # type: ignore[method-assign]
+    monkeypatch.setattr(table, "read_profile", slowly(upstream.read_profile))
+    monkeypatch.setattr(table, "write_profile", slowly(upstream.write_profile))
+    made, began = resolver(upstream), upstream.seconds
+    asked = [ApplicationProfile(f"{PROFILE_ARN}{number}", "other") for number in range(50)]
+    # when a delivery has fifty profiles
+    made.look_up(dict.fromkeys(asked, 1))
+    # then at least one is found, and all calls have ended in time
+    assert made.find(asked[0]) is not None
+    assert upstream.seconds - began <= application_profiles.SECONDS_PER_DELIVERY == 10
+
+
+def test_a_call_takes_no_longer_than_its_clients_allow() -> None:
+    for client in (clients.state(), clients.bedrock()):
+        config = client.meta.config
+        attempts = config.retries["total_max_attempts"]
+        # standard retries wait up to 1 s before the second attempt
+        longest = attempts * (config.connect_timeout + config.read_timeout) + (attempts - 1)
+        assert longest == application_profiles.SECONDS_PER_CALL
+
+
+def test_200_profiles_are_looked_up_for_one_delivery(upstream: Upstream) -> None:
+    made = resolver(upstream)
+
+    made.look_up({ApplicationProfile(f"{PROFILE_ARN}{number}", "other"): 1 for number in range(250)})
+
+    assert upstream.asked == application_profiles.MAX_LOOK_UPS == 200
 
 
 def test_what_the_fetcher_resolved_is_not_forgotten_for_names_that_callers_make_up(upstream: Upstream) -> None:

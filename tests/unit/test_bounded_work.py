@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import random
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -170,6 +171,35 @@ def test_a_string_without_an_end_is_read_in_linear_time(piece: str) -> None:
         read_record('{"modelId": "' + piece * (1_000_000 // len(piece)), StepBudget())
 
     assert raised.value.reason == "not_json"
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        pytest.param("a", id="letters"),
+        pytest.param('\\"', id="escaped quotes"),
+        pytest.param("\\", id="backslashes"),
+        pytest.param("\\n", id="escaped line ends"),
+        pytest.param('x\\"', id="letters and escaped quotes"),
+        pytest.param("\\u00e9", id="escaped letters"),
+        pytest.param('""\u0100', id="empty strings and letters"),
+        pytest.param("[[[[a", id="brackets"),
+    ],
+)
+@pytest.mark.parametrize("end", ['"}', ""], ids=["closed", "without an end"])
+def test_a_record_of_a_megabyte_takes_little_memory_before_its_steps_are_spent(piece: str, end: str) -> None:
+    # given a record of 1 MB in one string of JSON
+    text = '{"modelId": "' + piece * (1_000_000 // len(piece.encode())) + end
+    # when it is read
+    tracemalloc.start()
+    try:
+        with pytest.raises(RecordError):
+            read_record(text.encode(), StepBudget())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # then it takes a few times its size: escaped quotes took 64 MB
+    assert peak < 8_000_000
 
 
 @pytest.mark.parametrize("place", cpu.PLACES)

@@ -1,6 +1,7 @@
 """A caller's name from its ARN, and texts made safe for a metric line."""
 
 import pytest
+from executed_lines import count_lines
 from records import ACCOUNT, ROLE_ARN
 
 from bedrock_quota.processor.callers import parse_caller, parse_project, parse_session, safe_label
@@ -96,9 +97,26 @@ def test_project(identifier: str, project: str) -> None:
         pytest.param("zwölf", "zw?lf", id="umlaut"),
         pytest.param("two\nlines\x00", "two?lines?", id="control characters"),
         pytest.param("\ud800", "?", id="lone surrogate"),
+        pytest.param("two\tw\xf6rter\x7f", "two?w?rter?", id="control characters beside an umlaut"),
+        pytest.param("\U0001f600 ok~", "? ok~", id="emoji"),
         pytest.param("x" * 256, "x" * 256, id="256 characters"),
         pytest.param("x" * 257, "x" * 253 + "...", id="257 characters"),
     ],
 )
 def test_label(text: str, label: str) -> None:
     assert safe_label(text) == label
+
+
+@pytest.mark.parametrize(
+    "character",
+    [
+        pytest.param("\xe9", id="Latin"),
+        pytest.param("\u65e5", id="Chinese"),
+        pytest.param("\U0001f600", id="emoji"),
+        pytest.param("\x00", id="control character"),
+    ],
+)
+def test_label_in_another_script_takes_no_work_per_character(character: str) -> None:
+    assert safe_label(character * 10_000) == "?" * 253 + "..."
+    # four lines ran per character
+    assert count_lines(lambda: safe_label(character * 10_000)) <= 8

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("no_aws")
     ("make", "seconds"),
     [
         pytest.param(clients.state, 1, id="state table"),
-        pytest.param(clients.bedrock, 2, id="application profiles"),
+        pytest.param(clients.bedrock, 1, id="application profiles"),
         pytest.param(clients.large_bodies, 2, id="large bodies"),
     ],
 )

@@ -202,8 +202,8 @@ def test_each_delivery_has_ten_seconds_for_all_its_profiles(
             process(calls, by=known.calculator, now=NOW + timedelta(minutes=minute), look_up=container.look_up).lines,
         )
         resolved.append(sum(line["requests"] for line in lines if "ModelId" in line))
-    # then each asks for four, at 0, 3, 6 and 9 seconds, and the second one knows what the first one learned
-    assert resolved == [4, 8]
+    # then each asks for two, at 0 and 3 seconds, and the second one knows what the first one learned
+    assert resolved == [2, 4]
 
 
 def test_model_is_first_seen_once(container: Container) -> None:

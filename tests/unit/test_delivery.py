@@ -47,6 +47,26 @@ def test_unknown_keys_and_missing_ones_do_not_matter() -> None:
     assert [(event.message, event.id) for event in decoded.log_events] == [("m", "")]
 
 
+@pytest.mark.parametrize(
+    ("source", "refused"),
+    [
+        pytest.param({"logGroup": "g" * 512}, False, id="longest log group"),
+        pytest.param({"logGroup": "g" * 513}, True, id="log group too long"),
+        pytest.param({"owner": "1" * 12}, False, id="account id"),
+        pytest.param({"owner": "1" * 13}, True, id="owner too long"),
+        pytest.param({"owner": "CloudwatchLogs", "messageType": "CONTROL_MESSAGE"}, False, id="control message"),
+    ],
+)
+def test_delivery_from_a_source_that_aws_cannot_have_is_refused(source: dict[str, str], refused: bool) -> None:
+    event = event_around(json.dumps(envelope([message(converse())]) | source).encode())
+
+    if refused:
+        with pytest.raises(DeliveryError, match="owner or log group is longer than AWS allows"):
+            decode_delivery(event)
+    else:
+        assert len(decode_delivery(event).log_events) == 1
+
+
 def test_no_log_events_is_an_empty_delivery() -> None:
     assert decode_delivery(event_of([])).log_events == ()
 

@@ -265,6 +265,57 @@ def test_a_direct_delivery_is_processed_if_the_other_invocation_fails(deliveries
     assert (found.result, found.is_elsewhere, found.checked) == (None, False, True)
 
 
+class Interrupted:
+    """A state table that is out of reach for some requests, counted from 1."""
+
+    def __init__(self, client: Any, *unanswered: int) -> None:
+        self._client, self._unanswered, self._requests = client, unanswered, 0
+        self.meta, self.exceptions, self.update_item = client.meta, client.exceptions, client.update_item
+
+    def put_item(self, **given: Any) -> Any:
+        self._requests += 1
+        if self._requests in self._unanswered:
+            raise EndpointConnectionError(endpoint_url="https://dynamodb.example")
+        return self._client.put_item(**given)
+
+
+def test_error_after_a_delivery_was_seen_in_progress_does_not_process_it_twice(deliveries: IdempotencyStore) -> None:
+    # given another invocation that completes a delivery after four seconds, and a table that fails twice meanwhile
+    other = deliveries.start(delivery("a"), CONTEXT)
+    ours = Waiting(at_4=lambda: other.complete(RESULT))
+    table: Any = Interrupted(deliveries._connect(), 2, 4)
+    store = IdempotencyStore("state", lambda: table, lambda: table, ours.sleep)
+
+    found = store.start(delivery("a"), ours, wait=True)  # type: ignore[arg-type]
+
+    assert (found.result, found.is_elsewhere, found.checked, ours.slept) == (RESULT, False, True, 4)
+
+
+def test_delivery_seen_in_progress_is_elsewhere_if_the_table_is_gone_from_then_on(
+    deliveries: IdempotencyStore,
+) -> None:
+    deliveries.start(delivery("a"), CONTEXT)
+    ours = Waiting()
+    table: Any = Interrupted(deliveries._connect(), *range(2, 100))
+    store = IdempotencyStore("state", lambda: table, lambda: table, ours.sleep)
+
+    found = store.start(delivery("a"), ours, wait=True)  # type: ignore[arg-type]
+
+    assert (found.result, found.is_elsewhere, found.checked) == (None, True, True)
+    assert 14_000 <= ours.left < 15_000
+
+
+def test_error_before_a_delivery_was_seen_in_progress_leaves_it_unchecked(deliveries: IdempotencyStore) -> None:
+    deliveries.start(delivery("a"), CONTEXT)
+    ours = Waiting()
+    table: Any = Interrupted(deliveries._connect(), 1)
+    store = IdempotencyStore("state", lambda: table, lambda: table, ours.sleep)
+
+    found = store.start(delivery("a"), ours, wait=True)  # type: ignore[arg-type]
+
+    assert (found.checked, found.is_elsewhere, ours.slept) == (False, False, 0)
+
+
 def test_a_direct_delivery_does_not_wait_to_the_end_of_its_time(deliveries: IdempotencyStore) -> None:
     deliveries.start(delivery("a"), CONTEXT)
     ours = Waiting()

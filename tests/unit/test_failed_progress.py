@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -13,6 +14,14 @@ import boto3
 import msgspec
 import pytest
 import shard
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ReadTimeoutError,
+)
 from click.testing import CliRunner
 from kept_objects import KEPT_AT, Objects, error
 from moto import mock_aws
@@ -365,15 +374,170 @@ def test_halves_that_were_sent_are_sent_again_though_the_processor_is_faster_now
     assert account.counted == 8
 
 
-def test_delivery_of_which_lambda_says_that_it_timed_out_is_halved_at_once(make: Callable[..., Account]) -> None:
-    account = make(key=invocation(delivery(8), {"errorMessage": "2026-11-23 1 Task timed out after 60.00 seconds"}))
+STOPPED = [
+    pytest.param(TIMEOUT, id="timeout with a type"),
+    pytest.param({"errorMessage": "2026-11-23 1 Task timed out after 60.00 seconds"}, id="timeout"),
+    pytest.param(
+        {
+            "errorType": "Runtime.ExitError",
+            "errorMessage": "RequestId: 1 Error: Runtime exited with error: signal: killed",
+        },
+        id="killed",
+    ),
+    pytest.param(
+        {
+            "errorType": "Runtime.ExitError",
+            "errorMessage": "RequestId: 1 Error: Runtime exited with error: exit status 137",
+        },
+        id="exit status 137",
+    ),
+    pytest.param(
+        {
+            "errorType": "Runtime.ExitError",
+            "errorMessage": "RequestId: 1 Error: Runtime exited without providing a reason",
+        },
+        id="exit without a reason",
+    ),
+    pytest.param({"errorType": "Runtime.OutOfMemory", "errorMessage": "RequestId: 1 Error: "}, id="out of memory"),
+    pytest.param({"errorMessage": "RequestId: 1 Error: Runtime exited with error: signal: killed"}, id="no type"),
+]
+
+
+@pytest.mark.parametrize("response", STOPPED)
+def test_delivery_of_which_lambda_says_that_it_was_stopped_is_halved_at_once(
+    make: Callable[..., Account], response: object
+) -> None:
+    account = make(key=invocation(delivery(8), response))
 
     assert account.replay() == [Replayed("key")]
-    assert account.sent == [4, 4]
+    assert account.sent == [4, 4]  # two invocations, none of which was stopped
     assert account.counted == 8
 
 
-def test_only_timeouts_are_halved(make: Callable[..., Account]) -> None:
+@pytest.mark.parametrize("response", STOPPED)
+def test_delivery_at_which_the_processor_is_stopped_is_halved(
+    make: Callable[..., Account], monkeypatch: pytest.MonkeyPatch, response: dict[str, str]
+) -> None:
+    # given 8 records, one of which stops the processor
+    monkeypatch.setattr(sys.modules[__name__], "TIMEOUT", response)
+    account = make(key=invocation(delivery(8, costly=(5,))))
+    # when
+    (found,) = account.replay()
+    # then the others count, and it is named
+    assert account.counted == 7
+    assert account.sent == [8, 4, 4, 2, 1, 1, 2]
+    assert "log event 5 of delivery 0 by itself: " in str(found.problem)
+    assert store.list_all(account, "bucket")[0].progress.describe() == (  # type: ignore[arg-type]
+        "processed: 3 of 4 parts; timed out or out of memory: 1"
+    )
+
+
+def lambda_error(status: int) -> ClientError:
+    answer: Any = {"Error": {"Code": "SomeException"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, "Invoke")
+
+
+URL = "https://lambda.example"
+
+
+@pytest.mark.parametrize(
+    ("problem", "may_run"),
+    [
+        pytest.param(lambda_error(429), False, id="throttled"),
+        pytest.param(lambda_error(403), False, id="access denied"),
+        pytest.param(lambda_error(404), False, id="no function"),
+        pytest.param(EndpointConnectionError(endpoint_url=URL), False, id="no connection"),
+        pytest.param(ConnectTimeoutError(endpoint_url=URL), False, id="connection timed out"),
+        pytest.param(NoCredentialsError(), False, id="no credentials"),
+        pytest.param(lambda_error(500), True, id="internal error"),
+        pytest.param(ReadTimeoutError(endpoint_url=URL), True, id="no answer in time"),
+        pytest.param(ConnectionClosedError(endpoint_url=URL), True, id="connection lost"),
+    ],
+)
+def test_replay_that_an_error_stops_gives_up_its_claim_unless_the_processor_may_still_run(
+    make: Callable[..., Account], problem: Exception, may_run: bool
+) -> None:
+    # given a batch of two deliveries, and an error at the second one
+    account = make(key=batch(delivery(3), delivery(4)))
+
+    def stop(name: str) -> None:
+        if name == "invoke" and account.sent:
+            raise problem
+
+    account.before_call = stop
+    (first,) = account.replay()
+    assert first.failed
+    assert str(first.problem).startswith("could not be replayed: ")
+    # when it is replayed again at once
+    account.before_call = lambda _name: None
+    (second,) = account.replay()
+    # then it goes on, unless the processor may be at it
+    if may_run:
+        assert "another replay is at it, or was stopped" in str(second.problem)
+        assert account.counted == 3
+    else:
+        assert second == Replayed("key")
+        assert account.sent == [3, 4]
+        assert account.counted == 7
+
+
+def test_answer_that_breaks_off_leaves_the_claim(make: Callable[..., Account]) -> None:
+    account = make(key=invocation(delivery(3)))
+
+    def break_off() -> bytes:
+        raise ReadTimeoutError(endpoint_url=URL)
+
+    account.invoke = lambda **_given: {"Payload": SimpleNamespace(read=break_off)}  # type: ignore[method-assign]
+    account.replay()
+
+    assert "another replay is at it, or was stopped" in str(account.replay()[0].problem)
+
+
+@pytest.mark.parametrize("operation", ["put_object", "delete_object", "get_object"])
+def test_error_of_s3_gives_up_the_claim(make: Callable[..., Account], operation: str) -> None:
+    # given one error of S3 after the claim
+    account = make(key=invocation(delivery(3)))
+    calls: list[str] = []
+
+    def fail(name: str) -> None:
+        calls.append(name)
+        if name == operation and "put_object" in calls[:-1] and calls.count("failed") == 0:
+            calls.append("failed")
+            raise error("InternalError", operation)
+
+    account.before_call = fail
+    (first,) = account.replay()
+    assert "could not be replayed" in str(first.problem)
+    assert "failed" in calls
+    # when it is replayed at once, then all is counted once
+    assert account.replay() == [Replayed("key")]
+    assert account.counted == 3
+    assert not account.objects
+
+
+def test_error_of_the_first_call_leaves_the_claim_of_another_replay(make: Callable[..., Account]) -> None:
+    account = make(key=invocation(delivery(3)))
+    session: Any = account
+    second: list[Replayed] = []
+
+    def begin(name: str) -> None:
+        if name == "invoke":
+            account.before_call = fail
+            second.extend(store.replay(session, STORE, [FailedDelivery("key", 1, KEPT_AT)]))
+            account.before_call = lambda _name: None
+
+    def fail(_name: str) -> None:
+        raise error("SlowDown", "GetObject")
+
+    account.before_call = begin
+    (first,) = account.replay()
+
+    assert "could not be replayed" in str(second[0].problem)
+    assert first == Replayed("key")
+    assert account.counted == 3
+
+
+def test_deliveries_that_fail_otherwise_are_not_halved(make: Callable[..., Account]) -> None:
     event = delivery(8)
     account = make(key=invocation(event, {"errorType": "DeliveryError", "errorMessage": "timed out of S3"}))
     account.refused = {event["awslogs"]["data"]}
@@ -384,17 +548,17 @@ def test_only_timeouts_are_halved(make: Callable[..., Account]) -> None:
     assert msgspec.json.decode(account.objects["progress/key"], type=Progress).parts == (Part(0, status="failed"),)
 
 
-def test_replay_ends_after_so_many_timeouts_and_the_next_goes_on(
+def test_replay_ends_after_so_many_stopped_invocations_and_the_next_goes_on(
     make: Callable[..., Account], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given 16 records, 12 of which take too long
-    monkeypatch.setattr(store, "MAX_TIMEOUTS", 5)
+    monkeypatch.setattr(store, "MAX_STOPPED", 5)
     account = make(key=invocation(delivery(16, costly=tuple(range(12)))))
     # when
     (found,) = account.replay()
     # then
     assert len(account.sent) == 5
-    assert "parts are left after 5 invocations that timed out. Replay it again to go on" in str(found.problem)
+    assert "parts are left after 5 invocations that were stopped. Replay it again to go on" in str(found.problem)
     for _ in range(6):
         account.replay()
     assert account.counted == 4  # though single log events that time out again come before the good ones

@@ -409,7 +409,7 @@ def stored(monkeypatch: pytest.MonkeyPatch) -> Stored:
     monkeypatch.setenv("STATE_TABLE", "state")
     monkeypatch.setenv("TOPIC_ARN", "arn:topic")
     monkeypatch.setattr(clients, "sns", lambda: stored)
-    monkeypatch.setattr(clients, "bedrock", lambda: "bedrock")
+    monkeypatch.setattr(clients, "bedrock_settings", lambda: "bedrock")
     monkeypatch.setattr(aws_sources, "list_application_profiles", lambda client: {"bedrock": {}}[client])
     monkeypatch.setattr(burndown_drift, "read_token_sums", lambda client, _providers, _now: {"cloudwatch": {}}[client])
     monkeypatch.setattr(clients, "service_quotas", lambda: "service quotas")

@@ -8,11 +8,12 @@ from records import SONNET
 from bedrock_quota import model_ids
 from bedrock_quota.errors import RecordError
 from bedrock_quota.model_ids import OutOfScope, Reference
-from bedrock_quota.processor import large_bodies, late_bodies, pipeline
+from bedrock_quota.processor import application_profiles, large_bodies, late_bodies, pipeline
 from bedrock_quota.processor.callers import MAX_LABEL
 from bedrock_quota.processor.delivery import MAX_INFLATED_BYTES, MAX_LOG_EVENTS, MAX_MESSAGE_BYTES
 from bedrock_quota.processor.reading import read_request_body
 from bedrock_quota.processor.records import MAX_COUNT
+from bedrock_quota.processor.unlisted_pools import MAX_UNLISTED_POOLS
 from bedrock_quota.processor.usage import NEWEST_SECONDS, OLDEST_SECONDS
 
 ROWS = [
@@ -46,6 +47,14 @@ MIB = 1024 * 1024
         ("caller, session, project, tag values on a metric line", f"{MAX_LABEL} characters, printable ASCII"),
         # test_settings: 17 are refused
         ("`requestMetadata` keys on a metric line", "16, named by a parameter"),
+        # test_application_profiles
+        (
+            "application profiles of one delivery",
+            f"{application_profiles.MAX_LOOK_UPS} look-ups, "
+            f"{application_profiles.SECONDS_PER_DELIVERY:.0f} seconds in all",
+        ),
+        # test_unlisted_pools
+        ("pools of models that are not in the registry, per stack", f"{MAX_UNLISTED_POOLS}"),
         # test_large_bodies, and below
         (
             "request body in S3",

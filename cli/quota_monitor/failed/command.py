@@ -51,7 +51,7 @@ def replay(keys: tuple[str, ...], stack_name: str, profile: str | None, region: 
 
     A delivery that is processed completely is deleted. One with rejected records stays in the bucket until it expires,
     14 days after Lambda wrote it, or is deleted with --discard. A delivery that fails again stays, too. The next replay
-    sends only its failed parts. A delivery that times out is halved, down to one log event.
+    sends only its failed parts. A delivery that times out or takes too much memory is halved, down to one log event.
     """
     console = Console(stderr=True, highlight=False)
     problems: list[Replayed] = []

@@ -25,6 +25,10 @@ MAX_SPLIT_BYTES = 512 * 1024 * 1024
 """Inflated size up to which a delivery that is too large for the processor is split here."""
 
 
+_STOPPED_TYPES = frozenset({"Sandbox.Timedout", "Runtime.OutOfMemory", "Runtime.ExitError"})
+_STOPPED_MESSAGES = ("Task timed out after", "Runtime exited", "signal: killed")
+
+
 class Failure(msgspec.Struct, frozen=True, rename="camel"):
     """The error that a function answered."""
 
@@ -32,13 +36,16 @@ class Failure(msgspec.Struct, frozen=True, rename="camel"):
     error_message: str = ""
 
     @property
-    def is_timeout(self) -> bool:
-        """True if Lambda ended the function at its timeout.
+    def is_stopped(self) -> bool:
+        """True if the function was stopped: at its timeout, or because it took too much memory or crashed.
 
-        Both forms are Lambda's: with the type, and with a message that begins with the time and the request id
-        (https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html, read 2026-11-28).
+        A timeout has its type, or a message that begins with the time and the request id
+        (https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html, read 2026-11-28). A killed or
+        crashed runtime has `Runtime.ExitError` with `Error: Runtime exited with error: signal: killed` or `exit status
+        137`, or `Runtime.OutOfMemory` (https://repost.aws/knowledge-center/lambda-runtime-error and
+        https://github.com/aws/aws-lambda-dotnet/issues/480, read 2026-11-28).
         """
-        return self.error_type == "Sandbox.Timedout" or "Task timed out after" in self.error_message
+        return self.error_type in _STOPPED_TYPES or any(text in self.error_message for text in _STOPPED_MESSAGES)
 
     def __str__(self) -> str:
         return f"{self.error_type}: {self.error_message}"
@@ -62,10 +69,10 @@ class _Whole(msgspec.Struct, frozen=True):
 
 
 class Payload(msgspec.Struct, frozen=True):
-    """Deliveries as events of CloudWatch Logs. `timed_out` is True if Lambda says that they failed so."""
+    """Deliveries as events of CloudWatch Logs. `was_stopped` is True if Lambda says that the function was."""
 
     events: list[bytes]
-    timed_out: bool = False
+    was_stopped: bool = False
 
     def has_part(self, part: Part) -> bool:
         """Return True if there are such log events."""
@@ -145,7 +152,7 @@ def decode_payload(body: bytes) -> Payload:
     """Decode an object. Raises `DeliveryError` or propagates msgspec errors if it has neither form."""
     try:
         found = msgspec.json.decode(body, type=_Invocation)
-        return Payload([bytes(found.request_payload)], decode_failure(bytes(found.response_payload)).is_timeout)
+        return Payload([bytes(found.request_payload)], decode_failure(bytes(found.response_payload)).is_stopped)
     except msgspec.ValidationError:
         payload = msgspec.json.decode(body, type=_Batch).payload
     batch = msgspec.json.decode(payload, type=dict[str, Any]) if isinstance(payload, str) else payload

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -40,7 +41,7 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True):
 
     delivery: int
     events: tuple[int, int] | None = None
-    status: Literal["open", "processed", "timed_out", "failed"] = "open"
+    status: Literal["open", "processed", "stopped", "failed"] = "open"
     rejected: dict[str, int] = {}
 
     @property
@@ -75,8 +76,8 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
         found = [f"processed: {processed} of {len(self.parts)} {self.noun}"]
         if self.rejected:
             found.append(f"records rejected: {describe_rejected(self.rejected)}")
-        if timed_out := sum(part.status == "timed_out" for part in self.parts):
-            found.append(f"timed out: {timed_out}")
+        if stopped := sum(part.status == "stopped" for part in self.parts):
+            found.append(f"timed out or out of memory: {stopped}")
         return "; ".join(found)
 
     @property
@@ -129,6 +130,7 @@ class Journal:
     def __init__(self, s3: S3Client, bucket: str, key: str) -> None:
         self._s3, self._bucket, self._key = s3, bucket, key
         self._etag: str | None = None
+        self._saved: Progress | None = None
 
     def claim(self) -> Progress:
         """Claim the delivery for this replay, and return its progress.
@@ -156,7 +158,7 @@ class Journal:
                 written = self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, IfNoneMatch="*")
             else:
                 written = self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, IfMatch=self._etag)
-            self._etag = written["ETag"]
+            self._etag, self._saved = written["ETag"], progress
         except ClientError as error:
             if error.response["Error"].get("Code") not in _NOT_WRITTEN:
                 raise
@@ -164,8 +166,15 @@ class Journal:
             found = read_object(self._s3, self._bucket, key)
             if found is None or found.body != body:
                 raise ProgressError("another replay is at it") from error
-            self._etag = found.etag
+            self._etag, self._saved = found.etag, progress
+
+    def release(self) -> None:
+        """Give up the claim, if this replay has it, and keep the progress that was saved last. Never raises."""
+        if self._saved is not None:
+            with suppress(ProgressError, BotoCoreError, ClientError):  # the claim then ends by itself
+                self.save(self._saved, release=True)
 
     def delete(self) -> None:
         """Delete the progress. Propagates botocore errors."""
+        self._saved = None
         self._s3.delete_object(Bucket=self._bucket, Key=PROGRESS_PREFIX + self._key)

@@ -15,7 +15,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    IncompleteReadError,
+    SSLError,
+)
 
 from bedrock_quota.errors import DeliveryError
 from quota_monitor.aws_session import physical_id
@@ -80,10 +86,12 @@ REJECTED_PREFIX = "refused/"
 """Prefix of the keys under which version 0.1.0 kept copies of deliveries with rejected records. Nothing writes there
 now. A copy is not replayed with the others, because version 0.1.0 has counted what could be counted."""
 
-MAX_TIMEOUTS = 50
-"""Invocations of one delivery that time out, each after a minute, before its replay ends. The next one goes on there.
+MAX_STOPPED = 50
+"""Invocations of one delivery that are stopped, mostly after a minute, before its replay ends. The next goes on there.
 
-One replay of a delivery makes at most one invocation per part that it starts with, and two per timeout.
+One replay of a delivery makes at most one invocation per part that it starts with, and two per part that it halves. It
+halves each part that is stopped. Without an invocation it halves a part that is too large, and a delivery that Lambda
+recorded as stopped.
 """
 
 
@@ -138,8 +146,9 @@ def replay(
     """Invoke the processor with these deliveries, one after the other. Delete each object when all of it is processed.
 
     A delivery that fails again stays, and so does one with rejected records, unless `discard` is true. Its processed
-    parts are not sent again. A delivery that is too large or times out is halved. A replay can be interrupted
-    and started again: with duplicate detection, a part that was processed but not noted counts as a duplicate.
+    parts are not sent again. A delivery that is too large, times out or takes too much memory is halved. A replay can
+    be interrupted and started again: with duplicate detection, a part that was processed but not noted counts as a
+    duplicate. A replay that an error ends gives up its claim, unless the processor may still run.
     """
     from botocore.config import Config  # noqa: PLC0415 - see `aws_session.open_session`
 
@@ -148,18 +157,28 @@ def replay(
     config = Config(connect_timeout=30, read_timeout=90, retries={"total_max_attempts": 1})
     client = session.client("lambda", config=config)
     for each in deliveries:
+        journal = Journal(s3, where.bucket, each.key)
         try:
-            yield _replay(s3, client, where, each.key, discard=discard, on_progress=on_progress)
+            yield _replay(s3, client, where, each.key, journal, discard=discard, on_progress=on_progress)
         except ProgressError as error:
             yield Replayed(each.key, str(error), failed=True)
+        except _UnansweredError as error:
+            yield Replayed(each.key, f"could not be replayed: {error}", failed=True)
         except (BotoCoreError, ClientError) as error:
+            journal.release()
             yield Replayed(each.key, f"could not be replayed: {error}", failed=True)
 
 
 def _replay(
-    s3: S3Client, client: LambdaClient, where: Store, key: str, *, discard: bool, on_progress: OnProgress
+    s3: S3Client,
+    client: LambdaClient,
+    where: Store,
+    key: str,
+    journal: Journal,
+    *,
+    discard: bool,
+    on_progress: OnProgress,
 ) -> Replayed:
-    journal = Journal(s3, where.bucket, key)
     if discard and key.startswith(REJECTED_PREFIX):
         s3.delete_object(Bucket=where.bucket, Key=key)
         journal.delete()
@@ -209,17 +228,17 @@ def _process_parts(
     """
     problems: list[str] = []
     tried: set[tuple[int, tuple[int, int] | None]] = set()
-    timeouts = 0
-    while timeouts < MAX_TIMEOUTS and (number := _choose(progress, tried)) is not None:
+    stopped = 0
+    while stopped < MAX_STOPPED and (number := _choose(progress, tried)) is not None:
         part = progress.parts[number]
         halves: tuple[Part, ...] = ()
-        if (payload.timed_out and part.events is None) or payload.is_too_large(part):
+        if (payload.was_stopped and part.events is None) or payload.is_too_large(part):
             halves = payload.split(part)
         if not halves:
             tried.add((part.delivery, part.events))
             part, problem = _process(send, payload, part)
-            if part.status == "timed_out":
-                timeouts += 1
+            if part.status == "stopped":
+                stopped += 1
                 halves = payload.split(part)
             if problem is not None and not halves:
                 problems.append(problem)
@@ -231,18 +250,33 @@ def _process_parts(
         return progress, None
     of_all = f"{left} of its {len(progress.parts)} {progress.noun}"
     if any(part.status == "open" for part in progress.parts):
-        return progress, f"{of_all} are left after {timeouts} invocations that timed out. Replay it again to go on"
+        return progress, f"{of_all} are left after {stopped} invocations that were stopped. Replay it again to go on"
     return progress, f"{of_all} failed again, the first: {problems[0]}" if len(progress.parts) > 1 else problems[0]
 
 
 def _choose(progress: Progress, tried: set[tuple[int, tuple[int, int] | None]]) -> int | None:
-    """Return the next part to send: those that failed before come last, so that they do not use up the timeouts."""
+    """Return the next part to send: those that failed before come last, because the replay may end before them."""
     left = [
         (part.status != "open", number)
         for number, part in enumerate(progress.parts)
         if not part.is_processed and (part.delivery, part.events) not in tried
     ]
     return min(left)[1] if left else None
+
+
+class _UnansweredError(Exception):
+    """The processor was invoked and did not answer, so that it may still run."""
+
+
+def _may_still_run(error: Exception) -> bool:
+    """Return True unless the processor is certainly not running after this error of its invocation.
+
+    Lambda has not started it if it refuses the invocation (4xx), if no connection was made, or if boto3 has not sent
+    anything, as without credentials. A synchronous invocation goes on if its connection is lost.
+    """
+    if isinstance(error, ClientError):
+        return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400) >= 500
+    return isinstance(error, HTTPClientError | IncompleteReadError | SSLError)
 
 
 class _Result(msgspec.Struct, frozen=True):
@@ -256,14 +290,20 @@ class _Line(msgspec.Struct, frozen=True):
 
 def _process(send: Send, payload: Payload, part: Part) -> tuple[Part, str | None]:
     """Process one part. Return it with its outcome, and the error if there was one."""
-    answer = send(Payload=payload.read_part(part))
-    said = answer["Payload"].read()
+    sent = payload.read_part(part)
+    try:
+        answer = send(Payload=sent)
+        said = answer["Payload"].read()
+    except (BotoCoreError, ClientError) as error:
+        if _may_still_run(error):
+            raise _UnansweredError(str(error)) from error
+        raise
     if answer.get("FunctionError"):
         failure = decode_failure(said)
-        if not failure.is_timeout:
+        if not failure.is_stopped:
             return msgspec.structs.replace(part, status="failed"), str(failure)
         alone = f"log event {part.events[0]} of delivery {part.delivery} by itself: " if part.events else ""
-        return msgspec.structs.replace(part, status="timed_out"), f"{alone}{failure}"
+        return msgspec.structs.replace(part, status="stopped"), f"{alone}{failure}"
     try:
         result = msgspec.json.decode(said, type=_Result)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

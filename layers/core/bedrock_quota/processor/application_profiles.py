@@ -22,6 +22,12 @@ CIRCUIT_OPEN_SECONDS = 60
 SECONDS_PER_DELIVERY = 10.0
 """Total time for the profiles of one delivery, if every answer is slow."""
 
+SECONDS_PER_CALL = 5.0
+"""Longest call of the state table or Bedrock: two attempts of 1 s to connect and 1 s to answer, and 1 s in between.
+
+No call begins with less of the delivery's time left. Only an answer that arrives a byte at a time takes longer.
+"""
+
 UNRESOLVED_SECONDS = 300
 """Time for which an unresolvable profile is not looked up again."""
 
@@ -109,15 +115,16 @@ class ProfileResolver:
     def look_up(self, needed: Mapping[ApplicationProfile, int]) -> None:
         """Look up profiles that are not in memory, those with the most calls first. Never raises.
 
-        `needed` has the number of calls that need each. One delivery has `SECONDS_PER_DELIVERY` for all of them.
+        `needed` has the number of calls that need each. At most `MAX_LOOK_UPS` of them are looked up, and one delivery
+        has `SECONDS_PER_DELIVERY` for all.
         """
         self._make_room()
-        deadline = self._clock() + SECONDS_PER_DELIVERY
+        last_start = self._clock() + SECONDS_PER_DELIVERY - SECONDS_PER_CALL
         by_calls = sorted(needed, key=lambda profile: (-needed[profile], profile.arn))
         for profile in by_calls[:MAX_LOOK_UPS]:
-            if self._clock() >= deadline or not (self._state or self._bedrock):
+            if self._clock() > last_start or not (self._state or self._bedrock):
                 return
-            found = self._read_stored(profile) or self._ask_bedrock(profile, deadline)
+            found = self._read_stored(profile) or self._ask_bedrock(profile, last_start)
             if found is not None:
                 self._remember(profile, found)
 
@@ -146,9 +153,9 @@ class ProfileResolver:
         self._state.answered()
         return found
 
-    def _ask_bedrock(self, profile: ApplicationProfile, deadline: float) -> Reference | OutOfScope | None:
-        """Return Bedrock's answer, or None if it does not answer."""
-        if not self._bedrock or self._clock() >= deadline:
+    def _ask_bedrock(self, profile: ApplicationProfile, last_start: float) -> Reference | OutOfScope | None:
+        """Return Bedrock's answer, or None if it does not answer or it is too late to ask."""
+        if not self._bedrock or self._clock() > last_start:
             return None
         try:
             found = read_profile_model(profile, clients.bedrock())
@@ -159,7 +166,7 @@ class ProfileResolver:
         if isinstance(found, OutOfScope):
             _warn("could not resolve an application profile: it does not stand for one model", profile)
             return found
-        if self._table is not None and self._state:
+        if self._table is not None and self._state and self._clock() <= last_start:
             try:
                 table.write_profile(self._table, clients.state(), profile.arn, found)
             except Exception as error:  # noqa: BLE001 - the next container asks Bedrock again

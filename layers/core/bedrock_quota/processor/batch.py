@@ -43,7 +43,7 @@ MIN_MILLISECONDS_TO_RECORD = 5_000
 """Remaining time below which a delivery is recorded quickly: a request to the state table may take 4 s."""
 
 MIN_MILLISECONDS_TO_RECORD_QUICKLY = 1_500
-"""Remaining time needed to record another delivery in the state table: one quick request may take 0.6 s.
+"""Remaining time needed to record another delivery in the state table: one quick request mostly takes 0.6 s at most.
 
 If a run is killed, everything that it wrote counts again. If it ends in time, nothing does: Lambda does not send again
 what was processed, recorded or not.

@@ -11,6 +11,9 @@ MAX_REMEMBERED_ARN = 512
 """Longest ARN that one container remembers. A role's session has up to 170 characters, an application profile 256."""
 
 
+_CONTROL_CHARACTERS = dict.fromkeys((*range(32), 127), "?")
+
+
 def safe_label(text: str) -> str:
     """Return a text that is safe as a property: printable ASCII, at most `MAX_LABEL` characters.
 
@@ -20,7 +23,8 @@ def safe_label(text: str) -> str:
         text = text[: MAX_LABEL - 3] + "..."
     if text.isascii() and text.isprintable():
         return text
-    return "".join(character if character.isascii() and character.isprintable() else "?" for character in text)
+    # a microsecond per label, because a record may have 16 of them in any script
+    return text.encode("ascii", "replace").decode("ascii").translate(_CONTROL_CHARACTERS)
 
 
 def parse_caller(arn: str | None) -> str:

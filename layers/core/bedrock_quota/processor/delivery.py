@@ -36,6 +36,12 @@ smallest."""
 MAX_MESSAGE_BYTES = 1024 * 1024
 """Largest log event that CloudWatch Logs accepts (PutLogEvents, read 2026-11-23)."""
 
+MAX_LOG_GROUP = 512
+"""Longest name of a log group (API reference of CreateLogGroup, read 2026-11-28)."""
+
+MAX_OWNER = 12
+"""Digits of an account's id, the `owner` of a delivery with records."""
+
 _MAX_ESCAPED_BYTES = 4 * MAX_MESSAGE_BYTES
 """Largest log event as it is written in a delivery: escapes at most triple its size."""
 
@@ -85,8 +91,9 @@ _decoder = msgspec.json.Decoder(Delivery)
 def decode_delivery(event: Mapping[str, Any], max_inflated_bytes: int = MAX_INFLATED_BYTES) -> Delivery:
     """Decode an event of a CloudWatch Logs subscription.
 
-    Raises `DeliveryError` if the event is not one, is damaged, inflates to more than `max_inflated_bytes` or has more
-    than `MAX_LOG_EVENTS`. The invocation then fails and the payload is kept, because nothing in it was counted.
+    Raises `DeliveryError` if the event is not one, is damaged, inflates to more than `max_inflated_bytes`, has more
+    than `MAX_LOG_EVENTS`, or names a source that AWS cannot have. The invocation then fails and the payload is kept,
+    because nothing in it was counted.
     """
     try:
         compressed = b64decode(event["awslogs"]["data"], validate=True)
@@ -97,6 +104,8 @@ def decode_delivery(event: Mapping[str, Any], max_inflated_bytes: int = MAX_INFL
     found = _decode(_inflate(compressed, max_inflated_bytes))
     if len(found.log_events) > MAX_LOG_EVENTS:
         raise DeliveryError(f"the delivery has more than {MAX_LOG_EVENTS} log events")
+    if not found.is_control and (len(found.log_group) > MAX_LOG_GROUP or len(found.owner) > MAX_OWNER):
+        raise DeliveryError("the delivery's owner or log group is longer than AWS allows")
     return found
 
 

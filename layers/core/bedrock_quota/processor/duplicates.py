@@ -134,19 +134,23 @@ class IdempotencyStore:
 
         If another invocation is processing it, `is_elsewhere` is true. With `wait`, that is so only after waiting for
         the other one to complete the delivery, or to fail or end, when this one processes it. Without the state table
-        the delivery is processed unchecked, because metrics must flow.
+        the delivery is processed unchecked, because metrics must flow. Once the table has said that another invocation
+        is processing it, an error only prolongs the wait.
         """
-        key = _digest(received)
+        key, seen_elsewhere = _digest(received), False
         while True:
             try:
                 found = self._start(key, context.get_remaining_time_in_millis())
             except Exception as error:  # noqa: BLE001 - metrics must flow after any error; counted as unchecked
                 _logger.warning("could not ask the state table about duplicates", extra={"error": str(error)})
-                return InProgressDelivery(key)
-            if found is None:
-                return InProgressDelivery(key, self._store, quick_store=lambda: self._quick_store)
-            if found.status == STATUS_CONSTANTS["COMPLETED"]:
-                return InProgressDelivery(key, self._store, found.response_json_as_dict() or {})
+                if not seen_elsewhere:
+                    return InProgressDelivery(key)
+            else:
+                if found is None:
+                    return InProgressDelivery(key, self._store, quick_store=lambda: self._quick_store)
+                if found.status == STATUS_CONSTANTS["COMPLETED"]:
+                    return InProgressDelivery(key, self._store, found.response_json_as_dict() or {})
+                seen_elsewhere = True
             if not wait or context.get_remaining_time_in_millis() < MIN_MILLISECONDS_TO_WAIT:
                 return InProgressDelivery(key, self._store, is_elsewhere=True)
             self._sleep(WAIT_SECONDS)

@@ -1,5 +1,6 @@
 """Seen events: one container recognizes log events that arrive again in another delivery."""
 
+import hashlib
 from collections.abc import Iterable, Set
 from itertools import islice
 
@@ -7,6 +8,11 @@ import msgspec
 
 REMEMBERED_EVENTS = 20_000
 """Log events that one container remembers at least, about 4 MB."""
+
+MAX_EVENT_ID = 128
+"""Longest id that is remembered, with its prefix. CloudWatch Logs writes 56 digits (seen 2026-11-23)."""
+
+_PREFIX_BYTES = 8
 
 
 class SeenInSource(msgspec.Struct, frozen=True):
@@ -26,7 +32,8 @@ class SeenEvents:
 
     def select_source(self, owner: str, log_group: str) -> SeenInSource:
         """Return the seen events of one account's log group. Ids of the first source met have no prefix."""
-        source = f"{owner}:{log_group}:"
+        digest = hashlib.blake2b(f"{owner}\n{log_group}".encode(), digest_size=_PREFIX_BYTES)
+        source = f"{digest.hexdigest()}:"  # short, because it is copied in front of each id
         if self._first_source is None:
             self._first_source = source
         return SeenInSource(self.ids, "" if source == self._first_source else source)
@@ -37,8 +44,8 @@ class SeenEvents:
         return self._seen.keys()
 
     def remember(self, event_ids: Iterable[str]) -> None:
-        """Remember log events that are processed, and forget the oldest."""
-        self._seen |= dict.fromkeys(event_ids)
+        """Remember log events that are processed, and forget the oldest. An id that is too long is not remembered."""
+        self._seen |= dict.fromkeys([event_id for event_id in event_ids if len(event_id) <= MAX_EVENT_ID])
         self._seen.pop("", None)  # an event without an id is always new
         if len(self._seen) > self._most + self._most // 8:  # many at a time, because a dict finds its first key slowly
             for oldest in list(islice(self._seen, len(self._seen) - self._most)):

@@ -38,7 +38,9 @@ MAX_DEPTH = 100
 STEPS_PER_BRACKET = 2
 """Steps for an object or a list, which costs more than a number or a text."""
 
-_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)  # also one without an end: linear
+_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+"""A string of JSON, also one without an end. It never backtracks, because `re` would keep 120 bytes per escape."""
+
 _NO_BRACKETS = re.compile(r"[^\[\]{}]+")
 
 

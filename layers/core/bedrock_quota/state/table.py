@@ -1,4 +1,4 @@
-"""The state table: the quota snapshot that the fetcher stores for the processor, and resolved application profiles.
+"""The state table: the quota snapshot that the fetcher stores for the processor, and what containers share.
 
 It is one DynamoDB table with the string key `id`. Temporary items have an `expiration` in seconds since the epoch. The
 docstring of `bedrock_quota.state` says what happens if the table is down.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -24,12 +24,24 @@ if TYPE_CHECKING:
 SNAPSHOT_ID = "quotas"
 LOG_GROUPS_ID = "former-log-groups"
 UNLISTED_POOLS_ID = "unlisted-pools"
-UNLISTED_POOLS_SECONDS = 15 * 24 * 3600
-"""CloudWatch lists a metric for two weeks after its last value."""
+UNLISTED_POOLS_DAYS = 15
+"""Days without a call after which another unlisted pool may take a pool's place.
+
+CloudWatch lists a metric for two weeks after its last value.
+"""
+UNLISTED_POOLS_SECONDS = (UNLISTED_POOLS_DAYS + 1) * 24 * 3600
+"""Time after the last write until all unlisted pools are forgotten."""
+UNLISTED_POOLS_ATTEMPTS = 4
+"""The first attempt is made before the item is read."""
 
 PROFILE_PREFIX = "profile#"
 PROFILE_SECONDS = 24 * 3600
 """A profile's model never changes, but the profile may be deleted. Its item expires after a day."""
+
+_ENDPOINT_TYPES = frozenset(EndpointType)
+
+_Pool = TypeVar("_Pool", QuotaPool, str)
+"""A pool, or its name in the state table."""
 
 
 def write_snapshot(table: str, client: DynamoDBClient, snapshot: Snapshot, version: int) -> None:
@@ -103,35 +115,83 @@ def read_profile(table: str, client: DynamoDBClient, arn: str) -> Reference | No
     return Reference(item["model_id"]["S"], EndpointType(item["endpoint_type"]["S"]))
 
 
-def admit_pool(table: str, client: DynamoDBClient, pool: QuotaPool, most: int) -> frozenset[QuotaPool]:
-    """Add a pool to the set of unlisted pools if it has fewer than `most`, and return the set.
+def admit_pool(table: str, client: DynamoDBClient, pool: QuotaPool, most: int, today: int) -> dict[QuotaPool, int]:
+    """Note that an unlisted pool is used today, and return the noted pools with the day on which each was last used.
 
-    The set is forgotten `UNLISTED_POOLS_SECONDS` after the last pool was added. Propagates botocore errors.
+    Days are counted since the epoch. A new pool is noted if there are fewer than `most`, or in the place of one that
+    `select_unused` returns. Nothing is written if the pool was noted today. If other containers write at the same
+    time, this makes up to `UNLISTED_POOLS_ATTEMPTS` attempts, and then returns what it read last. Propagates botocore
+    errors.
     """
     key: dict[str, Any] = {"id": {"S": UNLISTED_POOLS_ID}}
     name = f"{pool.model_id}/{pool.endpoint_type}"
-    try:
-        item = client.update_item(
-            TableName=table,
-            Key=key,
-            UpdateExpression="ADD pools :pools SET expiration = :expiration",
-            ConditionExpression="attribute_not_exists(pools) OR contains(pools, :pool) OR size(pools) < :most",
-            ExpressionAttributeValues={
-                ":pools": {"SS": [name]},
-                ":pool": {"S": name},
-                ":most": {"N": str(most)},
-                ":expiration": {"N": str(int(time.time()) + UNLISTED_POOLS_SECONDS)},
-            },
-            ReturnValues="ALL_NEW",
-        )["Attributes"]
-    except client.exceptions.ConditionalCheckFailedException:
-        item = client.get_item(TableName=table, Key=key, ConsistentRead=True).get("Item", {})
-    return frozenset(_parse_pool(each) for each in item.get("pools", {}).get("SS", []))
+    days: dict[str, int] = {}
+    update = _note_if_there_is_room(name, most, today)
+    for _ in range(UNLISTED_POOLS_ATTEMPTS):
+        update["ExpressionAttributeValues"][":expiration"] = {"N": str(int(time.time()) + UNLISTED_POOLS_SECONDS)}
+        try:
+            written = client.update_item(TableName=table, Key=key, ReturnValues="ALL_NEW", **update)
+            days = _read_days(written["Attributes"])
+            break
+        except client.exceptions.ConditionalCheckFailedException:
+            item = client.get_item(TableName=table, Key=key, ConsistentRead=True).get("Item", {})
+        days = _read_days(item)
+        next_update = _note(item, days, name, most, today)
+        if next_update is None:
+            break
+        update = next_update
+    return {found: day for each, day in days.items() if (found := _parse_pool(each)) is not None}
 
 
-def _parse_pool(name: str) -> QuotaPool:
+def select_unused(days: Mapping[_Pool, int], today: int) -> _Pool | None:
+    """Return the pool that was not used for the longest time, or None if all were used in `UNLISTED_POOLS_DAYS`."""
+    oldest = min(days, key=lambda pool: days[pool], default=None)
+    return oldest if oldest is not None and days[oldest] < today - UNLISTED_POOLS_DAYS else None
+
+
+def _note_if_there_is_room(name: str, most: int, today: int) -> dict[str, Any]:
+    """Return the update that notes a pool if the table has it with an earlier day, or has fewer than `most`."""
+    return {
+        "UpdateExpression": "SET last_used.#pool = :today, expiration = :expiration",
+        "ConditionExpression": (
+            "attribute_exists(last_used) AND (last_used.#pool < :today"
+            " OR (attribute_not_exists(last_used.#pool) AND size(last_used) < :most))"
+        ),
+        "ExpressionAttributeNames": {"#pool": name},
+        "ExpressionAttributeValues": {":today": {"N": str(today)}, ":most": {"N": str(most)}},
+    }
+
+
+def _note(item: Mapping[str, Any], days: Mapping[str, int], name: str, most: int, today: int) -> dict[str, Any] | None:
+    """Return the update that notes a pool in this item, or None if the pool is noted or there is no room for it."""
+    if "last_used" not in item:  # earlier versions stored pools without a day
+        names = dict.fromkeys([*item.get("pools", {}).get("SS", []), name][:most])
+        return {
+            "UpdateExpression": "SET last_used = :pools, expiration = :expiration REMOVE pools",
+            "ConditionExpression": "attribute_not_exists(last_used)",
+            "ExpressionAttributeValues": {":pools": {"M": {each: {"N": str(today)} for each in names}}},
+        }
+    if name in days or len(days) < most:
+        return _note_if_there_is_room(name, most, today) if days.get(name, -1) < today else None
+    unused = select_unused(days, today)
+    if unused is None:
+        return None
+    return {
+        "UpdateExpression": "SET last_used.#pool = :today, expiration = :expiration REMOVE last_used.#unused",
+        "ConditionExpression": "last_used.#unused = :day AND attribute_not_exists(last_used.#pool)",
+        "ExpressionAttributeNames": {"#pool": name, "#unused": unused},
+        "ExpressionAttributeValues": {":today": {"N": str(today)}, ":day": {"N": str(days[unused])}},
+    }
+
+
+def _read_days(item: Mapping[str, Any]) -> dict[str, int]:
+    return {name: int(day.get("N", 0)) for name, day in item.get("last_used", {}).get("M", {}).items()}
+
+
+def _parse_pool(name: str) -> QuotaPool | None:
+    """Return the pool of this name, or None if its endpoint type is not known, as after a downgrade."""
     model_id, _, endpoint_type = name.rpartition("/")
-    return QuotaPool(model_id, EndpointType(endpoint_type))
+    return QuotaPool(model_id, EndpointType(endpoint_type)) if endpoint_type in _ENDPOINT_TYPES else None
 
 
 def remember_log_group(table: str, client: DynamoDBClient, name: str) -> None:
