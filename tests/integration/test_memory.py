@@ -39,7 +39,6 @@ SMALL, IN_S3, TAGGED = (
         "failed calls of a profile with 1,366 short tags each",
         "records with 1,366 short tags each whose body is in S3",
         "records of 1 MB of brackets",
-        "records of 1 MB read the slow way, all escapes",
         "one record of 15 MB with an emoji",
         "one record with a number of 15 MB",
     ],
