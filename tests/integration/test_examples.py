@@ -17,6 +17,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ParamValidationError
+from records import Process, ReadLine, metadata_only
 
 from examples.declared_boto3 import declare_max_tokens
 
@@ -168,6 +169,19 @@ def test_boto3_example_declares_limits_streamed_and_not(bedrock: Bedrock) -> Non
         ("converse-stream", {"max_tokens": "300"}, {"maxTokens": 300}),
     ]
     assert printed == f"{USAGE}\n{USAGE}\n"
+
+
+def test_processor_reads_what_the_hook_sends(
+    bedrock: Bedrock, client: Any, process: Process, read_line: ReadLine
+) -> None:
+    # given a call through the hook
+    call(client, "converse", {**CALL, "inferenceConfig": {"maxTokens": 200}})
+    sent = declared(bedrock.sent[-1].body)
+    # when Bedrock logs it without bodies: 5 tokens in, 7 out
+    outcome = process([metadata_only(input_tokens=5, output_tokens=7, requestMetadata=sent)])
+    # then 205 tokens are reserved
+    line = read_line(outcome.lines[0])
+    assert (line["max_tokens_source"], line["ReservedTokens"], line["MaxTokens"]) == ("declared", [205], [200])
 
 
 def test_plain_example_declares_limits_in_both_apis(bedrock: Bedrock) -> None:
