@@ -308,7 +308,6 @@ def test_an_answer_cannot_move_another_call_to_another_model(process: Process, r
 
 CUT: dict[str, Any] = {
     "Converse": {"stopReason": "max_tokens"},
-    "Converse, full context window": {"stopReason": "model_context_window_exceeded"},
     "Anthropic": {"stop_reason": "max_tokens"},
     "Chat Completions": {"choices": [{"finish_reason": "length"}]},
     "second of two choices": {"choices": [{"finish_reason": "stop"}, {"finish_reason": "length"}]},
@@ -355,6 +354,8 @@ def test_an_answer_that_was_cut_is_told(process: Process, way: Any, answer: Any,
     "answer",
     [
         pytest.param({"stopReason": "end_turn"}, id="ended by itself"),
+        pytest.param({"stopReason": "model_context_window_exceeded"}, id="full context window of Converse"),
+        pytest.param({"outputs": [{"stop_reason": "model_length"}]}, id="full context window of Mistral"),
         pytest.param({"completion": "max_tokens", "output": {"stopReason": "max_tokens"}}, id="words elsewhere"),
         pytest.param({"stopReason": 5, "choices": "length"}, id="wrong types"),
         pytest.param("max_tokens", id="text"),

@@ -36,12 +36,11 @@ CUT_REASONS = frozenset(
         "max_tokens",  # Converse, Nova, Anthropic; Cohere writes MAX_TOKENS
         "length",  # Chat Completions, Llama, Mistral, AI21, DeepSeek; Titan writes LENGTH
         "max_output_tokens",  # Responses, in incomplete_details
-        "model_context_window_exceeded",  # Converse, Anthropic
-        "model_length",  # Mistral
     }
 )
-"""Reasons why an answer ended that mean that it was cut at a limit, in lower case. Source: StopReason of botocore
-1.44.8, and the API references of the models' providers (read 2026-11-28)."""
+"""Reasons why an answer ended that mean that it was cut at its output limit, in lower case. An answer that fills the
+context window is not one of them, because a larger max_tokens would not help. Source: StopReason of botocore 1.44.8,
+and the API references of the models' providers (read 2026-11-28)."""
 
 _OPTIMIZED = "optimized"
 
