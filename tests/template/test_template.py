@@ -13,8 +13,9 @@ from samtranslator.translator.transform import transform
 
 from bedrock_quota.deployment import log_groups
 from bedrock_quota.deployment.iam_retry import PROPAGATION_SECONDS
+from bedrock_quota.processor import late_bodies
 from bedrock_quota.processor.batch import MIN_MILLISECONDS_TO_RECORD, MIN_MILLISECONDS_TO_START
-from bedrock_quota.settings import DEFAULT_NAMESPACE, LATE_BODIES_DELAY, MAX_DELAY
+from bedrock_quota.settings import DEFAULT_NAMESPACE, LATE_BODIES_DELAY, LATE_BODIES_SECONDS, MAX_DELAY
 
 OVERRIDES = "/${AWS::StackName}/registry-overrides"
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
@@ -873,6 +874,9 @@ def test_the_processor_takes_late_calls_back(stack: Tree) -> None:
         "FunctionResponseTypes": ["ReportBatchItemFailures"],
         "ScalingConfig": {"MaximumConcurrency": 2},  # the least there is
     }
+    # Lambda's detection of loops must not stop it: the code bounds the times that a call comes back
+    assert processor["RecursiveLoop"] == "Allow"
+    assert LATE_BODIES_SECONDS / LATE_BODIES_DELAY < late_bodies.MAX_READS <= 20
     # the alarm is far above the delay of a message, and below the third receipt, after which SQS leaves a message out
     alarm = properties(stack, "LateBodiesAlarm")
     assert MAX_DELAY <= alarm["Threshold"] < LATE_BODIES_DELAY + 3 * queue["VisibilityTimeout"]

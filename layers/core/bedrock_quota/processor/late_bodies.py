@@ -43,8 +43,13 @@ MESSAGES_PER_REQUEST = 10
 SECONDS_TO_SEND = 2.0
 """Time after which no further request to the queue begins. One that has begun takes up to 2 s."""
 
-MAX_READS = 100
-"""Times that a call is received from the queue before it no longer waits, whatever its message says."""
+MAX_READS = 20
+"""Times that a call is received from the queue before it no longer waits, whatever its message says. By the stack's
+settings 5 are enough, and 20 are for a delay of 15 s.
+
+This bound and `since` end every loop, so the template has `RecursiveLoop: Allow`. Otherwise Lambda stops a chain of about
+16 invocations through a queue (https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html, read 2026-11-28).
+"""
 
 MAX_CALLS_PER_MESSAGE = 1_000
 """Most calls of a message that is read. `MAX_MESSAGE_BYTES` leaves room for far fewer."""
