@@ -8,7 +8,7 @@ import logging
 import random
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,7 +32,15 @@ from bedrock_quota.processor.calls import LateCall
 from bedrock_quota.processor.container import Container
 from bedrock_quota.processor.delivery import Delivery, LogEvent
 from bedrock_quota.processor.event import batch_response, split_event
-from bedrock_quota.processor.late_bodies import MAX_MESSAGE_BYTES, MESSAGES_PER_REQUEST, Queue, Waiting, encode_call
+from bedrock_quota.processor.late_bodies import (
+    MAX_CALLS_PER_PART,
+    MAX_MESSAGE_BYTES,
+    MESSAGES_PER_REQUEST,
+    Queue,
+    Waiting,
+    encode_call,
+    find_places,
+)
 from bedrock_quota.processor.pipeline import Outcome
 from bedrock_quota.processor.step_budget import StepBudget
 from bedrock_quota.registry.models import Registry
@@ -42,6 +50,8 @@ from quota_monitor import sample_events as events
 ROOT = Path(__file__).parents[2]
 BUCKET, QUEUE = "large-bodies", "https://sqs.us-east-1.amazonaws.com/111122223333/late"
 SECRET = "the words of the prompt"
+BATCH_SIZE = 3
+"""Messages that a run receives. The template has the same."""
 
 
 class Killed(BaseException):
@@ -146,6 +156,7 @@ class Stack:
         self.at = 0.0
         self.written: list[bytes] = []
         self.killed_at: str | None = None
+        self.received: Counter[str] = Counter()
         self._ids = 0
 
     def new_container(self) -> Container:
@@ -191,21 +202,27 @@ class Stack:
         """Turn the clock, and have the function receive each message when it becomes visible."""
         while due := sorted(each for each in self.queue.held if each[0] <= until):
             self.at = max(due[0][0], self.at)
-            batch = [each for each in due if each[0] <= self.at][:10]
+            batch = [each for each in due if each[0] <= self.at][:BATCH_SIZE]
             for each in batch:
                 self.queue.held.remove(each)
-            answer = self.run(of_queue([(name, body) for _, name, body in batch]))
+            self.received.update(name for _, name, _ in batch)
+            answer = self.run(of_queue([(name, body) for _, name, body in batch], self.received))
             failed = [] if answer is None else answer["batchItemFailures"]
             names = {each["itemIdentifier"] for each in failed} if answer is not None else {each[1] for each in batch}
             self.queue.held += [(self.at + 360, name, body) for _, name, body in batch if name in names]
         self.at = until
 
 
-def of_queue(messages: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """Return the event with which Lambda passes messages on."""
+def of_queue(messages: Iterable[tuple[str, str]], received: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """Return the event with which Lambda passes messages on, each received for the first time unless it is said."""
     return {
         "Records": [
-            {"messageId": name, "body": body, "eventSource": "aws:sqs", "attributes": {"ApproximateReceiveCount": "1"}}
+            {
+                "messageId": name,
+                "body": body,
+                "eventSource": "aws:sqs",
+                "attributes": {"ApproximateReceiveCount": str(1 if received is None else received[name])},
+            }
             for name, body in messages
         ]
     }
@@ -414,26 +431,53 @@ def test_messages_that_the_queue_refuses_are_unknown_and_the_others_wait(
 
 def test_requests_to_a_slow_queue_end(stack: Stack) -> None:
     # given a queue, each request to which takes 0.9 s
-    late = [LateCall(b"{" + b" " * 8_000 + b"}", None, "NoSuchKey") for _ in range(1_000)]  # type: ignore[arg-type]
+    places = find_places([f"{number}" for number in range(1_000)])
+    late = [LateCall(b"{" + b" " * 12_000 + b"}", None, "NoSuchKey", *place) for place in places]  # type: ignore[arg-type]
     queue = Queue(QUEUE, 60, 300, lambda: stack.queue)  # type: ignore[arg-type,return-value]
-    # when 1,000 calls of 8 KB are sent, 3 in a message and 30 in a request
+    # when 1,000 calls of 12 KB are sent, one in a message and ten in a request
     clock = iter(0.9 * number for number in range(100))
     unsent = queue.send([(Waiting(0), late)], 0, lambda: next(clock))
     # then no request begins after 2 s: the one before the first is the clock's beginning
     assert stack.queue.requests == 2
-    assert len(unsent) == 1_000 - 60
+    assert len(unsent) == 1_000 - 20
 
 
-def test_messages_and_requests_are_as_large_as_they_may_be(stack: Stack) -> None:
-    stack.run(stack.deliver(*(large(f"{number:04}") for number in range(1_000))))
+@pytest.mark.parametrize(
+    ("tag", "most"),
+    [
+        pytest.param("search", MAX_CALLS_PER_PART, id="ordinary calls"),
+        pytest.param("x" * 256, MAX_CALLS_PER_PART, id="a long tag"),
+        pytest.param("\U0001f600" * 256, 7, id="calls of 3.6 KB"),
+    ],
+)
+def test_calls_share_messages_and_messages_share_requests(stack: Stack, tag: str, most: int) -> None:
+    stack.run(stack.deliver(*(large(f"{number:04}") | {"requestMetadata": {"team": tag}} for number in range(1_000))))
 
-    sizes = [len(text) for text in stack.queue.sent]
-    assert max(sizes) <= MAX_MESSAGE_BYTES
-    assert min(sizes[:-1]) > MAX_MESSAGE_BYTES - 1_000
-    assert stack.queue.requests == -(-len(sizes) // MESSAGES_PER_REQUEST)
+    assert max(len(text) for text in stack.queue.sent) <= MAX_MESSAGE_BYTES
+    assert stack.queue.requests == -(-len(stack.queue.sent) // MESSAGES_PER_REQUEST)
     calls = [len(json.loads(text)["calls"]) for text in stack.queue.sent]
     assert sum(calls) == 1_000
-    assert 20 < max(calls) < 60  # as many as can be read in a delivery's time
+    assert most // 2 < sum(calls) / len(calls) < max(calls) <= most
+
+
+def test_calls_of_one_body_are_told_apart(stack: Stack, read: Read) -> None:
+    stack.run(stack.deliver(*[large("a")] * 100))
+    stack.put("a", {"inferenceConfig": {"maxTokens": 700}})
+    stack.wait(100)
+    assert max(len(json.loads(text)["calls"]) for text in stack.queue.sent) <= MAX_CALLS_PER_PART
+    assert counted(read(stack)[0]) == {("explicit", 800): 100}
+
+
+def test_the_place_of_a_call_is_its_own() -> None:
+    """A part has the same calls in any order, and if others are missing it is the same or joined with its neighbour."""
+    paths = [f"s3://{BUCKET}/{number}" for number in range(1_000)]
+    places = dict(zip(paths, find_places(paths), strict=True))
+    assert dict(zip(paths[::-1], find_places(paths[::-1]), strict=True)) == places
+    fewer = dict(zip(paths[1:], find_places(paths[1:]), strict=True))
+    assert all(fewer[path][0] == places[path][0] and places[path][1] - fewer[path][1] in {0, 1} for path in paths[1:])
+    assert sum(fewer[path] != places[path] for path in paths[1:]) <= MAX_CALLS_PER_PART
+    assert find_places([]) == []
+    assert find_places(["\ud800", "\ud801"])[0] != find_places(["\ud801"])[0]
 
 
 def test_no_more_calls_wait_than_the_bound(stack: Stack, read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -544,9 +588,60 @@ def test_only_a_run_killed_between_writing_and_recording_counts_twice(  # noqa: 
     stack.run(event)
     stack.put("a", {"inferenceConfig": {"maxTokens": 700}})
     stack.wait(1_000)
-    # then nothing is lost. A late call counts twice only if its body came between the runs, because the same message
-    # counts once
+    # then nothing is lost. A late call counts twice only if its body came between the runs, because messages of the
+    # same part count once
     assert counted(read(stack)[0]) == {("explicit", 600): lines, ("explicit", 800): late if there else 1}
+
+
+@pytest.mark.parametrize("tag", ["search", "x" * 256], ids=["ordinary calls", "a long tag"])
+@pytest.mark.parametrize("between", [0, 1, 200, 399], ids="{} bodies come".format)
+def test_a_run_killed_before_recording_counts_only_calls_twice_whose_body_came_before_the_next(
+    stack: Stack, read: Read, between: int, tag: str
+) -> None:
+    # given 400 calls that were set aside by a run that was killed then
+    event = stack.deliver(*(large(f"{number}") | {"requestMetadata": {"team": tag}} for number in range(400)))
+    stack.memory.killed_at = "recording"
+    assert stack.run(event) is None
+    # when some bodies come before Lambda tries again, and the others after it
+    stack.at = 61
+    for number in range(400):
+        if number == between:
+            stack.run(event)
+        stack.put(f"{number}", {"inferenceConfig": {"maxTokens": 1_000 + number}})
+    stack.wait(1_000)
+    # then the others count once
+    expected = {("explicit", 1_100 + number): 2 if number < between else 1 for number in range(400)}
+    assert counted(read(stack)[0]) == expected
+
+
+def test_a_run_over_a_message_killed_before_recording_counts_only_calls_twice_whose_body_came_before_the_next(
+    stack: Stack, read: Read
+) -> None:
+    # given a message of which no body has come, and a run over it that is killed when it has sent them again
+    stack.run(stack.deliver(*(large(f"{number}") for number in range(10))))
+    stack.memory.killed_at = "recording"
+    stack.wait(61)
+    # when one body comes before SQS brings the message again, whose time is over then
+    stack.put("3", {"inferenceConfig": {"maxTokens": 700}})
+    stack.wait(1_000)
+    # then only that call counts twice: the message that the killed run had sent came first
+    assert counted(read(stack)[0]) == {("explicit", 800): 2, ("unknown", None): 9}
+    assert stack.queue.held == []
+
+
+def test_deliveries_that_begin_with_the_same_event_have_parts_of_their_own(stack: Stack, read: Read) -> None:
+    """CloudWatch Logs may send events again together with others, and another container does not know the first."""
+    records = [large("a"), large("b")]
+    first = stack.deliver(records[0])
+    stack._ids = 0
+    second = stack.deliver(*records)
+    stack.run(first)
+    stack.container = stack.new_container()
+    stack.run(second)
+    for name in "ab":
+        stack.put(name, {"inferenceConfig": {"maxTokens": 700 + ord(name)}})
+    stack.wait(100)
+    assert counted(read(stack)[0]) == {("explicit", 897): 2, ("explicit", 898): 1}
 
 
 def test_killed_with_a_message_in_hand_counts_it_when_it_comes_again(stack: Stack, read: Read) -> None:
@@ -812,7 +907,7 @@ def test_messages_of_a_batch_that_were_not_processed_come_again(stack: Stack, re
 
 @pytest.mark.parametrize("delay", [0, 1, 60], ids="delay of {} s".format)
 def test_calls_that_wait_take_their_delay_and_no_longer_than_is_left(stack: Stack, delay: int) -> None:
-    late = [LateCall(b"{}", None, "NoSuchKey")]  # type: ignore[arg-type]
+    late = [LateCall(b"{}", None, "NoSuchKey", b"", 0)]  # type: ignore[arg-type]
     queue = Queue(QUEUE, delay, 300, lambda: stack.queue)  # type: ignore[arg-type,return-value]
     for now in (0, 250, 295.5, 300):
         queue.send([(Waiting(0), late)], now)

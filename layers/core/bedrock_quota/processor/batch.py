@@ -152,12 +152,13 @@ def _read_delivery(
     Raises `ConcurrentDuplicateError` if another invocation is processing it. For a delivery outside of a stream that is
     so only if it lasts: this may be another attempt at the same event, so only a completed delivery is a duplicate.
     """
-    late = None if raw.message is None else _read_message(raw.message)
+    late = None if raw.message is None else _read_message(raw.message, is_repeated=raw.is_repeated)
     received = decode_delivery(raw.event) if late is None else late.delivery
     known, now = container.current(), clock(received)
     store, in_progress = container.deliveries, None
     if store is not None and checked and not received.is_control:  # control messages are all alike
-        in_progress = store.start(received, context, wait=raw.item_id is None)
+        identity = received if late is None else late.identity
+        in_progress = store.start(identity, context, wait=raw.item_id is None)
         checked = in_progress.checked
         if in_progress.is_elsewhere:
             raise ConcurrentDuplicateError("another invocation is processing this delivery")
@@ -174,10 +175,10 @@ def _read_delivery(
     return ReadDelivery(known, now, calls, None, None, in_progress, waiting)
 
 
-def _read_message(text: str) -> LateDelivery:
+def _read_message(text: str, *, is_repeated: bool) -> LateDelivery:
     from bedrock_quota.processor.late_bodies import read_message  # noqa: PLC0415 - see that module's docstring
 
-    return read_message(text)
+    return read_message(text, is_repeated=is_repeated)
 
 
 def _price(
@@ -192,7 +193,7 @@ def _price(
         calls = DeliveryCalls(received=1, returned=1, unchecked=int(not checked))
         calls.reject(RecordError(UNREADABLE))
         return calls, None
-    can_wait = waiting is None or waiting.seconds_left(seconds, container.settings.late_bodies_seconds) > 0
+    can_wait = late is None or late.can_wait(seconds, container.settings.late_bodies_seconds)
     calls = price_delivery(
         received,
         known.calculator,
