@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import itertools
 import json
 import logging
 import random
@@ -17,7 +18,7 @@ from typing import Any
 import msgspec
 import oracle
 import pytest
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from botocore.response import StreamingBody
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +28,7 @@ from records import NOVA, NOW, SONNET, Process, ReadLine, converse, envelope, ev
 from bedrock_quota import clients
 from bedrock_quota.errors import ConcurrentDuplicateError
 from bedrock_quota.processor import late_bodies, pipeline
-from bedrock_quota.processor.batch import process_batch
+from bedrock_quota.processor.batch import MIN_MILLISECONDS_TO_CLAIM, process_batch
 from bedrock_quota.processor.calls import LateCall
 from bedrock_quota.processor.container import Container
 from bedrock_quota.processor.delivery import Delivery, LogEvent
@@ -117,8 +118,13 @@ class Memory:
         self.in_progress: dict[str, float] = {}
         self.now = 0.0
         self.killed_at: str | None = None
+        self.asked: list[str] = []
+        self.is_down = False
 
-    def start(self, received: Delivery, _context: Any, *, wait: bool) -> Any:  # noqa: ARG002
+    def start(self, received: Delivery, _context: Any, *, wait: bool = False) -> Any:  # noqa: ARG002
+        self.asked += [each.id for each in received.log_events]
+        if self.is_down:
+            return SimpleNamespace(result=None, checked=False, is_elsewhere=False, complete=lambda _result, **_: False)
         parts = [received.owner, received.log_group, *(each.id or str(each.message) for each in received.log_events)]
         key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -157,6 +163,7 @@ class Stack:
         self.written: list[bytes] = []
         self.killed_at: str | None = None
         self.received: Counter[str] = Counter()
+        self.remaining_milliseconds = 60_000
         self._ids = 0
 
     def new_container(self) -> Container:
@@ -167,7 +174,7 @@ class Stack:
     def run(self, event: dict[str, Any]) -> dict[str, Any] | None:
         """Run the function once; None if it is killed."""
         self.queue.now = self.memory.now = self.at
-        context: Any = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000)
+        context: Any = SimpleNamespace(get_remaining_time_in_millis=lambda: self.remaining_milliseconds)
         sent = split_event(event)
         try:
             results = process_batch(sent, self.container, context, lambda _received: self.now(), self._publish)
@@ -187,6 +194,8 @@ class Stack:
         if self.killed_at == "sending":
             self.killed_at = None
             raise Killed
+        if self.killed_at == "writing the last lines":
+            self.killed_at = "writing"
 
     def deliver(self, *entries: dict[str, Any]) -> dict[str, Any]:
         payload = envelope([message(each) for each in entries])
@@ -406,6 +415,153 @@ def test_if_the_queue_cannot_be_reached_calls_are_unknown_at_once(
     assert caplog.records[1].__dict__["reasons"] == {"queue_failed": 2}
 
 
+def lose_answers(stack: Stack, then: Callable[[], object] = lambda: None, error: Exception | None = None) -> None:
+    """Have the queue take messages, but nobody learns of it. Before the caller goes on, something else happens."""
+    send = stack.queue.send_message_batch
+
+    def send_and_fail(**request: Any) -> dict[str, Any]:
+        send(**request)
+        stack.queue.send_message_batch = send  # type: ignore[method-assign]
+        then()
+        raise error or ReadTimeoutError(endpoint_url=QUEUE)
+
+    stack.queue.send_message_batch = send_and_fail  # type: ignore[method-assign]
+
+
+def refuse(status: int, attempts: int) -> ClientError:
+    metadata = {"HTTPStatusCode": status, "RetryAttempts": attempts}
+    return ClientError({"Error": {"Code": "x"}, "ResponseMetadata": metadata}, "SendMessageBatch")  # type: ignore[typeddict-item]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(ReadTimeoutError(endpoint_url=QUEUE), id="no answer"),
+        pytest.param(EndpointConnectionError(endpoint_url=QUEUE), id="no connection at the second attempt"),
+        pytest.param(refuse(500, 1), id="SQS fails"),
+        pytest.param(refuse(403, 1), id="refused at the second attempt"),
+        pytest.param(ClientError({"Error": {"Code": "x"}}, "SendMessageBatch"), id="no status"),
+        pytest.param(ValueError("no JSON"), id="garbage"),
+    ],
+)
+def test_calls_count_once_although_the_queue_took_them_and_its_answer_was_lost(
+    stack: Stack, read: Read, error: Exception
+) -> None:
+    lose_answers(stack, error=error)
+    stack.run(stack.deliver(*(large(f"{number}") for number in range(100))))
+    assert counted(read(stack)[0]) == {("unknown", None): 100}
+    assert len(stack.queue.held) > 5
+    for number in range(100):
+        stack.put(f"{number}", {"inferenceConfig": {"maxTokens": 700}})
+    # when another container receives the messages
+    stack.container = stack.new_container()
+    stack.wait(1_000)
+    # then they are duplicates
+    assert counted(read(stack)[0]) == {("unknown", None): 100}
+    assert stack.queue.held == []
+
+
+def test_messages_without_an_answer_of_their_own_count_once(stack: Stack, read: Read) -> None:
+    send = stack.queue.send_message_batch
+
+    def send_and_forget_half(**request: Any) -> dict[str, Any]:
+        answer = send(**request)
+        taken = answer["Successful"]
+        failed = [{"Id": taken[0]["Id"], "Code": "InternalError", "SenderFault": False}]
+        return {"Successful": taken[len(taken) // 2 :], "Failed": failed}
+
+    stack.queue.send_message_batch = send_and_forget_half  # type: ignore[method-assign]
+    stack.run(stack.deliver(*(large(f"{number}") for number in range(100))))
+    unknown = counted(read(stack)[0])["unknown", None]
+    stack.queue.send_message_batch = send  # type: ignore[method-assign]
+    for number in range(100):
+        stack.put(f"{number}", {"inferenceConfig": {"maxTokens": 700}})
+    stack.wait(1_000)
+    assert 20 < unknown < 80
+    assert counted(read(stack)[0]) == {("unknown", None): unknown, ("explicit", 800): 100 - unknown}
+
+
+def test_a_message_that_has_arrived_before_its_calls_are_counted_is_sent(stack: Stack, read: Read) -> None:
+    stack.put("b", {"inferenceConfig": {"maxTokens": 700}})
+
+    def receive() -> None:
+        stack.put("a", {"inferenceConfig": {"maxTokens": 700}})
+        sender, stack.container = stack.container, stack.new_container()
+        stack.wait(60)
+        stack.container = sender
+
+    lose_answers(stack, receive)
+    stack.run(stack.deliver(large("a"), large("b")))
+    assert counted(read(stack)[0]) == {("explicit", 800): 2}
+    assert outcomes(read(stack)[1])["set_aside"] == 1
+
+
+def test_a_run_killed_before_it_counts_calls_that_may_be_in_the_queue_loses_none(stack: Stack, read: Read) -> None:
+    # given a run that is killed when it has claimed a message
+    lose_answers(stack)
+    stack.killed_at = "writing the last lines"
+    event = stack.deliver(converse(), large("a"))
+    assert stack.run(event) is None
+    assert counted(read(stack)[0]) == {("explicit", 600): 1}
+    # when Lambda tries again, and the message comes once per run
+    stack.at = 61
+    stack.run(event)
+    stack.put("a", {"inferenceConfig": {"maxTokens": 700}})
+    assert len(stack.queue.held) == 2
+    stack.wait(1_000)
+    # then it counts once
+    assert counted(read(stack)[0]) == {("explicit", 600): 2, ("explicit", 800): 1}
+
+
+def test_if_lines_cannot_be_written_claimed_messages_are_released(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose_answers(stack)
+    monkeypatch.delattr("bedrock_quota.processor.batch.make_last_lines")
+    with pytest.raises(NameError):
+        stack.run(stack.deliver(large("a")))
+    assert len(stack.queue.held) == 1
+    assert stack.memory.in_progress == {}
+
+
+@pytest.mark.parametrize("error", [refuse(400, 0), refuse(403, 0), refuse(499, 0)], ids=["400", "403", "499"])
+def test_a_request_that_was_refused_is_not_claimed(stack: Stack, read: Read, error: ClientError) -> None:
+    stack.queue.error = error
+    stack.run(stack.deliver(*(large(f"{number}") for number in range(900))))
+    assert counted(read(stack)[0]) == {("unknown", None): 900}
+    assert len(stack.memory.done) == 1
+
+
+def test_messages_that_the_sender_got_wrong_are_not_claimed(stack: Stack, read: Read) -> None:
+    failed = [{"Id": "0", "Code": "x", "SenderFault": True}]
+    stack.queue.send_message_batch = lambda **_: {"Failed": failed}  # type: ignore[method-assign]
+    stack.run(stack.deliver(large("a")))
+    assert counted(read(stack)[0]) == {("unknown", None): 1}
+    assert len(stack.memory.done) == 1
+
+
+@pytest.mark.parametrize("case", ["detection is off", "state table is down", "no time", "down from then on"])
+def test_without_a_claim_calls_count_again_when_their_message_comes(
+    stack: Stack, read: Read, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if case == "detection is off":
+        stack.container.deliveries = None
+    if case == "no time":
+        stack.remaining_milliseconds = MIN_MILLISECONDS_TO_CLAIM - 1
+    stack.memory.is_down = case == "state table is down"
+    lose_answers(stack, lambda: monkeypatch.setattr(stack.memory, "is_down", case == "down from then on"))
+    stack.run(stack.deliver(*(large(f"{number}") for number in range(100))))
+    # then at most one claim is tried
+    assert sum(each.startswith("part ") for each in stack.memory.asked) == (case == "down from then on")
+    assert counted(read(stack)[0]) == {("unknown", None): 100}
+    stack.remaining_milliseconds = 60_000
+    monkeypatch.setattr(stack.memory, "is_down", False)
+    for number in range(100):
+        stack.put(f"{number}", {"inferenceConfig": {"maxTokens": 700}})
+    stack.wait(1_000)
+    assert counted(read(stack)[0]) == {("unknown", None): 100, ("explicit", 800): 100}
+
+
 def test_a_queue_that_fails_is_not_asked_again_for_the_other_calls(stack: Stack, read: Read) -> None:
     stack.queue.error = ReadTimeoutError(endpoint_url=QUEUE)
     stack.run(stack.deliver(*(large(f"{number}") for number in range(900))))
@@ -435,11 +591,11 @@ def test_requests_to_a_slow_queue_end(stack: Stack) -> None:
     late = [LateCall(b"{" + b" " * 12_000 + b"}", None, "NoSuchKey", *place) for place in places]  # type: ignore[arg-type]
     queue = Queue(QUEUE, 60, 300, lambda: stack.queue)  # type: ignore[arg-type,return-value]
     # when 1,000 calls of 12 KB are sent, one in a message and ten in a request
-    clock = iter(0.9 * number for number in range(100))
+    clock = itertools.count(0, 0.9)
     unsent = queue.send([(Waiting(0), late)], 0, lambda: next(clock))
     # then no request begins after 2 s: the one before the first is the clock's beginning
     assert stack.queue.requests == 2
-    assert len(unsent) == 1_000 - 20
+    assert (len(unsent.calls), unsent.uncertain) == (1_000 - 20, [])
 
 
 @pytest.mark.parametrize(
@@ -525,7 +681,8 @@ def test_late_calls_of_a_stream_are_unknown_without_the_queue(stack: Stack, read
     stack.queue.error = ReadTimeoutError(endpoint_url=QUEUE)
     stack.run(events.batch([stack.deliver(converse(), large(name)) for name in "abc"]))
     assert counted(read(stack)[0]) == {("explicit", 600): 3, ("unknown", None): 3}
-    assert [result["processed"] for result in stack.memory.done.values()] == [2, 2, 2]
+    claims, deliveries = [1, 1, 1], [2, 2, 2]
+    assert [result["processed"] for result in stack.memory.done.values()] == claims + deliveries
 
 
 # Once, and not lost

@@ -14,7 +14,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -197,6 +197,25 @@ def read_message(body: str, *, is_repeated: bool = False) -> LateDelivery:
     return LateDelivery(delivery, identify(message) if message.source else delivery, waiting, is_repeated)
 
 
+class Message(msgspec.Struct, frozen=True):
+    """Late calls of one part, as they are sent."""
+
+    waiting: Waiting
+    calls: Sequence[LateCall]
+
+    @property
+    def identity(self) -> Delivery:
+        """The delivery that stands for the message in the state table when it is received."""
+        return identify(self.waiting)
+
+
+class Unsent(msgspec.Struct, frozen=True):
+    """The calls that are not in the queue, and the messages that may be there although SQS has not said so."""
+
+    calls: list[LateCall]
+    uncertain: list[Message]
+
+
 class Queue(msgspec.Struct, frozen=True):
     """The queue of late calls, and how long they wait: `delay` seconds until each read, `seconds` in total."""
 
@@ -210,49 +229,66 @@ class Queue(msgspec.Struct, frozen=True):
         several: Iterable[tuple[Waiting, Sequence[LateCall]]],
         now: float,
         clock: Callable[[], float] = time.monotonic,
-    ) -> list[LateCall]:
+    ) -> Unsent:
         """Send the late calls of several deliveries, and return those that could not be sent. Never raises.
 
         After a failed request no other begins, because it would fail too and take its time.
         """
-        messages = [
-            (text, math.ceil(min(waiting.seconds_left(now, self.seconds), self.delay)), calls)
-            for waiting, late in several
-            for text, calls in _make_messages(waiting, late)
-        ]
-        unsent: list[LateCall] = []
-        deadline, failed = clock() + SECONDS_TO_SEND, False
+        messages = [message for waiting, late in several for message in _make_messages(waiting, late)]
+        unsent, deadline, failed = Unsent([], []), clock() + SECONDS_TO_SEND, False
         for batch in _split(messages, MESSAGES_PER_REQUEST):
-            refused: Mapping[int, str] | None = None
-            if not failed and clock() < deadline:
-                refused = self._send_batch([(text, delay) for text, delay, _ in batch])
-            failed = failed or refused is None
-            for number, (_, _, calls) in enumerate(batch):
-                if refused is None or number in refused:
-                    unsent += calls
+            if failed or clock() >= deadline:
+                unsent.calls.extend(call for message in batch for call in message.calls)
+            else:
+                failed = not self._send_batch(batch, now, unsent)
         return unsent
 
-    def _send_batch(self, batch: Sequence[tuple[str, int]]) -> Mapping[int, str] | None:
-        """Send up to ten messages. Return the code of each that SQS refused, or None if the request failed."""
+    def _send_batch(self, batch: Sequence[Message], now: float, unsent: Unsent) -> bool:
+        """Send up to ten messages, and add those that could not be sent to `unsent`. Return False if SQS fails."""
         entries: list[SendMessageBatchRequestEntryTypeDef] = [
-            {"Id": str(number), "MessageBody": text, "DelaySeconds": delay}
-            for number, (text, delay) in enumerate(batch)
+            {
+                "Id": str(number),
+                "MessageBody": _encode_message(message),
+                "DelaySeconds": math.ceil(min(message.waiting.seconds_left(now, self.seconds), self.delay)),
+            }
+            for number, message in enumerate(batch)
         ]
         try:
             answer = self.connect().send_message_batch(QueueUrl=self.url, Entries=entries)
             sent = {int(each["Id"]) for each in answer.get("Successful", ())}
             codes = {int(each["Id"]): str(each["Code"]) for each in answer.get("Failed", ())}
+            faults = {int(each["Id"]) for each in answer.get("Failed", ()) if each.get("SenderFault") is True}
         except Exception as error:  # noqa: BLE001 - metrics must flow after any error; the calls count as unknown
             _logger.warning("could not send late calls to the queue", extra={"error": type(error).__name__})
-            return None
+            if _is_refusal(error):
+                unsent.calls.extend(call for message in batch for call in message.calls)
+            else:
+                unsent.uncertain.extend(batch)
+            return False
         refused = {number: codes.get(number, "no_answer") for number in range(len(batch)) if number not in sent}
         if refused:
             _logger.warning("the queue refused late calls", extra={"codes": sorted(set(refused.values()))})
-        return refused
+        for number in refused:
+            if number in faults:
+                unsent.calls.extend(batch[number].calls)
+            else:
+                unsent.uncertain.append(batch[number])
+        return True
 
 
-def _make_messages(waiting: Waiting, late: Iterable[LateCall]) -> Iterator[tuple[str, Sequence[LateCall]]]:
-    """Yield a message with its calls for each part. A part that is too large for one is halved."""
+def _is_refusal(error: Exception) -> bool:
+    """Return True if SQS has certainly not taken the messages of a failed request.
+
+    Only an error of the sender at the first attempt says so. Before a second one, SQS may have taken the messages and
+    its answer was lost (`ResponseMetadata` of botocore 1.43, tried 2026-11-28).
+    """
+    answer = getattr(error, "response", None)
+    metadata = answer.get("ResponseMetadata", {}) if isinstance(answer, dict) else {}
+    return 400 <= metadata.get("HTTPStatusCode", 0) < 500 and metadata.get("RetryAttempts") == 0
+
+
+def _make_messages(waiting: Waiting, late: Iterable[LateCall]) -> Iterator[Message]:
+    """Yield a message for each part. A part that is too large for one is halved."""
     parts: dict[str, tuple[int, list[LateCall]]] = {}
     for call in late:
         parts.setdefault(_name_part(call.place, call.depth), (call.depth, []))[1].append(call)
@@ -264,18 +300,16 @@ def _make_messages(waiting: Waiting, late: Iterable[LateCall]) -> Iterator[tuple
             halves = _halve(calls, [call.place for call in calls], depth)
             remaining += [(depth + 1, half) for half in halves[::-1] if half]
         else:
-            yield _encode_message(waiting, depth, calls), calls
+            part = waiting.part + _name_part(calls[0].place, depth)
+            yield Message(msgspec.structs.replace(waiting, part=part), calls)
 
 
-def _encode_message(waiting: Waiting, depth: int, calls: Sequence[LateCall]) -> str:
-    part = waiting.part + _name_part(calls[0].place, depth)
-    head = msgspec.json.encode(msgspec.structs.replace(waiting, part=part))[:-1] + b',"calls":['
-    return (head + b",".join(call.encoded for call in calls) + b"]}").decode()
+def _encode_message(message: Message) -> str:
+    head = msgspec.json.encode(message.waiting)[:-1] + b',"calls":['
+    return (head + b",".join(call.encoded for call in message.calls) + b"]}").decode()
 
 
-def _split(
-    messages: Iterable[tuple[str, int, Sequence[LateCall]]], size: int
-) -> Iterator[list[tuple[str, int, Sequence[LateCall]]]]:
+def _split(messages: Iterable[Message], size: int) -> Iterator[list[Message]]:
     remaining = iter(messages)
     while batch := list(islice(remaining, size)):
         yield batch
