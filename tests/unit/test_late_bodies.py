@@ -900,6 +900,55 @@ def test_a_message_holds_paths_and_counts_and_no_words_of_a_prompt(stack: Stack)
     assert call["requestMetadata"] == {"team": "search"}
 
 
+@pytest.mark.parametrize(
+    ("with_sessions", "caller"),
+    [
+        pytest.param(False, "AWSReservedSSO_Dev", id="role"),
+        pytest.param(True, "AWSReservedSSO_Dev/a@b.c", id="session"),
+    ],
+)
+def test_a_message_is_exactly_this(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, with_sessions: bool, caller: str
+) -> None:
+    stack = Stack(registry, monkeypatch, with_sessions=with_sessions)
+    answer = {"stopReason": SECRET, "service_tier": SECRET, "performanceConfig": {"latency": SECRET}}
+    trace = {"promptRouter": {"invokedModelId": SECRET}}
+    arn = "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Dev/a@b.c"
+    call = large(
+        "a",
+        identity={"arn": arn},
+        output={
+            "outputTokenCount": 20,
+            "outputBodyJson": answer | {"trace": trace, "choices": [{"finish_reason": SECRET}]},
+        },
+        performanceConfig={"latency": SECRET},
+        errorCode=None,
+        more=SECRET,
+    )
+    stack.run(stack.deliver(call))
+
+    (text,) = stack.queue.sent
+    (found,) = json.loads(text)["calls"]
+    assert found == {
+        "timestamp": call["timestamp"],
+        "modelId": call["modelId"],
+        "operation": "Converse",
+        "requestId": call["requestId"],
+        "schemaType": "ModelInvocationLog",
+        "identity": {"arn": f"arn:aws:sts:::assumed-role/{caller}"},
+        "requestMetadata": {"team": "search"},
+        "performanceConfig": {"latency": "standard"},
+        "input": {
+            "inputTokenCount": 100,
+            "inputBodyS3Path": f"s3://{BUCKET}/AWSLogs/a_input.json.gz",
+        },
+        "output": {
+            "outputTokenCount": 20,
+            "outputBodyJson": {"serviceTier": "other", "performanceConfig": {"latency": "standard"}},
+        },
+    }
+
+
 def test_a_call_that_waited_is_the_same_record() -> None:
     text = message(large("a", performanceConfig={"latency": "optimized"}))
     given = read_record(text, StepBudget())
@@ -935,8 +984,8 @@ def test_a_call_waits_however_long_its_texts_are(stack: Stack, read: Read, chang
 
 
 def test_a_call_that_is_too_large_for_the_queue_is_unknown_at_once(stack: Stack, read: Read) -> None:
-    # given texts within their bounds that take 6 or 12 bytes per character in a message
-    path = f"s3://{BUCKET}/{'é' * 2_000}"
+    # given texts within their bounds that take 12 bytes per character in a message
+    path = f"s3://{BUCKET}/" + "\U0001f600" * 2_000
     call = large("a", identity={"arn": "é" * 512}) | {"requestMetadata": {"team": "\U0001f600" * 256}}
     call["input"]["inputBodyS3Path"] = path
     stack.run(stack.deliver(call, large("b")))

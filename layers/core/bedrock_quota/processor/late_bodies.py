@@ -140,7 +140,7 @@ def find_places(paths: Sequence[str]) -> list[tuple[bytes, int]]:
 
     A place is a digest, and the number of its first bits that few enough calls share to wait together. It does not
     change if other bodies come or a call is missing. So if a run is killed and repeated, equal parts of both have the
-    same calls, except those whose body has come in between. Calls of one path are told apart by their order.
+    same calls, except those whose body has come in between. Calls of one path differ by their order.
     """
     met: Counter[str] = Counter()
     digests: list[bytes] = []
