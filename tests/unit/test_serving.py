@@ -312,6 +312,7 @@ CUT: dict[str, Any] = {
     "Chat Completions": {"choices": [{"finish_reason": "length"}]},
     "second of two choices": {"choices": [{"finish_reason": "stop"}, {"finish_reason": "length"}]},
     "Responses": {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}},
+    "Pegasus": {"message": "x", "finishReason": "length"},
     "Titan": {"results": [{"tokenCount": 5, "completionReason": "LENGTH"}]},
     "Llama": {"generation": "x", "stop_reason": "length"},
     "Mistral": {"outputs": [{"text": "x", "stop_reason": "length"}]},
