@@ -50,21 +50,22 @@ def make_interruptible(client: BaseClient) -> None:
     """Let an `Interruption` end the requests of a client. Never raises.
 
     botocore names no way to the connections of a client, so this takes private attributes. They are the same in
-    botocore 1.34.0 and 1.43.106 (read 2026-11-28). Without them, a request ends with its timeouts, as without this.
+    botocore 1.34.162, 1.40.76, 1.43.106 and 1.44.8 (tried 2026-11-28). Without them, only its timeouts end a request.
     """
     try:
         # a handler for a longer name answers before botocore's own
         event = f"needs-retry.{client.meta.service_model.service_id.hyphenize()}.*"
-        client.meta.events.register_first(event, _refuse_retry)  # type: ignore[arg-type] # its answer counts
+        client.meta.events.register_first(event, _refuse_retry)
         pools = client._endpoint.http_session._pool_classes_by_scheme  # type: ignore[attr-defined]
         pools.update({scheme: _with_users(pool) for scheme, pool in pools.items()})
     except Exception as error:  # noqa: BLE001 - reads work without it
         _logger.warning("requests cannot be interrupted", extra={"error": type(error).__name__})
 
 
-def _refuse_retry(**_attempt: object) -> bool | None:
-    interruption = getattr(_current, "interruption", None)
-    return False if interruption is not None and interruption.is_over else None
+def _refuse_retry(caught_exception: Exception | None = None, **_attempt: object) -> None:
+    """Raise the error of an attempt that is over, instead of the answer False: botocore 1.40.76 retries after that."""
+    if caught_exception is not None and _find_interruption().is_over:
+        raise caught_exception
 
 
 def _with_users(pool: type[Any]) -> type[Any]:
@@ -85,11 +86,15 @@ def _with_users(pool: type[Any]) -> type[Any]:
 
 def _note_user(connection: Any) -> None:
     """Raise an error, which urllib3 takes for one of the network, if the thread's requests are over."""
-    interruption = getattr(_current, "interruption", None)
-    if interruption is None:
-        return
+    interruption = _find_interruption()
     with _lock:
         if interruption.is_over:
             raise ConnectionAbortedError("interrupted")
         if connection.sock is not None:  # None before `connect`
             _users[connection.sock] = interruption
+
+
+def _find_interruption() -> Interruption:
+    """Return that of this thread, or one that nobody ends."""
+    found: Interruption | None = getattr(_current, "interruption", None)
+    return found or Interruption()
