@@ -186,12 +186,17 @@ def comes_true(condition: Callable[[], bool]) -> bool:
 def test_read_ends_whatever_it_waits_for(s3: type[S3], monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr(large_bodies, "SECONDS_PER_BODY", SECONDS)
     paths = [f"s3://bucket/{kind}-{number}" for number in range(3)]
+    attempts: list[str] = []
+    clients.large_bodies().meta.events.register(
+        "before-send.s3.GetObject", lambda request, **_: attempts.append(request.url)
+    )
 
     fetched = large_bodies.fetch_bodies(paths, "bucket")
 
     # each is asked for once, and may be read again later
     assert fetched.missing == dict.fromkeys(paths, MissingBody("too_slow"))
     assert s3.requests == {f"{kind}-{number}": 1 for number in range(3)}
+    assert len(attempts) == 3
     # and nothing stays: neither a thread nor a connection
     assert reading_threads() == 0
     assert comes_true(lambda: not s3.open_connections)
