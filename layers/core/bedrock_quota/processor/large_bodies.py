@@ -47,7 +47,7 @@ SECONDS_PER_BODY = 1.5
 A function of 256 MB needs up to 0.83 s for one of 8 MB, two at a time (measured 2026-11-28)."""
 
 SECONDS_TO_END = 2.5
-"""Time for reads to end after that. A wait for S3 ends at once, and a wait for a new connection lasts up to 2 s."""
+"""Time for reads to end after that. A wait for S3 ends at once, and one for a new connection after 2 s per address."""
 
 _TOO_SLOW, _TOO_MANY = MissingBody("too_slow"), MissingBody("too_many")
 
