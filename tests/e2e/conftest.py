@@ -93,7 +93,7 @@ def minute() -> datetime:
 
 @pytest.fixture(scope="session")
 def metric(local: Instance, minute: datetime) -> Callable[..., dict[datetime, float]]:
-    """Read a metric back through CloudWatch, by minute: of the hour after `since`, or of the last one if it is stamped now."""
+    """Read a metric back, by minute: of the hour after `since`, or of the last one if it is stamped now."""
     cloudwatch = local.session().client("cloudwatch")
 
     def read(
