@@ -83,6 +83,7 @@ FILTER = Filter("monitor-metric-processor", "", PROCESSOR, "Bedrock/Quotas")
 LOG_GROUP = LogGroup(GROUP, f"arn:aws:logs:us-east-1:111122223333:log-group:{GROUP}")
 LOGGING_ROLE = f"arn:aws:iam::{ACCOUNT}:role/logging"
 LOGGING = InvocationLogging(text=True, log_group=GROUP, large_bodies=LargeBodies("large", "bodies/"), role=LOGGING_ROLE)
+NO_TEXT = msgspec.structs.replace(LOGGING, text=False)
 TRUST = Permission("bedrock.amazonaws.com", f"arn:aws:bedrock:us-east-1:{ACCOUNT}:*", ACCOUNT)
 ALARMS = (
     Alarm("monitor-silence-1", "OK", armed=True, actions=(TOPIC,), description="No records."),
@@ -327,6 +328,33 @@ def test_a_filter_that_still_delivers_to_the_function_is_none_to_the_stream() ->
     assert found.do.endswith(f"--destination-arn {STREAM} --role-arn {THROUGH.role.arn} --distribution Random")
 
 
+def test_text_may_be_left_out_if_no_limit_is_unknown() -> None:
+    found = run_checks(change(WELL, invocation_logging=NO_TEXT))
+
+    assert {each.status for each in found} == {Status.OK}
+    assert [each.what for each in found if each.where == "invocation logging"] == [
+        f"Bedrock logs to {GROUP}.",
+        "The logs leave out the text. Calls declare their limits or need none: max_tokens is known for all calls of "
+        "24 hours.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "traffic",
+    [
+        pytest.param(Traffic(records=(ago(minutes=5),), processed=10, unknown=10), id="nothing declared"),
+        pytest.param(Unread("denied"), id="traffic cannot be read"),
+    ],
+)
+def test_text_left_out_can_be_made_up_for_in_two_ways(traffic: Traffic | Unread) -> None:
+    problems = [each for each in unwell(invocation_logging=NO_TEXT, traffic=traffic) if each.status is Status.PROBLEM]
+
+    assert [each.do for each in problems] == [
+        "Switch on Text in the Bedrock console, under Settings, Model invocation logging, or declare the limits: see "
+        "docs/operations.md, Accounts that may not log prompts."
+    ]
+
+
 @pytest.mark.parametrize(
     ("signs", "expected"),
     [
@@ -370,9 +398,14 @@ def test_a_filter_that_still_delivers_to_the_function_is_none_to_the_stream() ->
             id="another log group",
         ),
         pytest.param(
-            {"invocation_logging": change(LOGGING, text=False)},
+            {"invocation_logging": NO_TEXT, "traffic": Traffic(records=(ago(minutes=5),), processed=100, unknown=1)},
+            ("problem", "invocation logging", "The logs leave out the text, so max_tokens is unknown for calls that"),
+            id="text left out, one call of a hundred without its limit",
+        ),
+        pytest.param(
+            {"invocation_logging": NO_TEXT, "traffic": Traffic()},
             ("problem", "invocation logging", "The logs leave out the text"),
-            id="text left out",
+            id="text left out, no calls",
         ),
         pytest.param({"log_group": None}, ("problem", "log group", f"{GROUP} does not exist"), id="log group deleted"),
         pytest.param(

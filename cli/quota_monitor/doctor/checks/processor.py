@@ -5,7 +5,14 @@ from datetime import datetime, timedelta
 from quota_monitor.aws_session import Stack
 from quota_monitor.doctor.findings import Findings, check, ok, problem, warning
 from quota_monitor.doctor.observed import HOURS, Function, Kept, Parts, Role, Traffic
-from quota_monitor.doctor.remedies import DENIED_ABOVE, advise, command, create_log_group, restore_resources
+from quota_monitor.doctor.remedies import (
+    DECLARE_LIMITS,
+    DENIED_ABOVE,
+    advise,
+    command,
+    create_log_group,
+    restore_resources,
+)
 
 LATEST_RECORD = timedelta(minutes=20)
 """Time after a call by which its record must have arrived: 15 minutes, and the 5-minute period of the metrics."""
@@ -132,7 +139,8 @@ def check_records(traffic: Traffic, now: datetime) -> Findings:
         yield warning(
             f"max_tokens is unknown for {traffic.unknown / traffic.processed:.0%} of the records, "
             "so reserved tokens are too low.",
-            "Configure invocation logging to deliver text, and to deliver bodies over 100 KB to a bucket.",
+            "Configure invocation logging to deliver text, and to deliver bodies over 100 KB to a bucket. Or "
+            f"{DECLARE_LIMITS}.",
         )
 
 
