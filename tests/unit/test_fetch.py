@@ -475,8 +475,8 @@ SONNET_4_5 = QuotaPool("anthropic.claude-sonnet-4-5-20250929-v1:0:1m", EndpointT
 
 def ending(pool: QuotaPool, day: str) -> str:
     return (
-        f"end of life of {pool.model_id.removesuffix(':1m')} is {day}: Bedrock refuses its calls from then on, so move "
-        "to another model"
+        f"end of life of {pool.model_id.removesuffix(':1m')} is {day} (another day in some Regions). Move its callers to "
+        "another model"
     )
 
 

@@ -233,9 +233,12 @@ def _update_daily_notices(
 
 
 def _list_ending_models(in_use: Iterable[QuotaPool], known: Registry, today: date) -> tuple[str, ...]:
-    """Return one notice per model in use that ends soon or has ended. Its text is the same before and after."""
+    """Return one notice per model in use that ends soon or has ended.
+
+    Its text is the same before and after, and true if calls succeed after that day: in some Regions the day is another.
+    """
     ending = {
-        f"end of life of {model.id} is {model.end_of_life.day}: Bedrock refuses its calls from then on, so move to "
+        f"end of life of {model.id} is {model.end_of_life.day} (another day in some Regions). Move its callers to "
         "another model"
         for pool in in_use
         if (model := known.find(pool.model_id.removesuffix(LONG_CONTEXT_SUFFIX))) is not None
