@@ -614,7 +614,8 @@ def test_daily_quota_of_0_is_noted_only_for_pools_that_are_throttled(read_line: 
 
     assert "quota_note" not in first
     assert second["quota_note"] == (
-        "Its quota on tokens per day is 0, and Bedrock throttles its calls. Ask AWS Support to raise it."
+        "Its quota on tokens per day is 0, which may be why Bedrock throttled calls. If they did not reach a quota "
+        "per minute, ask AWS Support to raise the daily quota."
     )
     assert first["TokenQuota"] == second["TokenQuota"] == 100_000
 

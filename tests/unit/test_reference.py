@@ -143,6 +143,19 @@ def test_every_health_metric_is_documented() -> None:
     assert table("Health metrics").keys() == HEALTH_METRICS
 
 
+OUTCOMES = ("RecordsProcessed", "RecordsRejected", "RecordsOutOfScope", "RequestsFailed", "ignored", "set_aside")
+
+
+def test_outcomes_add_up_to_the_records_received_and_operations_says_so(written: list[Line]) -> None:
+    deliveries = [line for line in written if line.get("event") == "delivery"]
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+
+    for line in deliveries:
+        assert sum(line.get(name, 0) for name in OUTCOMES) == line["received"]
+    assert any("set_aside" in line for line in deliveries)
+    assert f"`{' + '.join(OUTCOMES)} = received`" in page
+
+
 def kind(line: Line) -> str:
     if line.get("event") == "failed_calls":
         return "Lines of failed calls"
