@@ -92,7 +92,7 @@ def written(registry: Registry, process: Process, read_line: ReadLine) -> list[L
         converse("nobody.unlisted-v1:0"),
         blocked(),
         metadata_only(),
-        metadata_only(requestMetadata={"max_tokens": "5"}),
+        metadata_only(requestMetadata={"max_tokens": "50"}),
         *(served_by(each) for each in ("flex", "reserved")),
         failed(),
         converse(model_ids.ALARM_TEST),
