@@ -443,6 +443,15 @@ def test_smaller_of_two_account_wide_daily_quotas_is_published(aws: Aws, run: Ru
     assert run().account_tokens_per_day == 150_000_000
 
 
+def test_quota_with_the_known_code_counts_before_a_similar_name(aws: Aws, run: Run) -> None:
+    aws.quotas += [
+        ListedQuota("L-1", "Account-level tokens per day for batch jobs", 3),
+        ListedQuota("L-E3F10727", "Cross-Model Max Tokens Per Day", 150_000_000),
+    ]
+
+    assert run().account_tokens_per_day == 150_000_000
+
+
 def test_account_wide_daily_quota_without_a_value_keeps_the_last_one(aws: Aws, run: Run) -> None:
     aws.quotas.append(ListedQuota("L-E3F10727", "Cross-Model Max Tokens Per Day", 150_000_000))
     first = run()
