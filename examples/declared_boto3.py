@@ -4,10 +4,12 @@ Copy `declare_max_tokens` into your application and register it before you creat
 with `python examples/declared_boto3.py` and your own credentials: it calls Amazon Nova 2 Lite twice.
 """
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import boto3
+from botocore.exceptions import NoCredentialsError, NoRegionError
 from botocore.model import OperationModel
 
 KEY = "max_tokens"
@@ -61,4 +63,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (NoCredentialsError, NoRegionError):
+        print("Configure AWS credentials and a Region first, for example with `aws configure`.", file=sys.stderr)
+        sys.exit(2)

@@ -5,8 +5,10 @@
 """
 
 import json
+import sys
 
 import boto3
+from botocore.exceptions import NoCredentialsError, NoRegionError
 
 MODEL = "global.amazon.nova-2-lite-v1:0"
 MAX_TOKENS = 200
@@ -35,4 +37,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (NoCredentialsError, NoRegionError):
+        print("Configure AWS credentials and a Region first, for example with `aws configure`.", file=sys.stderr)
+        sys.exit(2)

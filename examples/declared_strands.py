@@ -4,7 +4,10 @@ The agent's model takes the session that the hook is registered on. Run it with 
 `uv run --isolated --project examples examples/declared_strands.py`: it calls Amazon Nova 2 Lite once.
 """
 
+import sys
+
 import boto3
+from botocore.exceptions import NoCredentialsError
 from strands import Agent
 from strands.models import BedrockModel
 
@@ -22,4 +25,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except NoCredentialsError:
+        print("Configure AWS credentials first, for example with `aws configure`.", file=sys.stderr)
+        sys.exit(2)

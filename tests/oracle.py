@@ -174,7 +174,7 @@ def _with_stored_body(record: Mapping[str, Any], bodies: Bodies) -> Mapping[str,
 def _declared(record: Mapping[str, Any]) -> int | None:
     text = record.get("requestMetadata", {}).get("max_tokens", "")
     is_count = isinstance(text, str) and text.isascii() and text.isdigit() and 1 <= int(text) <= 100_000_000
-    return int(text) if is_count else None
+    return int(text) if is_count and int(text) >= record["output"].get("outputTokenCount", 0) else None
 
 
 def _limit(record: Mapping[str, Any], model: Facts) -> int | None:

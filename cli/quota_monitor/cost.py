@@ -109,7 +109,8 @@ class Item(msgspec.Struct, frozen=True):
 class Use(msgspec.Struct, frozen=True):
     """Usage to estimate for: quota pools in use, calls per month, and calls per delivery.
 
-    `late_calls` is how many of the calls per month wait for their body. Each has a message of its own.
+    `late_calls` is how many of the calls per month wait for their body. Each has a message of its own, and comes back
+    once and alone.
     """
 
     pools: int
@@ -125,6 +126,10 @@ class Use(msgspec.Struct, frozen=True):
     def deliveries(self) -> float:
         """Return the deliveries per month."""
         return self.calls / self.calls_per_delivery
+
+    def metric_bytes(self, each: float, late: float) -> float:
+        """Return the bytes of metric lines per month, from those of a call and those of a late call."""
+        return (self.calls - self.late_calls) * each + self.late_calls * late
 
 
 @click.command()
@@ -162,7 +167,8 @@ class Use(msgspec.Struct, frozen=True):
     default=0,
     show_default=True,
     type=click.IntRange(0),
-    help="Calls over 100 KB per month whose body is not in S3 yet when their record arrives.",
+    help="Calls over 100 KB per month whose body is not in S3 yet when their record arrives. The estimate "
+    "assumes that the first retry, a minute later, finds it.",
 )
 def cost(
     *,
@@ -178,6 +184,10 @@ def cost(
 
     Prices are list prices of us-east-1. Metric lines are those that the processor writes for invented calls.
     """
+    if late_calls > calls:
+        raise click.UsageError(
+            f"--late-calls is {late_calls:,}, but there are only {calls:,} calls per month (--calls)."
+        )
     use = Use(
         pools,
         calls,
@@ -275,13 +285,21 @@ def measure(use: Use) -> tuple[LineBytes, Batch]:
     return line_bytes(calls, with_sessions=use.with_sessions), batch
 
 
+def measure_late_call(use: Use) -> LineBytes:
+    """Measure the metric lines of a late call, which comes back nearly alone."""
+    return line_bytes(1, with_sessions=use.with_sessions)
+
+
 def break_even(use: Use, price: Prices) -> float | None:
     """Return the deliveries per second from which a stream is cheaper for such usage, or None if it never is."""
 
+    late_share = use.late_calls / use.calls if use.calls else 0
+
     def saved(per_second: float) -> float:
         calls = round(per_second * SECONDS_PER_MONTH * use.calls_per_delivery)
+        busier = msgspec.structs.replace(use, calls=calls, late_calls=round(calls * late_share))
         direct, through = (
-            estimate(msgspec.structs.replace(use, calls=calls, through_stream=way), price) for way in (False, True)
+            estimate(msgspec.structs.replace(busier, through_stream=way), price) for way in (False, True)
         )
         return sum(item.dollars for item in direct) - sum(item.dollars for item in through)
 
@@ -314,11 +332,12 @@ def bill(use: Use, price: Prices, watched: Alarms, written: LineBytes, batch: Ba
     yield Item("dashboard", "free if it is one of an account's first three", price.dashboard_month)
     deliveries = use.deliveries
     invocations = deliveries / batch.deliveries + use.late_calls
-    line_total = written.written + written.lines * price.event_overhead_bytes
+    each, late = (size.per_call(price.event_overhead_bytes) for size in (written, measure_late_call(use)))
+    also = f", {late:,.0f} per late call" if use.late_calls else ""
     yield Item(
         "metric lines",
-        f"{line_total / written.calls:,.0f} bytes per call, ${price.log_gigabyte:.2f} per GB",
-        use.calls / written.calls * line_total / GIGABYTE * price.log_gigabyte,
+        f"{each:,.0f} bytes per call{also}, ${price.log_gigabyte:.2f} per GB",
+        use.metric_bytes(each, late) / GIGABYTE * price.log_gigabyte,
     )
     yield Item(
         "Lambda's own log lines",
@@ -357,7 +376,7 @@ def bill(use: Use, price: Prices, watched: Alarms, written: LineBytes, batch: Ba
 
 def dashboard_view(use: Use, price: Prices, written: LineBytes, asked: int) -> float:
     """Return the dollars for opening the dashboard once. Each of its `asked` queries reads all lines of its hours."""
-    month = use.calls / written.calls * written.written
+    month = use.metric_bytes(written.per_call(), measure_late_call(use).per_call())
     return asked * month * HOURS_SHOWN / HOURS_PER_MONTH / GIGABYTE * price.log_scanned_gigabyte
 
 
@@ -367,6 +386,10 @@ class LineBytes(msgspec.Struct, frozen=True):
     written: float
     lines: float
     calls: int
+
+    def per_call(self, line_overhead: float = 0) -> float:
+        """Return the bytes per call, with so many more bytes per line."""
+        return (self.written + self.lines * line_overhead) / self.calls
 
 
 class Batch(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from localaws import instance
 from localaws.counters import Counters
 from localaws.errors import LocalAwsError
 from quota_monitor.deployment.checkout import find_checkout, require_local_extra
-from quota_monitor.deployment.parameters import parameters_option
+from quota_monitor.deployment.parameters import check_names, parameters_option
 from quota_monitor.terminal import errors_as_messages
 
 DIRECTORY_NAME = instance.DIRECTORY.name
@@ -56,6 +56,7 @@ def local() -> None:
 def up(directory: Path, region: str, stack_name: str, parameters: Mapping[str, str]) -> None:
     """Start the emulator and deploy the checkout on it. If it already runs, deploy again."""
     require_local_extra()
+    check_names(parameters)
     with progress_bars() as progress, errors_as_messages(LocalAwsError):
         running = instance.up(
             find_checkout(), directory, region=region, stack_name=stack_name, parameters=parameters, progress=progress

@@ -26,7 +26,7 @@ QUOTA_PUBLISHED_WITHIN = timedelta(hours=3)
 THROTTLED = "ThrottlingException"
 
 OUTCOMES = ("RecordsProcessed", "RecordsRejected", "RecordsOutOfScope", "RequestsFailed")
-"""Each record counts in exactly one of these metrics."""
+"""Each record counts in exactly one of these metrics, unless it is ignored or waits for its body."""
 
 
 class Window(msgspec.Struct, frozen=True):

@@ -93,12 +93,14 @@ def minute() -> datetime:
 
 @pytest.fixture(scope="session")
 def metric(local: Instance, minute: datetime) -> Callable[..., dict[datetime, float]]:
-    """Read a metric back through CloudWatch: by minute, around `minute` or, where it is stamped so, now."""
+    """Read a metric back, by minute: of the hour after `since`, or of the last one if it is stamped now."""
     cloudwatch = local.session().client("cloudwatch")
 
-    def read(name: str, model_id: str = "", endpoint_type: str = "", stat: str = "Sum") -> dict[datetime, float]:
+    def read(
+        name: str, model_id: str = "", endpoint_type: str = "", stat: str = "Sum", since: datetime = minute
+    ) -> dict[datetime, float]:
         dimensions = [("ModelId", model_id), ("EndpointType", endpoint_type)] if model_id else []
-        start = minute if model_id and not name.endswith("TokenQuota") else datetime.now(UTC) - timedelta(hours=1)
+        start = since if model_id and not name.endswith("TokenQuota") else datetime.now(UTC) - timedelta(hours=1)
         answer = cloudwatch.get_metric_data(
             StartTime=start,
             EndTime=start + timedelta(minutes=65),

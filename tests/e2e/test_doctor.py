@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import commands
@@ -98,6 +99,14 @@ def no_logging(local: Instance, _resource: Resource) -> AbstractContextManager[N
 
 
 def no_text(local: Instance, _resource: Resource) -> AbstractContextManager[None]:
+    """Somebody has text left out, and a call has not declared its limit."""
+    local.session().client("cloudwatch").put_metric_data(
+        Namespace="Bedrock/Quotas",
+        MetricData=[
+            # 20 hours ago, where no other test looks
+            {"MetricName": "MaxTokensUnknown", "Timestamp": datetime.now(UTC) - timedelta(hours=20), "Value": 1}
+        ],
+    )
     return logging_changed(local, {"textDataDeliveryEnabled": False})
 
 

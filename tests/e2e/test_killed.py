@@ -143,13 +143,17 @@ def in_progress(local: Instance, resource: Callable[[str], str]) -> Callable[[],
     return count
 
 
-def delivery(local: Instance, name: str, at: datetime, reserved: int) -> dict[str, Any]:
-    """One call that reserves so much, through an application profile that nobody has asked Bedrock about."""
+def delivery(local: Instance, name: str, at: datetime, *reserved: int) -> dict[str, Any]:
+    """Calls that reserve so much, each through an application profile that nobody has asked Bedrock about."""
     source = f"arn:aws:bedrock:us-east-1::foundation-model/{MODEL}"
     bedrock = local.session().client("bedrock")
-    made = bedrock.create_inference_profile(inferenceProfileName=name, modelSource={"copyFrom": source})
-    call = record(at, made["inferenceProfileArn"], body=converse(reserved - 1), tokens=(1, 1))
-    return events.delivery([json.dumps(call)])
+    calls = []
+    for number, tokens in enumerate(reserved):
+        made = bedrock.create_inference_profile(
+            inferenceProfileName=f"{name}-{number}", modelSource={"copyFrom": source}
+        )
+        calls.append(record(at, made["inferenceProfileArn"], body=converse(tokens - 1), tokens=(1, 1)))
+    return events.delivery([json.dumps(call) for call in calls])
 
 
 def test_killed_in_mid_delivery(
@@ -176,17 +180,18 @@ def test_killed_in_mid_delivery(
 
 
 def test_killed_at_its_timeout(runtime: Runtime, local: Instance, proxy: FaultProxy, minute: datetime) -> None:
-    # given a processor that takes longer than it may
-    event = delivery(local, "killed-at-timeout", minute, 1_002)
+    # given a processor that takes longer than it may: over 2 s for each of two profiles, and 0.7 s for each request to
+    # the state table
+    event = delivery(local, "killed-at-timeout", minute, 1_002, 1_004)
     with proxy.failing(Fault.HANGING, "bedrock", function=NAME), proxy.failing(Fault.SLOW, "dynamodb", function=NAME):
         # when its time is over
         assert runtime.invoke(event) == f"Task timed out after {TIMEOUT_SECONDS}.00 seconds"
     # then nothing was written, and the redelivery is processed, once
-    assert 1_002 not in runtime.reserved()
+    assert {1_002, 1_004}.isdisjoint(runtime.reserved())
     time.sleep(0.1)
-    assert json.loads(runtime.invoke(event)) == {"received": 1, "processed": 1}
-    assert json.loads(runtime.invoke(event)) == {"received": 1, "processed": 1}
-    assert runtime.reserved().count(1_002) == 1
+    assert json.loads(runtime.invoke(event)) == {"received": 2, "processed": 2}
+    assert json.loads(runtime.invoke(event)) == {"received": 2, "processed": 2}
+    assert sorted(each for each in runtime.reserved() if each in {1_002, 1_004}) == [1_002, 1_004]
 
 
 def test_killed_between_writing_and_noting_so(

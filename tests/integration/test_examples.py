@@ -221,6 +221,42 @@ def test_strands_agent_without_streaming_declares_its_limit(bedrock: Bedrock, st
     assert (sent.operation, declared(sent.body)) == ("converse", {"max_tokens": "200"})
 
 
+NEEDS = "for example with `aws configure`.\n"
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        pytest.param(("AWS_DEFAULT_REGION",), id="no Region"),
+        pytest.param(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), id="no credentials"),
+    ],
+)
+@pytest.mark.parametrize("script", ["declared_boto3.py", "declared_call.py"])
+@pytest.mark.usefixtures("bedrock")
+def test_example_without_settings_ends_with_one_sentence(
+    script: str, missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in missing:
+        monkeypatch.delenv(name)
+    ran = subprocess.run([sys.executable, f"examples/{script}"], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == f"Configure AWS credentials and a Region first, {NEEDS}"
+
+
+def test_strands_example_without_credentials_ends_with_one_sentence(
+    bedrock: Bedrock, strands_python: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    ran = subprocess.run(
+        [strands_python, "examples/declared_strands.py"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert (ran.returncode, ran.stdout, bedrock.sent) == (2, "", [])
+    assert ran.stderr == f"Configure AWS credentials first, {NEEDS}"
+
+
 def call(client: Any, operation: str, request: dict[str, Any]) -> dict[str, Any]:
     """Make a call and read its answer to the end."""
     answer: dict[str, Any] = getattr(client, operation)(**request)

@@ -80,7 +80,9 @@ def totals_by_hand(given_calls: Iterable[dict[str, Any]]) -> Totals:
         if draws_on_no_pool(call):
             continue
         model_id, endpoint_type, rate = CALLED[call["model_id"]]
-        limit = call["declared"] if call["max_tokens"] is None else call["max_tokens"]
+        limit = call["max_tokens"]
+        if limit is None and (call["declared"] or 0) >= call["output_tokens"]:  # a smaller one cannot be right
+            limit = call["declared"]
         known = limit is not None
         paid_input = call["input_tokens"] + ((call["cache_write"] or 0) if call["max_tokens"] is not None else 0)
         minute = (MINUTE + call["second"]) // 60 * 60

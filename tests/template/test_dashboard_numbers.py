@@ -1,6 +1,7 @@
 """What the dashboard and the saved queries show of four minutes of calls, worked out by hand."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -397,11 +398,12 @@ def test_a_saved_query_makes_these_rows(template: Tree, account: MadeAccount, lo
 
 @pytest.fixture
 def of_sessions(registry: Registry, process: Process, read_line: ReadLine) -> MadeAccount:
-    """Two calls of one session, and one of another, which is also throttled."""
+    """Two calls of one session, one of another, which is also throttled, and one of a third without max_tokens."""
     by_sessions = UsageCalculator(registry, lambda _profile: model_ids.UNRESOLVED, with_sessions=True)
     entries = [converse(**by_session("jane"))] * 2 + [
         converse(max_tokens=4_000, output_tokens=40, **by_session("kim")),
         failed(**by_session("kim")),
+        metadata_only(SONNET, 100, 20, **by_session("lee")),
     ]
     made = MadeAccount()
     made.write(PROCESSOR, int(NOW.timestamp()), map(read_line, process(entries, by=by_sessions).lines))
@@ -432,8 +434,19 @@ def of_sessions(registry: Registry, process: Process, read_line: ReadLine) -> Ma
             [
                 ["12:00", SONNET, "regional", "ReportWriter", "kim", 1, 4_100, 300, 1],
                 ["12:00", SONNET, "regional", "ReportWriter", "jane", None, 1_200, 400, 2],
+                ["12:00", SONNET, "regional", "ReportWriter", "lee", None, None, 200, 1],
             ],
             id="callers in throttled minutes",
+        ),
+        pytest.param(
+            "UnknownMaxTokensQuery",
+            [["ReportWriter", "lee", SONNET, "Converse", 1, 200]],
+            id="calls with unknown max_tokens",
+        ),
+        pytest.param(
+            "FailuresQuery",
+            [["ThrottlingException", SONNET, "regional", "ReportWriter", "kim", "Converse", 1]],
+            id="failed calls by error code",
         ),
     ],
 )
@@ -451,14 +464,17 @@ def test_with_sessions_the_queries_tell_them_apart(
     ]
 
 
-def test_with_sessions_the_dashboard_tells_them_apart(template: Tree) -> None:
-    (query,) = [
-        widget["properties"]["query"]
-        for widget in resolved.dashboard(template, caller_detail="session")["widgets"]
-        if widget["properties"].get("title", "").startswith("Callers of the chosen pool")
-    ]
+def test_with_sessions_every_query_by_caller_is_also_by_session(template: Tree) -> None:
+    resolve = resolved.Resolver(VALUES | {"CallerDetail": "session"}, template)
+    widgets = resolved.dashboard(template, caller_detail="session")["widgets"]
+    queries = {
+        **{name: resolve(template["Resources"][name]["Properties"]["QueryString"]) for name in SAVED},
+        **{each["properties"]["title"]: each["properties"]["query"] for each in widgets if each["type"] == "log"},
+    }
+    by_caller = {name for name, query in queries.items() if re.search(r" by .*\bcaller\b", query)}
 
-    assert " by caller, session, max_tokens_source" in query
+    assert len(by_caller) == 10
+    assert {name for name in by_caller if re.search(r" by .*\bcaller, session\b", queries[name])} == by_caller
 
 
 def test_every_saved_query_is_tried(template: Tree) -> None:

@@ -133,9 +133,12 @@ def test_steps_of_a_delivery_end_and_its_good_records_do_not(
     assert sum(line["ConsumedTokens"].count(20) for line in lines[:-1]) == 10
 
 
-def test_records_that_take_much_work_leave_enough_for_unusual_ones_after_them(container: Container) -> None:
-    # given 40 records of 280,000 steps each, more together than a delivery has, and one with a count written as text
-    answer = ",".join(["[]"] * 93_000)
+def test_records_that_take_much_work_leave_enough_for_unusual_ones_after_them(
+    container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given 40 records of 2,800 steps each, more together than a delivery has, and one with a count written as text
+    monkeypatch.setattr(pipeline, "StepBudget", lambda: StepBudget(50_000))
+    answer = ",".join(["[]"] * 930)
     costly = message({**converse(), "input": {}, "output": {"outputBodyJson": []}}).replace("[]", f"[{answer}]")
     unusual = converse(input_tokens="30", output_tokens=4)
     # when the unusual one comes last
@@ -146,8 +149,9 @@ def test_records_that_take_much_work_leave_enough_for_unusual_ones_after_them(co
     assert [value for line in lines for value in line.get("ConsumedTokens", ())] == [50]
 
 
-def test_crowded_records_cost_embeddings_nothing(container: Container) -> None:
-    # given 600 records of 10 KB that take 9,000 steps each, and 100 longer embeddings without an output count
+def test_crowded_records_cost_embeddings_nothing(container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given 60 records of 10 KB that take 9,000 steps each, and 100 longer embeddings without an output count
+    monkeypatch.setattr(pipeline, "StepBudget", lambda: StepBudget(500_000))
     crowded = message({**converse(), "input": {}, "output": {"outputBodyJson": []}}).replace(
         "[]", f"[{','.join(['[]'] * 3_000)}]"
     )
@@ -155,7 +159,7 @@ def test_crowded_records_cost_embeddings_nothing(container: Container) -> None:
     given = {"inputTokenCount": 8, "inputBodyJson": {"inputText": "plums"}}
     embedding = converse(EMBEDDING, operation="InvokeModel", input=given, output={"outputBodyJson": vector})
     # when the embeddings come last
-    lines = deliver(container, [crowded] * 600 + [embedding] * 100)
+    lines = deliver(container, [crowded] * 60 + [embedding] * 100)
     # then all of them are counted
     assert lines[-1]["RecordsProcessed"] == 100
     assert sum(sum(line.get("ConsumedTokens", ())) for line in lines) == 800

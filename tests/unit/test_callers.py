@@ -81,8 +81,10 @@ def test_session(arn: str | None, session: str) -> None:
         pytest.param(f"arn:aws-us-gov:bedrock:us-gov-west-1:{ACCOUNT}:project/p-1", "p-1", id="ARN in GovCloud"),
         pytest.param("default", "default", id="default project"),
         pytest.param("", "", id="empty"),
-        pytest.param("zwölf\n", "zw?lf?", id="not printable"),
-        pytest.param("x" * 257, "x" * 253 + "...", id="257 characters"),
+        pytest.param("x" * 64, "x" * 64, id="64 characters"),
+        pytest.param("x" * 65, "other", id="65 characters"),
+        pytest.param("zwölf\n", "other", id="not printable"),
+        pytest.param("words of a prompt", "other", id="words"),
     ],
 )
 def test_project(identifier: str, project: str) -> None:

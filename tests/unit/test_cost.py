@@ -41,7 +41,8 @@ PRICES = Prices(
 def test_a_month_is_what_its_parts_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cost, "memory_gigabytes", lambda: 0.5)
     # given 3 pools and 2 million calls in 200,000 deliveries, each of which writes 4 lines of 980 bytes in all, and
-    # 10,000 of the calls are late
+    # 10,000 of the calls are late, each with 2 lines of 760 bytes
+    monkeypatch.setattr(cost, "line_bytes", lambda calls, **_sessions: LineBytes(written=760, lines=2, calls=calls))
     use = Use(pools=3, calls=2_000_000, calls_per_delivery=10, late_calls=10_000)
 
     bill = cost.bill(use, PRICES, Alarms(fixed=5, per_pool=3), LineBytes(written=980, lines=4, calls=10))
@@ -50,7 +51,7 @@ def test_a_month_is_what_its_parts_are(monkeypatch: pytest.MonkeyPatch) -> None:
         "metrics": (3 * 9 + 10) * 0.5,
         "alarms": (3 * 3 + 5) * 0.25,
         "dashboard": 4,
-        "metric lines": 200_000 * (980 + 4 * 20) / 1e9 * 2,
+        "metric lines": (1_990_000 * (98 + 0.4 * 20) + 10_000 * (760 + 2 * 20)) / 1e9 * 2,
         "Lambda's own log lines": 210_000 * 500 / 1e9 * 2,
         # 0.21 million invocations; 210,000 × (0.04 + 0.06) s + 2,000,000 × 0.01 s of half a GB
         "Lambda": 2.1 + 41_000 * 0.5 * 0.001,
@@ -67,6 +68,46 @@ def test_a_look_at_the_dashboard_scans_its_hours_once_a_query() -> None:
     assert cost.dashboard_view(use, PRICES, LineBytes(written=1_000, lines=2, calls=10), 5) == pytest.approx(
         5 * 30_000 / 1e9 * 0.04
     )
+
+
+def test_a_look_at_the_dashboard_scans_the_lines_of_late_calls_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "line_bytes", lambda calls, **_sessions: LineBytes(written=760, lines=2, calls=calls))
+    # 73,000 calls, half of them late: 36,500 of 100 bytes and 36,500 of 760 bytes in 730 hours
+    use = Use(pools=1, calls=73_000, calls_per_delivery=10, late_calls=36_500)
+
+    view = cost.dashboard_view(use, PRICES, LineBytes(written=1_000, lines=2, calls=10), 5)
+
+    assert view == pytest.approx(5 * 3 * 50 * (100 + 760) / 1e9 * 0.04)
+
+
+@pytest.mark.parametrize(
+    ("late_calls", "exit_code"),
+    [pytest.param(1_000, 0, id="all calls"), pytest.param(1_001, 2, id="more than all calls")],
+)
+def test_command_refuses_more_late_calls_than_calls(late_calls: int, exit_code: int) -> None:
+    ran = CliRunner().invoke(main, ["cost", "--calls", "1000", "--late-calls", str(late_calls)])
+
+    assert ran.exit_code == exit_code
+    refusal = "Error: --late-calls is 1,001, but there are only 1,000 calls per month (--calls)."
+    assert (refusal in ran.output) is (exit_code == 2)
+
+
+def test_break_even_depends_on_the_share_of_late_calls_and_not_on_their_number() -> None:
+    price, use = cost.read_prices(), Use(5, 1_000_000, 10, late_calls=500_000)
+    ten_times = msgspec.structs.replace(use, calls=10_000_000, late_calls=5_000_000)
+
+    assert (even := cost.break_even(use, price)) is not None
+    assert cost.break_even(ten_times, price) == even
+    assert cost.break_even(msgspec.structs.replace(use, late_calls=0), price) != even
+
+
+def test_late_calls_cost_the_lines_of_calls_that_come_alone() -> None:
+    price, use = cost.read_prices(), Use(5, 1_000_000, 10, late_calls=500_000)
+    alone = cost.line_bytes(1).per_call(price.event_overhead_bytes)
+
+    (lines,) = (item for item in cost.estimate(use, price) if item.what == "metric lines")
+
+    assert lines.basis.endswith(f" bytes per call, {alone:,.0f} per late call, $0.50 per GB")
 
 
 def test_queries_and_hours_counted_are_the_dashboards() -> None:

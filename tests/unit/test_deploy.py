@@ -6,7 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from localaws import sam
+from localaws import instance, sam
 from quota_monitor.deployment import checkout, deploy, regions
 from quota_monitor.deployment.regions import RegionProgress, State
 from quota_monitor.main import main
@@ -135,9 +135,18 @@ def test_a_parameter_without_a_value_is_refused_before_anything_is_built(monkeyp
         pytest.param("Nonsense", "The template has no parameter Nonsense. It has: AlarmEmail, ", id="like no other"),
     ],
 )
-def test_a_parameter_that_the_template_lacks_is_refused_before_anything_is_built(monkeypatch, name, said):
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(("deploy", "--regions", "us-east-1"), id="deploy"),
+        pytest.param(("package", "--regions", "us-east-1", "--bucket-prefix", "code"), id="package"),
+        pytest.param(("local", "up"), id="local up"),
+    ],
+)
+def test_a_parameter_that_the_template_lacks_is_refused_before_anything_is_built(monkeypatch, command, name, said):
     monkeypatch.setattr(checkout, "run_sam", lambda *_given, **_named: pytest.fail("built"))
-    result = CliRunner().invoke(main, ["deploy", "--regions", "us-east-1", "--parameter", f"{name}=x"])
+    monkeypatch.setattr(instance, "up", lambda *_given, **_named: pytest.fail("started"))
+    result = CliRunner().invoke(main, [*command, "--parameter", f"{name}=x"])
     assert result.exit_code == 2
     assert said in result.output
 

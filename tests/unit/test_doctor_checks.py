@@ -83,6 +83,7 @@ FILTER = Filter("monitor-metric-processor", "", PROCESSOR, "Bedrock/Quotas")
 LOG_GROUP = LogGroup(GROUP, f"arn:aws:logs:us-east-1:111122223333:log-group:{GROUP}")
 LOGGING_ROLE = f"arn:aws:iam::{ACCOUNT}:role/logging"
 LOGGING = InvocationLogging(text=True, log_group=GROUP, large_bodies=LargeBodies("large", "bodies/"), role=LOGGING_ROLE)
+NO_TEXT = msgspec.structs.replace(LOGGING, text=False)
 TRUST = Permission("bedrock.amazonaws.com", f"arn:aws:bedrock:us-east-1:{ACCOUNT}:*", ACCOUNT)
 ALARMS = (
     Alarm("monitor-silence-1", "OK", armed=True, actions=(TOPIC,), description="No records."),
@@ -328,6 +329,58 @@ def test_a_filter_that_still_delivers_to_the_function_is_none_to_the_stream() ->
 
 
 @pytest.mark.parametrize(
+    ("start", "said"),
+    [
+        pytest.param(ago(seconds=10), "within the last 1 minute", id="period of ten seconds"),
+        pytest.param(ago(seconds=61), "within the last 2 minutes", id="period that began a minute ago"),
+        pytest.param(ago(minutes=5), "within the last 5 minutes", id="period that ends now"),
+        pytest.param(ago(minutes=5, seconds=1), "within the last 6 minutes", id="period that has just ended"),
+        pytest.param(ago(minutes=10, seconds=30), "5 to 11 minutes ago", id="half a minute over ten minutes"),
+        pytest.param(ago(minutes=124), "119 to 124 minutes ago", id="two hours"),
+        pytest.param(ago(minutes=125), "2 hours ago", id="over two hours"),
+        pytest.param(ago(hours=5), "5 hours ago", id="five hours"),
+    ],
+)
+def test_time_since_a_period_is_told_from_its_start_to_its_end(start: datetime, said: str) -> None:
+    found = run_checks(change(WELL, traffic=Traffic(records=(start,), processed=1)))
+
+    assert f"The last record arrived {said}. Processed in 24 hours: 1." in [each.what for each in found]
+
+
+def test_no_reserved_capacity_is_what_metrics_of_two_weeks_show() -> None:
+    (found,) = (each.what for each in run_checks(WELL) if each.where == "service tiers")
+
+    assert found == "AWS's metrics of the last two weeks show no reserved capacity."
+
+
+def test_text_may_be_left_out_if_no_limit_is_unknown() -> None:
+    found = run_checks(change(WELL, invocation_logging=NO_TEXT))
+
+    assert {each.status for each in found} == {Status.OK}
+    assert [each.what for each in found if each.where == "invocation logging"] == [
+        f"Bedrock logs to {GROUP}.",
+        "The logs leave out the text. Calls declare their limits or need none: max_tokens is known for all calls of "
+        "24 hours.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "traffic",
+    [
+        pytest.param(Traffic(records=(ago(minutes=5),), processed=10, unknown=10), id="nothing declared"),
+        pytest.param(Unread("denied"), id="traffic cannot be read"),
+    ],
+)
+def test_text_left_out_can_be_made_up_for_in_two_ways(traffic: Traffic | Unread) -> None:
+    problems = [each for each in unwell(invocation_logging=NO_TEXT, traffic=traffic) if each.status is Status.PROBLEM]
+
+    assert [each.do for each in problems] == [
+        "Switch on Text in the Bedrock console, under Settings, Model invocation logging, or declare the limits: see "
+        "docs/operations.md, Accounts that may not log prompts."
+    ]
+
+
+@pytest.mark.parametrize(
     ("signs", "expected"),
     [
         # the stack, and what comes into it
@@ -370,9 +423,14 @@ def test_a_filter_that_still_delivers_to_the_function_is_none_to_the_stream() ->
             id="another log group",
         ),
         pytest.param(
-            {"invocation_logging": change(LOGGING, text=False)},
+            {"invocation_logging": NO_TEXT, "traffic": Traffic(records=(ago(minutes=5),), processed=100, unknown=1)},
+            ("problem", "invocation logging", "The logs leave out the text, so max_tokens is unknown for calls that"),
+            id="text left out, one call of a hundred without its limit",
+        ),
+        pytest.param(
+            {"invocation_logging": NO_TEXT, "traffic": Traffic()},
             ("problem", "invocation logging", "The logs leave out the text"),
-            id="text left out",
+            id="text left out, no calls",
         ),
         pytest.param({"log_group": None}, ("problem", "log group", f"{GROUP} does not exist"), id="log group deleted"),
         pytest.param(
@@ -554,18 +612,22 @@ def test_a_filter_that_still_delivers_to_the_function_is_none_to_the_stream() ->
         ),
         pytest.param(
             {"traffic": Traffic(calls=(ago(minutes=30),))},
-            ("problem", "records", "Bedrock was called 30 minutes ago, but no record arrived."),
+            ("problem", "records", "Bedrock was called 25 to 30 minutes ago, but no record arrived."),
             id="no record for 30 minutes",
         ),
         pytest.param(
             {"traffic": Traffic(calls=(ago(minutes=20),), records=(ago(hours=5),))},
-            ("problem", "records", "Bedrock was called 20 minutes ago, but the last record arrived 5 hours ago."),
+            ("problem", "records", "Bedrock was called 15 to 20 minutes ago, but the last record arrived 5 hours ago."),
             id="no record for 5 hours",
         ),
         pytest.param(
             # calls all the time, and none seen since an hour and a half: the last one alone would not show it
             {"traffic": Traffic(calls=tuple(ago(minutes=5 * n) for n in range(40)), records=(ago(minutes=90),))},
-            ("problem", "records", "Bedrock was called 85 minutes ago, but the last record arrived 90 minutes ago."),
+            (
+                "problem",
+                "records",
+                "Bedrock was called 80 to 85 minutes ago, but the last record arrived 85 to 90 minutes ago.",
+            ),
             id="no record among many calls",
         ),
         pytest.param(
@@ -632,7 +694,7 @@ def test_a_filter_that_still_delivers_to_the_function_is_none_to_the_stream() ->
         ),
         pytest.param(
             {"traffic": Traffic(last_failed_fetch=ago(minutes=10))},
-            ("warning", "quotas", "A fetch failed 10 minutes ago, in whole or in part."),
+            ("warning", "quotas", "A fetch failed 5 to 10 minutes ago, in whole or in part."),
             id="fetch failed",
         ),
         pytest.param(
@@ -660,8 +722,8 @@ def test_a_filter_that_still_delivers_to_the_function_is_none_to_the_stream() ->
             (
                 "warning",
                 "service tiers",
-                "Reserved capacity serves us.anthropic.claude-opus-4-6-v1. Their InvokeModel calls are in the "
-                "on-demand figures, because their tier is in a header that the log lacks.",
+                "Reserved capacity served us.anthropic.claude-opus-4-6-v1 in the last two weeks. Their InvokeModel "
+                "calls are in the on-demand figures, because their tier is in a header that the log lacks.",
             ),
             id="reserved capacity",
         ),
@@ -670,7 +732,7 @@ def test_a_filter_that_still_delivers_to_the_function_is_none_to_the_stream() ->
             (
                 "warning",
                 "service tiers",
-                "Reserved capacity serves m00, m01, m02, m03, m04, m05, m06, m07, m08, m09 and 2 more.",
+                "Reserved capacity served m00, m01, m02, m03, m04, m05, m06, m07, m08, m09 and 2 more in the last",
             ),
             id="reserved capacity for many models",
         ),

@@ -294,8 +294,8 @@ def test_quota_that_aws_cannot_say_stays_as_it_was(aws: Aws, run: Run) -> None:
 
 DAILY = "Model invocation max tokens per day for Amazon Nova Lite (doubled for cross-region calls)"
 DAILY_NOTICE = (
-    f"daily quota is 0: Bedrock throttled calls of {NOVA_LITE}, whose quota on tokens per day is 0. Ask AWS Support to "
-    "raise it"
+    f"daily quota is 0: Bedrock throttled calls of {NOVA_LITE}. Its quota on tokens per day of 0 may be why. If the "
+    "calls did not reach a quota per minute, ask AWS Support to raise the daily quota"
 )
 
 
@@ -443,6 +443,15 @@ def test_smaller_of_two_account_wide_daily_quotas_is_published(aws: Aws, run: Ru
     assert run().account_tokens_per_day == 150_000_000
 
 
+def test_quota_with_the_known_code_counts_before_a_similar_name(aws: Aws, run: Run) -> None:
+    aws.quotas += [
+        ListedQuota("L-1", "Account-level tokens per day for batch jobs", 3),
+        ListedQuota("L-E3F10727", "Cross-Model Max Tokens Per Day", 150_000_000),
+    ]
+
+    assert run().account_tokens_per_day == 150_000_000
+
+
 def test_account_wide_daily_quota_without_a_value_keeps_the_last_one(aws: Aws, run: Run) -> None:
     aws.quotas.append(ListedQuota("L-E3F10727", "Cross-Model Max Tokens Per Day", 150_000_000))
     first = run()
@@ -475,7 +484,7 @@ SONNET_4_5 = QuotaPool("anthropic.claude-sonnet-4-5-20250929-v1:0:1m", EndpointT
 
 def ending(pool: QuotaPool, day: str) -> str:
     return (
-        f"end of life of {pool.model_id.removesuffix(':1m')} is {day}: Bedrock refuses its calls from then on, so move "
+        f"end of life of {pool.model_id.removesuffix(':1m')} is {day} (another day in some Regions). Move its callers "
         "to another model"
     )
 

@@ -92,15 +92,15 @@ def by(number: int, **changes: Any) -> dict[str, Any]:
 
 
 def test_callers_beyond_the_bound_share_a_line_and_no_token_is_lost(accounts: UsageCalculator) -> None:
-    # given 1,000 callers with a call each, 20 more callers, 10 callers of another model, and again the first caller
-    first = [by(number) for number in range(MAX_GROUPS_PER_POOL)]
+    # given 2,000 callers with a call each, 20 more callers, 10 callers of another model, and again the first caller
+    first = [by(number) for number in range(2 * MAX_GROUPS_PER_POOL)]
     beyond = [by(10_000 + number, output_tokens=number + 1) for number in range(20)]
     other_pool = [by(20_000 + number, model_id=NOVA) for number in range(10)]
 
     found = group_calls(opened(accounts, *first, *beyond, *other_pool, by(0)))
 
     # then one more line for the 20, with 1 + 2 + … + 20 tokens of output, and ten of the other pool
-    assert len(found) == MAX_GROUPS_PER_POOL + 1 + 10
+    assert len(found) == 2 * MAX_GROUPS_PER_POOL + 1 + 10
     (others,) = [grouped for grouped in found if grouped.group.caller == OTHER]
     assert (others.group.pool.model_id, len(others.calls)) == (SONNET, 20)
     assert sum(each.output_tokens for each in others.calls) == 210
@@ -132,16 +132,23 @@ def test_a_line_of_others_takes_calls_of_any_tag_and_profile(
     monkeypatch.setattr(grouping, "MAX_GROUPS_PER_POOL", 1)
     given = opened(
         UsageCalculator(registry, lambda _profile: Reference(NOVA, EndpointType.REGIONAL), ("team",)),
-        converse(NOVA),
-        converse(PROFILE_ARN),
-        converse(NOVA, requestMetadata={"team": "search"}),
-        converse(NOVA, requestMetadata={"team": "chat"}),
+        by(1, model_id=NOVA),
+        by(2, model_id=PROFILE_ARN),
+        by(2, model_id=NOVA, requestMetadata={"team": "search"}),
+        by(3, model_id=NOVA, requestMetadata={"team": "chat"}),
+        by(4, model_id=PROFILE_ARN),
     )
 
-    first, others = sorted(group_calls(given), key=lambda grouped: grouped.group.caller == OTHER)
+    found = {grouped.group.caller: grouped for grouped in group_calls(given)}
 
-    assert (others.group.caller, others.group.application_profile, others.group.request_metadata) == (OTHER, "", ())
-    assert (first.calls, others.calls) == ((given[0],), tuple(given[1:]))
+    # then the second caller has a line without profile and tags, and all others share one
+    assert {caller: grouped.calls for caller, grouped in found.items()} == {
+        "u1": (given[0],),
+        "u2": tuple(given[1:3]),
+        OTHER: tuple(given[3:]),
+    }
+    for caller in ("u2", OTHER):
+        assert (found[caller].group.application_profile, found[caller].group.request_metadata) == ("", ())
 
 
 def test_sessions_and_projects_beyond_the_bound_share_a_line(
@@ -153,11 +160,12 @@ def test_sessions_and_projects_beyond_the_bound_share_a_line(
     projects = [of_project(converse(output_tokens=100), f"proj_{number}") for number in range(10)]
 
     first, others = sorted(
-        group_calls(opened(tagged, *sessions, *projects)), key=lambda grouped: grouped.group.caller == OTHER
+        group_calls(opened(tagged, *sessions, *projects)), key=lambda grouped: not grouped.group.session
     )
 
-    # then 2 + 3 + … + 10 and 10 × 100 tokens of output are on the line of others
+    # then 2 + 3 + … + 10 and 10 × 100 tokens of output are on another line of the same caller
     assert (first.group.session, others.group.session, others.group.project) == ("s1", "", "")
+    assert first.group.caller == others.group.caller == "ReportWriter"
     assert sum(each.output_tokens for each in others.calls) == 54 + 1_000
 
 

@@ -200,7 +200,7 @@ def test_adopting_logs_without_text_warns_and_leaves_it_off(services: Services) 
 
     assert found.log_group == "/theirs"
     assert found.done.startswith("adopted")
-    assert "max_tokens stays unknown" in found.done
+    assert "max_tokens is unknown for calls that do not declare their limit" in found.done
 
 
 def test_adopted_logs_stay_where_they_are_when_the_groups_name_changes(services: Services) -> None:

@@ -62,7 +62,8 @@ MIB = 1024 * 1024
         ),
         (
             "request bodies of one delivery",
-            f"{large_bodies.PARALLEL_READS} at a time, {large_bodies.MAX_BODIES:,} and "
+            f"{large_bodies.PARALLEL_READS} at a time, {large_bodies.SECONDS_PER_BODY} seconds each, "
+            f"{large_bodies.MAX_BODIES:,} and "
             f"{large_bodies.SECONDS_PER_DELIVERY:.0f} seconds in all",
         ),
         # test_late_bodies

@@ -301,7 +301,20 @@ def declared(text: object, entry: Entry) -> Entry:
     ],
 )  # fmt: skip
 def test_a_declared_limit_is_a_count_in_digits(registry: Registry, text: object, found: MaxTokens) -> None:
-    assert read_max_tokens(declared(text, metadata_only()), registry) == found
+    assert read_max_tokens(declared(text, metadata_only(output_tokens=1)), registry) == found
+
+
+@pytest.mark.parametrize(
+    ("output_tokens", "found"),
+    [
+        pytest.param(200, (200, Source.DECLARED), id="cut at it"),
+        pytest.param(201, (None, Source.UNKNOWN), id="exceeds it"),
+    ],
+)
+def test_a_declared_limit_below_the_output_declares_nothing(
+    registry: Registry, output_tokens: int, found: MaxTokens
+) -> None:
+    assert read_max_tokens(declared("200", metadata_only(output_tokens=output_tokens)), registry) == found
 
 
 @pytest.mark.parametrize(

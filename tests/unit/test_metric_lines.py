@@ -162,12 +162,12 @@ def test_lines_stay_small_at_their_largest(registry: Registry, read_line: ReadLi
         requestMetadata=dict.fromkeys(keys, "v" * 256),
         **by_session("s" * 5_000, role="u" * 5_000),
     )
-    entry = of_project(called, "p" * 2_048)
+    entry = of_project(called, "p" * 64)
 
     (line,) = lines_of(accounts, *[entry] * 32)
 
     found = read_line(line)
-    assert [len(found[name]) for name in ("caller", "session", "project_identifier")] == [256, 256, 256]
+    assert [len(found[name]) for name in ("caller", "session", "project_identifier")] == [256, 256, 64]
     assert len(line) < 16_384
 
 
@@ -529,19 +529,19 @@ def test_failed_calls_of_another_bucket_or_none_carry_no_quota(accounts: UsageCa
 
 
 def test_failed_calls_beyond_the_bound_are_counted_as_others(accounts: UsageCalculator, read_line: ReadLine) -> None:
-    # given one kind of failed call 3 times, and 1,020 callers with one each
+    # given one kind of failed call 3 times, and 2,020 callers with one each
     arn = "arn:aws:iam::111122223333:user/u{}".format
-    calls = [failed(f"us.{SONNET}")] * 3 + [failed(f"us.{SONNET}", identity={"arn": arn(n)}) for n in range(1_020)]
+    calls = [failed(f"us.{SONNET}")] * 3 + [failed(f"us.{SONNET}", identity={"arn": arn(n)}) for n in range(2_020)]
 
     found = [read_line(line) for line in failed_lines(accounts, *calls)]
 
-    # then the most frequent 1,000 kinds are told apart: the 3, and 999 of the others
-    assert len(found) == MAX_GROUPS_PER_POOL + 1
+    # then 2,000 kinds stay apart: the 3, and 1,999 of the others
+    assert len(found) == 2 * MAX_GROUPS_PER_POOL + 1
     assert [(line["caller"], line["error_code"], line["requests_failed"]) for line in (found[0], found[-1])] == [
         ("ReportWriter", "ThrottlingException", 3),
         ("other", "other", 21),
     ]
-    assert sum(line["requests_failed"] for line in found) == 1_023
+    assert sum(line["requests_failed"] for line in found) == 2_023
 
 
 def test_failed_calls_of_any_number_of_minutes_are_told_apart(read_line: ReadLine) -> None:
@@ -614,7 +614,8 @@ def test_daily_quota_of_0_is_noted_only_for_pools_that_are_throttled(read_line: 
 
     assert "quota_note" not in first
     assert second["quota_note"] == (
-        "Its quota on tokens per day is 0, and Bedrock throttles its calls. Ask AWS Support to raise it."
+        "Its quota on tokens per day is 0, which may be why Bedrock throttled calls. If they did not reach a quota "
+        "per minute, ask AWS Support to raise the daily quota."
     )
     assert first["TokenQuota"] == second["TokenQuota"] == 100_000
 

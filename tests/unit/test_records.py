@@ -604,7 +604,6 @@ BAD = [
     pytest.param(changed("identity", "arn"), "wrong_type", id="identity is text"),
     pytest.param(changed("identity", {"arn": 5}), "wrong_type", id="ARN is a number"),
     pytest.param(changed("requestMetadata", ["team"]), "wrong_type", id="metadata is a list"),
-    pytest.param(changed("performanceConfig", "optimized"), "wrong_type", id="performanceConfig is text"),
     pytest.param(changed("input", []), "wrong_type", id="input is a list"),
     pytest.param(changed("output", "text"), "wrong_type", id="output is text"),
     pytest.param(changed("input.inputTokenCount", "five"), "wrong_type", id="count is a word"),
@@ -754,3 +753,66 @@ def test_only_an_answer_that_may_count_its_output_is_read_slowly(
     assert (found.input.input_tokens, found.output.output_tokens) == (8, output_tokens)
     slow = read_slowly(text)
     assert (found.input, found.output) == (slow.input, slow.output)
+
+
+@pytest.mark.parametrize(
+    ("answer", "counts"),
+    [
+        pytest.param(
+            {"generation": "x", "prompt_token_count": 25, "generation_token_count": 7}, (25, None, 7), id="Llama"
+        ),
+        pytest.param(
+            [{"generation": "x", "prompt_token_count": 25}, {"generation": "y", "generation_token_count": 7}],
+            (25, None, 7),
+            id="Llama, streamed",
+        ),
+        pytest.param(
+            {"usage": {"billed_units": {"input_tokens": 3}, "tokens": {"input_tokens": 70, "output_tokens": 9}}},
+            (70, None, 9),
+            id="Cohere",
+        ),
+        pytest.param(
+            {"text": "x", "meta": {"billed_units": {"input_tokens": 8, "output_tokens": 4}}},
+            (8, None, 4),
+            id="Cohere, billed units",
+        ),
+        pytest.param(
+            [
+                {"usage": {"prompt_tokens": 1_000, "prompt_tokens_details": {"cached_tokens": 800}}},
+                {"amazon-bedrock-invocationMetrics": {"inputTokenCount": 1_000, "outputTokenCount": 6}},
+            ],
+            (200, 800, 6),
+            id="metrics that include cached tokens",
+        ),
+        pytest.param(
+            [
+                {"usage": {"prompt_tokens": 1_000, "prompt_tokens_details": {"cached_tokens": 800}}},
+                {"amazon-bedrock-invocationMetrics": {"inputTokenCount": 200, "outputTokenCount": 6}},
+            ],
+            (200, 800, 6),
+            id="metrics that exclude cached tokens",
+        ),
+    ],
+)
+def test_counts_in_an_answer_under_each_providers_names(
+    answer: object, counts: tuple[int | None, int | None, int | None]
+) -> None:
+    found = read(converse(operation="InvokeModel", input={}, output={"outputBodyJson": answer}))
+
+    assert (found.input.input_tokens, found.input.cache_read_tokens, found.output.output_tokens) == counts
+
+
+def test_a_stream_that_a_guardrail_stopped_has_no_tokens() -> None:
+    answer = [{"messageStart": {"role": "assistant"}}, {"messageStop": {"stopReason": "guardrail_intervened"}}]
+
+    found = read(converse(operation="ConverseStream", input={}, output={"outputBodyJson": answer}))
+
+    assert (found.input.input_tokens, found.output.output_tokens) == (0, 0)
+
+
+@pytest.mark.parametrize("config", [pytest.param("optimized", id="text"), pytest.param({"latency": 5}, id="number")])
+def test_an_odd_performance_config_tells_nothing(config: object) -> None:
+    found = read(converse(performanceConfig=config))
+
+    assert found.output.output_tokens == 20
+    assert found.performance_config is None or found.performance_config.latency is None

@@ -92,7 +92,7 @@ def written(registry: Registry, process: Process, read_line: ReadLine) -> list[L
         converse("nobody.unlisted-v1:0"),
         blocked(),
         metadata_only(),
-        metadata_only(requestMetadata={"max_tokens": "5"}),
+        metadata_only(requestMetadata={"max_tokens": "50"}),
         *(served_by(each) for each in ("flex", "reserved")),
         failed(),
         converse(model_ids.ALARM_TEST),
@@ -144,6 +144,19 @@ def test_every_health_metric_is_documented() -> None:
     assert table("Health metrics").keys() == HEALTH_METRICS
 
 
+OUTCOMES = ("RecordsProcessed", "RecordsRejected", "RecordsOutOfScope", "RequestsFailed", "ignored", "set_aside")
+
+
+def test_outcomes_add_up_to_the_records_received_and_operations_says_so(written: list[Line]) -> None:
+    deliveries = [line for line in written if line.get("event") == "delivery"]
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+
+    for line in deliveries:
+        assert sum(line.get(name, 0) for name in OUTCOMES) == line["received"]
+    assert any("set_aside" in line for line in deliveries)
+    assert f"`{' + '.join(OUTCOMES)} = received`" in page
+
+
 def kind(line: Line) -> str:
     if line.get("event") == "failed_calls":
         return "Lines of failed calls"
@@ -160,6 +173,8 @@ def kind(line: Line) -> str:
 )
 def test_properties(written: list[Line], heading: str) -> None:
     named = {name for name, _ in (*metrics(written, ["ModelId", "EndpointType"]), *metrics(written, []))}
+    if heading in {"Lines of calls", "Lines of quotas"}:  # the pool is the dimensions of their metrics
+        named |= {"ModelId", "EndpointType"}
     found = {key for line in written if kind(line) == heading for key in line}
 
-    assert table(heading).keys() == found - named - {"_aws", "ModelId", "EndpointType"}
+    assert table(heading).keys() == found - named - {"_aws"}

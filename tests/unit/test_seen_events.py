@@ -29,7 +29,7 @@ def test_the_oldest_are_forgotten() -> None:
 def test_as_many_as_were_asked_for_are_remembered_at_least_and_an_eighth_more_at_most() -> None:
     # given a memory for 16
     seen = SeenEvents(most=16)
-    seen.remember(str(number) for number in range(18))
+    seen.remember([str(number) for number in range(18)])
     assert len(seen.ids) == 18
     # when there is one more than 16 and an eighth
     seen.remember(["18"])

@@ -115,6 +115,11 @@ def test_a_call_of_the_reserved_tier_draws_on_no_pool(
             id="overflow of the reserved tier",
         ),
         pytest.param(answered(converse(), {"service_tier": "ultrafast"}), "ultrafast", id="unknown tier"),
+        pytest.param(asked(converse(), service_tier="auto"), "", id="OpenAI's auto"),
+        pytest.param(asked(converse(), service_tier="standard_only"), "", id="Anthropic's standard_only"),
+        pytest.param(
+            asked(answered(converse(), {"service_tier": "flex"}), service_tier="auto"), "flex", id="auto, answered flex"
+        ),
         pytest.param(answered(converse(), {"service_tier": "my secret prompt"}), "other", id="text that is no word"),
         *(
             pytest.param(answered(converse(), {"serviceTier": each, "service_tier": each}), "", id=f"answer {each!r}")
@@ -312,6 +317,7 @@ CUT: dict[str, Any] = {
     "Chat Completions": {"choices": [{"finish_reason": "length"}]},
     "second of two choices": {"choices": [{"finish_reason": "stop"}, {"finish_reason": "length"}]},
     "Responses": {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}},
+    "Pegasus": {"message": "x", "finishReason": "length"},
     "Titan": {"results": [{"tokenCount": 5, "completionReason": "LENGTH"}]},
     "Llama": {"generation": "x", "stop_reason": "length"},
     "Mistral": {"outputs": [{"text": "x", "stop_reason": "length"}]},

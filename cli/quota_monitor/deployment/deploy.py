@@ -19,7 +19,6 @@ from localaws import sam
 from quota_monitor.deployment import checkout, regions
 from quota_monitor.deployment.parameters import check_names, parameters_option
 from quota_monitor.deployment.regions import RegionProgress, State
-from quota_monitor.template import read_template
 
 PLATFORMS = {"arm64": "aarch64", "x86_64": "x86_64"}
 """Platform name in the makefiles of the layers, by value of the parameter Architecture."""
@@ -120,7 +119,7 @@ def deploy(names: tuple[str, ...], profile: str | None, stack_name: str, paramet
 
 def build(parameters: Mapping[str, str]) -> None:
     """Run `sam build` for the architecture of the functions. Raises `click.ClickException` if it fails."""
-    check_names(parameters, read_template(checkout.find_checkout() / "template.yaml").get("Parameters", {}))
+    check_names(parameters)
     options = ["--parameter-overrides", *sam.overrides(parameters)] if parameters else []
     platform = (
         {"LAMBDA_PLATFORM": PLATFORMS.get(parameters["Architecture"], "")} if "Architecture" in parameters else {}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 import click
+
+from quota_monitor.deployment.checkout import find_checkout
+from quota_monitor.template import read_template
 
 
 def _parse(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
@@ -29,8 +32,12 @@ parameters_option = click.option(
 """The option as a mapping of names to values. It can be given several times. `click.BadParameter` for another form."""
 
 
-def check_names(given: Iterable[str], known: Collection[str]) -> None:
-    """Refuse names that the template does not have, because SAM CLI ignores them without a warning."""
+def check_names(given: Iterable[str]) -> None:
+    """Refuse names that the checkout's template does not have, because SAM CLI ignores them without a warning.
+
+    Raises `click.UsageError` for such a name, and `click.ClickException` outside of a checkout.
+    """
+    known = read_template(find_checkout() / "template.yaml").get("Parameters", {})
     for name in given:
         if name not in known:
             nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)

@@ -52,8 +52,12 @@ def could_not_check(unread: Unread) -> Finding:
     )
 
 
-def check(where: str, *, needs: tuple[str, ...]) -> Callable[[Callable[..., Findings]], Check]:
-    """Turn a function into a check. It gets the named fields of `Observed`, if all of them could be read.
+def check(
+    where: str, *, needs: tuple[str, ...], uses: tuple[str, ...] = ()
+) -> Callable[[Callable[..., Findings]], Check]:
+    """Turn a function into a check. It gets the named fields of `Observed`, if all that it `needs` could be read.
+
+    Those that it only `uses` come after them, and may be `Unread`.
 
     Add the check to `CHECKS` in `doctor/checks/__init__.py`. The doctor runs only those.
     """
@@ -62,8 +66,9 @@ def check(where: str, *, needs: tuple[str, ...]) -> Callable[[Callable[..., Find
         @wraps(judge)
         def run(observed: Observed) -> Findings:
             values = [getattr(observed, need) for need in needs]
+            used = [getattr(observed, name) for name in uses]
             unread = next((value for value in values if isinstance(value, Unread)), None)
-            for finding in judge(*values) if unread is None else (could_not_check(unread),):
+            for finding in judge(*values, *used) if unread is None else (could_not_check(unread),):
                 yield msgspec.structs.replace(finding, where=where)
 
         return run

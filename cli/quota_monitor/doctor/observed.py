@@ -1,7 +1,7 @@
 """Observed: what a deployed stack and its surroundings look like, as plain values."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -98,7 +98,7 @@ class Parts(msgspec.Struct, frozen=True):
 
 
 class Traffic(msgspec.Struct, frozen=True):
-    """Metrics of the last `HOURS` hours. Each time is the start of a five-minute period.
+    """Metrics of the last `HOURS` hours. Each time is the start of a `PERIOD`.
 
     `calls` has the periods in which Bedrock answered calls, `records` those in which records were processed.
     """
@@ -154,6 +154,9 @@ class Kept(msgspec.Struct, frozen=True):
 
 HOURS = 24
 """Time span of the metrics that are read."""
+
+PERIOD = timedelta(minutes=5)
+"""Time that one value of these metrics covers."""
 
 
 class Observed(msgspec.Struct, frozen=True):

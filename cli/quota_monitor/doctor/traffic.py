@@ -14,7 +14,6 @@ from quota_monitor.usage import OUTCOMES
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
 
-_PERIOD_SECONDS = 300
 _MAX_TIER_METRICS = 5_000
 """Most metrics that are searched for reserved capacity: ten calls of ListMetrics."""
 
@@ -23,13 +22,14 @@ def collect_traffic(client: CloudWatchClient, stack: Stack, now: datetime) -> ob
     """Return the calls, records and failed fetches of the last `HOURS`. Propagates botocore errors."""
     ours = stack.parameters.get("MetricsNamespace", "")
     fetcher = {"FunctionName": stack.resources.get("QuotaFetcherFunction", "")}
+    seconds = int(observed.PERIOD.total_seconds())
     queries = {
         **{
-            name: make_metric_query(name.lower(), ours, name, period=_PERIOD_SECONDS)
+            name: make_metric_query(name.lower(), ours, name, period=seconds)
             for name in (*OUTCOMES, "MaxTokensUnknown")
         },
-        "Invocations": make_metric_query("calls", "AWS/Bedrock", "Invocations", period=_PERIOD_SECONDS),
-        "Errors": make_metric_query("errors", "AWS/Lambda", "Errors", fetcher, period=_PERIOD_SECONDS),
+        "Invocations": make_metric_query("calls", "AWS/Bedrock", "Invocations", period=seconds),
+        "Errors": make_metric_query("errors", "AWS/Lambda", "Errors", fetcher, period=seconds),
     }
     series: dict[str, dict[datetime, float]] = {query["Id"]: {} for query in queries.values()}
     pages = client.get_paginator("get_metric_data").paginate(

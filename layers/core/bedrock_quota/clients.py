@@ -120,8 +120,11 @@ def ssm() -> SSMClient:
 
 @functools.cache
 def large_bodies() -> S3Client:
-    """Return the S3 client for large request bodies. It gives up quickly, because metrics flow without them."""
+    """Return the S3 client for large request bodies. Its requests can be interrupted, because metrics wait for them."""
+    from bedrock_quota.interruption import make_interruptible  # noqa: PLC0415 - see that module's docstring
+
     client: S3Client = _client("s3", seconds=2, attempts=2)
+    make_interruptible(client)
     return client
 
 

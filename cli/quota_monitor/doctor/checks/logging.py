@@ -4,9 +4,21 @@ from bedrock_quota.deployment.invocation_logging import LOOK_AGAIN
 from bedrock_quota.deployment.log_groups import FULL_LOG_GROUP, LogGroup
 from quota_monitor.aws_session import Stack
 from quota_monitor.doctor.findings import Findings, check, ok, problem
-from quota_monitor.doctor.observed import Filter, Function, InvocationLogging, Key, Permission, Role, Stream
+from quota_monitor.doctor.observed import (
+    HOURS,
+    Filter,
+    Function,
+    InvocationLogging,
+    Key,
+    Permission,
+    Role,
+    Stream,
+    Traffic,
+    Unread,
+)
 from quota_monitor.doctor.policies import allows
 from quota_monitor.doctor.remedies import (
+    DECLARE_LIMITS,
     READ_LOGGING_AGAIN,
     SETTINGS,
     advise,
@@ -20,9 +32,9 @@ from quota_monitor.doctor.remedies import (
 _BEDROCK = "bedrock.amazonaws.com"
 
 
-@check("invocation logging", needs=("stack", "invocation_logging"))
-def check_invocation_logging(stack: Stack, logging: InvocationLogging | None) -> Findings:
-    """Check that Bedrock logs calls, with their text, to the log group that the stack reads."""
+@check("invocation logging", needs=("stack", "invocation_logging"), uses=("traffic",))
+def check_invocation_logging(stack: Stack, logging: InvocationLogging | None, traffic: Traffic | Unread) -> Findings:
+    """Check that Bedrock logs calls to the log group that the stack reads, with their text or their declared limits."""
     subscribed = stack.outputs.get("InvocationLogGroupName", "")
     adopts = stack.parameters.get("InvocationLogging") == "adopt-only"
     configure = f"Set CloudWatch Logs as a destination {SETTINGS}, or deploy with InvocationLogging=set-up."
@@ -36,10 +48,18 @@ def check_invocation_logging(stack: Stack, logging: InvocationLogging | None) ->
         yield problem(f"Bedrock logs to {logging.log_group}, but the stack reads {subscribed}.", READ_LOGGING_AGAIN)
     else:
         yield ok(f"Bedrock logs to {logging.log_group}.")
-    if not logging.text:
+    if logging.text:
+        return
+    if isinstance(traffic, Traffic) and traffic.processed and not traffic.unknown:
+        yield ok(
+            "The logs leave out the text. Calls declare their limits or need none: max_tokens is known for all calls "
+            f"of {HOURS} hours."
+        )
+    else:
         yield problem(
-            "The logs leave out the text, so max_tokens is unknown and reserved tokens are missing.",
-            f"Switch on Text {SETTINGS}.",
+            "The logs leave out the text, so max_tokens is unknown for calls that do not declare their limit, and "
+            "their reserved tokens are missing.",
+            f"Switch on Text {SETTINGS}, or {DECLARE_LIMITS}.",
         )
 
 

@@ -1,14 +1,22 @@
 """Checks of the processor: the function, the deliveries it fails at, and the records it receives."""
 
+import math
 from datetime import datetime, timedelta
 
 from quota_monitor.aws_session import Stack
 from quota_monitor.doctor.findings import Findings, check, ok, problem, warning
-from quota_monitor.doctor.observed import HOURS, Function, Kept, Parts, Role, Traffic
-from quota_monitor.doctor.remedies import DENIED_ABOVE, advise, command, create_log_group, restore_resources
+from quota_monitor.doctor.observed import HOURS, PERIOD, Function, Kept, Parts, Role, Traffic
+from quota_monitor.doctor.remedies import (
+    DECLARE_LIMITS,
+    DENIED_ABOVE,
+    advise,
+    command,
+    create_log_group,
+    restore_resources,
+)
 
-LATEST_RECORD = timedelta(minutes=20)
-"""Time after a call by which its record must have arrived: 15 minutes, and the 5-minute period of the metrics."""
+LATEST_RECORD = timedelta(minutes=15) + PERIOD
+"""Time after the start of a call's period by which its record must have arrived: 15 minutes after the call."""
 
 UNKNOWN_SHARE = 0.2
 """Share of calls with an unknown max_tokens above which CoverageAlarm goes into ALARM, too."""
@@ -111,12 +119,12 @@ def check_own_log_groups(log_groups: dict[str, bool]) -> Findings:
 def check_records(traffic: Traffic, now: datetime) -> Findings:
     """Check that a record arrived for every call, and that records are complete."""
     last = max(traffic.records, default=None)
-    arrived = f"the last record arrived {ago(last, now)}" if last else "no record arrived"
+    arrived = f"the last record arrived {ago_in_period(last, now)}" if last else "no record arrived"
     missing = min((call for call in traffic.calls if last is None or call > last), default=now)
     if missing <= now - LATEST_RECORD:
         test = command("quota-monitor", "doctor", "--test-alarm")
         yield problem(
-            f"Bedrock was called {ago(missing, now)}, but {arrived}.",
+            f"Bedrock was called {ago_in_period(missing, now)}, but {arrived}.",
             advise("Fix the other problems first. If there are none, test how far a record gets", test),
         )
     elif last is None:
@@ -132,7 +140,8 @@ def check_records(traffic: Traffic, now: datetime) -> Findings:
         yield warning(
             f"max_tokens is unknown for {traffic.unknown / traffic.processed:.0%} of the records, "
             "so reserved tokens are too low.",
-            "Configure invocation logging to deliver text, and to deliver bodies over 100 KB to a bucket.",
+            "Configure invocation logging to deliver text, and to deliver bodies over 100 KB to a bucket. Or "
+            f"{DECLARE_LIMITS}.",
         )
 
 
@@ -140,15 +149,24 @@ def check_records(traffic: Traffic, now: datetime) -> Findings:
 def check_reserved_tier(models: tuple[str, ...]) -> Findings:
     """Name the models that use reserved capacity. The log lacks the tier of their InvokeModel calls."""
     if not models:
-        yield ok("No model uses reserved capacity.")
+        yield ok("AWS's metrics of the last two weeks show no reserved capacity.")
         return
     more = len(models) - MODELS_NAMED
     named = ", ".join(models[:MODELS_NAMED]) + (f" and {more} more" if more > 0 else "")
     yield warning(
-        f"Reserved capacity serves {named}. Their InvokeModel calls are in the on-demand figures, because their tier "
-        "is in a header that the log lacks.",
+        f"Reserved capacity served {named} in the last two weeks. Their InvokeModel calls are in the on-demand "
+        "figures, because their tier is in a header that the log lacks.",
         "Use Converse for these models: its records have the tier. Otherwise their percentages are upper bounds.",
     )
+
+
+def ago_in_period(start: datetime, now: datetime) -> str:
+    """Return the time since a moment in the metrics' period that begins at `start`, in words."""
+    most = max(1, math.ceil((now - start).total_seconds() / 60))
+    least = (now - start - PERIOD) // timedelta(minutes=1)
+    if least <= 0:
+        return f"within the last {most} minute{'s' if most > 1 else ''}"
+    return f"{least} to {most} minutes ago" if least < 120 else ago(start, now)
 
 
 def ago(then: datetime, now: datetime) -> str:

@@ -6,7 +6,7 @@ from bedrock_quota.fetcher.fetch import NOTICES
 from bedrock_quota.fetcher.quota_lines import ACCOUNT_NOTE
 from bedrock_quota.state.snapshot import OLDEST_QUOTAS, Snapshot
 from quota_monitor.aws_session import Stack
-from quota_monitor.doctor.checks.processor import ago, check_function
+from quota_monitor.doctor.checks.processor import ago, ago_in_period, check_function
 from quota_monitor.doctor.findings import Findings, check, ok, problem, warning
 from quota_monitor.doctor.observed import Function, Parts, Traffic
 from quota_monitor.doctor.remedies import advise, command
@@ -36,7 +36,7 @@ def check_failed_fetches(stack: Stack, traffic: Traffic, now: datetime) -> Findi
     """Check that no fetch failed lately."""
     failed = traffic.last_failed_fetch
     if failed and now - failed < OLDEST_QUOTAS:
-        yield warning(f"A fetch failed {ago(failed, now)}, in whole or in part.", _fetch(stack))
+        yield warning(f"A fetch failed {ago_in_period(failed, now)}, in whole or in part.", _fetch(stack))
 
 
 def _fetch(stack: Stack) -> str:

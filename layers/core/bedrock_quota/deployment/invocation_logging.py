@@ -255,7 +255,10 @@ def _make_result(configuration: Configuration, done: str, remarks: Iterable[str]
 def _describe_gaps(configuration: Configuration) -> str:
     """Return warnings about missing parts of a configuration. Its owner decides about changes."""
     if not configuration.get(_TEXT, True):
-        return "; text delivery is off, so max_tokens stays unknown: enable it in Bedrock's settings"
+        return (
+            "; text delivery is off, so max_tokens is unknown for calls that do not declare their limit: enable it in "
+            "Bedrock's settings, or declare the limits in requestMetadata"
+        )
     if configured_large_bodies(configuration) is None:
         return (
             "; bodies over 100 KB are not delivered, so their max_tokens stays unknown: "

@@ -209,6 +209,7 @@ def _list_zero_daily_quotas(in_use: Mapping[QuotaPool, PoolQuota]) -> dict[Quota
     """Return the notice of each pool whose only quota of 0 is that on tokens per day.
 
     New accounts list 0 and call successfully (public listings of September 2026). So the notice needs throttled calls.
+    They do not prove the cause, because a quota per minute throttles, too.
     """
     return {
         pool: _describe_daily_zero(pool)
@@ -219,8 +220,8 @@ def _list_zero_daily_quotas(in_use: Mapping[QuotaPool, PoolQuota]) -> dict[Quota
 
 def _describe_daily_zero(pool: QuotaPool) -> str:
     return (
-        f"daily quota is 0: Bedrock throttled calls of {pool}, whose quota on tokens per day is 0. Ask AWS Support to "
-        "raise it"
+        f"daily quota is 0: Bedrock throttled calls of {pool}. Its quota on tokens per day of 0 may be why. If the "
+        "calls did not reach a quota per minute, ask AWS Support to raise the daily quota"
     )
 
 
@@ -233,9 +234,12 @@ def _update_daily_notices(
 
 
 def _list_ending_models(in_use: Iterable[QuotaPool], known: Registry, today: date) -> tuple[str, ...]:
-    """Return one notice per model in use that ends soon or has ended. Its text is the same before and after."""
+    """Return one notice per model in use that ends soon or has ended.
+
+    Its text is the same before and after, and true if calls succeed after that day: in some Regions the day is another.
+    """
     ending = {
-        f"end of life of {model.id} is {model.end_of_life.day}: Bedrock refuses its calls from then on, so move to "
+        f"end of life of {model.id} is {model.end_of_life.day} (another day in some Regions). Move its callers to "
         "another model"
         for pool in in_use
         if (model := known.find(pool.model_id.removesuffix(LONG_CONTEXT_SUFFIX))) is not None

@@ -32,7 +32,7 @@ def lines_for_quotas(
     Properties: the daily quota, the previous value of a quota that changed, and `quota_note`, which says in words what
     a graph cannot show. A pool without a quota gets a line with the note alone, and no metric. The quota that all
     models share has one line without a pool and without a metric. `throttled_by_day` are the pools with a daily quota
-    of 0 in which Bedrock throttles calls.
+    of 0 in which Bedrock throttled calls.
     """
     if account_tokens_per_day is not None:
         shared = ACCOUNT_NOTE.format(tokens=account_tokens_per_day)
@@ -58,7 +58,10 @@ def _make_note(quota: PoolQuota, *, throttled_by_day: bool) -> str | None:
     if quota.is_zero_per_minute:
         return "Its quota is 0, so Bedrock throttles every call. Request an increase in Service Quotas."
     if throttled_by_day:
-        return "Its quota on tokens per day is 0, and Bedrock throttles its calls. Ask AWS Support to raise it."
+        return (
+            "Its quota on tokens per day is 0, which may be why Bedrock throttled calls. If they did not reach a quota "
+            "per minute, ask AWS Support to raise the daily quota."
+        )
     if tokens is None and requests is None:
         return "No quota per minute is known for this pool, so no percentages are shown."
     if requests is None:

@@ -29,14 +29,19 @@ _DETAILS = ("input_tokens_details", "prompt_tokens_details")
 """OpenAI's counts of the input include tokens from and for the cache, and its details have these parts (API reference
 of Responses and Chat Completions, read 2026-11-28). Anthropic's `input_tokens` has no details, and excludes them."""
 
-_INPUT_IN_CHUNK = "inputTextTokenCount"
-_OUTPUT_IN_CHUNK = "totalOutputTextTokenCount"
-"""Titan's counts. Of an answer that is not streamed, `results` has the count of each text."""
+_INPUTS_IN_CHUNK = ("inputTextTokenCount", "prompt_token_count")
+_OUTPUTS_IN_CHUNK = ("totalOutputTextTokenCount", "generation_token_count")
+"""Counts of Titan and Llama. Of Titan's answer that is not streamed, `results` has the count of each text."""
 
-OUTPUT_PLACES = (_USAGE, _METRICS, *_EVENTS, _OUTPUT_IN_CHUNK, "results")
+_META, _COHERE_COUNTS = "meta", ("tokens", "billed_units")
+"""The place of Cohere's counts, there or in `usage` (API reference of Cohere's Chat, read 2026-11-28)."""
+
+_BLOCKED = "guardrail_intervened"
+
+OUTPUT_PLACES = (_USAGE, _METRICS, _META, *_EVENTS, *_OUTPUTS_IN_CHUNK, "results")
 """An answer with none of these keys has no count of its output."""
 
-_PLACES = frozenset({*OUTPUT_PLACES, _INPUT_IN_CHUNK})
+_PLACES = frozenset({*OUTPUT_PLACES, *_INPUTS_IN_CHUNK})
 """A chunk with none of these keys has no count."""
 
 _STEPS_PER_CHUNK = len(_PLACES)
@@ -78,13 +83,17 @@ def read_answer(answer: object, budget: StepBudget) -> AnswerCounts:
             for usage, is_final in _list_usages(chunk):
                 budget.spend(_STEPS_PER_USAGE)
                 _read_usage(usage, counts, is_final=is_final)
-            _read_titan(chunk, counts)
-        if (
-            chunk.get("amazon-bedrock-guardrailAction") == "INTERVENED"
-            or chunk.get("stopReason") == "guardrail_intervened"
+            _read_beside_usage(chunk, counts)
+        if chunk.get("amazon-bedrock-guardrailAction") == "INTERVENED" or _BLOCKED in (
+            chunk.get("stopReason"),
+            _get_stop_reason(chunk.get("messageStop")),
         ):
             counts.is_blocked = True
     return counts
+
+
+def _get_stop_reason(event: object) -> object:
+    return event.get("stopReason") if isinstance(event, dict) else None
 
 
 def _list_usages(chunk: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bool]]:
@@ -92,9 +101,12 @@ def _list_usages(chunk: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bool]]
 
     Anthropic's `message_start` has the output so far, which is 1.
     """
-    for found in (chunk.get(_METRICS), chunk.get(_USAGE)):
+    for found in (chunk.get(_METRICS), chunk.get(_USAGE), chunk.get(_META)):
         if isinstance(found, dict) and found:
             yield found, True
+            cohere = _get_first(found, _COHERE_COUNTS)
+            if isinstance(cohere, dict) and cohere:
+                yield cohere, True
     for event in _EVENTS:
         found = chunk.get(event)
         usage = found.get(_USAGE) if isinstance(found, dict) else None
@@ -105,28 +117,33 @@ def _list_usages(chunk: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bool]]
 def _read_usage(usage: dict[str, Any], counts: AnswerCounts, *, is_final: bool) -> None:
     """Add the counts of a usage that are not known yet."""
     details = next((each for each in map(usage.get, _DETAILS) if isinstance(each, dict)), {})
+    name = next((each for each in _INPUT_COUNTS if usage.get(each) is not None), "")
+    includes_cache = name == "prompt_tokens" or (name == "input_tokens" and isinstance(usage.get(_DETAILS[0]), dict))
     if counts.input is None and counts.all_input is None:
-        name = next((each for each in _INPUT_COUNTS if usage.get(each) is not None), "")
-        includes_cache = name == "prompt_tokens" or (
-            name == "input_tokens" and isinstance(usage.get(_DETAILS[0]), dict)
-        )
         setattr(counts, "all_input" if includes_cache else "input", usage.get(name))
+    elif includes_cache and counts.input == usage[name]:  # then the invocation metrics include them, too
+        counts.input, counts.all_input = None, usage[name]
     _fill(counts, "cache_read", details.get("cached_tokens"))
     _fill(counts, "cache_write", details.get("cache_write_tokens"))
     for count, names in _OTHER_COUNTS.items():
         if is_final or count != "output":
-            _fill(counts, count, next((usage[each] for each in names if usage.get(each) is not None), None))
+            _fill(counts, count, _get_first(usage, names))
 
 
-def _read_titan(chunk: dict[str, Any], counts: AnswerCounts) -> None:
+def _read_beside_usage(chunk: dict[str, Any], counts: AnswerCounts) -> None:
+    """Add the counts of Titan and Llama, which have no usage."""
     if counts.input is None and counts.all_input is None:
-        counts.input = chunk.get(_INPUT_IN_CHUNK)
-    _fill(counts, "output", chunk.get(_OUTPUT_IN_CHUNK))
+        counts.input = _get_first(chunk, _INPUTS_IN_CHUNK)
+    _fill(counts, "output", _get_first(chunk, _OUTPUTS_IN_CHUNK))
     results = chunk.get("results")
     if counts.output is None and isinstance(results, list):
         made = [each.get("tokenCount") for each in results[:MAX_RESULTS] if isinstance(each, dict)]
         if made and all(type(count) is int for count in made):
             counts.output = sum(made)
+
+
+def _get_first(found: dict[str, Any], names: tuple[str, ...]) -> Any:
+    return next((found[each] for each in names if found.get(each) is not None), None)
 
 
 def _fill(counts: AnswerCounts, name: str, value: object) -> None:

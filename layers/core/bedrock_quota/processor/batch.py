@@ -314,8 +314,9 @@ def _claim(
 
 def _log_missing_bodies(calls: Iterable[DeliveryCalls]) -> None:
     """Log why bodies are missing for good."""
-    missing = sum((Counter(each.missing_bodies) for each in calls if each.missing_bodies), Counter())
-    if missing:
+    several = [each.missing_bodies for each in calls if each.missing_bodies]
+    if several:
+        missing = sum(map(Counter, several), Counter())
         _logger.warning("could not read large request bodies", extra={"reasons": dict(missing)})
 
 

@@ -1,6 +1,7 @@
 """The caller behind `identity.arn`: a role or user, and the session of a role."""
 
 import functools
+import re
 
 UNKNOWN_CALLER = "unknown"
 
@@ -12,6 +13,9 @@ MAX_REMEMBERED_ARN = 512
 
 
 _CONTROL_CHARACTERS = dict.fromkeys((*range(32), 127), "?")
+
+
+_PROJECT_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 def safe_label(text: str) -> str:
@@ -63,6 +67,8 @@ def parse_session(arn: str | None) -> str:
 def parse_project(identifier: str) -> str:
     """Return the ID of a project from its ID or its ARN, `…:project/proj_1` → `proj_1`, so that both are one project.
 
-    `ProjectIdentifier` of bedrock-runtime and `ProjectArn` of bedrock (botocore 1.44.8, read 2026-11-28).
+    `ProjectIdentifier` of bedrock-runtime and `ProjectArn` of bedrock (botocore 1.44.8, read 2026-11-28). A text that
+    cannot be an ID becomes `other`, because it may be of a prompt.
     """
-    return safe_label(identifier.rpartition(":project/")[2])
+    name = identifier.rpartition(":project/")[2]
+    return name if not name or _PROJECT_ID.fullmatch(name) else "other"

@@ -150,7 +150,8 @@ def find_defaults(model_id: str, operation: str, model: Model | None, provider: 
 def resolve_max_tokens(record: Record, defaults: OutputDefaults) -> MaxTokens:
     """Return the output tokens that a call reserved, from its request or the defaults of its model and operation.
 
-    A declared limit is used before a body in S3 is read: that costs neither time nor a request. A default is at least
+    A declared limit is used before a body in S3 is read: that costs neither time nor a request. One below the output is
+    wrong, so it declares nothing. A default is at least
     the output: Nova 2 with high reasoning effort must have no limit, and may exceed its documented maximum (Nova 2 User
     Guide, "Extended thinking", read 2026-11-28).
 
@@ -165,7 +166,9 @@ def resolve_max_tokens(record: Record, defaults: OutputDefaults) -> MaxTokens:
             return NO_OUTPUT
         if body is None:
             declared = read_declared_limit(record.request_metadata)
-            return UNKNOWN if declared is None else (declared, Source.DECLARED)
+            if declared is None or declared < (record.output.output_tokens or 0):
+                return UNKNOWN
+            return declared, Source.DECLARED
         limit = max(defaults.tokens * _count_answers(body), record.output.output_tokens or 0)
         source = Source.DEFAULT
     if limit > MAX_COUNT:

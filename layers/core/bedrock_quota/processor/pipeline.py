@@ -138,7 +138,7 @@ def make_lines(
     return Outcome(
         lines=chain(
             metric_lines.lines_for_groups(groups, namespace, known),
-            metric_lines.lines_for_reserved_tier(group_calls(calls.reserved_tier)),
+            metric_lines.lines_for_reserved_tier(group_calls(calls.reserved_tier)) if calls.reserved_tier else (),
             metric_lines.lines_for_failed_calls(calls.failed, namespace, known),
             () if before_late_calls else (_line_for_health(calls, groups, len(deliveries), options),),
         ),

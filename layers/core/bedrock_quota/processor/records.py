@@ -163,6 +163,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     stop_reason_camel: Word | None = msgspec.field(default=None, name="stopReason")
     stop_reason: Word | None = None
     finish_reason: Word | None = None
+    finish_reason_camel: Word | None = msgspec.field(default=None, name="finishReason")
     incomplete_details: Reason | None = None
     choices: Choices | None = None
     outputs: Choices | None = None

@@ -42,6 +42,9 @@ CUT_REASONS = frozenset(
 context window is not one of them, because a larger max_tokens would not help. Source: StopReason of botocore 1.44.8,
 and the API references of the models' providers (read 2026-11-28)."""
 
+_NO_TIERS = frozenset({"auto", "standard_only"})
+"""Values of OpenAI's and Anthropic's own APIs that leave the choice of a tier open."""
+
 _OPTIMIZED = "optimized"
 
 
@@ -123,7 +126,7 @@ def read_answer(answer: Answer) -> Serving:
 
 def _list_reasons(answer: Answer) -> list[str]:
     """Return all reasons why the texts of an answer ended."""
-    found = [answer.stop_reason_camel, answer.stop_reason, answer.finish_reason]
+    found = [answer.stop_reason_camel, answer.stop_reason, answer.finish_reason, answer.finish_reason_camel]
     if isinstance(answer, Chunk):
         found.append(answer.completion_reason)
         for event in (answer.delta, answer.message_stop):
@@ -147,7 +150,7 @@ def _list_reasons(answer: Answer) -> list[str]:
 def _name_tier(tier: ServiceTier | str | None) -> str | None:
     """Return the tier that is named, or None if there is none or only blanks."""
     word = tier.type if isinstance(tier, ServiceTier) else tier
-    return word if word and not word.isspace() else None
+    return word if word and not word.isspace() and word.lower() not in _NO_TIERS else None
 
 
 def _ask_optimized(config: Latency | None) -> bool | None:

@@ -126,7 +126,7 @@ def _build_record(record: dict[str, Any], budget: StepBudget) -> Record:
         error_code=error_code,
         identity=Identity(_read_text(_read_mapping(record, "identity").get("arn"))),
         request_metadata={key: value for key, value in metadata.items() if isinstance(value, str)},
-        performance_config=PerformanceConfig(_read_text(_read_mapping(record, "performanceConfig").get("latency"))),
+        performance_config=convert_partly(record.get("performanceConfig"), PerformanceConfig),
         input=RecordInput(
             input_tokens=given.input_tokens,
             cache_read_tokens=given.cache_read_tokens,

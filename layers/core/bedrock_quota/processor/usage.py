@@ -249,7 +249,8 @@ class UsageCalculator:
         consumed = base + output_tokens * rate.burndown_rate
         tags = self._select_tags(record.request_metadata) if self.metadata_keys else ()
         body = given.body
-        project = "" if body is None or body.project_identifier is None else parse_project(body.project_identifier)
+        project_id = None if body is None else body.project_identifier
+        project = "" if project_id is None else _find_project(record.operation, project_id)
         group_key = (origin, minute, source, blocked, long_context, tags, tier, project)
         usage = CallUsage(
             self._groups.get(group_key) or self._find_group(rate, group_key),
@@ -372,6 +373,11 @@ def _choose_model_id(model_id: str, served: Serving) -> str:
     """Return the model that a prompt router chose, or the id that was called."""
     chosen = served.invoked_model_id
     return chosen if chosen is not None and model_ids.is_prompt_router(model_id) else model_id
+
+
+def _find_project(operation: str, identifier: str) -> str:
+    """Return the project of a call. Only Converse has it in the body, so in any other body the word means nothing."""
+    return parse_project(identifier) if operation.startswith("Converse") else ""
 
 
 def _make_failed_call(error_code: str, pool: QuotaPool | None, minute: int, origin: _Origin) -> FailedCall:

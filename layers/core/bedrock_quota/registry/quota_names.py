@@ -158,15 +158,13 @@ def match_quota(quota: ListedQuota, models: Mapping[str, Model]) -> QuotaKey | U
 def list_account_tokens_per_day(listed: Iterable[ListedQuota], registry: Registry) -> list[ListedQuota]:
     """Return the quotas on tokens per day that all models share. AWS lists one, if any.
 
-    AWS estimates its use from on-demand prices. So a sum of tokens is not comparable with it one to one.
+    If one has the known code, a similar name of another one does not count. AWS estimates its use from on-demand
+    prices. So a sum of tokens is not comparable with it one to one.
     """
     models = models_by_quota_name(registry)
-    return [
-        quota
-        for quota in listed
-        if match_quota(quota, models) == UnmatchedQuota(ACCOUNT_WIDE)
-        and (quota.code == ACCOUNT_TOKENS_PER_DAY_CODE or _TOKENS_PER_DAY.search(quota.name))
-    ]
+    found = [quota for quota in listed if match_quota(quota, models) == UnmatchedQuota(ACCOUNT_WIDE)]
+    coded = [quota for quota in found if quota.code == ACCOUNT_TOKENS_PER_DAY_CODE]
+    return coded or [quota for quota in found if _TOKENS_PER_DAY.search(quota.name)]
 
 
 def quotas_by_pool(listed: Iterable[ListedQuota], registry: Registry) -> dict[QuotaPool, PoolQuota]:
