@@ -87,7 +87,7 @@ def test_bodies_that_come_late_count_as_if_they_had_been_there(  # noqa: PLR0917
     put("at once")
     deliver([large(at, large_bodies, name) for name in (*LATE, "never")])
     delivered = time.monotonic()
-    assert metric("ConsumedTokens", MODEL, "regional", stat="SampleCount") == {at: 1}
+    assert metric("ConsumedTokens", MODEL, "regional", stat="SampleCount")[at] == 1
     # when they come
     for name, seconds in LATE.items():
         time.sleep(max(0.0, delivered + seconds / SPEED - time.monotonic()))
@@ -95,11 +95,11 @@ def test_bodies_that_come_late_count_as_if_they_had_been_there(  # noqa: PLR0917
     wait_until_empty(local.session().client("sqs"), resource("LateBodiesQueue"))
     local.drain()
     # then each counts once: 10 + 100 reserved, 10 + 5 consumed
-    assert metric("ReservedTokens", MODEL, "regional", stat="SampleCount") == {at: 3}
-    assert metric("ReservedTokens", MODEL, "regional") == {at: 3 * 110}
-    assert metric("MaxTokens", MODEL, "regional") == {at: 3 * 100}
-    assert metric("ConsumedTokens", MODEL, "regional", stat="SampleCount") == {at: 4}
-    assert metric("ConsumedTokens", MODEL, "regional") == {at: 4 * 15}
+    assert metric("ReservedTokens", MODEL, "regional", stat="SampleCount")[at] == 3
+    assert metric("ReservedTokens", MODEL, "regional")[at] == 3 * 110
+    assert metric("MaxTokens", MODEL, "regional")[at] == 3 * 100
+    assert metric("ConsumedTokens", MODEL, "regional", stat="SampleCount")[at] == 4
+    assert metric("ConsumedTokens", MODEL, "regional")[at] == 4 * 15
     # and health adds up: four calls, of which three were set aside, some of them again
     total: Counter[str] = Counter()
     for line in health(local, began):
