@@ -57,6 +57,14 @@ def health(local: Instance, since: float) -> list[dict[str, Any]]:
     return [line for line in lines if line.get("event") == "delivery"]
 
 
+def count_duplicates(local: Instance, since: float) -> int:
+    """Return how many deliveries the processor has known again since a time."""
+    pages = local.session().client("logs").get_paginator("filter_log_events")
+    found = pages.paginate(logGroupName=PROCESSOR_LOG, startTime=int(since * 1000), filterPattern="")
+    lines = [json.loads(each["message"]) for page in found for each in page["events"] if "Duplicate" in each["message"]]
+    return sum(line.get("DuplicateDeliveries", 0) for line in lines)
+
+
 def test_s3_answers_a_function_403_for_an_object_that_is_not_there(local: Instance, large_bodies: str) -> None:
     """And 404 to a caller who may list: the emulator answers as S3 does."""
     session = local.session()
@@ -79,7 +87,7 @@ def test_bodies_that_come_late_count_as_if_they_had_been_there(  # noqa: PLR0917
     put("at once")
     deliver([large(at, large_bodies, name) for name in (*LATE, "never")])
     delivered = time.monotonic()
-    assert metric("ConsumedTokens", MODEL, "regional", stat="SampleCount") == {at: 1}
+    assert metric("ConsumedTokens", MODEL, "regional", stat="SampleCount")[at] == 1
     # when they come
     for name, seconds in LATE.items():
         time.sleep(max(0.0, delivered + seconds / SPEED - time.monotonic()))
@@ -87,11 +95,11 @@ def test_bodies_that_come_late_count_as_if_they_had_been_there(  # noqa: PLR0917
     wait_until_empty(local.session().client("sqs"), resource("LateBodiesQueue"))
     local.drain()
     # then each counts once: 10 + 100 reserved, 10 + 5 consumed
-    assert metric("ReservedTokens", MODEL, "regional", stat="SampleCount") == {at: 3}
-    assert metric("ReservedTokens", MODEL, "regional") == {at: 3 * 110}
-    assert metric("MaxTokens", MODEL, "regional") == {at: 3 * 100}
-    assert metric("ConsumedTokens", MODEL, "regional", stat="SampleCount") == {at: 4}
-    assert metric("ConsumedTokens", MODEL, "regional") == {at: 4 * 15}
+    assert metric("ReservedTokens", MODEL, "regional", stat="SampleCount")[at] == 3
+    assert metric("ReservedTokens", MODEL, "regional")[at] == 3 * 110
+    assert metric("MaxTokens", MODEL, "regional")[at] == 3 * 100
+    assert metric("ConsumedTokens", MODEL, "regional", stat="SampleCount")[at] == 4
+    assert metric("ConsumedTokens", MODEL, "regional")[at] == 4 * 15
     # and health adds up: four calls, of which three were set aside, some of them again
     total: Counter[str] = Counter()
     for line in health(local, began):
@@ -147,11 +155,38 @@ def test_a_message_whose_run_fails_comes_again_and_counts_once(  # noqa: PLR0917
 
 
 @pytest.mark.usefixtures("in_a_hurry")
-def test_without_the_queue_the_call_is_unknown_at_once(
-    proxy: FaultProxy, deliver: Deliver, metric: Metric, minute: datetime, large_bodies: str
+@pytest.mark.parametrize(
+    ("fault", "sent", "minutes"),
+    [
+        pytest.param(Fault.RESET, 0, 42, id="nothing arrives there"),
+        pytest.param(Fault.LOST_ANSWER, 2, 43, id="both attempts arrive there"),
+    ],
+)
+def test_without_an_answer_of_the_queue_the_call_is_unknown_at_once_and_counts_once(  # noqa: PLR0917 - fixtures
+    local: Instance,
+    proxy: FaultProxy,
+    deliver: Deliver,
+    metric: Metric,
+    minute: datetime,
+    large_bodies: str,
+    resource: Resource,
+    fault: Fault,
+    sent: int,
+    minutes: int,
 ) -> None:
-    at = minute + timedelta(minutes=42)
-    with proxy.failing(Fault.RESET, "sqs"):
-        deliver([large(at, large_bodies, "no queue")])
+    at, began = minute + timedelta(minutes=minutes), time.time()
+    with proxy.failing(fault, "sqs"):
+        deliver([large(at, large_bodies, f"no queue {minutes}")])
     assert metric("ConsumedTokens", MODEL, "regional")[at] == 15
     assert metric("ReservedTokens", MODEL, "regional").get(at) is None
+    # when the body comes, and the messages that the queue has are received
+    body = gzip.compress(json.dumps(converse(100)).encode())
+    local.session().client("s3").put_object(
+        Bucket=large_bodies, Key=f"AWSLogs/late/no queue {minutes}.json.gz", Body=body
+    )
+    wait_until_empty(local.session().client("sqs"), resource("LateBodiesQueue"))
+    local.drain()
+    # then they are duplicates
+    assert metric("ConsumedTokens", MODEL, "regional")[at] == 15
+    assert metric("ReservedTokens", MODEL, "regional").get(at) is None
+    assert count_duplicates(local, began) == sent

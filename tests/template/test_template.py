@@ -13,8 +13,9 @@ from samtranslator.translator.transform import transform
 
 from bedrock_quota.deployment import log_groups
 from bedrock_quota.deployment.iam_retry import PROPAGATION_SECONDS
+from bedrock_quota.processor import large_bodies, late_bodies
 from bedrock_quota.processor.batch import MIN_MILLISECONDS_TO_RECORD, MIN_MILLISECONDS_TO_START
-from bedrock_quota.settings import DEFAULT_NAMESPACE, LATE_BODIES_DELAY, MAX_DELAY
+from bedrock_quota.settings import DEFAULT_NAMESPACE, LATE_BODIES_DELAY, LATE_BODIES_SECONDS, MAX_DELAY
 
 OVERRIDES = "/${AWS::StackName}/registry-overrides"
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
@@ -869,10 +870,17 @@ def test_the_processor_takes_late_calls_back(stack: Tree) -> None:
     assert mapping == {
         "EventSourceArn": "${LateBodiesQueue.Arn}",
         "FunctionName": "${MetricProcessorFunction.Arn}",
-        "BatchSize": 10,
+        "BatchSize": 3,
         "FunctionResponseTypes": ["ReportBatchItemFailures"],
         "ScalingConfig": {"MaximumConcurrency": 2},  # the least there is
     }
+    # there is time to start the last message of a batch, however slow S3 is with the bodies of the others
+    per_message = large_bodies.SECONDS_PER_DELIVERY + large_bodies.SECONDS_TO_END
+    until_last = (mapping["BatchSize"] - 1) * per_message
+    assert until_last <= processor["Timeout"] - MIN_MILLISECONDS_TO_START / 1000
+    # Lambda's detection of loops must not stop it: the code bounds the times that a call comes back
+    assert processor["RecursiveLoop"] == "Allow"
+    assert LATE_BODIES_SECONDS / LATE_BODIES_DELAY < late_bodies.MAX_READS <= 20
     # the alarm is far above the delay of a message, and below the third receipt, after which SQS leaves a message out
     alarm = properties(stack, "LateBodiesAlarm")
     assert MAX_DELAY <= alarm["Threshold"] < LATE_BODIES_DELAY + 3 * queue["VisibilityTimeout"]

@@ -3,12 +3,13 @@
 import gzip
 import hashlib
 import io
+import itertools
 import json
 import logging
 import random
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from typing import Any
 import msgspec
 import oracle
 import pytest
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from botocore.response import StreamingBody
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,12 +28,20 @@ from records import NOVA, NOW, SONNET, Process, ReadLine, converse, envelope, ev
 from bedrock_quota import clients
 from bedrock_quota.errors import ConcurrentDuplicateError
 from bedrock_quota.processor import late_bodies, pipeline
-from bedrock_quota.processor.batch import process_batch
+from bedrock_quota.processor.batch import MIN_MILLISECONDS_TO_CLAIM, process_batch
 from bedrock_quota.processor.calls import LateCall
 from bedrock_quota.processor.container import Container
 from bedrock_quota.processor.delivery import Delivery, LogEvent
 from bedrock_quota.processor.event import batch_response, split_event
-from bedrock_quota.processor.late_bodies import MAX_MESSAGE_BYTES, MESSAGES_PER_REQUEST, Queue, Waiting, encode_call
+from bedrock_quota.processor.late_bodies import (
+    MAX_CALLS_PER_PART,
+    MAX_MESSAGE_BYTES,
+    MESSAGES_PER_REQUEST,
+    Queue,
+    Waiting,
+    encode_call,
+    find_places,
+)
 from bedrock_quota.processor.pipeline import Outcome
 from bedrock_quota.processor.step_budget import StepBudget
 from bedrock_quota.registry.models import Registry
@@ -42,6 +51,8 @@ from quota_monitor import sample_events as events
 ROOT = Path(__file__).parents[2]
 BUCKET, QUEUE = "large-bodies", "https://sqs.us-east-1.amazonaws.com/111122223333/late"
 SECRET = "the words of the prompt"
+BATCH_SIZE = 3
+"""Messages that a run receives. The template has the same."""
 
 
 class Killed(BaseException):
@@ -107,8 +118,13 @@ class Memory:
         self.in_progress: dict[str, float] = {}
         self.now = 0.0
         self.killed_at: str | None = None
+        self.asked: list[str] = []
+        self.is_down = False
 
-    def start(self, received: Delivery, _context: Any, *, wait: bool) -> Any:  # noqa: ARG002
+    def start(self, received: Delivery, _context: Any, *, wait: bool = False) -> Any:  # noqa: ARG002
+        self.asked += [each.id for each in received.log_events]
+        if self.is_down:
+            return SimpleNamespace(result=None, checked=False, is_elsewhere=False, complete=lambda _result, **_: False)
         parts = [received.owner, received.log_group, *(each.id or str(each.message) for each in received.log_events)]
         key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -146,6 +162,8 @@ class Stack:
         self.at = 0.0
         self.written: list[bytes] = []
         self.killed_at: str | None = None
+        self.received: Counter[str] = Counter()
+        self.remaining_milliseconds = 60_000
         self._ids = 0
 
     def new_container(self) -> Container:
@@ -156,7 +174,7 @@ class Stack:
     def run(self, event: dict[str, Any]) -> dict[str, Any] | None:
         """Run the function once; None if it is killed."""
         self.queue.now = self.memory.now = self.at
-        context: Any = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000)
+        context: Any = SimpleNamespace(get_remaining_time_in_millis=lambda: self.remaining_milliseconds)
         sent = split_event(event)
         try:
             results = process_batch(sent, self.container, context, lambda _received: self.now(), self._publish)
@@ -176,6 +194,8 @@ class Stack:
         if self.killed_at == "sending":
             self.killed_at = None
             raise Killed
+        if self.killed_at == "writing the last lines":
+            self.killed_at = "writing"
 
     def deliver(self, *entries: dict[str, Any]) -> dict[str, Any]:
         payload = envelope([message(each) for each in entries])
@@ -191,21 +211,27 @@ class Stack:
         """Turn the clock, and have the function receive each message when it becomes visible."""
         while due := sorted(each for each in self.queue.held if each[0] <= until):
             self.at = max(due[0][0], self.at)
-            batch = [each for each in due if each[0] <= self.at][:10]
+            batch = [each for each in due if each[0] <= self.at][:BATCH_SIZE]
             for each in batch:
                 self.queue.held.remove(each)
-            answer = self.run(of_queue([(name, body) for _, name, body in batch]))
+            self.received.update(name for _, name, _ in batch)
+            answer = self.run(of_queue([(name, body) for _, name, body in batch], self.received))
             failed = [] if answer is None else answer["batchItemFailures"]
             names = {each["itemIdentifier"] for each in failed} if answer is not None else {each[1] for each in batch}
             self.queue.held += [(self.at + 360, name, body) for _, name, body in batch if name in names]
         self.at = until
 
 
-def of_queue(messages: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """Return the event with which Lambda passes messages on."""
+def of_queue(messages: Iterable[tuple[str, str]], received: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """Return the event with which Lambda passes messages on, each received for the first time unless it is said."""
     return {
         "Records": [
-            {"messageId": name, "body": body, "eventSource": "aws:sqs", "attributes": {"ApproximateReceiveCount": "1"}}
+            {
+                "messageId": name,
+                "body": body,
+                "eventSource": "aws:sqs",
+                "attributes": {"ApproximateReceiveCount": str(1 if received is None else received[name])},
+            }
             for name, body in messages
         ]
     }
@@ -389,6 +415,153 @@ def test_if_the_queue_cannot_be_reached_calls_are_unknown_at_once(
     assert caplog.records[1].__dict__["reasons"] == {"queue_failed": 2}
 
 
+def lose_answers(stack: Stack, then: Callable[[], object] = lambda: None, error: Exception | None = None) -> None:
+    """Have the queue take messages, but nobody learns of it. Before the caller goes on, something else happens."""
+    send = stack.queue.send_message_batch
+
+    def send_and_fail(**request: Any) -> dict[str, Any]:
+        send(**request)
+        stack.queue.send_message_batch = send  # type: ignore[method-assign]
+        then()
+        raise error or ReadTimeoutError(endpoint_url=QUEUE)
+
+    stack.queue.send_message_batch = send_and_fail  # type: ignore[method-assign]
+
+
+def refuse(status: int, attempts: int) -> ClientError:
+    metadata = {"HTTPStatusCode": status, "RetryAttempts": attempts}
+    return ClientError({"Error": {"Code": "x"}, "ResponseMetadata": metadata}, "SendMessageBatch")  # type: ignore[typeddict-item]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(ReadTimeoutError(endpoint_url=QUEUE), id="no answer"),
+        pytest.param(EndpointConnectionError(endpoint_url=QUEUE), id="no connection at the second attempt"),
+        pytest.param(refuse(500, 1), id="SQS fails"),
+        pytest.param(refuse(403, 1), id="refused at the second attempt"),
+        pytest.param(ClientError({"Error": {"Code": "x"}}, "SendMessageBatch"), id="no status"),
+        pytest.param(ValueError("no JSON"), id="garbage"),
+    ],
+)
+def test_calls_count_once_although_the_queue_took_them_and_its_answer_was_lost(
+    stack: Stack, read: Read, error: Exception
+) -> None:
+    lose_answers(stack, error=error)
+    stack.run(stack.deliver(*(large(f"{number}") for number in range(100))))
+    assert counted(read(stack)[0]) == {("unknown", None): 100}
+    assert len(stack.queue.held) > 5
+    for number in range(100):
+        stack.put(f"{number}", {"inferenceConfig": {"maxTokens": 700}})
+    # when another container receives the messages
+    stack.container = stack.new_container()
+    stack.wait(1_000)
+    # then they are duplicates
+    assert counted(read(stack)[0]) == {("unknown", None): 100}
+    assert stack.queue.held == []
+
+
+def test_messages_without_an_answer_of_their_own_count_once(stack: Stack, read: Read) -> None:
+    send = stack.queue.send_message_batch
+
+    def send_and_forget_half(**request: Any) -> dict[str, Any]:
+        answer = send(**request)
+        taken = answer["Successful"]
+        failed = [{"Id": taken[0]["Id"], "Code": "InternalError", "SenderFault": False}]
+        return {"Successful": taken[len(taken) // 2 :], "Failed": failed}
+
+    stack.queue.send_message_batch = send_and_forget_half  # type: ignore[method-assign]
+    stack.run(stack.deliver(*(large(f"{number}") for number in range(100))))
+    unknown = counted(read(stack)[0])["unknown", None]
+    stack.queue.send_message_batch = send  # type: ignore[method-assign]
+    for number in range(100):
+        stack.put(f"{number}", {"inferenceConfig": {"maxTokens": 700}})
+    stack.wait(1_000)
+    assert 20 < unknown < 80
+    assert counted(read(stack)[0]) == {("unknown", None): unknown, ("explicit", 800): 100 - unknown}
+
+
+def test_a_message_that_has_arrived_before_its_calls_are_counted_is_sent(stack: Stack, read: Read) -> None:
+    stack.put("b", {"inferenceConfig": {"maxTokens": 700}})
+
+    def receive() -> None:
+        stack.put("a", {"inferenceConfig": {"maxTokens": 700}})
+        sender, stack.container = stack.container, stack.new_container()
+        stack.wait(60)
+        stack.container = sender
+
+    lose_answers(stack, receive)
+    stack.run(stack.deliver(large("a"), large("b")))
+    assert counted(read(stack)[0]) == {("explicit", 800): 2}
+    assert outcomes(read(stack)[1])["set_aside"] == 1
+
+
+def test_a_run_killed_before_it_counts_calls_that_may_be_in_the_queue_loses_none(stack: Stack, read: Read) -> None:
+    # given a run that is killed when it has claimed a message
+    lose_answers(stack)
+    stack.killed_at = "writing the last lines"
+    event = stack.deliver(converse(), large("a"))
+    assert stack.run(event) is None
+    assert counted(read(stack)[0]) == {("explicit", 600): 1}
+    # when Lambda tries again, and the message comes once per run
+    stack.at = 61
+    stack.run(event)
+    stack.put("a", {"inferenceConfig": {"maxTokens": 700}})
+    assert len(stack.queue.held) == 2
+    stack.wait(1_000)
+    # then it counts once
+    assert counted(read(stack)[0]) == {("explicit", 600): 2, ("explicit", 800): 1}
+
+
+def test_if_lines_cannot_be_written_claimed_messages_are_released(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose_answers(stack)
+    monkeypatch.delattr("bedrock_quota.processor.batch.make_last_lines")
+    with pytest.raises(NameError):
+        stack.run(stack.deliver(large("a")))
+    assert len(stack.queue.held) == 1
+    assert stack.memory.in_progress == {}
+
+
+@pytest.mark.parametrize("error", [refuse(400, 0), refuse(403, 0), refuse(499, 0)], ids=["400", "403", "499"])
+def test_a_request_that_was_refused_is_not_claimed(stack: Stack, read: Read, error: ClientError) -> None:
+    stack.queue.error = error
+    stack.run(stack.deliver(*(large(f"{number}") for number in range(900))))
+    assert counted(read(stack)[0]) == {("unknown", None): 900}
+    assert len(stack.memory.done) == 1
+
+
+def test_messages_that_the_sender_got_wrong_are_not_claimed(stack: Stack, read: Read) -> None:
+    failed = [{"Id": "0", "Code": "x", "SenderFault": True}]
+    stack.queue.send_message_batch = lambda **_: {"Failed": failed}  # type: ignore[method-assign]
+    stack.run(stack.deliver(large("a")))
+    assert counted(read(stack)[0]) == {("unknown", None): 1}
+    assert len(stack.memory.done) == 1
+
+
+@pytest.mark.parametrize("case", ["detection is off", "state table is down", "no time", "down from then on"])
+def test_without_a_claim_calls_count_again_when_their_message_comes(
+    stack: Stack, read: Read, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if case == "detection is off":
+        stack.container.deliveries = None
+    if case == "no time":
+        stack.remaining_milliseconds = MIN_MILLISECONDS_TO_CLAIM - 1
+    stack.memory.is_down = case == "state table is down"
+    lose_answers(stack, lambda: monkeypatch.setattr(stack.memory, "is_down", case == "down from then on"))
+    stack.run(stack.deliver(*(large(f"{number}") for number in range(100))))
+    # then at most one claim is tried
+    assert sum(each.startswith("part ") for each in stack.memory.asked) == (case == "down from then on")
+    assert counted(read(stack)[0]) == {("unknown", None): 100}
+    stack.remaining_milliseconds = 60_000
+    monkeypatch.setattr(stack.memory, "is_down", False)
+    for number in range(100):
+        stack.put(f"{number}", {"inferenceConfig": {"maxTokens": 700}})
+    stack.wait(1_000)
+    assert counted(read(stack)[0]) == {("unknown", None): 100, ("explicit", 800): 100}
+
+
 def test_a_queue_that_fails_is_not_asked_again_for_the_other_calls(stack: Stack, read: Read) -> None:
     stack.queue.error = ReadTimeoutError(endpoint_url=QUEUE)
     stack.run(stack.deliver(*(large(f"{number}") for number in range(900))))
@@ -414,26 +587,53 @@ def test_messages_that_the_queue_refuses_are_unknown_and_the_others_wait(
 
 def test_requests_to_a_slow_queue_end(stack: Stack) -> None:
     # given a queue, each request to which takes 0.9 s
-    late = [LateCall(b"{" + b" " * 8_000 + b"}", None, "NoSuchKey") for _ in range(1_000)]  # type: ignore[arg-type]
+    places = find_places([f"{number}" for number in range(1_000)])
+    late = [LateCall(b"{" + b" " * 12_000 + b"}", None, "NoSuchKey", *place) for place in places]  # type: ignore[arg-type]
     queue = Queue(QUEUE, 60, 300, lambda: stack.queue)  # type: ignore[arg-type,return-value]
-    # when 1,000 calls of 8 KB are sent, 3 in a message and 30 in a request
-    clock = iter(0.9 * number for number in range(100))
+    # when 1,000 calls of 12 KB are sent, one in a message and ten in a request
+    clock = itertools.count(0, 0.9)
     unsent = queue.send([(Waiting(0), late)], 0, lambda: next(clock))
     # then no request begins after 2 s: the one before the first is the clock's beginning
     assert stack.queue.requests == 2
-    assert len(unsent) == 1_000 - 60
+    assert (len(unsent.calls), unsent.uncertain) == (1_000 - 20, [])
 
 
-def test_messages_and_requests_are_as_large_as_they_may_be(stack: Stack) -> None:
-    stack.run(stack.deliver(*(large(f"{number:04}") for number in range(1_000))))
+@pytest.mark.parametrize(
+    ("tag", "most"),
+    [
+        pytest.param("search", MAX_CALLS_PER_PART, id="ordinary calls"),
+        pytest.param("x" * 256, MAX_CALLS_PER_PART, id="a long tag"),
+        pytest.param("\U0001f600" * 256, 7, id="calls of 3.6 KB"),
+    ],
+)
+def test_calls_share_messages_and_messages_share_requests(stack: Stack, tag: str, most: int) -> None:
+    stack.run(stack.deliver(*(large(f"{number:04}") | {"requestMetadata": {"team": tag}} for number in range(1_000))))
 
-    sizes = [len(text) for text in stack.queue.sent]
-    assert max(sizes) <= MAX_MESSAGE_BYTES
-    assert min(sizes[:-1]) > MAX_MESSAGE_BYTES - 1_000
-    assert stack.queue.requests == -(-len(sizes) // MESSAGES_PER_REQUEST)
+    assert max(len(text) for text in stack.queue.sent) <= MAX_MESSAGE_BYTES
+    assert stack.queue.requests == -(-len(stack.queue.sent) // MESSAGES_PER_REQUEST)
     calls = [len(json.loads(text)["calls"]) for text in stack.queue.sent]
     assert sum(calls) == 1_000
-    assert 20 < max(calls) < 60  # as many as can be read in a delivery's time
+    assert most // 2 < sum(calls) / len(calls) < max(calls) <= most
+
+
+def test_calls_of_one_body_are_told_apart(stack: Stack, read: Read) -> None:
+    stack.run(stack.deliver(*[large("a")] * 100))
+    stack.put("a", {"inferenceConfig": {"maxTokens": 700}})
+    stack.wait(100)
+    assert max(len(json.loads(text)["calls"]) for text in stack.queue.sent) <= MAX_CALLS_PER_PART
+    assert counted(read(stack)[0]) == {("explicit", 800): 100}
+
+
+def test_the_place_of_a_call_is_its_own() -> None:
+    """A part has the same calls in any order, and if others are missing it is the same or joined with its neighbour."""
+    paths = [f"s3://{BUCKET}/{number}" for number in range(1_000)]
+    places = dict(zip(paths, find_places(paths), strict=True))
+    assert dict(zip(paths[::-1], find_places(paths[::-1]), strict=True)) == places
+    fewer = dict(zip(paths[1:], find_places(paths[1:]), strict=True))
+    assert all(fewer[path][0] == places[path][0] and places[path][1] - fewer[path][1] in {0, 1} for path in paths[1:])
+    assert sum(fewer[path] != places[path] for path in paths[1:]) <= MAX_CALLS_PER_PART
+    assert find_places([]) == []
+    assert find_places(["\ud800", "\ud801"])[0] != find_places(["\ud801"])[0]
 
 
 def test_no_more_calls_wait_than_the_bound(stack: Stack, read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -481,7 +681,8 @@ def test_late_calls_of_a_stream_are_unknown_without_the_queue(stack: Stack, read
     stack.queue.error = ReadTimeoutError(endpoint_url=QUEUE)
     stack.run(events.batch([stack.deliver(converse(), large(name)) for name in "abc"]))
     assert counted(read(stack)[0]) == {("explicit", 600): 3, ("unknown", None): 3}
-    assert [result["processed"] for result in stack.memory.done.values()] == [2, 2, 2]
+    claims, deliveries = [1, 1, 1], [2, 2, 2]
+    assert [result["processed"] for result in stack.memory.done.values()] == claims + deliveries
 
 
 # Once, and not lost
@@ -544,9 +745,60 @@ def test_only_a_run_killed_between_writing_and_recording_counts_twice(  # noqa: 
     stack.run(event)
     stack.put("a", {"inferenceConfig": {"maxTokens": 700}})
     stack.wait(1_000)
-    # then nothing is lost. A late call counts twice only if its body came between the runs, because the same message
-    # counts once
+    # then nothing is lost. A late call counts twice only if its body came between the runs, because messages of the
+    # same part count once
     assert counted(read(stack)[0]) == {("explicit", 600): lines, ("explicit", 800): late if there else 1}
+
+
+@pytest.mark.parametrize("tag", ["search", "x" * 256], ids=["ordinary calls", "a long tag"])
+@pytest.mark.parametrize("between", [0, 1, 200, 399], ids="{} bodies come".format)
+def test_a_run_killed_before_recording_counts_only_calls_twice_whose_body_came_before_the_next(
+    stack: Stack, read: Read, between: int, tag: str
+) -> None:
+    # given 400 calls that were set aside by a run that was killed then
+    event = stack.deliver(*(large(f"{number}") | {"requestMetadata": {"team": tag}} for number in range(400)))
+    stack.memory.killed_at = "recording"
+    assert stack.run(event) is None
+    # when some bodies come before Lambda tries again, and the others after it
+    stack.at = 61
+    for number in range(400):
+        if number == between:
+            stack.run(event)
+        stack.put(f"{number}", {"inferenceConfig": {"maxTokens": 1_000 + number}})
+    stack.wait(1_000)
+    # then the others count once
+    expected = {("explicit", 1_100 + number): 2 if number < between else 1 for number in range(400)}
+    assert counted(read(stack)[0]) == expected
+
+
+def test_a_run_over_a_message_killed_before_recording_counts_only_calls_twice_whose_body_came_before_the_next(
+    stack: Stack, read: Read
+) -> None:
+    # given a message of which no body has come, and a run over it that is killed when it has sent them again
+    stack.run(stack.deliver(*(large(f"{number}") for number in range(10))))
+    stack.memory.killed_at = "recording"
+    stack.wait(61)
+    # when one body comes before SQS brings the message again, whose time is over then
+    stack.put("3", {"inferenceConfig": {"maxTokens": 700}})
+    stack.wait(1_000)
+    # then only that call counts twice: the message that the killed run had sent came first
+    assert counted(read(stack)[0]) == {("explicit", 800): 2, ("unknown", None): 9}
+    assert stack.queue.held == []
+
+
+def test_deliveries_that_begin_with_the_same_event_have_parts_of_their_own(stack: Stack, read: Read) -> None:
+    """CloudWatch Logs may send events again together with others, and another container does not know the first."""
+    records = [large("a"), large("b")]
+    first = stack.deliver(records[0])
+    stack._ids = 0
+    second = stack.deliver(*records)
+    stack.run(first)
+    stack.container = stack.new_container()
+    stack.run(second)
+    for name in "ab":
+        stack.put(name, {"inferenceConfig": {"maxTokens": 700 + ord(name)}})
+    stack.wait(100)
+    assert counted(read(stack)[0]) == {("explicit", 897): 2, ("explicit", 898): 1}
 
 
 def test_killed_with_a_message_in_hand_counts_it_when_it_comes_again(stack: Stack, read: Read) -> None:
@@ -648,6 +900,55 @@ def test_a_message_holds_paths_and_counts_and_no_words_of_a_prompt(stack: Stack)
     assert call["requestMetadata"] == {"team": "search"}
 
 
+@pytest.mark.parametrize(
+    ("with_sessions", "caller"),
+    [
+        pytest.param(False, "AWSReservedSSO_Dev", id="role"),
+        pytest.param(True, "AWSReservedSSO_Dev/a@b.c", id="session"),
+    ],
+)
+def test_a_message_is_exactly_this(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, with_sessions: bool, caller: str
+) -> None:
+    stack = Stack(registry, monkeypatch, with_sessions=with_sessions)
+    answer = {"stopReason": SECRET, "service_tier": SECRET, "performanceConfig": {"latency": SECRET}}
+    trace = {"promptRouter": {"invokedModelId": SECRET}}
+    arn = "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Dev/a@b.c"
+    call = large(
+        "a",
+        identity={"arn": arn},
+        output={
+            "outputTokenCount": 20,
+            "outputBodyJson": answer | {"trace": trace, "choices": [{"finish_reason": SECRET}]},
+        },
+        performanceConfig={"latency": SECRET},
+        errorCode=None,
+        more=SECRET,
+    )
+    stack.run(stack.deliver(call))
+
+    (text,) = stack.queue.sent
+    (found,) = json.loads(text)["calls"]
+    assert found == {
+        "timestamp": call["timestamp"],
+        "modelId": call["modelId"],
+        "operation": "Converse",
+        "requestId": call["requestId"],
+        "schemaType": "ModelInvocationLog",
+        "identity": {"arn": f"arn:aws:sts:::assumed-role/{caller}"},
+        "requestMetadata": {"team": "search"},
+        "performanceConfig": {"latency": "standard"},
+        "input": {
+            "inputTokenCount": 100,
+            "inputBodyS3Path": f"s3://{BUCKET}/AWSLogs/a_input.json.gz",
+        },
+        "output": {
+            "outputTokenCount": 20,
+            "outputBodyJson": {"serviceTier": "other", "performanceConfig": {"latency": "standard"}},
+        },
+    }
+
+
 def test_a_call_that_waited_is_the_same_record() -> None:
     text = message(large("a", performanceConfig={"latency": "optimized"}))
     given = read_record(text, StepBudget())
@@ -683,8 +984,8 @@ def test_a_call_waits_however_long_its_texts_are(stack: Stack, read: Read, chang
 
 
 def test_a_call_that_is_too_large_for_the_queue_is_unknown_at_once(stack: Stack, read: Read) -> None:
-    # given texts within their bounds that take 6 or 12 bytes per character in a message
-    path = f"s3://{BUCKET}/{'é' * 2_000}"
+    # given texts within their bounds that take 12 bytes per character in a message
+    path = f"s3://{BUCKET}/" + "\U0001f600" * 2_000
     call = large("a", identity={"arn": "é" * 512}) | {"requestMetadata": {"team": "\U0001f600" * 256}}
     call["input"]["inputBodyS3Path"] = path
     stack.run(stack.deliver(call, large("b")))
@@ -721,6 +1022,9 @@ HEAD = '{"since": 1795435230, "calls": '
         pytest.param('{"since": 1, "reads": -1, "calls": []}', id="negative reads"),
         pytest.param('{"since": 1, "source": 5, "calls": []}', id="source is a number"),
         pytest.param(f'{{"since": 1, "source": "{"x" * 300}", "calls": []}}', id="long source"),
+        pytest.param('{"since": 1, "source": "a", "part": 5, "calls": []}', id="part is a number"),
+        pytest.param(f'{{"since": 1, "source": "a", "part": "{"0" * 600}", "calls": []}}', id="long part"),
+        pytest.param('{"since": 1, "source": "a", "part": "\\ud800", "calls": []}', id="part with half a pair"),
         pytest.param(HEAD + "{}}", id="calls are an object"),
         pytest.param(HEAD + "[1", id="cut short"),
         pytest.param(HEAD + f"[{'0,' * 400_000}0]}}", id="400,000 calls"),
@@ -812,7 +1116,7 @@ def test_messages_of_a_batch_that_were_not_processed_come_again(stack: Stack, re
 
 @pytest.mark.parametrize("delay", [0, 1, 60], ids="delay of {} s".format)
 def test_calls_that_wait_take_their_delay_and_no_longer_than_is_left(stack: Stack, delay: int) -> None:
-    late = [LateCall(b"{}", None, "NoSuchKey")]  # type: ignore[arg-type]
+    late = [LateCall(b"{}", None, "NoSuchKey", b"", 0)]  # type: ignore[arg-type]
     queue = Queue(QUEUE, delay, 300, lambda: stack.queue)  # type: ignore[arg-type,return-value]
     for now in (0, 250, 295.5, 300):
         queue.send([(Waiting(0), late)], now)

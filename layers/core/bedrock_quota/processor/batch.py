@@ -27,8 +27,9 @@ from bedrock_quota.processor.usage import CallUsage
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-    from bedrock_quota.processor.duplicates import InProgressDelivery
-    from bedrock_quota.processor.late_bodies import LateDelivery, Waiting
+    from bedrock_quota.processor.calls import LateCall
+    from bedrock_quota.processor.duplicates import IdempotencyStore, InProgressDelivery
+    from bedrock_quota.processor.late_bodies import LateDelivery, Message, Waiting
 
 _logger = logging.getLogger(__name__)
 
@@ -41,6 +42,9 @@ bodies, 4 s for the queue, 6 s for the state table, 3 s for pools of unlisted mo
 
 MIN_MILLISECONDS_TO_RECORD = 5_000
 """Remaining time below which a delivery is recorded quickly: a request to the state table may take 4 s."""
+
+MIN_MILLISECONDS_TO_CLAIM = 9_000
+"""Remaining time needed to claim another message in the state table: up to 4 s for the request, and then to record."""
 
 MIN_MILLISECONDS_TO_RECORD_QUICKLY = 1_500
 """Remaining time needed to record another delivery in the state table: one quick request mostly takes 0.6 s at most.
@@ -152,12 +156,13 @@ def _read_delivery(
     Raises `ConcurrentDuplicateError` if another invocation is processing it. For a delivery outside of a stream that is
     so only if it lasts: this may be another attempt at the same event, so only a completed delivery is a duplicate.
     """
-    late = None if raw.message is None else _read_message(raw.message)
+    late = None if raw.message is None else _read_message(raw.message, is_repeated=raw.is_repeated)
     received = decode_delivery(raw.event) if late is None else late.delivery
     known, now = container.current(), clock(received)
     store, in_progress = container.deliveries, None
     if store is not None and checked and not received.is_control:  # control messages are all alike
-        in_progress = store.start(received, context, wait=raw.item_id is None)
+        identity = received if late is None else late.identity
+        in_progress = store.start(identity, context, wait=raw.item_id is None)
         checked = in_progress.checked
         if in_progress.is_elsewhere:
             raise ConcurrentDuplicateError("another invocation is processing this delivery")
@@ -174,10 +179,10 @@ def _read_delivery(
     return ReadDelivery(known, now, calls, None, None, in_progress, waiting)
 
 
-def _read_message(text: str) -> LateDelivery:
+def _read_message(text: str, *, is_repeated: bool) -> LateDelivery:
     from bedrock_quota.processor.late_bodies import read_message  # noqa: PLC0415 - see that module's docstring
 
-    return read_message(text)
+    return read_message(text, is_repeated=is_repeated)
 
 
 def _price(
@@ -192,7 +197,7 @@ def _price(
         calls = DeliveryCalls(received=1, returned=1, unchecked=int(not checked))
         calls.reject(RecordError(UNREADABLE))
         return calls, None
-    can_wait = waiting is None or waiting.seconds_left(seconds, container.settings.late_bodies_seconds) > 0
+    can_wait = late is None or late.can_wait(seconds, container.settings.late_bodies_seconds)
     calls = price_delivery(
         received,
         known.calculator,
@@ -215,13 +220,15 @@ def write_group(group: ReadGroup, container: Container, context: LambdaContext, 
 
     Returns the results of the deliveries. If writing fails, the error is raised and all of the group will be processed
     again. Late calls are set aside after the lines of all others: a run that is killed before it writes leaves nothing
-    behind that could count twice, and one that is killed later loses nothing.
+    behind that could count twice, and one that is killed later loses nothing. The messages that it claims are recorded
+    before its deliveries, because they may come although the run ends in time.
     """
     if not group.deliveries:
         return []
     last = group.deliveries[-1]
     calls = [delivery.calls for delivery in group.deliveries if delivery.calls is not None]
     are_late = any(each.late for each in calls)
+    claims: list[tuple[InProgressDelivery, Result]] = []
     options: LineOptions = {
         "quotas": last.context.quotas,
         "namespace": container.settings.namespace,
@@ -232,17 +239,18 @@ def write_group(group: ReadGroup, container: Container, context: LambdaContext, 
         outcome = make_lines(calls, before_late_calls=are_late, **options) if calls else None
         publish(outcome, [each.duplicate_line for each in group.deliveries if each.duplicate_line is not None])
         if are_late:
-            publish(make_last_lines(calls, set_aside(group, container), options), ())
+            unsent = set_aside(group, container, context, claims)
+            publish(make_last_lines(calls, unsent, options), ())
     except Exception as error:
         for each in calls:
             container.seen.forget(each.new_ids)
-        for started, _ in _list_in_progress(group):
+        for started, _ in claims + _list_in_progress(group):
             if _is_late(context, MIN_MILLISECONDS_TO_RECORD):
                 break  # refused until this invocation's time is over, then processed
             started.release(error)
         raise
     _log_missing_bodies(calls)
-    for started, result in _list_in_progress(group):
+    for started, result in claims + _list_in_progress(group):
         quickly = _is_late(context, MIN_MILLISECONDS_TO_RECORD)
         # if one fails, the next ones would fail too, and take their time
         if _is_late(context, MIN_MILLISECONDS_TO_RECORD_QUICKLY) or not started.complete(result, quickly=quickly):
@@ -250,20 +258,58 @@ def write_group(group: ReadGroup, container: Container, context: LambdaContext, 
     return [delivery.result for delivery in group.deliveries]
 
 
-def set_aside(group: ReadGroup, container: Container) -> list[CallUsage]:
-    """Send the late calls of a group to the queue. Return the usage of those that could not be sent."""
+def set_aside(
+    group: ReadGroup,
+    container: Container,
+    context: LambdaContext,
+    claims: list[tuple[InProgressDelivery, Result]],
+) -> list[CallUsage]:
+    """Send the late calls of a group to the queue. Return the usage of those that could not be sent.
+
+    A message that may be in the queue is claimed in the state table as if it were being processed here, and added to
+    `claims`. If it arrives, it is a duplicate. If it has arrived before, its calls wait there. If it cannot be claimed,
+    its calls count here and again when it arrives.
+    """
     late = [
         (each.waiting, each.calls.late)
         for each in group.deliveries
         if each.waiting is not None and each.calls is not None and each.calls.late
     ]
-    unsent = container.queue.send(late, group.deliveries[-1].now.timestamp())
+    found = container.queue.send(late, group.deliveries[-1].now.timestamp())
+    unsent = found.calls
+    if found.uncertain:
+        checked = all(each.in_progress is None or each.in_progress.checked for each in group.deliveries)
+        unsent += _claim(found.uncertain, container.deliveries if checked else None, context, claims)
     if unsent:
         chosen = frozenset(unsent)
         for each in group.deliveries:
             if each.calls is not None:
                 each.calls.stop_waiting(chosen, QUEUE_FAILED)
     return [call.usage for call in unsent]
+
+
+def _claim(
+    messages: Iterable[Message],
+    store: IdempotencyStore | None,
+    context: LambdaContext,
+    claims: list[tuple[InProgressDelivery, Result]],
+) -> list[LateCall]:
+    """Claim messages that may be in the queue, and return the calls of all that have not arrived there.
+
+    Without an answer of the state table, or without time for one, no other message is claimed.
+    """
+    unsent: list[LateCall] = []
+    for message in messages:
+        if store is not None and not _is_late(context, MIN_MILLISECONDS_TO_CLAIM):
+            claim = store.start(message.identity, context)
+            if claim.is_elsewhere or claim.result is not None:
+                continue
+            if claim.checked:
+                claims.append((claim, {"received": len(message.calls), "processed": len(message.calls)}))
+            else:
+                store = None
+        unsent += message.calls
+    return unsent
 
 
 def _log_missing_bodies(calls: Iterable[DeliveryCalls]) -> None:

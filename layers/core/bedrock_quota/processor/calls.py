@@ -21,12 +21,15 @@ class Rejected(msgspec.Struct, frozen=True, gc=False):
 class LateCall(msgspec.Struct, frozen=True, gc=False, eq=False):
     """A call whose body may still come: its record as it waits in the queue, and its usage if it cannot wait.
 
-    The `reason` says why the body could not be read.
+    The `reason` says why the body could not be read. The first `depth` bits of `place` are those of all calls that wait
+    with it: see `late_bodies.find_places`.
     """
 
     encoded: bytes
     usage: CallUsage
     reason: str
+    place: bytes
+    depth: int
 
 
 class DeliveryCalls(msgspec.Struct):

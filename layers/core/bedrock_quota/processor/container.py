@@ -15,6 +15,7 @@ from bedrock_quota.processor.application_profiles import ProfileResolver
 from bedrock_quota.processor.look_up import FetchedBodies, LookUp
 from bedrock_quota.processor.records import Record
 from bedrock_quota.processor.seen_events import SeenEvents
+from bedrock_quota.processor.trimming import trim_arn
 from bedrock_quota.processor.unlisted_pools import UnlistedPools
 from bedrock_quota.processor.usage import UsageCalculator
 from bedrock_quota.registry.models import Registry
@@ -114,13 +115,16 @@ class Container:
         )
 
     def encode_late_call(self, record: Record) -> bytes | None:
-        """Return a trimmed record as it waits in the queue. None if it is too large, or if the stack has no queue."""
+        """Return a trimmed record as it waits in the queue, with the session only if lines name it.
+
+        None if it is too large, or if the stack has no queue.
+        """
         settings = self.settings
         if not (settings.late_bodies_queue and settings.large_bodies_bucket and settings.late_bodies_seconds):
             return None
         from bedrock_quota.processor.late_bodies import encode_call  # noqa: PLC0415 - see that module's docstring
 
-        return encode_call(record)
+        return encode_call(trim_arn(record, with_session=settings.with_sessions))
 
     def select_unnamed(self, model_ids: Iterable[str]) -> list[str]:
         """Return the model ids that this container has not named yet, and remember them: each is named once."""

@@ -5,7 +5,6 @@ the rest, so import this module only if duplicates are detected.
 """
 
 import functools
-import hashlib
 import logging
 import time
 from collections.abc import Callable
@@ -18,7 +17,8 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import (
 )
 from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import STATUS_CONSTANTS, DataRecord
 
-from bedrock_quota.processor.delivery import Delivery, Message
+from bedrock_quota.processor.delivery import Delivery
+from bedrock_quota.processor.delivery_digest import digest_delivery
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -137,7 +137,7 @@ class IdempotencyStore:
         the delivery is processed unchecked, because metrics must flow. Once the table has said that another invocation
         is processing it, an error only prolongs the wait.
         """
-        key, seen_elsewhere = _digest(received), False
+        key, seen_elsewhere = digest_delivery(received), False
         while True:
             try:
                 found = self._start(key, context.get_remaining_time_in_millis())
@@ -163,16 +163,3 @@ class IdempotencyStore:
         except IdempotencyItemAlreadyExistsError as error:
             return error.old_data_record or store.get_record(data=key)  # type: ignore[arg-type]
         return None
-
-
-def _digest(received: Delivery) -> str:
-    """Return the digest that identifies a delivery: of its source and its events' ids, or texts if they have none."""
-    digest = hashlib.sha256(f"{received.owner}\n{received.log_group}\n".encode())
-    for event in received.log_events:
-        digest.update(event.id.encode() if event.id else hashlib.sha256(_encode_utf8(event.message)).digest())
-        digest.update(b"\n")
-    return digest.hexdigest()
-
-
-def _encode_utf8(message: Message) -> bytes:
-    return message if isinstance(message, bytes) else message.encode()

@@ -21,12 +21,14 @@ class RawDelivery(msgspec.Struct, frozen=True):
     """One delivery as it was received: the event that CloudWatch Logs would send, not decoded yet.
 
     `item_id` identifies it in its batch: the sequence number of its record in the stream, or the id of its message. It
-    is None if CloudWatch Logs sent the delivery to the function. `message` is the text of a message of late calls.
+    is None if CloudWatch Logs sent the delivery to the function. `message` is the text of a message of late calls. It
+    `is_repeated` if SQS has delivered it before.
     """
 
     event: Mapping[str, Any]
     item_id: str | None = None
     message: str | None = None
+    is_repeated: bool = False
 
 
 def split_event(event: Mapping[str, Any]) -> list[RawDelivery]:
@@ -44,7 +46,8 @@ def split_event(event: Mapping[str, Any]) -> list[RawDelivery]:
 
 def _read_item(record: Mapping[str, Any]) -> RawDelivery:
     if record.get("eventSource") == "aws:sqs":
-        return RawDelivery({}, record["messageId"], record["body"])
+        is_repeated = record.get("attributes", {}).get("ApproximateReceiveCount", "1") != "1"
+        return RawDelivery({}, record["messageId"], record["body"], is_repeated)
     return RawDelivery({"awslogs": {"data": record["kinesis"]["data"]}}, record["kinesis"]["sequenceNumber"])
 
 

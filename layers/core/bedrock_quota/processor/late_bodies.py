@@ -13,13 +13,15 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 
 from bedrock_quota.processor.delivery import Delivery, LogEvent
+from bedrock_quota.processor.delivery_digest import digest_delivery
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -34,8 +36,15 @@ MAX_CALL_BYTES = 16 * 1024
 """Largest call that waits. An ordinary one has 600 bytes, and one with 16 tags of the greatest length 9 KB."""
 
 MAX_MESSAGE_BYTES = 24 * 1024
-"""Largest message: about 40 calls, whose bodies can be read in the time of one delivery. Ten of them stay below
-256 KiB, the former limit of a request. It is 1 MiB now (SendMessageBatch, API reference, read 2026-11-28)."""
+"""Largest message. Ten of them stay below 256 KiB, the former limit of a request. It is 1 MiB now (SendMessageBatch,
+API reference, read 2026-11-28)."""
+
+MAX_HEAD_BYTES = 1024
+"""Room in a message for all but its calls."""
+
+MAX_CALLS_PER_PART = 16
+"""Most calls of a delivery that wait together. Up to 1.4 KB of each fit into a message, and their bodies can be read in
+the time of one delivery."""
 
 MESSAGES_PER_REQUEST = 10
 """Most messages of a SendMessageBatch request (Amazon SQS message quotas, read 2026-11-28)."""
@@ -43,8 +52,14 @@ MESSAGES_PER_REQUEST = 10
 SECONDS_TO_SEND = 2.0
 """Time after which no further request to the queue begins. One that has begun takes up to 2 s."""
 
-MAX_READS = 100
-"""Times that a call is received from the queue before it no longer waits, whatever its message says."""
+MAX_READS = 20
+"""Times that a call is received from the queue before it no longer waits, whatever its message says. By the stack's
+settings 5 are enough, and 20 are for a delay of 15 s.
+
+This bound and `since` end every loop, so the template has `RecursiveLoop: Allow`. Otherwise Lambda stops a chain of
+about 16 invocations through a queue (https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html, read
+2026-11-28).
+"""
 
 MAX_CALLS_PER_MESSAGE = 1_000
 """Most calls of a message that is read. `MAX_MESSAGE_BYTES` leaves room for far fewer."""
@@ -53,19 +68,18 @@ MAX_CALLS_PER_MESSAGE = 1_000
 class Waiting(msgspec.Struct, frozen=True, rename="camel"):
     """The time since when the calls of a message wait, and their source.
 
-    `since` is in seconds since the epoch. `source` stands for the delivery that they came with. With `reads` it tells
-    apart messages with equal calls, so that each counts once.
+    `since` is in seconds since the epoch. `source` stands for the delivery that they came with, and `part` says which
+    of its calls they are: those whose place begins with these bits. With `reads` both identify a message.
     """
 
     since: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
     source: Annotated[str, msgspec.Meta(max_length=256)] = ""
     reads: Annotated[int, msgspec.Meta(ge=0, le=2**53)] = 0
     """Times that the calls were received from the queue."""
+    part: Annotated[str, msgspec.Meta(max_length=512)] = ""
 
     def seconds_left(self, now: float, seconds: int) -> float:
         """Return for how much longer the calls wait if they wait `seconds` in total. It is never more than that."""
-        if self.reads >= MAX_READS:
-            return 0.0
         return min(max(self.since + seconds - now, 0.0), float(seconds))
 
 
@@ -74,10 +88,27 @@ class _Message(Waiting, frozen=True, rename="camel"):
 
 
 class LateDelivery(msgspec.Struct, frozen=True):
-    """The calls of a message as a delivery of records. `waiting` is None if the message cannot be read."""
+    """The calls of a message as a delivery of records. `waiting` is None if the message cannot be read.
+
+    `identity` is the delivery that stands for the message in the state table. The message `is_repeated` if SQS has
+    delivered it before.
+    """
 
     delivery: Delivery
+    identity: Delivery
     waiting: Waiting | None
+    is_repeated: bool = False
+
+    def can_wait(self, now: float, seconds: int) -> bool:
+        """Return True if calls without a body wait on, if they wait `seconds` in total.
+
+        Calls of a repeated message do so although their time is over. A killed run may have sent them on, and a second
+        message of the same part and number of reads counts once.
+        """
+        waiting = self.waiting
+        if waiting is None or waiting.reads >= MAX_READS:
+            return False
+        return self.is_repeated or waiting.seconds_left(now, seconds) > 0
 
 
 _decode_message = msgspec.json.Decoder(_Message).decode
@@ -101,26 +132,88 @@ def _clean(value: Any) -> Any:
 
 def begin_waiting(received: Delivery, now: float) -> Waiting:
     """Return the state of calls that begin to wait. `now` is in seconds since the epoch."""
-    first = received.log_events[0].id if received.log_events else ""
-    source = f"{received.owner}\n{received.log_group}\n{first}".encode(errors="replace")
-    return Waiting(since=int(now), source=hashlib.sha256(source).hexdigest())
+    return Waiting(since=int(now), source=digest_delivery(received))
 
 
-def read_message(body: str) -> LateDelivery:
+def find_places(paths: Sequence[str]) -> list[tuple[bytes, int]]:
+    """Return the place of each call whose body was asked for, by the paths of the bodies.
+
+    A place is a digest, and the number of its first bits that few enough calls share to wait together. It does not
+    change if other bodies come or a call is missing. So if a run is killed and repeated, equal parts of both have the
+    same calls, except those whose body has come in between. Calls of one path differ by their order.
+    """
+    met: Counter[str] = Counter()
+    digests: list[bytes] = []
+    for path in paths:
+        digests.append(hashlib.sha256(f"{path}\n{met[path]}".encode(errors="surrogatepass")).digest())
+        met[path] += 1
+    found = [(digest, 0) for digest in digests]
+    parts = [(0, list(range(len(digests))))]
+    while parts:
+        depth, part = parts.pop()
+        if len(part) > MAX_CALLS_PER_PART:
+            parts += [(depth + 1, half) for half in _halve(part, [digests[each] for each in part], depth)]
+        else:
+            for each in part:
+                found[each] = digests[each], depth
+    return found
+
+
+_Item = TypeVar("_Item")
+
+
+def _halve(items: Sequence[_Item], places: Iterable[bytes], depth: int) -> tuple[list[_Item], list[_Item]]:
+    """Return the items by the bit of their place at this depth."""
+    halves: tuple[list[_Item], list[_Item]] = ([], [])
+    for item, place in zip(items, places, strict=True):
+        halves[place[depth // 8] >> (7 - depth % 8) & 1].append(item)
+    return halves
+
+
+def _name_part(place: bytes, depth: int) -> str:
+    return "".join(f"{byte:08b}" for byte in place[: -(-depth // 8)])[:depth]
+
+
+def identify(waiting: Waiting) -> Delivery:
+    """Return the delivery that stands for a message in the state table. Its calls do not matter, only their part."""
+    return Delivery("DATA_MESSAGE", (LogEvent("", f"part {waiting.part}"),), f"{waiting.source}/{waiting.reads}")
+
+
+def read_message(body: str, *, is_repeated: bool = False) -> LateDelivery:
     """Read a message of the queue. Never raises, because SQS would send an unreadable message again and again.
 
-    The ids of its log events are empty: the texts themselves, with the source and the number of reads, say if the
-    message was processed before.
+    A message without a source is identified by its texts. The ids of the log events are empty.
     """
     try:
         message = _decode_message(body)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         message = None
     if message is None or len(message.calls) > MAX_CALLS_PER_MESSAGE:
-        return LateDelivery(Delivery("DATA_MESSAGE", (LogEvent(body.encode(errors="replace")),), "unreadable"), None)
-    waiting = Waiting(message.since, message.source, message.reads + 1)
+        unreadable = Delivery("DATA_MESSAGE", (LogEvent(body.encode(errors="replace")),), "unreadable")
+        return LateDelivery(unreadable, unreadable, None)
+    waiting = Waiting(message.since, message.source, message.reads + 1, message.part)
     events = tuple(LogEvent(bytes(call).decode()) for call in message.calls)
-    return LateDelivery(Delivery("DATA_MESSAGE", events, f"{waiting.source}/{waiting.reads}"), waiting)
+    delivery = Delivery("DATA_MESSAGE", events, f"{message.source}/{message.reads}")
+    return LateDelivery(delivery, identify(message) if message.source else delivery, waiting, is_repeated)
+
+
+class Message(msgspec.Struct, frozen=True):
+    """Late calls of one part, as they are sent."""
+
+    waiting: Waiting
+    calls: Sequence[LateCall]
+
+    @property
+    def identity(self) -> Delivery:
+        """The delivery that stands for the message in the state table when it is received."""
+        return identify(self.waiting)
+
+
+class Unsent(msgspec.Struct, frozen=True):
+    """The calls that are not in the queue, and the messages that may be there although SQS has not said so."""
+
+    calls: list[LateCall]
+    uncertain: list[Message]
 
 
 class Queue(msgspec.Struct, frozen=True):
@@ -136,69 +229,87 @@ class Queue(msgspec.Struct, frozen=True):
         several: Iterable[tuple[Waiting, Sequence[LateCall]]],
         now: float,
         clock: Callable[[], float] = time.monotonic,
-    ) -> list[LateCall]:
+    ) -> Unsent:
         """Send the late calls of several deliveries, and return those that could not be sent. Never raises.
 
         After a failed request no other begins, because it would fail too and take its time.
         """
-        messages = [
-            (text, math.ceil(min(waiting.seconds_left(now, self.seconds), self.delay)), calls)
-            for waiting, late in several
-            for text, calls in _make_messages(waiting, late)
-        ]
-        unsent: list[LateCall] = []
-        deadline, failed = clock() + SECONDS_TO_SEND, False
+        messages = [message for waiting, late in several for message in _make_messages(waiting, late)]
+        unsent, deadline, failed = Unsent([], []), clock() + SECONDS_TO_SEND, False
         for batch in _split(messages, MESSAGES_PER_REQUEST):
-            refused: Mapping[int, str] | None = None
-            if not failed and clock() < deadline:
-                refused = self._send_batch([(text, delay) for text, delay, _ in batch])
-            failed = failed or refused is None
-            for number, (_, _, calls) in enumerate(batch):
-                if refused is None or number in refused:
-                    unsent += calls
+            if failed or clock() >= deadline:
+                unsent.calls.extend(call for message in batch for call in message.calls)
+            else:
+                failed = not self._send_batch(batch, now, unsent)
         return unsent
 
-    def _send_batch(self, batch: Sequence[tuple[str, int]]) -> Mapping[int, str] | None:
-        """Send up to ten messages. Return the code of each that SQS refused, or None if the request failed."""
+    def _send_batch(self, batch: Sequence[Message], now: float, unsent: Unsent) -> bool:
+        """Send up to ten messages, and add those that could not be sent to `unsent`. Return False if SQS fails."""
         entries: list[SendMessageBatchRequestEntryTypeDef] = [
-            {"Id": str(number), "MessageBody": text, "DelaySeconds": delay}
-            for number, (text, delay) in enumerate(batch)
+            {
+                "Id": str(number),
+                "MessageBody": _encode_message(message),
+                "DelaySeconds": math.ceil(min(message.waiting.seconds_left(now, self.seconds), self.delay)),
+            }
+            for number, message in enumerate(batch)
         ]
         try:
             answer = self.connect().send_message_batch(QueueUrl=self.url, Entries=entries)
             sent = {int(each["Id"]) for each in answer.get("Successful", ())}
             codes = {int(each["Id"]): str(each["Code"]) for each in answer.get("Failed", ())}
+            faults = {int(each["Id"]) for each in answer.get("Failed", ()) if each.get("SenderFault") is True}
         except Exception as error:  # noqa: BLE001 - metrics must flow after any error; the calls count as unknown
             _logger.warning("could not send late calls to the queue", extra={"error": type(error).__name__})
-            return None
+            if _is_refusal(error):
+                unsent.calls.extend(call for message in batch for call in message.calls)
+            else:
+                unsent.uncertain.extend(batch)
+            return False
         refused = {number: codes.get(number, "no_answer") for number in range(len(batch)) if number not in sent}
         if refused:
             _logger.warning("the queue refused late calls", extra={"codes": sorted(set(refused.values()))})
-        return refused
+        for number in refused:
+            if number in faults:
+                unsent.calls.extend(batch[number].calls)
+            else:
+                unsent.uncertain.append(batch[number])
+        return True
 
 
-def _make_messages(waiting: Waiting, late: Sequence[LateCall]) -> Iterator[tuple[str, Sequence[LateCall]]]:
-    """Yield messages with the calls in each, in order and as few as possible."""
-    head = msgspec.json.encode(waiting)[:-1] + b',"calls":['
-    part: list[LateCall] = []
-    size = len(head) + len(b"]}")
+def _is_refusal(error: Exception) -> bool:
+    """Return True if SQS has certainly not taken the messages of a failed request.
+
+    Only an error of the sender at the first attempt says so. Before a second one, SQS may have taken the messages and
+    its answer was lost (`ResponseMetadata` of botocore 1.43, tried 2026-11-28).
+    """
+    answer = getattr(error, "response", None)
+    metadata = answer.get("ResponseMetadata", {}) if isinstance(answer, dict) else {}
+    return 400 <= metadata.get("HTTPStatusCode", 0) < 500 and metadata.get("RetryAttempts") == 0
+
+
+def _make_messages(waiting: Waiting, late: Iterable[LateCall]) -> Iterator[Message]:
+    """Yield a message for each part. A part that is too large for one is halved."""
+    parts: dict[str, tuple[int, list[LateCall]]] = {}
     for call in late:
-        if part and size + len(call.encoded) + 1 > MAX_MESSAGE_BYTES:
-            yield _join(head, part), part
-            part, size = [], len(head) + len(b"]}")
-        part.append(call)
-        size += len(call.encoded) + 1
-    if part:
-        yield _join(head, part), part
+        parts.setdefault(_name_part(call.place, call.depth), (call.depth, []))[1].append(call)
+    remaining = list(parts.values())[::-1]
+    while remaining:
+        depth, calls = remaining.pop()
+        size = MAX_HEAD_BYTES + sum(len(call.encoded) + 1 for call in calls)
+        if size > MAX_MESSAGE_BYTES and len(calls) > 1:
+            halves = _halve(calls, [call.place for call in calls], depth)
+            remaining += [(depth + 1, half) for half in halves[::-1] if half]
+        else:
+            part = waiting.part + _name_part(calls[0].place, depth)
+            yield Message(msgspec.structs.replace(waiting, part=part), calls)
 
 
-def _join(head: bytes, calls: Sequence[LateCall]) -> str:
-    return (head + b",".join(call.encoded for call in calls) + b"]}").decode()
+def _encode_message(message: Message) -> str:
+    head = msgspec.json.encode(message.waiting)[:-1] + b',"calls":['
+    return (head + b",".join(call.encoded for call in message.calls) + b"]}").decode()
 
 
-def _split(
-    messages: Iterable[tuple[str, int, Sequence[LateCall]]], size: int
-) -> Iterator[list[tuple[str, int, Sequence[LateCall]]]]:
+def _split(messages: Iterable[Message], size: int) -> Iterator[list[Message]]:
     remaining = iter(messages)
     while batch := list(islice(remaining, size)):
         yield batch

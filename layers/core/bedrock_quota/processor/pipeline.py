@@ -267,10 +267,11 @@ def _release_bodies(
     A call without its body is late if it can wait. Otherwise it counts with what is known of it.
     """
     incomplete = waiting.bodies
-    bodies = fetch(dict.fromkeys(record.input.body_s3_path or "" for record, _ in incomplete))
-    while incomplete:
+    paths = [record.input.body_s3_path or "" for record, _ in incomplete]
+    bodies = fetch(dict.fromkeys(paths))
+    places: Sequence[tuple[bytes, int]] | None = None
+    for position, path in enumerate(paths):
         record, usage = incomplete.popleft()
-        path = record.input.body_s3_path or ""
         body = bodies.found.get(path)
         if body is not None:
             yield with_request_body(record, body)
@@ -279,7 +280,14 @@ def _release_bodies(
         can_wait = missing.may_come and len(calls.late) < MAX_SET_ASIDE
         encoded = set_aside(record) if can_wait else None
         if encoded is not None:
-            calls.late.append(LateCall(encoded, usage, missing.reason))
+            places = _find_places(paths) if places is None else places
+            calls.late.append(LateCall(encoded, usage, missing.reason, *places[position]))
         else:
             calls.usages.append(usage)
             calls.count_missing_body(missing.reason)
+
+
+def _find_places(paths: Sequence[str]) -> Sequence[tuple[bytes, int]]:
+    from bedrock_quota.processor.late_bodies import find_places  # noqa: PLC0415 - see that module's docstring
+
+    return find_places(paths)
