@@ -65,8 +65,13 @@ ARCHITECTURE = f"Architecture={deployment.choose_architecture(os.uname().machine
 
 
 def started(environment: Mapping[str, str], copy: Path, *arguments: str) -> subprocess.Popen[str]:
+    # a shell that runs tests in the background has Ctrl-C ignored, which children inherit
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from quota_monitor.main import main; main()"
+    )
     return subprocess.Popen(
-        [sys.executable, "-c", "from quota_monitor.main import main; main()", *arguments, "--parameter", ARCHITECTURE],
+        [sys.executable, "-c", code, *arguments, "--parameter", ARCHITECTURE],
         cwd=copy,
         env=dict(environment),
         stdout=subprocess.PIPE,
