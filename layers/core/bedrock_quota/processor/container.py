@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -53,8 +53,10 @@ def _make_store(settings: Settings) -> "IdempotencyStore | None":
     return IdempotencyStore(settings.state_table, clients.state, clients.quick_state)
 
 
-def _select_new(names: Iterable[str], named: set[str]) -> list[str]:
+def _select_new(names: Collection[str], named: set[str]) -> list[str]:
     """Return the names that are not in `named`, and add them to it."""
+    if not names:  # nearly always
+        return []
     new = sorted(set(names) - named)
     if len(named) + len(new) > MAX_NAMED_MODELS:
         named.clear()
@@ -126,11 +128,11 @@ class Container:
 
         return encode_call(trim_arn(record, with_session=settings.with_sessions))
 
-    def select_unnamed(self, model_ids: Iterable[str]) -> list[str]:
+    def select_unnamed(self, model_ids: Collection[str]) -> list[str]:
         """Return the model ids that this container has not named yet, and remember them: each is named once."""
         return _select_new(model_ids, self._named_models)
 
-    def select_unnamed_tiers(self, tiers: Iterable[str]) -> list[str]:
+    def select_unnamed_tiers(self, tiers: Collection[str]) -> list[str]:
         """Return the service tiers that this container has not named yet, and remember them: each is named once."""
         return _select_new(tiers, self._named_tiers)
 
