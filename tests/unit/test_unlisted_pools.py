@@ -188,7 +188,7 @@ def most(monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 class Calendar:
-    """The time of day 20,000 at noon, and what comes after it."""
+    """The time of day 20,000 at noon, and the time after it."""
 
     def __init__(self) -> None:
         self.day = DAY
