@@ -8,8 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / "layers" / "core" / "bedrock_quota"
-PACKAGES = {"registry", "state", "processor", "fetcher", "deployment"}
-FUNCTION_PACKAGES = {"processor", "fetcher", "deployment"}
+PACKAGES = {"registry", "state", "processor", "fetcher", "deployment", "analysis"}
+FUNCTION_PACKAGES = {"processor", "fetcher", "deployment", "analysis"}
 SHARED = {"registry", "state"}
 MAX_LINES = 450
 MAX_ARROWS = 30

@@ -1,0 +1,126 @@
+"""Verdict on a quota pool: whether its calls were throttled, the cause, and the minutes that show it."""
+
+from collections import Counter
+from enum import StrEnum
+
+import msgspec
+
+from bedrock_quota.analysis.usage import PoolMinute, PoolUsage
+
+NEAR_PERCENT = 80
+"""Use in percent of a quota from which a pool is near its quota, as the alarms have it by default."""
+
+
+class Cause(StrEnum):
+    """The cause of throttling in one minute, as far as the log shows it."""
+
+    RESERVATION = "reservation"
+    CONSUMPTION = "consumption"
+    REQUESTS = "requests"
+    NONE_OF_THESE = "none of these"
+    """A quota per day, capacity of the model, or calls that are not in the log."""
+
+
+class State(StrEnum):
+    """The state of a pool in a window of time, the worst first."""
+
+    QUOTA_IS_ZERO = "quota is 0"
+    THROTTLED_BY_RESERVATION = "throttled by reservation"
+    THROTTLED_BY_CONSUMPTION = "throttled by consumption"
+    THROTTLED_BY_REQUESTS = "throttled by requests"
+    THROTTLED_OTHERWISE = "throttled by none of these"
+    REACHED = "reached its quota"
+    """No call was throttled, but a minute's sum reached the quota."""
+    NEAR = "near its quota"
+    FINE = "fine"
+    NO_QUOTA = "quota unknown"
+
+
+_STATES = {
+    Cause.RESERVATION: State.THROTTLED_BY_RESERVATION,
+    Cause.CONSUMPTION: State.THROTTLED_BY_CONSUMPTION,
+    Cause.REQUESTS: State.THROTTLED_BY_REQUESTS,
+    Cause.NONE_OF_THESE: State.THROTTLED_OTHERWISE,
+}
+
+
+class ThrottledMinute(msgspec.Struct, frozen=True):
+    """A minute with throttled calls, as evidence, and the cause that the numbers show."""
+
+    minute: PoolMinute
+    cause: Cause
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """The state of a pool, its throttled minutes, and the minutes whose sums reached a quota."""
+
+    state: State
+    throttled: tuple[ThrottledMinute, ...] = ()
+    reached: tuple[PoolMinute, ...] = ()
+
+    def count_throttled(self) -> dict[Cause, int]:
+        """Return the throttled calls by cause, most frequent first."""
+        counts: Counter[Cause] = Counter()
+        for each in self.throttled:
+            counts[each.cause] += each.minute.throttled
+        return dict(counts.most_common())
+
+
+def judge(usage: PoolUsage) -> Verdict:
+    """Return the verdict on a pool.
+
+    A pool is throttled by the cause of most throttled calls. A throttled call was refused although it is in no sum, so
+    a quota need not be reached: it is enough that one more call of the size of the pool's calls did not fit.
+    """
+    throttled = tuple(
+        ThrottledMinute(minute, _find_cause(usage, minute)) for minute in usage.minutes if minute.throttled
+    )
+    reached = tuple(minute for minute in usage.minutes if _percent(usage, minute) >= 100)
+    verdict = Verdict(State.FINE, throttled, reached)
+    if 0 in (usage.token_quota, usage.request_quota):
+        state = State.QUOTA_IS_ZERO
+    elif throttled:
+        state = _STATES[next(iter(verdict.count_throttled()))]
+    elif usage.token_quota is None and usage.request_quota is None:
+        state = State.NO_QUOTA
+    elif reached:
+        state = State.REACHED
+    else:
+        state = State.NEAR if (usage.peak_percent or 0) >= NEAR_PERCENT else State.FINE
+    return msgspec.structs.replace(verdict, state=state)
+
+
+def _find_cause(usage: PoolUsage, minute: PoolMinute) -> Cause:
+    """Return the cause that brought the minute closest to its quota, if one more call would not have fit."""
+    tokens, requests = usage.token_quota, usage.request_quota
+    shares: list[tuple[float, Cause]] = []
+    if tokens:
+        held = max(minute.used_tokens, minute.in_use or 0)
+        if held + _largest_wanted(usage, minute.minute) > tokens:
+            is_consumed = minute.consumed_tokens >= min(tokens, minute.reserved_tokens)
+            shares.append((held / tokens, Cause.CONSUMPTION if is_consumed else Cause.RESERVATION))
+    if requests:
+        begun = max(minute.requests, minute.requests_in_60_seconds or 0)
+        if begun >= requests:
+            shares.append((begun / requests, Cause.REQUESTS))
+    return max(shares)[1] if shares else Cause.NONE_OF_THESE
+
+
+def _largest_wanted(usage: PoolUsage, minute: int) -> int:
+    """Return the most tokens that one of the calls throttled in this minute may have wanted to reserve.
+
+    It is an upper bound, because the log of a throttled call has no tokens: the largest input of the caller's answered
+    calls, with its largest max_tokens. A caller without answered calls counts like the largest of all callers.
+    """
+    throttled = [
+        caller for caller in usage.callers if any(each.minute == minute and each.throttled for each in caller.minutes)
+    ]
+    if not throttled or any(caller.largest_limit is None for caller in throttled):
+        throttled = list(usage.callers)
+    return max((caller.largest_reservation for caller in throttled), default=0)
+
+
+def _percent(usage: PoolUsage, minute: PoolMinute) -> float:
+    tokens = 100 * minute.used_tokens / usage.token_quota if usage.token_quota else 0.0
+    requests = 100 * minute.requests / usage.request_quota if usage.request_quota else 0.0
+    return max(tokens, requests)
