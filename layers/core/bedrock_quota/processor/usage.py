@@ -38,6 +38,9 @@ OLDEST_SECONDS = 14 * 24 * 3600 - 5 * 60
 NEWEST_SECONDS = 2 * 3600
 """CloudWatch also drops data more than two hours ahead (EMF specification, `Timestamp`, read 2026-11-23)."""
 
+ANY_SECOND = 2**53
+"""Later than any timestamp."""
+
 MAX_REMEMBERED = 2048
 """Model ids, origins and groups that one container remembers of each: more than an account has in 15 minutes, few
 enough to stay small."""
@@ -194,6 +197,10 @@ class UsageCalculator:
         self._passing_origins.clear()
         self.unlisted_models.clear()
         self.unknown_tiers.clear()
+
+    def begin_any_time(self) -> None:
+        """Begin to read records of any time. CloudWatch takes no metrics for them, but they can be added up."""
+        self._oldest, self._newest = 0, ANY_SECOND
 
     def price(self, record: Record, *, wait: bool = True) -> Entry | ApplicationProfile:
         """Return what one record comes to: a call's usage, a failed call, a call of the reserved tier, or out of scope.

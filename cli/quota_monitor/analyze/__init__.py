@@ -1,0 +1,1 @@
+"""`quota-monitor analyze`: answers from invocation logs that exist. It deploys nothing and changes nothing."""

@@ -1,0 +1,179 @@
+"""Reading records into usage, with the processor's own core, so that both come to the same numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from bedrock_quota.analysis.tally import CallTally, UsageTally
+from bedrock_quota.errors import RecordError
+from bedrock_quota.model_ids import UNRESOLVED, ApplicationProfile, OutOfScope, Reference
+from bedrock_quota.pools import QuotaPool
+from bedrock_quota.processor.look_up import FetchBodies
+from bedrock_quota.processor.pipeline import MAX_PATH
+from bedrock_quota.processor.reading import is_permissions_line, read_usual_record
+from bedrock_quota.processor.records import Record, with_request_body
+from bedrock_quota.processor.step_budget import StepBudget
+from bedrock_quota.processor.tolerant_reading import count_steps, read_record
+from bedrock_quota.processor.trimming import trim_record
+from bedrock_quota.processor.unlisted_pools import MAX_UNLISTED_POOLS, UNLISTED
+from bedrock_quota.processor.usage import CallGroup, CallUsage, FailedCall, ReservedTierCall, UsageCalculator
+from bedrock_quota.registry.models import Registry
+from quota_monitor.analyze.latency import read_latency
+from quota_monitor.analyze.scope import Scope
+
+MAX_WAITING = 500
+"""Calls that wait for their body in S3 before the bodies are read."""
+
+MAX_REMEMBERED_GROUPS = 20_000
+
+ResolveProfile = Callable[[ApplicationProfile], Reference | OutOfScope]
+
+
+class Counts(msgspec.Struct):
+    """The outcome of every record: received = answered + failed + ignored + rejected + out of scope + not asked for.
+
+    `not_asked_for` are calls outside of the window, or of other models or callers. `rejected` and `out_of_scope` are
+    counted by reason. `missing_bodies` are answered calls whose max_tokens is unknown, because their body in S3 was not
+    read, by reason.
+    """
+
+    received: int = 0
+    answered: int = 0
+    failed: int = 0
+    ignored: int = 0
+    not_asked_for: int = 0
+    rejected: Counter[str] = msgspec.field(default_factory=Counter)
+    out_of_scope: Counter[str] = msgspec.field(default_factory=Counter)
+    missing_bodies: Counter[str] = msgspec.field(default_factory=Counter)
+    unlisted_models: dict[str, None] = {}
+
+    def merge(self, other: Counts) -> None:
+        """Add the outcomes of other records."""
+        for name in ("received", "answered", "failed", "ignored", "not_asked_for"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.rejected += other.rejected
+        self.out_of_scope += other.out_of_scope
+        self.missing_bodies += other.missing_bodies
+        self.unlisted_models |= other.unlisted_models
+
+
+class RecordReader:
+    """Adds the calls of records to a tally, and counts every record that is not a call."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        scope: Scope,
+        resolve_profile: ResolveProfile = lambda _profile: UNRESOLVED,
+        fetch_bodies: FetchBodies | None = None,
+    ) -> None:
+        self.tally = UsageTally(single_calls=True)
+        self.counts = Counts()
+        self._scope, self._fetch_bodies = scope, fetch_bodies
+        self._unlisted: set[QuotaPool] = set()
+        self._calculator = UsageCalculator(
+            registry, resolve_profile, scope.metadata_keys, self._admit_unlisted, with_sessions=True
+        )
+        self._calculator.begin_any_time()
+        self._price = self._calculator.price
+        self._start, self._end = scope.window.start, scope.window.end
+        self._open: dict[CallGroup, CallTally] = {}
+        self._waiting: list[tuple[Record, int | None]] = []
+
+    def add_all(self, messages: Iterable[bytes | str]) -> None:
+        """Add the records of log events. Call `finish` after the last ones."""
+        for message in messages:
+            self.add(message)
+
+    def add(self, message: bytes | str) -> None:
+        """Add the record of one log event, or count why it is none."""
+        counts = self.counts
+        counts.received += 1
+        try:
+            record = read_usual_record(message) or read_record(message, StepBudget(), count_steps(message))
+        except RecordError as error:
+            if is_permissions_line(message):
+                counts.ignored += 1
+            else:
+                counts.rejected[error.reason] += 1
+            return
+        if self._fetch_bodies is not None and 0 < len(record.input.body_s3_path or "") <= MAX_PATH:
+            self._waiting.append((trim_record(record, self._scope.metadata_keys), read_latency(message)))
+            if len(self._waiting) >= MAX_WAITING:
+                self.finish()
+            return
+        self._add_record(record, message, None)
+
+    def finish(self) -> None:
+        """Read the bodies of the calls that wait for one, and add these calls."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting or self._fetch_bodies is None:
+            return
+        bodies = self._fetch_bodies(dict.fromkeys(record.input.body_s3_path or "" for record, _ in waiting))
+        for record, latency in waiting:
+            path = record.input.body_s3_path or ""
+            body = bodies.found.get(path)
+            if body is not None:
+                self._add_record(with_request_body(record, body), None, latency)
+                continue
+            missing = bodies.missing.get(path)
+            self._add_record(record, None, latency, "not_asked" if missing is None else missing.reason)
+
+    def _add_record(
+        self, record: Record, message: bytes | str | None, latency: int | None, missing: str = "no_access"
+    ) -> None:
+        counts = self.counts
+        try:
+            entry = self._price(record)
+        except RecordError as error:
+            counts.rejected[error.reason] += 1
+            return
+        if type(entry) is CallUsage:
+            if not self._start <= entry.started < self._end:
+                counts.not_asked_for += 1
+                return
+            tally = self._open.get(entry.group) or self._open_group(entry.group)
+            if tally is None:
+                counts.not_asked_for += 1
+                return
+            counts.answered += 1
+            if entry.max_tokens is None:
+                counts.missing_bodies[missing if record.input.body_s3_path else "not_logged"] += 1
+            tally.add(entry)
+            tally.add_time(entry, entry.started, latency if message is None else read_latency(message))
+        elif isinstance(entry, FailedCall):
+            self._add_failed(entry)
+        elif isinstance(entry, ReservedTierCall):
+            counts.out_of_scope["reserved_tier"] += 1
+        elif isinstance(entry, OutOfScope):
+            counts.out_of_scope[entry.reason] += 1
+        else:
+            counts.out_of_scope[UNRESOLVED.reason] += 1
+
+    def _open_group(self, group: CallGroup) -> CallTally | None:
+        if not self._scope.includes(group):
+            return None
+        if not group.listed and len(self.counts.unlisted_models) < MAX_UNLISTED_POOLS:
+            self.counts.unlisted_models[group.pool.model_id] = None
+        tally = self.tally.open_calls(group.pool, group.minute, self._scope.label(group), group.source)
+        if len(self._open) >= MAX_REMEMBERED_GROUPS:
+            self._open.clear()
+        self._open[group] = tally
+        return tally
+
+    def _add_failed(self, call: FailedCall) -> None:
+        if not self._start <= call.minute < self._end or not self._scope.includes(call):
+            self.counts.not_asked_for += 1
+            return
+        self.counts.failed += 1
+        if call.pool is not None:
+            self.tally.add_failed(call.pool, call.minute, self._scope.label(call), call.error_code)
+
+    def _admit_unlisted(self, pool: QuotaPool) -> QuotaPool:
+        """Return the pool of an unlisted model, or the one that all further ones share."""
+        if len(self._unlisted) < MAX_UNLISTED_POOLS:
+            self._unlisted.add(pool)
+        return pool if pool in self._unlisted else QuotaPool(UNLISTED, pool.endpoint_type)

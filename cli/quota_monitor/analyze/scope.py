@@ -1,0 +1,86 @@
+"""The scope of an analysis: a window of time, and the models and callers to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import msgspec
+
+from bedrock_quota.processor.usage import CallGroup, FailedCall
+
+NO_LABEL = "–"
+"""Label of calls that have no session, profile, tag or project."""
+
+
+class Dimension(StrEnum):
+    """The property of calls by which usage is added up."""
+
+    CALLER = "caller"
+    SESSION = "session"
+    PROFILE = "profile"
+    OPERATION = "operation"
+    PROJECT = "project"
+    TAG = "tag"
+
+
+class Window(msgspec.Struct, frozen=True):
+    """From `start` to just before `end`, in seconds since the epoch."""
+
+    start: int
+    end: int
+
+    def __str__(self) -> str:
+        start, end = datetime.fromtimestamp(self.start, UTC), datetime.fromtimestamp(self.end, UTC)
+        day = "%Y-%m-%d "
+        return f"{start:{day}%H:%M} to {end:{'' if start.date() == end.date() else day}%H:%M} UTC"
+
+
+ALL_TIME = Window(0, 2**53)
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """The calls to look at. `model` and `caller` are parts of a model id and of a caller's name, "" for all.
+
+    Usage is added up by `dimension`. `tag` is the key of `requestMetadata` if that is `tag`.
+    """
+
+    window: Window = ALL_TIME
+    model: str = ""
+    caller: str = ""
+    dimension: Dimension = Dimension.CALLER
+    tag: str = ""
+
+    @property
+    def metadata_keys(self) -> tuple[str, ...]:
+        """Return the keys of `requestMetadata` that are needed."""
+        return (self.tag,) if self.dimension is Dimension.TAG else ()
+
+    def includes(self, call: CallGroup | FailedCall) -> bool:
+        """Return True for a call in scope, apart from its time."""
+        if self.caller and self.caller not in call.caller:
+            return False
+        return not self.model or (call.pool is not None and self.model in call.pool.model_id)
+
+    def label(self, call: CallGroup | FailedCall) -> str:
+        """Return the label under which a call is added up. A failed call has only its caller and session."""
+        if isinstance(call, FailedCall):
+            find_label = _LABELS_OF_FAILED.get(self.dimension)
+            return (find_label(call) if find_label is not None else "") or NO_LABEL
+        return _LABELS[self.dimension](call) or NO_LABEL
+
+
+_LABELS: dict[Dimension, Callable[[CallGroup], str]] = {
+    Dimension.CALLER: lambda call: call.caller,
+    Dimension.SESSION: lambda call: f"{call.caller} {call.session}".strip(),
+    Dimension.PROFILE: lambda call: call.application_profile,
+    Dimension.OPERATION: lambda call: call.operation,
+    Dimension.PROJECT: lambda call: call.project,
+    Dimension.TAG: lambda call: next((value for _, value in call.request_metadata), ""),
+}
+_LABELS_OF_FAILED: dict[Dimension, Callable[[FailedCall], str]] = {
+    Dimension.CALLER: lambda call: call.caller,
+    Dimension.SESSION: lambda call: f"{call.caller} {call.session}".strip(),
+    Dimension.OPERATION: lambda call: call.operation,
+}
