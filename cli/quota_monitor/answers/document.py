@@ -1,0 +1,38 @@
+"""A document: the answers about one account and Region, and everything that says how sure they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from bedrock_quota.analysis.answers import NOTHING_CHANGED, PoolAnswer
+from bedrock_quota.analysis.what_if import Scenario
+from quota_monitor.analyze.scope import Window
+
+
+class Document(msgspec.Struct, frozen=True):
+    """The answers about one account and Region.
+
+    `source` says where the records come from. `account` and `region` are "" if they are unknown. `by` is the property
+    of calls under which callers are listed. `counts` are the outcomes of records that are not in the answers, by a name
+    in words. `notes` are sentences about what the answers rest on or leave out. `account_tokens_per_day` is the quota
+    that all models share. `scenario` is what the projections assume.
+    """
+
+    source: str
+    window: Window
+    pools: tuple[PoolAnswer, ...]
+    account: str = ""
+    region: str = ""
+    by: str = "caller"
+    received: int = 0
+    counts: Mapping[str, int] = {}
+    notes: tuple[str, ...] = ()
+    account_tokens_per_day: float | None = None
+    scenario: Scenario = NOTHING_CHANGED
+
+    @property
+    def title(self) -> str:
+        """Return the account and Region in words."""
+        return " in ".join(part for part in (f"Account {self.account}" if self.account else "", self.region) if part)

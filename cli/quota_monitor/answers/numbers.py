@@ -1,0 +1,16 @@
+"""Numbers as every output writes them."""
+
+from __future__ import annotations
+
+
+def percent(part: float, whole: float) -> str:
+    """Return a percentage: whole from 1% on, one decimal below, and `<0.1%` for the least."""
+    value = 100 * part / whole
+    if value >= 1 or value == 0:
+        return f"{value:,.0f}%"
+    return f"{value:.1f}%" if value >= 0.1 else "<0.1%"
+
+
+def count(number: float, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: `1 call`, `2,000 calls`."""
+    return f"{number:,.0f} {noun if number == 1 else plural or noun + 's'}"

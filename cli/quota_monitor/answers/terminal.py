@@ -1,0 +1,211 @@
+"""Answers in the terminal: paragraphs, then tables that drop columns before they cut a number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import msgspec
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bedrock_quota.analysis.advice import Action, Advice
+from bedrock_quota.analysis.answers import PoolAnswer
+from bedrock_quota.analysis.usage import PoolUsage
+from quota_monitor.answers.document import Document
+from quota_monitor.answers.numbers import count, percent
+from quota_monitor.answers.words import write_paragraphs
+
+CRITICAL_PERCENT = 100
+WARNING_PERCENT = 80
+
+MAX_ADVICE = 15
+"""Callers that are listed in the terminal. Files list all."""
+
+_SPACE = 2
+"""Columns between two columns of a table."""
+
+
+def render(document: Document, width: int) -> RenderableType:
+    """Return everything about a document, ready to print at this width."""
+    parts: list[RenderableType] = [_head(document), ""]
+    findings = Table.grid(padding=(0, 1, 1, 0))
+    for paragraph in write_paragraphs(document):
+        text = Text(paragraph.head, style=paragraph.level.style)
+        for number, part in enumerate(paragraph.parts):
+            text.append(part, style="bold" if number % 2 else "not bold default")
+        findings.add_row("▸", text)
+    parts.append(findings)
+    if document.pools:
+        parts.append(_table([_POOL, *_POOL_COLUMNS], document.pools, width))
+    advice = [(answer, each) for answer in document.pools for each in answer.advice]
+    if advice:
+        parts.append(_table(_advice_columns(document.by), advice[:MAX_ADVICE], width))
+        if len(advice) > MAX_ADVICE:
+            parts.append(
+                Text(f"{count(len(advice) - MAX_ADVICE, 'more line')} in --json, --csv or --html.\n", style="dim")
+            )
+    parts += [Text(note, style="dim") for note in _notes(document)]
+    return Group(*parts)
+
+
+def _head(document: Document) -> Text:
+    requests = sum(answer.usage.requests for answer in document.pools)
+    pools = count(len(document.pools), "quota pool")
+    title = f"{document.title}: " if document.title else ""
+    return Text(
+        f"{title}{count(requests, 'request')} to {pools}, {document.window}, from {document.source}", style="bold"
+    )
+
+
+def _notes(document: Document) -> Iterator[str]:
+    left_out = {name: number for name, number in document.counts.items() if number}
+    if left_out:
+        yield (
+            "Records that are not in these numbers: " + ", ".join(f"{n:,} {name}" for name, n in left_out.items()) + "."
+        )
+    yield from document.notes
+
+
+# ---------------------------------------------------------------- tables
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column of a table. Those with a low `rank` are kept longest. A cell may have several lines."""
+
+    head: str
+    rank: int
+    cell: Callable[..., Text]
+    left: bool = False
+
+
+def _table(columns: list[Column], rows: Iterable[object], width: int) -> Table:
+    """Return a table with the columns that fit into this width whole, those with the lowest rank first."""
+    cells = {column.head: [column.cell(row) for row in rows] for column in columns}
+    widths = {
+        column.head: max(
+            Text(line).cell_len for cell in (column.head, *map(str, cells[column.head])) for line in cell.split("\n")
+        )
+        for column in columns
+    }
+    kept = sorted(columns, key=lambda column: column.rank)
+    while len(kept) > 2 and sum(widths[column.head] + _SPACE for column in kept) > width:
+        kept.pop()
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1), pad_edge=False)
+    for column in columns:
+        if column in kept:
+            is_text = column.left
+            table.add_column(
+                column.head,
+                justify="left" if is_text else "right",
+                no_wrap=not is_text,
+                overflow="fold",
+                min_width=None if is_text else widths[column.head],
+            )
+    for number in range(len(next(iter(cells.values()), []))):
+        table.add_row(*(cells[column.head][number] for column in columns if column in kept))
+    return table
+
+
+def _pool_name(usage: PoolUsage) -> Text:
+    return Text(f"{usage.pool.model_id}\n") + Text(f"  {usage.pool.endpoint_type}", style="dim")
+
+
+def _quota(quota: float | None) -> Text:
+    if quota is None:
+        return Text("unknown", style="dim")
+    return Text("0", style="bold red") if quota == 0 else Text(f"{quota:,.0f}")
+
+
+def _peak(value: float | None, quota: float | None) -> Text:
+    if value is None:
+        return Text("unknown", style="dim")
+    shown = Text(f"{value:,.0f}")
+    return shown + Text(f"\n{percent(value, quota)}", style=_style(100 * value / quota)) if quota else shown
+
+
+def _style(value: float) -> str:
+    if value >= CRITICAL_PERCENT:
+        return "bold red"
+    return "yellow" if value >= WARNING_PERCENT else "green"
+
+
+def _requests(usage: PoolUsage) -> Text:
+    throttled = f"\n({usage.throttled:,})" if usage.throttled else ""
+    return Text(f"{usage.requests:,}") + Text(throttled, style="red")
+
+
+def _most(usage: PoolUsage) -> Text:
+    total = sum(caller.reserved_tokens for caller in usage.callers)
+    if not total:
+        return Text("unknown", style="dim") if usage.requests else Text()
+    caller = usage.callers[0]
+    return Text(caller.caller) + Text(f"\n{percent(caller.reserved_tokens, total)} of it", style="dim")
+
+
+def _coverage(usage: PoolUsage) -> Text:
+    return Text(f"{usage.coverage:.0%}", style="" if usage.coverage == 1 else "yellow") if usage.requests else Text()
+
+
+_POOL = Column("Model\nand endpoint type", 0, lambda answer: _pool_name(answer.usage), left=True)
+
+_POOL_COLUMNS = [
+    Column("Quota\nTPM", 1, lambda answer: _quota(answer.usage.token_quota)),
+    Column(
+        "Reserved\npeak TPM",
+        2,
+        lambda answer: _peak(answer.usage.peak_reserved if answer.usage.requests else 0, answer.usage.token_quota),
+    ),
+    Column("Consumed\npeak TPM", 4, lambda answer: _peak(answer.usage.peak_consumed, answer.usage.token_quota)),
+    Column("Requests\n(throttled)", 5, lambda answer: _requests(answer.usage)),
+    Column("Requests\npeak RPM", 6, lambda answer: _peak(answer.usage.peak_requests, answer.usage.request_quota)),
+    Column("Coverage", 7, lambda answer: _coverage(answer.usage)),
+    Column("Reserves\nmost", 3, lambda answer: _most(answer.usage), left=True),
+]
+
+
+_Row = tuple[PoolAnswer, Advice]
+
+
+def _proposal(advice: Advice) -> Text:
+    if advice.max_tokens is None:
+        return Text("leave", style="dim")
+    style = "bold" if advice.action is Action.SET else "bold yellow"
+    return Text(f"{'set' if advice.action is Action.SET else 'raise to'} {advice.max_tokens:,}", style=style)
+
+
+def _limit(advice: Advice) -> Text:
+    limit = advice.limit
+    if limit is None:
+        return Text("unknown", style="dim")
+    return Text(f"{limit.max_tokens:,}") + Text(f"\n{limit.source}", style="dim")
+
+
+def _freed(row: _Row) -> Text:
+    answer, advice = row
+    if advice.max_tokens is None or not advice.freed_tokens:
+        return Text("–", style="dim")
+    quota = answer.usage.token_quota
+    share = f"\n{advice.freed_percent:+,.0f}%" if quota and advice.freed_percent is not None else ""
+    return Text(f"{advice.freed_tokens:+,.0f}{share}")
+
+
+def _advice_columns(by: str) -> list[Column]:
+    """Return the columns of the table on callers. They are numbered in the order in which they are kept."""
+    return [
+        Column(
+            f"{by.capitalize()}\nand pool",
+            0,
+            lambda row: Text(f"{row[1].caller}\n") + Text(f"  {row[0].usage.pool}", style="dim"),
+            left=True,
+        ),
+        Column("max_tokens\nnow", 1, lambda row: _limit(row[1])),
+        Column("Output\nlargest", 2, lambda row: Text(f"{row[1].sizes.largest:,}")),
+        Column("Output\np99", 5, lambda row: Text(f"{row[1].sizes.p99:,}")),
+        Column("Output\np50", 7, lambda row: Text(f"{row[1].sizes.p50:,}")),
+        Column("Cut", 6, lambda row: Text(percent(row[1].cut_answers, row[1].calls))),
+        Column("Answers", 8, lambda row: Text(f"{row[1].calls:,}")),
+        Column("Proposal", 3, lambda row: _proposal(row[1])),
+        Column("Freed at\nthe peak", 4, _freed),
+    ]

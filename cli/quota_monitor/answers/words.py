@@ -1,0 +1,273 @@
+"""Answers in words: one paragraph per finding. The terminal, Markdown and HTML print the same paragraphs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from bedrock_quota.analysis.advice import Action, Advice, Change
+from bedrock_quota.analysis.answers import PoolAnswer
+from bedrock_quota.analysis.levers import SPREAD_MINUTES, Lever, OtherLever
+from bedrock_quota.analysis.usage import CallerUsage, Limit, PoolUsage
+from bedrock_quota.analysis.verdict import State
+from bedrock_quota.analysis.what_if import Projection
+from bedrock_quota.pools import Unit
+from quota_monitor.answers.document import Document
+from quota_monitor.answers.numbers import count, percent
+
+MAX_RAISES = 2
+"""Callers with cut answers that are named per pool."""
+
+
+class Level(msgspec.Struct, frozen=True):
+    """How urgent a paragraph is: the style of its first words."""
+
+    style: str
+
+
+PROBLEM, WARNING, GOOD, PLAIN = Level("bold red"), Level("bold yellow"), Level("bold green"), Level("bold")
+
+
+class Paragraph(msgspec.Struct, frozen=True):
+    """A finding: its first words, and the rest, in which every second part is emphasised."""
+
+    level: Level
+    head: str
+    parts: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.head + "".join(self.parts)
+
+
+def write_paragraphs(document: Document) -> list[Paragraph]:
+    """Return the findings about all pools, the worst first, and a last one if there is nothing to say."""
+    found = [paragraph for answer in document.pools for paragraph in _write_pool(answer)]
+    if not any(paragraph.level is PROBLEM for paragraph in found):
+        found.append(_write_all_is_well(document))
+    return [*found, *_write_projections(document)]
+
+
+def _write_all_is_well(document: Document) -> Paragraph:
+    if not document.pools:
+        return Paragraph(WARNING, "No calls: ", ("the source has no call to a quota pool in this window.",))
+    if all(answer.verdict.state is State.NO_QUOTA for answer in document.pools):
+        return Paragraph(WARNING, "No quota is known", (", so there are no percentages.",))
+    return Paragraph(GOOD, "No quota pool reached its quota.")
+
+
+def _write_pool(answer: PoolAnswer) -> Iterator[Paragraph]:
+    usage, state = answer.usage, answer.verdict.state
+    pool = str(usage.pool)
+    if state is State.QUOTA_IS_ZERO:
+        yield Paragraph(
+            PROBLEM,
+            "Quota is 0: ",
+            (
+                f"Bedrock throttles every call to {pool} ({usage.throttled:,} in this window). "
+                "Request an increase in Service Quotas, or use another model.",
+            ),
+        )
+    elif state is State.THROTTLED_OTHERWISE:
+        yield _write_other_throttling(answer)
+    elif state in _HEADS:
+        yield _write_over(answer)
+    elif state is State.NEAR:
+        yield Paragraph(WARNING, f"{pool} is near its quota. ", (_write_use(usage),))
+    if any(caller.cut_answers for caller in usage.callers):
+        yield _write_cut_answers(usage, answer.advice)
+    if usage.coverage < 1:
+        unknown = round((1 - usage.coverage) * usage.requests)
+        yield Paragraph(
+            WARNING,
+            "Incomplete: ",
+            (
+                f"The log has no body for {unknown:,} of {usage.requests:,} requests to {pool}, so their max_tokens is "
+                "unknown. They count as consumed, but not as reserved.",
+            ),
+        )
+
+
+_HEADS = {
+    State.THROTTLED_BY_RESERVATION: "is throttled by reservation. ",
+    State.THROTTLED_BY_CONSUMPTION: "is throttled by consumption. ",
+    State.THROTTLED_BY_REQUESTS: "is throttled by requests. ",
+    State.REACHED: "reached its quota. ",
+}
+
+
+def _write_over(answer: PoolAnswer) -> Paragraph:
+    usage, verdict = answer.usage, answer.verdict
+    parts = [_write_throttles(answer), _write_use(usage), _write_in_use(usage)]
+    text = " ".join(part for part in parts if part)
+    found: list[str] = [text]
+    if verdict.state is not State.THROTTLED_BY_REQUESTS:
+        for change in answer.changes if usage.token_quota else ():
+            is_first = change is answer.changes[0]
+            found[-1] += " The cause: " if is_first else " Another cause: "
+            found += _write_change(change, usage, is_first=is_first)
+        found[-1] += _write_rest(answer)
+    found[-1] += "".join(" " + _write_lever(lever) for lever in answer.levers)
+    return Paragraph(PROBLEM, f"{usage.pool} {_HEADS[verdict.state]}", tuple(found))
+
+
+def _write_throttles(answer: PoolAnswer) -> str:
+    usage = answer.usage
+    if not usage.throttled:
+        return "No call was throttled."
+    minutes = count(len(answer.verdict.throttled), "minute")
+    return f"Bedrock throttled {count(usage.throttled, 'call')} in {minutes}."
+
+
+def _write_use(usage: PoolUsage) -> str:
+    """Return the highest use per minute in words, in percent of each quota."""
+    said: list[str] = []
+    quota, reserved, consumed = usage.token_quota, usage.peak_reserved, usage.peak_consumed
+    if quota and reserved is None:
+        said.append(
+            f"Callers consumed up to {percent(consumed, quota)} of the token quota per minute. "
+            "Their reservations are unknown."
+        )
+    elif quota and reserved is not None:
+        said.append(
+            f"Callers reserved up to {percent(reserved, quota)} of the token quota per minute, and consumed up to "
+            f"{percent(consumed, quota)}."
+        )
+    if usage.request_quota and usage.peak_requests >= 0.5 * usage.request_quota:
+        said.append(f"They made up to {usage.peak_requests:,} of {usage.request_quota:,.0f} requests per minute.")
+    return " ".join(said)
+
+
+def _write_in_use(usage: PoolUsage) -> str:
+    in_use = max((minute.in_use or 0 for minute in usage.minutes), default=0)
+    if not usage.token_quota or not in_use:
+        return ""
+    unknown = f" The end of {count(usage.unknown_ends, 'call')} is unknown." if usage.unknown_ends else ""
+    return f"In use at once, by our model: up to {percent(in_use, usage.token_quota)}.{unknown}"
+
+
+def _write_change(change: Change, usage: PoolUsage, *, is_first: bool) -> Iterator[str]:
+    """Yield the parts about one change, from the name of the caller on."""
+    caller, quota = change.caller, usage.token_quota or 0
+    limit = caller.largest_limit or Limit(0, "unknown", 0)
+    sets = (
+        f" sets no max_tokens, so the model's default of {limit.max_tokens:,} applies, but its largest output has "
+        if limit.source == "default"
+        else f" sets max_tokens to {limit.max_tokens:,}, but its largest output has "
+    )
+    peak = f"{percent(change.peak, quota)} of the quota"
+    yield caller.caller
+    yield f"{sets}{count(caller.sizes.largest, 'token')} ({_write_basis(caller)}). "
+    yield f"With max_tokens set to {change.max_tokens:,}"
+    yield (
+        f"{'' if is_first else ' as well'}, the same traffic would have peaked at "
+        f"{peak if usage.coverage == 1 else f'{peak} or more, because the max_tokens of other calls is unknown'}."
+    )
+
+
+def _write_basis(caller: CallerUsage) -> str:
+    few = "only " if caller.requests < 20 else ""
+    return f"99th percentile {caller.sizes.p99:,}, {few}{count(caller.requests, 'answer')}"
+
+
+def _write_rest(answer: PoolAnswer) -> str:
+    """Return what remains if the changes are not enough."""
+    usage = answer.usage
+    quota = usage.token_quota
+    if not quota:
+        return ""
+    if usage.peak_consumed >= quota:
+        return " Consumption alone reaches the quota."
+    if answer.changes and answer.changes[-1].peak >= quota:
+        return " The rest needs other changes."
+    if not answer.changes and usage.coverage == 1:
+        return " No smaller max_tokens would help."
+    return ""
+
+
+def _write_lever(lever: OtherLever) -> str:
+    unit = "tokens" if lever.unit is Unit.TOKENS_PER_MINUTE else "requests"
+    if lever.lever is Lever.ENDPOINT and lever.pool is not None:
+        return f"{lever.pool} has room for {lever.amount:,.0f} more {unit} per minute."
+    if lever.lever is Lever.SPREAD:
+        return f"Spread over {SPREAD_MINUTES} minutes, the busiest calls use {lever.amount:,.0f} {unit} per minute."
+    if lever.lever is Lever.CACHE:
+        return (
+            f"{lever.caller} sent {lever.amount:,.0f} input tokens that were not cached. "
+            "Cache reads do not count towards the quota."
+        )
+    return f"To fit with a fifth of room, request {lever.amount:,.0f} {unit} per minute."
+
+
+def _write_other_throttling(answer: PoolAnswer) -> Paragraph:
+    usage = answer.usage
+    shown = _write_use(usage)
+    return Paragraph(
+        PROBLEM,
+        f"{usage.pool} is throttled, but not by what the log shows. ",
+        (
+            f"{_write_throttles(answer)} {shown + ' ' if shown else ''}"
+            "Possible causes: a quota per day, the capacity of the model, or calls that are not in the log.",
+        ),
+    )
+
+
+def _write_cut_answers(usage: PoolUsage, advice: Sequence[Advice]) -> Paragraph:
+    callers = sorted((caller for caller in usage.callers if caller.cut_answers), key=lambda each: -each.cut_answers)
+    total = sum(caller.cut_answers for caller in callers)
+    parts = [
+        f"{total:,} of {usage.requests:,} answers from {usage.pool} ended at their output limit.",
+    ]
+    raises = {each.caller: each.max_tokens for each in advice if each.action is Action.RAISE}
+    for caller in callers[:MAX_RAISES]:
+        limit = raises.get(caller.caller)
+        to = f" to {limit:,}" if limit is not None else ""
+        parts[-1] += f" {caller.cut_answers:,} of them were for "
+        parts += [
+            caller.caller,
+            f", at up to {caller.largest_cut:,} tokens. ",
+            f"Raise max_tokens{to}",
+            " for these calls.",
+        ]
+    parts[-1] += " Each call then reserves as many tokens more."
+    return Paragraph(WARNING, "Cut answers: ", tuple(parts))
+
+
+def _write_projections(document: Document) -> Iterator[Paragraph]:
+    """Yield one paragraph per pool that the scenario brings to its quota, and one that says how many it does not."""
+    projected = [(answer, answer.projection) for answer in document.pools if answer.projection is not None]
+    if not projected:
+        return
+    what = _write_scenario(document)
+    over = [pair for pair in projected if pair[0].projected_state in {State.REACHED, State.QUOTA_IS_ZERO}]
+    for answer, projection in over:
+        yield Paragraph(WARNING, f"{what}: ", (f"{answer.usage.pool} would peak at {_write_range(projection)}.",))
+    names = sorted({name for _, projection in projected for name in projection.cut_callers})
+    for name in names:
+        yield Paragraph(WARNING, f"{what}: ", ("answers of the window to ", name, " would be cut."))
+    fine = len(projected) - len(over)
+    if fine:
+        yield Paragraph(PLAIN, f"{what}: ", (f"{count(fine, 'quota pool')} would stay below the quota.",))
+
+
+def _write_range(projection: Projection) -> str:
+    usage = projection.usage
+    low, high, quota = usage.peak_used, projection.peak_with_throttled, usage.token_quota
+    requests = (
+        f"{percent(usage.peak_requests, usage.request_quota)} of the request quota" if usage.request_quota else ""
+    )
+    if not quota:
+        return requests or "its quota of 0"
+    tokens = percent(low, quota)
+    if high > low:
+        tokens = f"{tokens} to {percent(high, quota)}"
+    tokens += " of the token quota"
+    return f"{tokens} and {requests}" if requests else tokens
+
+
+def _write_scenario(document: Document) -> str:
+    scenario = document.scenario
+    said = [f"traffic × {scenario.growth:g}"] if scenario.growth != 1 else []
+    said += [f"max_tokens {tokens:,} for {caller}" for caller, tokens in scenario.max_tokens.items()]
+    said += [f"{quota:,.0f} TPM for {pool}" for pool, quota in scenario.token_quotas.items()]
+    return "With " + ", ".join(said)
