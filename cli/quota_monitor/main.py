@@ -7,6 +7,10 @@ import importlib
 import click
 
 COMMANDS = {
+    "analyze": (
+        "quota_monitor.analyze.command:analyze",
+        "Say why calls are throttled, who causes it, and what to change.",
+    ),
     "cost": ("quota_monitor.cost:cost", "Estimate what the monitor costs per month."),
     "demo": ("quota_monitor.demo:demo", "Deploy the stack on this machine and send it an hour of traffic."),
     "deploy": ("quota_monitor.deployment.deploy:deploy", "Build once and deploy to several Regions in parallel."),

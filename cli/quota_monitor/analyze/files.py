@@ -15,7 +15,7 @@ from typing import IO, cast
 
 import msgspec
 
-from quota_monitor.analyze.errors import SourceError
+from bedrock_quota.errors import LogSourceError
 
 PIECE_BYTES = 1024 * 1024
 
@@ -51,7 +51,7 @@ _decode_event = msgspec.json.Decoder(_LogEvent).decode
 def find_files(paths: Iterable[str]) -> list[str]:
     """Return the files of these paths, each once. Of a folder, all files below it that are not bodies, sorted.
 
-    Raises `SourceError` for a path that does not exist.
+    Raises `LogSourceError` for a path that does not exist.
     """
     found: dict[str, None] = {}
     for path in paths:
@@ -64,14 +64,14 @@ def find_files(paths: Iterable[str]) -> list[str]:
         elif place.is_file():
             found[path] = None
         else:
-            raise SourceError(f"There is no file or folder {path}.")
+            raise LogSourceError(f"There is no file or folder {path}.")
     return list(found)
 
 
 def read_file(path: str) -> Iterator[bytes]:
     """Yield the message of each record in a file. `-` is standard input.
 
-    Raises `SourceError` if the file cannot be read to its end. All records before that point were yielded.
+    Raises `LogSourceError` if the file cannot be read to its end. All records before that point were yielded.
     """
     try:
         if path == STANDARD_INPUT:
@@ -80,15 +80,15 @@ def read_file(path: str) -> Iterator[bytes]:
         with Path(path).open("rb") as file:
             yield from read_stream(file)
     except (OSError, EOFError, zlib.error) as error:
-        raise SourceError(f"{path} could not be read to its end: {error}") from error
-    except SourceError as error:
-        raise SourceError(f"{path}: {error}") from None
+        raise LogSourceError(f"{path} could not be read to its end: {error}") from error
+    except LogSourceError as error:
+        raise LogSourceError(f"{path}: {error}") from None
 
 
 def read_stream(stream: IO[bytes]) -> Iterator[bytes]:
     """Yield the message of each record in a stream, gzipped or not.
 
-    Raises `SourceError` for an element above `MAX_ELEMENT_BYTES`, and for an array or object without an end.
+    Raises `LogSourceError` for an element above `MAX_ELEMENT_BYTES`, and for an array or object without an end.
     """
     pieces = _read_pieces(stream)
     first = b""
@@ -154,7 +154,7 @@ def _split_lines(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
             elif stripped := line.strip():
                 yield _cut_prefix(stripped)
         if len(rest) > MAX_ELEMENT_BYTES:
-            raise SourceError(f"a line has more than {MAX_ELEMENT_BYTES:,} bytes")
+            raise LogSourceError(f"a line has more than {MAX_ELEMENT_BYTES:,} bytes")
         piece = next(pieces, b"")
         if not piece:
             break
@@ -193,11 +193,11 @@ def _split_elements(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
         piece = next(pieces, b"")
         if not piece:
             if depth:
-                raise SourceError("it ends within an object")
+                raise LogSourceError("it ends within an object")
             return
         buffer, scanned, start = buffer[keep:] + piece, scanned - keep, 0
         if len(buffer) > MAX_ELEMENT_BYTES + PIECE_BYTES:
-            raise SourceError(f"an object has more than {MAX_ELEMENT_BYTES:,} bytes")
+            raise LogSourceError(f"an object has more than {MAX_ELEMENT_BYTES:,} bytes")
 
 
 def _read_event(element: bytes) -> bytes:

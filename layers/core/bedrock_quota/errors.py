@@ -30,6 +30,10 @@ class BodyError(QuotaMonitorError):
         self.reason = reason
 
 
+class LogSourceError(QuotaMonitorError):
+    """Invocation logs could not be read. The message says which, and what to do."""
+
+
 class RegistryError(QuotaMonitorError):
     """A registry file, an override or the compiled registry is wrong. The message names file, table and reason."""
 

@@ -1,0 +1,222 @@
+"""Answers as data: JSON with a versioned schema, and CSV. docs/answers.md describes both."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from bedrock_quota.analysis.advice import Advice
+from bedrock_quota.analysis.answers import PoolAnswer
+from bedrock_quota.analysis.usage import CallerUsage, PoolMinute, PoolUsage
+from quota_monitor.answers.document import Document
+from quota_monitor.answers.words import write_paragraphs
+
+SCHEMA_VERSION = 1
+"""Raised when a member is removed or changes its meaning. New members may come at any time."""
+
+
+def to_json(documents: Sequence[Document]) -> bytes:
+    """Return the answers as indented JSON in UTF-8."""
+    content = {"schema_version": SCHEMA_VERSION, "accounts": [_document(each) for each in documents]}
+    return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
+
+
+def to_csv(documents: Sequence[Document]) -> str:
+    """Return one row per account, pool and caller."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_CSV_COLUMNS)
+    for document in documents:
+        for answer in document.pools:
+            for row in _caller_rows(answer):
+                writer.writerow([document.account, document.region, *map(_plain, row)])
+    return text.getvalue()
+
+
+def timestamp(second: int) -> str:
+    """Return a moment in ISO 8601."""
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _plain(value: object) -> object:
+    """Return a value that no spreadsheet takes for a formula. Numbers stay numbers."""
+    if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"}:
+        return f"'{value}"
+    return "" if value is None else value
+
+
+_CSV_COLUMNS = (
+    "account",
+    "region",
+    "model_id",
+    "endpoint_type",
+    "caller",
+    "requests",
+    "throttled",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reserved_tokens",
+    "consumed_tokens",
+    "output_p50",
+    "output_p95",
+    "output_p99",
+    "output_largest",
+    "cut_answers",
+    "max_tokens",
+    "max_tokens_source",
+    "action",
+    "proposed_max_tokens",
+    "freed_tokens_at_peak",
+)
+
+
+def _caller_rows(answer: PoolAnswer) -> Iterable[tuple[object, ...]]:
+    advice = {each.caller: each for each in answer.advice}
+    for caller in answer.usage.callers:
+        found = advice.get(caller.caller)
+        limit, sizes = caller.largest_limit, caller.sizes
+        yield (
+            answer.usage.pool.model_id,
+            str(answer.usage.pool.endpoint_type),
+            caller.caller,
+            caller.requests,
+            caller.throttled,
+            caller.input_tokens,
+            caller.output_tokens,
+            caller.cache_read_tokens,
+            caller.cache_write_tokens,
+            caller.reserved_tokens,
+            caller.consumed_tokens,
+            sizes.p50,
+            sizes.p95,
+            sizes.p99,
+            sizes.largest,
+            caller.cut_answers,
+            None if limit is None else limit.max_tokens,
+            None if limit is None else limit.source,
+            None if found is None else str(found.action),
+            None if found is None else found.max_tokens,
+            None if found is None else found.freed_tokens,
+        )
+
+
+def _document(document: Document) -> dict[str, Any]:
+    scenario = document.scenario
+    return {
+        "account": document.account or None,
+        "region": document.region or None,
+        "source": document.source,
+        "from": timestamp(document.window.start),
+        "to": timestamp(document.window.end),
+        "by": document.by,
+        "records_received": document.received,
+        "records_not_counted": dict(document.counts),
+        "notes": list(document.notes),
+        "account_tokens_per_day_quota": document.account_tokens_per_day,
+        "scenario": {
+            "growth": scenario.growth,
+            "max_tokens": dict(scenario.max_tokens),
+            "token_quotas": {str(pool): quota for pool, quota in scenario.token_quotas.items()},
+        },
+        "findings": [str(paragraph) for paragraph in write_paragraphs(document)],
+        "pools": [_pool(answer) for answer in document.pools],
+    }
+
+
+def _pool(answer: PoolAnswer) -> dict[str, Any]:
+    usage = answer.usage
+    projection = answer.projection
+    return {
+        "model_id": usage.pool.model_id,
+        "endpoint_type": str(usage.pool.endpoint_type),
+        "state": str(answer.verdict.state),
+        "token_quota": usage.token_quota,
+        "request_quota": usage.request_quota,
+        "requests": usage.requests,
+        "throttled": usage.throttled,
+        "throttled_by_cause": {str(cause): number for cause, number in answer.verdict.count_throttled().items()},
+        "errors": dict(usage.errors),
+        "coverage": usage.coverage,
+        "peak_reserved_tokens": usage.peak_reserved,
+        "peak_consumed_tokens": usage.peak_consumed,
+        "peak_requests": usage.peak_requests,
+        "peak_percent": usage.peak_percent,
+        "calls_with_unknown_end": usage.unknown_ends,
+        "changes": [
+            {"caller": change.caller.caller, "max_tokens": change.max_tokens, "peak_tokens": change.peak}
+            for change in answer.changes
+        ],
+        "levers": [
+            {
+                "lever": str(lever.lever),
+                "unit": str(lever.unit),
+                "amount": lever.amount,
+                "pool": None if lever.pool is None else str(lever.pool),
+                "caller": lever.caller or None,
+            }
+            for lever in answer.levers
+        ],
+        "projection": None
+        if projection is None
+        else {
+            "state": str(answer.projected_state),
+            "peak_tokens": projection.usage.peak_used,
+            "peak_tokens_with_throttled": projection.peak_with_throttled,
+            "peak_requests": projection.usage.peak_requests,
+            "callers_with_cut_answers": list(projection.cut_callers),
+        },
+        "callers": _callers(usage, answer.advice),
+        "minutes": [_minute(minute) for minute in usage.minutes],
+    }
+
+
+def _callers(usage: PoolUsage, advice: Iterable[Advice]) -> list[dict[str, Any]]:
+    found = {each.caller: each for each in advice}
+    return [_caller(caller, found.get(caller.caller)) for caller in usage.callers]
+
+
+def _caller(caller: CallerUsage, advice: Advice | None) -> dict[str, Any]:
+    return {
+        "caller": caller.caller,
+        "requests": caller.requests,
+        "throttled": caller.throttled,
+        "input_tokens": caller.input_tokens,
+        "cache_read_tokens": caller.cache_read_tokens,
+        "cache_write_tokens": caller.cache_write_tokens,
+        "output_tokens": caller.output_tokens,
+        "reserved_tokens": caller.reserved_tokens,
+        "consumed_tokens": caller.consumed_tokens,
+        "output_sizes": msgspec.to_builtins(caller.sizes),
+        "cut_answers": caller.cut_answers,
+        "largest_cut": caller.largest_cut or None,
+        "limits": msgspec.to_builtins(caller.limits),
+        "advice": None
+        if advice is None
+        else {
+            "action": str(advice.action),
+            "reason": str(advice.reason),
+            "max_tokens": advice.max_tokens,
+            "rests_on_answers": advice.calls,
+            "freed_tokens_at_peak": advice.freed_tokens,
+            "freed_percent_at_peak": advice.freed_percent,
+        },
+    }
+
+
+def _minute(minute: PoolMinute) -> dict[str, Any]:
+    return {
+        "minute": timestamp(minute.minute),
+        "reserved_tokens": minute.reserved_tokens,
+        "consumed_tokens": minute.consumed_tokens,
+        "requests": minute.requests,
+        "requests_with_known_max_tokens": minute.known_requests,
+        "throttled": minute.throttled,
+        "in_use_tokens": minute.in_use,
+    }

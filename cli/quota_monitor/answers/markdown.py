@@ -1,0 +1,128 @@
+"""Answers as Markdown, for an issue, a ticket or a chat."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from bedrock_quota.analysis.advice import Action, Advice
+from bedrock_quota.analysis.answers import PoolAnswer
+from quota_monitor.answers.document import Document
+from quota_monitor.answers.numbers import percent
+from quota_monitor.answers.words import Paragraph, write_paragraphs
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
+
+
+def to_markdown(documents: Sequence[Document]) -> str:
+    """Return the findings and tables of each document."""
+    return "\n".join(line for document in documents for line in _document(document))
+
+
+def escape(text: str) -> str:
+    """Return a text that Markdown prints as it is. A name in a log may contain anything."""
+    return _SPECIAL.sub(r"\\\1", text.replace("\n", " "))
+
+
+def write_paragraph(paragraph: Paragraph) -> str:
+    """Return one finding as an item of a list."""
+    parts = "".join(
+        f"**{escape(part).strip()}**" if number % 2 and part.strip() else escape(part)
+        for number, part in enumerate(paragraph.parts)
+    )
+    return f"- **{escape(paragraph.head).strip()}** {parts}".rstrip()
+
+
+def _document(document: Document) -> Iterator[str]:
+    yield f"## {escape(document.title or 'Quota pools')}"
+    yield ""
+    yield f"{document.window}, from {escape(document.source)}."
+    yield ""
+    yield from map(write_paragraph, write_paragraphs(document))
+    yield ""
+    if document.pools:
+        yield from _table(_POOL_HEADS, map(_pool_row, document.pools))
+    advice = [(answer, each) for answer in document.pools for each in answer.advice]
+    if advice:
+        yield from _table(_ADVICE_HEADS, (_advice_row(answer, each) for answer, each in advice))
+    for note in document.notes:
+        yield escape(note)
+        yield ""
+
+
+def _table(heads: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield "| " + " | ".join(head for head, _ in heads) + " |"
+    yield "|" + "|".join(line for _, line in heads) + "|"
+    for row in rows:
+        yield "| " + " | ".join(map(escape, row)) + " |"
+    yield ""
+
+
+_POOL_HEADS = (
+    ("Quota pool", "---"),
+    ("State", "---"),
+    ("Quota TPM", "--:"),
+    ("Reserved, peak TPM", "--:"),
+    ("Consumed, peak TPM", "--:"),
+    ("Requests (throttled)", "--:"),
+    ("Peak RPM", "--:"),
+)
+
+
+def _pool_row(answer: PoolAnswer) -> tuple[str, ...]:
+    usage = answer.usage
+    throttled = f" ({usage.throttled:,})" if usage.throttled else ""
+    return (
+        str(usage.pool),
+        str(answer.verdict.state),
+        "unknown" if usage.token_quota is None else f"{usage.token_quota:,.0f}",
+        _share(usage.peak_reserved if usage.requests else 0, usage.token_quota),
+        _share(usage.peak_consumed, usage.token_quota),
+        f"{usage.requests:,}{throttled}",
+        _share(usage.peak_requests, usage.request_quota),
+    )
+
+
+_ADVICE_HEADS = (
+    ("Caller", "---"),
+    ("Quota pool", "---"),
+    ("max_tokens now", "--:"),
+    ("Largest output", "--:"),
+    ("p99", "--:"),
+    ("Cut", "--:"),
+    ("Answers", "--:"),
+    ("Proposal", "---"),
+    ("Freed at the peak", "--:"),
+)
+
+
+def _advice_row(answer: PoolAnswer, advice: Advice) -> tuple[str, ...]:
+    limit, quota = advice.limit, answer.usage.token_quota
+    freed = ""
+    if advice.max_tokens is not None:
+        share = f" ({advice.freed_percent:,.0f}%)" if quota and advice.freed_percent is not None else ""
+        freed = f"{advice.freed_tokens:,.0f}{share}"
+    return (
+        advice.caller,
+        str(answer.usage.pool),
+        "unknown" if limit is None else f"{limit.max_tokens:,} ({limit.source})",
+        f"{advice.sizes.largest:,}",
+        f"{advice.sizes.p99:,}",
+        percent(advice.cut_answers, advice.calls),
+        f"{advice.calls:,}",
+        propose(advice),
+        freed,
+    )
+
+
+def propose(advice: Advice) -> str:
+    """Return the proposal in words."""
+    if advice.max_tokens is None:
+        return f"leave it: {advice.reason}"
+    return f"{'set' if advice.action is Action.SET else 'raise to'} {advice.max_tokens:,}"
+
+
+def _share(value: float | None, quota: float | None) -> str:
+    if value is None:
+        return "unknown"
+    return f"{value:,.0f} ({percent(value, quota)})" if quota else f"{value:,.0f}"

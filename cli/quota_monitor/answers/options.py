@@ -1,0 +1,193 @@
+"""Options that `analyze` and `report` share: window, calls to look at, what-if, and the form of the output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from bedrock_quota.analysis.what_if import Scenario
+from bedrock_quota.pools import EndpointType, QuotaPool
+from quota_monitor.analyze.scope import ALL_TIME, Dimension, Scope, Window
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+MAX_TOKENS = 100_000_000
+
+MAX_GROWTH = 1_000
+
+DEFAULT_HOURS = 24.0
+
+
+class Output(msgspec.Struct, frozen=True):
+    """The form of the output. `form` is `terminal`, `json`, `markdown` or `csv`. `html` is a file, or None.
+
+    `fail_over` is the percentage of a quota from which the exit code is 1, or None.
+    """
+
+    form: str = "terminal"
+    html: Path | None = None
+    fail_over: float | None = None
+
+
+def scope_options(command: Command) -> Command:
+    """Add the options that select the calls."""
+    options = (
+        click.option("--hours", type=click.FloatRange(min=0, min_open=True), help="Hours before now. Default: 24."),
+        click.option("--days", type=click.FloatRange(min=0, min_open=True), help="Days before now."),
+        click.option(
+            "--from", "start", metavar="TIME", help="Start, such as 2026-11-28T14:00 (UTC unless it has an offset)."
+        ),
+        click.option("--to", "end", metavar="TIME", help="End. Default: now."),
+        click.option("--model", default="", metavar="TEXT", help="Only models whose id has this text."),
+        click.option("--caller", default="", metavar="TEXT", help="Only callers whose name has this text."),
+        click.option(
+            "--by",
+            default="caller",
+            show_default=True,
+            metavar="|".join([*(each for each in Dimension if each is not Dimension.TAG), "tag:KEY"]),
+            help="Property of calls by which usage is listed.",
+        ),
+    )
+    return _add(command, options)
+
+
+def scenario_options(command: Command) -> Command:
+    """Add the options of a what-if."""
+    options = (
+        click.option(
+            "--growth",
+            type=click.FloatRange(min=0, max=MAX_GROWTH, min_open=True),
+            default=1.0,
+            metavar="FACTOR",
+            help="What if there were this many times as many calls?",
+        ),
+        click.option(
+            "--max-tokens",
+            multiple=True,
+            metavar="CALLER=N",
+            help="What if this caller set max_tokens to N? Repeatable.",
+        ),
+        click.option(
+            "--quota",
+            multiple=True,
+            metavar="POOL=N",
+            help="What if this pool had N TPM? POOL is a model id, or a model id/endpoint type. Repeatable.",
+        ),
+    )
+    return _add(command, options)
+
+
+def output_options(command: Command) -> Command:
+    """Add the options that select the form of the output."""
+    options = (
+        click.option("--json", "form", flag_value="json", help="Print JSON. docs/answers.md has its schema."),
+        click.option("--markdown", "form", flag_value="markdown", help="Print Markdown."),
+        click.option("--csv", "form", flag_value="csv", help="Print CSV, one row per pool and caller."),
+        click.option("form", "--table", flag_value="terminal", default=True, hidden=True),
+        click.option(
+            "--html", type=click.Path(path_type=Path, dir_okay=False), help="Also write a page that opens offline."
+        ),
+        click.option(
+            "--fail-over",
+            type=click.FloatRange(min=0),
+            metavar="PERCENT",
+            help="Exit with 1 if a pool used this share of its quota or more, or was throttled.",
+        ),
+    )
+    return _add(command, options)
+
+
+def _add(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def make_scope(given: Mapping[str, Any], now: datetime, *, all_time: bool = False) -> Scope:
+    """Return the scope that options select. With `all_time` there is no window unless an option sets one.
+
+    Raises `click.UsageError`.
+    """
+    dimension, tag = _parse_dimension(given["by"])
+    return Scope(_make_window(given, now, all_time=all_time), given["model"], given["caller"], dimension, tag)
+
+
+def make_scenario(given: Mapping[str, Any]) -> Scenario:
+    """Return the scenario that options describe. Raises `click.UsageError`."""
+    quotas: dict[QuotaPool, float] = {}
+    for text in given["quota"]:
+        name, tokens = _parse_pair(text, "--quota", "POOL")
+        quotas |= dict.fromkeys(parse_pools(name), float(tokens))
+    limits = dict(_parse_pair(text, "--max-tokens", "CALLER") for text in given["max_tokens"])
+    return Scenario(given["growth"], limits, quotas)
+
+
+def parse_pools(name: str) -> tuple[QuotaPool, ...]:
+    """Return the pools that a name stands for: `model`, `model/endpoint type`, or `model (endpoint type)`.
+
+    Raises `click.UsageError` for an endpoint type that does not exist.
+    """
+    model, _, endpoint = name.strip().removesuffix(")").replace(" (", "/").partition("/")
+    if not endpoint:
+        return tuple(QuotaPool(model, each) for each in EndpointType)
+    try:
+        return (QuotaPool(model, EndpointType(endpoint.strip())),)
+    except ValueError:
+        known = ", ".join(EndpointType)
+        raise click.UsageError(f"{endpoint.strip()!r} is no endpoint type. Known: {known}.") from None
+
+
+def _parse_pair(text: str, option: str, what: str) -> tuple[str, int]:
+    name, _, number = text.rpartition("=")
+    digits = number.replace(",", "").replace("_", "")
+    if not name or not digits.isascii() or not digits.isdigit() or int(digits) > MAX_TOKENS:
+        raise click.UsageError(f"{option} takes {what}=N with a whole number N, such as {what}=1024, not {text!r}.")
+    return name, int(digits)
+
+
+def _parse_dimension(text: str) -> tuple[Dimension, str]:
+    name, _, key = text.partition(":")
+    if name in set(Dimension) and (name == Dimension.TAG) == bool(key):
+        return Dimension(name), key
+    raise click.UsageError(f"--by takes caller, session, profile, operation, project or tag:KEY, not {text!r}.")
+
+
+def _make_window(given: Mapping[str, Any], now: datetime, *, all_time: bool) -> Window:
+    named = [name for name in ("hours", "days", "start") if given[name] is not None]
+    if len(named) > 1:
+        raise click.UsageError("Use one of --hours, --days and --from.")
+    end = now if given["end"] is None else parse_time(given["end"])
+    if not named and all_time:
+        return ALL_TIME if given["end"] is None else Window(0, _round_up(end))
+    if given["start"] is not None:
+        start = parse_time(given["start"])
+    else:
+        hours = given["days"] * 24 if given["days"] is not None else given["hours"] or DEFAULT_HOURS
+        try:
+            start = end - timedelta(hours=hours)
+        except OverflowError:
+            raise click.UsageError("The window begins before any calendar.") from None
+    if start >= end:
+        raise click.UsageError("The window ends before it begins.")
+    return Window(int(start.timestamp()) // 60 * 60, _round_up(end))
+
+
+def parse_time(text: str) -> datetime:
+    """Return a moment in ISO 8601, in UTC unless it has an offset. Raises `click.UsageError`."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.UsageError(
+            f"{text!r} is no time. Write it like 2026-11-28T14:00 or 2026-11-28T14:00+01:00."
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _round_up(moment: datetime) -> int:
+    """Return the end of the minute that has begun."""
+    return -(-int(moment.timestamp()) // 60) * 60

@@ -1,0 +1,40 @@
+"""Printing answers in the form that the user chose, and the exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from bedrock_quota.analysis.answers import PoolAnswer
+from quota_monitor.answers import data, markdown, terminal
+from quota_monitor.answers.document import Document
+from quota_monitor.answers.options import Output
+from quota_monitor.terminal import make_console
+
+
+def write(documents: Sequence[Document], output: Output) -> int:
+    """Print answers, and write the HTML page if one is wanted. Return the exit code: 1 if a pool is over the limit."""
+    if output.html is not None:
+        from quota_monitor.answers.html import to_html  # noqa: PLC0415 - only for a page
+
+        output.html.write_text(to_html(documents), encoding="utf-8")
+        click.echo(f"Wrote {output.html}.", err=True)
+    if output.form == "json":
+        click.echo(data.to_json(documents), nl=False)
+    elif output.form == "csv":
+        click.echo(data.to_csv(documents), nl=False)
+    elif output.form == "markdown":
+        click.echo(markdown.to_markdown(documents))
+    else:
+        console = make_console()
+        for document in documents:
+            console.print(terminal.render(document, console.width))
+    limit = output.fail_over
+    over = limit is not None and any(_is_over(answer, limit) for each in documents for answer in each.pools)
+    return 1 if over else 0
+
+
+def _is_over(answer: PoolAnswer, limit: float) -> bool:
+    usage = answer.usage
+    return bool(usage.throttled) or (usage.peak_percent or 0) >= limit
