@@ -21,6 +21,7 @@ from quota_monitor.analyze.reader import Counts, RecordReader
 from quota_monitor.analyze.scope import ALL_TIME, Scope, Window
 from quota_monitor.answers import output
 from quota_monitor.answers.document import Document
+from quota_monitor.answers.numbers import count
 from quota_monitor.answers.options import (
     Output,
     make_scenario,
@@ -67,9 +68,7 @@ def analyze_files(paths: Sequence[str], scope: Scope, scenario: Scenario, regist
         except LogSourceError as error:
             notes.append(str(error))
     reader.finish()
-    return make_document(
-        f"{len(found)} file{'' if len(found) == 1 else 's'}", scope, reader, Account(), scenario, notes
-    )
+    return make_document(reader, scope, scenario, source=count(len(found), "file"), account=Account(), notes=notes)
 
 
 def make_document(
