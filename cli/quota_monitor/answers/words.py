@@ -201,6 +201,15 @@ def _write_lever(lever: OtherLever) -> str:
 
 def _write_other_throttling(answer: PoolAnswer) -> Paragraph:
     usage = answer.usage
+    if usage.token_quota is None and usage.request_quota is None:
+        return Paragraph(
+            PROBLEM,
+            f"{usage.pool} is throttled, and its quota is unknown. ",
+            (
+                f"{_write_throttles(answer)} To see the cause, name the quota with --quota '{usage.pool}=N', "
+                "or use credentials that may list quotas.",
+            ),
+        )
     shown = _write_use(usage)
     return Paragraph(
         PROBLEM,

@@ -32,7 +32,10 @@ class PoolAnswer(msgspec.Struct, frozen=True):
 def find_answers(
     usages: Sequence[PoolUsage], quotas: Mapping[QuotaPool, PoolQuota], scenario: Scenario = NOTHING_CHANGED
 ) -> tuple[PoolAnswer, ...]:
-    """Return the answers about each pool, the worst first. `quotas` are all quotas of the account."""
+    """Return the answers about each pool, the worst first.
+
+    `quotas` are all quotas of the account. If it has none for a pool, the scenario's is taken for the real one.
+    """
     found = (_answer(usage, usages, quotas, scenario) for usage in usages)
     return tuple(sort_by_urgency(found))
 
@@ -54,6 +57,8 @@ def sort_by_urgency(answers: Iterable[PoolAnswer]) -> list[PoolAnswer]:
 def _answer(
     usage: PoolUsage, usages: Sequence[PoolUsage], quotas: Mapping[QuotaPool, PoolQuota], scenario: Scenario
 ) -> PoolAnswer:
+    if usage.token_quota is None and usage.pool in scenario.token_quotas:
+        usage = msgspec.structs.replace(usage, token_quota=scenario.token_quotas[usage.pool])
     changes = plan_changes(usage)
     peak = changes[-1].peak if changes else usage.peak_used
     projection = project(usage, scenario) if scenario != NOTHING_CHANGED else None
