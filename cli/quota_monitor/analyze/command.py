@@ -15,13 +15,13 @@ from bedrock_quota.analysis.what_if import Scenario
 from bedrock_quota.errors import LogSourceError
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.sources import read_sources
-from quota_monitor.analyze import files as local_files
-from quota_monitor.analyze.account import Account, Profiles
+from quota_monitor.analyze.account import Account
 from quota_monitor.analyze.reader import Counts, RecordReader
 from quota_monitor.analyze.scope import ALL_TIME, Scope, Window
+from quota_monitor.analyze.source import Progress, Source
+from quota_monitor.analyze.sources import open_sources, source_options
 from quota_monitor.answers import output
 from quota_monitor.answers.document import Document
-from quota_monitor.answers.numbers import count
 from quota_monitor.answers.options import (
     Output,
     make_scenario,
@@ -30,45 +30,50 @@ from quota_monitor.answers.options import (
     scenario_options,
     scope_options,
 )
+from quota_monitor.aws_session import aws_errors_as_messages
 from quota_monitor.data_files import MODELS
 from quota_monitor.terminal import errors_as_messages
 
 
 @click.command()
-@click.option(
-    "--files", multiple=True, metavar="PATH", help="Files or folders with records. - is standard input. Repeatable."
-)
+@source_options
 @scope_options
 @scenario_options
 @output_options
-def analyze(files: Sequence[str], form: str, html: Path | None, fail_over: float | None, **given: Any) -> None:
+def analyze(form: str, html: Path | None, fail_over: float | None, **given: Any) -> None:
     """Say why calls are throttled, who causes it, and what to change.
 
     Reads invocation logs that exist. Deploys nothing and changes nothing.
     """
-    scope = make_scope(given, datetime.now(UTC), all_time=bool(files))
+    scope = make_scope(given, datetime.now(UTC), all_time=bool(given["files"]))
     scenario = make_scenario(given)
     registry = read_sources(MODELS)
-    with errors_as_messages(LogSourceError):
-        documents = [analyze_files(files, scope, scenario, registry)]
+    with aws_errors_as_messages(), errors_as_messages(LogSourceError), show_progress() as progress:
+        documents = [
+            analyze_source(each, scope, scenario, registry, progress) for each in open_sources(given, registry)
+        ]
     sys.exit(output.write(documents, Output(form, html, fail_over)))
 
 
-def analyze_files(paths: Sequence[str], scope: Scope, scenario: Scenario, registry: Registry) -> Document:
-    """Return the answers to records in local files. Without credentials there are no quotas.
-
-    A file that cannot be read to its end is named in the notes, and all others are read.
-    """
-    found = local_files.find_files(paths)
-    reader = RecordReader(registry, scope, Profiles({}, None).resolve)
-    notes: list[str] = []
-    for path in found:
-        try:
-            reader.add_all(local_files.read_file(path))
-        except LogSourceError as error:
-            notes.append(str(error))
+def analyze_source(
+    source: Source, scope: Scope, scenario: Scenario, registry: Registry, progress: Progress = lambda _share: None
+) -> Document:
+    """Return the answers to all records of a source. Raises `LogSourceError`. Propagates botocore errors."""
+    reader = RecordReader(registry, scope, source.resolve_profile, source.fetch_bodies)
+    notes = source.read(reader, scope, progress)
     reader.finish()
-    return make_document(reader, scope, scenario, source=count(len(found), "file"), account=Account(), notes=notes)
+    return make_document(reader, scope, scenario, source=source.name, account=source.account, notes=notes)
+
+
+@contextmanager
+def show_progress() -> Iterator[Progress]:
+    """Show how much is done, on standard error if that is a terminal."""
+    bar = ProgressBar(
+        TextColumn("Reading records"), BarColumn(), TaskProgressColumn(), console=Console(stderr=True), transient=True
+    )
+    with bar:
+        task = bar.add_task("", total=1.0)
+        yield lambda share: bar.update(task, completed=share)
 
 
 def make_document(

@@ -14,7 +14,7 @@ from bedrock_quota.pools import QuotaPool
 from bedrock_quota.processor.look_up import FetchBodies
 from bedrock_quota.processor.pipeline import MAX_PATH
 from bedrock_quota.processor.reading import is_permissions_line, read_usual_record
-from bedrock_quota.processor.records import Record, with_request_body
+from bedrock_quota.processor.records import Record, parse_timestamp, with_request_body
 from bedrock_quota.processor.step_budget import StepBudget
 from bedrock_quota.processor.tolerant_reading import count_steps, read_record
 from bedrock_quota.processor.trimming import trim_record
@@ -28,6 +28,9 @@ MAX_WAITING = 500
 """Calls that wait for their body in S3 before the bodies are read."""
 
 MAX_REMEMBERED_GROUPS = 20_000
+
+Observe = Callable[[CallUsage | FailedCall, int, int | None], None]
+"""Gets each call in scope: its usage or failure, its start in seconds, and its latency in ms if the log has one."""
 
 ResolveProfile = Callable[[ApplicationProfile], Reference | OutOfScope]
 
@@ -69,10 +72,11 @@ class RecordReader:
         scope: Scope,
         resolve_profile: ResolveProfile = lambda _profile: UNRESOLVED,
         fetch_bodies: FetchBodies | None = None,
+        observe: Observe | None = None,
     ) -> None:
         self.tally = UsageTally(single_calls=True)
         self.counts = Counts()
-        self._scope, self._fetch_bodies = scope, fetch_bodies
+        self._scope, self._fetch_bodies, self._observe = scope, fetch_bodies, observe
         self._unlisted: set[QuotaPool] = set()
         self._calculator = UsageCalculator(
             registry, resolve_profile, scope.metadata_keys, self._admit_unlisted, with_sessions=True
@@ -143,9 +147,13 @@ class RecordReader:
             if entry.max_tokens is None:
                 counts.missing_bodies[missing if record.input.body_s3_path else "not_logged"] += 1
             tally.add(entry)
-            tally.add_time(entry, entry.started, latency if message is None else read_latency(message))
+            if message is not None:
+                latency = read_latency(message)
+            tally.add_time(entry, entry.started, latency)
+            if self._observe is not None:
+                self._observe(entry, entry.started, latency)
         elif isinstance(entry, FailedCall):
-            self._add_failed(entry)
+            self._add_failed(entry, record)
         elif isinstance(entry, ReservedTierCall):
             counts.out_of_scope["reserved_tier"] += 1
         elif isinstance(entry, OutOfScope):
@@ -164,13 +172,15 @@ class RecordReader:
         self._open[group] = tally
         return tally
 
-    def _add_failed(self, call: FailedCall) -> None:
+    def _add_failed(self, call: FailedCall, record: Record) -> None:
         if not self._start <= call.minute < self._end or not self._scope.includes(call):
             self.counts.not_asked_for += 1
             return
         self.counts.failed += 1
         if call.pool is not None:
             self.tally.add_failed(call.pool, call.minute, self._scope.label(call), call.error_code)
+        if self._observe is not None:
+            self._observe(call, parse_timestamp(record.started_at)[0], None)
 
     def _admit_unlisted(self, pool: QuotaPool) -> QuotaPool:
         """Return the pool of an unlisted model, or the one that all further ones share."""
