@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from bedrock_quota.processor.look_up import FetchBodies
 from quota_monitor.analyze.account import Account
-from quota_monitor.analyze.reader import FetchBodies, RecordReader, ResolveProfile
+from quota_monitor.analyze.reader import RecordReader, ResolveProfile
 from quota_monitor.analyze.scope import Scope
 
 Progress = Callable[[float], None]

@@ -116,13 +116,21 @@ def read_messages(client: S3Client, item: LogObject) -> Iterator[bytes]:
     """
     body = client.get_object(Bucket=item.bucket, Key=item.key)["Body"]
     try:
-        yield from split_lines(_inflate(body.iter_chunks(_CHUNK_BYTES)))
+        yield from decode_messages(body.iter_chunks(_CHUNK_BYTES), item)
+    finally:
+        body.close()
+
+
+def decode_messages(chunks: Iterable[bytes], item: LogObject) -> Iterator[bytes]:
+    """Yield the record of each line of an object's content. Raises `LogSourceError` if it is damaged."""
+    try:
+        yield from split_lines(_inflate(chunks))
     except zlib.error as error:
         raise LogSourceError(f"s3://{item.bucket}/{item.key} is damaged: {error}") from error
     except EOFError:
         raise LogSourceError(f"s3://{item.bucket}/{item.key} is cut short") from None
-    finally:
-        body.close()
+    except LogSourceError as error:
+        raise LogSourceError(f"s3://{item.bucket}/{item.key}: {error}") from None
 
 
 def split_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
