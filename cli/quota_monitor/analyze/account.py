@@ -41,11 +41,14 @@ class Account(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-def read_account(session: boto3.Session, registry: Registry) -> Account:
-    """Read what is known of an account. A right that is missing costs only what it shows.
+def read_account(session: boto3.Session, registry: Registry, region: str | None = None) -> Account:
+    """Read what is known of an account in a Region, by default that of the session.
+
+    A right that is missing costs only what it shows.
 
     Raises botocore errors that are not refusals, such as missing credentials.
     """
+    region = region or session.region_name
     notes: list[str] = []
 
     def attempt(read: Callable[[], Value], note: str) -> Value | None:
@@ -60,19 +63,19 @@ def read_account(session: boto3.Session, registry: Registry) -> Account:
 
     identity = session.client("sts").get_caller_identity()["Account"]
     listed = attempt(
-        lambda: list_quotas(session.client("service-quotas")),
+        lambda: list_quotas(session.client("service-quotas", region_name=region)),
         f"There are no percentages, because these credentials may not list quotas ({' and '.join(QUOTA_ACTIONS)}).",
     )
     listed = listed or []
     profiles = attempt(
-        lambda: list_application_profiles(session.client("bedrock")),
+        lambda: list_application_profiles(session.client("bedrock", region_name=region)),
         "Calls through application inference profiles are out of scope, because these credentials may not list them "
         "(bedrock:ListInferenceProfiles).",
     )
     daily = [quota.value for quota in list_account_tokens_per_day(listed, registry) if quota.value is not None]
     return Account(
         account_id=identity,
-        region=session.region_name or "",
+        region=region or "",
         listed=tuple(listed),
         quotas=quotas_by_pool(listed, registry),
         account_tokens_per_day=daily[0] if daily else None,

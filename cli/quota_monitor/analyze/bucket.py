@@ -19,7 +19,6 @@ from quota_monitor.analyze.bodies import make_fetch
 from quota_monitor.analyze.reader import RecordReader
 from quota_monitor.analyze.scope import Scope
 from quota_monitor.analyze.source import Progress, Source
-from quota_monitor.aws_session import open_session
 
 if TYPE_CHECKING:
     import boto3
@@ -56,9 +55,8 @@ def _open_folder(
     session: boto3.Session, client: S3Client, folder: LogFolder, registry: Registry, *, is_own: bool
 ) -> Source:
     if is_own:
-        there = open_session(session.profile_name, folder.region)
-        account = read_account(there, registry)
-        resolve = Profiles(account.profiles, there.client("bedrock")).resolve
+        account = read_account(session, registry, folder.region)
+        resolve = Profiles(account.profiles, session.client("bedrock", region_name=folder.region)).resolve
     else:
         note = f"There are no percentages, because these credentials do not belong to account {folder.account}."
         account = Account(folder.account, folder.region, notes=(note,))

@@ -1,0 +1,229 @@
+"""`quota-monitor explain`: one minute of a quota pool, second by second."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+import msgspec
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bedrock_quota.analysis.timeline import MAX_CALLS, RefusedCalls, Second, TimedCall, Timeline, trace_minute
+from bedrock_quota.analysis.usage import THROTTLED
+from bedrock_quota.errors import LogSourceError
+from bedrock_quota.pools import NO_QUOTA, PoolQuota, QuotaPool
+from bedrock_quota.processor.usage import CallUsage, FailedCall
+from bedrock_quota.registry.models import Registry
+from bedrock_quota.registry.sources import read_sources
+from quota_monitor.analyze.command import show_progress
+from quota_monitor.analyze.reader import RecordReader
+from quota_monitor.analyze.scope import Scope, Window
+from quota_monitor.analyze.source import Progress, Source
+from quota_monitor.analyze.sources import open_sources, source_options
+from quota_monitor.answers.data import timestamp
+from quota_monitor.answers.numbers import count, percent
+from quota_monitor.answers.options import parse_time
+from quota_monitor.aws_session import aws_errors_as_messages
+from quota_monitor.data_files import MODELS
+from quota_monitor.terminal import errors_as_messages, make_console
+
+BEFORE = 15 * 60
+"""Seconds before the minute that are read, because calls that run for minutes may still hold tokens."""
+
+MAX_HOLDERS = 3
+"""Callers that a line names."""
+
+_DAY = timedelta(days=1)
+
+
+class PoolTrace(msgspec.Struct):
+    """The calls of one pool around a minute. `left_out` are calls beyond `MAX_CALLS`."""
+
+    calls: list[TimedCall] = []
+    refused: list[RefusedCalls] = []
+    left_out: int = 0
+
+
+@click.command()
+@click.option(
+    "--at", "moment", required=True, metavar="TIME", help="The minute, such as 14:03 or 2026-11-28T14:03 (UTC)."
+)
+@click.option("--model", default="", metavar="TEXT", help="Only models whose id has this text.")
+@source_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def explain(moment: str, model: str, as_json: bool, **given: Any) -> None:
+    """Show one minute second by second: who held the quota, and whose calls were refused.
+
+    Of several quota pools, the one with most refused calls is shown.
+    """
+    minute = parse_minute(moment, datetime.now(UTC))
+    registry = read_sources(MODELS)
+    console = make_console()
+    found = False
+    with aws_errors_as_messages(), errors_as_messages(LogSourceError), show_progress() as progress:
+        traced = [
+            (source, trace_source(source, minute, model, registry, progress))
+            for source in open_sources(given, registry)
+        ]
+    for source, pools in traced:
+        chosen = choose_pool(pools)
+        if chosen is None:
+            continue
+        found = True
+        timeline = trace_minute(minute, pools[chosen].calls, pools[chosen].refused)
+        quota = source.account.quotas.get(chosen, NO_QUOTA)
+        if as_json:
+            click.echo(to_json(chosen, quota, timeline))
+        else:
+            console.print(render(chosen, quota, timeline, pools[chosen].left_out))
+    if not found:
+        raise click.ClickException(
+            f"No call to {model or 'a quota pool'} began in the minute from {timestamp(minute)}, or just before. "
+            "`quota-monitor analyze` lists the minutes with throttled calls."
+        )
+    sys.exit(0)
+
+
+def parse_minute(text: str, now: datetime) -> int:
+    """Return the start of a minute. A time without a date is the last one that has passed, in UTC."""
+    if len(text) <= len("14:03:00") and ":" in text:
+        moment = parse_time(f"{now:%Y-%m-%d}T{text.zfill(5)}")
+        if moment > now:
+            moment -= _DAY
+    else:
+        moment = parse_time(text)
+    return int(moment.timestamp()) // 60 * 60
+
+
+def trace_source(
+    source: Source, minute: int, model: str, registry: Registry, progress: Progress
+) -> dict[QuotaPool, PoolTrace]:
+    """Return the calls around a minute by pool. Raises `LogSourceError`. Propagates botocore errors."""
+    pools: dict[QuotaPool, PoolTrace] = {}
+
+    def observe(call: CallUsage | FailedCall, started: int, latency: int | None) -> None:
+        pool = call.pool if isinstance(call, FailedCall) else call.group.pool
+        if pool is None:
+            return
+        trace = pools.setdefault(pool, PoolTrace())
+        if isinstance(call, FailedCall):
+            if call.error_code == THROTTLED and minute <= started < minute + 60:
+                trace.refused.append(RefusedCalls(started, call.caller, 1))
+            return
+        if len(trace.calls) >= MAX_CALLS:
+            trace.left_out += 1
+            return
+        reserved = call.input_tokens + call.cache_write_tokens + (call.max_tokens or 0)
+        trace.calls.append(
+            TimedCall(started, call.group.caller, reserved, call.consumed_tokens, call.max_tokens, latency)
+        )
+
+    scope = Scope(Window(minute - BEFORE, minute + 60), model=model)
+    reader = RecordReader(registry, scope, source.resolve_profile, source.fetch_bodies, observe)
+    source.read(reader, scope, progress)
+    reader.finish()
+    return pools
+
+
+def choose_pool(pools: dict[QuotaPool, PoolTrace]) -> QuotaPool | None:
+    """Return the pool with most refused calls, then with most calls. None without pools."""
+    return max(pools, key=lambda pool: (len(pools[pool].refused), len(pools[pool].calls)), default=None)
+
+
+def render(pool: QuotaPool, quota: PoolQuota, timeline: Timeline, left_out: int = 0) -> RenderableType:
+    """Return the verdict, and a line for each second in which something changes."""
+    minute = timeline.seconds[0].second
+    parts: list[RenderableType] = [Text(f"{pool}, the minute from {timestamp(minute)}", style="bold"), ""]
+    parts += [Text(f"▸ {sentence}") for sentence in write_sentences(quota, timeline, left_out)]
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1), pad_edge=False)
+    for head, justify in (("Second", "left"), ("Begun", "right"), ("Running", "right"), ("In use", "right")):
+        table.add_column(head, justify="right" if justify == "right" else "left", no_wrap=True)
+    table.add_column("Refused", overflow="fold")
+    table.add_column("Held by", overflow="fold")
+    for second in _changes(timeline.seconds):
+        table.add_row(*_row(second, quota.tokens_per_minute))
+    return Group(*parts, table)
+
+
+def write_sentences(quota: PoolQuota, timeline: Timeline, left_out: int = 0) -> Iterator[str]:
+    """Yield who was throttled, who caused it, and what the model rests on."""
+    refused, tokens = timeline.refused, quota.tokens_per_minute
+    peak = max((each for each in timeline.seconds if each.refused), key=lambda each: each.in_use, default=timeline.peak)
+    if refused:
+        yield f"Bedrock refused {count(sum(refused.values()), 'call')}: {_name(refused.items())}."
+    else:
+        yield "Bedrock refused no call in this minute."
+    share = f", {percent(peak.in_use, tokens)} of the quota of {tokens:,.0f}" if tokens else ""
+    yield (
+        f"At {timestamp(peak.second)[11:19]}, {count(peak.running, 'call')} ran, and {peak.in_use:,.0f} tokens were in "
+        f"use at once{share}."
+    )
+    if peak.held:
+        caller, most = peak.held[0]
+        verb = "Caused by" if refused else "Held most by"
+        yield f"{verb} {caller}, which held {most:,.0f} of them ({percent(most, peak.in_use)})."
+    if quota.requests_per_minute:
+        busiest = max(each.in_60_seconds for each in timeline.seconds)
+        yield f"Requests begun within 60 seconds: up to {busiest:,} of {quota.requests_per_minute:,.0f}."
+    unknown = f" The end of {timeline.unknown_ends:,} is not in the log." if timeline.unknown_ends else ""
+    yield (
+        f"Tokens in use are our model of {count(timeline.calls, 'call')}, because AWS publishes none.{unknown} "
+        "Records have whole seconds."
+    )
+    if left_out:
+        yield f"{count(left_out, 'call')} more were left out, because there are too many."
+
+
+def _name(callers: object) -> str:
+    return ", ".join(f"{number:,} of {caller}" for caller, number in callers)  # type: ignore[attr-defined]
+
+
+def _changes(seconds: Sequence[Second]) -> Iterator[Second]:
+    """Yield the seconds in which a call begins, ends or is refused."""
+    before: Second | None = None
+    for second in seconds:
+        if before is None or second.begun or second.refused or second.running != before.running:
+            yield second
+        before = second
+
+
+def _row(second: Second, quota: float | None) -> Iterator[RenderableType]:
+    yield timestamp(second.second)[11:19]
+    yield f"{second.begun:,}" if second.begun else ""
+    yield f"{second.running:,}"
+    in_use = f"{second.in_use:,.0f}"
+    yield Text(in_use + (f" {percent(second.in_use, quota)}" if quota else ""))
+    yield Text("\n".join(f"{number:,} {caller}" for caller, number in second.refused), style="red")
+    yield Text("\n".join(f"{tokens:,.0f} {caller}" for caller, tokens in second.held[:MAX_HOLDERS]))
+
+
+def to_json(pool: QuotaPool, quota: PoolQuota, timeline: Timeline) -> str:
+    """Return the timeline as JSON."""
+    content = {
+        "schema_version": 1,
+        "model_id": pool.model_id,
+        "endpoint_type": str(pool.endpoint_type),
+        "token_quota": quota.tokens_per_minute,
+        "request_quota": quota.requests_per_minute,
+        "calls": timeline.calls,
+        "calls_with_unknown_end": timeline.unknown_ends,
+        "refused": timeline.refused,
+        "seconds": [
+            {
+                "second": timestamp(each.second),
+                "begun": each.begun,
+                "running": each.running,
+                "in_use_tokens": each.in_use,
+                "held": dict(each.held),
+                "refused": dict(each.refused),
+            }
+            for each in timeline.seconds
+        ],
+    }
+    return msgspec.json.format(msgspec.json.encode(content), indent=2).decode()
