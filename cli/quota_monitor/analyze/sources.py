@@ -12,6 +12,7 @@ from bedrock_quota.registry.models import Registry
 from quota_monitor.analyze import files as local_files
 from quota_monitor.analyze.account import Account, Profiles, read_account
 from quota_monitor.analyze.bucket import open_bucket
+from quota_monitor.analyze.log_group import open_log_group
 from quota_monitor.analyze.reader import RecordReader
 from quota_monitor.analyze.scope import Scope
 from quota_monitor.analyze.source import Progress, Source
@@ -27,6 +28,12 @@ def source_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--regions", metavar="A,B", help="Regions. Default: that of the profile."),
         click.option("--profiles", metavar="A,B", help="AWS profiles, one account each. They are never added up."),
+        click.option("--log-group", metavar="NAME", help="Log group. Default: the one that Bedrock logs to."),
+        click.option(
+            "--whole-records",
+            is_flag=True,
+            help="Fetch whole records from the log group, prompts included. Slower, and nothing is unknown.",
+        ),
         click.option("--s3", "bucket", metavar="s3://BUCKET/PREFIX", help="Read the logs that Bedrock writes to S3."),
         click.option(
             "--files", multiple=True, metavar="PATH", help="Read files or folders. - is standard input. Repeatable."
@@ -41,13 +48,16 @@ def open_sources(given: Mapping[str, Any], registry: Registry) -> Iterator[Sourc
 
     Raises `click.UsageError` and `LogSourceError`. Propagates botocore errors.
     """
-    if given["files"] and given["bucket"]:
-        raise click.UsageError("Use --files or --s3.")
+    if sum(map(bool, (given["files"], given["bucket"], given["log_group"]))) > 1:
+        raise click.UsageError("Use one of --log-group, --s3 and --files.")
     if given["files"]:
         yield _open_files(given, registry)
         return
     for session in _open_sessions(given):
-        yield from open_bucket(session, given["bucket"], registry)
+        if given["bucket"]:
+            yield from open_bucket(session, given["bucket"], registry)
+        else:
+            yield open_log_group(session, given["log_group"], registry, whole_records=given["whole_records"])
 
 
 def _open_sessions(given: Mapping[str, Any]) -> Iterator[boto3.Session]:
