@@ -16,7 +16,10 @@ COMMANDS = {
     "deploy": ("quota_monitor.deployment.deploy:deploy", "Build once and deploy to several Regions in parallel."),
     "doctor": ("quota_monitor.doctor.command:doctor", "Check a deployed stack from end to end."),
     "events": ("quota_monitor.sample_events:events", "Rebuild the sample events in events/metric_processor/."),
-    "explain": ("quota_monitor.explain:explain", "Show one minute second by second: who held the quota."),
+    "explain": (
+        "quota_monitor.explain:explain",
+        "Show one minute second by second: who held the quota, and whose calls were refused.",
+    ),
     "failed": ("quota_monitor.failed.command:failed", "List failed deliveries and replay them."),
     "local": ("quota_monitor.local:local", "Run the stack on this machine, without an AWS account."),
     "package": ("quota_monitor.deployment.package:package", "Write one self-contained template for stack sets."),

@@ -111,7 +111,7 @@ def read_row(paths: Sequence[Path], row: Iterable[Mapping[str, str]]) -> Row:
 
 
 def _walk(found: Type, path: Path) -> Iterator[Path]:
-    """Yield the paths of all values at or below a type. What is in a list is left out."""
+    """Yield the paths of all values at or below a type. Values in lists are left out."""
     if isinstance(found, UnionType):
         for each in found.types:
             yield from _walk(each, path)

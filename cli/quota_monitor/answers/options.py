@@ -64,19 +64,19 @@ def scenario_options(command: Command) -> Command:
             type=click.FloatRange(min=0, max=MAX_GROWTH, min_open=True),
             default=1.0,
             metavar="FACTOR",
-            help="What if there were this many times as many calls?",
+            help="Also project this many times as many calls.",
         ),
         click.option(
             "--max-tokens",
             multiple=True,
             metavar="CALLER=N",
-            help="What if this caller set max_tokens to N? Repeatable.",
+            help="Also project N as this caller's max_tokens. Repeatable.",
         ),
         click.option(
             "--quota",
             multiple=True,
             metavar="POOL=N",
-            help="What if this pool had N TPM? POOL is a model id, or a model id/endpoint type. Repeatable.",
+            help="Also project N TPM as the quota of this pool. POOL is a model id, or a model id/endpoint type. Repeatable.",
         ),
     )
     return _add(command, options)
@@ -88,7 +88,9 @@ def output_options(command: Command) -> Command:
         click.option("--json", "form", flag_value="json", help="Print JSON. docs/answers.md has its schema."),
         click.option("--markdown", "form", flag_value="markdown", help="Print Markdown."),
         click.option("--csv", "form", flag_value="csv", help="Print CSV, one row per pool and caller."),
-        click.option("form", "--table", flag_value="terminal", default=True, hidden=True),
+        click.option(
+            "--table", "form", flag_value="terminal", default=True, help="Print text and tables. The default."
+        ),
         click.option(
             "--html", type=click.Path(path_type=Path, dir_okay=False), help="Also write a page that opens offline."
         ),

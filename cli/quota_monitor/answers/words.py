@@ -21,7 +21,7 @@ MAX_RAISES = 2
 
 
 class Level(msgspec.Struct, frozen=True):
-    """How urgent a paragraph is: the style of its first words."""
+    """The urgency of a paragraph, as the style of its first words."""
 
     style: str
 
