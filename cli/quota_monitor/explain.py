@@ -58,9 +58,9 @@ class PoolTrace(msgspec.Struct):
 @source_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(moment: str, model: str, as_json: bool, **given: Any) -> None:
-    """Show one minute second by second: who held the quota, and whose calls were refused.
+    """Show one minute of a quota pool, second by second.
 
-    Of several quota pools, the one with most refused calls is shown.
+    It names who held the quota, and whose calls were refused. Of several quota pools, the one with most refused calls is shown.
     """
     minute = parse_minute(moment, datetime.now(UTC))
     registry = read_sources(MODELS)

@@ -18,7 +18,7 @@ COMMANDS = {
     "events": ("quota_monitor.sample_events:events", "Rebuild the sample events in events/metric_processor/."),
     "explain": (
         "quota_monitor.explain:explain",
-        "Show one minute second by second: who held the quota, and whose calls were refused.",
+        "Show one minute of a quota pool, second by second.",
     ),
     "failed": ("quota_monitor.failed.command:failed", "List failed deliveries and replay them."),
     "local": ("quota_monitor.local:local", "Run the stack on this machine, without an AWS account."),

@@ -135,8 +135,8 @@ def read_fields(
     notes: list[str] = []
     if streamed:
         notes.append(
-            f"Of {count(streamed, 'streamed answer')}, Logs Insights shows neither the tier nor the latency, and not if "
-            "they were cut. --whole-records reads them."
+            f"Of {count(streamed, 'streamed answer')}, Logs Insights shows neither tier nor latency, and not if they "
+            "were cut. --whole-records reads them."
         )
     if lost:
         notes.append(

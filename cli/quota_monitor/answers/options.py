@@ -76,7 +76,7 @@ def scenario_options(command: Command) -> Command:
             "--quota",
             multiple=True,
             metavar="POOL=N",
-            help="Also project N TPM as the quota of this pool. POOL is a model id, or a model id/endpoint type. Repeatable.",
+            help="Also project N TPM as its quota. POOL is a model id, or a model id/endpoint type. Repeatable.",
         ),
     )
     return _add(command, options)
