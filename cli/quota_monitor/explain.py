@@ -60,7 +60,8 @@ class PoolTrace(msgspec.Struct):
 def explain(moment: str, model: str, as_json: bool, **given: Any) -> None:
     """Show one minute of a quota pool, second by second.
 
-    It names who held the quota, and whose calls were refused. Of several quota pools, the one with most refused calls is shown.
+    It names who held the quota, and whose calls were refused. Of several quota pools, the one with most refused calls
+    is shown.
     """
     minute = parse_minute(moment, datetime.now(UTC))
     registry = read_sources(MODELS)
