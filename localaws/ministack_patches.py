@@ -9,6 +9,7 @@
 - It cannot return its whole state. With the patch, SIGUSR1 makes it write its state to a file.
 - It answers 404 for an object that does not exist. S3 answers 403 to a caller without `s3:ListBucket` on the bucket
   (API reference, GetObject, read 2026-11-28). With the patch, functions are callers with the policies of their role.
+- Its Logs Insights knows few commands. With the patch, queries are evaluated as in the dashboard preview.
 - A stack that creates a function stops functions of that name in all Regions. The patch limits this to one Region.
 """
 
@@ -30,9 +31,16 @@ from typing import Any
 from ministack import app  # type: ignore[import-untyped]
 from ministack.core import iam_evaluator, lambda_runtime, persistence  # type: ignore[import-untyped]
 from ministack.core.lambda_runtime import Worker  # type: ignore[import-untyped]
-from ministack.core.responses import get_account_id, get_region  # type: ignore[import-untyped]
-from ministack.services import lambda_svc, s3  # type: ignore[import-untyped]
+from ministack.core.responses import (  # type: ignore[import-untyped]
+    error_response_json,
+    get_account_id,
+    get_region,
+)
+from ministack.services import cloudwatch_logs, lambda_svc, s3  # type: ignore[import-untyped]
 from ministack.services.cloudformation import custom_resource, provisioners, stacks  # type: ignore[import-untyped]
+
+from localaws import log_queries
+from localaws.preview.errors import PreviewError
 
 _WAITS = {"first_line_wait": 0.1, "idle_confirm": 0.1, "hard_cap": 10.0}
 """Seconds to wait after the pipe is empty, in which MiniStack's own thread passes the lines on."""
@@ -64,7 +72,33 @@ def main() -> None:
     lambda_runtime.execution_credentials = functools.partial(_with_role, lambda_runtime.execution_credentials)
     s3._get_object = functools.partial(_refuse_to_say_what_is_missing, s3._get_object)
     lambda_svc.invalidate_worker = functools.partial(_end_here, lambda_svc.invalidate_worker)
+    cloudwatch_logs._start_query = functools.partial(_start_query, cloudwatch_logs._start_query)
+    cloudwatch_logs._get_query_results = functools.partial(_get_query_results, cloudwatch_logs._get_query_results)
     app.main()
+
+
+def _start_query(start: Callable[[Any], Any], data: Any) -> Any:
+    """Start a query in MiniStack, which checks the request. Then put our results in place of its own."""
+    answer = start({**data, "queryString": "fields @message"})
+    if answer[0] != HTTPStatus.OK:
+        return answer
+    query_id = json.loads(answer[2])["queryId"]
+    query = cloudwatch_logs._queries[query_id]
+    scanned = cloudwatch_logs._collect_query_records(
+        cloudwatch_logs._resolve_query_log_groups(data), query["startTime"], query["endTime"]
+    )
+    events = [{"timestamp": each["_timestamp_ms"], "message": each["@message"]} for each in scanned]
+    try:
+        found = log_queries.run_query(events, data["queryString"], data.get("limit"))
+    except PreviewError as error:
+        return error_response_json("MalformedQueryException", str(error), 400)
+    query |= {"results": found.results, "statistics": found.statistics, "queryString": data["queryString"]}
+    return answer
+
+
+def _get_query_results(get: Callable[[Any], Any], data: Any) -> Any:
+    """Return a page of at most `PAGE_ROWS`, also if the request does not ask for one."""
+    return get({**data, "maxItems": min(int(data.get("maxItems") or log_queries.PAGE_ROWS), log_queries.PAGE_ROWS)})
 
 
 def _end_here(end: Callable[..., None], function: str, **options: Any) -> None:

@@ -28,16 +28,19 @@ from localaws.preview.logs_insights import (
 Row = Mapping[str, Any]
 
 MAX_ROWS = 10_000
-"""The most rows of any query."""
+"""The rows of a query that sets no limit."""
 
 MAX_FIELDS = 200
 """The most fields of an event's JSON (page on `parse`, read 2026-11-24). We assume that they are the first."""
 
 
-def parse_event(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a log event: `@timestamp`, `@message` and those of its JSON, with dots in nested names."""
+def parse_event(event: Mapping[str, Any], *, discover: bool = True) -> dict[str, Any]:
+    """Return the fields of a log event: `@timestamp`, `@message` and those of its JSON, with dots in nested names.
+
+    Without `discover`, the fields of its JSON are left out.
+    """
     row: dict[str, Any] = {"@timestamp": event["timestamp"], "@message": event["message"]}
-    if event["message"].startswith("{"):
+    if discover and event["message"].startswith("{"):
         try:
             found = json.loads(event["message"])
         except ValueError:
@@ -57,8 +60,8 @@ def _flat(prefix: str, value: object) -> Iterator[tuple[str, Any]]:
         yield prefix, value
 
 
-def run(query: Query, rows: Iterable[Row]) -> tuple[list[str], list[list[Any]]]:
-    """Return the columns and rows of a query over the fields of events. Raises `PreviewError`."""
+def run(query: Query, rows: Iterable[Row], most_rows: int = MAX_ROWS) -> tuple[list[str], list[list[Any]]]:
+    """Return the columns and at most `most_rows` rows of a query over the fields of events. Raises `PreviewError`."""
     found: list[Row] = list(rows)
     columns: list[str] = ["@timestamp", "@message"]
     for command in query.commands:
@@ -76,7 +79,7 @@ def run(query: Query, rows: Iterable[Row]) -> tuple[list[str], list[list[Any]]]:
                     found = sorted(found, key=lambda row, key=key: _order(row.get(key)), reverse=descends)  # type: ignore[misc]
             case Limit(most):
                 found = found[:most]
-    return columns, [[row.get(column) for column in columns] for row in found[:MAX_ROWS]]
+    return columns, [[row.get(column) for column in columns] for row in found[:most_rows]]
 
 
 def _named(columns: Iterable[Named], row: Row) -> dict[str, Any]:
@@ -146,23 +149,42 @@ def _value(expression: Expression, row: Row) -> Any:
         case Literal(value):
             return value
         case Field(name):
-            return row.get(name)
+            return row[name] if name in row else _find_inside(name, row)
         case Operation(operator, operands):
             return _operate(operator, [_value(each, row) for each in operands])
         case Call("ispresent", arguments):
             return _value(arguments[0], row) is not None
         case Call("coalesce", arguments):
             return next((value for each in arguments if (value := _value(each, row)) is not None), None)
-        case Call("abs", arguments):
-            return _number(math.fabs, _value(arguments[0], row))
-        case Call("floor", arguments):
-            return _number(math.floor, _value(arguments[0], row))
-        case Call("ceil", arguments):
-            return _number(math.ceil, _value(arguments[0], row))
-        case Call("frommillis", arguments):
-            return _timestamp(_value(arguments[0], row))
+        case Call(function, arguments) if function in _OF_ONE_VALUE:
+            return _OF_ONE_VALUE[function](_value(arguments[0], row))
         case Call(function, _):
             raise PreviewError(f"{function} is not allowed here")
+
+
+def _find_inside(name: str, row: Row) -> Any:
+    """Return a member of a map that `jsonParse` has made: `r.input.inputTokenCount`. Nothing in a list has a name."""
+    first, _, rest = name.partition(".")
+    found = row.get(first)
+    while rest and isinstance(found, Mapping):
+        member = next((key for key in found if rest == key or rest.startswith(f"{key}.")), None)
+        if member is None:
+            return None
+        found, rest = found[member], rest[len(member) + 1 :]
+    return None if rest else found
+
+
+def _parse_json(text: object) -> Any:
+    """Return a map or a list, or nothing for any other text (page on functions, read 2026-11-28)."""
+    try:
+        found = json.loads(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return found if isinstance(found, dict | list) else None
+
+
+def _to_json(value: object) -> str | None:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else None
 
 
 def _number(function: Callable[[float], float], value: object) -> float | None:
@@ -177,6 +199,16 @@ def _timestamp(milliseconds: object) -> str | None:
     return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03}"
 
 
+_OF_ONE_VALUE: dict[str, Callable[[Any], Any]] = {
+    "abs": lambda value: _number(math.fabs, value),
+    "floor": lambda value: _number(math.floor, value),
+    "ceil": lambda value: _number(math.ceil, value),
+    "frommillis": _timestamp,
+    "jsonparse": _parse_json,
+    "jsonstringify": _to_json,
+    "jsonarraysize": lambda value: len(parsed) if isinstance(parsed := _parse_json(value), list) else None,
+    "strlen": lambda value: len(value) if isinstance(value, str) else None,
+}
 _ORDERED: dict[str, Callable[[Any, Any], bool]] = {
     "<": lambda left, right: bool(left < right),
     "<=": lambda left, right: bool(left <= right),

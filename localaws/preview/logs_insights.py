@@ -1,4 +1,4 @@
-"""Parse Logs Insights queries, as far as our dashboards use the language.
+"""Parse Logs Insights queries, as far as our dashboards and `quota-monitor analyze` use the language.
 
 Source: AmazonCloudWatch/latest/logs/CWL_QuerySyntax.html and its pages on commands and functions, read 2026-11-23.
 The commands are SOURCE, fields, display, filter, stats, sort and limit. A query with any other command is refused, and
@@ -96,7 +96,7 @@ _TOKENS = re.compile(
     |(?P<number>\d+(?:\.\d+)?)
     |(?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")
     |(?P<quoted>`[^`]+`)
-    |(?P<word>[@A-Za-z_][\w.@]*)
+    |(?P<word>[@A-Za-z_][\w@]*(?:\.(?:\w+|`[^`]+`))*)
     |(?P<pattern>(?<=like\s)/(?:[^/\\\n]|\\.)+/i?)
     |(?P<symbol><=|>=|!=|[|,()=<>+\-*/\[\]])""",
     re.VERBOSE,
@@ -104,7 +104,21 @@ _TOKENS = re.compile(
 AGGREGATES = frozenset(
     {"sum", "avg", "min", "max", "count", "count_distinct", "pct", "latest", "earliest", "sortsfirst", "sortslast"}
 )
-_FUNCTIONS = frozenset({"ispresent", "coalesce", "abs", "floor", "ceil", "bin", "frommillis"})
+_FUNCTIONS = frozenset(
+    {
+        "ispresent",
+        "coalesce",
+        "abs",
+        "floor",
+        "ceil",
+        "bin",
+        "frommillis",
+        "jsonparse",
+        "jsonstringify",
+        "jsonarraysize",
+        "strlen",
+    }
+)
 
 
 def parse(text: str) -> Query:
@@ -182,7 +196,7 @@ def _columns(cursor: Cursor) -> tuple[Named, ...]:
 
 def _field(cursor: Cursor) -> Field:
     token = cursor.expect_kind("word", "quoted")
-    return Field(token.text.strip("`"))
+    return Field(token.text.replace("`", ""))
 
 
 def _either(cursor: Cursor) -> Expression:

@@ -32,9 +32,14 @@ _RECORD = "r"
 _BODY_LENGTH, _CHUNKS = "body_length", "chunks"
 """Columns: the length of the request's body as text, and the number of chunks of a streamed answer."""
 
+_OUTPUT = ("output", "outputTokenCount")
+
 _REQUEST, _ANSWER = ("input", "inputBodyJson"), ("output", "outputBodyJson")
 
 _METADATA = "requestMetadata"
+
+_REASONS = frozenset({"stopReason", "stop_reason", "finish_reason", "finishReason", "reason"})
+"""Names of the reason why an answer ended."""
 
 _USAGES = (
     ("usage", "inputTokens"),
@@ -51,8 +56,9 @@ _USAGES = (
     ("usage", "prompt_tokens_details", "cached_tokens"),
     ("metrics", "latencyMs"),
     ("amazon-bedrock-invocationMetrics", "invocationLatency"),
+    ("amazon-bedrock-guardrailAction",),
 )
-"""Places in an answer that the fast reader does not need: counts if the record has none, and the latency."""
+"""Places in an answer that the fast reader does not need: counts if the record has none, the latency, and blocked calls."""
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
@@ -91,10 +97,10 @@ def write_query(paths: Sequence[Path]) -> str:
 
 
 class Row(msgspec.Struct, frozen=True):
-    """A row as a record in JSON. `is_streamed` is true if its answer is a list, of which nothing was read."""
+    """A row as a record in JSON. `is_end_unknown` is true for an answer whose reason to end is in a list, or absent."""
 
     message: bytes
-    is_streamed: bool
+    is_end_unknown: bool
 
 
 def read_row(paths: Sequence[Path], row: Iterable[Mapping[str, str]]) -> Row:
@@ -103,11 +109,14 @@ def read_row(paths: Sequence[Path], row: Iterable[Mapping[str, str]]) -> Row:
     record: dict[str, Any] = {}
     if values.get(_BODY_LENGTH):
         _set(record, _REQUEST, {})
+    has_reason = False
     for number, path in enumerate(paths):
         value = values.get(f"f{number}")
-        if value is not None and value != "":
+        if value:
             _set(record, path, _parse(value))
-    return Row(msgspec.json.encode(record), bool(values.get(_CHUNKS)))
+            has_reason = has_reason or path[-1] in _REASONS
+    has_output = values.get(f"f{paths.index(_OUTPUT)}", "0") != "0" or bool(values.get(_CHUNKS))
+    return Row(msgspec.json.encode(record), has_output and bool(values.get(_BODY_LENGTH)) and not has_reason)
 
 
 def _walk(found: Type, path: Path) -> Iterator[Path]:

@@ -123,20 +123,20 @@ def read_fields(
     paths = list_paths(scope.metadata_keys)
     query = write_query(paths)
     total = scope.window.end - scope.window.start
-    done = streamed = lost = 0
+    done = unknown = lost = 0
     for part, result in _run_all(client, group, query, scope.window):
         for row in result.rows:
             found = read_row(paths, row)
-            streamed += found.is_streamed
+            unknown += found.is_end_unknown
             reader.add(found.message)
         lost += max(0, result.matched - len(result.rows))
         done += part.end - part.start
         progress(done / total)
     notes: list[str] = []
-    if streamed:
+    if unknown:
         notes.append(
-            f"Of {count(streamed, 'streamed answer')}, Logs Insights shows neither tier nor latency, and not if they "
-            "were cut. --whole-records reads them."
+            f"For {count(unknown, 'answer')}, mostly streamed ones, Logs Insights shows neither tier nor latency, and not "
+            "if they were cut. --whole-records reads them."
         )
     if lost:
         notes.append(
