@@ -58,7 +58,7 @@ _USAGES = (
     ("amazon-bedrock-invocationMetrics", "invocationLatency"),
     ("amazon-bedrock-guardrailAction",),
 )
-"""Places in an answer that the fast reader does not need: counts if the record has none, the latency, and blocked calls."""
+"""Places in an answer that the fast reader does not need: counts if the record has none, latency, blocked calls."""
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")

@@ -135,7 +135,7 @@ def read_fields(
     notes: list[str] = []
     if unknown:
         notes.append(
-            f"For {count(unknown, 'answer')}, mostly streamed ones, Logs Insights shows neither tier nor latency, and not "
+            f"For {count(unknown, 'answer')}, mostly streamed, Logs Insights shows neither tier nor latency, and not "
             "if they were cut. --whole-records reads them."
         )
     if lost:

@@ -1,0 +1,1 @@
+"""Usage from a deployed stack: its metrics and metric lines."""
