@@ -161,7 +161,7 @@ def _find_cut(output: Sequence[int], limits: Sequence[int | None], truncated: in
 
 
 def read_lines(
-    client: CloudWatchLogsClient, log_group: str, scope: Scope, tally: UsageTally, until: int, progress: Progress
+    client: CloudWatchLogsClient, log_group: str, scope: Scope, tally: UsageTally, *, until: int, progress: Progress
 ) -> int:
     """Add all metric lines of a window to a tally, and return their number. Propagates botocore errors.
 
