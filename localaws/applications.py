@@ -51,11 +51,15 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 class Arrivals(msgspec.Struct, frozen=True):
-    """Calls per minute: on average `usual`, at random. In the minutes `during` there are `burst` calls, all at once."""
+    """Calls per minute: on average `usual`, at random. In the minutes `during` there are `burst` calls, all at once.
+
+    If `paced`, they are spread evenly over the minute instead.
+    """
 
     usual: float
     burst: int = 0
     during: tuple[range, ...] = ()
+    paced: bool = False
 
     @property
     def per_minute(self) -> float:
@@ -64,11 +68,10 @@ class Arrivals(msgspec.Struct, frozen=True):
 
 
 class Failures(msgspec.Struct, frozen=True):
-    """One call in `every` fails with this code, in the minutes `during`."""
+    """One call in `every` fails with this code, whatever the quotas."""
 
     error_code: str
     every: int
-    during: tuple[range, ...] = (range(MINUTES),)
 
 
 class Application(msgspec.Struct, frozen=True):
@@ -76,7 +79,8 @@ class Application(msgspec.Struct, frozen=True):
 
     `caller` is the resource part of its identity's ARN, and `model` is the `modelId` that it passes. One call in
     `cache_write_every` writes `context_tokens` to the prompt cache, and the others read them. If `bodies_delivered` is
-    False, the log has only token counts.
+    False, the log has only token counts. `slowness` multiplies the time that a call takes. A throttled call is tried
+    again once after `retry_seconds`, never if they are 0.
     """
 
     name: str
@@ -92,9 +96,16 @@ class Application(msgspec.Struct, frozen=True):
     cache_write_every: int = 20
     bodies_delivered: bool = True
     blocked_every: int = 0
-    failures: tuple[Failures, ...] = ()
+    failures: Failures | None = None
+    slowness: float = 1.0
+    retry_seconds: float = 0.0
     tags: Mapping[str, str] | None = None
     served_by: tuple[str, ...] = ()
+
+    @property
+    def role(self) -> str:
+        """Return the name by which the product lists the caller."""
+        return self.caller.removeprefix("assumed-role/").partition("/")[0]
 
 
 BUSY = (range(8, 13), range(23, 28), range(41, 47), range(55, 58))
@@ -121,10 +132,9 @@ CAST = (
         arrivals=Arrivals(12),
         input_tokens=Spread(220, 0.5),
         output_tokens=Spread(160, 0.4, most=1000),
-        max_tokens=4096,
+        max_tokens=8192,
         context_tokens=Spread(1100),
         blocked_every=41,
-        failures=(Failures(THROTTLED, every=2, during=BUSY),),
         tags={"team": "support", "environment": "production"},
         served_by=US,
     ),
@@ -139,20 +149,20 @@ CAST = (
         output_tokens=Spread(60, 0.5, most=1024),
         max_tokens=1024,
         blocked_every=67,
-        failures=(Failures(THROTTLED, every=3, during=BUSY),),
         served_by=US,
     ),
     Application(
-        name="month-end report: twelve workers start together, each with the largest max_tokens there is",
+        name="month-end report: twelve workers start together, with long documents and the largest max_tokens there is",
         caller=f"assumed-role/{CULPRIT}/batch",
         model=f"arn:aws:bedrock:{ORIGIN.region}:{ACCOUNT_ID}:inference-profile/us.anthropic.claude-sonnet-4-6",
-        operation=calls.INVOKE,
-        write_bodies=calls.anthropic_messages,
+        operation=calls.CONVERSE,
+        write_bodies=calls.converse,
         arrivals=Arrivals(0.3, burst=12, during=BUSY),
-        input_tokens=Spread(900, 0.4),
+        input_tokens=Spread(400, 0.4),
         output_tokens=Spread(310, 0.25, most=2000),
         max_tokens=64_000,
-        failures=(Failures(THROTTLED, every=8, during=BUSY),),
+        slowness=9.0,
+        retry_seconds=40.0,
         served_by=US,
     ),
     Application(
@@ -222,7 +232,7 @@ CAST = (
         model="us.cohere.embed-v4:0",
         operation=calls.INVOKE,
         write_bodies=calls.cohere_embedding,
-        arrivals=Arrivals(0, burst=9, during=(range(16, 22), range(48, 54))),
+        arrivals=Arrivals(0, burst=9, during=(range(16, 22), range(48, 54)), paced=True),
         input_tokens=Spread(28_500, 0.03),
         output_tokens=NOTHING,
         served_by=US,
@@ -259,7 +269,7 @@ CAST = (
         input_tokens=Spread(500, 0.5),
         output_tokens=Spread(220, 0.6, most=4096),
         max_tokens=4096,
-        failures=(Failures("ValidationException", every=23),),
+        failures=Failures("ValidationException", every=23),
     ),
     Application(
         name="research: one person's notebook, long chains of thought",
@@ -283,7 +293,6 @@ CAST = (
         input_tokens=Spread(260, 0.4),
         output_tokens=Spread(300, 0.4, most=1500),
         max_tokens=1500,
-        failures=(Failures(THROTTLED, every=1),),
         served_by=US,
     ),
     Application(

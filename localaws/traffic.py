@@ -3,6 +3,8 @@
 The same seed and hour give the same log. `localaws.applications` describes who calls.
 """
 
+import heapq
+import itertools
 import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,8 +15,10 @@ import msgspec
 from bedrock_quota.processor.reading import PERMISSIONS_LINE
 from localaws import bedrock_calls as calls
 from localaws.account import ACCOUNT_ID
-from localaws.applications import CAST, MINUTES, NOTHING, ORIGIN, Application, Arrivals, Profile, Spread
+from localaws.applications import CAST, MINUTES, NOTHING, ORIGIN, THROTTLED, Application, Arrivals, Profile, Spread
 from localaws.bedrock_calls import Call, Event, LargeBody, Origin, Record
+from localaws.limiter import Minutes
+from localaws.quotas import Limiters
 
 LOG_STREAM = "aws/bedrock/modelinvocations"
 OPENING_LINE = f"{PERMISSIONS_LINE}."
@@ -43,17 +47,37 @@ class LogEvent(msgspec.Struct, frozen=True):
     bodies_late: int = 0
 
 
+class Planned(msgspec.Struct, frozen=True):
+    """A call that an application makes, whatever becomes of it. `number` counts the application's calls from 1."""
+
+    started: datetime
+    application: Application
+    number: int
+    event: Event
+    call: Call
+    is_retry: bool = False
+
+    @property
+    def ended(self) -> datetime:
+        """Return its end, if it is served."""
+        return self.started + timedelta(milliseconds=self.call.latency_ms)
+
+
 def hour(
     end: datetime,
     seed: int = 0,
     profile_arns: Mapping[Profile, str] | None = None,
     large_bodies_bucket: str = ORIGIN.log_bucket,
+    *,
+    max_tokens: Mapping[str, int] | None = None,
+    minutes: Minutes = Minutes.SLIDING,
 ) -> list[LogEvent]:
     """Return the log of the hour before `end`, a whole minute: Bedrock's opening line, then records by arrival.
 
     Calls begin within the hour. A record arrives a few seconds after its call has ended, sometimes after `end`.
     `profile_arns` are the ARNs of the created `PROFILES`. A profile without one has its placeholder ARN. Bodies over
-    100 KB are in `large_bodies_bucket`.
+    100 KB are in `large_bodies_bucket`. Calls go through Bedrock's limiter, with the account's quotas. `max_tokens`
+    replaces the limits of applications, by role. Everything else stays as it is, except for what is throttled.
     """
     if end.tzinfo is None or end.second or end.microsecond:
         raise ValueError(f"end is not a whole minute with a time zone: {end}")
@@ -61,50 +85,85 @@ def hour(
     text = calls.prose(f"{seed}")
     origin = msgspec.structs.replace(ORIGIN, log_bucket=large_bodies_bucket)
     opening = LogEvent(_milliseconds(start), OPENING_LINE)
-    records = (
-        event
+    planned = [
+        call
         for each in CAST
-        for event in _simulate(each, start, seed=seed, text=text, profile_arns=profile_arns or {}, origin=origin)
-    )
+        for call in _plan(
+            _limited(each, max_tokens or {}), start, seed=seed, text=text, profile_arns=profile_arns or {}
+        )
+    ]
+    records = (_write(call, served, origin, seed) for call, served in admit(planned, minutes))
     return [opening, *sorted(records, key=_arrival)]
 
 
-def _simulate(
-    application: Application,
-    start: datetime,
-    *,
-    seed: int,
-    text: str,
-    profile_arns: Mapping[Profile, str],
-    origin: Origin,
-) -> Iterator[LogEvent]:
-    draw = random.Random(f"{seed} {application.caller}")  # noqa: S311 - no secret
+def _limited(application: Application, max_tokens: Mapping[str, int]) -> Application:
+    limit = max_tokens.get(application.role)
+    return application if limit is None else msgspec.structs.replace(application, max_tokens=limit)
+
+
+def _plan(
+    application: Application, start: datetime, *, seed: int, text: str, profile_arns: Mapping[Profile, str]
+) -> Iterator[Planned]:
+    """Yield the calls of an application in order. Each has numbers of its own, so a change of one changes no other."""
     model = application.model
     model_id = profile_arns.get(model, model.placeholder_arn) if isinstance(model, Profile) else model
-    answered = 0
-    failed = dict.fromkeys(application.failures, 0)
-    for minute, second in _starts(application.arrivals, draw):
+    starts = random.Random(f"{seed} {application.caller}")  # noqa: S311 - no secret
+    for number, (minute, second) in enumerate(_starts(application.arrivals, starts), start=1):
+        draw = random.Random(f"{seed} {application.caller} {number}")  # noqa: S311 - no secret
         started = start + timedelta(minutes=minute, seconds=second)
         event = _event(application, model_id, started, draw)
-        failure = next((each for each in application.failures if any(minute in part for part in each.during)), None)
-        if failure is not None:
-            failed[failure] += 1
-            if failed[failure] % failure.every == 0:
-                record = calls.failure(event, origin, failure.error_code)
-                yield _logged(started, draw.randint(40, 300), draw, record)
-                continue
-        answered += 1
-        call = _call(application, model_id, answered, draw, text)
-        bodies = application.write_bodies(call) if application.bodies_delivered else None
-        logged = _logged(started, call.latency_ms, draw, calls.record(event, origin, call, bodies))
-        late = BODIES_LATE[answered % len(BODIES_LATE)] if logged.large_bodies else 0
-        yield msgspec.structs.replace(logged, bodies_late=late)
+        yield Planned(started, application, number, event, _call(application, model_id, number, draw, text))
+
+
+def admit(planned: Iterable[Planned], minutes: Minutes = Minutes.SLIDING) -> Iterator[tuple[Planned, str]]:
+    """Yield each call in order of its start, with its error code: "" if it is served.
+
+    A throttled call of an application that tries again comes once more.
+    """
+    limiters = Limiters(minutes)
+    coming = [(call.started, number, call) for number, call in enumerate(planned)]
+    heapq.heapify(coming)
+    numbers = itertools.count(len(coming))
+    while coming:
+        _, _, call = heapq.heappop(coming)
+        application, failures = call.application, call.application.failures
+        if failures is not None and call.number % failures.every == 0:
+            yield call, failures.error_code
+            continue
+        served = limiters.admit(application, call.call, call.started)
+        yield call, "" if served else THROTTLED
+        if not served and application.retry_seconds and not call.is_retry:
+            later = _try_again(call)
+            heapq.heappush(coming, (later.started, next(numbers), later))
+
+
+def _try_again(call: Planned) -> Planned:
+    started = call.started + timedelta(seconds=call.application.retry_seconds)
+    first, *rest = call.event.request_id.split("-")
+    request_id = "-".join((first[::-1], *rest))
+    event = msgspec.structs.replace(call.event, started=started, request_id=request_id)
+    return msgspec.structs.replace(call, started=started, event=event, is_retry=True)
+
+
+def _write(planned: Planned, error_code: str, origin: Origin, seed: int) -> LogEvent:
+    """Return the record of a call."""
+    application, call = planned.application, planned.call
+    draw = random.Random(f"{seed} {planned.event.request_id}")  # noqa: S311 - no secret
+    if error_code:
+        return _logged(planned.started, draw.randint(40, 300), draw, calls.failure(planned.event, origin, error_code))
+    bodies = application.write_bodies(call) if application.bodies_delivered else None
+    logged = _logged(planned.started, call.latency_ms, draw, calls.record(planned.event, origin, call, bodies))
+    late = BODIES_LATE[planned.number % len(BODIES_LATE)] if logged.large_bodies else 0
+    return msgspec.structs.replace(logged, bodies_late=late)
 
 
 def _starts(arrivals: Arrivals, draw: random.Random) -> Iterator[tuple[int, float]]:
     """Yield minute and second of each call in the hour, in order."""
     for minute in range(MINUTES):
         if any(minute in part for part in arrivals.during):
+            if arrivals.paced:
+                yield from ((minute, 60 * (each + 0.5) / arrivals.burst) for each in range(arrivals.burst))
+                continue
             # All at the start of the minute, so their reservations overlap.
             yield from ((minute, second) for second in sorted(draw.uniform(0, 8) for _ in range(arrivals.burst)))
             continue
@@ -131,7 +190,7 @@ def _event(application: Application, model_id: str, started: datetime, draw: ran
 
 
 def _call(application: Application, model_id: str, number: int, draw: random.Random, text: str) -> Call:
-    """Return the `number`-th answered call of an application, counted from 1."""
+    """Return the `number`-th call of an application, counted from 1, as it is if it is served."""
     if application.blocked_every and number % application.blocked_every == 0:
         return Call(
             operation=application.operation,
@@ -161,7 +220,7 @@ def _call(application: Application, model_id: str, number: int, draw: random.Ran
         cache_write_tokens=written,
         output_tokens=output_tokens,
         max_tokens=application.max_tokens,
-        latency_ms=round(300 + input_tokens / 20 + output_tokens * draw.uniform(8, 16)),
+        latency_ms=round((300 + input_tokens / 20 + output_tokens * draw.uniform(8, 16)) * application.slowness),
         context=calls.excerpt(text, draw, context_tokens * calls.CHARACTERS_PER_TOKEN),
         prompt=calls.excerpt(text, draw, input_tokens * calls.CHARACTERS_PER_TOKEN),
         answer=calls.excerpt(text, draw, output_tokens * calls.CHARACTERS_PER_TOKEN),
