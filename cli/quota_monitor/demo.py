@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from bedrock_quota.analysis.answers import NOTHING_CHANGED
 from bedrock_quota.deployment import invocation_logging
 from bedrock_quota.settings import DEFAULT_NAMESPACE, LATE_BODIES_DELAY
 from localaws import bedrock_metrics, instance, metric_requests, traffic
@@ -20,11 +21,17 @@ from localaws.deployment import Progress
 from localaws.errors import LocalAwsError
 from localaws.instance import Instance
 from localaws.traffic import LogEvent
-from quota_monitor import local, report, usage
-from quota_monitor.aws_session import physical_id
+from quota_monitor import local
+from quota_monitor.analyze.scope import Scope
+from quota_monitor.answers import terminal
+from quota_monitor.answers.document import Document
+from quota_monitor.aws_session import physical_id, read_stack
+from quota_monitor.deployed import metrics
+from quota_monitor.deployed.metrics import OUTCOMES
+from quota_monitor.deployed.report import make_report
 from quota_monitor.deployment.checkout import find_checkout, require_local_extra
 from quota_monitor.terminal import errors_as_messages, make_console
-from quota_monitor.usage import OUTCOMES, PoolUse, Window
+from quota_monitor.window import Window, make_window
 
 if TYPE_CHECKING:
     import boto3
@@ -49,11 +56,11 @@ _READING = "Fetching quotas and reading back"
 
 
 class DemoResult(msgspec.Struct, frozen=True):
-    """A finished demo: the records it sent for an hour, and the usage that CloudWatch shows."""
+    """A finished demo: the records it sent for an hour, and the report on them."""
 
     window: Window
     sent: tuple[LogEvent, ...]
-    uses: tuple[PoolUse, ...]
+    document: Document
 
 
 @click.command()
@@ -81,7 +88,7 @@ def demo(seed: int, down: bool) -> None:
     if down:
         local.console.print()
     else:
-        nearest = max(result.uses, key=report.urgency).pool
+        nearest = next(answer for answer in result.document.pools if answer.usage.requests).usage.pool
         local.show_dashboard(running, {"model": nearest.model_id, "endpoint": nearest.endpoint_type.value})
     local.console.print(f"The demo took {time.monotonic() - began:.0f} s.", end=" ")
     if down:
@@ -103,9 +110,9 @@ def run_demo(running: Instance, seed: int, progress: Progress = lambda _stage, _
     since = datetime.now(UTC)
     window = _untouched_hour(session, since)
     profiles = _profiles(session)
-    events = tuple(traffic.hour(window.end, seed, profiles, _large_bodies_bucket(session)))
-    health = Window(_minute(since), _minute(since) + HOUR)
-    before = usage.sums(cloudwatch, DEFAULT_NAMESPACE, OUTCOMES, health)
+    events = tuple(traffic.hour(window.ends_at, seed, profiles, _large_bodies_bucket(session)))
+    health = make_window(since, since + HOUR)
+    before = metrics.sums(cloudwatch, DEFAULT_NAMESPACE, OUTCOMES, health)
     log_group = physical_id(session, running.stack_name, "MetricProcessorLogGroup")
     _read_late_bodies_soon(running)
     _write(running, events, log_group, progress)
@@ -118,9 +125,10 @@ def run_demo(running: Instance, seed: int, progress: Progress = lambda _stage, _
     progress(_READING, 1, 3)
     running.drain()
     progress(_READING, 2, 3)
-    uses = usage.collect(session, namespace=DEFAULT_NAMESPACE, log_group=log_group, window=window, since=since)
+    stack = read_stack(session, running.stack_name)
+    document = make_report(session, stack, Scope(window), NOTHING_CHANGED, now=datetime.now(UTC))
     progress(_READING, 3, 3)
-    return DemoResult(window, events, tuple(uses))
+    return DemoResult(window, events, document)
 
 
 def _minute(moment: datetime) -> datetime:
@@ -131,8 +139,8 @@ def _untouched_hour(session: boto3.Session, now: datetime) -> Window:
     """Return the last hour without a call, because the numbers of an earlier demo would add up with new ones."""
     end = _minute(now)
     while end > now - OLDEST:
-        window = Window(end - HOUR, end)
-        if not usage.has_calls(session.client("cloudwatch"), DEFAULT_NAMESPACE, window):
+        window = make_window(end - HOUR, end)
+        if not metrics.has_calls(session.client("cloudwatch"), DEFAULT_NAMESPACE, window):
             return window
         end -= HOUR
     raise LocalAwsError("No hour is left for more traffic. Start again with `quota-monitor local down`.")
@@ -214,7 +222,7 @@ def _wait_until_accounted(
     progress(_ACCOUNTING, 0, sent)
     while accounted < sent:
         running.drain()
-        now = usage.sums(cloudwatch, DEFAULT_NAMESPACE, OUTCOMES, health)
+        now = metrics.sums(cloudwatch, DEFAULT_NAMESPACE, OUTCOMES, health)
         counts = {name: round(now[name] - before[name]) for name in OUTCOMES}
         if sum(counts.values()) > accounted:
             accounted, grew = sum(counts.values()), time.monotonic()
@@ -257,9 +265,5 @@ def _fetch_quotas(running: Instance) -> None:
 
 def _print(result: DemoResult) -> None:
     console = make_console()
-    requests = sum(use.requests for use in result.uses)
-    console.print(
-        f"\n[bold]{requests:,} requests to {len(result.uses)} quota pools[/] between "
-        f"{result.window.start:%H:%M} and {result.window.end:%H:%M} UTC, read from CloudWatch"
-    )
-    console.print(report.render(result.uses))
+    console.print()
+    console.print(terminal.render(result.document, console.width))

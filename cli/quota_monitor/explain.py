@@ -23,7 +23,7 @@ from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.sources import read_sources
 from quota_monitor.analyze.command import show_progress
 from quota_monitor.analyze.reader import RecordReader
-from quota_monitor.analyze.scope import Scope, Window
+from quota_monitor.analyze.scope import Scope
 from quota_monitor.analyze.source import Progress, Source
 from quota_monitor.analyze.sources import open_sources, source_options
 from quota_monitor.answers.data import timestamp
@@ -32,6 +32,7 @@ from quota_monitor.answers.options import parse_time
 from quota_monitor.aws_session import aws_errors_as_messages
 from quota_monitor.data_files import MODELS
 from quota_monitor.terminal import errors_as_messages, make_console
+from quota_monitor.window import Window
 
 BEFORE = 15 * 60
 """Seconds before the minute that are read, because calls that run for minutes may still hold tokens."""

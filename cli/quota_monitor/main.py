@@ -23,6 +23,10 @@ COMMANDS = {
     "failed": ("quota_monitor.failed.command:failed", "List failed deliveries and replay them."),
     "local": ("quota_monitor.local:local", "Run the stack on this machine, without an AWS account."),
     "package": ("quota_monitor.deployment.package:package", "Write one self-contained template for stack sets."),
+    "report": (
+        "quota_monitor.deployed.report:report",
+        "Say what the deployed monitor has seen: causes of throttling, and what to change.",
+    ),
     "registry": ("quota_monitor.registry.command:registry", "Check the registry of models, and compare it with AWS."),
 }
 """The module and the name of each subcommand, and the first sentence of its help.

@@ -21,7 +21,7 @@ from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.sources import read_sources
 from quota_monitor.analyze.account import Account
 from quota_monitor.analyze.reader import Counts, RecordReader
-from quota_monitor.analyze.scope import ALL_TIME, Scope, Window
+from quota_monitor.analyze.scope import ALL_TIME, Scope
 from quota_monitor.analyze.source import Progress, Source
 from quota_monitor.analyze.sources import open_sources, source_options
 from quota_monitor.answers import output
@@ -37,6 +37,7 @@ from quota_monitor.answers.options import (
 from quota_monitor.aws_session import aws_errors_as_messages
 from quota_monitor.data_files import MODELS
 from quota_monitor.terminal import errors_as_messages
+from quota_monitor.window import Window
 
 
 @click.command()

@@ -16,9 +16,10 @@ from quota_monitor.analyze.account import Profiles, read_account
 from quota_monitor.analyze.bodies import make_fetch
 from quota_monitor.analyze.insights import MAX_ROWS, PAGE_ROWS, list_paths, read_row, write_query
 from quota_monitor.analyze.reader import RecordReader
-from quota_monitor.analyze.scope import Scope, Window
+from quota_monitor.analyze.scope import Scope
 from quota_monitor.analyze.source import Progress, Source
 from quota_monitor.answers.numbers import count
+from quota_monitor.window import Window
 
 if TYPE_CHECKING:
     import boto3
@@ -161,7 +162,7 @@ def _run_all(
         while coming or running:
             while coming and len(running) < PARALLEL_QUERIES:
                 part = coming.pop()
-                running[pool.submit(_run, client, group, query, part, stop)] = part
+                running[pool.submit(run_query, client, group, query, part, stop)] = part
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
                 part, result = running.pop(future), future.result()
@@ -175,8 +176,13 @@ def _run_all(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _run(client: CloudWatchLogsClient, group: str, query: str, part: Window, stop: Sequence[str]) -> QueryResult:
-    """Run one query to its end. It is stopped if `stop` gets a member."""
+def run_query(
+    client: CloudWatchLogsClient, group: str, query: str, part: Window, stop: Sequence[str] = ()
+) -> QueryResult:
+    """Run one query to its end. It is stopped if `stop` gets a member.
+
+    Raises `LogSourceError`. Propagates botocore errors.
+    """
     query_id = _start(client, group, query, part, stop)
     ended = False
     try:

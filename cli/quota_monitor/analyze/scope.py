@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from enum import StrEnum
 
 import msgspec
 
 from bedrock_quota.processor.usage import CallGroup, FailedCall
+from quota_monitor.window import Window
 
 NO_LABEL = "–"
 """Label of calls that have no session, profile, tag or project."""
@@ -23,18 +23,6 @@ class Dimension(StrEnum):
     OPERATION = "operation"
     PROJECT = "project"
     TAG = "tag"
-
-
-class Window(msgspec.Struct, frozen=True):
-    """From `start` to just before `end`, in seconds since the epoch."""
-
-    start: int
-    end: int
-
-    def __str__(self) -> str:
-        start, end = datetime.fromtimestamp(self.start, UTC), datetime.fromtimestamp(self.end, UTC)
-        day = "%Y-%m-%d "
-        return f"{start:{day}%H:%M} to {end:{'' if start.date() == end.date() else day}%H:%M} UTC"
 
 
 ALL_TIME = Window(0, 2**53)

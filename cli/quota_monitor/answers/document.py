@@ -8,7 +8,7 @@ import msgspec
 
 from bedrock_quota.analysis.answers import NOTHING_CHANGED, PoolAnswer
 from bedrock_quota.analysis.what_if import Scenario
-from quota_monitor.analyze.scope import Window
+from quota_monitor.window import Window
 
 
 class Document(msgspec.Struct, frozen=True):

@@ -12,7 +12,8 @@ import msgspec
 
 from bedrock_quota.analysis.what_if import Scenario
 from bedrock_quota.pools import EndpointType, QuotaPool
-from quota_monitor.analyze.scope import ALL_TIME, Dimension, Scope, Window
+from quota_monitor.analyze.scope import ALL_TIME, Dimension, Scope
+from quota_monitor.window import Window, make_window
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -165,7 +166,7 @@ def _make_window(given: Mapping[str, Any], now: datetime, *, all_time: bool) -> 
         raise click.UsageError("Use one of --hours, --days and --from.")
     end = now if given["end"] is None else parse_time(given["end"])
     if not named and all_time:
-        return ALL_TIME if given["end"] is None else Window(0, _round_up(end))
+        return ALL_TIME if given["end"] is None else make_window(ALL_TIME.starts_at, end)
     if given["start"] is not None:
         start = parse_time(given["start"])
     else:
@@ -176,7 +177,7 @@ def _make_window(given: Mapping[str, Any], now: datetime, *, all_time: bool) -> 
             raise click.UsageError("The window begins before any calendar.") from None
     if start >= end:
         raise click.UsageError("The window ends before it begins.")
-    return Window(int(start.timestamp()) // 60 * 60, _round_up(end))
+    return make_window(start, end)
 
 
 def parse_time(text: str) -> datetime:
@@ -188,8 +189,3 @@ def parse_time(text: str) -> datetime:
             f"{text!r} is no time. Write it like 2026-11-28T14:00 or 2026-11-28T14:00+01:00."
         ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _round_up(moment: datetime) -> int:
-    """Return the end of the minute that has begun."""
-    return -(-int(moment.timestamp()) // 60) * 60

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from bedrock_quota.fetcher import burndown_drift
 from bedrock_quota.fetcher.metric_data import make_metric_query
 from quota_monitor.aws_session import Stack
+from quota_monitor.deployed.metrics import OUTCOMES
 from quota_monitor.doctor import observed
-from quota_monitor.usage import OUTCOMES
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient

@@ -1,0 +1,236 @@
+"""Usage of a deployed stack in a window: exact from metric lines, or partly summed up if the window is long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bedrock_quota.analysis.tally import UsageTally
+from bedrock_quota.analysis.usage import THROTTLED, CallerUsage, OutputSizes, PoolMinute, PoolUsage
+from bedrock_quota.errors import LogSourceError
+from bedrock_quota.fetcher.aws_sources import list_pools_called
+from bedrock_quota.pools import NO_QUOTA, EndpointType, PoolQuota, QuotaPool
+from quota_monitor.analyze.log_group import run_query
+from quota_monitor.analyze.scope import NO_LABEL, Dimension, Scope
+from quota_monitor.analyze.source import Progress
+from quota_monitor.aws_session import Stack
+from quota_monitor.deployed import lines, metrics
+from quota_monitor.window import Window
+
+if TYPE_CHECKING:
+    import boto3
+    from mypy_boto3_logs import CloudWatchLogsClient
+
+EXACT_SECONDS = 6 * 3600
+"""Longest window whose metric lines are all read."""
+
+MAX_BUSY_HOURS = 12
+"""Hours of a longer window whose metric lines are read: those with the busiest minutes of pools."""
+
+HOUR = 3_600
+
+EXACT = "All numbers are exact. They come from the processor's metric lines."
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """The usage of all pools, and notes on what it rests on."""
+
+    usages: tuple[PoolUsage, ...]
+    quotas: Mapping[QuotaPool, PoolQuota]
+    notes: tuple[str, ...]
+
+
+def measure_stack(session: boto3.Session, stack: Stack, scope: Scope, now: datetime, progress: Progress) -> Measured:
+    """Return the usage of the pools of a stack. Raises `LogSourceError`. Propagates botocore errors."""
+    log_group = stack.resources.get("MetricProcessorLogGroup")
+    if log_group is None:
+        raise LogSourceError(f"The stack {stack.name} has no processor. `quota-monitor doctor` says what is wrong.")
+    logs, cloudwatch = session.client("logs"), session.client("cloudwatch")
+    namespace = stack.parameters["MetricsNamespace"]
+    until = min(int(now.timestamp()), scope.window.end + lines.LATE_SECONDS) + 1
+    if scope.window.end - scope.window.start <= EXACT_SECONDS:
+        tally = UsageTally()
+        lines.read_lines(logs, log_group, scope, tally, until=until, progress=progress)
+        usages = tally.measure({})
+        quotas = metrics.read_quotas(cloudwatch, namespace, [usage.pool for usage in usages], now)
+        return Measured(tally.measure(quotas), quotas, (EXACT,))
+    pools = sorted(pool for pool in list_pools_called(cloudwatch, namespace) if scope.model in pool.model_id)
+    minutes = metrics.read_minutes(cloudwatch, namespace, pools, scope.window)
+    quotas = metrics.read_quotas(cloudwatch, namespace, pools, now)
+    summed = _sum_up(logs, log_group, scope)
+    throttled = _count_throttled(logs, log_group, scope)
+    busy = find_busy_hours(minutes, throttled)
+    exact = UsageTally()
+    for number, hour in enumerate(busy, start=1):
+        part = msgspec.structs.replace(scope, window=hour)
+        lines.read_lines(logs, log_group, part, exact, until=min(until, hour.end + HOUR), progress=lambda _share: None)
+        progress(number / len(busy))
+    in_busy_hours = {usage.pool: usage for usage in exact.measure({})}
+    usages = tuple(
+        combine(pool, minutes.get(pool, ()), summed.get(pool, {}), throttled.get(pool, {}), in_busy_hours.get(pool))
+        for pool in sorted({*minutes, *summed, *throttled})
+    )
+    usages = tuple(
+        msgspec.structs.replace(usage, token_quota=found.tokens_per_minute, request_quota=found.requests_per_minute)
+        for usage in usages
+        if usage.minutes
+        for found in [quotas.get(usage.pool, NO_QUOTA)]
+    )
+    note = (
+        "Minutes of pools, sums and largest outputs cover the whole window. Percentiles, and what a change frees, come "
+        f"from the {len(busy)} hours with the busiest minutes."
+    )
+    return Measured(usages, quotas, (note,))
+
+
+def find_busy_hours(
+    minutes: Mapping[QuotaPool, Sequence[PoolMinute]], throttled: Mapping[QuotaPool, Mapping[int, int]]
+) -> list[Window]:
+    """Return the hours with the busiest and the most throttled minute of each pool, at most `MAX_BUSY_HOURS`."""
+    found: dict[int, float] = {}
+    for pool in {*minutes, *throttled}:
+        busiest = max(minutes.get(pool, ()), key=lambda minute: minute.used_tokens, default=None)
+        counts = throttled.get(pool, {})
+        if busiest is not None:
+            found.setdefault(busiest.minute // HOUR * HOUR, busiest.used_tokens)
+        if counts:
+            found[max(counts, key=lambda minute: counts[minute]) // HOUR * HOUR] = float("inf")
+    hours = sorted(found, key=lambda hour: -found[hour])[:MAX_BUSY_HOURS]
+    return [Window(hour, hour + HOUR) for hour in sorted(hours)]
+
+
+class CallerSums(msgspec.Struct, frozen=True):
+    """The sums of one caller over a whole window, and the largest values of single calls."""
+
+    requests: int = 0
+    input_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+    reserved_tokens: int = 0
+    consumed_tokens: float = 0.0
+    output_most: int = 0
+    limit_most: int = 0
+    truncated: int = 0
+
+
+_SUMS = ("requests", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reserved_tokens")
+_LABEL_FIELDS = {
+    Dimension.CALLER: ("caller",),
+    Dimension.SESSION: ("caller", "session"),
+    Dimension.PROFILE: ("application_profile",),
+    Dimension.OPERATION: ("operation",),
+    Dimension.PROJECT: ("project_identifier",),
+}
+
+
+def _label_fields(scope: Scope) -> tuple[str, ...]:
+    return _LABEL_FIELDS.get(scope.dimension, (f"request_metadata.`{scope.tag}`",))
+
+
+def _read_label(row: Mapping[str, str], fields: Sequence[str]) -> str:
+    return " ".join(row[field] for field in fields if row.get(field)) or NO_LABEL
+
+
+def _sum_up(logs: CloudWatchLogsClient, log_group: str, scope: Scope) -> dict[QuotaPool, dict[str, CallerSums]]:
+    """Return the sums of each pool and caller, added up by Logs Insights."""
+    fields = _label_fields(scope)
+    query = "\n| ".join(
+        (
+            "filter ispresent(consumed_tokens) and ispresent(EndpointType)",
+            "stats "
+            + ", ".join(f"sum({name}) as sum_{name}" for name in _SUMS)
+            + ", sum(consumed_tokens) as sum_consumed_tokens, max(output_tokens_most) as output_most, "
+            "max(max_tokens_most) as limit_most, sum(truncated) as sum_truncated "
+            f"by ModelId, EndpointType, {', '.join(fields)}",
+        )
+    )
+    found: dict[QuotaPool, dict[str, CallerSums]] = {}
+    for row in _rows(logs, log_group, query, scope):
+        pool = QuotaPool(row["ModelId"], EndpointType(row["EndpointType"]))
+        label = _read_label(row, [field.replace("`", "") for field in fields])
+        if scope.model in pool.model_id and scope.caller in row.get("caller", label):
+            found.setdefault(pool, {})[label] = CallerSums(
+                **{name: _whole(row, f"sum_{name}") for name in _SUMS},
+                consumed_tokens=float(row.get("sum_consumed_tokens", 0)),
+                output_most=_whole(row, "output_most"),
+                limit_most=_whole(row, "limit_most"),
+                truncated=_whole(row, "sum_truncated"),
+            )
+    return found
+
+
+def _count_throttled(logs: CloudWatchLogsClient, log_group: str, scope: Scope) -> dict[QuotaPool, dict[int, int]]:
+    """Return the throttled calls of each pool by minute."""
+    query = "\n| ".join(
+        (
+            f'filter error_code = "{THROTTLED}" and ispresent(EndpointType)',
+            "stats sum(requests_failed) as failed by ModelId, EndpointType, minute",
+        )
+    )
+    found: dict[QuotaPool, dict[int, int]] = {}
+    for row in _rows(logs, log_group, query, scope):
+        minute = _whole(row, "minute") // 1000
+        if scope.window.start <= minute < scope.window.end and scope.model in row["ModelId"]:
+            pool = QuotaPool(row["ModelId"], EndpointType(row["EndpointType"]))
+            found.setdefault(pool, {})[minute] = _whole(row, "failed")
+    return found
+
+
+def _rows(logs: CloudWatchLogsClient, log_group: str, query: str, scope: Scope) -> Iterator[Mapping[str, str]]:
+    result = run_query(logs, log_group, query, scope.window)
+    for row in result.rows:
+        yield {each["field"]: each["value"] for each in row}
+
+
+def _whole(row: Mapping[str, Any], name: str) -> int:
+    return round(float(row.get(name) or 0))
+
+
+def combine(
+    pool: QuotaPool,
+    minutes: Sequence[PoolMinute],
+    summed: Mapping[str, CallerSums],
+    throttled: Mapping[int, int],
+    busy: PoolUsage | None,
+) -> PoolUsage:
+    """Return the usage of a pool: its minutes, the callers' sums, and from its busy hours the callers' minutes."""
+    by_minute = {minute.minute: minute for minute in minutes}
+    for minute, count in throttled.items():
+        by_minute[minute] = msgspec.structs.replace(by_minute.get(minute, PoolMinute(minute)), throttled=count)
+    exact = {caller.caller: caller for caller in busy.callers} if busy is not None else {}
+    callers = [_combine_caller(name, sums, exact.get(name)) for name, sums in summed.items()]
+    callers += [caller for name, caller in exact.items() if name not in summed]
+    return PoolUsage(
+        pool=pool,
+        token_quota=None,
+        request_quota=None,
+        minutes=tuple(by_minute[minute] for minute in sorted(by_minute)),
+        callers=tuple(sorted(callers, key=lambda use: (-use.reserved_tokens, -use.consumed_tokens, use.caller))),
+        errors=busy.errors if busy is not None else (),
+    )
+
+
+def _combine_caller(name: str, sums: CallerSums, busy: CallerUsage | None) -> CallerUsage:
+    sizes = busy.sizes if busy is not None else OutputSizes()
+    return CallerUsage(
+        caller=name,
+        requests=sums.requests,
+        input_tokens=sums.input_tokens,
+        cache_read_tokens=sums.cache_read_tokens,
+        cache_write_tokens=sums.cache_write_tokens,
+        output_tokens=sums.output_tokens,
+        reserved_tokens=sums.reserved_tokens,
+        consumed_tokens=sums.consumed_tokens,
+        throttled=busy.throttled if busy is not None else 0,
+        sizes=msgspec.structs.replace(sizes, largest=max(sums.output_most, sizes.largest)),
+        limits=busy.limits if busy is not None else (),
+        cut_answers=sums.truncated,
+        largest_cut=max(busy.largest_cut if busy is not None else 0, sums.limit_most if sums.truncated else 0),
+        largest_base=busy.largest_base if busy is not None else 0,
+        largest_consumption=busy.largest_consumption if busy is not None else 0.0,
+        minutes=busy.minutes if busy is not None else (),
+    )

@@ -1,0 +1,84 @@
+"""`quota-monitor report`: the answers about a deployed stack."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bedrock_quota.analysis.answers import find_answers
+from bedrock_quota.analysis.what_if import Scenario
+from bedrock_quota.errors import LogSourceError
+from quota_monitor.analyze.command import show_progress
+from quota_monitor.analyze.scope import Scope
+from quota_monitor.analyze.source import Progress
+from quota_monitor.answers import output
+from quota_monitor.answers.document import Document
+from quota_monitor.answers.options import (
+    Output,
+    make_scenario,
+    make_scope,
+    output_options,
+    scenario_options,
+    scope_options,
+)
+from quota_monitor.aws_session import Stack, aws_errors_as_messages, open_session, read_stack, stack_options
+from quota_monitor.deployed.measure import measure_stack
+from quota_monitor.terminal import errors_as_messages
+
+if TYPE_CHECKING:
+    import boto3
+
+
+@click.command()
+@stack_options
+@scope_options
+@scenario_options
+@output_options
+def report(
+    *,
+    stack_name: str,
+    profile: str | None,
+    region: str | None,
+    form: str,
+    html: Path | None,
+    fail_over: float | None,
+    **given: Any,
+) -> None:
+    """Say what the deployed monitor has seen: causes of throttling, and what to change.
+
+    Up to 6 hours are exact. Of longer windows, only the busiest hours are read call by call.
+    """
+    now = datetime.now(UTC)
+    scope, scenario = make_scope(given, now), make_scenario(given)
+    with aws_errors_as_messages(), errors_as_messages(LogSourceError), show_progress() as progress:
+        session = open_session(profile, region)
+        document = make_report(session, read_stack(session, stack_name), scope, scenario, now=now, progress=progress)
+    sys.exit(output.write([document], Output(form, html, fail_over)))
+
+
+def make_report(
+    session: boto3.Session,
+    stack: Stack,
+    scope: Scope,
+    scenario: Scenario,
+    *,
+    now: datetime,
+    progress: Progress = lambda _share: None,
+) -> Document:
+    """Return the answers about a deployed stack. Raises `LogSourceError`. Propagates botocore errors."""
+    measured = measure_stack(session, stack, scope, now, progress)
+    return Document(
+        source=f"the stack {stack.name}",
+        window=scope.window,
+        pools=find_answers(measured.usages, measured.quotas, scenario),
+        account=stack.account,
+        region=stack.region,
+        by=f"tag:{scope.tag}" if scope.tag else str(scope.dimension),
+        received=sum(usage.requests for usage in measured.usages),
+        notes=measured.notes,
+        scenario=scenario,
+    )
