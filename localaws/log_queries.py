@@ -31,9 +31,7 @@ class Answer(msgspec.Struct, frozen=True):
 def run_query(events: Sequence[Mapping[str, Any]], text: str, limit: int | None = None) -> Answer:
     """Run a query over events with `timestamp` in milliseconds and `message`. Raises `PreviewError`."""
     query = logs_insights.parse(text)
-    discover = any(
-        not name.startswith("@") and "." not in name for name in logs_insights.read_fields(query)
-    ) or _reads_discovered(query)
+    discover = _reads_discovered(query)
     rows = [log_evaluation.parse_event(event, discover=discover) for event in events]
     own = next((command.rows for command in query.commands if isinstance(command, logs_insights.Limit)), None)
     most = min(own or limit or log_evaluation.MAX_ROWS, limit or MAX_ROWS, MAX_ROWS)
@@ -54,18 +52,15 @@ def run_query(events: Sequence[Mapping[str, Any]], text: str, limit: int | None 
 
 
 def _reads_discovered(query: logs_insights.Query) -> bool:
-    """Return True if a dotted name does not begin with one that the query makes."""
+    """Return True if the query reads a field of the events' JSON, and not only what it makes itself."""
     made = {
         each.name
         for command in query.commands
         if isinstance(command, logs_insights.Fields | logs_insights.Stats)
         for each in command.columns
     }
-    return any(
-        "." in name and name.partition(".")[0] not in made
-        for name in logs_insights.read_fields(query)
-        if not name.startswith("@")
-    )
+    read = logs_insights.read_fields(query)
+    return any(not name.startswith("@") and name.partition(".")[0] not in made for name in read)
 
 
 def _count_matched(query: logs_insights.Query, rows: Sequence[Mapping[str, Any]], found: int) -> int:

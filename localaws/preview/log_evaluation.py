@@ -204,6 +204,7 @@ _OF_ONE_VALUE: dict[str, Callable[[Any], Any]] = {
     "floor": lambda value: _number(math.floor, value),
     "ceil": lambda value: _number(math.ceil, value),
     "frommillis": _timestamp,
+    "tomillis": lambda value: value,  # a timestamp is a number here
     "jsonparse": _parse_json,
     "jsonstringify": _to_json,
     "jsonarraysize": lambda value: len(parsed) if isinstance(parsed := _parse_json(value), list) else None,

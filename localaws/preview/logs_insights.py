@@ -113,6 +113,7 @@ _FUNCTIONS = frozenset(
         "ceil",
         "bin",
         "frommillis",
+        "tomillis",
         "jsonparse",
         "jsonstringify",
         "jsonarraysize",

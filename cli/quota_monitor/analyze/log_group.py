@@ -41,6 +41,9 @@ MAX_TRIES = 60
 _CONFIG = Config(retries={"mode": "adaptive", "total_max_attempts": 10})
 """StartQuery and GetQueryResults have 10 calls per second (CloudWatch Logs quotas, read 2026-11-28)."""
 
+LATE_SECONDS = 120
+"""An event has the timestamp of its call's start, as far as public samples show. That of its arrival would be later."""
+
 _RUNNING = frozenset({"Scheduled", "Running", "Unknown"})
 
 
@@ -119,13 +122,14 @@ def read_fields(
 ) -> list[str]:
     """Add the records of a window to a reader, without fetching any text. Return notes about what is not known.
 
-    Windows do not overlap, because both ends of a query count. Raises `LogSourceError`. Propagates botocore errors.
+    Raises `LogSourceError`. Propagates botocore errors.
     """
     paths = list_paths(scope.metadata_keys)
     query = write_query(paths)
-    total = scope.window.end - scope.window.start
+    window = Window(scope.window.start, scope.window.end + LATE_SECONDS)
+    total = window.end - window.start
     done = unknown = lost = 0
-    for part, result in _run_all(client, group, query, scope.window):
+    for part, result in _run_all(client, group, query, window):
         for row in result.rows:
             found = read_row(paths, row)
             unknown += found.is_end_unknown
@@ -179,7 +183,9 @@ def _run_all(
 def run_query(
     client: CloudWatchLogsClient, group: str, query: str, part: Window, stop: Sequence[str] = ()
 ) -> QueryResult:
-    """Run one query to its end. It is stopped if `stop` gets a member.
+    """Run one query on the events of a window to its end. It is stopped if `stop` gets a member.
+
+    Both ends of a query count, in whole seconds. So the query itself leaves out the events from `part.end` on.
 
     Raises `LogSourceError`. Propagates botocore errors.
     """
@@ -213,12 +219,13 @@ def run_query(
 def _start(client: CloudWatchLogsClient, group: str, query: str, part: Window, stop: Sequence[str]) -> str:
     """Start a query. If too many run already, try again for some minutes."""
     limit = _most_rows(client)
+    text = f"filter toMillis(@timestamp) < {part.end * 1000}\n| {query}"
     for attempt in range(MAX_TRIES):
         if stop:
             break
         try:
             return client.start_query(
-                logGroupName=group, startTime=part.start, endTime=part.end - 1, queryString=query, limit=limit
+                logGroupName=group, startTime=part.start, endTime=part.end, queryString=text, limit=limit
             )["queryId"]
         except client.exceptions.LimitExceededException:
             if attempt == MAX_TRIES - 1:
@@ -248,7 +255,7 @@ def read_whole_records(
         page: Mapping[str, Any] = client.filter_log_events(
             logGroupName=group,
             startTime=start,
-            endTime=window.end * 1000 - 1,
+            endTime=(window.end + LATE_SECONDS) * 1000,
             **token,  # type: ignore[arg-type]
         )
         for event in page["events"]:

@@ -138,9 +138,11 @@ def _read_label(row: Mapping[str, str], fields: Sequence[str]) -> str:
 def _sum_up(logs: CloudWatchLogsClient, log_group: str, scope: Scope) -> dict[QuotaPool, dict[str, CallerSums]]:
     """Return the sums of each pool and caller, added up by Logs Insights."""
     fields = _label_fields(scope)
+    in_window = _in_window("line.`_aws`.Timestamp", scope)
     query = "\n| ".join(
         (
-            "filter ispresent(consumed_tokens) and ispresent(EndpointType)",
+            "fields jsonParse(@message) as line",
+            f"filter ispresent(consumed_tokens) and ispresent(EndpointType) and {in_window}",
             "stats "
             + ", ".join(f"sum({name}) as sum_{name}" for name in _SUMS)
             + ", sum(consumed_tokens) as sum_consumed_tokens, max(output_tokens_most) as output_most, "
@@ -167,21 +169,25 @@ def _count_throttled(logs: CloudWatchLogsClient, log_group: str, scope: Scope) -
     """Return the throttled calls of each pool by minute."""
     query = "\n| ".join(
         (
-            f'filter error_code = "{THROTTLED}" and ispresent(EndpointType)',
+            f'filter error_code = "{THROTTLED}" and ispresent(EndpointType) and {_in_window("minute", scope)}',
             "stats sum(requests_failed) as failed by ModelId, EndpointType, minute",
         )
     )
     found: dict[QuotaPool, dict[int, int]] = {}
     for row in _rows(logs, log_group, query, scope):
-        minute = _whole(row, "minute") // 1000
-        if scope.window.start <= minute < scope.window.end and scope.model in row["ModelId"]:
+        if scope.model in row["ModelId"]:
             pool = QuotaPool(row["ModelId"], EndpointType(row["EndpointType"]))
-            found.setdefault(pool, {})[minute] = _whole(row, "failed")
+            found.setdefault(pool, {})[_whole(row, "minute") // 1000] = _whole(row, "failed")
     return found
 
 
+def _in_window(milliseconds: str, scope: Scope) -> str:
+    """Return the condition that a line's minute is in the window. Lines are written later than their calls."""
+    return f"{milliseconds} >= {scope.window.start * 1000} and {milliseconds} < {scope.window.end * 1000}"
+
+
 def _rows(logs: CloudWatchLogsClient, log_group: str, query: str, scope: Scope) -> Iterator[Mapping[str, str]]:
-    result = run_query(logs, log_group, query, scope.window)
+    result = run_query(logs, log_group, query, Window(scope.window.start, scope.window.end + lines.LATE_SECONDS))
     for row in result.rows:
         yield {each["field"]: each["value"] for each in row}
 
