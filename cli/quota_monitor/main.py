@@ -21,6 +21,7 @@ COMMANDS = {
         "Show one minute of a quota pool, second by second.",
     ),
     "failed": ("quota_monitor.failed.command:failed", "List failed deliveries and replay them."),
+    "increase": ("quota_monitor.increase:increase", "Write the evidence for a larger quota, as Markdown."),
     "local": ("quota_monitor.local:local", "Run the stack on this machine, without an AWS account."),
     "package": ("quota_monitor.deployment.package:package", "Write one self-contained template for stack sets."),
     "report": (

@@ -8,7 +8,7 @@ from bedrock_quota.analysis.advice import Action, Reason, advise, plan_changes
 from bedrock_quota.analysis.answers import find_answers
 from bedrock_quota.analysis.levers import Lever, find_other_levers, round_up_quota
 from bedrock_quota.analysis.tally import UsageTally
-from bedrock_quota.analysis.usage import THROTTLED, Limit, OutputSizes, PoolUsage
+from bedrock_quota.analysis.usage import THROTTLED, Limit, Sizes, PoolUsage
 from bedrock_quota.analysis.verdict import Cause, State, judge
 from bedrock_quota.analysis.what_if import Scenario, project
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool, Unit
@@ -96,8 +96,8 @@ def test_quantiles_are_those_of_single_answers():
     # 1 to 200: the nearest ranks are 100, 190 and 198
     usage = measure(*(Call(output_tokens=tokens) for tokens in range(200, 0, -1)))
 
-    assert usage.callers[0].sizes == OutputSizes(100, 190, 198, 200)
-    assert measure(Call(output_tokens=42)).callers[0].sizes == OutputSizes(42, 42, 42, 42)
+    assert usage.callers[0].sizes == Sizes(100, 190, 198, 200)
+    assert measure(Call(output_tokens=42)).callers[0].sizes == Sizes(42, 42, 42, 42)
 
 
 def test_memory_is_bounded_and_the_largest_answer_stays_exact(monkeypatch: pytest.MonkeyPatch):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bedrock_quota.analysis.tally import UsageTally
-from bedrock_quota.analysis.usage import THROTTLED, CallerUsage, OutputSizes, PoolMinute, PoolUsage
+from bedrock_quota.analysis.usage import THROTTLED, CallerUsage, PoolMinute, PoolUsage, Sizes
 from bedrock_quota.errors import LogSourceError
 from bedrock_quota.fetcher.aws_sources import list_pools_called
 from bedrock_quota.pools import NO_QUOTA, EndpointType, PoolQuota, QuotaPool
@@ -217,11 +217,13 @@ def combine(
         minutes=tuple(by_minute[minute] for minute in sorted(by_minute)),
         callers=tuple(sorted(callers, key=lambda use: (-use.reserved_tokens, -use.consumed_tokens, use.caller))),
         errors=busy.errors if busy is not None else (),
+        input_sizes=busy.input_sizes if busy is not None else Sizes(),
+        output_sizes=busy.output_sizes if busy is not None else Sizes(),
     )
 
 
 def _combine_caller(name: str, sums: CallerSums, busy: CallerUsage | None) -> CallerUsage:
-    sizes = busy.sizes if busy is not None else OutputSizes()
+    sizes = busy.sizes if busy is not None else Sizes()
     return CallerUsage(
         caller=name,
         requests=sums.requests,

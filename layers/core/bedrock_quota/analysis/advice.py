@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
-from bedrock_quota.analysis.usage import CallerUsage, Limit, OutputSizes, PoolUsage, find_peak_minute
+from bedrock_quota.analysis.usage import CallerUsage, Limit, PoolUsage, Sizes, find_peak_minute
 from bedrock_quota.analysis.what_if import count_saved_tokens
 
 HEADROOM = 1.25
@@ -57,7 +57,7 @@ class Advice(msgspec.Struct, frozen=True):
     action: Action
     reason: Reason
     calls: int
-    sizes: OutputSizes
+    sizes: Sizes
     cut_answers: int
     limit: Limit | None
     max_tokens: int | None = None

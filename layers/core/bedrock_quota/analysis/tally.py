@@ -9,10 +9,10 @@ from bedrock_quota.analysis.usage import (
     CallerMinute,
     CallerUsage,
     Limit,
-    OutputSizes,
     PoolMinute,
     PoolUsage,
     SingleCall,
+    Sizes,
 )
 from bedrock_quota.pools import NO_QUOTA, PoolQuota, QuotaPool
 
@@ -57,11 +57,11 @@ class _Sizes:
             tokens = 1 << (tokens - 1).bit_length() if tokens else 0
         counts[tokens] = counts.get(tokens, 0) + 1
 
-    def measure(self) -> OutputSizes:
+    def measure(self) -> Sizes:
         """Return quantiles by the nearest rank."""
         total = sum(self._counts.values())
         if not total:
-            return OutputSizes()
+            return Sizes()
         ranks = [-(-total * percent // 100) for percent in (50, 95, 99)]
         found: list[int] = []
         passed = 0
@@ -70,7 +70,7 @@ class _Sizes:
             while len(found) < len(ranks) and passed >= ranks[len(found)]:
                 found.append(min(tokens, self._largest))
         p50, p95, p99 = found
-        return OutputSizes(p50, p95, p99, self._largest)
+        return Sizes(p50, p95, p99, self._largest)
 
 
 class _CallerMinute:
@@ -94,6 +94,15 @@ class _CallerMinute:
             limits=tuple(sorted(self.limits.items())),
             throttled=self.throttled,
         )
+
+
+class _PoolSizes:
+    """The sizes of all calls of a pool."""
+
+    __slots__ = ("input", "output")
+
+    def __init__(self) -> None:
+        self.input, self.output = _Sizes(), _Sizes()
 
 
 class _PoolMinute:
@@ -168,7 +177,7 @@ class _Caller:
 class CallTally:
     """Adds up calls of one pool, minute, caller and source. Made by `UsageTally.open_calls`."""
 
-    __slots__ = ("_by_source", "_caller", "_caller_minute", "_in_use", "_pool_minute")
+    __slots__ = ("_by_source", "_caller", "_caller_minute", "_in_use", "_pool_minute", "_pool_sizes")
 
     def __init__(
         self,
@@ -177,7 +186,10 @@ class CallTally:
         caller_minute: _CallerMinute,
         by_source: _Limits,
         in_use: InUse | None,
+        *,
+        pool_sizes: _PoolSizes,
     ) -> None:
+        self._pool_sizes = pool_sizes
         self._pool_minute, self._caller, self._caller_minute = pool_minute, caller, caller_minute
         self._by_source, self._in_use = by_source, in_use
 
@@ -192,6 +204,8 @@ class CallTally:
         caller.output += output
         caller.consumed += consumed
         caller.sizes.add(output)
+        self._pool_sizes.output.add(output)
+        self._pool_sizes.input.add(base)
         caller.largest_base = max(caller.largest_base, base)
         caller.largest_consumption = max(caller.largest_consumption, consumed)
         if call.truncated:
@@ -233,6 +247,7 @@ class UsageTally:
         self._single_calls = single_calls
         self._pool_minutes: dict[QuotaPool, dict[int, _PoolMinute]] = {}
         self._callers: dict[QuotaPool, dict[str, _Caller]] = {}
+        self._pool_sizes: dict[QuotaPool, _PoolSizes] = {}
         self._in_use: dict[QuotaPool, InUse] = {}
         self._errors: dict[QuotaPool, Counter[str]] = {}
         self._hours_left = [MAX_POOL_HOURS]
@@ -252,6 +267,7 @@ class UsageTally:
             self._find_caller_minute(found, minute),
             found.limits.setdefault(source, {}),
             in_use,
+            pool_sizes=self._pool_sizes.setdefault(pool, _PoolSizes()),
         )
 
     def add_failed(self, pool: QuotaPool, minute: int, caller: str, error_code: str, count: int = 1) -> None:
@@ -279,6 +295,7 @@ class UsageTally:
             _freeze_minute(minute, sums.get(minute) or _PoolMinute(), peaks.get(minute) if in_use else None)
             for minute in sorted(sums.keys() | peaks.keys())
         )
+        sizes = self._pool_sizes.get(pool) or _PoolSizes()
         callers = [caller.freeze() for caller in self._callers.get(pool, {}).values()]
         return PoolUsage(
             pool=pool,
@@ -288,6 +305,8 @@ class UsageTally:
             callers=tuple(sorted(callers, key=lambda use: (-use.reserved_tokens, -use.consumed_tokens, use.caller))),
             errors=tuple(self._errors.get(pool, Counter()).most_common()),
             unknown_ends=in_use.unknown_ends if in_use else 0,
+            input_sizes=sizes.input.measure(),
+            output_sizes=sizes.output.measure(),
         )
 
     def _find_caller(self, pool: QuotaPool, name: str) -> _Caller:

@@ -38,8 +38,8 @@ class SingleCall(Protocol):
     def truncated(self) -> bool: ...  # noqa: D102
 
 
-class OutputSizes(msgspec.Struct, frozen=True):
-    """The output tokens of single answers: quantiles by the nearest rank, and the largest. All 0 without answers."""
+class Sizes(msgspec.Struct, frozen=True):
+    """The tokens of single calls: quantiles by the nearest rank, and the largest. All 0 without calls."""
 
     p50: int = 0
     p95: int = 0
@@ -88,7 +88,7 @@ class CallerUsage(msgspec.Struct, frozen=True):
     reserved_tokens: int
     consumed_tokens: float
     throttled: int
-    sizes: OutputSizes
+    sizes: Sizes
     limits: tuple[Limit, ...]
     cut_answers: int
     largest_cut: int
@@ -143,6 +143,7 @@ class PoolUsage(msgspec.Struct, frozen=True):
 
     `callers` begin with the one that reserves most. `errors` are the other error codes of failed calls, with their
     number. `unknown_ends` are the calls whose end is not in the log, so `in_use` counts them as ended at once.
+    `input_sizes` are the input and cache-write tokens of single calls, `output_sizes` their output.
     """
 
     pool: QuotaPool
@@ -152,6 +153,8 @@ class PoolUsage(msgspec.Struct, frozen=True):
     callers: tuple[CallerUsage, ...]
     errors: tuple[tuple[str, int], ...] = ()
     unknown_ends: int = 0
+    input_sizes: Sizes = Sizes()
+    output_sizes: Sizes = Sizes()
 
     @property
     def requests(self) -> int:

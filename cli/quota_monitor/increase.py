@@ -1,0 +1,326 @@
+"""`quota-monitor increase`: the evidence for a larger quota, for Service Quotas and AWS Support."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+from botocore.exceptions import ClientError
+
+from bedrock_quota.analysis.advice import plan_changes
+from bedrock_quota.analysis.increase import Evidence, Proposal, gather_evidence, propose_quota
+from bedrock_quota.analysis.levers import QUOTA_HEADROOM
+from bedrock_quota.analysis.usage import PoolUsage
+from bedrock_quota.errors import LogSourceError
+from bedrock_quota.pools import EndpointType, QuotaKey, QuotaPool, Unit
+from bedrock_quota.registry.models import Registry
+from bedrock_quota.registry.quota_names import SERVICE_CODE, ListedQuota, match_quota, models_by_quota_name
+from bedrock_quota.registry.sources import read_sources
+from quota_monitor.analyze.command import show_progress
+from quota_monitor.analyze.reader import RecordReader
+from quota_monitor.analyze.scope import Scope
+from quota_monitor.analyze.source import Progress, Source
+from quota_monitor.analyze.sources import open_sources, source_options
+from quota_monitor.answers.markdown import escape
+from quota_monitor.answers.numbers import count, percent
+from quota_monitor.answers.options import make_scope, parse_pools, scope_options
+from quota_monitor.aws_session import aws_errors_as_messages, open_session, read_stack
+from quota_monitor.data_files import MODELS
+from quota_monitor.deployed.measure import measure_stack
+from quota_monitor.terminal import errors_as_messages
+from quota_monitor.window import Window
+
+if TYPE_CHECKING:
+    import boto3
+
+DEFAULT_DAYS = 7.0
+
+
+class Quota(msgspec.Struct, frozen=True):
+    """A quota as Service Quotas lists it. `adjustable` is None if it does not say."""
+
+    code: str
+    name: str
+    value: float | None
+    adjustable: bool | None
+
+
+class Request(msgspec.Struct, frozen=True):
+    """Everything that goes into a request. `quota` is None if Service Quotas lists none for the pool."""
+
+    pool: QuotaPool
+    region: str
+    window: Window
+    usage: PoolUsage
+    evidence: Evidence
+    proposal: Proposal
+    quota: Quota | None
+    ask_for: Quota | None
+    """The quota to ask for: for an in-Region pool, that of the cross-Region pool."""
+    end_of_life: date | None = None
+
+
+@click.command()
+@click.option("--pool", "pool_name", required=True, metavar="POOL", help="A model id, or a model id/endpoint type.")
+@click.option("--requests", "by_requests", is_flag=True, help="Ask for requests per minute instead of tokens.")
+@click.option("--growth", type=click.FloatRange(min=0, max=1000, min_open=True), default=1.0, help="Expected growth.")
+@click.option(
+    "--headroom",
+    type=click.FloatRange(min=1, max=100),
+    default=QUOTA_HEADROOM,
+    show_default=True,
+    help="Factor above the highest use.",
+)
+@click.option("--stack-name", metavar="NAME", help="Take the numbers from a deployed stack instead of the logs.")
+@click.option("--request", "send", is_flag=True, help="Send the request to Service Quotas, after a question.")
+@source_options
+@scope_options
+def increase(
+    pool_name: str,
+    *,
+    by_requests: bool,
+    growth: float,
+    headroom: float,
+    stack_name: str | None,
+    send: bool,
+    **given: Any,
+) -> None:
+    """Write the evidence for a larger quota, as Markdown.
+
+    It covers the last 7 days unless an option says otherwise. Only --request changes anything.
+    """
+    if given["hours"] is None and given["days"] is None and given["start"] is None:
+        given["days"] = DEFAULT_DAYS
+    now = datetime.now(UTC)
+    pools = parse_pools(pool_name)
+    scope = msgspec.structs.replace(make_scope(given, now), model=pools[0].model_id)
+    registry = read_sources(MODELS)
+    unit = Unit.REQUESTS_PER_MINUTE if by_requests else Unit.TOKENS_PER_MINUTE
+    with aws_errors_as_messages(), errors_as_messages(LogSourceError):
+        with show_progress() as progress:
+            session, usages = _measure(given, stack_name, scope, registry, now=now, progress=progress)
+        usage = _choose(usages, pools, pool_name)
+        request = _prepare(session, usage, scope, registry, unit, growth=growth, headroom=headroom)
+        click.echo("\n".join(write_markdown(request)))
+        if send:
+            sys.exit(_send(session, request))
+
+
+def _measure(
+    given: dict[str, Any],
+    stack_name: str | None,
+    scope: Scope,
+    registry: Registry,
+    *,
+    now: datetime,
+    progress: Progress,
+) -> tuple[boto3.Session, Sequence[PoolUsage]]:
+    profile, region = ((given[name] or "").split(",")[0] or None for name in ("profiles", "regions"))
+    session = open_session(profile, region)
+    if stack_name:
+        return session, measure_stack(session, read_stack(session, stack_name), scope, now, progress).usages
+    sources: list[Source] = list(open_sources(given, registry))
+    if len(sources) != 1:
+        raise click.UsageError("A request is for one account and Region. Name one with --profiles and --regions.")
+    source = sources[0]
+    reader = RecordReader(registry, scope, source.resolve_profile, source.fetch_bodies)
+    source.read(reader, scope, progress)
+    reader.finish()
+    return session, reader.tally.measure(source.account.quotas)
+
+
+def _choose(usages: Sequence[PoolUsage], pools: Sequence[QuotaPool], name: str) -> PoolUsage:
+    found = [usage for usage in usages if usage.pool in pools]
+    if not found:
+        known = ", ".join(f"{usage.pool.model_id}/{usage.pool.endpoint_type}" for usage in usages) or "none"
+        raise click.ClickException(f"No call to {name} in this window. Pools of this model with calls: {known}.")
+    return max(found, key=lambda usage: usage.peak_percent or usage.peak_used)
+
+
+def _prepare(
+    session: boto3.Session,
+    usage: PoolUsage,
+    scope: Scope,
+    registry: Registry,
+    unit: Unit,
+    *,
+    growth: float,
+    headroom: float,
+) -> Request:
+    listed = list_pool_quotas(session, registry)
+    pool = usage.pool
+    quota = listed.get(QuotaKey(pool, unit))
+    ask_for = quota
+    if pool.endpoint_type is EndpointType.REGIONAL and unit is Unit.TOKENS_PER_MINUTE:
+        ask_for = listed.get(QuotaKey(QuotaPool(pool.model_id, EndpointType.CROSS_REGION), unit)) or quota
+    changes = plan_changes(usage)
+    model = registry.find(pool.model_id)
+    return Request(
+        pool=pool,
+        region=session.region_name or "",
+        window=scope.window,
+        usage=usage,
+        evidence=gather_evidence(usage),
+        proposal=propose_quota(
+            usage, unit, changed_peak=changes[-1].peak if changes else None, growth=growth, headroom=headroom
+        ),
+        quota=quota,
+        ask_for=ask_for,
+        end_of_life=model.end_of_life.day if model is not None and model.end_of_life is not None else None,
+    )
+
+
+def list_pool_quotas(session: boto3.Session, registry: Registry) -> dict[QuotaKey, Quota]:
+    """Return the quotas of all pools, with the values applied to the account. Propagates botocore errors."""
+    client = session.client("service-quotas")
+    models = models_by_quota_name(registry)
+    found: dict[QuotaKey, Quota] = {}
+    for operation in ("list_aws_default_service_quotas", "list_service_quotas"):
+        pages = client.get_paginator(operation).paginate(ServiceCode=SERVICE_CODE)
+        for page in pages:
+            for each in page["Quotas"]:
+                key = match_quota(ListedQuota(each["QuotaCode"], each["QuotaName"], each.get("Value")), models)
+                if isinstance(key, QuotaKey):
+                    found[key] = Quota(each["QuotaCode"], each["QuotaName"], each.get("Value"), each.get("Adjustable"))
+    return found
+
+
+# ---------------------------------------------------------------- Markdown
+
+
+def write_markdown(request: Request) -> Iterator[str]:
+    """Yield the lines of the request."""
+    usage, evidence, proposal = request.usage, request.evidence, request.proposal
+    unit = "TPM" if proposal.unit is Unit.TOKENS_PER_MINUTE else "RPM"
+    yield f"# Quota increase for {escape(str(request.pool))} in {request.region}"
+    yield ""
+    yield from _write_quota(request, unit)
+    yield ""
+    yield f"## Usage, {request.window}"
+    yield ""
+    yield "| | Tokens per minute | Requests per minute |"
+    yield "|---|--:|--:|"
+    for name, load in (
+        ("Steady (median busy minute)", evidence.steady),
+        ("High (90th percentile)", evidence.high),
+        ("Peak", evidence.peak),
+    ):
+        yield f"| {name} | {load.tokens:,.0f} | {load.requests:,.0f} |"
+    yield ""
+    yield (
+        f"Busy minutes: {evidence.busy_minutes:,}. Tokens are the larger of reserved (input + cache write + "
+        "max_tokens) and consumed (input + cache write + output × burndown rate) in the same minute."
+    )
+    yield ""
+    yield "| Per request | Mean | 95th percentile |"
+    yield "|---|--:|--:|"
+    yield f"| Input tokens | {evidence.mean_input:,.0f} | {usage.input_sizes.p95:,} |"
+    yield f"| Output tokens | {evidence.mean_output:,.0f} | {usage.output_sizes.p95:,} |"
+    yield ""
+    yield (
+        f"Bedrock throttled {count(evidence.throttled, 'request')} of {usage.requests + evidence.throttled:,}, "
+        f"in {count(evidence.throttled_minutes, 'minute')}."
+    )
+    yield ""
+    yield "## max_tokens"
+    yield ""
+    yield from _write_limits(usage)
+    yield ""
+    yield "## Value"
+    yield ""
+    base = "the peak after these changes" if proposal.is_after_changes else "the peak"
+    if proposal.unit is Unit.REQUESTS_PER_MINUTE:
+        base = "the most requests wanted in a minute"
+    yield (
+        f"{proposal.base:,.0f} {unit} ({base}) × {proposal.growth:g} growth × {proposal.headroom:g} headroom, "
+        f"rounded up: **{proposal.value:,} {unit}**."
+    )
+    yield from _write_command(request)
+
+
+def _write_quota(request: Request, unit: str) -> Iterator[str]:
+    quota, ask_for = request.quota, request.ask_for
+    if quota is None:
+        yield f"Service Quotas lists no {unit} quota for this pool in {request.region}. Ask AWS Support."
+    else:
+        value = "unknown" if quota.value is None else f"{quota.value:,.0f} {unit}"
+        yield f"- Current quota: {escape(quota.name)} (`{quota.code}`), {value}."
+    if ask_for is not None:
+        yield f"- Quota to ask for: {escape(ask_for.name)} (`{ask_for.code}`)."
+        yield f"- Adjustable through Service Quotas: {_ADJUSTABLE[ask_for.adjustable]}."
+    if quota is not None and ask_for is not None and ask_for.code != quota.code:
+        yield (
+            "- AWS grants on-demand quotas together with the cross-Region one, so this asks for the cross-Region one. "
+            "Say in the case that the on-demand quota is needed, too."
+        )
+    if request.end_of_life is not None:
+        yield (
+            f"- The model ends on {request.end_of_life}. AWS grants no increases for models that it marks as legacy. "
+            "Move to a newer model first."
+        )
+
+
+_ADJUSTABLE = {True: "yes", False: "no, open a case with AWS Support", None: "not said"}
+
+
+def _write_limits(usage: PoolUsage) -> Iterator[str]:
+    changes = plan_changes(usage)
+    if not changes:
+        used = sum(caller.consumed_tokens for caller in usage.callers)
+        reserved = sum(caller.reserved_tokens for caller in usage.callers)
+        share = f" Calls consumed {percent(used, reserved)} of what they reserved." if reserved else ""
+        yield f"No smaller max_tokens would lower the peak.{share}"
+        return
+    for change in changes:
+        limit = change.caller.largest_limit
+        yield (
+            f"- {escape(change.caller.caller)}: {limit.max_tokens if limit else 0:,} → {change.max_tokens:,}. Its "
+            f"largest of {count(change.caller.requests, 'answer')} has {change.caller.sizes.largest:,} tokens."
+        )
+    yield f"- Peak with these changes: {changes[-1].peak:,.0f} TPM, instead of {usage.peak_used:,.0f}."
+    quota = usage.token_quota
+    if quota and changes[-1].peak < quota:
+        yield f"- That is {percent(changes[-1].peak, quota)} of the quota. Make these changes before you ask for more."
+
+
+def _write_command(request: Request) -> Iterator[str]:
+    if request.ask_for is None:
+        return
+    yield ""
+    yield "```"
+    yield " ".join(["aws", "service-quotas", "request-service-quota-increase", *_arguments(request)])
+    yield "```"
+    yield ""
+    yield "Service Quotas has no field for a reason. Add this page to the case that it opens."
+
+
+def _arguments(request: Request) -> list[str]:
+    code = request.ask_for.code if request.ask_for is not None else ""
+    found = ["--service-code", SERVICE_CODE, "--quota-code", code, "--desired-value", str(request.proposal.value)]
+    return [*found, "--region", request.region] if request.region else found
+
+
+def _send(session: boto3.Session, request: Request) -> int:
+    """Send the request after a question. Return the exit code."""
+    ask_for, value = request.ask_for, request.proposal.value
+    if ask_for is None:
+        raise click.ClickException("There is no quota to ask for.")
+    if ask_for.value is not None and value <= ask_for.value:
+        raise click.ClickException(f"The quota is {ask_for.value:,.0f} already, which is not less than {value:,}.")
+    click.confirm(f"Ask AWS for {value:,} as {ask_for.name} in {request.region}?", abort=True, err=True)
+    try:
+        answer = session.client("service-quotas").request_service_quota_increase(
+            ServiceCode=SERVICE_CODE, QuotaCode=ask_for.code, DesiredValue=float(value)
+        )["RequestedQuota"]
+    except ClientError as error:
+        if error.response["Error"].get("Code") == "ResourceAlreadyExistsException":
+            raise click.ClickException(
+                "A request for this quota is open already. See it in the Service Quotas console."
+            ) from None
+        raise
+    click.echo(f"Request {answer['Id']}: {answer['Status']}.", err=True)
+    return 0
