@@ -41,10 +41,10 @@ def _document(document: Document) -> Iterator[str]:
     yield from map(write_paragraph, write_paragraphs(document))
     yield ""
     if document.pools:
-        yield from _table(_POOL_HEADS, map(_pool_row, document.pools))
+        yield from _table(POOL_HEADS, map(write_pool_row, document.pools))
     advice = [(answer, each) for answer in document.pools for each in answer.advice]
     if advice:
-        yield from _table(_ADVICE_HEADS, (_advice_row(answer, each) for answer, each in advice))
+        yield from _table(ADVICE_HEADS, (write_advice_row(answer, each) for answer, each in advice))
     for note in document.notes:
         yield escape(note)
         yield ""
@@ -58,7 +58,7 @@ def _table(heads: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> I
     yield ""
 
 
-_POOL_HEADS = (
+POOL_HEADS = (
     ("Quota pool", "---"),
     ("State", "---"),
     ("Quota TPM", "--:"),
@@ -69,7 +69,8 @@ _POOL_HEADS = (
 )
 
 
-def _pool_row(answer: PoolAnswer) -> tuple[str, ...]:
+def write_pool_row(answer: PoolAnswer) -> tuple[str, ...]:
+    """Return the cells of a pool, in the order of `POOL_HEADS`."""
     usage = answer.usage
     throttled = f" ({usage.throttled:,})" if usage.throttled else ""
     return (
@@ -83,7 +84,7 @@ def _pool_row(answer: PoolAnswer) -> tuple[str, ...]:
     )
 
 
-_ADVICE_HEADS = (
+ADVICE_HEADS = (
     ("Caller", "---"),
     ("Quota pool", "---"),
     ("max_tokens now", "--:"),
@@ -96,7 +97,8 @@ _ADVICE_HEADS = (
 )
 
 
-def _advice_row(answer: PoolAnswer, advice: Advice) -> tuple[str, ...]:
+def write_advice_row(answer: PoolAnswer, advice: Advice) -> tuple[str, ...]:
+    """Return the cells of a caller in a pool, in the order of `ADVICE_HEADS`."""
     limit, quota = advice.limit, answer.usage.token_quota
     freed = ""
     if advice.max_tokens is not None:

@@ -1,0 +1,25 @@
+const pools = JSON.parse(document.getElementById("minutes").textContent);
+const number = value => value == null ? "–" : Math.round(value).toLocaleString("en-US");
+for (const pool of pools) {
+  const place = document.getElementById(pool.id);
+  const series = [{ label: "minute (UTC)" }];
+  const data = [pool.minutes];
+  const add = (label, values, stroke, more) => {
+    if (values.some(value => value != null)) {
+      series.push({ label, stroke, value: (_, shown) => number(shown), ...more });
+      data.push(values);
+    }
+  };
+  add("reserved", pool.reserved, "#0072B2", { width: 1.5 });
+  add("consumed", pool.consumed, "#E69F00", { width: 1.5 });
+  add("in use at once (model)", pool.in_use, "#009E73", { width: 1.5 });
+  add("throttled requests", pool.throttled, "#CC79A7", { scale: "calls", paths: uPlot.paths.bars(), fill: "#CC79A788" });
+  if (pool.quota != null) add("quota", pool.minutes.map(() => pool.quota), "#c62828", { dash: [6, 4] });
+  const options = () => ({
+    width: place.clientWidth, height: 280, series, tzDate: second => uPlot.tzDate(new Date(second * 1000), "UTC"),
+    scales: { y: { range: (_, low, high) => [0, high * 1.05 || 1] }, calls: { range: (_, low, high) => [0, high * 4 || 1] } },
+    axes: [{}, { size: 80, values: (_, ticks) => ticks.map(number) }, { scale: "calls", side: 1, grid: { show: false } }],
+  });
+  const drawn = new uPlot(options(), data, place);
+  addEventListener("resize", () => drawn.setSize({ width: place.clientWidth, height: 280 }));
+}
