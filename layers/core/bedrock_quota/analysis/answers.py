@@ -17,7 +17,7 @@ NOTHING_CHANGED = Scenario()
 class PoolAnswer(msgspec.Struct, frozen=True):
     """The answers about one pool. `changes` is the plan of smaller limits, with the peak after each step.
 
-    `projection` and `projected_state` are None unless a scenario was given.
+    `projection` and `projected_state` are None unless a scenario concerns the pool.
     """
 
     usage: PoolUsage
@@ -59,9 +59,12 @@ def _answer(
 ) -> PoolAnswer:
     if usage.token_quota is None and usage.pool in scenario.token_quotas:
         usage = msgspec.structs.replace(usage, token_quota=scenario.token_quotas[usage.pool])
+        others = {pool: quota for pool, quota in scenario.token_quotas.items() if pool != usage.pool}
+        scenario = msgspec.structs.replace(scenario, token_quotas=others)
     changes = plan_changes(usage)
     peak = changes[-1].peak if changes else usage.peak_used
-    projection = project(usage, scenario) if scenario != NOTHING_CHANGED else None
+    concerned = scenario.growth != 1 or scenario.max_tokens or usage.pool in scenario.token_quotas
+    projection = project(usage, scenario) if concerned else None
     return PoolAnswer(
         usage=usage,
         verdict=judge(usage),
