@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import click
@@ -27,7 +26,7 @@ from quota_monitor.analyze.sources import open_sources, source_options
 from quota_monitor.answers import output
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.options import (
-    Output,
+    make_output,
     make_scenario,
     make_scope,
     output_options,
@@ -45,19 +44,19 @@ from quota_monitor.window import Window
 @scope_options
 @scenario_options
 @output_options
-def analyze(form: str, html: Path | None, fail_over: float | None, **given: Any) -> None:
+def analyze(**given: Any) -> None:
     """Say why calls are throttled, who causes it, and what to change.
 
     Reads invocation logs that exist. Deploys nothing and changes nothing.
     """
     scope = make_scope(given, datetime.now(UTC), all_time=bool(given["files"]))
-    scenario = make_scenario(given)
+    scenario, chosen = make_scenario(given), make_output(given)
     registry = read_sources(MODELS)
     with aws_errors_as_messages(), errors_as_messages(LogSourceError), show_progress() as progress:
         documents = [
             analyze_source(each, scope, scenario, registry, progress) for each in open_sources(given, registry)
         ]
-    sys.exit(output.write(documents, Output(form, html, fail_over)))
+    sys.exit(output.write(documents, chosen))
 
 
 def analyze_source(

@@ -14,6 +14,7 @@ from bedrock_quota.analysis.advice import Advice
 from bedrock_quota.analysis.answers import PoolAnswer
 from bedrock_quota.analysis.usage import CallerUsage, PoolMinute, PoolUsage
 from quota_monitor.answers.document import Document
+from quota_monitor.answers.prices import Prices
 from quota_monitor.answers.words import write_paragraphs
 
 SCHEMA_VERSION = 1
@@ -34,7 +35,8 @@ def to_csv(documents: Sequence[Document]) -> str:
     for document in documents:
         for answer in document.pools:
             for row in _caller_rows(answer):
-                writer.writerow([document.account, document.region, *map(_plain, row)])
+                price = (document.prices or {}).get((answer.usage.pool, str(row[2])))
+                writer.writerow([document.account, document.region, *map(_plain, (*row, price))])
     return text.getvalue()
 
 
@@ -74,6 +76,7 @@ _CSV_COLUMNS = (
     "action",
     "proposed_max_tokens",
     "freed_tokens_at_peak",
+    "price_usd",
 )
 
 
@@ -126,11 +129,11 @@ def _document(document: Document) -> dict[str, Any]:
             "token_quotas": {str(pool): quota for pool, quota in scenario.token_quotas.items()},
         },
         "findings": [str(paragraph) for paragraph in write_paragraphs(document)],
-        "pools": [_pool(answer) for answer in document.pools],
+        "pools": [_pool(answer, document.prices) for answer in document.pools],
     }
 
 
-def _pool(answer: PoolAnswer) -> dict[str, Any]:
+def _pool(answer: PoolAnswer, prices: Prices | None) -> dict[str, Any]:
     usage = answer.usage
     projection = answer.projection
     return {
@@ -172,17 +175,20 @@ def _pool(answer: PoolAnswer) -> dict[str, Any]:
             "peak_requests": projection.usage.peak_requests,
             "callers_with_cut_answers": list(projection.cut_callers),
         },
-        "callers": _callers(usage, answer.advice),
+        "callers": _callers(usage, answer.advice, prices),
         "minutes": [_minute(minute) for minute in usage.minutes],
     }
 
 
-def _callers(usage: PoolUsage, advice: Iterable[Advice]) -> list[dict[str, Any]]:
+def _callers(usage: PoolUsage, advice: Iterable[Advice], prices: Prices | None) -> list[dict[str, Any]]:
     found = {each.caller: each for each in advice}
-    return [_caller(caller, found.get(caller.caller)) for caller in usage.callers]
+    return [
+        _caller(caller, found.get(caller.caller), (prices or {}).get((usage.pool, caller.caller)))
+        for caller in usage.callers
+    ]
 
 
-def _caller(caller: CallerUsage, advice: Advice | None) -> dict[str, Any]:
+def _caller(caller: CallerUsage, advice: Advice | None, price: float | None) -> dict[str, Any]:
     return {
         "caller": caller.caller,
         "requests": caller.requests,
@@ -196,6 +202,7 @@ def _caller(caller: CallerUsage, advice: Advice | None) -> dict[str, Any]:
         "output_sizes": msgspec.to_builtins(caller.sizes),
         "cut_answers": caller.cut_answers,
         "largest_cut": caller.largest_cut or None,
+        "price_usd": price,
         "limits": msgspec.to_builtins(caller.limits),
         "advice": None
         if advice is None

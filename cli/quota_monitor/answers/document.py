@@ -8,6 +8,7 @@ import msgspec
 
 from bedrock_quota.analysis.answers import NOTHING_CHANGED, PoolAnswer
 from bedrock_quota.analysis.what_if import Scenario
+from bedrock_quota.pools import QuotaPool
 from quota_monitor.window import Window
 
 
@@ -31,6 +32,10 @@ class Document(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     account_tokens_per_day: float | None = None
     scenario: Scenario = NOTHING_CHANGED
+    prices: Mapping[tuple[QuotaPool, str], float | None] | None = None
+    """List prices in US dollars by pool and caller, None if nobody asked for them."""
+    shows_usage: bool = False
+    """True if the terminal and Markdown have a table of tokens by caller."""
 
     @property
     def title(self) -> str:

@@ -13,6 +13,7 @@ from bedrock_quota.analysis.answers import PoolAnswer
 from bedrock_quota.analysis.verdict import State
 from quota_monitor.answers import markdown
 from quota_monitor.answers.document import Document
+from quota_monitor.answers.tokens import NOT_BILLED
 from quota_monitor.answers.words import Level, Paragraph, write_paragraphs
 
 MAX_CHARTS = 12
@@ -73,6 +74,10 @@ def _document(document: Document, number: int) -> Iterator[str]:
     if advice:
         yield "<h3>Callers</h3>"
         yield from _table(markdown.ADVICE_HEADS, (markdown.write_advice_row(answer, each) for answer, each in advice))
+    if document.shows_usage:
+        yield "<h3>Tokens</h3>"
+        yield from _table(markdown.list_token_heads(document), markdown.list_token_rows(document))
+        yield f'<p class="note">{escape(NOT_BILLED)}</p>'
     for position, answer in enumerate(_select(document.pools)):
         state = answer.verdict.state
         said = "" if state in {State.FINE, State.NO_QUOTA} else f": {escape(state)}"

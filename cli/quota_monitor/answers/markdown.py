@@ -9,6 +9,7 @@ from bedrock_quota.analysis.advice import Action, Advice
 from bedrock_quota.analysis.answers import PoolAnswer
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.numbers import percent
+from quota_monitor.answers.tokens import HEADS, NOT_BILLED, list_callers, write_cells, write_price
 from quota_monitor.answers.words import Paragraph, write_paragraphs
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
@@ -45,6 +46,10 @@ def _document(document: Document) -> Iterator[str]:
     advice = [(answer, each) for answer in document.pools for each in answer.advice]
     if advice:
         yield from _table(ADVICE_HEADS, (write_advice_row(answer, each) for answer, each in advice))
+    if document.shows_usage:
+        yield from _table(list_token_heads(document), list_token_rows(document))
+        yield NOT_BILLED
+        yield ""
     for note in document.notes:
         yield escape(note)
         yield ""
@@ -115,6 +120,19 @@ def write_advice_row(answer: PoolAnswer, advice: Advice) -> tuple[str, ...]:
         propose(advice),
         freed,
     )
+
+
+def list_token_heads(document: Document) -> list[tuple[str, str]]:
+    """Return the heads of the table of tokens by caller."""
+    heads = [(document.by.capitalize(), "---"), ("Quota pool", "---"), *((head, "--:") for head in HEADS)]
+    return [*heads, ("US$", "--:")] if document.prices is not None else heads
+
+
+def list_token_rows(document: Document) -> Iterator[list[str]]:
+    """Yield the rows of the table of tokens by caller."""
+    for answer, caller in list_callers(document):
+        row = [caller.caller, str(answer.usage.pool), *write_cells(caller)]
+        yield [*row, write_price(document, answer, caller)] if document.prices is not None else row
 
 
 def propose(advice: Advice) -> str:

@@ -13,6 +13,7 @@ import msgspec
 from bedrock_quota.analysis.what_if import Scenario
 from bedrock_quota.pools import EndpointType, QuotaPool
 from quota_monitor.analyze.scope import ALL_TIME, Dimension, Scope
+from quota_monitor.answers import prices
 from quota_monitor.window import Window, make_window
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -27,12 +28,15 @@ DEFAULT_HOURS = 24.0
 class Output(msgspec.Struct, frozen=True):
     """The form of the output. `form` is `terminal`, `json`, `markdown` or `csv`. `html` is a file, or None.
 
-    `fail_over` is the percentage of a quota from which the exit code is 1, or None.
+    `fail_over` is the percentage of a quota from which the exit code is 1, or None. `shows_usage` and `dollars` add
+    tokens and prices by caller.
     """
 
     form: str = "terminal"
     html: Path | None = None
     fail_over: float | None = None
+    shows_usage: bool = False
+    dollars: bool = False
 
 
 def scope_options(command: Command) -> Command:
@@ -48,10 +52,8 @@ def scope_options(command: Command) -> Command:
         click.option("--caller", default="", metavar="TEXT", help="Only callers whose name has this text."),
         click.option(
             "--by",
-            default="caller",
-            show_default=True,
             metavar="|".join([*(each for each in Dimension if each is not Dimension.TAG), "tag:KEY"]),
-            help="Property of calls by which usage is listed.",
+            help="Property of calls by which usage is listed. Default: caller.",
         ),
     )
     return _add(command, options)
@@ -92,6 +94,8 @@ def output_options(command: Command) -> Command:
         click.option(
             "--table", "form", flag_value="terminal", default=True, help="Print text and tables. The default."
         ),
+        click.option("--usage", "shows_usage", is_flag=True, help="Also list all tokens by caller. --by implies it."),
+        click.option("--dollars", is_flag=True, help="Also list prices. Needs the extra `prices`. Implies --usage."),
         click.option(
             "--html", type=click.Path(path_type=Path, dir_okay=False), help="Also write a page that opens offline."
         ),
@@ -111,12 +115,20 @@ def _add(command: Command, options: Sequence[Callable[[Command], Command]]) -> C
     return command
 
 
+def make_output(given: Mapping[str, Any]) -> Output:
+    """Return the output that options select. Raises `click.ClickException` if prices are wanted and not installed."""
+    if given["dollars"]:
+        prices.require_prices()
+    shows_usage = given["shows_usage"] or given["dollars"] or given["by"] is not None
+    return Output(given["form"], given["html"], given["fail_over"], shows_usage, given["dollars"])
+
+
 def make_scope(given: Mapping[str, Any], now: datetime, *, all_time: bool = False) -> Scope:
     """Return the scope that options select. With `all_time` there is no window unless an option sets one.
 
     Raises `click.UsageError`.
     """
-    dimension, tag = _parse_dimension(given["by"])
+    dimension, tag = _parse_dimension(given["by"] or "caller")
     return Scope(_make_window(given, now, all_time=all_time), given["model"], given["caller"], dimension, tag)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import click
+import msgspec
 
 from bedrock_quota.analysis.answers import PoolAnswer
-from quota_monitor.answers import data, markdown, terminal
+from quota_monitor.answers import data, markdown, prices, terminal
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.options import Output
 from quota_monitor.terminal import make_console
@@ -15,6 +16,7 @@ from quota_monitor.terminal import make_console
 
 def write(documents: Sequence[Document], output: Output) -> int:
     """Print answers, and write the HTML page if one is wanted. Return the exit code: 1 if a pool is over the limit."""
+    documents = [_complete(document, output) for document in documents]
     if output.html is not None:
         from quota_monitor.answers.html import to_html  # noqa: PLC0415 - only for a page
 
@@ -33,6 +35,15 @@ def write(documents: Sequence[Document], output: Output) -> int:
     limit = output.fail_over
     over = limit is not None and any(_is_over(answer, limit) for each in documents for answer in each.pools)
     return 1 if over else 0
+
+
+def _complete(document: Document, output: Output) -> Document:
+    """Return a document with the prices and the table of tokens, if they are wanted."""
+    if not output.dollars:
+        return msgspec.structs.replace(document, shows_usage=output.shows_usage)
+    notes = (*document.notes, prices.describe_prices())
+    found = prices.price_callers(document.pools)
+    return msgspec.structs.replace(document, shows_usage=True, prices=found, notes=notes)
 
 
 def _is_over(answer: PoolAnswer, limit: float) -> bool:

@@ -15,6 +15,7 @@ from bedrock_quota.analysis.answers import PoolAnswer
 from bedrock_quota.analysis.usage import PoolUsage
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.numbers import count, percent
+from quota_monitor.answers.tokens import HEADS, NOT_BILLED, list_callers, write_cells, write_price
 from quota_monitor.answers.words import write_paragraphs
 
 CRITICAL_PERCENT = 100
@@ -46,6 +47,9 @@ def render(document: Document, width: int) -> RenderableType:
             parts.append(
                 Text(f"{count(len(advice) - MAX_ADVICE, 'more line')} in --json, --csv or --html.\n", style="dim")
             )
+    if document.shows_usage and document.pools:
+        parts.append(_table(_token_columns(document), list(list_callers(document)), width))
+        parts.append(Text(NOT_BILLED, style="dim"))
     parts += [Text(note, style="dim") for note in _notes(document)]
     return Group(*parts)
 
@@ -191,13 +195,30 @@ def _freed(row: _Row) -> Text:
     return Text(f"{advice.freed_tokens:+,.0f}{share}")
 
 
+def _token_columns(document: Document) -> list[Column]:
+    columns = [
+        Column(f"{document.by.capitalize()}\nand pool", 0, lambda row: _caller_name(row[1].caller, row[0]), left=True)
+    ]
+    columns += [
+        Column(head.replace(" ", "\n", 1), rank, lambda row, number=number: Text(write_cells(row[1])[number]))
+        for number, (head, rank) in enumerate(zip(HEADS, (1, 2, 3, 7, 8, 5, 6), strict=True))
+    ]
+    if document.prices is not None:
+        columns.append(Column("US$", 4, lambda row: Text(write_price(document, *row))))
+    return columns
+
+
+def _caller_name(caller: str, answer: PoolAnswer) -> Text:
+    return Text(f"{caller}\n") + Text(f"  {answer.usage.pool}", style="dim")
+
+
 def _advice_columns(by: str) -> list[Column]:
     """Return the columns of the table on callers. They are numbered in the order in which they are kept."""
     return [
         Column(
             f"{by.capitalize()}\nand pool",
             0,
-            lambda row: Text(f"{row[1].caller}\n") + Text(f"  {row[0].usage.pool}", style="dim"),
+            lambda row: _caller_name(row[1].caller, row[0]),
             left=True,
         ),
         Column("max_tokens\nnow", 1, lambda row: _limit(row[1])),

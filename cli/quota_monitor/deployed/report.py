@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +17,7 @@ from quota_monitor.analyze.source import Progress
 from quota_monitor.answers import output
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.options import (
-    Output,
+    make_output,
     make_scenario,
     make_scope,
     output_options,
@@ -43,9 +42,6 @@ def report(
     stack_name: str,
     profile: str | None,
     region: str | None,
-    form: str,
-    html: Path | None,
-    fail_over: float | None,
     **given: Any,
 ) -> None:
     """Say what the deployed monitor has seen: causes of throttling, and what to change.
@@ -53,11 +49,11 @@ def report(
     Up to 6 hours are exact. Of longer windows, only the busiest hours are read call by call.
     """
     now = datetime.now(UTC)
-    scope, scenario = make_scope(given, now), make_scenario(given)
+    scope, scenario, chosen = make_scope(given, now), make_scenario(given), make_output(given)
     with aws_errors_as_messages(), errors_as_messages(LogSourceError), show_progress() as progress:
         session = open_session(profile, region)
         document = make_report(session, read_stack(session, stack_name), scope, scenario, now=now, progress=progress)
-    sys.exit(output.write([document], Output(form, html, fail_over)))
+    sys.exit(output.write([document], chosen))
 
 
 def make_report(

@@ -1,0 +1,45 @@
+"""The table of all tokens by caller and pool, with prices if they are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bedrock_quota.analysis.answers import PoolAnswer
+from bedrock_quota.analysis.usage import CallerUsage
+from quota_monitor.answers.document import Document
+
+NOT_BILLED = (
+    "Quotas count reserved and consumed tokens. They are not billed tokens, because output counts by its burndown rate."
+)
+
+HEADS = ("Requests", "Input", "Output", "Cache read", "Cache write", "Reserved", "Consumed")
+
+
+def list_callers(document: Document) -> Iterator[tuple[PoolAnswer, CallerUsage]]:
+    """Yield all callers with answered calls, the pools in the order of the document."""
+    for answer in document.pools:
+        for caller in answer.usage.callers:
+            if caller.requests:
+                yield answer, caller
+
+
+def write_cells(caller: CallerUsage) -> tuple[str, ...]:
+    """Return the numbers of a caller, in the order of `HEADS`."""
+    numbers = (
+        caller.requests,
+        caller.input_tokens,
+        caller.output_tokens,
+        caller.cache_read_tokens,
+        caller.cache_write_tokens,
+        caller.reserved_tokens,
+        caller.consumed_tokens,
+    )
+    return tuple(f"{number:,.0f}" for number in numbers)
+
+
+def write_price(document: Document, answer: PoolAnswer, caller: CallerUsage) -> str:
+    """Return the price of a caller's calls in a pool, or `unknown`. It is never 0 only because it is unknown."""
+    price = (document.prices or {}).get((answer.usage.pool, caller.caller))
+    if price is None:
+        return "unknown"
+    return f"{price:,.2f}" if price >= 0.01 or not price else "<0.01"
