@@ -157,7 +157,7 @@ def read_row(columns: Sequence[Column], row: Iterable[Mapping[str, str]]) -> Row
     An answer of which only lists may have the counts gets empty lists. So the counts of such a record are missing, and
     nothing is guessed. An event that is no JSON has an empty message.
     """
-    values = {each["field"]: each.get("value", "") for each in row}
+    values = {each["field"]: _clean(each.get("value", "")) for each in row}
     if not values.get(_PARSED):
         is_permissions_line = values.get(_PERMISSIONS, "0") not in {"", "0", "false"}
         return Row(PERMISSIONS_LINE.encode() if is_permissions_line else b"")
@@ -179,6 +179,11 @@ def read_row(columns: Sequence[Column], row: Iterable[Mapping[str, str]]) -> Row
     output = values.get(f"f{_find(columns, _OUTPUT)}", "0")
     has_output = output != "0" or bool(values.get(_CHUNKS))
     return Row(msgspec.json.encode(record), has_output and bool(values.get(_BODY_LENGTH)) and not has_reason)
+
+
+def _clean(text: str) -> str:
+    """Return a text that can be written as UTF-8. Others have lone surrogates."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def _find(columns: Sequence[Column], path: Path) -> int:

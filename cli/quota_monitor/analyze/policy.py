@@ -21,13 +21,22 @@ VERSION = "2012-10-17"
 
 
 def write_policy(given: Mapping[str, Any]) -> str:
-    """Return the policy for the source that options select, as JSON. Raises `click.UsageError`."""
-    statements = _read_account(given) if not given["files"] or given["profiles"] or given["regions"] else []
+    """Return the policy for the source that options select, as JSON. Raises `click.UsageError`.
+
+    Local files need no rights, unless an option names an account.
+    """
+    statements: list[dict[str, Any]] = []
+    if not given["files"] or given["profiles"] or given["regions"]:
+        statements += [*_read_account(given), _read_bodies(given)]
     if given["bucket"]:
         statements += _read_bucket(*check_place(given["bucket"]), _partition(given))
     elif not given["files"]:
         statements += _read_log_group(given)
     return json.dumps({"Version": VERSION, "Statement": statements}, indent=2)
+
+
+def _read_bodies(given: Mapping[str, Any]) -> dict[str, Any]:
+    return _allow("RequestsOver100KB", ["s3:GetObject"], f"arn:{_partition(given)}:s3:::*/AWSLogs/*/{LOGS_FOLDER}/*")
 
 
 def _read_account(given: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -53,8 +62,6 @@ def _read_log_group(given: Mapping[str, Any]) -> list[dict[str, Any]]:
         statements.append(_allow("Query", ["logs:StartQuery"], groups))
         statements.append(_allow("Results", ["logs:GetQueryResults", "logs:StopQuery"], "*"))
     statements.append(_allow("Estimate", [estimate.ACTION], "*"))
-    bodies = f"arn:{partition}:s3:::*/AWSLogs/*/{LOGS_FOLDER}/*"
-    statements.append(_allow("RequestsOver100KB", ["s3:GetObject"], bodies))
     return statements
 
 

@@ -13,6 +13,7 @@ from bedrock_quota.errors import LogSourceError
 from bedrock_quota.registry.models import Registry
 from quota_monitor.analyze import files as local_files
 from quota_monitor.analyze.account import Account, Profiles, read_account
+from quota_monitor.analyze.bodies import make_fetch
 from quota_monitor.analyze.bucket import check_place, open_bucket
 from quota_monitor.analyze.log_group import open_log_group
 from quota_monitor.analyze.reader import RecordReader
@@ -107,7 +108,7 @@ def split_names(text: str | None) -> list[str] | list[None]:
 
 
 def _open_files(given: Mapping[str, Any], registry: Registry) -> Source:
-    """Return a source of local files. Quotas and profiles are read only if an option names an account."""
+    """Return a source of local files. Quotas, profiles and bodies in S3 are read only if an option names an account."""
     wanted = _list_profiles_and_regions(given) if given["profiles"] or given["regions"] else []
     if len(wanted) > 1:
         raise click.UsageError("--files takes one profile and one Region, because files do not say whose they are.")
@@ -125,5 +126,8 @@ def _open_files(given: Mapping[str, Any], registry: Registry) -> Source:
             progress(number / len(paths))
         return notes
 
-    client = sessions[0].client("bedrock") if sessions else None
-    return Source(count(len(paths), "file"), account, Profiles(account.profiles, client).resolve, read)
+    name = count(len(paths), "file")
+    if not sessions:
+        return Source(name, account, Profiles({}, None).resolve, read)
+    resolve = Profiles(account.profiles, sessions[0].client("bedrock")).resolve
+    return Source(name, account, resolve, read, make_fetch(sessions[0].client("s3")))
