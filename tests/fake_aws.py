@@ -99,12 +99,17 @@ def s3_bucket(objects: Mapping[str, bytes]) -> dict[str, Handler]:
     return {"GetObject": get, "ListObjectsV2": list_objects}
 
 
-NO_LOGGING: Answer = {}
+SONNET_QUOTA = {
+    "ServiceCode": "bedrock",
+    "QuotaCode": "L-1",
+    "QuotaName": "On-demand model inference tokens per minute for Anthropic Claude Sonnet 4 V1",
+    "Value": 1_000.0,
+}
 
 ACCOUNT: Mapping[str, Answer | Handler] = {
     "GetCallerIdentity": {"Account": "111122223333", "Arn": "arn:aws:iam::111122223333:user/jane", "UserId": "A"},
     "ListServiceQuotas": {"Quotas": []},
-    "ListAWSDefaultServiceQuotas": {"Quotas": []},
+    "ListAWSDefaultServiceQuotas": {"Quotas": [SONNET_QUOTA]},
     "ListInferenceProfiles": {"inferenceProfileSummaries": []},
 }
-"""Answers of an account without quotas of its own."""
+"""Answers of an account with one quota, and no application profiles."""
