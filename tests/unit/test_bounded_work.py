@@ -33,7 +33,7 @@ from bedrock_quota import clients
 from bedrock_quota.errors import RecordError
 from bedrock_quota.model_ids import OutOfScope, Reference
 from bedrock_quota.pools import EndpointType
-from bedrock_quota.processor import pipeline
+from bedrock_quota.processor import partial_reading, pipeline
 from bedrock_quota.processor.application_profiles import MAX_LOOK_UPS, MAX_PROFILES
 from bedrock_quota.processor.batch import process_batch
 from bedrock_quota.processor.container import Container
@@ -219,6 +219,18 @@ def test_work_on_any_shape_of_an_answer_with_counts_is_within_its_steps() -> Non
     assert len(tried) == 6 * len(cpu.CHUNKS)
     reasons = {None if refused is None else refused.reason for refused in map(work_is_within_the_steps, tried)}
     assert reasons <= {None, "missing_input_count", "missing_output_count"}
+
+
+def test_decoders_that_a_process_makes_once_are_not_work_of_a_record() -> None:
+    # given a process that has not met a word of a wrong type, neither in a body nor in an answer
+    for made_once in (value for value in vars(partial_reading).values() if hasattr(value, "cache_clear")):
+        made_once.cache_clear()
+    words: dict[str, Any] = {"serviceTier": {"type": 5}, "performanceConfig": {"latency": 5}}
+    record = converse(input_tokens=10, output_tokens=2, max_tokens=100)
+    record["input"]["inputBodyJson"] |= words | {"additionalModelRequestFields": {"inferenceConfig": 5}}
+    record["output"]["outputBodyJson"] = [{"delta": {"stop_reason": 5}}, {"metadata": words}]
+    # when and then
+    assert work_is_within_the_steps(message(record)) is None
 
 
 @pytest.mark.parametrize("name", cpu.NAME_SHAPES)
