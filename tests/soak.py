@@ -52,7 +52,7 @@ ANSWERED, WORDED, LATENCY_BESIDE, DECLARED = 0.2, 0.1, 0.05, 0.1
 """Shares of the calls: with an answer, words in the request, a latency beside the bodies, and a declared limit."""
 DECLARED_LIMITS = ("2000", "300", "1", "0", "many", "100000001", "-5", " 7", "٣")
 
-IN_S3 = 0.1
+IN_S3 = 0.2
 """The share of calls whose request is in S3, where the deliveries have such calls."""
 COMES_AFTER = (0, 30, 90, math.inf)
 """Seconds after the record in which a request comes to S3, some never."""

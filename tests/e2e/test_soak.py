@@ -7,13 +7,13 @@ As many records as the environment variable SOAK_RECORDS says: `make soak` sends
 
 import base64
 import gzip
-import heapq
 import json
 import math
 import os
 import statistics
+import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -48,8 +48,6 @@ BATCH = 200
 
 SPEED = 60
 """A body is read again every second, for 5 s."""
-LATEST = (PATIENCE - max(filter(math.isfinite, soak.COMES_AFTER))) / SPEED - 1
-"""Seconds by which a body may be put later than it comes, and is still there in time."""
 
 Resource = Callable[[str], str]
 
@@ -115,8 +113,7 @@ def test_sums_of_masses_are_exact_and_every_record_is_accounted_for(
     for shipment in soak.shipments(RECORDS // 10, start - timedelta(minutes=30), seed=RECORDS, bucket=large_bodies):
         bodies.begin(shipment.bodies)
         tally.add(shipment, invoke(functions, function, shipment.event)[1], facts)
-        bodies.put()
-    bodies.put_all()
+    bodies.wait()
     # and a backlog in batches, from the oldest calls to the newest, as a shard is read
     outage = list(soak.backlog(RECORDS // 10, start - timedelta(hours=1), seed=RECORDS))
     for batch in through_stream(local, [shipment.event for shipment in outage]):
@@ -175,36 +172,35 @@ def invoke(functions: Any, function: str, event: dict[str, Any]) -> tuple[dict[s
 
 
 class Bodies:
-    """The requests in S3: each is put there when it comes."""
+    """The requests in S3: each is put there when it comes, whatever else goes on."""
 
     def __init__(self, local: Instance, bucket: str) -> None:
         self._s3, self._bucket = local.session().client("s3"), bucket
-        self._coming: list[tuple[float, str, bytes]] = []
-        self._began = 0.0
+        self._timers: list[threading.Timer] = []
         self.late = 0
 
     def begin(self, bodies: oracle.Bodies) -> None:
-        """Begin a delivery. Bodies that do not come late are there before it."""
-        self._began = time.monotonic()
+        """Put the bodies that are there before their delivery, and have the others come after it."""
+        coming: defaultdict[float, dict[str, bytes]] = defaultdict(dict)
         for path, (seconds, body) in bodies.items():
-            packed = b"not gzip" if body is None else gzip.compress(json.dumps(body).encode(), 1)
-            if math.isfinite(seconds):
-                heapq.heappush(self._coming, (self._began + seconds / SPEED, path, packed))
-                self.late += seconds > 0
-        self.put()
+            coming[seconds][path] = b"not gzip" if body is None else gzip.compress(json.dumps(body).encode(), 1)
+        coming.pop(math.inf, None)
+        began = time.monotonic()
+        self._put(coming.pop(0, {}), began)
+        for seconds, group in coming.items():
+            self._timers.append(threading.Timer(seconds / SPEED, self._put, (group, began)))
+            self._timers[-1].start()
+            self.late += len(group)
 
-    def put(self) -> None:
-        """Put the bodies that have come by now, all of them before the processor waits no longer."""
-        while self._coming and self._coming[0][0] <= time.monotonic():
-            due, path, packed = heapq.heappop(self._coming)
+    def _put(self, group: Mapping[str, bytes], began: float) -> None:
+        for path, packed in group.items():
             self._s3.put_object(Bucket=self._bucket, Key=path.removeprefix(f"s3://{self._bucket}/"), Body=packed)
-            assert time.monotonic() < due + LATEST, "this machine is too slow to put bodies in time"
+        assert time.monotonic() < began + PATIENCE / SPEED - 1, "this machine is too slow to put bodies in time"
 
-    def put_all(self) -> None:
-        """Wait for the bodies that have not come yet, and put each when it comes."""
-        while self._coming:
-            time.sleep(max(0.0, self._coming[0][0] - time.monotonic()))
-            self.put()
+    def wait(self) -> None:
+        """Return when all have come."""
+        for timer in self._timers:
+            timer.join()
 
 
 class HealthLines:
