@@ -1,6 +1,7 @@
 """The soak: records in masses through the deployed stack, late, twice, broken and hostile; every sum is exact.
 
-A tenth of them is a backlog of six hours that is read from a stream in batches, as after an outage.
+A tenth more have requests in S3, which come there at once, late or never, and whose calls wait in the queue.
+The last tenth is a backlog of six hours that is read from a stream in batches, as after an outage.
 
 As many records as the environment variable SOAK_RECORDS says: `make soak` sends a million, `make test` a few thousand.
 """
