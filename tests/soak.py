@@ -60,6 +60,8 @@ COMES_AFTER = (0, 30, 90, math.inf)
 DUPLICATES, BROKEN, TOO_OLD, FAILED, OUT_OF_SCOPE, WITHOUT_BODY = 0.05, 0.01, 0.01, 0.01, 0.01, 0.02
 LARGEST = 2_000
 """Records in the largest delivery; sizes are spread evenly over the orders of magnitude from 1."""
+LARGEST_IN_S3 = 200
+"""The same where requests are in S3: few enough to be put there within a second on a busy machine."""
 
 REPEATED_WITHIN = 3
 """A record comes again in one of so many next deliveries: within what one container remembers."""
@@ -93,9 +95,9 @@ def shipments(records: int, start: datetime, seed: int, bucket: str = "") -> Ite
     recent: deque[Shipment] = deque(maxlen=REPEATED_WITHIN)
     repeated: list[tuple[str, str]] = []
     alone: set[str] = set()
-    number, kind = 0, "s" if bucket else "0"
+    number, (kind, largest) = 0, ("s", LARGEST_IN_S3) if bucket else ("0", LARGEST)
     while number < records:
-        size = min(round(LARGEST ** draw.random()), records - number)
+        size = min(round(largest ** draw.random()), records - number)
         if recent and draw.random() < DUPLICATES / 2:
             yield _again(draw.choice(recent))
             continue

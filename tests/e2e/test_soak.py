@@ -186,17 +186,17 @@ class Bodies:
         for path, (seconds, body) in bodies.items():
             coming[seconds][path] = b"not gzip" if body is None else gzip.compress(json.dumps(body).encode(), 1)
         coming.pop(math.inf, None)
-        began = time.monotonic()
-        self._put(coming.pop(0, {}), began)
+        self._put(coming.pop(0, {}), math.inf)
+        latest = time.monotonic() + PATIENCE / SPEED - 1
         for seconds, group in coming.items():
-            self._timers.append(threading.Timer(seconds / SPEED, self._put, (group, began)))
+            self._timers.append(threading.Timer(seconds / SPEED, self._put, (group, latest)))
             self._timers[-1].start()
             self.late += len(group)
 
-    def _put(self, group: Mapping[str, bytes], began: float) -> None:
+    def _put(self, group: Mapping[str, bytes], latest: float) -> None:
         for path, packed in group.items():
             self._s3.put_object(Bucket=self._bucket, Key=path.removeprefix(f"s3://{self._bucket}/"), Body=packed)
-        assert time.monotonic() < began + PATIENCE / SPEED - 1, "this machine is too slow to put bodies in time"
+        assert time.monotonic() < latest, "this machine is too slow to put bodies in time"
 
     def wait(self) -> None:
         """Return when all have come."""
