@@ -1,7 +1,7 @@
 """The soak: records in masses through the deployed stack, late, twice, broken and hostile; every sum is exact.
 
-A tenth more have requests in S3, which come there at once, late or never, and whose calls wait in the queue.
-The last tenth is a backlog of six hours that is read from a stream in batches, as after an outage.
+A fortieth more have requests in S3, which come there at once, late or never, and whose calls wait in the queue.
+A tenth more is a backlog of six hours that is read from a stream in batches, as after an outage.
 
 As many records as the environment variable SOAK_RECORDS says: `make soak` sends a million, `make test` a few thousand.
 """
@@ -111,7 +111,8 @@ def test_sums_of_masses_are_exact_and_every_record_is_accounted_for(
             say(f"{sent}, {time.monotonic() - began:4.0f} s, {resident[-1]:.0f} MB")
     # and further ones of calls whose requests come to S3, some of them late
     bodies = Bodies(local, large_bodies)
-    for shipment in soak.shipments(RECORDS // 10, start - timedelta(minutes=30), seed=RECORDS, bucket=large_bodies):
+    further = max(300, RECORDS // 40)
+    for shipment in soak.shipments(further, start - timedelta(minutes=30), seed=RECORDS, bucket=large_bodies):
         bodies.begin(shipment.bodies)
         tally.add(shipment, invoke(functions, function, shipment.event)[1], facts)
     bodies.wait()
