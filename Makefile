@@ -109,7 +109,7 @@ cpu: setup ## Search for the deliveries that cost the most CPU, and time them at
 fuzz: setup ## Fuzz what reads input, SECONDS for each target (60); Linux on x86-64
 	PYTHONPATH=tests $(BIN)/uv run --isolated $(LOCKED) --group fuzz --python $(BIN)/python python -m fuzz --seconds $(SECONDS)
 
-soak: setup ## Send a million records of all fates and a backlog through the deployed stack; 25 minutes
+soak: setup ## Send a million records of all fates and a backlog through the deployed stack; half an hour
 	SOAK_RECORDS=1000000 $(BIN)/pytest -q -s -p no:randomly tests/e2e/test_soak.py
 
 screenshots: setup ## Take the README's picture of the dashboard after a demo; needs chromium

@@ -786,6 +786,20 @@ def test_a_run_over_a_message_killed_before_recording_counts_only_calls_twice_wh
     assert stack.queue.held == []
 
 
+def test_calls_that_a_killed_run_has_sent_count_twice_if_the_queue_refuses_the_next_run(
+    stack: Stack, read: Read
+) -> None:
+    """This takes two faults at once. A claim of each refused message would cost a request per message."""
+    event = stack.deliver(*(large(f"{number}") for number in range(10)))
+    stack.memory.killed_at = "recording"
+    assert stack.run(event) is None
+    stack.at, stack.queue.error = 61, refuse(403, 0)
+    stack.run(event)
+    stack.queue.error = None
+    stack.wait(1_000)
+    assert counted(read(stack)[0]) == {("unknown", None): 20}
+
+
 def test_deliveries_that_begin_with_the_same_event_have_parts_of_their_own(stack: Stack, read: Read) -> None:
     """CloudWatch Logs may send events again together with others, and another container does not know the first."""
     records = [large("a"), large("b")]

@@ -263,8 +263,8 @@ def read_timestamp(value: object) -> datetime:
         pass
     try:
         timestamp = datetime.fromisoformat(value)
-    except ValueError as error:
-        raise RecordError("bad_timestamp") from error
+    except ValueError:  # its message repeats the text
+        raise RecordError("bad_timestamp") from None
     if timestamp.tzinfo is None:
         raise RecordError("bad_timestamp")
     return timestamp
