@@ -6,6 +6,8 @@
 - Its CloudFormation deletes a bucket together with its objects. S3 refuses to delete a bucket that is not empty (API
   reference, DeleteBucket, read 2026-11-24), and so does the patch.
 - It does not send `Delete` to a custom resource whose creation failed. AWS does so when it rolls back a creation.
+- It has other words than CloudFormation for a custom resource that did not answer in time. The patch has AWS's words
+  (aws/aws-cdk issue 18746, read 2026-11-28).
 - It cannot return its whole state. With the patch, SIGUSR1 makes it write its state to a file.
 - It answers 404 for an object that does not exist. S3 answers 403 to a caller without `s3:ListBucket` on the bucket
   (API reference, GetObject, read 2026-11-28). With the patch, functions are callers with the policies of their role.
@@ -57,6 +59,9 @@ def main() -> None:
         return str(drain(worker, **_WAITS))
 
     Worker._drain_stderr_bounded = drain_all
+    custom_resource.invoke_custom_resource = functools.partial(
+        _name_no_answer_as_aws, custom_resource.invoke_custom_resource
+    )
     _delete_what_failed_to_be_made()
     signal.signal(signal.SIGUSR1, _write_down)
     of_buckets = provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
@@ -145,6 +150,16 @@ def _write_down(*_signal: object) -> None:
     unfinished = directory / "held.unfinished"
     unfinished.write_text(json.dumps(held, default=persistence._json_default), encoding="utf-8")
     unfinished.replace(directory / "held.json")
+
+
+def _name_no_answer_as_aws(invoke: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    try:
+        return invoke(*given, **named)
+    except TimeoutError as error:
+        raise TimeoutError(
+            "CloudFormation did not receive a response from your Custom Resource. Please check your logs for requestId "
+            "[unknown]."
+        ) from error
 
 
 def _await_empty(pipe: int) -> None:
