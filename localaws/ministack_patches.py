@@ -6,6 +6,7 @@
 - Its CloudFormation deletes a bucket together with its objects. S3 refuses to delete a bucket that is not empty (API
   reference, DeleteBucket, read 2026-11-24), and so does the patch.
 - It does not send `Delete` to a custom resource whose creation failed. AWS does so when it rolls back a creation.
+- Its CloudFormation ignores `ReservedConcurrentExecutions` of a function.
 - It has other words than CloudFormation for a custom resource that did not answer in time. The patch has AWS's words
   (aws/aws-cdk issue 18746, read 2026-11-28).
 - It cannot return its whole state. With the patch, SIGUSR1 makes it write its state to a file.
@@ -64,6 +65,8 @@ def main() -> None:
     )
     _delete_what_failed_to_be_made()
     signal.signal(signal.SIGUSR1, _write_down)
+    of_functions = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
+    of_functions["create"] = functools.partial(_create_with_concurrency, of_functions["create"])
     of_buckets = provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
     of_buckets["delete"] = functools.partial(_delete_if_empty, of_buckets["delete"])
     lambda_runtime.execution_credentials = functools.partial(_with_role, lambda_runtime.execution_credentials)
@@ -131,7 +134,8 @@ def _delete_what_failed_to_be_made() -> None:
         properties, kind = failed.pop((name, logical_id), (None, ""))
         if properties is not None and not operation.get("is_update"):
             stack["StackStatus"] = "ROLLBACK_IN_PROGRESS"
-            with contextlib.suppress(ValueError):  # the function does not exist, so it created nothing
+            # the function does not exist or did not answer the creation either, so it created nothing
+            with contextlib.suppress(ValueError, TimeoutError):
                 physical_id = answered.pop((stack_id, logical_id), "never-answered")
                 await stacks.run_reentrant(
                     provisioners._custom_resource_delete, physical_id, properties, name, logical_id, kind
@@ -150,6 +154,12 @@ def _write_down(*_signal: object) -> None:
     unfinished = directory / "held.unfinished"
     unfinished.write_text(json.dumps(held, default=persistence._json_default), encoding="utf-8")
     unfinished.replace(directory / "held.json")
+
+
+def _create_with_concurrency(create: Callable[..., Any], logical_id: str, properties: Any, stack_name: str) -> Any:
+    name, attributes = create(logical_id, properties, stack_name)
+    lambda_svc._functions[name]["concurrency"] = properties.get("ReservedConcurrentExecutions")
+    return name, attributes
 
 
 def _name_no_answer_as_aws(invoke: Callable[..., Any], *given: Any, **named: Any) -> Any:

@@ -312,7 +312,9 @@ GRANTED: dict[str, Grants] = {
         "ListApplicationProfiles": ({"bedrock:ListInferenceProfiles"}, ["*"]),
         "ReadOverrides": (
             {"ssm:GetParameter"},
-            [f"arn:${{AWS::Partition}}:ssm:{ACCOUNT}:parameter/bedrock-quota-monitor/${{AWS::StackName}}/registry-overrides"],
+            [
+                f"arn:${{AWS::Partition}}:ssm:{ACCOUNT}:parameter/bedrock-quota-monitor/${{AWS::StackName}}/registry-overrides"
+            ],
         ),
         "ReadAndStoreSnapshot": ({"dynamodb:GetItem", "dynamodb:PutItem"}, STATE),
         "NotifySubscribers": ({"sns:Publish"}, ["${AlarmTopic}"]),
@@ -880,6 +882,30 @@ def test_every_rule_that_is_skipped_is_skipped_for_a_reason(source: Tree) -> Non
 
 
 # How it is written
+
+
+def test_no_value_of_a_parameter_is_written_into_the_processed_template(source: Tree) -> None:
+    """An update may use the existing template, which CloudFormation has processed, and change any parameter.
+
+    AWS::LanguageExtensions wrote values into it (its reference, Remarks, read 2026-11-28).
+    """
+    parameters = source["Parameters"]
+    defaults = {name: str(each["Default"]) for name, each in parameters.items()}
+    others = {name: each["AllowedValues"][-1] if "AllowedValues" in each else "x" for name, each in parameters.items()}
+
+    assert defaults.keys() == others.keys()
+    assert processed(defaults) == processed(others)
+
+
+def processed(parameters: Mapping[str, Any]) -> Tree:
+    given: Tree = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))
+    for resource in given["Resources"].values():
+        for key in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys():
+            resource["Properties"][key] = "s3://bucket/key"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        found: Tree = transform(given, parameters, NoManagedPolicies())
+    return found
 
 
 def test_the_serverless_transform_is_the_only_macro(source: Tree) -> None:

@@ -86,7 +86,7 @@ def test_data_is_well_formed(block: Block) -> None:
 
 
 def test_every_language_is_known_and_no_command_hides_in_a_block_without_one() -> None:
-    assert {block.language for block in blocks()} <= {"sh", "toml", "json", "yaml", ""}
+    assert {block.language for block in blocks()} <= {"sh", "toml", "json", "yaml", "hcl", ""}
     for block in blocks():
         if not block.language:
             first = [shlex.split(line, comments=True)[:1] for line in block.text.splitlines()[:1]]
