@@ -16,16 +16,6 @@ _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 _SUBSCRIPTION = "InvocationLogSubscription"
 _LIMIT_EXCEEDED = re.compile(r"limit\s*exceeded", re.IGNORECASE)
 _CONSEQUENCE = re.compile(r"Resource \w+ cancelled")  # CloudFormation's reason if another resource failed
-_NO_ANSWER = re.compile(r"did not receive a response", re.IGNORECASE)
-_NO_CONCURRENCY = (
-    "the function behind it did not run or did not end in time. Most often, Lambda had no free concurrent execution "
-    "for it: a new account has 10 in all. `aws lambda get-account-settings` shows the limit, and the metric Throttles "
-    "of AWS/Lambda shows how often it was reached. Deploy again when fewer functions run, or ask AWS for an increase"
-)
-"""Meaning of a custom resource without an answer, and what helps.
-
-New accounts have 10 concurrent executions (Lambda Developer Guide, Lambda quotas, read 2026-11-28). The words are
-CloudFormation's (aws/aws-cdk issue 18746, read 2026-11-28)."""
 
 
 class State(enum.StrEnum):
@@ -84,8 +74,6 @@ def _reason(logical_id: str, status: str, reason: str) -> str:
     what = f"{logical_id}: {reason or status}"
     if logical_id == _SUBSCRIPTION and _LIMIT_EXCEEDED.search(reason):
         return f"{what}\n  This means that {FULL_LOG_GROUP}."
-    if _NO_ANSWER.search(reason):
-        return f"{what}\n  This means that {_NO_CONCURRENCY}."
     return what
 
 
