@@ -1,18 +1,13 @@
 """`quota-monitor deploy`: its options, and the progress of a Region from the output of `sam deploy`."""
 
 import itertools
-import shlex
-from datetime import UTC, datetime
 
-import boto3
 import click
 import pytest
-from botocore.stub import Stubber
 from click.testing import CliRunner
-from samcli.cli.types import CfnTags
 
 from localaws import instance, sam
-from quota_monitor.deployment import checkout, deploy, regions, tags
+from quota_monitor.deployment import checkout, deploy, regions
 from quota_monitor.deployment.regions import RegionProgress, State
 from quota_monitor.main import main
 
@@ -76,150 +71,6 @@ def test_a_log_group_without_room_for_a_filter_is_explained(said):
 )
 def test_no_other_failure_is_explained_as_a_full_log_group(logical_id, said):
     assert told(event(logical_id, "CREATE_FAILED", said))[-1].reason == f"{logical_id}: {said}"
-
-
-NO_ANSWER = (
-    "CloudFormation did not receive a response from your Custom Resource. Please check your logs for requestId [1]. If "
-    "you are using the Python cfn-response module, you may need to update your Lambda function code"
-)
-
-
-@pytest.mark.parametrize("kind", ["creation", "update", "deletion"])
-def test_what_another_failure_cancelled_is_no_reason(kind):
-    *_, last = told(
-        event("Other", "UPDATE_FAILED", f"Resource {kind} cancelled"),
-        event("StateTable", "UPDATE_FAILED", "no more tables"),
-    )
-    assert last.reason == "StateTable: no more tables"
-
-
-def test_the_first_reason_is_kept_to_the_end_of_the_deletion():
-    *_, last = told(
-        {"type": "changeset", "action": "Add", "logical_id": "InvocationLogSetup"},
-        event("InvocationLogSetup", "CREATE_FAILED", NO_ANSWER),
-        event("InvocationLogSetup", "DELETE_FAILED", "CloudFormation did not receive a response either"),
-        event("stack", "DELETE_FAILED", "The following resource(s) failed to delete: [InvocationLogSetup]."),
-        {"type": "result", "status": "failure", "error": {"type": "E", "message": "Failed to create the stack"}},
-    )
-    ended = regions.finish(last, 1, "Stack monitor failed to delete properly")
-    assert (ended.state, ended.started) == (State.FAILED, True)
-    assert ended.reason.startswith(f"InvocationLogSetup: {NO_ANSWER}")
-
-
-class Ended:
-    """A deployment that has ended."""
-
-    def __init__(self, progress):
-        self.region, self.progress = "eu-west-1", progress
-
-
-def test_a_failure_says_how_to_find_all_events_of_a_stack_that_is_deleted():
-    progress = RegionProgress(State.FAILED, reason="StateTable: no more tables", started=True)
-    said = str(deploy._endings([Ended(progress)], "monitor"))
-    assert "  Failed: StateTable: no more tables\n  All events, for 90 days after" in said
-    find, show = [shlex.split(line) for line in said.splitlines() if line.strip().startswith("aws ")]
-    assert find[:5] == ["aws", "cloudformation", "list-stacks", "--region", "eu-west-1"]
-    assert "StackSummaries[?StackName=='monitor']" in find[6]
-    assert show[:5] == ["aws", "cloudformation", "describe-stack-events", "--region", "eu-west-1"]
-    assert show[-2:] == ["--stack-name", "ARN"]
-
-
-def test_a_failure_before_any_change_has_no_events_to_look_for():
-    said = str(deploy._endings([Ended(RegionProgress(State.FAILED, reason="no credentials"))], "monitor"))
-    assert said.strip().splitlines() == ["eu-west-1", "  Failed: no credentials"]
-
-
-# Tags
-
-
-@pytest.mark.parametrize(
-    "wanted",
-    [
-        pytest.param({}, id="none"),
-        pytest.param({"team": "ours", "cost-center": "7"}, id="words"),
-        pytest.param({"Cost Center": "a b"}, id="spaces"),
-        pytest.param({"team": "a=b", "other": "c"}, id="equals sign in a value"),
-        pytest.param({"team": "Zoë (büro)"}, id="other letters"),
-        pytest.param({"team": ""}, id="no value"),
-    ],
-)
-def test_sam_takes_the_tags_as_they_are(wanted):
-    option, *values = tags.tags_arguments(wanted) or ["--tags"]
-    assert option == "--tags"
-    assert CfnTags().convert(tuple(values), None, None) == wanted
-    assert bool(values) is bool(wanted)  # an empty option would remove the tags of the stack
-
-
-def test_tags_that_sam_would_change_are_refused():
-    with pytest.raises(click.ClickException, match=r"cannot pass these tags .*: a, d\."):
-        tags.tags_arguments({"a": "b=c", "d": "e f=g"})
-
-
-@pytest.fixture
-def session():
-    return boto3.Session(region_name="eu-west-1")
-
-
-def stubbed(session, monkeypatch, answer):
-    client = session.client("cloudformation")
-    stubber = Stubber(client)
-    answer(stubber)
-    stubber.activate()
-    monkeypatch.setattr(session, "client", lambda _name, **_options: client)
-    return session
-
-
-STACK = {"StackName": "monitor", "CreationTime": datetime(2026, 11, 28, tzinfo=UTC), "StackStatus": "CREATE_COMPLETE"}
-
-
-@pytest.mark.usefixtures("no_aws")
-@pytest.mark.parametrize(
-    ("stack", "expected"),
-    [
-        pytest.param({}, {}, id="none"),
-        pytest.param({"Tags": [{"Key": "team", "Value": "ours"}]}, {"team": "ours"}, id="one"),
-        pytest.param({"Tags": [{"Key": "aws:servicecatalog:x", "Value": "y"}]}, {}, id="of AWS"),
-    ],
-)
-def test_tags_of_a_stack_are_kept(session, monkeypatch, stack, expected):
-    found = stubbed(
-        session, monkeypatch, lambda stubber: stubber.add_response("describe_stacks", {"Stacks": [STACK | stack]})
-    )
-    assert tags.read_tags(found, "monitor") == expected
-
-
-@pytest.mark.usefixtures("no_aws")
-@pytest.mark.parametrize("code", ["ValidationError", "AccessDenied"])
-def test_a_stack_that_cannot_be_read_has_no_tags_and_sam_says_why(session, monkeypatch, code):
-    found = stubbed(session, monkeypatch, lambda stubber: stubber.add_client_error("describe_stacks", code))
-    assert tags.read_tags(found, "monitor") == {}
-
-
-def test_given_tags_replace_those_of_each_regions_stack(monkeypatch):
-    present = {"eu-west-1": {"team": "former", "owner": "x"}, "us-east-1": {}}
-    started = {}
-
-    class Started(Ended):
-        def __init__(self, region, options, _profile):
-            super().__init__(RegionProgress(State.DEPLOYED))
-            started[region] = options[options.index("--tags") :]
-
-        def wait(self):
-            pass
-
-        seconds = 0
-
-    monkeypatch.setattr(deploy, "open_session", lambda _profile, region: region)
-    monkeypatch.setattr(deploy, "read_tags", lambda region, _stack: present[region])
-    monkeypatch.setattr(deploy, "build", lambda _parameters: None)
-    monkeypatch.setattr(deploy, "Deployment", Started)
-    arguments = ["deploy", "--regions", "eu-west-1,us-east-1", "--tag", "team=ours", "--tag", "a=b c"]
-    result = CliRunner().invoke(main, arguments)
-    assert result.exit_code == 0, result.output
-    assert started == {
-        "eu-west-1": ["--tags", "team=ours", "owner=x", "a=b c"],
-        "us-east-1": ["--tags", "team=ours", "a=b c"],
-    }
 
 
 def test_a_failure_without_an_event_has_the_reason_of_sam():
