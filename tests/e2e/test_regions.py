@@ -201,14 +201,24 @@ def test_an_update_replaces_nothing_that_holds_data(
 
 @pytest.fixture
 def throttling(copy: Path, tmp_path: Path) -> Path:
-    """A checkout whose set-up of invocation logging gets no concurrent execution, and is given up after 3 seconds."""
+    """A checkout whose set-up of invocation logging gets no concurrent execution, and is given up after 3 seconds.
+
+    Its template has what the set-up needs and nothing else.
+    """
     changed: Path = tmp_path / "checkout"
     shutil.copytree(copy, changed, ignore=shutil.ignore_patterns(".aws-sam"))
     source = json.loads((changed / "template.yaml").read_text(encoding="utf-8"))
     resources = source["Resources"]
+    needed: set[str] = {"InvocationLogSetup", *template.references(source["Globals"])} & resources.keys()
+    while (
+        more := {each for name in needed for each in template.references(resources[name])} & resources.keys() - needed
+    ):
+        needed |= more
     resources["LoggingSetupFunction"]["Properties"]["ReservedConcurrentExecutions"] = 0
     resources["InvocationLogSetup"]["Properties"]["ServiceTimeout"] = 3
-    (changed / "template.yaml").write_text(json.dumps(source), encoding="utf-8")
+    whole = {name: part for name, part in source.items() if name != "Outputs"}
+    small = {**whole, "Resources": {name: resources[name] for name in sorted(needed)}}
+    (changed / "template.yaml").write_text(json.dumps(small), encoding="utf-8")
     return changed
 
 
