@@ -6,7 +6,7 @@
 - Its CloudFormation deletes a bucket together with its objects. S3 refuses to delete a bucket that is not empty (API
   reference, DeleteBucket, read 2026-11-24), and so does the patch.
 - It does not send `Delete` to a custom resource whose creation failed. AWS does so when it rolls back a creation.
-- Its CloudFormation ignores `ReservedConcurrentExecutions` of a function.
+- Its CloudFormation ignores `ReservedConcurrentExecutions` of a function, and `PermissionsBoundary` of a role.
 - It has other words than CloudFormation for a custom resource that did not answer in time. The patch has AWS's words
   (aws/aws-cdk issue 18746, read 2026-11-28).
 - It cannot return its whole state. With the patch, SIGUSR1 makes it write its state to a file.
@@ -34,7 +34,7 @@ from ministack import app  # type: ignore[import-untyped]
 from ministack.core import iam_evaluator, lambda_runtime, persistence  # type: ignore[import-untyped]
 from ministack.core.lambda_runtime import Worker  # type: ignore[import-untyped]
 from ministack.core.responses import get_account_id, get_region  # type: ignore[import-untyped]
-from ministack.services import lambda_svc, s3  # type: ignore[import-untyped]
+from ministack.services import iam, lambda_svc, s3  # type: ignore[import-untyped]
 from ministack.services.cloudformation import custom_resource, provisioners, stacks  # type: ignore[import-untyped]
 
 _WAITS = {"first_line_wait": 0.1, "idle_confirm": 0.1, "hard_cap": 10.0}
@@ -67,6 +67,8 @@ def main() -> None:
     signal.signal(signal.SIGUSR1, _write_down)
     of_functions = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
     of_functions["create"] = functools.partial(_create_with_concurrency, of_functions["create"])
+    of_roles = provisioners._RESOURCE_HANDLERS["AWS::IAM::Role"]
+    of_roles["create"] = functools.partial(_create_with_boundary, of_roles["create"])
     of_buckets = provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
     of_buckets["delete"] = functools.partial(_delete_if_empty, of_buckets["delete"])
     lambda_runtime.execution_credentials = functools.partial(_with_role, lambda_runtime.execution_credentials)
@@ -159,6 +161,12 @@ def _write_down(*_signal: object) -> None:
 def _create_with_concurrency(create: Callable[..., Any], logical_id: str, properties: Any, stack_name: str) -> Any:
     name, attributes = create(logical_id, properties, stack_name)
     lambda_svc._functions[name]["concurrency"] = properties.get("ReservedConcurrentExecutions")
+    return name, attributes
+
+
+def _create_with_boundary(create: Callable[..., Any], logical_id: str, properties: Any, stack_name: str) -> Any:
+    name, attributes = create(logical_id, properties, stack_name)
+    iam._roles[name]["PermissionsBoundary"] = properties.get("PermissionsBoundary")
     return name, attributes
 
 
