@@ -213,7 +213,7 @@ def _prepare_group(
     _check_not_own(target.log_group, request)
     group = retry_while_denied(lambda: log_groups.find(logs, target.log_group), sleep)
     if group is None:
-        log_groups.create(logs, target.log_group, target.retention_days, request.stack_name, request.tags, sleep)
+        log_groups.create(logs, target.log_group, target.retention_days, request.stack_name, sleep, tags=request.tags)
         lost = (
             f"created {target.log_group} again, which had been deleted with its subscription: run quota-monitor doctor"
         )

@@ -56,7 +56,7 @@ def find(client: CloudWatchLogsClient, name: str) -> LogGroup | None:
 
 
 def create(
-    client: CloudWatchLogsClient, name: str, retention_days: int, made_by: str, tags: Mapping[str, str], sleep: Sleep
+    client: CloudWatchLogsClient, name: str, retention_days: int, made_by: str, sleep: Sleep, *, tags: Mapping[str, str]
 ) -> None:
     """Create a log group with a retention and the stack's `tags`, unless it exists.
 
