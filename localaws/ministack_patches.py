@@ -6,6 +6,9 @@
 - Its CloudFormation deletes a bucket together with its objects. S3 refuses to delete a bucket that is not empty (API
   reference, DeleteBucket, read 2026-11-24), and so does the patch.
 - It does not send `Delete` to a custom resource whose creation failed. AWS does so when it rolls back a creation.
+- Its CloudFormation ignores `ReservedConcurrentExecutions` of a function, and `PermissionsBoundary` of a role.
+- It has other words than CloudFormation for a custom resource that did not answer in time. The patch has AWS's words
+  (aws/aws-cdk issue 18746, read 2026-11-28).
 - It cannot return its whole state. With the patch, SIGUSR1 makes it write its state to a file.
 - It answers 404 for an object that does not exist. S3 answers 403 to a caller without `s3:ListBucket` on the bucket
   (API reference, GetObject, read 2026-11-28). With the patch, functions are callers with the policies of their role.
@@ -31,7 +34,7 @@ from ministack import app  # type: ignore[import-untyped]
 from ministack.core import iam_evaluator, lambda_runtime, persistence  # type: ignore[import-untyped]
 from ministack.core.lambda_runtime import Worker  # type: ignore[import-untyped]
 from ministack.core.responses import get_account_id, get_region  # type: ignore[import-untyped]
-from ministack.services import lambda_svc, s3  # type: ignore[import-untyped]
+from ministack.services import iam, lambda_svc, s3  # type: ignore[import-untyped]
 from ministack.services.cloudformation import custom_resource, provisioners, stacks  # type: ignore[import-untyped]
 
 _WAITS = {"first_line_wait": 0.1, "idle_confirm": 0.1, "hard_cap": 10.0}
@@ -57,8 +60,15 @@ def main() -> None:
         return str(drain(worker, **_WAITS))
 
     Worker._drain_stderr_bounded = drain_all
+    custom_resource.invoke_custom_resource = functools.partial(
+        _name_no_answer_as_aws, custom_resource.invoke_custom_resource
+    )
     _delete_what_failed_to_be_made()
     signal.signal(signal.SIGUSR1, _write_down)
+    of_functions = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
+    of_functions["create"] = functools.partial(_create_with_concurrency, of_functions["create"])
+    of_roles = provisioners._RESOURCE_HANDLERS["AWS::IAM::Role"]
+    of_roles["create"] = functools.partial(_create_with_boundary, of_roles["create"])
     of_buckets = provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
     of_buckets["delete"] = functools.partial(_delete_if_empty, of_buckets["delete"])
     lambda_runtime.execution_credentials = functools.partial(_with_role, lambda_runtime.execution_credentials)
@@ -126,7 +136,8 @@ def _delete_what_failed_to_be_made() -> None:
         properties, kind = failed.pop((name, logical_id), (None, ""))
         if properties is not None and not operation.get("is_update"):
             stack["StackStatus"] = "ROLLBACK_IN_PROGRESS"
-            with contextlib.suppress(ValueError):  # the function does not exist, so it created nothing
+            # the function does not exist or did not answer the creation either, so it created nothing
+            with contextlib.suppress(ValueError, TimeoutError):
                 physical_id = answered.pop((stack_id, logical_id), "never-answered")
                 await stacks.run_reentrant(
                     provisioners._custom_resource_delete, physical_id, properties, name, logical_id, kind
@@ -145,6 +156,28 @@ def _write_down(*_signal: object) -> None:
     unfinished = directory / "held.unfinished"
     unfinished.write_text(json.dumps(held, default=persistence._json_default), encoding="utf-8")
     unfinished.replace(directory / "held.json")
+
+
+def _create_with_concurrency(create: Callable[..., Any], logical_id: str, properties: Any, stack_name: str) -> Any:
+    name, attributes = create(logical_id, properties, stack_name)
+    lambda_svc._functions[name]["concurrency"] = properties.get("ReservedConcurrentExecutions")
+    return name, attributes
+
+
+def _create_with_boundary(create: Callable[..., Any], logical_id: str, properties: Any, stack_name: str) -> Any:
+    name, attributes = create(logical_id, properties, stack_name)
+    iam._roles[name]["PermissionsBoundary"] = properties.get("PermissionsBoundary")
+    return name, attributes
+
+
+def _name_no_answer_as_aws(invoke: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    try:
+        return invoke(*given, **named)
+    except TimeoutError as error:
+        raise TimeoutError(
+            "CloudFormation did not receive a response from your Custom Resource. Please check your logs for requestId "
+            "[unknown]."
+        ) from error
 
 
 def _await_empty(pipe: int) -> None:

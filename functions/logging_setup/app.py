@@ -79,6 +79,7 @@ def _set_up(event: Mapping[str, Any], status: str) -> Mapping[str, str]:
         own_filter=given.get("SubscriptionFilter", ""),
         adopt_only=given.get("Mode") == "adopt-only",
         own_log_groups=tuple(given["OwnLogGroups"]),
+        tags=custom_resource.stack_tags(event, clients.cloudformation()),
     )
     if request.previous and log_groups.is_created_by(clients.logs(), request.previous.log_group, request.stack_name):
         _remember(

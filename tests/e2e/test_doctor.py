@@ -308,7 +308,10 @@ SIGNS: dict[Fault, tuple[str, str]] = {
     # what the doctor says of each fault, and what to do
     no_filter: ("No filter of /aws/bedrock/modelinvocations delivers to", "aws logs put-subscription-filter"),
     no_permission: ("CloudWatch Logs is not allowed to invoke", "aws lambda add-permission"),
-    no_logging: ("Invocation logging is off.", "eploy again"),
+    no_logging: (
+        "Invocation logging is off. Bedrock logs no calls. The configuration that the stack wrote",
+        "eploy again",
+    ),
     no_text: ("The logs leave out the text", "Switch on Text"),
     another_group: (
         "Bedrock logs to /somewhere/else, but the stack reads /aws/bedrock/modelinvocations",

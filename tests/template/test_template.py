@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ingestion import template_of
+import yaml
+from ingestion import WAYS, template_of
 from samcli.yamlhelper import yaml_parse
 from samtranslator.translator.transform import transform
 
@@ -17,8 +18,9 @@ from bedrock_quota.processor import large_bodies, late_bodies
 from bedrock_quota.processor.batch import MIN_MILLISECONDS_TO_RECORD, MIN_MILLISECONDS_TO_START
 from bedrock_quota.settings import DEFAULT_NAMESPACE, LATE_BODIES_DELAY, LATE_BODIES_SECONDS, MAX_DELAY
 
-OVERRIDES = "/${AWS::StackName}/registry-overrides"
+OVERRIDES = "/bedrock-quota-monitor/${AWS::StackName}/registry-overrides"
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
+BOUNDARY = "arn:aws:iam::111122223333:policy/boundary"
 Tree = dict[str, Any]
 
 
@@ -138,8 +140,8 @@ def test_every_parameter_has_its_place_in_the_console(source: Tree) -> None:
     [
         pytest.param(
             "MetricsNamespace",
-            ["Bedrock/Quotas", "a", "x" * 255],
-            ["", "AWS/Bedrock", "a b", "x" * 256, "é"],
+            ["Bedrock/Quotas", "a", "x" * 255, "a:b", "a:", "aws/bedrock", "AWS"],
+            ["", "AWS/Bedrock", "a b", "x" * 256, "é", ":", ":a", "::a"],  # CloudWatch's own pattern is [^:].*
             id="namespace",
         ),
         pytest.param(
@@ -150,9 +152,39 @@ def test_every_parameter_has_its_place_in_the_console(source: Tree) -> None:
         ),
         pytest.param(
             "InvocationLogGroupName",
-            ["/aws/bedrock/modelinvocations", "x"],
-            ["", "a b", "a:*", "x" * 513],
+            ["/aws/bedrock/modelinvocations", "x", "aws", "awsx/y", "x/aws/y", "AWS/x"],
+            ["", "a b", "a:*", "x" * 513, "aws/", "aws/bedrock"],  # CloudWatch Logs refuses the beginning aws/
             id="log group",
+        ),
+        pytest.param(
+            "PermissionsBoundaryArn",
+            [
+                "",
+                BOUNDARY,
+                "arn:aws:iam::aws:policy/PowerUserAccess",
+                "arn:aws:iam::aws:policy/job-function/Billing",
+                "arn:aws-us-gov:iam::111122223333:policy/a/path/of_it/boundary",
+                "arn:aws-cn:iam::111122223333:policy/boundary",
+                "arn:aws-iso-b:iam::111122223333:policy/boundary",
+                "arn:aws:iam::111122223333:policy/org+a,b=c@d.e-f/g+h,i=j@k.l-m_n",
+                f"arn:aws:iam::111122223333:policy/{'x' * 128}",
+            ],
+            [
+                "boundary",
+                " ",
+                f" {BOUNDARY}",
+                f"{BOUNDARY},{BOUNDARY}",
+                "arn:aws:iam::111122223333:role/boundary",
+                "arn:aws:iam::11112222333:policy/boundary",
+                "arn:aws:iam::111122223333:policy/",
+                "arn:aws:iam::111122223333:policy//boundary",
+                "arn:aws:iam::111122223333:policy/path/",
+                "arn:aws:iam::111122223333:policy/*",
+                "arn:aws:iam:us-east-1:111122223333:policy/boundary",
+                "arn:amazon:iam::111122223333:policy/boundary",
+                f"arn:aws:iam::111122223333:policy/{'x' * 129}",
+            ],
+            id="permissions boundary",
         ),
         pytest.param(
             "AlarmThresholdPercent",
@@ -280,7 +312,9 @@ GRANTED: dict[str, Grants] = {
         "ListApplicationProfiles": ({"bedrock:ListInferenceProfiles"}, ["*"]),
         "ReadOverrides": (
             {"ssm:GetParameter"},
-            [f"arn:${{AWS::Partition}}:ssm:{ACCOUNT}:parameter/${{AWS::StackName}}/registry-overrides"],
+            [
+                f"arn:${{AWS::Partition}}:ssm:{ACCOUNT}:parameter/bedrock-quota-monitor/${{AWS::StackName}}/registry-overrides"
+            ],
         ),
         "ReadAndStoreSnapshot": ({"dynamodb:GetItem", "dynamodb:PutItem"}, STATE),
         "NotifySubscribers": ({"sns:Publish"}, ["${AlarmTopic}"]),
@@ -371,9 +405,37 @@ def test_every_role_may_do_exactly_this(stack: Tree) -> None:
     roles = find_resources(stack, "AWS::IAM::Role")
 
     assert {name: granted(role) for name, role in roles.items()} == GRANTED
-    assert all("ManagedPolicyArns" not in role and "PermissionsBoundary" not in role for role in roles.values())
+    assert all("ManagedPolicyArns" not in role for role in roles.values())
     assert not find_resources(stack, "AWS::IAM::Policy")
     assert not find_resources(stack, "AWS::IAM::ManagedPolicy")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        pytest.param("", "${AWS::NoValue}", id="none given"),
+        pytest.param(BOUNDARY, "${PermissionsBoundaryArn}", id="given"),
+    ],
+)
+@pytest.mark.parametrize("way", WAYS)
+def test_every_role_has_the_boundary_that_is_given_and_those_of_sam_have_it_too(
+    source: Tree, way: str, given: str, expected: str
+) -> None:
+    (whole,) = transformed(way)
+    roles = find_resources(whole, "AWS::IAM::Role")
+    assert source["Conditions"]["HasPermissionsBoundary"] == {
+        "Fn::Not": [{"Fn::Equals": [{"Ref": "PermissionsBoundaryArn"}, ""]}]
+    }
+
+    def value(condition: str, if_true: str, if_false: str) -> str:
+        assert condition == "HasPermissionsBoundary"
+        return if_true if given else if_false
+
+    assert "QuotaFetcherFunctionScheduleRole" in roles  # which SAM makes
+    assert len(roles) == (7 if way == "kinesis" else 6)
+    assert {name: value(*role["PermissionsBoundary"]["Fn::If"]) for name, role in roles.items()} == dict.fromkeys(
+        roles, expected
+    )
 
 
 def test_no_action_is_a_wildcard_and_no_resource_but_the_argued_ones(stack: Tree) -> None:
@@ -797,6 +859,8 @@ def test_the_rule_is_about_this_stacks_overrides_alone(stack: Tree) -> None:
     fetcher = properties(stack, "QuotaFetcherFunction")["Environment"]["Variables"]
     assert fetcher["REGISTRY_OVERRIDES"] == OVERRIDES
     assert stack["Outputs"]["RegistryOverridesParameter"]["Value"] == OVERRIDES
+    # SSM refuses names that begin with aws or ssm (API reference, PutParameter, read 2026-11-28), as a stack's may
+    assert not OVERRIDES.lower().startswith(("/aws", "/ssm", "/$"))
 
 
 def test_the_overrides_are_the_users_and_no_update_of_the_stack_takes_them_away(stack: Tree) -> None:
@@ -820,6 +884,30 @@ def test_every_rule_that_is_skipped_is_skipped_for_a_reason(source: Tree) -> Non
 # How it is written
 
 
+def test_no_value_of_a_parameter_is_written_into_the_processed_template(source: Tree) -> None:
+    """An update may use the existing template, which CloudFormation has processed, and change any parameter.
+
+    AWS::LanguageExtensions wrote values into it (its reference, Remarks, read 2026-11-28).
+    """
+    parameters = source["Parameters"]
+    defaults = {name: str(each["Default"]) for name, each in parameters.items()}
+    others = {name: each["AllowedValues"][-1] if "AllowedValues" in each else "x" for name, each in parameters.items()}
+
+    assert defaults.keys() == others.keys()
+    assert processed(defaults) == processed(others)
+
+
+def processed(parameters: Mapping[str, Any]) -> Tree:
+    given: Tree = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))
+    for resource in given["Resources"].values():
+        for key in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys():
+            resource["Properties"][key] = "s3://bucket/key"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        found: Tree = transform(given, parameters, NoManagedPolicies())
+    return found
+
+
 def test_the_serverless_transform_is_the_only_macro(source: Tree) -> None:
     assert source["Transform"] == "AWS::Serverless-2016-10-31"
     functions = set(re.findall(r'"(Fn::[\w:]+)"', json.dumps(source)))
@@ -833,6 +921,47 @@ def test_the_serverless_transform_is_the_only_macro(source: Tree) -> None:
         "Fn::Split",
         "Fn::Sub",
     }
+
+
+@pytest.mark.parametrize("file", ["template.yaml", "dashboard/dashboard.yaml"])
+def test_no_text_is_cut_by_a_comment(file: str) -> None:
+    cut = list(find_comments(yaml.compose((TEMPLATE.parent / file).read_text(encoding="utf-8"), yaml.SafeLoader)))
+
+    assert [where for where, spaces in cut if spaces < 2] == []  # two spaces say that the comment is meant
+    assert [where for where, _ in cut if where in TEXTS] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        pytest.param("Description: a _ / # : - and b", [("Description", 1)], id="cut text"),
+        pytest.param("Description: a  # b", [("Description", 2)], id="comment after a text"),
+        pytest.param("a: {Description: b # c\n}", [("Description", 1)], id="inside a flow mapping"),
+        pytest.param("a: [b, c] # d", [], id="behind a list"),
+        pytest.param('Description: "a # b"', [], id="quoted"),
+        pytest.param("Description: >-\n  a # b\n", [], id="folded"),
+        pytest.param("Description: a#b", [], id="no space before it"),
+    ],
+)
+def test_a_text_that_a_comment_cuts_is_found(text: str, found: list[tuple[str, int]]) -> None:
+    assert list(find_comments(yaml.compose(text, yaml.SafeLoader))) == found
+
+
+TEXTS = {"AlarmDescription", "ConstraintDescription", "Description", "DisplayName", "label", "markdown", "title"}
+
+
+def find_comments(node: yaml.Node, key: str = "") -> Iterator[tuple[str, int]]:
+    """The keys of plain scalars that a comment follows on their line, with the number of spaces before the comment."""
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            yield from find_comments(value, str(name.value))
+    elif isinstance(node, yaml.SequenceNode):
+        for each in node.value:
+            yield from find_comments(each, key)
+    elif isinstance(node, yaml.ScalarNode) and node.style is None:
+        rest = node.end_mark.buffer[node.end_mark.pointer :].partition("\n")[0]
+        if comment := re.match(r"( +)#", rest):
+            yield key, len(comment[1])
 
 
 def test_every_anchor_is_defined_at_the_top_and_used() -> None:

@@ -17,6 +17,7 @@ from botocore.stub import Stubber
 from rich.console import Console
 from samcli.yamlhelper import yaml_parse
 
+from bedrock_quota.deployment import invocation_logging
 from bedrock_quota.deployment.invocation_logging import LargeBodies
 from bedrock_quota.deployment.log_groups import LogGroup
 from bedrock_quota.fetcher.fetch import DAILY_ZERO, DRIFT, END_OF_LIFE, UNREAD, ZERO
@@ -24,7 +25,7 @@ from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.state.snapshot import Snapshot
 from quota_monitor.aws_session import Stack
 from quota_monitor.doctor import checks as checks_package
-from quota_monitor.doctor import collect, command, traffic
+from quota_monitor.doctor import collect, command, logging_owner, remedies, traffic
 from quota_monitor.doctor.checks import CHECKS, run_checks
 from quota_monitor.doctor.findings import Finding, Status
 from quota_monitor.doctor.observed import (
@@ -35,6 +36,7 @@ from quota_monitor.doctor.observed import (
     InvocationLogging,
     Kept,
     Key,
+    LoggingChange,
     Observed,
     Parts,
     Permission,
@@ -103,6 +105,7 @@ WELL = Observed(
     stack=STACK,
     parts=Parts(),
     invocation_logging=LOGGING,
+    logging_change=None,
     logging_role=Role(LOGGING_ROLE, trusts=(TRUST,)),
     log_group=LOG_GROUP,
     log_group_key=None,
@@ -362,6 +365,179 @@ def test_text_may_be_left_out_if_no_limit_is_unknown() -> None:
         "The logs leave out the text. Calls declare their limits or need none: max_tokens is known for all calls of "
         "24 hours.",
     ]
+
+
+WRITTEN = {
+    "stack": change(
+        STACK,
+        outputs={**STACK.outputs, "InvocationLogging": "added CloudWatch to the existing invocation logging"},
+        resources={**STACK.resources, "LargeBodiesBucket": "ours-large", "LoggingSetupRole": "setting-up"},
+    )
+}
+TERRAFORM = LoggingChange(ago(hours=1, minutes=5), f"arn:aws:sts::{ACCOUNT}:assumed-role/ci/run-7", "Terraform")
+REPLACED = "The configuration that the stack wrote was replaced or deleted"
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        pytest.param(
+            TERRAFORM,
+            f"{REPLACED}. {TERRAFORM.who} last replaced it with Terraform, on 2026-11-23 at 10:55 UTC.",
+            id="Terraform",
+        ),
+        pytest.param(
+            change(TERRAFORM, tool="", deleted=True),
+            f"{REPLACED}. {TERRAFORM.who} last deleted it, on 2026-11-23 at 10:55 UTC.",
+            id="unknown tool deleted it",
+        ),
+        pytest.param(
+            None,
+            f"{REPLACED}. CloudTrail has no such call by others in the last 90 days, or does not have it yet.",
+            id="nothing in CloudTrail",
+        ),
+        pytest.param(
+            Unread("AccessDenied"),
+            f"{REPLACED}. CloudTrail, which knows by whom, could not be read: AccessDenied",
+            id="CloudTrail denied",
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    ("present", "first"),
+    [
+        pytest.param(None, "Invocation logging is off. Bedrock logs no calls.", id="off"),
+        pytest.param(
+            InvocationLogging(text=True, log_group=None),
+            "Invocation logging no longer delivers to CloudWatch Logs.",
+            id="S3 only",
+        ),
+        pytest.param(
+            InvocationLogging(text=True, log_group="/other"),
+            f"Bedrock logs to /other, but the stack reads {GROUP}.",
+            id="another log group",
+        ),
+    ],
+)
+def test_logging_that_an_owner_put_back_is_recognized_and_says_what_to_add_there(
+    present: InvocationLogging | None, first: str, seen: LoggingChange | Unread | None, said: str
+) -> None:
+    found = unwell(**WRITTEN, invocation_logging=present, logging_change=seen)
+
+    (told,) = [each for each in found if each.where == "invocation logging"]
+    assert told.what == f"{first} {said}"
+    lines = told.do.splitlines()
+    assert "Terraform" in lines[0]
+    assert lines[1:4] == [f"  log group {GROUP}", f"  role {LOGGING_ROLE}", "  bucket for large data ours-large"]
+    assert lines[4:] == ["Otherwise let the stack add its part again:", remedies.READ_LOGGING_AGAIN]
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        pytest.param("adopted the existing invocation logging; bodies over 100 KB …", id="adopted"),
+        pytest.param("did not change invocation logging, because an update was rolled back; x", id="rolled back"),
+        pytest.param("", id="no output"),
+    ],
+)
+def test_logging_that_the_stack_never_wrote_was_not_put_back(output: str) -> None:
+    stack = change(STACK, outputs={**STACK.outputs, "InvocationLogging": output})
+
+    assert not logging_owner.is_replaced(stack, None)
+    (told,) = [each for each in unwell(stack=stack, invocation_logging=None) if each.where == "invocation logging"]
+    assert told.what == "Invocation logging is off. Bedrock logs no calls."
+
+
+@pytest.mark.parametrize("before", [None, {"s3Config": {}}], ids=["no configuration", "S3 only"])
+@pytest.mark.parametrize(("changed", "ours"), [(True, False), (True, True), (False, True)])
+def test_what_the_set_up_says_it_wrote_is_recognized(before: Any, changed: bool, ours: bool) -> None:
+    said = invocation_logging._describe_change(before, changed=changed, ours=ours)
+    stack = change(STACK, outputs={**STACK.outputs, "InvocationLogging": said})
+
+    assert logging_owner.is_replaced(stack, None)
+    assert not logging_owner.is_replaced(stack, LOGGING)
+
+
+def trail_event(name: str = "PutModelInvocationLoggingConfiguration", **record: Any) -> dict[str, Any]:
+    identity = {"userIdentity": {"arn": TERRAFORM.who}}
+    return {"EventName": name, "EventTime": TERRAFORM.at, "CloudTrailEvent": json.dumps(identity | record)}
+
+
+HASHICORP = "APN/1.0 HashiCorp/1.0 Terraform/1.9.8 (+https://www.terraform.io) terraform-provider-aws/5.7.0"
+
+
+@pytest.mark.parametrize(
+    ("puts", "deletions", "expected"),
+    [
+        pytest.param([], [], None, id="none"),
+        pytest.param([trail_event(userAgent=HASHICORP)], [], TERRAFORM, id="Terraform"),
+        pytest.param(
+            [trail_event(userAgent="Boto3/1.43.1 md/Botocore#1.43.1")], [], change(TERRAFORM, tool="Boto3"), id="Boto3"
+        ),
+        pytest.param(
+            [trail_event(userIdentity={"invokedBy": "cloudformation.amazonaws.com"})],
+            [],
+            LoggingChange(TERRAFORM.at, "cloudformation.amazonaws.com", "CloudFormation"),
+            id="another stack",
+        ),
+        pytest.param(
+            [trail_event(userAgent="Mozilla/5.0 (X11)")], [], change(TERRAFORM, tool="the console"), id="console"
+        ),
+        pytest.param(
+            [trail_event(userAgent=HASHICORP)],
+            [trail_event("DeleteModelInvocationLoggingConfiguration") | {"EventTime": ago(minutes=1)}],
+            LoggingChange(ago(minutes=1), TERRAFORM.who, deleted=True),
+            id="deleted last",
+        ),
+        pytest.param(
+            [trail_event(userAgent=HASHICORP), trail_event() | {"EventTime": ago(days=1)}], [], TERRAFORM, id="newest"
+        ),
+        pytest.param(
+            [
+                trail_event(userIdentity={"arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/setting-up/x"})
+                | {"EventTime": ago(minutes=1)},
+                trail_event(userAgent=HASHICORP),
+            ],
+            [],
+            TERRAFORM,
+            id="the stack itself came later",
+        ),
+        pytest.param([trail_event(errorCode="AccessDenied")], [], None, id="denied call"),
+        pytest.param(
+            [trail_event() | {"CloudTrailEvent": "no JSON", "Username": "somebody"}],
+            [],
+            LoggingChange(TERRAFORM.at, "somebody"),
+            id="record that is no JSON",
+        ),
+        pytest.param([trail_event() | {"CloudTrailEvent": "[1]"}], [], None, id="record that is a list"),
+        pytest.param(
+            [trail_event(userIdentity="x", userAgent=7)], [], LoggingChange(TERRAFORM.at, "unknown"), id="wrong types"
+        ),
+        pytest.param(
+            [trail_event(userIdentity={"arn": "a\x1b[31m\n" + "é" * 500})],
+            [],
+            LoggingChange(TERRAFORM.at, "a?[31m?" + "?" * 193),
+            id="name with control characters",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("no_aws")
+def test_the_last_change_by_others_is_found_in_cloudtrail(
+    monkeypatch: pytest.MonkeyPatch,
+    puts: list[dict[str, Any]],
+    deletions: list[dict[str, Any]],
+    expected: LoggingChange | None,
+) -> None:
+    session = boto3.Session()
+    client = session.client("cloudtrail")
+    monkeypatch.setattr(session, "client", lambda name: {"cloudtrail": client}[name])
+    with Stubber(client) as stubber:
+        for name, events in zip(("Put", "Delete"), (puts, deletions), strict=True):
+            asked = {"AttributeKey": "EventName", "AttributeValue": f"{name}ModelInvocationLoggingConfiguration"}
+            stubber.add_response("lookup_events", {"Events": events}, {"LookupAttributes": [asked], "MaxResults": 50})
+
+        assert logging_owner.read_last_change(session, WRITTEN["stack"]) == expected
+        stubber.assert_no_pending_responses()
 
 
 @pytest.mark.parametrize(
@@ -1040,7 +1216,11 @@ def test_advice_is_for_the_partition_of_the_stack(partition: str, region: str) -
         assert "us-east-1" not in each.do
 
 
-@pytest.mark.parametrize("field", [each for each in Observed.__struct_fields__ if each not in {"at", "stack"}])
+@pytest.mark.parametrize(
+    "field",
+    # the last change is read only if there is a problem, which then says why it could not be read
+    [each for each in Observed.__struct_fields__ if each not in {"at", "stack", "logging_change"}],
+)
 def test_what_could_not_be_read_is_a_warning_with_the_reason(field: str) -> None:
     found = unwell(**{field: Unread("User is not authorized to perform: x:Y")})
 
@@ -1131,6 +1311,7 @@ def test_credentials_that_may_see_nothing_give_warnings_and_no_crash() -> None:
         "stack",
         "own_log_groups",
         "parts",
+        "logging_change",
         "logging_role",
         "large_bodies",
         "log_group_key",

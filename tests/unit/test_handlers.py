@@ -596,12 +596,13 @@ def setup(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 
 class Stacks:
-    def __init__(self, status: str) -> None:
-        self.status = status
+    def __init__(self, status: str, **tags: str) -> None:
+        self.status, self.tags = status, tags
 
     def describe_stacks(self, *, StackName: str) -> dict[str, Any]:  # noqa: N803 - AWS's name
         assert StackName.startswith("arn:aws:cloudformation:")
-        return {"Stacks": [{"StackStatus": self.status}]}
+        tags = [{"Key": key, "Value": value} for key, value in self.tags.items()]
+        return {"Stacks": [{"StackStatus": self.status} | ({"Tags": tags} if tags else {})]}
 
 
 def test_setup_returns_the_group_and_what_was_done(
@@ -616,6 +617,18 @@ def test_setup_returns_the_group_and_what_was_done(
         ("remember", "table", "patient_state", PART.log_group),
     ]
     assert [(line["done"], line["log_group"]) for line in printed()] == [("done so", PART.log_group)]
+
+
+def test_setup_is_given_the_tags_of_the_stack_without_those_of_aws(
+    load: Load, answers: list[tuple[str, Any]], setup: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tags = {"team": "ours", "aws:servicecatalog:productArn": "arn", "AWS:x": "y", "awsome": "z"}
+    monkeypatch.setattr(clients, "cloudformation", lambda: Stacks("CREATE_IN_PROGRESS", **tags))
+
+    load("logging_setup").handler(request("Create", **PROPERTIES), None)
+
+    assert setup[0][-1] == msgspec.structs.replace(WANTED, tags={"team": "ours", "awsome": "z"})
+    assert len(answers) == 1
 
 
 def test_setup_remembers_a_log_group_that_it_adopts(

@@ -91,9 +91,9 @@ class Services:
     def readable(self, name: str = GROUP, **more: Any) -> None:
         self.group(name, **{"retentionInDays": 30, **more})
 
-    def made(self, name: str = GROUP, days: int = 30) -> None:
+    def made(self, name: str = GROUP, days: int = 30, **tags: str) -> None:
         self.group(name, there=False)
-        self.to_logs.add_response("create_log_group", {}, {"logGroupName": name, "tags": {MADE_BY: "monitor"}})
+        self.to_logs.add_response("create_log_group", {}, {"logGroupName": name, "tags": {MADE_BY: "monitor", **tags}})
         self.to_logs.add_response("put_retention_policy", {}, {"logGroupName": name, "retentionInDays": days})
 
     def removed(self, name: str = GROUP) -> None:
@@ -537,6 +537,51 @@ def test_retention_that_somebody_else_has_chosen_stays(services: Services, there
         services.tagged(made_by=made_by)
 
     assert services.set_up(updated(retention_days=60)).done.startswith("kept")
+
+
+# Tags of the stack
+
+
+TAGGED = msgspec.structs.replace(WANTED, tags={"team": "ours", "cost-center": "7"})
+
+
+def test_a_new_log_group_has_the_tags_of_the_stack_from_the_start(services: Services) -> None:
+    services.configured(None)
+    services.made(**TAGGED.tags)
+    services.changed(None, OURS)
+
+    assert services.set_up(TAGGED).done == "enabled invocation logging"
+
+
+def test_no_tag_of_the_stack_makes_a_log_group_another_stacks(services: Services) -> None:
+    services.configured(None)
+    services.made()
+    services.changed(None, OURS)
+
+    services.set_up(msgspec.structs.replace(WANTED, tags={MADE_BY: "somebody"}))
+
+
+@pytest.mark.parametrize(
+    ("present", "given"),
+    [
+        pytest.param({MADE_BY: "monitor"}, TAGGED.tags, id="none there"),
+        pytest.param({MADE_BY: "monitor", "team": "former"}, TAGGED.tags, id="another value"),
+        pytest.param({MADE_BY: "monitor", "team": "ours", "owner": "x"}, {"cost-center": "7"}, id="one is missing"),
+        pytest.param({MADE_BY: "monitor", **TAGGED.tags}, {}, id="all there"),
+        pytest.param({MADE_BY: "another"}, {}, id="another stack's group"),
+        pytest.param({"team": "theirs"}, {}, id="group that no stack created"),
+    ],
+)
+def test_a_log_group_of_ours_gets_the_tags_of_the_stack_that_it_lacks(
+    services: Services, present: dict[str, str], given: dict[str, str]
+) -> None:
+    services.configured(OURS)
+    services.readable()
+    services.to_logs.add_response("list_tags_for_resource", {"tags": present}, {"resourceArn": arn(GROUP)})
+    if given:
+        services.to_logs.add_response("tag_resource", {}, {"resourceArn": arn(GROUP), "tags": given})
+
+    assert services.set_up(msgspec.structs.replace(updated(), tags=TAGGED.tags)).done.startswith("kept")
 
 
 # Somebody else at the same time

@@ -15,7 +15,7 @@ from bedrock_quota.deployment.log_groups import FULL_LOG_GROUP
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 _SUBSCRIPTION = "InvocationLogSubscription"
 _LIMIT_EXCEEDED = re.compile(r"limit\s*exceeded", re.IGNORECASE)
-_CONSEQUENCE = "Resource creation cancelled"  # CloudFormation's reason if another resource failed
+_CONSEQUENCE = re.compile(r"Resource \w+ cancelled")  # CloudFormation's reason if another resource failed
 
 
 class State(enum.StrEnum):
@@ -35,6 +35,8 @@ class RegionProgress(msgspec.Struct, frozen=True):
     current: str = ""
     reason: str = ""
     outputs: Mapping[str, str] = {}
+    started: bool = False
+    """True if CloudFormation has begun to change the stack."""
 
 
 def apply_document(progress: RegionProgress, document: Mapping[str, Any]) -> RegionProgress:
@@ -42,10 +44,11 @@ def apply_document(progress: RegionProgress, document: Mapping[str, Any]) -> Reg
     changed: dict[str, Any] = {}
     match document:
         case {"type": "changeset", "logical_id": logical_id}:  # executed as soon as it is reported
-            changed = {"state": State.DEPLOYING, "current": f"to change: {logical_id}"}
+            changed = {"state": State.DEPLOYING, "current": f"to change: {logical_id}", "started": True}
         case {"type": "event", "logical_id": logical_id, "status": status}:
             reason = progress.reason or _reason(logical_id, status, document.get("reason", ""))
-            changed = {"state": State.DEPLOYING, "current": f"{logical_id} {status}", "reason": reason}
+            current = f"{logical_id} {status}"
+            changed = {"state": State.DEPLOYING, "current": current, "reason": reason, "started": True}
         case {"type": "outputs", "stack_outputs": outputs}:
             changed = {"outputs": {each["key"]: each["value"] for each in outputs}}
         case {"type": "result", "status": "success"}:
@@ -66,7 +69,7 @@ def finish(progress: RegionProgress, exit_code: int, last_lines: str) -> RegionP
 
 
 def _reason(logical_id: str, status: str, reason: str) -> str:
-    if not status.endswith("_FAILED") or reason.startswith(_CONSEQUENCE):
+    if not status.endswith("_FAILED") or _CONSEQUENCE.match(reason):
         return ""
     what = f"{logical_id}: {reason or status}"
     if logical_id == _SUBSCRIPTION and _LIMIT_EXCEEDED.search(reason):

@@ -15,6 +15,7 @@ from bedrock_quota.deployment import invocation_logging, log_groups
 from bedrock_quota.state.table import read_snapshot
 from quota_monitor.aws_session import Stack, read_stack
 from quota_monitor.doctor import observed
+from quota_monitor.doctor.logging_owner import is_replaced, read_last_change
 from quota_monitor.doctor.observed import Observed, Unread
 from quota_monitor.doctor.policies import allowed_services, applies_to
 from quota_monitor.doctor.traffic import collect_reserved_models, collect_traffic
@@ -93,6 +94,9 @@ def collect(session: boto3.Session, stack_name: str, now: datetime) -> Observed:
         stack=stack,
         parts=_parts(session, stack, alarms),
         invocation_logging=logging,
+        logging_change=_attempt(lambda: read_last_change(session, stack))
+        if not isinstance(logging, Unread) and is_replaced(stack, logging)
+        else None,
         logging_role=None
         if isinstance(logging, Unread) or logging is None
         else _attempt(lambda: _or_none(lambda: _writing_role(session.client("iam"), stack, logging))),

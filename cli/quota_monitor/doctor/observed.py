@@ -27,6 +27,17 @@ class InvocationLogging(msgspec.Struct, frozen=True):
     """ARN of the role with which Bedrock writes to the log group."""
 
 
+class LoggingChange(msgspec.Struct, frozen=True):
+    """A change of the account's invocation logging that somebody else made, as CloudTrail has it."""
+
+    at: datetime
+    who: str
+    """ARN of the caller, or what CloudTrail has in its place."""
+    tool: str = ""
+    """Name of the tool, such as `Terraform`, if it is known."""
+    deleted: bool = False
+
+
 class Filter(msgspec.Struct, frozen=True):
     """A subscription filter. `namespace` is set if it delivers to a monitor like this one."""
 
@@ -166,6 +177,8 @@ class Observed(msgspec.Struct, frozen=True):
     stack: Stack
     parts: Parts | Unread
     invocation_logging: InvocationLogging | Unread | None
+    logging_change: LoggingChange | Unread | None
+    """The last change by somebody else. It is read only if what the stack wrote is no longer there."""
     logging_role: Role | Unread | None
     """The role with which Bedrock writes to the log group."""
     log_group: LogGroup | Unread | None

@@ -86,6 +86,17 @@ def stack_status(event: Mapping[str, Any], client: CloudFormationClient) -> str:
     return stack["StackStatus"]
 
 
+def stack_tags(event: Mapping[str, Any], client: CloudFormationClient) -> dict[str, str]:
+    """Return the tags of the stack that sent the request, for resources that CloudFormation does not create.
+
+    Tags that begin with `aws:` are left out, because only AWS sets them (CloudFormation User Guide, Resource tag, read
+    2026-11-28). Propagates botocore errors.
+    """
+    (stack,) = client.describe_stacks(StackName=event["StackId"])["Stacks"]
+    tags = {each["Key"]: each["Value"] for each in stack.get("Tags", [])}
+    return {key: value for key, value in tags.items() if not key.lower().startswith("aws:")}
+
+
 def is_stack_deleting(event: Mapping[str, Any], client: CloudFormationClient) -> bool:
     """Return True if the stack that sent the request is itself being deleted.
 

@@ -90,6 +90,8 @@ class SetupRequest(msgspec.Struct, frozen=True):
     previous: LoggingTarget | None = None
     adopt_only: bool = False
     own_log_groups: tuple[str, ...] = ()
+    tags: Mapping[str, str] = {}
+    """Tags of the stack, which CloudFormation does not give to what a function creates."""
 
 
 class LargeBodies(msgspec.Struct, frozen=True):
@@ -211,12 +213,13 @@ def _prepare_group(
     _check_not_own(target.log_group, request)
     group = retry_while_denied(lambda: log_groups.find(logs, target.log_group), sleep)
     if group is None:
-        log_groups.create(logs, target.log_group, target.retention_days, request.stack_name, sleep)
+        log_groups.create(logs, target.log_group, target.retention_days, request.stack_name, sleep, tags=request.tags)
         lost = (
             f"created {target.log_group} again, which had been deleted with its subscription: run quota-monitor doctor"
         )
         return [lost] if again else []
     _update_retention(logs, group, request)
+    log_groups.update_tags(logs, group, request.stack_name, request.tags)
     return check_log_group(kms, group)
 
 

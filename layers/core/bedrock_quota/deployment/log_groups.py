@@ -7,6 +7,7 @@ created, so it is there even if the next step fails.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -54,15 +55,20 @@ def find(client: CloudWatchLogsClient, name: str) -> LogGroup | None:
     return None
 
 
-def create(client: CloudWatchLogsClient, name: str, retention_days: int, made_by: str, sleep: Sleep) -> None:
-    """Create a log group with a retention, unless it exists.
+def create(
+    client: CloudWatchLogsClient, name: str, retention_days: int, made_by: str, sleep: Sleep, *, tags: Mapping[str, str]
+) -> None:
+    """Create a log group with a retention and the stack's `tags`, unless it exists.
+
+    It has its tags from the start, because an organization may refuse a log group without them.
 
     The policy that allows it may be as new as the name: after an update it takes a while to propagate. If the first
     response was lost, botocore has retried and the group exists already. It is this stack's, so it gets the retention
     too. Propagates botocore errors.
     """
+    all_tags = {**tags, MADE_BY: made_by}
     try:
-        retry_while_denied(lambda: client.create_log_group(logGroupName=name, tags={MADE_BY: made_by}), sleep)
+        retry_while_denied(lambda: client.create_log_group(logGroupName=name, tags=all_tags), sleep)
     except client.exceptions.ResourceAlreadyExistsException:
         if not is_created_by(client, name, made_by):
             return  # somebody else's group keeps its own retention
@@ -71,7 +77,19 @@ def create(client: CloudWatchLogsClient, name: str, retention_days: int, made_by
 
 def find_creator(client: CloudWatchLogsClient, group: LogGroup) -> str | None:
     """Return the name of the stack that created a log group, or None if no monitor did. Propagates botocore errors."""
-    return client.list_tags_for_resource(resourceArn=group.arn)["tags"].get(MADE_BY)
+    return _read_tags(client, group).get(MADE_BY)
+
+
+def update_tags(client: CloudWatchLogsClient, group: LogGroup, made_by: str, tags: Mapping[str, str]) -> None:
+    """Give a log group that this stack created the stack's `tags`. Its other tags stay. Propagates botocore errors."""
+    present = _read_tags(client, group) if tags else {}
+    changed = {key: value for key, value in tags.items() if key != MADE_BY and present.get(key) != value}
+    if changed and present.get(MADE_BY) == made_by:
+        client.tag_resource(resourceArn=group.arn, tags=changed)
+
+
+def _read_tags(client: CloudWatchLogsClient, group: LogGroup) -> dict[str, str]:
+    return client.list_tags_for_resource(resourceArn=group.arn)["tags"]
 
 
 def is_created_by(client: CloudWatchLogsClient, name: str, stack_name: str) -> bool:
