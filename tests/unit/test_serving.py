@@ -13,7 +13,7 @@ from bedrock_quota.pools import QuotaPool
 from bedrock_quota.processor import reading
 from bedrock_quota.processor.records import Record, safe_tier
 from bedrock_quota.processor.serving import MAX_CHUNKS, NOTHING_NAMED, Serving, find_serving
-from bedrock_quota.processor.usage import ReservedTierCall, UsageCalculator
+from bedrock_quota.processor.usage import MAX_NAMED, ReservedTierCall, UsageCalculator
 from bedrock_quota.registry.models import Registry
 
 NOVA_PRO = "us.amazon.nova-pro-v1:0"
@@ -436,17 +436,25 @@ def test_a_stream_larger_than_bedrock_logs_is_not_split_into_chunks() -> None:
     assert peak < 2 * len(text)
 
 
-def test_an_unlisted_model_of_the_reserved_tier_takes_no_place_among_pools(registry: Registry) -> None:
-    # given a calculator that may admit no pool
+def test_unlisted_models_of_the_reserved_tier_are_named_and_take_no_place_among_pools(registry: Registry) -> None:
+    # given a calculator that may admit no pool, and more models than the log names
     def admit(pool: QuotaPool) -> QuotaPool:
         raise AssertionError(pool)
 
     calculator = UsageCalculator(registry, lambda _profile: OutOfScope("unresolved_profile"), admit_pool=admit)
 
-    entry = price(
-        calculator, read_record(message(answered(converse("newcomer.model-1"), {"serviceTier": RESERVED}))), NOW
-    )
+    calculator.begin(NOW)
+    records = [
+        read_record(message(answered(converse(f"newcomer.model-{number}"), {"serviceTier": RESERVED})))
+        for number in range(MAX_NAMED + 2)
+    ]
+    pools = [
+        entry.usage.group.pool.model_id
+        for entry in map(calculator.price, records)
+        if isinstance(entry, ReservedTierCall)
+    ]
 
-    assert isinstance(entry, ReservedTierCall)
-    assert entry.usage.group.pool.model_id == "newcomer.model-1"
-    assert not calculator.unlisted_models
+    # then those beyond share their lines
+    named = [f"newcomer.model-{number}" for number in range(MAX_NAMED)]
+    assert pools == [*named, "unlisted", "unlisted"]
+    assert list(calculator.unlisted_models) == named

@@ -131,7 +131,7 @@ def _list_reasons(answer: Answer) -> list[str]:
         found.append(answer.completion_reason)
         for event in (answer.delta, answer.message_stop):
             if event is not None and not isinstance(event, str):
-                found += (event.stop_reason_camel, event.stop_reason)
+                found += (event.stop_reason_camel, event.stop_reason, event.finish_reason)
     if answer.incomplete_details is not None:
         found.append(answer.incomplete_details.reason)
     final = answer.response
@@ -149,8 +149,8 @@ def _list_reasons(answer: Answer) -> list[str]:
 
 def _name_tier(tier: ServiceTier | str | None) -> str | None:
     """Return the tier that is named, or None if there is none or only blanks."""
-    word = tier.type if isinstance(tier, ServiceTier) else tier
-    return word if word and not word.isspace() and word.lower() not in _NO_TIERS else None
+    word = ((tier.type if isinstance(tier, ServiceTier) else tier) or "").strip()
+    return word if word and word.lower() not in _NO_TIERS else None
 
 
 def _ask_optimized(config: Latency | None) -> bool | None:
@@ -159,7 +159,7 @@ def _ask_optimized(config: Latency | None) -> bool | None:
 
 def _name_invoked(trace: Trace | None) -> str | None:
     router = None if trace is None else trace.prompt_router
-    return None if router is None else router.invoked_model_id
+    return None if router is None else (router.invoked_model_id or "").strip() or None
 
 
 MAX_CHUNKS = 8
