@@ -1,7 +1,7 @@
 """The calls of a delivery: everything that is kept of its records."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 
 import msgspec
 
@@ -39,7 +39,7 @@ class DeliveryCalls(msgspec.Struct):
     """
 
     received: int = 0
-    new_ids: Collection[str] = ()
+    new_ids: Mapping[str, None] = {}
     """Ids of the log events that were not processed before."""
     usages: list[CallUsage] = []
     oldest_starts: list[int] = []
