@@ -5,7 +5,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from processed import price, read_record, read_slowly
+from processed import read_record, read_slowly
 from records import NOVA, NOW, SONNET, Entry, Process, ReadLine, converse, failed, invoke, message
 
 from bedrock_quota.model_ids import OutOfScope

@@ -268,6 +268,17 @@ class UsageCalculator:
             return ReservedTierCall(usage)
         return usage
 
+    def find_resolved_profile(self, record: Record) -> tuple[str, Reference] | None:
+        """Return the ARN of a call's application profile and the model behind it. None: there is none, or not known."""
+        served = find_serving(record.output.answer, record.input.body, record.performance_config)  # type: ignore[arg-type]
+        model_id = record.model_id if served is None else _choose_model_id(record.model_id, served)
+        bare_id = model_id.removesuffix(model_ids.LATENCY_OPTIMIZED_SUFFIX)
+        profile = model_ids.parse_model_id(bare_id, self._providers)
+        if not isinstance(profile, ApplicationProfile):
+            return None
+        found = self._find_profile(profile)
+        return (profile.arn, found) if isinstance(found, Reference) else None
+
     def _select_tags(self, metadata: dict[str, str] | None) -> Tags:
         if not metadata:
             return ()
