@@ -293,6 +293,8 @@ def test_a_routed_call_counts_in_the_pool_of_the_chosen_model(
         pytest.param({}, "prompt_router", id="not named"),
         pytest.param(routed(5), "prompt_router", id="wrong type"),
         pytest.param(routed(ROUTER), "prompt_router", id="another router"),
+        pytest.param(routed(""), "prompt_router", id="empty"),
+        pytest.param(routed(" "), "prompt_router", id="blank"),
         pytest.param(routed("x" * 3_000), "prompt_router", id="too long"),
         pytest.param(routed("tell me"), "unreadable_model_id", id="no model id"),
     ],
@@ -345,6 +347,8 @@ CUT: dict[str, Any] = {
     ],
     "stream of Titan": [{"outputText": "x", "completionReason": "LENGTH", "totalOutputTextTokenCount": 5}],
     "stream of Cohere": [{"text": "x"}, {"is_finished": True, "finish_reason": "MAX_TOKENS"}],
+    "stream of Cohere v2": [{"type": "message-end", "delta": {"finish_reason": "MAX_TOKENS", "usage": {}}}],
+    "reason with blanks": {"stopReason": " max_tokens "},
 }
 
 
