@@ -1,7 +1,7 @@
 """The calls of a delivery: everything that is kept of its records."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -51,7 +51,7 @@ class DeliveryCalls(msgspec.Struct):
     """
 
     received: int = 0
-    new_ids: Mapping[str, None] = {}
+    new_ids: Collection[str] = ()
     """Ids of the log events that were not processed before."""
     usages: list[CallUsage] = []
     oldest_starts: list[int] = []

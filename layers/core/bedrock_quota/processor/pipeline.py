@@ -5,7 +5,7 @@
 
 import operator
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import chain
@@ -180,7 +180,7 @@ def _line_for_health(
     return line_for_health(options["namespace"], seconds, health)
 
 
-def _select_new(events: Sequence[LogEvent], seen: SeenInSource) -> tuple[Sequence[LogEvent], dict[str, None]]:
+def _select_new(events: Sequence[LogEvent], seen: SeenInSource) -> tuple[Sequence[LogEvent], Collection[str]]:
     """Return the events that were not processed before, each once, and their ids. One without an id is always new."""
     prefix = seen.prefix
     names = [event.id and prefix + event.id for event in events] if prefix else [event.id for event in events]

@@ -1,7 +1,7 @@
 """Seen events: one container recognizes log events that arrive again in another delivery."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Set
 from itertools import islice
 
 import msgspec
@@ -45,11 +45,11 @@ class SeenEvents:
         """The remembered ids."""
         return self._seen.keys()
 
-    def remember(self, event_ids: Mapping[str, None]) -> None:
+    def remember(self, event_ids: Collection[str]) -> None:
         """Remember log events that are processed, and forget the oldest. An id that is too long is not remembered."""
         if max(map(len, event_ids), default=0) > MAX_EVENT_ID:
-            event_ids = {event_id: None for event_id in event_ids if len(event_id) <= MAX_EVENT_ID}
-        self._seen.update(event_ids)
+            event_ids = [event_id for event_id in event_ids if len(event_id) <= MAX_EVENT_ID]
+        self._seen |= dict.fromkeys(event_ids)
         if len(self._seen) > self._most + self._most // 8:  # many at a time, because a dict finds its first key slowly
             for oldest in list(islice(self._seen, len(self._seen) - self._most)):
                 del self._seen[oldest]
