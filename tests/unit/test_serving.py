@@ -116,6 +116,10 @@ def test_a_call_of_the_reserved_tier_draws_on_no_pool(
         ),
         pytest.param(answered(converse(), {"service_tier": "ultrafast"}), "ultrafast", id="unknown tier"),
         pytest.param(asked(converse(), service_tier="auto"), "", id="OpenAI's auto"),
+        pytest.param(asked(converse(), service_tier=" Auto "), "", id="auto with blanks"),
+        pytest.param(
+            asked(answered(converse(), {"service_tier": " auto "}), service_tier="flex"), "flex", id="answered auto"
+        ),
         pytest.param(asked(converse(), service_tier="standard_only"), "", id="Anthropic's standard_only"),
         pytest.param(
             asked(answered(converse(), {"service_tier": "flex"}), service_tier="auto"), "flex", id="auto, answered flex"
@@ -205,6 +209,7 @@ def performance(latency: object) -> Entry:
         pytest.param(converse(NOVA_PRO), "cross-region", id="nothing said"),
         pytest.param(answered(converse(NOVA_PRO), performance("optimized")), "latency-optimized", id="answer"),
         pytest.param(answered(converse(NOVA_PRO), performance("OPTIMIZED")), "latency-optimized", id="another case"),
+        pytest.param(answered(converse(NOVA_PRO), performance(" optimized ")), "latency-optimized", id="blanks"),
         pytest.param(asked(converse(NOVA_PRO), **performance("optimized")), "latency-optimized", id="request"),
         pytest.param(converse(NOVA_PRO, **performance("optimized")), "latency-optimized", id="beside the bodies"),
         pytest.param(

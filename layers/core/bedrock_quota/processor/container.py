@@ -123,7 +123,7 @@ class Container:
     def encode_late_call(self, record: Record) -> bytes | None:
         """Return a trimmed record as it waits in the queue, or None if it is too large.
 
-        Its declared limit is left out, because that has not told its `max_tokens`.
+        Its declared limit is left out, because `max_tokens` is still unknown with it.
         """
         from bedrock_quota.processor.late_bodies import encode_call  # noqa: PLC0415 - see that module's docstring
 
