@@ -40,10 +40,12 @@ def container() -> Container:
 def _choose_time(received: Delivery) -> datetime:
     """Return the time that records are compared with.
 
-    With `sam local invoke` it is the recorded delivery's own, because a ready event is too old after two weeks.
+    With `sam local invoke` it is the recorded delivery's own, because a ready event is too old after two weeks. Calls
+    from the queue have no such time.
     """
-    if container().settings.invoked_by_sam and received.log_events:
-        return datetime.fromtimestamp(received.log_events[-1].timestamp / 1000, UTC)
+    recorded = received.log_events[-1].timestamp if received.log_events else 0
+    if recorded and container().settings.invoked_by_sam:
+        return datetime.fromtimestamp(recorded / 1000, UTC)
     return datetime.now(UTC)
 
 

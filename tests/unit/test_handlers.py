@@ -314,6 +314,17 @@ def test_processor_takes_the_time_of_a_recorded_delivery_on_one_machine_only(
     assert [line["reason"] for line in printed() if "reason" in line] == ["too_old"]
 
 
+def test_calls_from_the_queue_have_the_present_time_on_one_machine_too(
+    load: Load, printed: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SAM_LOCAL", "true")
+    body = json.dumps({"since": 1, "calls": [converse(timestamp=just_now())]})
+    event = {"Records": [{"messageId": "m1", "body": body, "eventSource": "aws:sqs", "attributes": {}}]}
+
+    assert load("metric_processor").handler(event, None) == {"batchItemFailures": []}
+    assert [line["RecordsProcessed"] for line in printed() if "RecordsProcessed" in line] == [1]
+
+
 class LaterDatetime(datetime):
     @classmethod
     def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]

@@ -17,7 +17,14 @@ from bedrock_quota.errors import RecordError
 from bedrock_quota.model_ids import ApplicationProfile
 from bedrock_quota.pools import PoolQuota, QuotaPool
 from bedrock_quota.processor import metric_lines
-from bedrock_quota.processor.calls import DeliveryCalls, LateCall, Rejected, merge_calls
+from bedrock_quota.processor.calls import (
+    TOO_LARGE_TO_WAIT,
+    TOO_MANY_WAITING,
+    DeliveryCalls,
+    LateCall,
+    Rejected,
+    merge_calls,
+)
 from bedrock_quota.processor.delivery import Delivery, LogEvent
 from bedrock_quota.processor.grouping import GroupedCalls, group_calls
 from bedrock_quota.processor.health import line_for_health, measure_health
@@ -27,24 +34,25 @@ from bedrock_quota.processor.records import Record, with_request_body
 from bedrock_quota.processor.seen_events import SeenInSource
 from bedrock_quota.processor.step_budget import StepBudget
 from bedrock_quota.processor.tolerant_reading import count_steps, read_record
-from bedrock_quota.processor.trimming import trim_record
+from bedrock_quota.processor.trimming import MAX_PATH, trim_record
 from bedrock_quota.processor.usage import CallUsage, Entry, UsageCalculator
 from bedrock_quota.state.snapshot import OLDEST_QUOTAS
 
 NOTHING_SEEN = SeenInSource()
 
-MAX_PATH = 2_048
-"""Longest path of a body in S3 that is read. A bucket and a key have at most 63 and 1,024 bytes."""
-
 Price = Callable[[Record], Entry | ApplicationProfile]
 
 SetAside = Callable[[Record], bytes | None]
-"""Returns a record as it waits in the queue of late calls, or None if it does not wait."""
+"""Returns a record as it waits in the queue of late calls, or None if it is too large."""
 
 MAX_SET_ASIDE = 1_000
 """Calls of one delivery that wait for their body. The max_tokens of all further ones is unknown at once."""
 
 _OLDEST_QUOTAS_SECONDS = OLDEST_QUOTAS.total_seconds()
+
+MAX_SET_ASIDE_BYTES = 5 * 1024 * 1024
+"""Bytes of such calls after which no further one waits. 1,000 ordinary ones have 500 KB, and 1,000 with 16 tags of 256
+letters 5 MB."""
 
 NO_BODY = MissingBody("not_asked", may_come=False)
 
@@ -84,15 +92,16 @@ def price_delivery(
     look_up: LookUp = NO_LOOK_UP,
     *,
     checked: bool = True,
-    set_aside: SetAside = lambda _record: None,
+    set_aside: SetAside | None = None,
     returned: bool = False,
 ) -> DeliveryCalls:
     """Read and price the records of one delivery. A bad record is counted with its reason, and the others are priced.
 
     Log events in `seen` were processed before and are ignored. `checked` is False if the state table could
     not be asked about the whole delivery. `look_up` is asked only for records whose numbers depend on it. A call whose
-    body may still come is `late` if `set_aside` encodes it. `returned` is True if the records waited in the queue: they
-    are late because of their body, and say nothing about the lag of the logs.
+    body may still come is `late` if `set_aside` encodes it, and no call waits if `set_aside` is None. `returned` is
+    True if the records waited in the queue: they are late because of their body, and say nothing about the lag of the
+    logs.
     """
     calls = DeliveryCalls(received=len(received.log_events), control=received.is_control, unchecked=int(not checked))
     if received.is_control:
@@ -174,15 +183,18 @@ def _line_for_health(
 def _select_new(events: Sequence[LogEvent], seen: SeenInSource) -> tuple[Sequence[LogEvent], Collection[str]]:
     """Return the events that were not processed before, each once, and their ids. One without an id is always new."""
     prefix = seen.prefix
-    names = [prefix + event.id for event in events] if prefix else [event.id for event in events]
+    names = [event.id and prefix + event.id for event in events] if prefix else [event.id for event in events]
     ids = dict.fromkeys(names)
     if len(ids) == len(events) and seen.ids.isdisjoint(ids):
+        ids.pop("", None)
         return events, ids
     new, ids = [], {}
     for event, name in zip(events, names, strict=True):
-        if not event.id or (name not in ids and name not in seen.ids):
+        if not name:
             new.append(event)
-            ids[name if event.id else ""] = None
+        elif name not in ids and name not in seen.ids:
+            new.append(event)
+            ids[name] = None
     return new, ids
 
 
@@ -267,7 +279,7 @@ def _release_profiles(waiting: Waiting) -> Iterator[Record]:
 
 
 def _release_bodies(
-    waiting: Waiting, fetch: FetchBodies, calls: DeliveryCalls, set_aside: SetAside
+    waiting: Waiting, fetch: FetchBodies, calls: DeliveryCalls, set_aside: SetAside | None
 ) -> Iterator[Record]:
     """Yield the records whose body could be read from S3, with that body, and forget all that waited for one.
 
@@ -277,6 +289,7 @@ def _release_bodies(
     paths = [record.input.body_s3_path or "" for record, _ in incomplete]
     bodies = fetch(dict.fromkeys(paths))
     places: Sequence[tuple[bytes, int]] | None = None
+    size = 0
     for position, path in enumerate(paths):
         record, usage = incomplete.popleft()
         body = bodies.found.get(path)
@@ -284,14 +297,19 @@ def _release_bodies(
             yield with_request_body(record, body)
             continue
         missing = bodies.missing.get(path, NO_BODY)
-        can_wait = missing.may_come and len(calls.late) < MAX_SET_ASIDE
-        encoded = set_aside(record) if can_wait else None
+        encoded, reason = None, missing.reason
+        if missing.may_come and set_aside is not None:
+            if len(calls.late) < MAX_SET_ASIDE and size < MAX_SET_ASIDE_BYTES:
+                encoded, reason = set_aside(record), TOO_LARGE_TO_WAIT
+            else:
+                reason = TOO_MANY_WAITING
         if encoded is not None:
+            size += len(encoded)
             places = _find_places(paths) if places is None else places
-            calls.late.append(LateCall(encoded, usage, missing.reason, *places[position]))
+            calls.late.append(LateCall(encoded, usage, *places[position]))
         else:
             calls.usages.append(usage)
-            calls.count_missing_body(missing.reason)
+            calls.count_missing_body(reason)
 
 
 def _find_places(paths: Sequence[str]) -> Sequence[tuple[bytes, int]]:

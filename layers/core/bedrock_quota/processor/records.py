@@ -140,10 +140,12 @@ class StreamMetadata(msgspec.Struct, frozen=True, gc=False):
 
 
 class StopEvent(msgspec.Struct, frozen=True, gc=False):
-    """The `messageStop` event of ConverseStream and Nova, and the `delta` of Anthropic's `message_delta`."""
+    """The `messageStop` event of ConverseStream and Nova, and the `delta` of Anthropic's `message_delta` and Cohere's
+    `message-end`."""
 
     stop_reason_camel: Word | None = msgspec.field(default=None, name="stopReason")
     stop_reason: Word | None = None
+    finish_reason: Word | None = None
 
 
 class FinalResponse(msgspec.Struct, frozen=True, gc=False):

@@ -50,7 +50,6 @@ class SeenEvents:
         if max(map(len, event_ids), default=0) > MAX_EVENT_ID:
             event_ids = [event_id for event_id in event_ids if len(event_id) <= MAX_EVENT_ID]
         self._seen |= dict.fromkeys(event_ids)
-        self._seen.pop("", None)  # an event without an id is always new
         if len(self._seen) > self._most + self._most // 8:  # many at a time, because a dict finds its first key slowly
             for oldest in list(islice(self._seen, len(self._seen) - self._most)):
                 del self._seen[oldest]
