@@ -11,8 +11,8 @@ from ingestion import template_of
 from samcli.yamlhelper import yaml_parse
 from samtranslator.translator.transform import transform
 
+from bedrock_quota.access_denied import PROPAGATION_SECONDS
 from bedrock_quota.deployment import log_groups
-from bedrock_quota.deployment.iam_retry import PROPAGATION_SECONDS
 from bedrock_quota.processor import large_bodies, late_bodies
 from bedrock_quota.processor.batch import MIN_MILLISECONDS_TO_RECORD, MIN_MILLISECONDS_TO_START
 from bedrock_quota.settings import DEFAULT_NAMESPACE, LATE_BODIES_DELAY, LATE_BODIES_SECONDS, MAX_DELAY

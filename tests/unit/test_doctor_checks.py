@@ -17,8 +17,8 @@ from botocore.stub import Stubber
 from rich.console import Console
 from samcli.yamlhelper import yaml_parse
 
-from bedrock_quota.deployment.invocation_logging import LargeBodies
 from bedrock_quota.deployment.log_groups import LogGroup
+from bedrock_quota.deployment.logging_configuration import LargeBodies
 from bedrock_quota.fetcher.fetch import DAILY_ZERO, DRIFT, END_OF_LIFE, UNREAD, ZERO
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.state.snapshot import Snapshot

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from bedrock_quota.deployment import invocation_logging, log_groups
+from bedrock_quota.deployment import log_groups, logging_configuration
+from bedrock_quota.errors import QuotaMonitorError
 from bedrock_quota.state.table import read_snapshot
 from quota_monitor.aws_session import Stack, read_stack
 from quota_monitor.doctor import observed
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sns import SNSClient
 
-    from bedrock_quota.deployment.invocation_logging import LargeBodies
+    from bedrock_quota.deployment.logging_configuration import LargeBodies
 
 Value = TypeVar("Value")
 
@@ -135,7 +136,7 @@ def collect(session: boto3.Session, stack_name: str, now: datetime) -> Observed:
 def _attempt(look: Callable[[], Value]) -> Value | Unread:
     try:
         return look()
-    except (BotoCoreError, ClientError, zlib.error, msgspec.DecodeError, KeyError) as error:
+    except (BotoCoreError, ClientError, zlib.error, msgspec.DecodeError, QuotaMonitorError, KeyError) as error:
         return Unread(f"{type(error).__name__}: {error}")
 
 
@@ -172,14 +173,14 @@ def _parts(session: boto3.Session, stack: Stack, alarms: tuple[observed.Alarm, .
 
 
 def _invocation_logging(session: boto3.Session) -> observed.InvocationLogging | None:
-    found = invocation_logging.read_configuration(session.client("bedrock"))
+    found = logging_configuration.read_configuration(session.client("bedrock"))
     if found is None:
         return None
     return observed.InvocationLogging(
-        text=found.get("textDataDeliveryEnabled", True),
-        log_group=invocation_logging.configured_log_group(found),
-        large_bodies=invocation_logging.configured_large_bodies(found),
-        role=found.get("cloudWatchConfig", {}).get("roleArn"),
+        text=logging_configuration.delivers_text(found),
+        log_group=logging_configuration.configured_log_group(found),
+        large_bodies=logging_configuration.configured_large_bodies(found),
+        role=logging_configuration.configured_role(found),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import hashlib
 import json
 import logging
 import time
@@ -33,6 +34,9 @@ DELETING_STATUSES = frozenset({"DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"})
 """Statuses of a stack that is being deleted or whose creation failed. With any other status the stack stays."""
 
 UPDATE_ROLLBACK = "UPDATE_ROLLBACK_IN_PROGRESS"
+
+_UNDOING = ("ROLLBACK", "DELETE")
+"""Words in the statuses of a stack whose changes are undone (CloudFormation API, Stack, read 2026-11-28)."""
 
 _ANSWER_ATTEMPTS = 3
 
@@ -93,6 +97,21 @@ def is_stack_deleting(event: Mapping[str, Any], client: CloudFormationClient) ->
     and data must survive that. Propagates botocore errors.
     """
     return stack_status(event, client) in DELETING_STATUSES
+
+
+def is_too_late(event: Mapping[str, Any], status: str) -> bool:
+    """Return True if a stack with this status cannot be waiting for this creation or update.
+
+    Lambda delivers an event late if the account has no concurrency left, and sometimes twice. CloudFormation may have
+    stopped waiting, and undone or deleted the stack. Only a rollback of an update sends an update of its own.
+    """
+    undone = any(word in status for word in _UNDOING)
+    return undone and not (event["RequestType"] == "Update" and status == UPDATE_ROLLBACK)
+
+
+def digest_properties(properties: Mapping[str, Any]) -> str:
+    """Return a digest of a resource's properties, the same for the same values."""
+    return hashlib.sha256(json.dumps(properties, sort_keys=True).encode()).hexdigest()
 
 
 def handle_request(event: Mapping[str, Any], physical_id: str, act: Act) -> None:

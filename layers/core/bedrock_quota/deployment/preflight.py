@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from bedrock_quota.deployment.access_denied import is_denied
+from bedrock_quota.access_denied import is_denied
 from bedrock_quota.deployment.log_groups import LogGroup
 from bedrock_quota.errors import QuotaMonitorError
 
