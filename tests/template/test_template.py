@@ -432,6 +432,8 @@ def test_subscription_waits_for_the_permission(stack: Tree) -> None:
     subscription = stack["Resources"]["InvocationLogSubscription"]
 
     assert listed(subscription["DependsOn"]) == ["InvocationLogPermission"]
+    assert subscription["Metadata"]["After"] == "${LateBodiesMapping}"  # CloudWatch Logs invokes the function at once
+    assert stack["Resources"]["LateBodiesMapping"]["DependsOn"] == "InvocationLogPermission"
     assert subscription["Properties"] == {
         "LogGroupName": "${InvocationLogSetup.LogGroupName}",
         "FilterName": "${AWS::StackName}-metric-processor",
@@ -594,7 +596,7 @@ def test_deployment_waits_for_a_custom_resource_a_little_longer_than_its_functio
     for given in custom.values():
         function = given["ServiceToken"].removeprefix("${").removesuffix(".Arn}")
         timeout = properties(stack, function)["Timeout"]
-        assert timeout < int(given["ServiceTimeout"]) <= 900  # CloudFormation's own is an hour
+        assert timeout < int(given["ServiceTimeout"]) <= 1_800  # CloudFormation's own is an hour
 
 
 def test_setup_outlasts_the_time_a_new_role_needs(stack: Tree) -> None:
@@ -612,8 +614,15 @@ def test_what_a_rollback_undoes_is_not_done_after_it(stack: Tree) -> None:
         assert f"{name}FunctionEventInvokeConfig" in listed(stack["Resources"][resource]["DependsOn"])
         config = properties(stack, f"{name}FunctionEventInvokeConfig")
         assert config["MaximumRetryAttempts"] == 0
+        assert config["MaximumEventAgeInSeconds"] == 15 * 60  # custom_resource.NO_RESPONSE names it
         latest = config["MaximumEventAgeInSeconds"] + properties(stack, f"{name}Function")["Timeout"]
         assert latest < properties(stack, resource)["ServiceTimeout"]
+
+
+def test_first_fetch_is_between_the_processors_role_and_its_failure_destination(stack: Tree) -> None:
+    # Lambda checks the role's policy when it is told the destination, and a new policy takes a while to propagate
+    assert "MetricProcessorRole" in listed(stack["Resources"]["FirstQuotaFetch"]["DependsOn"])
+    assert "FirstQuotaFetch" in listed(stack["Resources"]["MetricProcessorFunction"]["DependsOn"])
 
 
 def test_what_is_made_can_be_removed_by_its_tag_alone(stack: Tree) -> None:

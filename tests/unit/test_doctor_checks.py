@@ -17,6 +17,7 @@ from botocore.stub import Stubber
 from rich.console import Console
 from samcli.yamlhelper import yaml_parse
 
+from bedrock_quota.deployment.invocation_logging import BUCKET_REFUSED
 from bedrock_quota.deployment.log_groups import LogGroup
 from bedrock_quota.deployment.logging_configuration import LargeBodies
 from bedrock_quota.fetcher.fetch import DAILY_ZERO, DRIFT, END_OF_LIFE, UNREAD, ZERO
@@ -639,6 +640,24 @@ def test_text_left_out_can_be_made_up_for_in_two_ways(traffic: Traffic | Unread)
             {"traffic": Traffic(records=(ago(minutes=5),), processed=100, unknown=21)},
             ("warning", "records", "max_tokens is unknown for 21% of the records"),
             id="coverage low",
+        ),
+        pytest.param(
+            {
+                "stack": change(
+                    STACK,
+                    outputs=STACK.outputs
+                    | {"InvocationLogging": f"enabled invocation logging; {BUCKET_REFUSED} (own)"},
+                    resources=STACK.resources | {"LargeBodiesBucket": "own"},
+                ),
+                "invocation_logging": change(LOGGING, large_bodies=None),
+                "large_bodies": Access(),
+            },
+            (
+                "problem",
+                "large bodies",
+                "Bodies over 100 KB are not logged, because Bedrock could not write to own at the last deployment.",
+            ),
+            id="deployed without the bucket for large bodies",
         ),
         pytest.param(
             {"large_bodies": Access(bucket_there=False)},

@@ -30,7 +30,7 @@ from records import (
     record,
 )
 
-from bedrock_quota import clients, custom_resource
+from bedrock_quota import access_denied, clients, custom_resource
 from bedrock_quota.custom_resource import NothingDoneError
 from bedrock_quota.deployment import bucket_emptying, invocation_logging, log_groups, logging_configuration
 from bedrock_quota.deployment.invocation_logging import InvocationLoggingError, LoggingTarget, SetupRequest, SetupResult
@@ -545,6 +545,69 @@ def test_first_fetch_that_fails_does_not_stop_the_deployment(
         )
     ]
     assert "first quota fetch failed" in [line["message"] for line in printed()]
+
+
+DENIED = ClientError(
+    {"Error": {"Code": "AccessDeniedException", "Message": "because no identity-based policy allows it"}}, "List"
+)
+
+
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds that were slept, without waiting."""
+    seconds: list[float] = []
+    monkeypatch.setattr(access_denied.retry_while_denied, "__defaults__", (seconds.append, None))
+    return seconds
+
+
+@pytest.mark.usefixtures("stored")
+def test_first_fetch_waits_until_its_policy_is_known(
+    load: Load, answers: list[tuple[str, Any]], slept: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed, denied = aws_sources.list_quotas, [DENIED] * 3
+
+    def list_quotas(client: Any) -> list[ListedQuota]:
+        if denied:
+            raise denied.pop()
+        return listed(client)
+
+    monkeypatch.setattr(aws_sources, "list_quotas", list_quotas)
+
+    load("quota_fetcher").handler(request("Create"), None)
+
+    assert answers == [("first-quota-fetch", {"Result": "4 quotas listed, 2 pools have a quota"})]
+    assert slept == [5, 5, 5]
+
+
+@pytest.mark.usefixtures("stored")
+def test_first_fetch_without_permission_ends_in_time_and_says_so(
+    load: Load, answers: list[tuple[str, Any]], slept: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deny(*_given: object) -> None:
+        raise DENIED
+
+    for source in ("list_quotas", "list_application_profiles", "list_pools_called"):
+        monkeypatch.setattr(aws_sources, source, deny)
+    monkeypatch.setattr(table, "write_snapshot", deny)
+
+    load("quota_fetcher").handler(request("Create"), None)
+
+    assert answers[0][1]["Result"].startswith("failed, will be retried on schedule: quotas could not be fetched")
+    assert sum(slept) == 90  # all calls together
+
+
+@pytest.mark.usefixtures("stored")
+def test_fetch_on_schedule_does_not_wait_for_a_policy(
+    load: Load, slept: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deny(_client: object) -> None:
+        raise DENIED
+
+    monkeypatch.setattr(aws_sources, "list_quotas", deny)
+
+    with pytest.raises(QuotaFetchError, match="quotas could not be fetched"):
+        load("quota_fetcher").handler({}, None)
+    assert slept == []
 
 
 def test_deleting_the_first_fetch_fetches_nothing(

@@ -35,6 +35,17 @@ DELETING_STATUSES = frozenset({"DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"})
 
 UPDATE_ROLLBACK = "UPDATE_ROLLBACK_IN_PROGRESS"
 
+NO_RESPONSE = (
+    "Lambda did not run the function within 15 minutes, most likely because other functions used all concurrent "
+    "executions of the account (10 in a new account). Deploy again while fewer functions run, or request an increase "
+    "of the quota Concurrent executions of AWS Lambda"
+)
+"""Meaning of "CloudFormation did not receive a response from your Custom Resource", and the next step.
+
+Lambda keeps an event for the template's `MaximumEventAgeInSeconds` and tries again, with up to 5 minutes between two
+attempts (Lambda Developer Guide, How Lambda handles errors and retries with asynchronous invocation, read 2026-11-28).
+If a function runs, it responds, also if its imports fail."""
+
 _UNDOING = ("ROLLBACK", "DELETE")
 """Words in the statuses of a stack whose changes are undone (CloudFormation API, Stack, read 2026-11-28)."""
 
