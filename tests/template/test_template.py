@@ -619,6 +619,11 @@ def test_what_a_rollback_undoes_is_not_done_after_it(stack: Tree) -> None:
         assert latest < properties(stack, resource)["ServiceTimeout"]
 
 
+def test_retention_is_what_cloudwatch_logs_accepts(source: Tree) -> None:
+    # no list here, because CloudWatch Logs has one, up to ten years, and may extend it
+    assert source["Parameters"]["LogRetentionDays"].keys() == {"Type", "Default", "Description", "MinValue"}
+
+
 def test_first_fetch_is_between_the_processors_role_and_its_failure_destination(stack: Tree) -> None:
     # Lambda checks the role's policy when it is told the destination, and a new policy takes a while to propagate
     assert "MetricProcessorRole" in listed(stack["Resources"]["FirstQuotaFetch"]["DependsOn"])

@@ -119,8 +119,8 @@ def test_a_line_that_is_no_document_is_none(line):
 
 
 def test_regions_of_every_partition_are_taken():
-    given = "us-east-1, eu-central-2,ap-southeast-4,us-gov-west-1,cn-northwest-1,mx-central-1"
-    assert regions.parse_regions(None, None, given)[1::3] == ("eu-central-2", "cn-northwest-1")
+    given = "us-east-1, eu-central-2,ap-southeast-4,us-gov-west-1,cn-northwest-1,mx-central-1,eusc-de-east-1,us-east-10"
+    assert regions.parse_regions(None, None, given)[1::3] == ("eu-central-2", "cn-northwest-1", "us-east-10")
 
 
 @pytest.mark.parametrize(

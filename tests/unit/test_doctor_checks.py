@@ -865,6 +865,14 @@ def test_every_fault_is_one_finding_with_something_to_do(signs: dict[str, Any], 
             {"filters": (FILTER, Filter("second", "", "arn:aws:lambda:us-east-1:1:function:b", "Bedrock/Second"))},
             id="another namespace",
         ),
+        # a key whose primary Region changes, and a class that is not known: AWS decides about both
+        pytest.param(
+            {"log_group": change(LOG_GROUP, key=KEY), "log_group_key": Key(KEY, "Updating")}, id="key in Updating"
+        ),
+        pytest.param(
+            {"large_bodies": change(WELL.large_bodies, key=Key(KEY, "Updating"))}, id="key of the bucket in Updating"
+        ),
+        pytest.param({"log_group": change(LOG_GROUP, log_class="EXPRESS")}, id="unknown class"),
         # the alarm of a test is no alarm
         pytest.param({"alarms": (*ALARMS[:2], change(ALARMS[2], state="ALARM"))}, id="test alarm in ALARM"),
         # an account that logs to S3 only by no role; trust without conditions, or for one thing of the account

@@ -1063,6 +1063,15 @@ def test_who_made_a_group_is_read_from_its_tag(services: Services, made_by: str 
     assert log_groups.is_created_by(services.logs, GROUP, "monitor") is made
 
 
+def test_all_filters_of_a_group_are_listed(services: Services) -> None:
+    for page, token in enumerate([None, "more"]):
+        answer = {"subscriptionFilters": [{"filterName": f"f{page}"}], **({} if token else {"nextToken": "more"})}
+        asked = {"logGroupName": GROUP, **({"nextToken": token} if token else {})}
+        services.to_logs.add_response("describe_subscription_filters", answer, asked)
+
+    assert log_groups.list_filters(services.logs, GROUP) == ("f0", "f1")
+
+
 def test_group_that_is_gone_was_made_by_nobody(services: Services) -> None:
     services.group(there=False)
 

@@ -12,6 +12,7 @@ import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bedrock_quota.deployment import log_groups, logging_configuration
+from bedrock_quota.deployment.preflight import is_usable
 from bedrock_quota.errors import QuotaMonitorError
 from bedrock_quota.state.table import read_snapshot
 from quota_monitor.aws_session import Stack, read_stack
@@ -230,7 +231,7 @@ def _refused(client: IAMClient, role: str, resource: str, *actions: str) -> tupl
 
 
 def _filters(logs: CloudWatchLogsClient, functions: LambdaClient, group: str) -> tuple[observed.Filter, ...]:
-    found = logs.describe_subscription_filters(logGroupName=group)["subscriptionFilters"]
+    pages = logs.get_paginator("describe_subscription_filters").paginate(logGroupName=group)
     return tuple(
         observed.Filter(
             each["filterName"],
@@ -238,7 +239,8 @@ def _filters(logs: CloudWatchLogsClient, functions: LambdaClient, group: str) ->
             each["destinationArn"],
             _namespace(functions, each["destinationArn"]),
         )
-        for each in found
+        for page in pages
+        for each in page["subscriptionFilters"]
     )
 
 
@@ -320,7 +322,7 @@ def _access(session: boto3.Session, stack: Stack, name: str, large: LargeBodies 
         writers=tuple(allowed_services(_statements(s3, large.bucket), "s3:PutObject")),
         role=role,
         key=key,
-        decrypts=key is None or (key.state == "Enabled" and _decrypts(kms, key, role)),
+        decrypts=key is None or (is_usable(key.state) and _decrypts(kms, key, role)),
     )
 
 

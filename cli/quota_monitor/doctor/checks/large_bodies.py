@@ -1,6 +1,7 @@
 """Checks of large bodies: request bodies over 100 KB, which Bedrock writes to a bucket instead of the log."""
 
 from bedrock_quota.deployment.invocation_logging import BUCKET_REFUSED, LOOK_AGAIN
+from bedrock_quota.deployment.preflight import is_usable
 from quota_monitor.aws_session import Stack
 from quota_monitor.doctor.findings import Findings, check, ok, problem
 from quota_monitor.doctor.observed import READING_STATES, Access, Function, InvocationLogging, Parts, Reader
@@ -50,7 +51,7 @@ def check_reading(
         )
     elif not access.reads:
         yield problem(f"The processor is not allowed to read s3://{large.bucket}/{large.prefix}.", READ_LOGGING_AGAIN)
-    elif access.key is not None and access.key.state != "Enabled":
+    elif access.key is not None and not is_usable(access.key.state):
         yield problem(
             f"s3://{large.bucket} is encrypted with {access.key.arn}, which is {access.key.state}. {_UNKNOWN}",
             enable_key(access.key) or "Encrypt the bucket with another key.",

@@ -82,8 +82,8 @@ def is_created_by(client: CloudWatchLogsClient, name: str, stack_name: str) -> b
 
 def list_filters(client: CloudWatchLogsClient, name: str) -> tuple[str, ...]:
     """Return the names of a log group's subscription filters. Propagates botocore errors."""
-    found = client.describe_subscription_filters(logGroupName=name)["subscriptionFilters"]
-    return tuple(each["filterName"] for each in found)
+    pages = client.get_paginator("describe_subscription_filters").paginate(logGroupName=name)
+    return tuple(each["filterName"] for page in pages for each in page["subscriptionFilters"])
 
 
 def delete(client: CloudWatchLogsClient, name: str) -> None:
