@@ -17,8 +17,9 @@ Ownership is recognized without stored state, except for the names of log groups
   replace them.
 - A log group is the stack's if its tag `log_groups.MADE_BY` names the stack. It may also name another monitor that
   created the log group for both. Then both have read it.
-- Nothing else is ever changed, and all of it is carried as it was read: see `logging_configuration`. If the owner has switched text delivery off, it stays off. An adopted configuration
-  without a bucket for large bodies gets none. Both would send prompts to a new place. A warning says so.
+- Nothing else is ever changed: `logging_configuration` carries all members as they were read. If the owner has switched
+  text delivery off, it stays off. An adopted configuration without a bucket for large bodies gets none. Both would send
+  prompts to a new place. A warning says so.
 """
 
 from __future__ import annotations
