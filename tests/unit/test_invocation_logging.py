@@ -297,10 +297,11 @@ def test_kind_of_data_that_no_sdk_has_yet_is_switched_off_when_bedrock_returns_i
     services.made()
     services.configured(None)
     services.put(OURS)
-    there = OURS | {"smellDataDeliveryEnabled": True, "tasteDataDeliveryEnabled": False, "level": "all"}
+    off = {"tasteDataDeliveryEnabled": False, "touchDataDeliveryEnabled": None, "level": "all", "compressed": True}
+    there = OURS | off | {"smellDataDeliveryEnabled": True, "toolDeliveryEnabled": True}
     services.configured(there)
     services.configured(there)
-    services.put(there | {"smellDataDeliveryEnabled": False})
+    services.put(there | {"smellDataDeliveryEnabled": False, "toolDeliveryEnabled": False})
 
     assert services.set_up() == SetupResult(GROUP, "enabled invocation logging", LARGE)
 

@@ -37,12 +37,12 @@ _GROUP, _ROLE, _LARGE, _BUCKET, _PREFIX = (
     "keyPrefix",
 )
 
-_KIND_OF_DATA = "DataDeliveryEnabled"
+_KIND_OF_DATA = "DeliveryEnabled"
 """End of the name of every member that switches a kind of data on or off."""
 
-_TEXT = f"text{_KIND_OF_DATA}"
+_TEXT = f"textData{_KIND_OF_DATA}"
 
-_KINDS_OF_DATA = ("text", "image", "embedding", "video", "audio")
+_KINDS_OF_DATA = ("textData", "imageData", "embeddingData", "videoData", "audioData")
 """Kinds of data in a configuration (Bedrock API reference, LoggingConfig, read 2026-11-28)."""
 
 
@@ -128,7 +128,7 @@ def list_unwanted_kinds(configuration: Configuration | None, asked: Configuratio
     return [
         name
         for name in configuration or {}
-        if name.endswith(_KIND_OF_DATA) and name not in asked and _parse(configuration, name) is not False
+        if name.endswith(_KIND_OF_DATA) and name not in asked and _parse(configuration, name) is True
     ]
 
 
