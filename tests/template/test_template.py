@@ -621,9 +621,9 @@ def test_what_a_rollback_undoes_is_not_done_after_it(stack: Tree) -> None:
 
 def test_retention_is_what_cloudwatch_logs_accepts(source: Tree) -> None:
     # no list here, because CloudWatch Logs has one, up to ten years, and may extend it
-    parameter = source["Parameters"]["LogRetentionDays"]
-    assert "AllowedValues" not in parameter
-    assert parameter["MaxValue"] > 10 * 366
+    pattern = re.compile(source["Parameters"]["LogRetentionDays"]["AllowedPattern"])
+    assert all(pattern.fullmatch(str(days)) for days in (1, 30, 365, 400, 2557, 3653, 36500))
+    assert not any(pattern.fullmatch(text) for text in ("", "0", "030", "-1", "1.5", "forever"))
 
 
 def test_first_fetch_is_between_the_processors_role_and_its_failure_destination(stack: Tree) -> None:
