@@ -12,6 +12,8 @@
 - It cannot return its whole state. With the patch, SIGUSR1 makes it write its state to a file.
 - It answers 404 for an object that does not exist. S3 answers 403 to a caller without `s3:ListBucket` on the bucket
   (API reference, GetObject, read 2026-11-28). With the patch, functions are callers with the policies of their role.
+- It renames members of the invocation-logging configuration whose names begin with a capital letter, and returns null
+  if there is no configuration. The patch returns what was put, member by member, or no configuration.
 - A stack that creates a function stops functions of that name in all Regions. The patch limits this to one Region.
 """
 
@@ -34,7 +36,7 @@ from ministack import app  # type: ignore[import-untyped]
 from ministack.core import iam_evaluator, lambda_runtime, persistence  # type: ignore[import-untyped]
 from ministack.core.lambda_runtime import Worker  # type: ignore[import-untyped]
 from ministack.core.responses import get_account_id, get_region  # type: ignore[import-untyped]
-from ministack.services import iam, lambda_svc, s3  # type: ignore[import-untyped]
+from ministack.services import bedrock, iam, lambda_svc, s3  # type: ignore[import-untyped]
 from ministack.services.cloudformation import custom_resource, provisioners, stacks  # type: ignore[import-untyped]
 
 _WAITS = {"first_line_wait": 0.1, "idle_confirm": 0.1, "hard_cap": 10.0}
@@ -73,8 +75,15 @@ def main() -> None:
     of_buckets["delete"] = functools.partial(_delete_if_empty, of_buckets["delete"])
     lambda_runtime.execution_credentials = functools.partial(_with_role, lambda_runtime.execution_credentials)
     s3._get_object = functools.partial(_refuse_to_say_what_is_missing, s3._get_object)
+    bedrock._get_logging_config = _return_configuration
     lambda_svc.invalidate_worker = functools.partial(_end_here, lambda_svc.invalidate_worker)
     app.main()
+
+
+def _return_configuration() -> tuple[int, dict[str, str], bytes]:
+    configuration = bedrock._invocation_logging_config.get("config")
+    answer = {} if configuration is None else {"loggingConfig": configuration}
+    return HTTPStatus.OK, {"Content-Type": "application/json"}, json.dumps(answer).encode()
 
 
 def _end_here(end: Callable[..., None], function: str, **options: Any) -> None:

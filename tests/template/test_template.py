@@ -12,8 +12,8 @@ from ingestion import WAYS, template_of
 from samcli.yamlhelper import yaml_parse
 from samtranslator.translator.transform import transform
 
+from bedrock_quota.access_denied import PROPAGATION_SECONDS
 from bedrock_quota.deployment import log_groups
-from bedrock_quota.deployment.iam_retry import PROPAGATION_SECONDS
 from bedrock_quota.processor import large_bodies, late_bodies
 from bedrock_quota.processor.batch import MIN_MILLISECONDS_TO_RECORD, MIN_MILLISECONDS_TO_START
 from bedrock_quota.settings import DEFAULT_NAMESPACE, LATE_BODIES_DELAY, LATE_BODIES_SECONDS, MAX_DELAY
@@ -494,6 +494,8 @@ def test_subscription_waits_for_the_permission(stack: Tree) -> None:
     subscription = stack["Resources"]["InvocationLogSubscription"]
 
     assert listed(subscription["DependsOn"]) == ["InvocationLogPermission"]
+    assert subscription["Metadata"]["After"] == "${LateBodiesMapping}"  # CloudWatch Logs invokes the function at once
+    assert stack["Resources"]["LateBodiesMapping"]["DependsOn"] == "InvocationLogPermission"
     assert subscription["Properties"] == {
         "LogGroupName": "${InvocationLogSetup.LogGroupName}",
         "FilterName": "${AWS::StackName}-metric-processor",
@@ -656,7 +658,7 @@ def test_deployment_waits_for_a_custom_resource_a_little_longer_than_its_functio
     for given in custom.values():
         function = given["ServiceToken"].removeprefix("${").removesuffix(".Arn}")
         timeout = properties(stack, function)["Timeout"]
-        assert timeout < int(given["ServiceTimeout"]) <= 900  # CloudFormation's own is an hour
+        assert timeout < int(given["ServiceTimeout"]) <= 1_800  # CloudFormation's own is an hour
 
 
 def test_setup_outlasts_the_time_a_new_role_needs(stack: Tree) -> None:
@@ -674,8 +676,22 @@ def test_what_a_rollback_undoes_is_not_done_after_it(stack: Tree) -> None:
         assert f"{name}FunctionEventInvokeConfig" in listed(stack["Resources"][resource]["DependsOn"])
         config = properties(stack, f"{name}FunctionEventInvokeConfig")
         assert config["MaximumRetryAttempts"] == 0
+        assert config["MaximumEventAgeInSeconds"] == 15 * 60  # custom_resource.NO_RESPONSE names it
         latest = config["MaximumEventAgeInSeconds"] + properties(stack, f"{name}Function")["Timeout"]
         assert latest < properties(stack, resource)["ServiceTimeout"]
+
+
+def test_retention_is_what_cloudwatch_logs_accepts(source: Tree) -> None:
+    # no list here, because CloudWatch Logs has one, up to ten years, and may extend it
+    pattern = re.compile(source["Parameters"]["LogRetentionDays"]["AllowedPattern"])
+    assert all(pattern.fullmatch(str(days)) for days in (1, 30, 365, 400, 2557, 3653, 36500))
+    assert not any(pattern.fullmatch(text) for text in ("", "0", "030", "-1", "1.5", "forever"))
+
+
+def test_first_fetch_is_between_the_processors_role_and_its_failure_destination(stack: Tree) -> None:
+    # Lambda checks the role's policy when it is told the destination, and a new policy takes a while to propagate
+    assert "MetricProcessorRole" in listed(stack["Resources"]["FirstQuotaFetch"]["DependsOn"])
+    assert "FirstQuotaFetch" in listed(stack["Resources"]["MetricProcessorFunction"]["DependsOn"])
 
 
 def test_what_is_made_can_be_removed_by_its_tag_alone(stack: Tree) -> None:

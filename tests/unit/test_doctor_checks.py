@@ -18,8 +18,9 @@ from rich.console import Console
 from samcli.yamlhelper import yaml_parse
 
 from bedrock_quota.deployment import invocation_logging
-from bedrock_quota.deployment.invocation_logging import LargeBodies
+from bedrock_quota.deployment.invocation_logging import BUCKET_REFUSED
 from bedrock_quota.deployment.log_groups import LogGroup
+from bedrock_quota.deployment.logging_configuration import LargeBodies
 from bedrock_quota.fetcher.fetch import DAILY_ZERO, DRIFT, END_OF_LIFE, UNREAD, ZERO
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.state.snapshot import Snapshot
@@ -817,6 +818,24 @@ def test_text_left_out_can_be_made_up_for_in_two_ways(traffic: Traffic | Unread)
             id="coverage low",
         ),
         pytest.param(
+            {
+                "stack": change(
+                    STACK,
+                    outputs=STACK.outputs
+                    | {"InvocationLogging": f"enabled invocation logging; {BUCKET_REFUSED} (own)"},
+                    resources=STACK.resources | {"LargeBodiesBucket": "own"},
+                ),
+                "invocation_logging": change(LOGGING, large_bodies=None),
+                "large_bodies": Access(),
+            },
+            (
+                "problem",
+                "large bodies",
+                "Bodies over 100 KB are not logged, because Bedrock could not write to own at the last deployment.",
+            ),
+            id="deployed without the bucket for large bodies",
+        ),
+        pytest.param(
             {"large_bodies": Access(bucket_there=False)},
             ("problem", "large bodies", "The bucket large does not exist."),
             id="large bodies bucket deleted",
@@ -1022,6 +1041,14 @@ def test_every_fault_is_one_finding_with_something_to_do(signs: dict[str, Any], 
             {"filters": (FILTER, Filter("second", "", "arn:aws:lambda:us-east-1:1:function:b", "Bedrock/Second"))},
             id="another namespace",
         ),
+        # a key whose primary Region changes, and a class that is not known: AWS decides about both
+        pytest.param(
+            {"log_group": change(LOG_GROUP, key=KEY), "log_group_key": Key(KEY, "Updating")}, id="key in Updating"
+        ),
+        pytest.param(
+            {"large_bodies": change(WELL.large_bodies, key=Key(KEY, "Updating"))}, id="key of the bucket in Updating"
+        ),
+        pytest.param({"log_group": change(LOG_GROUP, log_class="EXPRESS")}, id="unknown class"),
         # the alarm of a test is no alarm
         pytest.param({"alarms": (*ALARMS[:2], change(ALARMS[2], state="ALARM"))}, id="test alarm in ALARM"),
         # an account that logs to S3 only by no role; trust without conditions, or for one thing of the account

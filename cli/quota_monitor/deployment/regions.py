@@ -10,11 +10,15 @@ from typing import Any
 import click
 import msgspec
 
+from bedrock_quota.custom_resource import NO_RESPONSE
 from bedrock_quota.deployment.log_groups import FULL_LOG_GROUP
 
-_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+_REGION = re.compile(r"[a-z]+(-[a-z]+)+-\d+")
+"""Matches any name that a Region may have, such as `eusc-de-east-1`. AWS decides if there is one."""
 _SUBSCRIPTION = "InvocationLogSubscription"
 _LIMIT_EXCEEDED = re.compile(r"limit\s*exceeded", re.IGNORECASE)
+_NO_RESPONSE = re.compile(r"not receive a response|failed to stabilize in expected time", re.IGNORECASE)
+"""Matches both wordings of CloudFormation (issues of several AWS samples, read 2026-11-28)."""
 _CONSEQUENCE = re.compile(r"Resource \w+ cancelled")  # CloudFormation's reason if another resource failed
 
 
@@ -74,6 +78,8 @@ def _reason(logical_id: str, status: str, reason: str) -> str:
     what = f"{logical_id}: {reason or status}"
     if logical_id == _SUBSCRIPTION and _LIMIT_EXCEEDED.search(reason):
         return f"{what}\n  This means that {FULL_LOG_GROUP}."
+    if _NO_RESPONSE.search(reason):
+        return f"{what}\n  {NO_RESPONSE}."
     return what
 
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from bedrock_quota.deployment import invocation_logging, log_groups
+from bedrock_quota.deployment import log_groups, logging_configuration
+from bedrock_quota.deployment.preflight import is_usable
+from bedrock_quota.errors import QuotaMonitorError
 from bedrock_quota.state.table import read_snapshot
 from quota_monitor.aws_session import Stack, read_stack
 from quota_monitor.doctor import observed
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sns import SNSClient
 
-    from bedrock_quota.deployment.invocation_logging import LargeBodies
+    from bedrock_quota.deployment.logging_configuration import LargeBodies
 
 Value = TypeVar("Value")
 
@@ -139,7 +141,7 @@ def collect(session: boto3.Session, stack_name: str, now: datetime) -> Observed:
 def _attempt(look: Callable[[], Value]) -> Value | Unread:
     try:
         return look()
-    except (BotoCoreError, ClientError, zlib.error, msgspec.DecodeError, KeyError) as error:
+    except (BotoCoreError, ClientError, zlib.error, msgspec.DecodeError, QuotaMonitorError, KeyError) as error:
         return Unread(f"{type(error).__name__}: {error}")
 
 
@@ -176,14 +178,14 @@ def _parts(session: boto3.Session, stack: Stack, alarms: tuple[observed.Alarm, .
 
 
 def _invocation_logging(session: boto3.Session) -> observed.InvocationLogging | None:
-    found = invocation_logging.read_configuration(session.client("bedrock"))
+    found = logging_configuration.read_configuration(session.client("bedrock"))
     if found is None:
         return None
     return observed.InvocationLogging(
-        text=found.get("textDataDeliveryEnabled", True),
-        log_group=invocation_logging.configured_log_group(found),
-        large_bodies=invocation_logging.configured_large_bodies(found),
-        role=found.get("cloudWatchConfig", {}).get("roleArn"),
+        text=logging_configuration.delivers_text(found),
+        log_group=logging_configuration.configured_log_group(found),
+        large_bodies=logging_configuration.configured_large_bodies(found),
+        role=logging_configuration.configured_role(found),
     )
 
 
@@ -233,7 +235,7 @@ def _refused(client: IAMClient, role: str, resource: str, *actions: str) -> tupl
 
 
 def _filters(logs: CloudWatchLogsClient, functions: LambdaClient, group: str) -> tuple[observed.Filter, ...]:
-    found = logs.describe_subscription_filters(logGroupName=group)["subscriptionFilters"]
+    pages = logs.get_paginator("describe_subscription_filters").paginate(logGroupName=group)
     return tuple(
         observed.Filter(
             each["filterName"],
@@ -241,7 +243,8 @@ def _filters(logs: CloudWatchLogsClient, functions: LambdaClient, group: str) ->
             each["destinationArn"],
             _namespace(functions, each["destinationArn"]),
         )
-        for each in found
+        for page in pages
+        for each in page["subscriptionFilters"]
     )
 
 
@@ -323,7 +326,7 @@ def _access(session: boto3.Session, stack: Stack, name: str, large: LargeBodies 
         writers=tuple(allowed_services(_statements(s3, large.bucket), "s3:PutObject")),
         role=role,
         key=key,
-        decrypts=key is None or (key.state == "Enabled" and _decrypts(kms, key, role)),
+        decrypts=key is None or (is_usable(key.state) and _decrypts(kms, key, role)),
     )
 
 

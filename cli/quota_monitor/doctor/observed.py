@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from bedrock_quota.deployment.invocation_logging import LargeBodies
 from bedrock_quota.deployment.log_groups import LogGroup
+from bedrock_quota.deployment.logging_configuration import LargeBodies
 from bedrock_quota.state.snapshot import Snapshot
 from quota_monitor.aws_session import Stack
 

@@ -2,6 +2,7 @@
 
 from bedrock_quota.deployment.invocation_logging import LOOK_AGAIN
 from bedrock_quota.deployment.log_groups import FULL_LOG_GROUP, LogGroup
+from bedrock_quota.deployment.preflight import can_be_subscribed, is_usable
 from quota_monitor.aws_session import Stack
 from quota_monitor.doctor.findings import Findings, check, ok, problem
 from quota_monitor.doctor.logging_owner import is_replaced
@@ -160,12 +161,12 @@ def check_log_group(stack: Stack, group: LogGroup | None, key: Key | None) -> Fi
                 *create_log_group(name),
             ),
         )
-    elif group.log_class != "STANDARD":
+    elif not can_be_subscribed(group):
         yield problem(
             f"{name} has the class {group.log_class}, which cannot be subscribed to.",
             f"Choose another log group {SETTINGS}.\nThen {LOOK_AGAIN}.",
         )
-    elif key is not None and key.state != "Enabled":
+    elif key is not None and not is_usable(key.state):
         yield problem(
             f"{name} is encrypted with {key.arn}, which is {key.state}. It can be neither written nor read.",
             enable_key(key)

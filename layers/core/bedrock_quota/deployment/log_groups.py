@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bedrock_quota.deployment.iam_retry import Sleep, retry_while_denied
+from bedrock_quota.access_denied import Sleep, retry_while_denied
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
@@ -100,11 +100,34 @@ def is_created_by(client: CloudWatchLogsClient, name: str, stack_name: str) -> b
 
 def list_filters(client: CloudWatchLogsClient, name: str) -> tuple[str, ...]:
     """Return the names of a log group's subscription filters. Propagates botocore errors."""
-    found = client.describe_subscription_filters(logGroupName=name)["subscriptionFilters"]
-    return tuple(each["filterName"] for each in found)
+    pages = client.get_paginator("describe_subscription_filters").paginate(logGroupName=name)
+    return tuple(each["filterName"] for page in pages for each in page["subscriptionFilters"])
 
 
 def delete(client: CloudWatchLogsClient, name: str) -> None:
     """Delete a log group with all its logs, if it still exists. Propagates botocore errors."""
     with contextlib.suppress(client.exceptions.ResourceNotFoundException):  # already deleted
         client.delete_log_group(logGroupName=name)
+
+
+def remove_unused(client: CloudWatchLogsClient, name: str, stack_name: str, *, was_read: bool, in_use: bool) -> str:
+    """Delete an unused log group that this stack or an earlier one created. Return the result as a sentence.
+
+    `was_read` is True if this stack has read the group, and `in_use` if Bedrock delivers to it. Propagates botocore
+    errors.
+    """
+    group = find(client, name)
+    if group is None:
+        return f"{name} is already deleted"
+    maker = find_creator(client, group)
+    if maker is None:
+        return f"kept {name}, which no monitor created"
+    if maker != stack_name and not was_read:
+        return f"kept {name}, which the stack {maker} created and this one never read"
+    if in_use:
+        return f"kept {name}, because Bedrock delivers to it"
+    others = list_filters(client, name)
+    if others:
+        return f"kept {name}, because it still has a subscription: {', '.join(others)}"
+    delete(client, name)
+    return f"deleted {name}"
