@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from iam.recorder import Recorder
 
 from localaws import instance
 from localaws.fault_proxy import FaultProxy
@@ -31,10 +32,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def proxy() -> Iterator[FaultProxy]:
-    """What lies between the deployed functions and AWS: it has noted every call since before the deployment."""
+def recorder() -> Iterator[Recorder]:
+    """What IAM would have been asked since before the deployment."""
     with FaultProxy().open() as opened:
-        yield opened
+        yield Recorder(opened)
+
+
+@pytest.fixture(scope="session")
+def proxy(recorder: Recorder) -> FaultProxy:
+    """What lies between the deployed functions and AWS: it has noted every call since before the deployment."""
+    return recorder.proxy
 
 
 @pytest.fixture(scope="session")
