@@ -10,7 +10,7 @@ import pytest
 from iam.recorder import Recorder
 
 from localaws import instance
-from localaws.fault_proxy import FaultProxy
+from localaws.fault_proxy import Call, FaultProxy
 from localaws.instance import Instance
 from quota_monitor.aws_session import physical_id
 
@@ -36,6 +36,12 @@ def recorder() -> Iterator[Recorder]:
     """What IAM would have been asked since before the deployment."""
     with FaultProxy().open() as opened:
         yield Recorder(opened)
+
+
+@pytest.fixture(scope="session")
+def doctor_calls() -> list[Call]:
+    """What the doctor has asked of AWS in all tests so far."""
+    return []
 
 
 @pytest.fixture(scope="session")

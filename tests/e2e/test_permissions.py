@@ -12,17 +12,20 @@ from typing import Any
 
 import msgspec
 import pytest
-from iam.authorization import Authorization
+from click.testing import CliRunner
+from iam.authorization import Authorization, access_level, any_resource, read_action
 from iam.evaluator import ALLOWED, DENIED, Request, evaluate
-from iam.recorder import Recorder, request_of
+from iam.recorder import Recorder, calls_recorded, request_of, role_name
 from iam.stack_requests import FUNCTIONS, Names, arn, asked_by_aws, never_asked
+from moto.iam.aws_managed_policies import aws_managed_policies_data
 from test_stack import Deliver, converse, record
 
 from bedrock_quota.pools import PoolQuota
 from bedrock_quota.state.table import read_stored_snapshot, write_snapshot
 from localaws.account import ACCOUNT_ID
-from localaws.fault_proxy import FaultProxy
+from localaws.fault_proxy import Call, FaultProxy
 from localaws.instance import Instance
+from quota_monitor.main import main
 
 STRANGER = "444455556666"
 """Another account. AWS keeps the number for documentation."""
@@ -171,8 +174,7 @@ def test_other_services_reach_the_stack_for_this_account_alone(
     # given what AWS's services ask of the stack's resources, for whom, and from where
     iam = local.session().client("iam")
     trust = {
-        arn: iam.get_role(RoleName=arn.rpartition("/")[2])["Role"]["AssumeRolePolicyDocument"]
-        for arn in names.roles.values()
+        arn: iam.get_role(RoleName=role_name(arn))["Role"]["AssumeRolePolicyDocument"] for arn in names.roles.values()
     }
     policies = {**resource_policies, **trust}
     rules = local.session().client("events").list_rules()["Rules"]
@@ -222,7 +224,7 @@ def test_nothing_is_reached_without_tls(recorder: Recorder, names: Names, resour
                 request_of(
                     role,
                     Authorization(action, f"{on}{key}", (("aws:SecureTransport", secure),)),
-                    recorder.policies(role.rpartition("/")[2]),
+                    recorder.policies(role_name(role)),
                 ),
                 resource_policy=resource_policies[on],
             )
@@ -237,13 +239,13 @@ def test_nothing_is_reached_without_tls(recorder: Recorder, names: Names, resour
 
 def test_no_role_may_do_what_it_never_does(recorder: Recorder, names: Names) -> None:
     # given what no role does, what only another role does, and rights that hold under conditions alone
-    never = [(role, *each) for each in never_asked(names) for role in names.roles]
-    large, failed = f"{names.large_bodies}/AWSLogs/x", f"{names.failed_deliveries}/x"
-    others = names.roles.keys() - {"MetricProcessorRole"}
-    never += [(role, "s3:GetObject", large) for role in others]
+    by_aws = asked_by_aws(names)  # one role is for the fetcher's invocation
+    never = [(role, *each) for each in never_asked(names) for role in names.roles if each not in by_aws[role]]
+    large = f"{names.large_bodies}/AWSLogs/x"
+    never += [(role, "s3:GetObject", large) for role in names.roles if role != "MetricProcessorRole"]
     never += [(role, f"s3:{action}", large) for role in names.roles for action in ("PutObject", "GetObjectVersion")]
     setup = "LoggingSetupRole"
-    found = {role: recorder.policies(arn.rpartition("/")[2]) for role, arn in names.roles.items()}
+    found = {role: recorder.policies(role_name(arn)) for role, arn in names.roles.items()}
     asked = [request_of(names.roles[role], Authorization(*each), found[role]) for role, *each in never]
     passed = [
         *((role, "bedrock.amazonaws.com") for role in names.roles if role != "InvocationLoggingRole"),
@@ -260,7 +262,6 @@ def test_no_role_may_do_what_it_never_does(recorder: Recorder, names: Names) -> 
     # when
     verdicts = evaluate(asked)
     # then
-    assert failed
     assert len(asked) > 500
     allowed = [
         (each.principal, each.action, each.resource)
@@ -268,6 +269,25 @@ def test_no_role_may_do_what_it_never_does(recorder: Recorder, names: Names) -> 
         if verdict.result not in DENIED
     ]
     assert allowed == []
+
+
+def test_the_doctor_reads_and_the_policy_that_the_docs_name_lets_it(
+    local: Instance, doctor_calls: list[Call], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given all that the doctor has ever asked
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(local.cli_config))
+    with calls_recorded(doctor_calls):
+        CliRunner().invoke(main, ["doctor", "--profile", "local", "--stack-name", local.stack_name])
+    actions = sorted({read_action(call) for call in doctor_calls})
+    # when somebody asks it who has AWS's policy
+    policies = {"ReadOnlyAccess": json.loads(aws_managed_policies_data)["ReadOnlyAccess"]["Document"]}
+    reader = f"arn:aws:iam::{ACCOUNT_ID}:role/reader"
+    asked = [request_of(reader, Authorization(action, any_resource(action)), policies) for action in actions]
+    refused = {each.action for each, found in zip(asked, evaluate(asked), strict=True) if found.result != ALLOWED}
+    # then nothing is refused, and nothing changes anything
+    assert len(actions) > 20
+    assert refused == set()
+    assert {access_level(action) for action in actions} <= {"Read", "List"}
 
 
 def pairs(policies: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -289,7 +309,10 @@ def test_functions_use_what_they_are_granted_and_nothing_else(
     local: Instance, proxy: FaultProxy, recorder: Recorder, names: Names, resource_policies: Mapping[str, Any]
 ) -> None:
     """Last of all end-to-end tests: it deletes the stack, for that is what some permissions are for."""
-    policies = {role: recorder.policies(found.rpartition("/")[2]) for role, found in names.roles.items()}
+    policies = {role: recorder.policies(role_name(found)) for role, found in names.roles.items()}
+    iam = local.session().client("iam")
+    for found in names.roles.values():
+        assert iam.list_attached_role_policies(RoleName=role_name(found))["AttachedPolicies"] == []
     asked = [
         (names.roles[role], request_of(names.roles[role], Authorization(*each), policies[role]))
         for role, given in asked_by_aws(names).items()
@@ -301,7 +324,7 @@ def test_functions_use_what_they_are_granted_and_nothing_else(
         StackName=local.stack_name, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
     )
     assert proxy.unread == []
-    for role, each in recorder.requests:
+    for role, each in recorder.requests():
         policy = next((found for name, found in resource_policies.items() if each.resource.startswith(name)), None)
         asked.append((role, msgspec.structs.replace(each, resource_policy=each.resource_policy or policy)))
 

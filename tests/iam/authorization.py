@@ -20,12 +20,15 @@ PREFIXES = {"service-quotas": "servicequotas"}
 
 ACTIONS = {
     # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html (read 2026-11-28)
-    "sqs:SendMessageBatch": ("sqs:SendMessage",),
+    "sqs:SendMessageBatch": "sqs:SendMessage",
     # https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html (read 2026-11-24)
-    "s3:ListObjectVersions": ("s3:ListBucketVersions",),
-    "s3:ListMultipartUploads": ("s3:ListBucketMultipartUploads",),
+    "s3:ListObjectVersions": "s3:ListBucketVersions",
+    "s3:ListObjectsV2": "s3:ListBucket",
+    "s3:HeadBucket": "s3:ListBucket",
+    "s3:ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "s3:GetBucketEncryption": "s3:GetEncryptionConfiguration",
 }
-"""IAM's actions for an operation, where it is not one of the operation's name."""
+"""IAM's action for an operation, where it is not one of the operation's name."""
 
 BEDROCK = "bedrock.amazonaws.com"
 
@@ -38,10 +41,26 @@ class Authorization(msgspec.Struct, frozen=True):
     context: tuple[tuple[str, str | tuple[str, ...]], ...] = ()
 
 
+def read_action(call: Call) -> str:
+    """Return the action that an operation takes."""
+    name = f"{PREFIXES.get(call.service, call.service)}:{call.operation}"
+    return ACTIONS.get(name, name)
+
+
+def any_resource(action: str) -> str:
+    """Return some resource that an action can be on."""
+    return next((re.sub(r"\$\{\w+\}", "x", template) for template in _templates(action)), "*")
+
+
+def access_level(action: str) -> str:
+    """Return the kind of access that AWS counts an action to, for example `Read`."""
+    service, _, name = action.partition(":")
+    return str(evaluator.read_data("actions", service)[name.lower()]["accessLevel"])
+
+
 def read_call(call: Call, tags: Mapping[str, Mapping[str, str]]) -> Iterator[Authorization]:
     """Yield what a call needs. `tags` are those of log groups, by ARN."""
     given = call.parameters
-    name = f"{PREFIXES.get(call.service, call.service)}:{call.operation}"
     context: dict[str, Any] = {
         "aws:PrincipalAccount": ACCOUNT_ID,
         "aws:PrincipalArn": call.role,
@@ -57,8 +76,7 @@ def read_call(call: Call, tags: Mapping[str, Mapping[str, str]]) -> Iterator[Aut
     of_request = {f"aws:RequestTag/{key}": value for key, value in given.get("tags", {}).items()}
     if of_request:
         context = {**context, **of_request, "aws:TagKeys": tuple(given["tags"])}
-    for action in ACTIONS.get(name, (name,)):
-        yield from _asked(action, call, given, context, tags)
+    yield from _asked(read_action(call), call, given, context, tags)
     if call.operation == "CreateLogGroup" and of_request:
         yield from _asked("logs:TagResource", call, given, context)
     role = given.get("loggingConfig", {}).get("cloudWatchConfig", {}).get("roleArn")

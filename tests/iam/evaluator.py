@@ -5,6 +5,7 @@ tests alone: no release has them, so the evaluator's licence (AGPL-3.0-or-later)
 """
 
 import fcntl
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -75,6 +76,7 @@ def read_data(kind: str, service: str) -> dict[str, Any]:
     return read
 
 
+@functools.cache
 def install() -> None:
     """Install the evaluator, unless the lock's packages are there."""
     done = MODULES / "lock-of-what-is-installed.json"

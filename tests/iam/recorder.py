@@ -1,10 +1,13 @@
 """Record what IAM would be asked while the functions run, with the policies of that moment."""
 
+import contextlib
 import functools
-import threading
+from collections.abc import Iterator
 from typing import Any
 
+import botocore.client
 import msgspec
+import pytest
 
 from iam.authorization import Authorization, read_call
 from iam.evaluator import Request
@@ -29,31 +32,33 @@ KEY_POLICY = {
 
 
 class Recorder:
-    """Gets the calls that reach a proxy. `requests` has each distinct one, with the ARN of the role."""
+    """Gets the calls that reach a proxy, and notes the policies that each function's role has at that moment."""
 
     def __init__(self, proxy: FaultProxy) -> None:
         self.proxy = proxy
-        self.requests: list[tuple[str, Request]] = []
-        self._turn = threading.Lock()
-        self._seen: set[tuple[str, Authorization, bytes]] = set()
-        self._tags: dict[str, dict[str, str]] = {}
+        self._observed: list[tuple[Call, dict[str, Any]]] = []
         proxy.observe = self.observe
 
     def observe(self, call: Call) -> None:
-        """Record a call before it is carried out, unless a test made the function, which has other tables then."""
-        if not (call.role and call.function.endswith("Function")):
-            return
-        role = call.role.rpartition("/")[2]
-        policies = self.policies(role) if call.function.endswith(CUSTOM_RESOURCES) else self._first_policies(role)
-        written = msgspec.json.encode(policies)
-        with self._turn:
-            for asked in read_call(call, self._tags):
-                if (role, asked, written) not in self._seen:
-                    self._seen.add((role, asked, written))
-                    self.requests.append((call.role, request_of(call.role, asked, policies)))
+        """Note a call before it is carried out, unless a test made the function, which has other tables then."""
+        if call.role and call.function.endswith("Function"):
+            role = role_name(call.role)
+            fresh = call.function.endswith(CUSTOM_RESOURCES)
+            self._observed.append((call, self.policies(role) if fresh else self._first_policies(role)))
+
+    def requests(self) -> Iterator[tuple[str, Request]]:
+        """Yield each distinct request so far, with the ARN of its role."""
+        seen: set[tuple[str, Authorization, bytes]] = set()
+        tags: dict[str, dict[str, str]] = {}
+        for call, policies in self._observed:
+            written = msgspec.json.encode(policies)
+            for asked in read_call(call, tags):
+                if (call.role, asked, written) not in seen:
+                    seen.add((call.role, asked, written))
+                    yield call.role, request_of(call.role, asked, policies)
             if call.operation == "CreateLogGroup":
                 group = f"arn:aws:logs:{call.region}:{ACCOUNT_ID}:log-group:{call.parameters['logGroupName']}"
-                self._tags.setdefault(group, dict(call.parameters.get("tags", {})))
+                tags.setdefault(group, dict(call.parameters.get("tags", {})))
 
     def policies(self, role: str) -> dict[str, Any]:
         """Return a role's policies, by name."""
@@ -68,6 +73,26 @@ class Recorder:
     @functools.cache  # noqa: B019 - one recorder lives as long as the tests
     def _iam(self) -> Any:
         return self.proxy.account.session().client("iam")
+
+
+def role_name(arn: str) -> str:
+    """Return the name of a role."""
+    return arn.rpartition("/")[2]
+
+
+@contextlib.contextmanager
+def calls_recorded(calls: list[Call]) -> Iterator[None]:
+    """Record the calls of this process's clients while the block runs."""
+    make = botocore.client.BaseClient._make_api_call
+
+    def noted(client: Any, operation: str, parameters: Any) -> Any:
+        model = client.meta.service_model
+        calls.append(Call("", model.service_name, operation, parameters, region=client.meta.region_name))
+        return make(client, operation, parameters)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.client.BaseClient, "_make_api_call", noted)
+        yield
 
 
 def request_of(role: str, asked: Authorization, policies: dict[str, Any]) -> Request:
