@@ -33,8 +33,8 @@ Asked = tuple[str, str]
 """An action and a resource."""
 
 
-def arn(service: str, resource: str, *, region: str = REGION, account: str = ACCOUNT_ID) -> str:
-    return f"arn:aws:{service}:{region}:{account}:{resource}"
+def arn(service: str, resource: str) -> str:
+    return f"arn:aws:{service}:{REGION}:{ACCOUNT_ID}:{resource}"
 
 
 def asked_by_aws(names: Names) -> dict[str, list[Asked]]:
