@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from iam.recorder import Recorder
 
 from localaws import instance
-from localaws.fault_proxy import FaultProxy
+from localaws.fault_proxy import Call, FaultProxy
 from localaws.instance import Instance
 from quota_monitor.aws_session import physical_id
 
@@ -31,10 +32,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def proxy() -> Iterator[FaultProxy]:
-    """What lies between the deployed functions and AWS: it has noted every call since before the deployment."""
+def recorder() -> Iterator[Recorder]:
+    """What IAM would have been asked since before the deployment."""
     with FaultProxy().open() as opened:
-        yield opened
+        yield Recorder(opened)
+
+
+@pytest.fixture(scope="session")
+def doctor_calls() -> list[Call]:
+    """What the doctor has asked of AWS in all tests so far."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def proxy(recorder: Recorder) -> FaultProxy:
+    """What lies between the deployed functions and AWS: it has noted every call since before the deployment."""
+    return recorder.proxy
 
 
 @pytest.fixture(scope="session")

@@ -300,10 +300,8 @@ GRANTED: dict[str, Grants] = {
             {"sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"},
             ["${LateBodiesQueue.Arn}"],
         ),
-        "KeepFailedDeliveries": (
-            {"s3:PutObject", "s3:ListBucket"},
-            ["${FailedDeliveriesBucket.Arn}", "${FailedDeliveriesBucket.Arn}/*"],
-        ),
+        "KeepFailedDeliveries": ({"s3:PutObject"}, ["${FailedDeliveriesBucket.Arn}/*"]),
+        "ListFailedDeliveries": ({"s3:ListBucket"}, ["${FailedDeliveriesBucket.Arn}"]),
         "OwnLog": (OWN_STREAMS, ["${MetricProcessorLogGroup.Arn}"]),
     },
     "QuotaFetcherRole": {
@@ -331,18 +329,15 @@ GRANTED: dict[str, Grants] = {
         ),
         "PassRoleToBedrock": ({"iam:PassRole"}, ["${InvocationLoggingRole.Arn}"]),
         "CreateLogGroup": (
-            {"logs:CreateLogGroup", "logs:PutRetentionPolicy"},
-            [f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:${{InvocationLogGroupName}}:*"],
-        ),
-        "TagLogGroup": (
-            {"logs:TagResource"},
+            {"logs:CreateLogGroup", "logs:PutRetentionPolicy", "logs:TagResource"},
             [
                 f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:${{InvocationLogGroupName}}",
                 f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:${{InvocationLogGroupName}}:*",
             ],
         ),
-        "DescribeLogGroups": (
-            {"logs:DescribeLogGroups", "logs:DescribeSubscriptionFilters", "logs:ListTagsForResource"},
+        "DescribeLogGroups": ({"logs:DescribeLogGroups"}, ["*"]),
+        "ReadLogGroups": (
+            {"logs:DescribeSubscriptionFilters", "logs:ListTagsForResource"},
             [f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:*"],
         ),
         "DeleteOwnLogGroups": (
@@ -381,6 +376,8 @@ GRANTED: dict[str, Grants] = {
 WILDCARDS = {
     # The account's one logging configuration in a Region is no resource that a policy could name.
     ("LoggingSetupRole", "InvocationLogging"),
+    # A listing of log groups is of no single one.
+    ("LoggingSetupRole", "DescribeLogGroups"),
     # ListServiceQuotas and ListAWSDefaultServiceQuotas take no resource.
     ("QuotaFetcherRole", "ListQuotas"),
     # Nor do ListMetrics and GetMetricData.
