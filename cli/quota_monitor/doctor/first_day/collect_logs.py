@@ -28,7 +28,7 @@ MAX_PAGES = 30
 2026-11-28)."""
 
 RECORD_HOURS = 3
-"""Hours of the invocation log that Logs Insights scans, at $0.005 per GB (CloudWatch pricing, read 2026-11-28)."""
+"""Hours of the invocation log that Logs Insights scans. Each query costs the price per GB in `prices.toml`."""
 
 MAX_RECORDS = 1_000
 MAX_BODIES = 20
