@@ -21,8 +21,8 @@ PROCESSOR_LOG = "/aws/lambda/quota-e2e-metric-processor"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Order all end-to-end tests, which one worker runs because they share one emulator: tests/conftest.py.
 
-    First the doctor, who must find nothing wrong before anything was, and the first-day check; late what changes the stack over; last what looks
-    back at all others.
+    First the doctor, who must find nothing wrong before anything was, and the first-day check; late what changes the
+    stack over; last what looks back at all others.
     """
     yield
     order = {"test_doctor.py": 0, "test_first_day.py": 1, "test_kinesis.py": 3, "test_permissions.py": 4}

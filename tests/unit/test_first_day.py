@@ -75,7 +75,14 @@ GOOD = Evidence(
     failure_path=FailurePath(kept=True),
     dimensions=Dimensions(ALL_DIMENSIONS, frozenset({"RESERVED"})),
     delays=Delays(records=(3.5, 14.6), bodies=(-1.0, 42.0)),
-    sdk=Sdk("1.40.4", frozenset({"s3Config"}), frozenset({"s3Config"}), {"textDataDeliveryEnabled": True}),
+    sdk=Sdk(
+        "1.40.4",
+        frozenset({"s3Config"}),
+        frozenset({"s3Config"}),
+        {"textDataDeliveryEnabled": True},
+        made_by_stack=True,
+        large_bodies=True,
+    ),
     counts=Counts(invocations=1_000, errors=100, throttles=5, answered=1_000),
     overrides=1,
 )
@@ -91,7 +98,7 @@ def test_everything_can_be_seen() -> None:
     found = ask_all(GOOD)
 
     assert {each.name: each.verdict for each in found} == {each.name: SEEN for each in found}
-    assert len(found) == len(QUESTIONS) == len({each.name for each in found}) == 14
+    assert len(found) == len(QUESTIONS) == len({each.name for each in found}) == 15
 
 
 def lines(**changes: Any) -> MetricLines:
@@ -149,6 +156,13 @@ def values(processed: Total, consumed: Total) -> MetricValues:
             NOT_YET,
             "INSUFFICIENT_DATA: ReservedQuotaAlarm.",
             id="new alarm",
+        ),
+        pytest.param(
+            "expressions",
+            {"alarms": (msgspec.structs.replace(QUERY, name="MetricLinesAlarm", lost=2),)},
+            WRONG,
+            "although a metric of the expression has one: MetricLinesAlarm.",
+            id="sum over absent metrics",
         ),
         pytest.param("expressions", {"alarms": ()}, NOT_YET, "no alarm on an expression", id="no expression"),
         pytest.param("contributors", {"contributors": Contributors({})}, NOT_YET, "No quota alarm", id="none in alarm"),
@@ -221,6 +235,9 @@ def values(processed: Total, consumed: Total) -> MetricValues:
             "it delivers audioDataDeliveryEnabled.",
             id="kind that was switched on",
         ),
+        pytest.param("large-bodies", {}, SEEN, "names a bucket", id="bucket accepted"),
+        pytest.param("large-bodies", {"sdk": Sdk(made_by_stack=True)}, WRONG, "names no bucket", id="no bucket set up"),
+        pytest.param("large-bodies", {"sdk": Sdk(large_bodies=True)}, NOT_YET, "has not enabled", id="logging adopted"),
         pytest.param("failed-calls", {}, SEEN, "leaves out calls that failed", id="failed calls left out"),
         pytest.param(
             "failed-calls", {"counts": Counts(1_000, 100, 0, 905)}, SEEN, "counts calls that failed", id="both counted"
@@ -592,7 +609,12 @@ ANSWERS: dict[str, Any] = {
         ],
     },
     "get_model_invocation_logging_configuration": {
-        "loggingConfig": {HOSTILE: HOSTILE, "textDataDeliveryEnabled": True, f"{HOSTILE}DataDeliveryEnabled": True}
+        "loggingConfig": {
+            "cloudWatchConfig": HOSTILE,
+            HOSTILE: HOSTILE,
+            "textDataDeliveryEnabled": True,
+            f"{HOSTILE}DataDeliveryEnabled": True,
+        }
     },
 }
 
@@ -699,11 +721,15 @@ def test_a_day_of_lines_is_read_only_if_the_last_hour_has_none() -> None:
 
 
 def test_alarms_are_evaluated_again_with_their_own_queries() -> None:
-    account: Any = Account(ANSWERS)
+    def evaluated(**_given: Any) -> Any:
+        first, second = MINUTE, MINUTE + timedelta(minutes=15)
+        return {"MetricDataResults": [{"Id": "e", "Timestamps": [first]}, {"Id": "m", "Timestamps": [first, second]}]}
+
+    account: Any = Account({"get_metric_data": evaluated})
 
     found = collect_alarms.read_alarm(account.client("cloudwatch"), STACK, ALARMS[1], NOW)
 
-    # 3 hours have 12 periods of 15 minutes, and the expression has a value in one of them
+    # 3 hours have 12 periods of 15 minutes, the expression has a value in one of them, and its metric in two
     assert found == AlarmState(
         "NoRecordsAlarm",
         "math",
@@ -713,9 +739,11 @@ def test_alarms_are_evaluated_again_with_their_own_queries() -> None:
         fills=True,
         periods=12,
         values=1,
+        lost=1,
     )
     ((_, asked),) = account.called
-    assert asked == {"MetricDataQueries": ALARMS[1]["Metrics"], "StartTime": NOW - timedelta(hours=3), "EndTime": NOW}
+    queries = [{**each, "ReturnData": True} for each in ALARMS[1]["Metrics"]]
+    assert asked == {"MetricDataQueries": queries, "StartTime": NOW - timedelta(hours=3), "EndTime": NOW}
 
 
 def test_an_sdk_without_the_api_of_contributors_is_named() -> None:

@@ -44,7 +44,7 @@ def read_alarm(client: CloudWatchClient, stack: Stack, alarm: Any, now: datetime
     expressions = _expressions(alarm)
     is_query = any(each.lstrip().upper().startswith("SELECT") for each in expressions)
     reason = alarm.get("StateReason", "")
-    periods, values = _evaluate(client, alarm["Metrics"], now) if expressions else (0, 0)
+    periods, values, lost = _evaluate(client, alarm["Metrics"], now) if expressions else (0, 0, 0)
     return AlarmState(
         name=_logical_name(stack, alarm["AlarmName"]),
         kind="query" if is_query else "math" if expressions else "metric",
@@ -56,19 +56,29 @@ def read_alarm(client: CloudWatchClient, stack: Stack, alarm: Any, now: datetime
         by_pool=any("GROUP BY" in each for each in expressions),
         periods=periods,
         values=values,
+        lost=lost,
     )
 
 
-def _evaluate(client: CloudWatchClient, queries: Any, now: datetime) -> tuple[int, int]:
-    """Return the number of periods, and in how many of them the queries of an alarm have a value."""
+def _evaluate(client: CloudWatchClient, queries: Any, now: datetime) -> tuple[int, int, int]:
+    """Return the number of periods, in how many the expression of an alarm has a value, and in how many it lacks one.
+
+    It lacks one if a metric of the expression has a value and the expression has none.
+    """
     given = [each.get("Period") or each.get("MetricStat", {}).get("Period") for each in queries]
     period = max((each for each in given if each), default=60)
     end = datetime.fromtimestamp(now.timestamp() // period * period, UTC)
+    asked: Any = [{**each, "ReturnData": True} for each in queries]
     pages = client.get_paginator("get_metric_data").paginate(
-        MetricDataQueries=queries, StartTime=end - EVALUATED, EndTime=end
+        MetricDataQueries=asked, StartTime=end - EVALUATED, EndTime=end
     )
-    moments = {at for page in pages for result in page["MetricDataResults"] for at in result["Timestamps"]}
-    return int(EVALUATED.total_seconds() // period), len(moments)
+    watched = {each["Id"] for each in queries if each.get("ReturnData", True)}
+    moments: dict[bool, set[datetime]] = {True: set(), False: set()}
+    for page in pages:
+        for result in page["MetricDataResults"]:
+            moments[result["Id"] in watched].update(result["Timestamps"])
+    periods = int(EVALUATED.total_seconds() // period)
+    return periods, len(moments[True]), len(moments[False] - moments[True])
 
 
 def _count_datapoints(data: str) -> int:

@@ -169,8 +169,14 @@ def read_sdk(session: boto3.Session, stack: Stack) -> Sdk:
         members=frozenset(reported.logging_members),
         returned=frozenset(configuration),
         flags={name: value is True for name, value in configuration.items() if name.endswith(_KIND_OF_DATA)},
+        large_bodies=bool(_section(_section(configuration, "cloudWatchConfig"), "largeDataDeliveryS3Config")),
         made_by_stack=stack.outputs.get("InvocationLogging", "").startswith("enabled invocation logging"),
     )
+
+
+def _section(configuration: dict[str, Any], name: str) -> dict[str, Any]:
+    found = configuration.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _read_raw_configuration(session: boto3.Session) -> dict[str, Any]:

@@ -65,7 +65,8 @@ class AlarmState(msgspec.Struct, frozen=True):
     """An alarm as CloudWatch evaluates it. `name` is the logical id.
 
     `kind` is `metric`, `math` or `query`. `periods` and `values` are of the alarm's own expression, asked again with
-    GetMetricData over the last hours. Both are 0 for a plain metric.
+    GetMetricData over the last hours. `lost` is the number of periods in which a metric of the expression has a value
+    and the expression has none. All three are 0 for a plain metric.
     """
 
     name: str
@@ -83,6 +84,7 @@ class AlarmState(msgspec.Struct, frozen=True):
     """True if the query has one series per pool."""
     periods: int = 0
     values: int = 0
+    lost: int = 0
 
 
 class Contributors(msgspec.Struct, frozen=True):
@@ -142,6 +144,9 @@ class Sdk(msgspec.Struct, frozen=True):
     returned: frozenset[str] = frozenset()
     flags: Mapping[str, bool] = {}
     made_by_stack: bool = False
+    """True if this stack enabled the account's logging, so that all of the configuration is its own."""
+    large_bodies: bool = False
+    """True if the configuration has a bucket for bodies over 100 KB."""
 
 
 class Counts(msgspec.Struct, frozen=True):

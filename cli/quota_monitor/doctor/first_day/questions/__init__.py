@@ -14,6 +14,7 @@ QUESTIONS: tuple[Question, ...] = (
     stack.ask_failures,
     metrics.ask_dimensions,
     logs.ask_log_delay,
+    stack.ask_large_bodies,
     logs.ask_body_delay,
     stack.ask_sdk,
     metrics.ask_failed_calls,

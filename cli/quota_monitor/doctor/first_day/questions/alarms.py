@@ -30,11 +30,14 @@ def ask_expressions(alarms: tuple[AlarmState, ...]) -> Answer:
     facts = tuple(_describe_alarm(each) for each in of_expressions)
     failing = [each.name for each in alarms if each.evaluation.startswith("EVALUATION")]
     empty = [each.name for each in of_expressions if each.fills and each.values + 1 < each.periods]
+    losing = [each.name for each in of_expressions if each.lost > 1]  # the newest period may not be whole yet
     waiting = [each.name for each in of_expressions if each.state == "INSUFFICIENT_DATA"]
     if failing:
         return not_as_assumed(f"CloudWatch cannot evaluate {safe_names(failing)}.", *facts)
     if empty:
         return not_as_assumed(f"FILL gives no value where a metric never had one: {safe_names(empty)}.", *facts)
+    if losing:
+        return not_as_assumed(f"No value, although a metric of the expression has one: {safe_names(losing)}.", *facts)
     if not of_expressions:
         return not_yet("The stack has no alarm on an expression.", then="Deploy this version, and run this again.")
     if waiting:

@@ -63,6 +63,24 @@ def ask_failures(path: FailurePath, kept_test: bool | None) -> Answer:
 
 
 @question(
+    "large-bodies",
+    "Does Bedrock accept the bucket for bodies over 100 KB?",
+    assumption="Bedrock accepts the stack's bucket for bodies over 100 KB in the set-up's own configuration.",
+    needs=("sdk",),
+)
+def ask_large_bodies(sdk: Sdk) -> Answer:
+    """Say if the configuration that the stack has made names a bucket for bodies over 100 KB."""
+    if not sdk.made_by_stack:
+        return not_yet(
+            "This stack has not enabled the logging, or was updated since.",
+            then="This can only be seen right after a first deployment in an account without invocation logging.",
+        )
+    if sdk.large_bodies:
+        return seen("The configuration that this stack has made names a bucket.")
+    return not_as_assumed("The configuration that this stack has made names no bucket.")
+
+
+@question(
     "sdk",
     "Does the runtime's SDK know the logging configuration?",
     assumption="The SDK of the Lambda runtime knows every member of Bedrock's logging configuration, or the set-up "
