@@ -185,7 +185,9 @@ def values(processed: Total, consumed: Total) -> MetricValues:
         ),
         pytest.param("actions", {"actions": Actions()}, NOT_YET, "TestAlarm has no action", id="alarm never tested"),
         pytest.param("actions", {"actions": Actions((False,))}, WRONG, "of them successful: 0", id="topic refuses"),
-        pytest.param("actions", {"actions": Actions((True,), early=1)}, WRONG, "first 6 hours", id="early message"),
+        pytest.param(
+            "actions", {"actions": Actions((True,), unasked=1)}, WRONG, "its state: 1", id="message of a new alarm"
+        ),
         pytest.param("failures", {"failure_path": FailurePath()}, NOT_YET, "No delivery has failed", id="no failure"),
         pytest.param(
             "failures", {"failure_path": FailurePath(dropped=2)}, SEEN, "gave up on 2 events", id="replayed since"
@@ -563,7 +565,6 @@ ALARMS = [
     {
         "AlarmName": "acme fetcher",
         "StateValue": "OK",
-        "AlarmConfigurationUpdatedTimestamp": NOW - timedelta(hours=9),
     },
 ]
 
@@ -584,7 +585,7 @@ ANSWERS: dict[str, Any] = {
     },
     "describe_alarm_history": {
         "AlarmHistoryItems": [
-            {"HistorySummary": f"Successfully executed action {HOSTILE}", "Timestamp": NOW - timedelta(hours=1)}
+            {"HistorySummary": f"Successfully executed action {HOSTILE}", "HistoryItemType": "Action"}
         ]
     },
     "get_function_event_invoke_config": {"DestinationConfig": {"OnFailure": {"Destination": HOSTILE}}},
@@ -753,16 +754,21 @@ def test_an_sdk_without_the_api_of_contributors_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "after",
-    [pytest.param(timedelta(hours=5), id="within the first range"), pytest.param(timedelta(hours=7), id="later")],
+    ("kinds", "unasked"),
+    [
+        pytest.param(("ConfigurationUpdate",), 0, id="new alarm"),
+        pytest.param(("Action", "StateUpdate", "ConfigurationUpdate"), 0, id="first evaluation"),
+        pytest.param(("Action", "ConfigurationUpdate"), 1, id="message without a change"),
+        pytest.param(("Action",) * 100, 0, id="history that begins before"),
+    ],
 )
-def test_early_actions_are_those_within_six_hours_of_the_alarm(after: timedelta) -> None:
-    items = [{"HistorySummary": "Successfully executed action x", "Timestamp": NOW - timedelta(hours=9) + after}]
+def test_each_message_belongs_to_a_change_of_state(kinds: tuple[str, ...], unasked: int) -> None:
+    items = [{"HistorySummary": "Successfully executed action x", "HistoryItemType": kind} for kind in kinds]
     account: Any = Account({"describe_alarm_history": {"AlarmHistoryItems": items}})
 
     found = collect_alarms.read_actions(account.client("cloudwatch"), STACK, ALARMS)
 
-    assert found == Actions(tested=(True,), early=int(after < timedelta(hours=6)))
+    assert found == Actions(tested=(True,) * kinds.count("Action"), unasked=unasked)
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 EVALUATED = timedelta(hours=3)
 """Time range in which the expressions of alarms are evaluated again."""
 
-FIRST_RANGE = timedelta(hours=6)
-"""Evaluation range of QuotaFetcherSilentAlarm."""
+MAX_HISTORY = 100
+"""Most items of an alarm's history that are read: one call (API reference, DescribeAlarmHistory, read 2026-11-28)."""
 
 
 def describe_alarms(client: CloudWatchClient, stack: Stack) -> list[Any]:
@@ -109,16 +109,17 @@ def read_actions(client: CloudWatchClient, stack: Stack, alarms: list[Any]) -> A
     """Read the actions of TestAlarm and of QuotaFetcherSilentAlarm. Propagates botocore errors."""
     named = {_logical_name(stack, each["AlarmName"]): each for each in alarms}
     tested, silent = (_read_history(client, named.get(name)) for name in ("TestAlarm", "QuotaFetcherSilentAlarm"))
-    configured = named.get("QuotaFetcherSilentAlarm", {}).get("AlarmConfigurationUpdatedTimestamp")
+    actions, changes = (sum(each["HistoryItemType"] == kind for each in silent) for kind in ("Action", "StateUpdate"))
     return Actions(
-        tested=tuple(each["HistorySummary"].startswith("Successfully") for each in tested),
-        early=sum(timedelta() <= each["Timestamp"] - configured < FIRST_RANGE for each in silent) if configured else 0,
+        tested=tuple(
+            each["HistorySummary"].startswith("Successfully") for each in tested if each["HistoryItemType"] == "Action"
+        ),
+        unasked=max(0, actions - changes) if len(silent) < MAX_HISTORY else 0,
     )
 
 
 def _read_history(client: CloudWatchClient, alarm: Any) -> list[Any]:
     if alarm is None:
         return []
-    given = {"AlarmName": alarm["AlarmName"], "HistoryItemType": "Action", "MaxRecords": 100}
-    history: Any = client.describe_alarm_history(**given)
+    history: Any = client.describe_alarm_history(AlarmName=alarm["AlarmName"], MaxRecords=MAX_HISTORY)
     return list(history["AlarmHistoryItems"])

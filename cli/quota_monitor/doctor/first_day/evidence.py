@@ -97,11 +97,11 @@ class Contributors(msgspec.Struct, frozen=True):
 class Actions(msgspec.Struct, frozen=True):
     """Actions in the history of two alarms. `tested` has one entry per action of TestAlarm: True if it succeeded.
 
-    `early` is the number of actions of QuotaFetcherSilentAlarm within its first evaluation range.
+    `unasked` is the number of actions of QuotaFetcherSilentAlarm beyond its changes of state. A change has one at most.
     """
 
     tested: tuple[bool, ...] = ()
-    early: int = 0
+    unasked: int = 0
 
 
 class FailurePath(msgspec.Struct, frozen=True):

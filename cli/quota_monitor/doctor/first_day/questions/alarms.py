@@ -93,9 +93,9 @@ def ask_contributors(found: Contributors, alarms: tuple[AlarmState, ...]) -> Ans
     needs=("actions",),
 )
 def ask_actions(actions: Actions) -> Answer:
-    """Look for the actions of TestAlarm, and for early ones of QuotaFetcherSilentAlarm."""
-    if actions.early:
-        return not_as_assumed("QuotaFetcherSilentAlarm notified the topic in its first 6 hours.")
+    """Look for the actions of TestAlarm, and for those of QuotaFetcherSilentAlarm without a change."""
+    if actions.unasked:
+        return not_as_assumed(f"Messages of QuotaFetcherSilentAlarm without a change of its state: {actions.unasked}.")
     if not actions.tested:
         return not_yet(
             "The history of TestAlarm has no action.",
