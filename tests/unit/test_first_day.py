@@ -13,7 +13,10 @@ import yaml
 from botocore.exceptions import ClientError, EndpointConnectionError
 from click.testing import CliRunner, Result
 
+from bedrock_quota.errors import DeliveryError
 from bedrock_quota.pools import EndpointType, QuotaPool
+from bedrock_quota.processor.delivery import decode_delivery
+from bedrock_quota.processor.event import split_event
 from quota_monitor.aws_session import Stack
 from quota_monitor.doctor import command as doctor_command
 from quota_monitor.doctor.first_day import answers, collect, collect_alarms, collect_logs, failure_test
@@ -23,9 +26,9 @@ from quota_monitor.doctor.first_day.dashboard_body import compare_bodies, find_b
 from quota_monitor.doctor.first_day.evidence import (
     Actions,
     AlarmState,
+    Bodies,
     Contributors,
     Counts,
-    Delays,
     Dimensions,
     Evidence,
     FailurePath,
@@ -74,7 +77,8 @@ GOOD = Evidence(
     actions=Actions(tested=(True,)),
     failure_path=FailurePath(kept=True),
     dimensions=Dimensions(ALL_DIMENSIONS, frozenset({"RESERVED"})),
-    delays=Delays(records=(3.5, 14.6), bodies=(-1.0, 42.0)),
+    delays=(3.5, 14.6),
+    bodies=Bodies((-1.0, 42.0)),
     sdk=Sdk(
         "1.40.4",
         frozenset({"s3Config"}),
@@ -216,11 +220,14 @@ def values(processed: Total, consumed: Total) -> MetricValues:
         pytest.param("log-delay", {}, SEEN, "3.5 to 14.6 s, median 9.1 s, of 2", id="delays"),
         pytest.param("log-delay", {"lines": lines(lags=(601.0,))}, WRONG, "601.0", id="late at the processor"),
         pytest.param("log-delay", {"lines": lines(lags=())}, NOT_YET, "CloudWatch Logs: 3.5", id="none processed"),
-        pytest.param("log-delay", {"lines": MetricLines(), "delays": Delays()}, NOT_YET, "No delivery", id="no record"),
+        pytest.param("log-delay", {"lines": MetricLines(), "delays": ()}, NOT_YET, "No delivery", id="no record"),
+        pytest.param(
+            "log-delay", {"delays": Unreadable("StartQuery", "Denied")}, SEEN, "AWS answered Denied", id="query denied"
+        ),
         pytest.param("body-delay", {}, SEEN, "-1.0 to 42.0 s", id="body before its record"),
-        pytest.param("body-delay", {"delays": Delays()}, NOT_YET, "No record names a body", id="no body"),
-        pytest.param("body-delay", {"delays": Delays(bodies=(301.0,))}, WRONG, "301.0", id="late body"),
-        pytest.param("body-delay", {"delays": Delays(missing=1)}, WRONG, "not in S3: 1.", id="missing body"),
+        pytest.param("body-delay", {"bodies": Bodies()}, NOT_YET, "names a body", id="no body"),
+        pytest.param("body-delay", {"bodies": Bodies((301.0,))}, WRONG, "301.0", id="late body"),
+        pytest.param("body-delay", {"bodies": Bodies(missing=1)}, WRONG, "not in S3: 1.", id="missing body"),
         pytest.param("sdk", {}, SEEN, "botocore 1.40.4 knows s3Config.", id="SDK knows all"),
         pytest.param("sdk", {"sdk": Sdk()}, NOT_YET, "does not name its SDK", id="no report"),
         pytest.param(
@@ -679,15 +686,16 @@ def test_the_check_only_reads_and_never_asks_for_a_prompt() -> None:
 def test_delays_are_worked_out_from_times_alone() -> None:
     session: Any = Account(ANSWERS)
 
-    found = collect_logs.read_delays(session, STACK, NOW)
-
-    assert found == Delays(records=(9.5,), bodies=(3_590.5,), missing=0)  # 11:00:09.5 after 11:00:00, and 12:00:00
+    assert collect_logs.read_delays(session.client("logs"), STACK, NOW) == (9.5,)  # 11:00:09.5 after 11:00:00
+    assert collect_logs.read_bodies(session, STACK, NOW) == Bodies((3_590.5,))  # 12:00:00 after 11:00:09.5
+    asked = [given for name, given in session.called if name == "start_query"]
+    assert [datetime.fromtimestamp(each["endTime"], UTC) for each in asked] == [NOW, NOW - timedelta(minutes=15)]
 
 
 def test_a_body_that_is_not_listed_is_missing() -> None:
     session: Any = Account(ANSWERS | {"list_objects_v2": {}})
 
-    assert collect_logs.read_delays(session, STACK, NOW).missing == 1
+    assert collect_logs.read_bodies(session, STACK, NOW).missing == 1
 
 
 @pytest.mark.parametrize(
@@ -699,7 +707,7 @@ def test_a_query_that_does_not_complete_is_named(monkeypatch: pytest.MonkeyPatch
 
     found = report(Account(ANSWERS | {"get_query_results": {"status": status, "results": []}}))
 
-    (answer,) = [each for each in found.answers if each.name == "log-delay"]
+    (answer,) = [each for each in found.answers if each.name == "body-delay"]
     assert answer.what == ("AWS answered QueryIncomplete to GetQueryResults.",)
 
 
@@ -858,6 +866,13 @@ def test_the_failed_event_is_found_and_deleted(monkeypatch: pytest.MonkeyPatch, 
 
     assert set(bucket.objects) == before  # nobody else's object was deleted
     assert {"aws/lambda/async/large", "aws/lambda/async/old"} & set(bucket.read) == set()
+
+
+def test_the_event_is_one_that_the_processor_cannot_read() -> None:
+    (sent,) = split_event(json.loads(failure_test.make_event("1")))
+
+    with pytest.raises(DeliveryError):
+        decode_delivery(sent.event)
 
 
 def test_a_test_of_failures_that_is_denied_is_an_answer() -> None:

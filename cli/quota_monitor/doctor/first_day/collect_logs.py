@@ -13,7 +13,7 @@ import msgspec
 
 from bedrock_quota.errors import QuotaMonitorError
 from quota_monitor.aws_session import Stack
-from quota_monitor.doctor.first_day.evidence import Delays, MetricLines, Sdk
+from quota_monitor.doctor.first_day.evidence import Bodies, MetricLines, Sdk
 from quota_monitor.doctor.first_day.metric_lines import SETTLED, LogEvent, add_up
 
 if TYPE_CHECKING:
@@ -92,43 +92,46 @@ def _from_milliseconds(value: float) -> datetime:
     return datetime.fromtimestamp(value / 1000, UTC)
 
 
-def read_delays(session: boto3.Session, stack: Stack, now: datetime) -> Delays:
-    """Read the times of records and of their bodies in S3. A body is listed and not read.
+def read_delays(logs: CloudWatchLogsClient, stack: Stack, now: datetime) -> tuple[float, ...]:
+    """Return the seconds from the start of calls to CloudWatch Logs, which include the calls.
 
-    Raises `QueryIncompleteError` if Logs Insights does not complete a query. Propagates botocore errors.
+    Raises `QueryIncompleteError` if Logs Insights does not complete the query. Propagates botocore errors.
     """
-    logs, group = session.client("logs"), stack.outputs["InvocationLogGroupName"]
-    start = now - timedelta(hours=RECORD_HOURS)
-    records = _query(logs, group, _RECORD_QUERY, start=start, end=now, limit=MAX_RECORDS)
-    bodies = _query(logs, group, _BODY_QUERY, start=start, end=now, limit=MAX_BODIES)
-    delays = [
+    return tuple(
         (ingested - recorded).total_seconds()
-        for row in records
+        for row in _query(logs, stack, _RECORD_QUERY, until=now, limit=MAX_RECORDS)
         if (ingested := _parse_time(row.get("@ingestionTime"))) and (recorded := _parse_time(row.get("recorded")))
-    ]
-    found, missing = [], 0
+    )
+
+
+def read_bodies(session: boto3.Session, stack: Stack, now: datetime) -> Bodies:
+    """Read when the bodies of older records were written to S3. A body is listed and not read.
+
+    Raises `QueryIncompleteError` if Logs Insights does not complete the query. Propagates botocore errors.
+    """
     s3 = session.client("s3")
-    for row in bodies:
+    delays, missing = [], 0
+    for row in _query(session.client("logs"), stack, _BODY_QUERY, until=now - SETTLED, limit=MAX_BODIES):
         bucket, _, key = row.get("body", "").removeprefix("s3://").partition("/")
         ingested = _parse_time(row.get("@ingestionTime"))
         if not (bucket and key and ingested):
             continue
         listed = s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1).get("Contents", [])
         if listed:
-            found.append((listed[0]["LastModified"] - ingested).total_seconds())
+            delays.append((listed[0]["LastModified"] - ingested).total_seconds())
         else:
             missing += 1
-    return Delays(tuple(delays), tuple(found), missing)
+    return Bodies(tuple(delays), missing)
 
 
 def _query(
-    logs: CloudWatchLogsClient, group: str, query: str, *, start: datetime, end: datetime, limit: int
+    logs: CloudWatchLogsClient, stack: Stack, query: str, *, until: datetime, limit: int
 ) -> list[dict[str, str]]:
-    """Return the rows of a query in Logs Insights. Raises `QueryIncompleteError` if it does not complete."""
+    """Return the rows of a query on the invocation log. Raises `QueryIncompleteError` if it does not complete."""
     query_id = logs.start_query(
-        logGroupName=group,
-        startTime=int(start.timestamp()),
-        endTime=int(end.timestamp()),
+        logGroupName=stack.outputs["InvocationLogGroupName"],
+        startTime=int((until - timedelta(hours=RECORD_HOURS)).timestamp()),
+        endTime=int(until.timestamp()),
         queryString=f"{query} | limit {limit}",
     )["queryId"]
     deadline = time.monotonic() + QUERY_SECONDS

@@ -122,14 +122,13 @@ class Dimensions(msgspec.Struct, frozen=True):
     tiers: frozenset[str] = frozenset()
 
 
-class Delays(msgspec.Struct, frozen=True):
-    """Seconds from a call's start to CloudWatch Logs, and from there to its body in S3. Negative: the body was first.
+class Bodies(msgspec.Struct, frozen=True):
+    """Seconds from a record in CloudWatch Logs to its body in S3. Negative: the body was first.
 
-    `missing` is the number of bodies that are not in S3.
+    `missing` is the number of bodies that are not in S3, although their records are older than any wait.
     """
 
-    records: tuple[float, ...] = ()
-    bodies: tuple[float, ...] = ()
+    delays: tuple[float, ...] = ()
     missing: int = 0
 
 
@@ -173,7 +172,9 @@ class Evidence(msgspec.Struct, frozen=True):
     actions: Actions | Unreadable
     failure_path: FailurePath | Unreadable
     dimensions: Dimensions | Unreadable
-    delays: Delays | Unreadable
+    delays: tuple[float, ...] | Unreadable
+    """Seconds from a call's start to CloudWatch Logs."""
+    bodies: Bodies | Unreadable
     sdk: Sdk | Unreadable
     counts: Counts | Unreadable
     overrides: float | Unreadable

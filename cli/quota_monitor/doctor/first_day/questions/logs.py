@@ -11,22 +11,24 @@ from quota_monitor.doctor.first_day.answers import (
     safe_names,
     seen,
 )
-from quota_monitor.doctor.first_day.evidence import Counts, Delays, MetricLines
-from quota_monitor.doctor.first_day.question import CALL_BEDROCK, RUN_AGAIN_TOMORROW, question
+from quota_monitor.doctor.first_day.evidence import Bodies, Counts, MetricLines, Unreadable
+from quota_monitor.doctor.first_day.question import CALL_BEDROCK, RUN_AGAIN_TOMORROW, describe_refusal, question
 
 
 @question(
     "log-delay",
     "Do log records arrive in time?",
     assumption="A record is in CloudWatch Logs some seconds after its call, and at the processor within 10 minutes.",
-    needs=("delays", "lines"),
+    needs=("lines",),
+    uses=("delays",),
 )
-def ask_log_delay(delays: Delays, lines: MetricLines) -> Answer:
+def ask_log_delay(lines: MetricLines, delays: tuple[float, ...] | Unreadable) -> Answer:
     """Return the delays of records: in CloudWatch Logs, and at the processor. Both include the time of the call."""
-    facts = [
+    facts = [describe_refusal(delays)] if isinstance(delays, Unreadable) else []
+    facts += [
         f"{what}: {_spread(seconds)}."
         for what, seconds in (
-            ("From a call's start to CloudWatch Logs", delays.records),
+            ("From a call's start to CloudWatch Logs", () if isinstance(delays, Unreadable) else delays),
             ("From the oldest call's start to the processor, per delivery", lines.lags),
         )
         if seconds
@@ -42,22 +44,22 @@ def ask_log_delay(delays: Delays, lines: MetricLines) -> Answer:
     "body-delay",
     "Are bodies over 100 KB in S3 in time?",
     assumption="Bedrock writes a body over 100 KB to S3 within 5 minutes of its record.",
-    needs=("delays", "lines"),
+    needs=("bodies", "lines"),
 )
-def ask_body_delay(delays: Delays, lines: MetricLines) -> Answer:
+def ask_body_delay(bodies: Bodies, lines: MetricLines) -> Answer:
     """Return how much later than its record a body was in S3, and how many calls had to wait."""
     waited = f"Calls that waited for their body: {lines.set_aside}."
-    if not delays.bodies and not delays.missing:
+    if not bodies.delays and not bodies.missing:
         return not_yet(
-            "No record names a body in S3.",
+            "No record older than 15 minutes names a body in S3.",
             then="Send one request of over 100 KB, and run this again 30 minutes later. If the logging has no bucket "
             "for large data, this cannot be seen.",
         )
-    facts = [f"From the record to the body: {_spread(delays.bodies)}."] if delays.bodies else []
+    facts = [f"From the record to the body: {_spread(bodies.delays)}."] if bodies.delays else []
     facts.append(waited)
-    if delays.missing:
-        return not_as_assumed(f"Bodies that are not in S3: {delays.missing}.", *facts)
-    return not_as_assumed(*facts) if max(delays.bodies) > 300 else seen(*facts)
+    if bodies.missing:
+        return not_as_assumed(f"Bodies that are not in S3: {bodies.missing}.", *facts)
+    return not_as_assumed(*facts) if max(bodies.delays) > 300 else seen(*facts)
 
 
 def _spread(seconds: tuple[float, ...]) -> str:
