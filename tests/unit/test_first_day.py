@@ -19,7 +19,14 @@ from bedrock_quota.processor.delivery import decode_delivery
 from bedrock_quota.processor.event import split_event
 from quota_monitor.aws_session import Stack
 from quota_monitor.doctor import command as doctor_command
-from quota_monitor.doctor.first_day import answers, collect, collect_alarms, collect_logs, failure_test
+from quota_monitor.doctor.first_day import (
+    answers,
+    collect,
+    collect_alarms,
+    collect_logs,
+    collect_metrics,
+    failure_test,
+)
 from quota_monitor.doctor.first_day.answers import Verdict, redact
 from quota_monitor.doctor.first_day.command import check_first_day
 from quota_monitor.doctor.first_day.dashboard_body import compare_bodies, find_body
@@ -63,7 +70,7 @@ LINES = MetricLines(
     fields=frozenset({"service_tier", "project_identifier"}),
     throttled=1,
 )
-MATH = AlarmState("NoRecordsAlarm", "math", "OK", datapoints=2, fills=True, periods=12, values=12)
+MATH = AlarmState("NoRecordsAlarm", "math", "OK", datapoints=2, fills=True, periods=12, values=12, measured=4)
 QUERY = AlarmState("ReservedQuotaAlarm", "query", "OK", treated_missing=True, by_pool=True, periods=180)
 ALL_DIMENSIONS = {name: tuple(map(tuple, expected)) for name, expected in EXPECTED_DIMENSIONS.items()}
 
@@ -135,14 +142,21 @@ def values(processed: Total, consumed: Total) -> MetricValues:
         pytest.param("dashboard", {"dashboard": None}, NOT_YET, "no dashboard body", id="body of an older version"),
         pytest.param(
             "expressions",
-            {"alarms": (msgspec.structs.replace(MATH, values=0),)},
-            WRONG,
-            "FILL gives no value where a metric never had one: NoRecordsAlarm.",
+            {"alarms": (msgspec.structs.replace(MATH, values=0, measured=0),)},
+            SEEN,
+            "FILL gives no value where no metric of an expression has one.",
             id="fill without values",
         ),
         pytest.param(
             "expressions",
-            {"alarms": (msgspec.structs.replace(MATH, values=11),)},
+            {"alarms": (msgspec.structs.replace(MATH, measured=0),)},
+            SEEN,
+            "FILL gives values (NoRecordsAlarm) where no metric of an expression has one.",
+            id="fill with values",
+        ),
+        pytest.param(
+            "expressions",
+            {"alarms": (msgspec.structs.replace(MATH, values=11, lost=1),)},
             SEEN,
             "values in 11 of 12 periods",
             id="newest period without a value yet",
@@ -204,10 +218,10 @@ def values(processed: Total, consumed: Total) -> MetricValues:
         pytest.param("failures", {"kept_test": False}, WRONG, "was not kept within", id="test not kept"),
         pytest.param(
             "dimensions",
-            {"dimensions": Dimensions(ALL_DIMENSIONS | {"AWS/Bedrock Invocations": (("ModelId",),)})},
+            {"dimensions": Dimensions(ALL_DIMENSIONS | {"AWS/Bedrock Invocations": ((), ("ModelId", "Tier"))})},
             WRONG,
-            "AWS/Bedrock Invocations lacks no dimension.",
-            id="no series without a dimension",
+            "AWS/Bedrock Invocations lacks ModelId.",
+            id="no series by model alone",
         ),
         pytest.param(
             "dimensions",
@@ -748,11 +762,34 @@ def test_alarms_are_evaluated_again_with_their_own_queries() -> None:
         fills=True,
         periods=12,
         values=1,
+        measured=2,
         lost=1,
     )
     ((_, asked),) = account.called
     queries = [{**each, "ReturnData": True} for each in ALARMS[1]["Metrics"]]
     assert asked == {"MetricDataQueries": queries, "StartTime": NOW - timedelta(hours=3), "EndTime": NOW}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "own"),
+    [
+        pytest.param({"MonitoringAccount": "yes"}, ' :aws.AccountId="LOCAL"', id="monitoring account"),
+        pytest.param({"MonitoringAccount": "no"}, "", id="other account"),
+        pytest.param({}, "", id="version without the parameter"),
+    ],
+)
+def test_counts_are_those_of_the_own_account(parameters: dict[str, str], own: str) -> None:
+    account: Any = Account(ANSWERS)
+
+    found = collect_metrics.read_counts(
+        account.client("cloudwatch"), msgspec.structs.replace(STACK, parameters=parameters), NOW
+    )
+
+    assert found == Counts(invocations=7, errors=14, throttles=7, answered=7)  # each query has 7: 7 + 7 - 7 answered
+    ((_, asked),) = account.called
+    searches = [query["Expression"] for query in asked["MetricDataQueries"] if "Expression" in query]
+    assert searches[0] == f"SUM(SEARCH('{{AWS/Bedrock,ModelId}} MetricName=\"Invocations\"{own}', 'Sum', 300))"
+    assert len(searches) == 4
 
 
 def test_an_sdk_without_the_api_of_contributors_is_named() -> None:

@@ -46,7 +46,7 @@ def collect(session: boto3.Session, stack: Stack, template: Mapping[str, Any] | 
         delays=attempt(lambda: collect_logs.read_delays(session.client("logs"), stack, now)),
         bodies=attempt(lambda: collect_logs.read_bodies(session, stack, now)),
         sdk=attempt(lambda: collect_logs.read_sdk(session, stack)),
-        counts=attempt(lambda: collect_metrics.read_counts(cloudwatch, namespace, now)),
+        counts=attempt(lambda: collect_metrics.read_counts(cloudwatch, stack, now)),
         overrides=attempt(lambda: collect_metrics.read_overrides(cloudwatch, stack, now)),
     )
 

@@ -44,7 +44,7 @@ def read_alarm(client: CloudWatchClient, stack: Stack, alarm: Any, now: datetime
     expressions = _expressions(alarm)
     is_query = any(each.lstrip().upper().startswith("SELECT") for each in expressions)
     reason = alarm.get("StateReason", "")
-    periods, values, lost = _evaluate(client, alarm["Metrics"], now) if expressions else (0, 0, 0)
+    periods, values, measured, lost = _evaluate(client, alarm["Metrics"], now) if expressions else (0, 0, 0, 0)
     return AlarmState(
         name=_logical_name(stack, alarm["AlarmName"]),
         kind="query" if is_query else "math" if expressions else "metric",
@@ -56,14 +56,15 @@ def read_alarm(client: CloudWatchClient, stack: Stack, alarm: Any, now: datetime
         by_pool=any("GROUP BY" in each for each in expressions),
         periods=periods,
         values=values,
+        measured=measured,
         lost=lost,
     )
 
 
-def _evaluate(client: CloudWatchClient, queries: Any, now: datetime) -> tuple[int, int, int]:
-    """Return the number of periods, in how many the expression of an alarm has a value, and in how many it lacks one.
+def _evaluate(client: CloudWatchClient, queries: Any, now: datetime) -> tuple[int, int, int, int]:
+    """Return the number of periods, and in how many the expression of an alarm has a value.
 
-    It lacks one if a metric of the expression has a value and the expression has none.
+    Then in how many a metric of the expression has one, and in how many of those the expression has none.
     """
     given = [each.get("Period") or each.get("MetricStat", {}).get("Period") for each in queries]
     period = max((each for each in given if each), default=60)
@@ -78,7 +79,7 @@ def _evaluate(client: CloudWatchClient, queries: Any, now: datetime) -> tuple[in
         for result in page["MetricDataResults"]:
             moments[result["Id"] in watched].update(result["Timestamps"])
     periods = int(EVALUATED.total_seconds() // period)
-    return periods, len(moments[True]), len(moments[False] - moments[True])
+    return periods, len(moments[True]), len(moments[False]), len(moments[False] - moments[True])
 
 
 def _count_datapoints(data: str) -> int:

@@ -41,7 +41,7 @@ SDK_MESSAGE = "runtime SDK"
 """Message of the line in which the set-up reports its SDK (`functions/logging_setup`)."""
 
 _POLL_SECONDS = 1.0
-_KIND_OF_DATA = "DataDeliveryEnabled"
+_KIND_OF_DATA = "DeliveryEnabled"
 _RECORD_QUERY = "fields @ingestionTime, timestamp as recorded | filter ispresent(recorded) | sort @timestamp desc"
 _BODY_QUERY = (
     "fields @ingestionTime, input.inputBodyS3Path as body | filter ispresent(input.inputBodyS3Path) "

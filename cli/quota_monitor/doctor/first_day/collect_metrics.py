@@ -104,8 +104,14 @@ def read_dimensions(client: CloudWatchClient) -> Dimensions:
     return Dimensions(of_metrics, frozenset(tiers))
 
 
-def read_counts(client: CloudWatchClient, namespace: str, now: datetime) -> Counts:
-    """Read Bedrock's counts of all models, and ours. The last half an hour is left out, because records are late."""
+def read_counts(client: CloudWatchClient, stack: Stack, now: datetime) -> Counts:
+    """Read Bedrock's counts of all models, and ours. The last half an hour is left out, because records are late.
+
+    A search in a CloudWatch monitoring account finds the metrics of linked accounts, too, unless it names `LOCAL`
+    (CloudWatch User Guide, CloudWatch search expression syntax, read 2026-11-28).
+    """
+    own = ' :aws.AccountId="LOCAL"' if stack.parameters.get("MonitoringAccount") == "yes" else ""
+    namespace = stack.parameters.get("MetricsNamespace", "")
     end = (now - timedelta(minutes=30)).replace(second=0, microsecond=0)
     theirs = {
         "invocations": "Invocations",
@@ -115,7 +121,7 @@ def read_counts(client: CloudWatchClient, namespace: str, now: datetime) -> Coun
     }
     ours = {"processed": "RecordsProcessed", "out_of_scope": "RecordsOutOfScope", "tests": "AlarmTests"}
     queries: list[Mapping[str, Any]] = [
-        {"Id": query_id, "Expression": f"SUM(SEARCH('{{AWS/Bedrock,ModelId}} MetricName=\"{name}\"', 'Sum', 300))"}
+        {"Id": query_id, "Expression": f"SUM(SEARCH('{{AWS/Bedrock,ModelId}} MetricName=\"{name}\"{own}', 'Sum', 300))"}
         for query_id, name in theirs.items()
     ]
     queries += [make_metric_query(query_id, namespace, name, period=300) for query_id, name in ours.items()]

@@ -65,8 +65,8 @@ class AlarmState(msgspec.Struct, frozen=True):
     """An alarm as CloudWatch evaluates it. `name` is the logical id.
 
     `kind` is `metric`, `math` or `query`. `periods` and `values` are of the alarm's own expression, asked again with
-    GetMetricData over the last hours. `lost` is the number of periods in which a metric of the expression has a value
-    and the expression has none. All three are 0 for a plain metric.
+    GetMetricData over the last hours. `measured` is the number of periods in which a metric of the expression has a
+    value, and `lost` of those in which only the expression has none. All four are 0 for a plain metric.
     """
 
     name: str
@@ -84,6 +84,7 @@ class AlarmState(msgspec.Struct, frozen=True):
     """True if the query has one series per pool."""
     periods: int = 0
     values: int = 0
+    measured: int = 0
     lost: int = 0
 
 

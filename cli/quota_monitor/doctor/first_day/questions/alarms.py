@@ -21,7 +21,8 @@ POOL_ATTRIBUTES = ("ModelId", "EndpointType")
 @question(
     "expressions",
     "Do the alarms on expressions and queries evaluate?",
-    assumption="Alarms on metric math and on queries evaluate, also if a metric of theirs never had a value.",
+    assumption="An expression of an alarm has a value wherever one of its metrics has one, also if another never had "
+    "one.",
     needs=("alarms",),
 )
 def ask_expressions(alarms: tuple[AlarmState, ...]) -> Answer:
@@ -29,13 +30,15 @@ def ask_expressions(alarms: tuple[AlarmState, ...]) -> Answer:
     of_expressions = [each for each in alarms if each.kind != "metric"]
     facts = tuple(_describe_alarm(each) for each in of_expressions)
     failing = [each.name for each in alarms if each.evaluation.startswith("EVALUATION")]
-    empty = [each.name for each in of_expressions if each.fills and each.values + 1 < each.periods]
+    unmeasured = [each for each in of_expressions if each.fills and not each.measured]
+    filled = [each.name for each in unmeasured if each.values]
     losing = [each.name for each in of_expressions if each.lost > 1]  # the newest period may not be whole yet
     waiting = [each.name for each in of_expressions if each.state == "INSUFFICIENT_DATA"]
+    if unmeasured:
+        gives = f"values ({safe_names(filled)})" if filled else "no value"
+        facts += (f"FILL gives {gives} where no metric of an expression has one.",)
     if failing:
         return not_as_assumed(f"CloudWatch cannot evaluate {safe_names(failing)}.", *facts)
-    if empty:
-        return not_as_assumed(f"FILL gives no value where a metric never had one: {safe_names(empty)}.", *facts)
     if losing:
         return not_as_assumed(f"No value, although a metric of the expression has one: {safe_names(losing)}.", *facts)
     if not of_expressions:

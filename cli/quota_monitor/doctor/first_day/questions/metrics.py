@@ -16,7 +16,8 @@ from quota_monitor.doctor.first_day.metric_lines import Difference, compare
 from quota_monitor.doctor.first_day.question import CALL_BEDROCK, RUN_AGAIN_TOMORROW, question
 
 EXPECTED_DIMENSIONS: Mapping[str, tuple[frozenset[str], ...]] = {
-    "AWS/Bedrock Invocations": (frozenset(), frozenset({"ModelId"})),
+    "AWS/Bedrock Invocations": (frozenset({"ModelId"}),),
+    "AWS/Bedrock InvocationLatency": (frozenset({"ModelId"}),),
     "AWS/Bedrock InvocationThrottles": (frozenset({"ModelId"}),),
     "AWS/Bedrock EstimatedTPMQuotaUsage": (frozenset({"ModelId"}),),
     "AWS/Bedrock InputTokenCount": (frozenset({"ModelId"}),),
@@ -80,8 +81,7 @@ def ask_lines(lines: MetricLines, values: MetricValues, refused: float) -> Answe
 @question(
     "dimensions",
     "In which dimensions do AWS's own metrics come?",
-    assumption="Bedrock's Invocations has a series without a dimension, and each vended metric the dimensions that our "
-    "alarms and graphs ask for.",
+    assumption="Each metric of AWS has the dimensions that our alarms and graphs ask for.",
     needs=("dimensions",),
 )
 def ask_dimensions(found: Dimensions) -> Answer:
