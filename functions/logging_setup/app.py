@@ -19,6 +19,7 @@ with custom_resource.report_import_failure():
     from bedrock_quota.deployment.invocation_logging import LoggingTarget, SetupRequest, SetupResult
     from bedrock_quota.deployment.logging_configuration import ConfigurationUnreadableError
     from bedrock_quota.deployment.preflight import InvocationLoggingError
+    from bedrock_quota.deployment.runtime_sdk import describe_sdk
     from bedrock_quota.state import table
     from bedrock_quota.state.table import SetupNote
 
@@ -91,6 +92,7 @@ def _set_up(event: Mapping[str, Any], status: str) -> Mapping[str, str]:
     found = _run_set_up(event, request, status)
     _remember(found.log_group)
     logger.info("invocation logging", done=found.done, log_group=found.log_group)
+    logger.info("runtime SDK", **describe_sdk())  # the doctor's first-day check reads it
     large = found.large_bodies
     return {
         "LogGroupName": found.log_group,

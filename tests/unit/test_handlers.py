@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import boto3
+import botocore
 import msgspec
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
@@ -694,7 +695,10 @@ def test_setup_returns_the_group_and_what_was_done(
         ("set up", "bedrock_settings", "logs", "kms", WANTED),
         ("remember", "table", "patient_state", PART.log_group),
     ]
-    assert [(line["done"], line["log_group"]) for line in printed()] == [("done so", PART.log_group)]
+    done, sdk = printed()
+    assert (done["done"], done["log_group"]) == ("done so", PART.log_group)
+    assert (sdk["message"], sdk["botocore"]) == ("runtime SDK", botocore.__version__)
+    assert "textDataDeliveryEnabled" in sdk["logging_members"]
 
 
 def test_setup_is_given_the_tags_of_the_stack_without_those_of_aws(
