@@ -10,6 +10,7 @@
 - It answers 404 for an object that does not exist. S3 answers 403 to a caller without `s3:ListBucket` on the bucket
   (API reference, GetObject, read 2026-11-28). With the patch, functions are callers with the policies of their role.
 - A stack that creates a function stops functions of that name in all Regions. The patch limits this to one Region.
+- It has no Observability Access Manager. The patch keeps the sinks of each Region, but no links.
 """
 
 import array
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from ministack import app  # type: ignore[import-untyped]
-from ministack.core import iam_evaluator, lambda_runtime, persistence  # type: ignore[import-untyped]
+from ministack.core import iam_evaluator, lambda_runtime, persistence, router  # type: ignore[import-untyped]
 from ministack.core.lambda_runtime import Worker  # type: ignore[import-untyped]
 from ministack.core.responses import get_account_id, get_region  # type: ignore[import-untyped]
 from ministack.services import lambda_svc, s3  # type: ignore[import-untyped]
@@ -64,7 +65,34 @@ def main() -> None:
     lambda_runtime.execution_credentials = functools.partial(_with_role, lambda_runtime.execution_credentials)
     s3._get_object = functools.partial(_refuse_to_say_what_is_missing, s3._get_object)
     lambda_svc.invalidate_worker = functools.partial(_end_here, lambda_svc.invalidate_worker)
+    router.SERVICE_PATTERNS["oam"] = {"credential_scope": "oam"}
+    app.SERVICE_HANDLERS["oam"] = _answer_access_manager
     app.main()
+
+
+_sinks: dict[tuple[str, str], list[dict[str, str]]] = {}
+"""Sinks by account and Region."""
+
+
+async def _answer_access_manager(
+    _method: str, path: str, _headers: Any, body: bytes, _query: Any
+) -> tuple[int, dict[str, str], bytes]:
+    """Answer CreateSink, DeleteSink and ListSinks of the Observability Access Manager."""
+    account, region = get_account_id(), get_region()
+    sinks = _sinks.setdefault((account, region), [])
+    given = json.loads(body or b"{}")
+    answer: dict[str, Any] = {}
+    if path == "/CreateSink":
+        arn = f"arn:aws:oam:{region}:{account}:sink/{len(sinks) + 1}"
+        answer = {"Arn": arn, "Id": arn.rpartition("/")[2], "Name": given["Name"]}
+        sinks.append(answer)
+    elif path == "/DeleteSink":
+        sinks[:] = [sink for sink in sinks if sink["Arn"] != given["Identifier"]]
+    elif path == "/ListSinks":
+        answer = {"Items": sinks}
+    else:
+        return HTTPStatus.NOT_FOUND, {}, b"{}"
+    return HTTPStatus.OK, {"Content-Type": "application/json"}, json.dumps(answer).encode()
 
 
 def _end_here(end: Callable[..., None], function: str, **options: Any) -> None:

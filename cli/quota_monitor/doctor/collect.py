@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,6 +23,7 @@ from quota_monitor.failed.store import list_failed
 if TYPE_CHECKING:
     import boto3
     from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_cloudwatch.type_defs import MetricAlarmTypeDef
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_kms import KMSClient
     from mypy_boto3_lambda import LambdaClient
@@ -63,6 +64,8 @@ _DESCRIBE_CALLS = {
 Alarms, log groups, subscription, permission and stream are read on their own. Layers are left out: a function keeps
 its copy of a layer.
 """
+
+_MAX_CONTRIBUTORS = 100
 
 
 def collect(session: boto3.Session, stack_name: str, now: datetime) -> Observed:
@@ -129,6 +132,7 @@ def collect(session: boto3.Session, stack_name: str, now: datetime) -> Observed:
         ),
         alarms=alarms,
         subscribers=read("AlarmTopic", lambda topic: _or_none(lambda: count_subscribers(session.client("sns"), topic))),
+        sinks=_attempt(lambda: _list_sinks(session)),
     )
 
 
@@ -378,9 +382,41 @@ def _alarms(client: CloudWatchClient, stack: Stack) -> tuple[observed.Alarm, ...
             armed=each["ActionsEnabled"],
             actions=tuple(each.get("AlarmActions", [])),
             description=each.get("AlarmDescription", ""),
+            contributors=_attempt(functools.partial(_contributors, client, each["AlarmName"]))
+            if each["StateValue"] == "ALARM" and _evaluates_pools(each)
+            else (),
         )
         for each in found
     )
+
+
+def _evaluates_pools(alarm: MetricAlarmTypeDef) -> bool:
+    """Return True if an alarm evaluates each pool separately. No other alarm has contributors."""
+    return any("GROUP BY" in query.get("Expression", "") for query in alarm.get("Metrics", []))
+
+
+def _contributors(client: CloudWatchClient, alarm: str) -> tuple[Mapping[str, str], ...]:
+    """Return the dimensions of the series that are in ALARM.
+
+    There are at most 100 (CloudWatch User Guide, Limits of alarms, read 2026-11-28). An SDK from before September 2025
+    lacks the operation, and the result is empty.
+    """
+    if not hasattr(client, "describe_alarm_contributors"):
+        return ()
+    found: list[Mapping[str, str]] = []
+    more: Any = {}
+    while len(found) < _MAX_CONTRIBUTORS:
+        page = client.describe_alarm_contributors(AlarmName=alarm, **more)
+        found += (each["ContributorAttributes"] for each in page["AlarmContributors"])
+        if not page["AlarmContributors"] or "NextToken" not in page:
+            break
+        more = {"NextToken": page["NextToken"]}
+    return tuple(found[:_MAX_CONTRIBUTORS])
+
+
+def _list_sinks(session: boto3.Session) -> tuple[str, ...]:
+    """Return the ARNs of the sinks in this Region. One page is enough, because one sink makes a monitoring account."""
+    return tuple(each["Arn"] for each in session.client("oam").list_sinks()["Items"])
 
 
 def count_subscribers(client: SNSClient, topic: str) -> dict[str, int]:
