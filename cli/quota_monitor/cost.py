@@ -236,7 +236,11 @@ def read_prices() -> Prices:
 
 
 def count_alarm_metrics(*, through_stream: bool = False) -> Alarms:
-    """Count the metrics that the alarms of the template watch. A query without GROUP BY counts as one metric."""
+    """Count the metrics that the alarms of the template watch.
+
+    A query costs as much as the metrics that it analyzes. Queries on `ModelId` analyze one per pool: each id by which a
+    model is called belongs to one. All others count as one metric.
+    """
     fixed = per_pool = 0
     for resource in _resources().values():
         if resource["Type"] != "AWS::CloudWatch::Alarm":
@@ -244,12 +248,13 @@ def count_alarm_metrics(*, through_stream: bool = False) -> Alarms:
         if resource.get("Condition") == "ThroughStream" and not through_stream:
             continue
         queries = resource["Properties"].get("Metrics", [])
-        if not queries:
-            fixed += 1
-        elif any("GROUP BY" in str(query.get("Expression")) for query in queries):
-            per_pool += 1
-        else:
-            fixed += sum("MetricStat" in query or "SELECT" in str(query.get("Expression")) for query in queries)
+        fixed += not queries
+        for query in queries:
+            expression = str(query.get("Expression"))
+            if "SELECT" in expression and "ModelId" in expression:
+                per_pool += 1
+            elif "SELECT" in expression or "MetricStat" in query:
+                fixed += 1
     return Alarms(fixed, per_pool)
 
 
