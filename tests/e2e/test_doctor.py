@@ -184,7 +184,7 @@ def schedule_off(local: Instance, resource: Resource) -> Iterator[None]:
 @contextmanager
 def linked_accounts(local: Instance, _resource: Resource) -> Iterator[None]:
     """Somebody has made the account a monitoring account."""
-    access: Any = local.session().client("oam")  # type: ignore[call-overload, unused-ignore]
+    access: Any = local.session().client("oam")
     sink = access.create_sink(Name="central")["Arn"]
     try:
         yield
