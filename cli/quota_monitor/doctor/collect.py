@@ -398,8 +398,8 @@ def _evaluates_pools(alarm: MetricAlarmTypeDef) -> bool:
 def _contributors(client: CloudWatchClient, alarm: str) -> tuple[Mapping[str, str], ...]:
     """Return the dimensions of the series that are in ALARM.
 
-    There are at most 100 (CloudWatch User Guide, Limits of alarms, read 2026-11-28). An SDK from before September 2025
-    lacks the operation, and the result is empty.
+    There are at most 100 (CloudWatch User Guide, Limits of alarms, read 2026-11-28). An older SDK lacks the operation,
+    and the result is empty.
     """
     if not hasattr(client, "describe_alarm_contributors"):
         return ()
