@@ -236,20 +236,14 @@ def read_prices() -> Prices:
 
 
 def count_alarm_metrics(*, through_stream: bool = False) -> Alarms:
-    """Count the metrics that the alarms of the template watch.
-
-    A query costs as much as the metrics that it analyzes. Queries on `ModelId` analyze one per pool: each id by which a
-    model is called belongs to one. All others count as one metric.
-    """
+    """Count the metrics that alarms watch. A query on `ModelId` analyzes about one per pool, any other query one."""
     fixed = per_pool = 0
     for resource in _resources().values():
         if resource["Type"] != "AWS::CloudWatch::Alarm":
             continue
         if resource.get("Condition") == "ThroughStream" and not through_stream:
             continue
-        queries = resource["Properties"].get("Metrics", [])
-        fixed += not queries
-        for query in queries:
+        for query in resource["Properties"].get("Metrics", [{"MetricStat": {}}]):
             expression = str(query.get("Expression"))
             if "SELECT" in expression and "ModelId" in expression:
                 per_pool += 1

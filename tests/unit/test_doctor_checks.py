@@ -24,8 +24,8 @@ from bedrock_quota.fetcher.fetch import DAILY_ZERO, DRIFT, END_OF_LIFE, UNREAD, 
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.state.snapshot import Snapshot
 from quota_monitor.aws_session import Stack
+from quota_monitor.doctor import alarms, collect, command, traffic
 from quota_monitor.doctor import checks as checks_package
-from quota_monitor.doctor import collect, command, traffic
 from quota_monitor.doctor.checks import CHECKS, run_checks
 from quota_monitor.doctor.findings import Finding, Status
 from quota_monitor.doctor.observed import (
@@ -1238,7 +1238,7 @@ def alarm_answer(name: str, state: str, *, pools: bool) -> dict[str, Any]:
 @pytest.mark.usefixtures("no_aws")
 def test_contributors_are_read_of_quota_alarms_in_alarm_only_and_on_every_page() -> None:
     client = boto3.client("cloudwatch")
-    alarms = [
+    answers = [
         alarm_answer("quota", "ALARM", pools=True),
         alarm_answer("quiet quota", "OK", pools=True),
         alarm_answer("other", "ALARM", pools=False),  # CloudWatch refuses to list contributors of these
@@ -1250,7 +1250,7 @@ def test_contributors_are_read_of_quota_alarms_in_alarm_only_and_on_every_page()
         for number, each in enumerate(pages)
     ]
     with Stubber(client) as stubber:
-        stubber.add_response("describe_alarms", {"MetricAlarms": alarms})
+        stubber.add_response("describe_alarms", {"MetricAlarms": answers})
         stubber.add_response(
             "describe_alarm_contributors",
             {"AlarmContributors": contributors[0], "NextToken": "n"},
@@ -1262,7 +1262,7 @@ def test_contributors_are_read_of_quota_alarms_in_alarm_only_and_on_every_page()
             {"AlarmName": "quota", "NextToken": "n"},
         )
 
-        found = collect._alarms(client, STACK)
+        found = alarms.collect_alarms(client, STACK)
 
         stubber.assert_no_pending_responses()
     assert {each.name: each.contributors for each in found} == {
@@ -1280,7 +1280,7 @@ def test_contributors_that_may_not_be_read_leave_the_alarm() -> None:
         stubber.add_response("describe_alarms", {"MetricAlarms": [alarm_answer("quota", "ALARM", pools=True)]})
         stubber.add_client_error("describe_alarm_contributors", "AccessDenied", "may not")
 
-        (found,) = collect._alarms(client, STACK)
+        (found,) = alarms.collect_alarms(client, STACK)
 
     assert isinstance(found.contributors, Unread)
     assert "may not" in found.contributors.reason
@@ -1290,21 +1290,21 @@ def test_an_sdk_without_the_operation_gives_no_contributors() -> None:
     client: Any = _Answers(describe_alarms={"MetricAlarms": [alarm_answer("quota", "ALARM", pools=True)]})
     older: Any = SimpleNamespace(describe_alarms=client.describe_alarms)
 
-    (found,) = collect._alarms(older, STACK)
+    (found,) = alarms.collect_alarms(older, STACK)
 
     assert found.contributors == ()
 
 
 @pytest.mark.usefixtures("no_aws")
 def test_number_of_contributors_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collect, "_MAX_CONTRIBUTORS", 3)
+    monkeypatch.setattr(alarms, "_MAX_CONTRIBUTORS", 3)
     page = [{"ContributorId": "1", "ContributorAttributes": {"ModelId": "a"}, "StateReason": "x"}] * 2
     client = boto3.client("cloudwatch")
     with Stubber(client) as stubber:
         for _ in range(2):
             stubber.add_response("describe_alarm_contributors", {"AlarmContributors": page, "NextToken": "n"})
 
-        assert len(collect._contributors(client, "quota")) == 3
+        assert len(alarms.list_contributors(client, "quota")) == 3
         stubber.assert_no_pending_responses()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +15,7 @@ from bedrock_quota.deployment import invocation_logging, log_groups
 from bedrock_quota.state.table import read_snapshot
 from quota_monitor.aws_session import Stack, read_stack
 from quota_monitor.doctor import observed
+from quota_monitor.doctor.alarms import collect_alarms, list_sinks
 from quota_monitor.doctor.observed import Observed, Unread
 from quota_monitor.doctor.policies import allowed_services, applies_to
 from quota_monitor.doctor.traffic import collect_reserved_models, collect_traffic
@@ -22,8 +23,6 @@ from quota_monitor.failed.store import list_failed
 
 if TYPE_CHECKING:
     import boto3
-    from mypy_boto3_cloudwatch import CloudWatchClient
-    from mypy_boto3_cloudwatch.type_defs import MetricAlarmTypeDef
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_kms import KMSClient
     from mypy_boto3_lambda import LambdaClient
@@ -65,8 +64,6 @@ Alarms, log groups, subscription, permission and stream are read on their own. L
 its copy of a layer.
 """
 
-_MAX_CONTRIBUTORS = 100
-
 
 def collect(session: boto3.Session, stack_name: str, now: datetime) -> Observed:
     """Read a deployed stack and everything that it depends on.
@@ -90,7 +87,7 @@ def collect(session: boto3.Session, stack_name: str, now: datetime) -> Observed:
     ]
     log_group = _attempt(lambda: log_groups.find(logs, group))
     log_key = None if isinstance(log_group, Unread) or log_group is None else log_group.key
-    alarms = _attempt(lambda: _alarms(session.client("cloudwatch"), stack))
+    alarms = _attempt(lambda: collect_alarms(session.client("cloudwatch"), stack))
     return Observed(
         at=now,
         stack=stack,
@@ -132,7 +129,7 @@ def collect(session: boto3.Session, stack_name: str, now: datetime) -> Observed:
         ),
         alarms=alarms,
         subscribers=read("AlarmTopic", lambda topic: _or_none(lambda: count_subscribers(session.client("sns"), topic))),
-        sinks=_attempt(lambda: _list_sinks(session)),
+        sinks=_attempt(lambda: list_sinks(session)),
     )
 
 
@@ -370,53 +367,6 @@ def _kept(session: boto3.Session, stack: Stack, bucket: str) -> observed.Kept:
 def _statements(client: S3Client, bucket: str) -> list[dict[str, Any]]:
     policy = _or_none(lambda: client.get_bucket_policy(Bucket=bucket)["Policy"])
     return msgspec.json.decode(policy)["Statement"] if policy else []
-
-
-def _alarms(client: CloudWatchClient, stack: Stack) -> tuple[observed.Alarm, ...]:
-    names = [stack.resources[logical_id] for logical_id in stack.logical_ids("AWS::CloudWatch::Alarm")]
-    found = client.describe_alarms(AlarmNames=names, MaxRecords=100)["MetricAlarms"] if names else []
-    return tuple(
-        observed.Alarm(
-            name=each["AlarmName"],
-            state=each["StateValue"],
-            armed=each["ActionsEnabled"],
-            actions=tuple(each.get("AlarmActions", [])),
-            description=each.get("AlarmDescription", ""),
-            contributors=_attempt(functools.partial(_contributors, client, each["AlarmName"]))
-            if each["StateValue"] == "ALARM" and _evaluates_pools(each)
-            else (),
-        )
-        for each in found
-    )
-
-
-def _evaluates_pools(alarm: MetricAlarmTypeDef) -> bool:
-    """Return True if an alarm evaluates each pool separately. No other alarm has contributors."""
-    return any("GROUP BY" in query.get("Expression", "") for query in alarm.get("Metrics", []))
-
-
-def _contributors(client: CloudWatchClient, alarm: str) -> tuple[Mapping[str, str], ...]:
-    """Return the dimensions of the series that are in ALARM.
-
-    There are at most 100 (CloudWatch User Guide, Limits of alarms, read 2026-11-28). An older SDK lacks the operation,
-    and the result is empty.
-    """
-    if not hasattr(client, "describe_alarm_contributors"):
-        return ()
-    found: list[Mapping[str, str]] = []
-    more: Any = {}
-    while len(found) < _MAX_CONTRIBUTORS:
-        page = client.describe_alarm_contributors(AlarmName=alarm, **more)
-        found += (each["ContributorAttributes"] for each in page["AlarmContributors"])
-        if not page["AlarmContributors"] or "NextToken" not in page:
-            break
-        more = {"NextToken": page["NextToken"]}
-    return tuple(found[:_MAX_CONTRIBUTORS])
-
-
-def _list_sinks(session: boto3.Session) -> tuple[str, ...]:
-    """Return the ARNs of the sinks in this Region. One page is enough, because one sink makes a monitoring account."""
-    return tuple(each["Arn"] for each in session.client("oam").list_sinks()["Items"])
 
 
 def count_subscribers(client: SNSClient, topic: str) -> dict[str, int]:
