@@ -15,6 +15,7 @@
 - It renames members of the invocation-logging configuration whose names begin with a capital letter, and returns null
   if there is no configuration. The patch returns what was put, member by member, or no configuration.
 - A stack that creates a function stops functions of that name in all Regions. The patch limits this to one Region.
+- It has no Observability Access Manager. The patch keeps the sinks of each Region, but no links.
 """
 
 import array
@@ -33,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from ministack import app  # type: ignore[import-untyped]
-from ministack.core import iam_evaluator, lambda_runtime, persistence  # type: ignore[import-untyped]
+from ministack.core import iam_evaluator, lambda_runtime, persistence, router  # type: ignore[import-untyped]
 from ministack.core.lambda_runtime import Worker  # type: ignore[import-untyped]
 from ministack.core.responses import get_account_id, get_region  # type: ignore[import-untyped]
 from ministack.services import bedrock, iam, lambda_svc, s3  # type: ignore[import-untyped]
@@ -77,12 +78,39 @@ def main() -> None:
     s3._get_object = functools.partial(_refuse_to_say_what_is_missing, s3._get_object)
     bedrock._get_logging_config = _return_configuration
     lambda_svc.invalidate_worker = functools.partial(_end_here, lambda_svc.invalidate_worker)
+    router.SERVICE_PATTERNS["oam"] = {"credential_scope": "oam"}
+    app.SERVICE_HANDLERS["oam"] = _answer_access_manager
     app.main()
 
 
 def _return_configuration() -> tuple[int, dict[str, str], bytes]:
     configuration = bedrock._invocation_logging_config.get("config")
     answer = {} if configuration is None else {"loggingConfig": configuration}
+    return HTTPStatus.OK, {"Content-Type": "application/json"}, json.dumps(answer).encode()
+
+
+_sinks: dict[tuple[str, str], list[dict[str, str]]] = {}
+"""Sinks by account and Region."""
+
+
+async def _answer_access_manager(
+    _method: str, path: str, _headers: Any, body: bytes, _query: Any
+) -> tuple[int, dict[str, str], bytes]:
+    """Answer CreateSink, DeleteSink and ListSinks of the Observability Access Manager."""
+    account, region = get_account_id(), get_region()
+    sinks = _sinks.setdefault((account, region), [])
+    given = json.loads(body or b"{}")
+    answer: dict[str, Any] = {}
+    if path == "/CreateSink":
+        arn = f"arn:aws:oam:{region}:{account}:sink/{len(sinks) + 1}"
+        answer = {"Arn": arn, "Id": arn.rpartition("/")[2], "Name": given["Name"]}
+        sinks.append(answer)
+    elif path == "/DeleteSink":
+        sinks[:] = [sink for sink in sinks if sink["Arn"] != given["Identifier"]]
+    elif path == "/ListSinks":
+        answer = {"Items": sinks}
+    else:
+        return HTTPStatus.NOT_FOUND, {}, b"{}"
     return HTTPStatus.OK, {"Content-Type": "application/json"}, json.dumps(answer).encode()
 
 

@@ -185,6 +185,17 @@ def schedule_off(local: Instance, resource: Resource) -> Iterator[None]:
 
 
 @contextmanager
+def linked_accounts(local: Instance, _resource: Resource) -> Iterator[None]:
+    """Somebody has made the account a monitoring account."""
+    access: Any = local.session().client("oam")
+    sink = access.create_sink(Name="central")["Arn"]
+    try:
+        yield
+    finally:
+        access.delete_sink(Identifier=sink)
+
+
+@contextmanager
 def no_bucket(local: Instance, resource: Resource) -> Iterator[None]:
     s3, bucket = local.session().client("s3"), resource("FailedDeliveriesBucket")
     policy = s3.get_bucket_policy(Bucket=bucket)["Policy"]
@@ -325,6 +336,7 @@ SIGNS: dict[Fault, tuple[str, str]] = {
     failed_delivery: ("Failed deliveries in s3://", "quota-monitor failed replay"),
     muted_alarm: ("RecordsRejectedAlarm: actions are disabled", "aws cloudwatch enable-alarm-actions"),
     schedule_off: ("is disabled. Quotas are no longer updated.", "Enable it"),
+    linked_accounts: ("This account is a CloudWatch monitoring account", "Deploy with MonitoringAccount=yes."),
 }
 
 
@@ -336,6 +348,7 @@ SIGNS: dict[Fault, tuple[str, str]] = {
         pytest.param((another_group, no_filter), id="another log group"),
         pytest.param((no_text, no_permission, no_snapshot, failed_delivery), id="on the way"),
         pytest.param((no_concurrency, muted_alarm, schedule_off), id="switched off"),
+        pytest.param((linked_accounts,), id="monitoring account"),
     ],
 )
 def test_faults_are_named_until_they_are_mended(

@@ -832,7 +832,7 @@ def test_every_reference_is_to_something_there_is(stack: Tree) -> None:
     text = json.dumps({"Resources": stack["Resources"], "Outputs": stack["Outputs"]})
     names = set(re.findall(r"\$\{([A-Za-z0-9:]+)", text))
 
-    of_fn_sub_and_labels = {"CallerFields", "Console", "FirstKeyField", "FirstKeyTitle", "Key"}
+    of_fn_sub_and_labels = {"CallerFields", "Console", "FirstKeyField", "FirstKeyTitle", "Key", "OwnAccount"}
     known = stack["Resources"].keys() | stack["Parameters"].keys() | of_fn_sub_and_labels
     assert {name for name in names if not name.startswith("AWS::")} <= known
     assert names & {"StateTable", "MetricsNamespace"}
@@ -977,14 +977,18 @@ def find_comments(node: yaml.Node, key: str = "") -> Iterator[tuple[str, int]]:
             yield key, len(comment[1])
 
 
-def test_every_anchor_is_defined_at_the_top_and_used() -> None:
+def test_every_anchor_is_defined_at_the_top_or_where_a_function_may_be_and_used() -> None:
+    # Functions are documented for properties, outputs, metadata of resources and policies, not for the template's own
+    # metadata (CloudFormation User Guide, Intrinsic function reference, read 2026-11-28).
     text = TEMPLATE.read_text(encoding="utf-8")
     text = re.sub(r"(?ms)^        # Generated from .*?^        # End of", "", text)
     defined = re.findall(r"(?:: |- )&([\w-]+)", text)
     before, _, rest = text.partition("\n  AWS::ServerlessRepo::Application:")
 
     assert sorted(defined) == sorted(set(re.findall(r"(?:: |- )\*([\w-]+)", rest)))
-    assert re.findall(r"(?:: |- )&([\w-]+)", before) == defined != []
+    at_the_top = re.findall(r"(?:: |- )&([\w-]+)", before)
+    assert at_the_top == defined[: len(at_the_top)] != []
+    assert defined[len(at_the_top) :] == re.findall(r"- &([\w-]+) \{\w+: !If ", rest)
 
 
 # Late calls

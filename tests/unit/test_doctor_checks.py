@@ -6,6 +6,7 @@ import pkgutil
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -25,8 +26,8 @@ from bedrock_quota.fetcher.fetch import DAILY_ZERO, DRIFT, END_OF_LIFE, UNREAD, 
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.state.snapshot import Snapshot
 from quota_monitor.aws_session import Stack
+from quota_monitor.doctor import alarms, collect, command, logging_owner, remedies, traffic
 from quota_monitor.doctor import checks as checks_package
-from quota_monitor.doctor import collect, command, logging_owner, remedies, traffic
 from quota_monitor.doctor.checks import CHECKS, run_checks
 from quota_monitor.doctor.findings import Finding, Status
 from quota_monitor.doctor.observed import (
@@ -128,6 +129,7 @@ WELL = Observed(
     overrides_rule="ENABLED",
     alarms=ALARMS,
     subscribers={"confirmed": 1, "pending": 0},
+    sinks=(),
 )
 
 
@@ -165,7 +167,7 @@ def test_a_stack_that_is_well_is_all_ok() -> None:
     found = run_checks(WELL)
 
     assert {each.status for each in found} == {Status.OK}
-    assert len(found) == 20
+    assert len(found) == 21
     assert [each.where for each in found][:7] == [
         "stack",
         "resources",
@@ -184,6 +186,15 @@ STREAMING = {"stream": THROUGH, "filters": (msgspec.structs.replace(FILTER, dest
 
 
 LATE = "Late calls are missing from all metrics, and after 14 days they are lost."
+
+
+SINK = f"arn:aws:oam:us-east-1:{ACCOUNT}:sink/1"
+
+
+def in_alarm(*pools: dict[str, str]) -> Alarm:
+    """The alarm on reserved tokens, in ALARM for these pools."""
+    found: Alarm = change(ALARMS[1], state="ALARM", contributors=pools)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -995,6 +1006,51 @@ def test_text_left_out_can_be_made_up_for_in_two_ways(traffic: Traffic | Unread)
             id="alarm in ALARM",
         ),
         pytest.param(
+            {"alarms": (in_alarm({"EndpointType": "regional", "ModelId": "b"}, {"ModelId": "a"}),)},
+            ("warning", "alarms", "ReservedQuotaAlarm is in ALARM for a, b regional."),
+            id="quota alarm in ALARM",
+        ),
+        pytest.param(
+            {"alarms": (in_alarm(*({"ModelId": f"m{number:02}"} for number in range(12))),)},
+            (
+                "warning",
+                "alarms",
+                "ReservedQuotaAlarm is in ALARM for m00, m01, m02, m03, m04, m05, m06, m07, m08, m09 and 2 more.",
+            ),
+            id="quota alarm in ALARM for many pools",
+        ),
+        pytest.param(
+            {"alarms": (in_alarm(),)},
+            ("warning", "alarms", "ReservedQuotaAlarm is in ALARM."),
+            id="quota alarm in ALARM, pools over before they were listed",
+        ),
+        pytest.param(
+            {"alarms": (change(in_alarm(), contributors=Unread("may not")),)},
+            ("warning", "alarms", "ReservedQuotaAlarm is in ALARM."),
+            id="quota alarm in ALARM, pools cannot be read",
+        ),
+        # monitoring account
+        pytest.param(
+            {"sinks": (SINK,)},
+            (
+                "problem",
+                "monitoring account",
+                f"This account is a CloudWatch monitoring account ({SINK}). Alarms add up the percentages of all "
+                "linked accounts, and the dashboard shows their pools.",
+            ),
+            id="sink of which the stack does not know",
+        ),
+        pytest.param(
+            {"stack": change(STACK, parameters={"MonitoringAccount": "yes"})},
+            (
+                "problem",
+                "monitoring account",
+                "MonitoringAccount is yes, but this account has no sink in this Region. Queries of alarms may be "
+                "invalid.",
+            ),
+            id="no sink, and the stack expects one",
+        ),
+        pytest.param(
             {"parts": Parts(frozenset({"AlarmTopic"})), "subscribers": None},
             ("problem", "resources", "Deleted: AlarmTopic (alarms reach nobody)."),
             id="topic deleted",
@@ -1065,6 +1121,9 @@ def test_every_fault_is_one_finding_with_something_to_do(signs: dict[str, Any], 
             id="trust for one resource",
         ),
         pytest.param({"processor": change(FUNCTION, reserved=5)}, id="concurrency of 5"),
+        pytest.param(
+            {"sinks": (SINK,), "stack": change(STACK, parameters={"MonitoringAccount": "yes"})}, id="monitoring account"
+        ),
         pytest.param({"log_group": change(LOG_GROUP, key=KEY), "log_group_key": Key(KEY)}, id="key enabled"),
     ],
 )
@@ -1351,6 +1410,163 @@ def test_credentials_that_may_see_nothing_give_warnings_and_no_crash() -> None:
     assert statuses.count(Status.WARNING) >= 14
 
 
+@pytest.mark.parametrize(
+    ("parameters", "advice"),
+    [
+        pytest.param({}, "If it is a CloudWatch monitoring account, deploy with MonitoringAccount=yes.", id="not told"),
+        pytest.param(
+            {"MonitoringAccount": "no"},
+            "If it is a CloudWatch monitoring account, deploy with MonitoringAccount=yes.",
+            id="told no",
+        ),
+        pytest.param(
+            {"MonitoringAccount": "yes"},
+            "If it is no longer a CloudWatch monitoring account, deploy with MonitoringAccount=no.",
+            id="told yes",
+        ),
+    ],
+)
+def test_sinks_that_may_not_be_listed_still_give_advice(parameters: dict[str, str], advice: str) -> None:
+    (found,) = unwell(sinks=Unread("no oam:ListSinks"), stack=change(STACK, parameters=parameters))
+
+    assert (found.status, found.what) == (Status.WARNING, "Could not check: no oam:ListSinks")
+    assert found.do == f"Run the doctor again with credentials that allow it (--profile). {advice}"
+
+
+def alarm_answer(name: str, state: str, *, pools: bool) -> dict[str, Any]:
+    query = 'SELECT SUM(x) FROM "y" GROUP BY z ORDER BY SUM() DESC' if pools else 'SELECT SUM(x) FROM "y"'
+    return {
+        "AlarmName": name,
+        "StateValue": state,
+        "ActionsEnabled": True,
+        "Metrics": [{"Id": "q", "Expression": query, "Period": 60}, {"Id": "m"}],
+    }
+
+
+@pytest.mark.usefixtures("no_aws")
+def test_contributors_are_read_of_quota_alarms_in_alarm_only_and_on_every_page() -> None:
+    client = boto3.client("cloudwatch")
+    answers = [
+        alarm_answer("quota", "ALARM", pools=True),
+        alarm_answer("quiet quota", "OK", pools=True),
+        alarm_answer("other", "ALARM", pools=False),  # CloudWatch refuses to list contributors of these
+        {"AlarmName": "plain", "StateValue": "ALARM", "ActionsEnabled": True},
+    ]
+    pages = [{"EndpointType": "regional", "ModelId": "a"}, {"EndpointType": "regional", "ModelId": "b"}]
+    contributors = [
+        [{"ContributorId": str(number), "ContributorAttributes": each, "StateReason": "x"}]
+        for number, each in enumerate(pages)
+    ]
+    with Stubber(client) as stubber:
+        stubber.add_response("describe_alarms", {"MetricAlarms": answers})
+        stubber.add_response(
+            "describe_alarm_contributors",
+            {"AlarmContributors": contributors[0], "NextToken": "n"},
+            {"AlarmName": "quota"},
+        )
+        stubber.add_response(
+            "describe_alarm_contributors",
+            {"AlarmContributors": contributors[1]},
+            {"AlarmName": "quota", "NextToken": "n"},
+        )
+
+        found = alarms.collect_alarms(client, STACK)
+
+        stubber.assert_no_pending_responses()
+    assert {each.name: each.contributors for each in found} == {
+        "quota": tuple(pages),
+        "quiet quota": (),
+        "other": (),
+        "plain": (),
+    }
+
+
+@pytest.mark.usefixtures("no_aws")
+def test_contributors_that_may_not_be_read_leave_the_alarm() -> None:
+    client = boto3.client("cloudwatch")
+    with Stubber(client) as stubber:
+        stubber.add_response("describe_alarms", {"MetricAlarms": [alarm_answer("quota", "ALARM", pools=True)]})
+        stubber.add_client_error("describe_alarm_contributors", "AccessDenied", "may not")
+
+        (found,) = alarms.collect_alarms(client, STACK)
+
+    assert isinstance(found.contributors, Unread)
+    assert "may not" in found.contributors.reason
+
+
+def test_an_sdk_without_the_operation_gives_no_contributors() -> None:
+    client: Any = _Answers(describe_alarms={"MetricAlarms": [alarm_answer("quota", "ALARM", pools=True)]})
+    older: Any = SimpleNamespace(describe_alarms=client.describe_alarms)
+
+    (found,) = alarms.collect_alarms(older, STACK)
+
+    assert found.contributors == ()
+
+
+@pytest.mark.usefixtures("no_aws")
+def test_number_of_contributors_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alarms, "_MAX_CONTRIBUTORS", 3)
+    page = [{"ContributorId": "1", "ContributorAttributes": {"ModelId": "a"}, "StateReason": "x"}] * 2
+    client = boto3.client("cloudwatch")
+    with Stubber(client) as stubber:
+        for _ in range(2):
+            stubber.add_response("describe_alarm_contributors", {"AlarmContributors": page, "NextToken": "n"})
+
+        assert len(alarms.list_contributors(client, "quota")) == 3
+        stubber.assert_no_pending_responses()
+
+
+def called(*ids: str, **others: str) -> dict[str, Any]:
+    """A metric of Bedrock of the model that was called by this id."""
+    dimensions = [{"Name": "ModelId", "Value": each} for each in ids]
+    dimensions += [{"Name": name, "Value": value} for name, value in others.items()]
+    return {"Namespace": "AWS/Bedrock", "MetricName": "InvocationLatency", "Dimensions": dimensions}
+
+
+@pytest.mark.usefixtures("no_aws")
+def test_calls_are_those_of_every_model_id_and_fall_into_the_period_of_either() -> None:
+    client = boto3.client("cloudwatch")
+    listed = [called("b"), called("a"), called("a", ServiceTier="default", ResolvedServiceTier="default")]
+    times = [ago(minutes=10), ago(minutes=5)]
+    results = [
+        {"Id": "calls0", "Timestamps": [times[0]], "Values": [2.0]},
+        {"Id": "calls1", "Timestamps": times, "Values": [1.0, 0.0]},
+        {"Id": "recordsprocessed", "Timestamps": [times[1]], "Values": [7.0]},
+    ]
+    with Stubber(client) as stubber:
+        stubber.add_response(
+            "list_metrics",
+            {"Metrics": listed},
+            {
+                "Namespace": "AWS/Bedrock",
+                "MetricName": "InvocationLatency",
+                "Dimensions": [{"Name": "ModelId"}],
+            },
+        )
+        stubber.add_response("get_metric_data", {"MetricDataResults": results})
+
+        found = traffic.collect_traffic(client, STACK, NOW)
+
+    assert found.calls == (times[0],)
+    assert (found.records, found.processed) == ((times[1],), 7)
+
+
+@pytest.mark.usefixtures("no_aws")
+def test_models_whose_calls_are_read_fit_into_one_request() -> None:
+    client = boto3.client("cloudwatch")
+    asked: list[Any] = []
+    client.meta.events.register(
+        "provide-client-params.cloudwatch.GetMetricData", lambda params, **_: asked.append(params)
+    )
+    with Stubber(client) as stubber:
+        stubber.add_response("list_metrics", {"Metrics": [called(f"m{number}") for number in range(900)]})
+        stubber.add_response("get_metric_data", {"MetricDataResults": []})
+
+        traffic.collect_traffic(client, STACK, NOW)
+
+    assert 400 < len(asked[0]["MetricDataQueries"]) <= 500
+
+
 class _Answers:
     """A client that answers each operation as it is told to."""
 
@@ -1391,7 +1607,7 @@ def test_models_with_reserved_capacity_are_found_in_any_case_and_on_every_page()
 
 @pytest.mark.usefixtures("no_aws")
 def test_search_for_reserved_capacity_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(traffic, "_MAX_TIER_METRICS", 2)
+    monkeypatch.setattr(traffic, "_MAX_LISTED", 2)
     client = boto3.client("cloudwatch")
     flex = tier_metric(ModelId="m", ResolvedServiceTier="flex")
     with Stubber(client) as stubber:

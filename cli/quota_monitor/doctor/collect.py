@@ -17,6 +17,7 @@ from bedrock_quota.errors import QuotaMonitorError
 from bedrock_quota.state.table import read_snapshot
 from quota_monitor.aws_session import Stack, read_stack
 from quota_monitor.doctor import observed
+from quota_monitor.doctor.alarms import collect_alarms, list_sinks
 from quota_monitor.doctor.logging_owner import is_replaced, read_last_change
 from quota_monitor.doctor.observed import Observed, Unread
 from quota_monitor.doctor.policies import allowed_services, applies_to
@@ -25,7 +26,6 @@ from quota_monitor.failed.store import list_failed
 
 if TYPE_CHECKING:
     import boto3
-    from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_kms import KMSClient
     from mypy_boto3_lambda import LambdaClient
@@ -90,7 +90,7 @@ def collect(session: boto3.Session, stack_name: str, now: datetime) -> Observed:
     ]
     log_group = _attempt(lambda: log_groups.find(logs, group))
     log_key = None if isinstance(log_group, Unread) or log_group is None else log_group.key
-    alarms = _attempt(lambda: _alarms(session.client("cloudwatch"), stack))
+    alarms = _attempt(lambda: collect_alarms(session.client("cloudwatch"), stack))
     return Observed(
         at=now,
         stack=stack,
@@ -135,6 +135,7 @@ def collect(session: boto3.Session, stack_name: str, now: datetime) -> Observed:
         ),
         alarms=alarms,
         subscribers=read("AlarmTopic", lambda topic: _or_none(lambda: count_subscribers(session.client("sns"), topic))),
+        sinks=_attempt(lambda: list_sinks(session)),
     )
 
 
@@ -373,21 +374,6 @@ def _kept(session: boto3.Session, stack: Stack, bucket: str) -> observed.Kept:
 def _statements(client: S3Client, bucket: str) -> list[dict[str, Any]]:
     policy = _or_none(lambda: client.get_bucket_policy(Bucket=bucket)["Policy"])
     return msgspec.json.decode(policy)["Statement"] if policy else []
-
-
-def _alarms(client: CloudWatchClient, stack: Stack) -> tuple[observed.Alarm, ...]:
-    names = [stack.resources[logical_id] for logical_id in stack.logical_ids("AWS::CloudWatch::Alarm")]
-    found = client.describe_alarms(AlarmNames=names, MaxRecords=100)["MetricAlarms"] if names else []
-    return tuple(
-        observed.Alarm(
-            name=each["AlarmName"],
-            state=each["StateValue"],
-            armed=each["ActionsEnabled"],
-            actions=tuple(each.get("AlarmActions", [])),
-            description=each.get("AlarmDescription", ""),
-        )
-        for each in found
-    )
 
 
 def count_subscribers(client: SNSClient, topic: str) -> dict[str, int]:

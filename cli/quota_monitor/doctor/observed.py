@@ -124,13 +124,17 @@ class Traffic(msgspec.Struct, frozen=True):
 
 
 class Alarm(msgspec.Struct, frozen=True):
-    """An alarm that exists. `armed` is True if its actions are enabled."""
+    """An alarm that exists. `armed` is True if its actions are enabled.
+
+    `contributors` has the dimensions of each pool that is in ALARM, if the alarm evaluates each pool separately.
+    """
 
     name: str
     state: str
     armed: bool
     actions: tuple[str, ...]
     description: str = ""
+    contributors: tuple[Mapping[str, str], ...] | Unread = ()
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -210,3 +214,5 @@ class Observed(msgspec.Struct, frozen=True):
     alarms: tuple[Alarm, ...] | Unread
     subscribers: Mapping[str, int] | Unread | None
     """Number of `confirmed` and `pending` subscribers of the topic."""
+    sinks: tuple[str, ...] | Unread
+    """ARNs of the Observability Access Manager's sinks in this Region. An account with one is a monitoring account."""

@@ -25,7 +25,7 @@ Ownership is recognized without stored state, except for the names of log groups
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
