@@ -192,12 +192,12 @@ def _price(
 
     Returns also since when the late calls wait, None if there are none.
     """
-    waiting, seconds = None if late is None else late.waiting, now.timestamp()
+    waiting = None if late is None else late.waiting
     if late is not None and waiting is None:
         calls = DeliveryCalls(received=1, returned=1, unchecked=int(not checked))
         calls.reject(RecordError(UNREADABLE))
         return calls, None
-    can_wait = late is None or late.can_wait(seconds, container.settings.late_bodies_seconds)
+    can_wait = late is None or late.can_wait(now.timestamp(), container.settings.late_bodies_seconds)
     calls = price_delivery(
         received,
         known.calculator,
@@ -211,7 +211,7 @@ def _price(
     if calls.late and waiting is None:
         from bedrock_quota.processor.late_bodies import begin_waiting  # noqa: PLC0415 - see that module's docstring
 
-        waiting = begin_waiting(received, seconds)
+        waiting = begin_waiting(received, now.timestamp())
     return calls, waiting
 
 
@@ -227,7 +227,7 @@ def write_group(group: ReadGroup, container: Container, context: LambdaContext, 
         return []
     last = group.deliveries[-1]
     calls = [delivery.calls for delivery in group.deliveries if delivery.calls is not None]
-    are_late = any(each.late for each in calls)
+    late = [each for each in calls if each.late]
     claims: list[tuple[InProgressDelivery, Result]] = []
     options: LineOptions = {
         "quotas": last.context.quotas,
@@ -236,26 +236,28 @@ def write_group(group: ReadGroup, container: Container, context: LambdaContext, 
         "quota_age_seconds": last.context.age_seconds(last.now),
     }
     try:
-        outcome = make_lines(calls, before_late_calls=are_late, **options) if calls else None
+        outcome = make_lines(calls, before_late_calls=bool(late), **options) if calls else None
         publish(outcome, [each.duplicate_line for each in group.deliveries if each.duplicate_line is not None])
-        if are_late:
+        if outcome is not None and late:
             unsent = set_aside(group, container, context, claims)
-            publish(make_last_lines(calls, unsent, options), ())
+            publish(make_last_lines(calls, unsent, outcome.groups, **options), ())
     except Exception as error:
         for each in calls:
             container.seen.forget(each.new_ids)
-        for started, _ in claims + _list_in_progress(group):
+        in_progress = [each.in_progress for each in group.deliveries if each.in_progress is not None]
+        for started in [*(claim for claim, _ in claims), *in_progress]:
             if _is_late(context, MIN_MILLISECONDS_TO_RECORD):
                 break  # refused until this invocation's time is over, then processed
             started.release(error)
         raise
     _log_missing_bodies(calls)
-    for started, result in claims + _list_in_progress(group):
+    results = [delivery.result for delivery in group.deliveries]
+    for started, result in claims + _list_in_progress(group, results):
         quickly = _is_late(context, MIN_MILLISECONDS_TO_RECORD)
         # if one fails, the next ones would fail too, and take their time
         if _is_late(context, MIN_MILLISECONDS_TO_RECORD_QUICKLY) or not started.complete(result, quickly=quickly):
             break
-    return [delivery.result for delivery in group.deliveries]
+    return results
 
 
 def set_aside(
@@ -320,8 +322,9 @@ def _log_missing_bodies(calls: Iterable[DeliveryCalls]) -> None:
         _logger.warning("could not read large request bodies", extra={"reasons": dict(missing)})
 
 
-def _list_in_progress(group: ReadGroup) -> list[tuple[InProgressDelivery, Result]]:
-    return [(each.in_progress, each.result) for each in group.deliveries if each.in_progress is not None]
+def _list_in_progress(group: ReadGroup, results: Iterable[Result]) -> list[tuple[InProgressDelivery, Result]]:
+    each_with_result = zip(group.deliveries, results, strict=True)
+    return [(each.in_progress, result) for each, result in each_with_result if each.in_progress is not None]
 
 
 def _is_late(context: LambdaContext, least: int = MIN_MILLISECONDS_TO_START) -> bool:

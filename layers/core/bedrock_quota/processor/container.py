@@ -15,7 +15,6 @@ from bedrock_quota.processor.application_profiles import ProfileResolver
 from bedrock_quota.processor.look_up import FetchedBodies, LookUp
 from bedrock_quota.processor.records import Record
 from bedrock_quota.processor.seen_events import SeenEvents
-from bedrock_quota.processor.trimming import trim_arn
 from bedrock_quota.processor.unlisted_pools import UnlistedPools
 from bedrock_quota.processor.usage import UsageCalculator
 from bedrock_quota.registry.models import Registry
@@ -55,8 +54,6 @@ def _make_store(settings: Settings) -> "IdempotencyStore | None":
 
 def _select_new(names: Collection[str], named: set[str]) -> list[str]:
     """Return the names that are not in `named`, and add them to it."""
-    if not names:  # nearly always
-        return []
     new = sorted(set(names) - named)
     if len(named) + len(new) > MAX_NAMED_MODELS:
         named.clear()
@@ -117,7 +114,7 @@ class Container:
         )
 
     def encode_late_call(self, record: Record) -> bytes | None:
-        """Return a trimmed record as it waits in the queue, with the session only if lines name it.
+        """Return a trimmed record as it waits in the queue.
 
         None if it is too large, or if the stack has no queue.
         """
@@ -126,7 +123,7 @@ class Container:
             return None
         from bedrock_quota.processor.late_bodies import encode_call  # noqa: PLC0415 - see that module's docstring
 
-        return encode_call(trim_arn(record, with_session=settings.with_sessions))
+        return encode_call(record)
 
     def select_unnamed(self, model_ids: Collection[str]) -> list[str]:
         """Return the model ids that this container has not named yet, and remember them: each is named once."""

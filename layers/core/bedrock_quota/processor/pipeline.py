@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from datetime import datetime
 from functools import partial
 from itertools import chain
-from typing import TypedDict
+from typing import NotRequired, TypedDict, Unpack
 
 import msgspec
 
@@ -44,16 +44,22 @@ SetAside = Callable[[Record], bytes | None]
 MAX_SET_ASIDE = 1_000
 """Calls of one delivery that wait for their body. The max_tokens of all further ones is unknown at once."""
 
+_OLDEST_QUOTAS_SECONDS = OLDEST_QUOTAS.total_seconds()
+
 NO_BODY = MissingBody("not_asked", may_come=False)
 
 
 class LineOptions(TypedDict):
-    """Everything that lines need besides the calls. See `make_lines`."""
+    """Everything that lines need besides the calls.
+
+    `quotas` is None if they could not be read. The percentages are then left out, `quota_age_seconds` is missing from
+    the health line, and `QuotasUnknown` counts the calls. It also counts calls whose quotas are too old.
+    """
 
     quotas: Mapping[QuotaPool, PoolQuota] | None
     namespace: str
     now: datetime
-    quota_age_seconds: float | None
+    quota_age_seconds: NotRequired[float | None]
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -61,11 +67,13 @@ class Outcome(msgspec.Struct, frozen=True):
 
     lines: Iterable[bytes]
     """Encoded as they are written, so that a large result is never in memory as a whole."""
-    rejected: tuple[Rejected, ...]
-    unlisted: tuple[str, ...]
+    rejected: tuple[Rejected, ...] = ()
+    unlisted: tuple[str, ...] = ()
     """Ids of models that are not in the registry, at most `MAX_NAMED`."""
     unknown_tiers: tuple[str, ...] = ()
     """Service tiers that are not known, at most `MAX_NAMED`."""
+    groups: tuple[GroupedCalls, ...] = ()
+    """The calls of the lines."""
 
 
 def price_delivery(
@@ -94,13 +102,14 @@ def price_delivery(
     calls.duplicates = calls.ignored = calls.received - len(events)
     calls.returned = calls.received if returned else 0
     calculator.begin(now)
-    waiting, finally_price = Waiting(calculator.metadata_keys), partial(calculator.price, wait=False)
+    waiting = Waiting(calculator)
     _price(_read(events, calls), calculator.price, calls, waiting)
     if waiting.profiles:
         look_up.profiles(_count_calls(waiting.profiles))
-        _price(_release_profiles(waiting), finally_price, calls, waiting)
+        _price(_release_profiles(waiting), partial(calculator.price, wait=False), calls, waiting)
     if waiting.bodies:
-        _price(_release_bodies(waiting, look_up.bodies, calls, set_aside), finally_price, calls, waiting)
+        released = _release_bodies(waiting, look_up.bodies, calls, set_aside)
+        _price(released, partial(calculator.price, wait=False), calls, waiting)
     if calculator.unlisted_models:
         calls.unlisted_models = tuple(calculator.unlisted_models)
     if calculator.unknown_tiers:
@@ -111,61 +120,53 @@ def price_delivery(
 
 
 def make_lines(
-    deliveries: Sequence[DeliveryCalls],
-    *,
-    quotas: Mapping[QuotaPool, PoolQuota] | None,
-    namespace: str,
-    now: datetime,
-    quota_age_seconds: float | None = None,
-    before_late_calls: bool = False,
+    deliveries: Sequence[DeliveryCalls], *, before_late_calls: bool = False, **options: Unpack[LineOptions]
 ) -> Outcome:
     """Group the calls of deliveries that are written together, and make their metric lines.
 
     With `before_late_calls` there is no health line yet: `make_last_lines` makes it when the late calls are set aside.
-
-    `quotas` is None if they could not be read. The percentages are then left out, `quota_age_seconds` is missing from
-    the health line, and `QuotasUnknown` counts the calls. It also counts calls whose quotas are too old.
     """
     calls = deliveries[0] if len(deliveries) == 1 else merge_calls(deliveries)
     groups = group_calls(calls.usages)
-    options: LineOptions = {
-        "quotas": quotas,
-        "namespace": namespace,
-        "now": now,
-        "quota_age_seconds": quota_age_seconds,
-    }
-    known = quotas or {}
+    namespace, quotas = options["namespace"], options["quotas"] or {}
     return Outcome(
         lines=chain(
-            metric_lines.lines_for_groups(groups, namespace, known),
+            metric_lines.lines_for_groups(groups, namespace, quotas),
             metric_lines.lines_for_reserved_tier(group_calls(calls.reserved_tier)) if calls.reserved_tier else (),
-            metric_lines.lines_for_failed_calls(calls.failed, namespace, known),
+            metric_lines.lines_for_failed_calls(calls.failed, namespace, quotas) if calls.failed else (),
             () if before_late_calls else (_line_for_health(calls, groups, len(deliveries), options),),
         ),
         rejected=tuple(calls.rejected),
         unlisted=calls.unlisted_models,
         unknown_tiers=calls.unknown_tiers,
+        groups=groups,
     )
 
 
 def make_last_lines(
     deliveries: Sequence[DeliveryCalls],
     unsent: Sequence[CallUsage],
-    options: LineOptions,
+    written: Sequence[GroupedCalls],
+    **options: Unpack[LineOptions],
 ) -> Outcome:
-    """Make the lines that `make_lines` has left out: of the calls that could not be set aside, and of health."""
+    """Make the lines that `make_lines` has left out: of the calls that could not be set aside, and of health.
+
+    `written` are the groups of the lines that it has made.
+    """
     calls = deliveries[0] if len(deliveries) == 1 else merge_calls(deliveries)
-    health = _line_for_health(calls, group_calls(calls.usages), len(deliveries), options)
-    lines = metric_lines.lines_for_groups(group_calls(unsent), options["namespace"], options["quotas"] or {})
-    return Outcome(lines=chain(lines, (health,)), rejected=(), unlisted=())
+    groups = group_calls(unsent)
+    health = _line_for_health(calls, (*written, *groups), len(deliveries), options)
+    lines = metric_lines.lines_for_groups(groups, options["namespace"], options["quotas"] or {})
+    return Outcome(lines=chain(lines, (health,)))
 
 
 def _line_for_health(
     calls: DeliveryCalls, groups: Sequence[GroupedCalls], deliveries: int, options: LineOptions
 ) -> bytes:
-    age = None if options["quotas"] is None else options["quota_age_seconds"]
-    usable = options["quotas"] is not None and (age or 0) <= OLDEST_QUOTAS.total_seconds()
-    seconds = options["now"].timestamp()
+    quotas, age, seconds = options["quotas"], options.get("quota_age_seconds"), options["now"].timestamp()
+    if quotas is None:
+        age = None
+    usable = quotas is not None and (age or 0) <= _OLDEST_QUOTAS_SECONDS
     health = measure_health(calls, groups, seconds, deliveries=deliveries, quota_age=age, quotas_usable=usable)
     return line_for_health(options["namespace"], seconds, health)
 
@@ -191,9 +192,13 @@ class Waiting(msgspec.Struct):
     The latter have their usage without the body. All are trimmed, because a delivery may hold tens of thousands.
     """
 
-    metadata_keys: tuple[str, ...]
+    calculator: UsageCalculator
     profiles: dict[ApplicationProfile, deque[Record]] = {}
     bodies: deque[tuple[Record, CallUsage]] = msgspec.field(default_factory=deque)
+
+    def trim(self, record: Record) -> Record:
+        """Return a record as it waits: with all that decides about its usage, and no more."""
+        return trim_record(record, self.calculator.metadata_keys, with_session=self.calculator.with_sessions)
 
 
 def _read(events: Iterable[LogEvent], calls: DeliveryCalls) -> Iterator[Record]:
@@ -212,6 +217,8 @@ def _read(events: Iterable[LogEvent], calls: DeliveryCalls) -> Iterator[Record]:
             continue
         if record is not None:
             yield record
+    if not unusual:
+        return
     budget = StepBudget()
     for steps, event in sorted(unusual, key=operator.itemgetter(0)):
         try:
@@ -236,11 +243,11 @@ def _price(records: Iterable[Record], price: Price, calls: DeliveryCalls, waitin
             continue
         if type(entry) is CallUsage:  # nearly always
             if entry.max_tokens is None and 0 < len(record.input.body_s3_path or "") <= MAX_PATH:
-                waiting.bodies.append((trim_record(record, waiting.metadata_keys), entry))
+                waiting.bodies.append((waiting.trim(record), entry))
             else:
                 usages.append(entry)
         elif isinstance(entry, ApplicationProfile):
-            waiting.profiles.setdefault(entry, deque()).append(trim_record(record, waiting.metadata_keys))
+            waiting.profiles.setdefault(entry, deque()).append(waiting.trim(record))
         else:
             calls.add(entry)
 

@@ -29,13 +29,14 @@ class SeenEvents:
         self._seen: dict[str, None] = {}
         self._most = most
         self._first_source: tuple[str, str] | None = None
+        self._seen_in_first = SeenInSource(self.ids)  # a view, which shows what is remembered later, too
 
     def select_source(self, owner: str, log_group: str) -> SeenInSource:
         """Return the seen events of one account's log group. Ids of the first source met have no prefix."""
         if self._first_source is None:
             self._first_source = (owner, log_group)
         if self._first_source == (owner, log_group):
-            return SeenInSource(self.ids)
+            return self._seen_in_first
         digest = hashlib.blake2b(f"{owner}\n{log_group}".encode(), digest_size=_PREFIX_BYTES)
         return SeenInSource(self.ids, f"{digest.hexdigest()}:")  # short, because it is copied in front of each id
 

@@ -63,12 +63,13 @@ class Serving(msgspec.Struct, frozen=True, gc=False):
 NOTHING_NAMED = Serving()
 
 _PLAIN_ENDS = ("end_turn", "tool_use", "stop_sequence", "stop", "tool_calls")
-_PLAIN_ENDINGS: dict[str | None, Answer] = {end: Answer(stop_reason_camel=end) for end in _PLAIN_ENDS}
-_PLAIN_STOPS: dict[str | None, Answer] = {end: Answer(stop_reason=end) for end in _PLAIN_ENDS}
-_PLAIN_ANSWERS = frozenset(
+_PLAIN_ANSWERS: frozenset[Answer | None] = frozenset(
     {
+        None,
         Answer(),
         Answer(choices=Choices()),
+        *(Answer(stop_reason_camel=end) for end in _PLAIN_ENDS),
+        *(Answer(stop_reason=end) for end in _PLAIN_ENDS),
         *(Answer(choices=Choices(Choice(finish_reason=end))) for end in _PLAIN_ENDS),
         *(Answer(choices=Choices(Choice(stop_reason=end))) for end in _PLAIN_ENDS),
         *(Answer(outputs=Choices(Choice(stop_reason=end))) for end in _PLAIN_ENDS),
@@ -83,11 +84,7 @@ def find_serving(answer: Answer | None, body: RequestBody | None, beside: Perfor
 
     None: the record tells nothing, as most do.
     """
-    if answer is not None and (
-        answer == _PLAIN_ENDINGS.get(answer.stop_reason_camel)
-        or answer == _PLAIN_STOPS.get(answer.stop_reason)
-        or answer in _PLAIN_ANSWERS
-    ):
+    if answer in _PLAIN_ANSWERS:
         answer = None
     if (
         answer is None

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from bedrock_quota.model_ids import is_prompt_router
-from bedrock_quota.processor.callers import MAX_LABEL, MAX_REMEMBERED_ARN, parse_caller, parse_project, parse_session
+from bedrock_quota.processor.callers import MAX_LABEL, parse_caller, parse_project, parse_session
 from bedrock_quota.processor.max_tokens import DECLARED_LIMIT_KEY
 from bedrock_quota.processor.records import (
     Answer,
@@ -33,9 +33,10 @@ MAX_TAG = MAX_LABEL + 1
 """Characters that are kept of a tag: one more than a label has, because a longer one ends in dots."""
 
 
-def trim_record(record: Record, metadata_keys: Iterable[str]) -> Record:
+def trim_record(record: Record, metadata_keys: Iterable[str], *, with_session: bool) -> Record:
     """Return a record that comes to the same usage, without the tags that are not in `metadata_keys`.
 
+    Its ARN is a short one of the same caller, and of the same session only if `with_session`.
     All texts that the fast reader takes at any length are cut. A model id and a path are short, or do not wait. Of the
     words in bodies only the tier, the latency and a cut end are kept, in words of this application.
     """
@@ -45,7 +46,7 @@ def trim_record(record: Record, metadata_keys: Iterable[str]) -> Record:
         operation=record.operation[:MAX_WORD],
         request_id=safe_request_id(record.request_id) or "",
         error_code=None if record.error_code is None else safe_word(record.error_code),
-        identity=_trim_identity(record.identity),
+        identity=_trim_identity(record.identity, with_session=with_session),
         request_metadata={key: tags[key][:MAX_TAG] for key in (*metadata_keys, DECLARED_LIMIT_KEY) if key in tags}
         if tags
         else None,
@@ -55,23 +56,11 @@ def trim_record(record: Record, metadata_keys: Iterable[str]) -> Record:
     )
 
 
-def _trim_identity(identity: Identity | None) -> Identity | None:
-    """Return the identity. An ARN that is longer than AWS allows becomes a short one of the same caller and session."""
-    if identity is None or identity.arn is None or len(identity.arn) <= MAX_REMEMBERED_ARN:
-        return identity
-    return _name_identity(identity.arn, with_session=True)
-
-
-def trim_arn(record: Record, *, with_session: bool) -> Record:
-    """Return a record of the same caller, and of the same session if `with_session`, without an account and path."""
-    identity = record.identity
+def _trim_identity(identity: Identity | None, *, with_session: bool) -> Identity | None:
+    """Return the same caller, and the same session if `with_session`, without an account and path."""
     if identity is None or identity.arn is None:
-        return record
-    return msgspec.structs.replace(record, identity=_name_identity(identity.arn, with_session=with_session))
-
-
-def _name_identity(arn: str, *, with_session: bool) -> Identity:
-    caller, session = parse_caller(arn), parse_session(arn) if with_session else ""
+        return identity
+    caller, session = parse_caller(identity.arn), parse_session(identity.arn) if with_session else ""
     return Identity(f"arn:aws:sts:::assumed-role/{caller}" + (f"/{session}" if session else ""))
 
 

@@ -175,7 +175,7 @@ class UsageCalculator:
     ) -> None:
         self._registry = registry
         self._find_profile, self._admit_pool = find_profile, admit_pool
-        self.metadata_keys, self._with_sessions = metadata_keys, with_sessions
+        self.metadata_keys, self.with_sessions = metadata_keys, with_sessions
         self._providers = registry.id_prefixes
         self._rates: dict[tuple[str, bool | None, int], _Rate] = {}
         self._origins: dict[_OriginKey, _Origin] = {}
@@ -283,7 +283,7 @@ class UsageCalculator:
         if isinstance(rate, _Rate):
             defaults = find_defaults(model_id, operation, rate.model, rate.provider)
             lasting = not rate.application_profile  # the model behind it can change
-        session = parse_session(arn) if self._with_sessions else ""
+        session = parse_session(arn) if self.with_sessions else ""
         origin = _Origin(rate, parse_caller(arn), safe_word(operation), defaults, session)
         # longer than AWS allows: not remembered, because they may have a million characters
         named = len(model_id) <= MAX_REMEMBERED_ARN and len(arn or "") <= MAX_REMEMBERED_ARN
