@@ -11,7 +11,7 @@ from bedrock_quota.model_ids import Reference
 from bedrock_quota.pools import EndpointType
 from bedrock_quota.processor.records import Identity
 from bedrock_quota.processor.step_budget import StepBudget
-from bedrock_quota.processor.trimming import trim_record
+from bedrock_quota.processor.trimming import MAX_PATH, trim_record
 from bedrock_quota.processor.usage import UsageCalculator
 from bedrock_quota.registry.models import Registry
 
@@ -132,3 +132,26 @@ def test_a_record_without_an_arn_names_none() -> None:
     for identity in (None, Identity()):
         record = msgspec.structs.replace(read_record(message(converse()), StepBudget()), identity=identity)
         assert trim_record(record, (), with_session=True).identity == identity
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        pytest.param("500", {"max_tokens": "500"}, id="a limit"),
+        pytest.param("the words of a prompt", {}, id="words"),
+        pytest.param("0", {}, id="zero"),
+        pytest.param("9" * 300, {}, id="too large"),
+    ],
+)
+def test_only_a_declared_limit_is_kept_of_its_tag(text: str, kept: dict[str, str]) -> None:
+    record = read_record(message(converse(requestMetadata={"max_tokens": text})))
+    assert trim_record(record, (), with_session=False).request_metadata == kept
+    assert trim_record(record, ("max_tokens",), with_session=False).request_metadata == {"max_tokens": text[:257]}
+
+
+def test_a_path_that_is_not_read_is_not_kept() -> None:
+    for length, kept in ((MAX_PATH, True), (MAX_PATH + 1, False)):
+        path = "s3://b/".ljust(length, "x")
+        record = read_record(message(converse(input={"inputTokenCount": 1, "inputBodyS3Path": path})))
+        trimmed = trim_record(record, (), with_session=False)
+        assert trimmed.input.body_s3_path == (path if kept else None)

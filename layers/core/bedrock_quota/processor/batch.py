@@ -201,8 +201,7 @@ def _read_delivery(
         if in_progress is not None:
             in_progress.release(error)
         raise
-    if late is None:
-        container.seen.remember(calls.new_ids)
+    container.seen.remember(calls.new_ids)  # none of a message
     return ReadDelivery(known, now, calls, None, None, in_progress, waiting)
 
 
