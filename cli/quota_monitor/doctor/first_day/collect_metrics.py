@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from bedrock_quota.fetcher.metric_data import make_metric_query
 from quota_monitor.aws_session import Stack
+from quota_monitor.deployed.metrics import Series, read
 from quota_monitor.doctor.first_day.evidence import Counts, Dimensions, FailurePath, MetricLines, MetricValues, Total
 from quota_monitor.doctor.first_day.failure_test import PREFIX
 from quota_monitor.doctor.first_day.questions.metrics import EXPECTED_DIMENSIONS
-from quota_monitor.usage import Series, Window, read
+from quota_monitor.window import make_window
 
 if TYPE_CHECKING:
     import boto3
@@ -30,7 +31,7 @@ def read_values(client: CloudWatchClient, namespace: str, lines: MetricLines) ->
     minutes = sorted({*lines.processed, *(minute for each in lines.consumed.values() for minute in each)})
     if not minutes:
         return MetricValues()
-    window = Window(minutes[0], minutes[-1] + timedelta(minutes=1))
+    window = make_window(minutes[0], minutes[-1] + timedelta(minutes=1))
     pools = (None, *lines.consumed)
     wanted = {
         pool: tuple(

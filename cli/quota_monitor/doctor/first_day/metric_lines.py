@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from bedrock_quota.analysis.usage import THROTTLED
 from bedrock_quota.pools import EndpointType, QuotaPool
 from quota_monitor.doctor.first_day.evidence import MetricLines, MetricValues, Total
-from quota_monitor.usage import THROTTLED
 
 SETTLED = timedelta(minutes=15)
 """Age of a line whose metrics must be there. CloudWatch documents no time, and its graphs are minutes behind."""
