@@ -44,7 +44,9 @@ def report(
     region: str | None,
     **given: Any,
 ) -> None:
-    """Say what the deployed monitor has seen: causes of throttling, and what to change.
+    """Say why calls are throttled, from a deployed stack.
+
+    It prints the same answers as `quota-monitor analyze`.
 
     Up to 6 hours are exact. Of longer windows, only the busiest hours are read call by call.
     """
