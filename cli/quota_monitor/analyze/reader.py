@@ -104,9 +104,8 @@ class RecordReader:
                 counts.rejected[error.reason] += 1
             return
         if self._fetch_bodies is not None and 0 < len(record.input.body_s3_path or "") <= MAX_PATH:
-            self._waiting.append(
-                (trim_record(record, self._scope.metadata_keys, with_session=True), read_latency(message))
-            )
+            trimmed = trim_record(record, self._scope.metadata_keys, with_session=True)
+            self._waiting.append((trimmed, read_latency(message)))
             if len(self._waiting) >= MAX_WAITING:
                 self.finish()
             return
