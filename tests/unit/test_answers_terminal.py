@@ -2,6 +2,7 @@
 
 import re
 
+import msgspec
 import pytest
 from rich.console import Console
 from rich.text import Text
@@ -10,6 +11,7 @@ from test_answers_data import document
 from quota_monitor.answers import terminal
 from quota_monitor.answers.numbers import percent
 from quota_monitor.answers.terminal import break_name
+from quota_monitor.answers.words import summarize
 
 
 def printed(width: int) -> str:
@@ -66,3 +68,12 @@ def test_a_name_breaks_after_a_space_a_dot_or_a_hyphen():
 )
 def test_percentages(part: float, whole: float, shown: str):
     assert percent(part, whole) == shown
+
+
+def test_the_doctors_line_is_the_most_urgent_finding():
+    assert summarize(document()) == (
+        "vendor.model-1 (cross-region) is throttled by reservation. Bedrock throttled 3 calls in 1 minute."
+    )
+    assert summarize(msgspec.structs.replace(document(), pools=())) == (
+        "No calls: the source has no call to a quota pool in this window."
+    )

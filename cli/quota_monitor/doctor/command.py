@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quota_monitor.aws_session import Stack, aws_errors_as_messages, open_session, read_stack, stack_options
+from quota_monitor.deployed.report import describe_recent_use
 from quota_monitor.doctor import alarm_test
 from quota_monitor.doctor.alarm_test import AlarmTestError
 from quota_monitor.doctor.checks import run_checks
@@ -72,11 +73,14 @@ def doctor(
         if test_alarm:
             sys.exit(0 if _test_alarm(session, stack_name, console, yes=yes) else 1)
         with Console(stderr=True).status("Checking the stack"):
-            findings = run_checks(collect(session, stack_name, datetime.now(UTC)))
+            now = datetime.now(UTC)
+            findings = run_checks(collect(session, stack_name, now))
+            use = "" if as_json else describe_recent_use(session, stack_name, now)
     if as_json:
         click.echo(_format_json(findings))
     else:
         console.print(render(findings), soft_wrap=True)
+        console.print(Text(use), soft_wrap=True)
     sys.exit(1 if any(each.status is Status.PROBLEM for each in findings) else 0)
 
 
