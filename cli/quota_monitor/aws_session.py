@@ -21,7 +21,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from bedrock_quota.deployment.access_denied import is_denied
+from bedrock_quota.access_denied import is_denied
 from quota_monitor.terminal import COULD_NOT_LOOK, errors_as_messages
 
 if TYPE_CHECKING:

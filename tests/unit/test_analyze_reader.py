@@ -89,7 +89,9 @@ PROVISIONED = "arn:aws:bedrock:us-east-1:111122223333:provisioned-model/abc"
         pytest.param(converse(input_tokens=-1), {"rejected": {"negative_count": 1}}, id="negative count"),
         pytest.param(converse(input_tokens=10**9), {"rejected": {"absurd_count": 1}}, id="absurd count"),
         pytest.param(record(PROVISIONED), {"out_of_scope": 1}, id="provisioned model"),
-        pytest.param(converse(PROFILE_ARN), {"out_of_scope": {"unresolved_profile": 1}}, id="profile that nobody resolves"),
+        pytest.param(
+            converse(PROFILE_ARN), {"out_of_scope": {"unresolved_profile": 1}}, id="profile that nobody resolves"
+        ),
     ],
 )
 def test_every_record_has_one_outcome(registry: Registry, sent: object, expected: dict[str, Any]) -> None:

@@ -110,9 +110,13 @@ def _is_wanted(costs: Estimate, *, only: bool, yes: bool) -> bool:
         return False
     if yes or (costs.dollars or 0) <= estimate.ASK_ABOVE_DOLLARS:
         return True
-    if not sys.stdin.isatty():
+    if not _is_terminal():
         raise click.UsageError("That is expensive. Use a shorter window, or --yes.")
     return click.confirm("Go on?", err=True)
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def analyze_source(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from botocore.exceptions import ClientError
 
-from bedrock_quota.deployment.access_denied import is_denied
+from bedrock_quota.access_denied import is_denied
 from quota_monitor.cost import GIGABYTE, read_prices
 from quota_monitor.window import Window
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from bedrock_quota.deployment.access_denied import is_denied
+from bedrock_quota.access_denied import is_denied
 from bedrock_quota.errors import LogSourceError
 from bedrock_quota.registry.models import Registry
 from quota_monitor.analyze.account import Profiles, read_account
@@ -57,7 +57,7 @@ MAX_ATTEMPTS = 10
 (CloudWatch Logs quotas, read 2026-11-28)."""
 
 LATE_SECONDS = 120
-"""An event has the timestamp of its call's start, as far as public samples show. That of its arrival would be later."""
+"""An event has the timestamp of its call's start, as far as public samples show. Its arrival would be later."""
 
 NO_TEXT = (
     "Bedrock does not deliver texts to this log group, so no max_tokens is known. Turn on text delivery in the logging "

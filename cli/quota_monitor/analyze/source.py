@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from bedrock_quota.deployment.access_denied import is_denied
+from bedrock_quota.access_denied import is_denied
 from bedrock_quota.errors import LogSourceError
 from bedrock_quota.processor.look_up import FetchBodies
 from quota_monitor.analyze.account import Account
