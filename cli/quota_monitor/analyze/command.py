@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as ProgressBar
 
-from bedrock_quota.analysis.answers import find_answers
+from bedrock_quota.analysis.answers import find_answers, select_callers
 from bedrock_quota.analysis.what_if import Scenario
 from bedrock_quota.errors import LogSourceError
 from bedrock_quota.registry.models import Registry
@@ -25,6 +25,7 @@ from quota_monitor.analyze.source import Progress, Source
 from quota_monitor.analyze.sources import open_sources, source_options
 from quota_monitor.answers import output
 from quota_monitor.answers.document import Document
+from quota_monitor.answers.models import find_model_maximum
 from quota_monitor.answers.options import (
     make_output,
     make_scenario,
@@ -101,7 +102,7 @@ def make_document(
     return Document(
         source=source,
         window=window,
-        pools=find_answers(usages, account.quotas, scenario),
+        pools=select_callers(find_answers(usages, account.quotas, scenario, find_model_maximum), scope.caller),
         account=account.account_id,
         region=account.region,
         by=f"tag:{scope.tag}" if scope.tag else str(scope.dimension),

@@ -161,6 +161,7 @@ def _pool(answer: PoolAnswer, prices: Prices | None) -> dict[str, Any]:
                 "lever": str(lever.lever),
                 "unit": str(lever.unit),
                 "amount": lever.amount,
+                "most": lever.most,
                 "pool": None if lever.pool is None else str(lever.pool),
                 "caller": lever.caller or None,
             }
@@ -169,10 +170,11 @@ def _pool(answer: PoolAnswer, prices: Prices | None) -> dict[str, Any]:
         "projection": None
         if projection is None
         else {
-            "state": str(answer.projected_state),
+            "outcome": str(projection.outcome),
             "peak_tokens": projection.usage.peak_used,
             "peak_tokens_with_throttled": projection.peak_with_throttled,
             "peak_requests": projection.usage.peak_requests,
+            "peak_requests_with_throttled": projection.requests_with_throttled,
             "callers_with_cut_answers": list(projection.cut_callers),
         },
         "callers": _callers(usage, answer.advice, prices),

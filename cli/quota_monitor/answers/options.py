@@ -49,7 +49,7 @@ def scope_options(command: Command) -> Command:
         ),
         click.option("--to", "end", metavar="TIME", help="End. Default: now."),
         click.option("--model", default="", metavar="TEXT", help="Only models whose id has this text."),
-        click.option("--caller", default="", metavar="TEXT", help="Only callers whose name has this text."),
+        click.option("--caller", default="", metavar="TEXT", help="List only callers whose name has this text."),
         click.option(
             "--by",
             metavar="|".join([*(each for each in Dimension if each is not Dimension.TAG), "tag:KEY"]),
