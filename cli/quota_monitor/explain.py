@@ -16,7 +16,6 @@ from rich.text import Text
 
 from bedrock_quota.analysis.timeline import MAX_CALLS, RefusedCalls, Second, TimedCall, Timeline, trace_minute
 from bedrock_quota.analysis.usage import THROTTLED
-from bedrock_quota.errors import LogSourceError
 from bedrock_quota.pools import NO_QUOTA, PoolQuota, QuotaPool
 from bedrock_quota.processor.usage import CallUsage, FailedCall
 from bedrock_quota.registry.models import Registry
@@ -24,14 +23,13 @@ from bedrock_quota.registry.sources import read_sources
 from quota_monitor.analyze.command import show_progress
 from quota_monitor.analyze.reader import RecordReader
 from quota_monitor.analyze.scope import Scope
-from quota_monitor.analyze.source import Progress, Source
+from quota_monitor.analyze.source import Progress, Source, source_errors_as_messages
 from quota_monitor.analyze.sources import open_sources, source_options
 from quota_monitor.answers.data import timestamp
 from quota_monitor.answers.numbers import count, percent
 from quota_monitor.answers.options import parse_time
-from quota_monitor.aws_session import aws_errors_as_messages
 from quota_monitor.data_files import MODELS
-from quota_monitor.terminal import errors_as_messages, make_console
+from quota_monitor.terminal import make_console
 from quota_monitor.window import Window
 
 BEFORE = 15 * 60
@@ -68,7 +66,7 @@ def explain(moment: str, model: str, as_json: bool, **given: Any) -> None:
     registry = read_sources(MODELS)
     console = make_console()
     found = False
-    with aws_errors_as_messages(), errors_as_messages(LogSourceError), show_progress() as progress:
+    with source_errors_as_messages(), show_progress() as progress:
         traced = [
             (source, trace_source(source, minute, model, registry, progress))
             for source in open_sources(given, registry)

@@ -15,7 +15,6 @@ from bedrock_quota.analysis.advice import plan_changes
 from bedrock_quota.analysis.increase import Evidence, Proposal, gather_evidence, propose_quota
 from bedrock_quota.analysis.levers import QUOTA_HEADROOM
 from bedrock_quota.analysis.usage import PoolUsage
-from bedrock_quota.errors import LogSourceError
 from bedrock_quota.pools import EndpointType, QuotaKey, QuotaPool, Unit
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.quota_names import SERVICE_CODE, ListedQuota, match_quota, models_by_quota_name
@@ -23,15 +22,14 @@ from bedrock_quota.registry.sources import read_sources
 from quota_monitor.analyze.command import show_progress
 from quota_monitor.analyze.reader import RecordReader
 from quota_monitor.analyze.scope import Scope
-from quota_monitor.analyze.source import Progress, Source
+from quota_monitor.analyze.source import Progress, Source, source_errors_as_messages
 from quota_monitor.analyze.sources import open_sources, source_options
 from quota_monitor.answers.markdown import escape
 from quota_monitor.answers.numbers import count, percent
 from quota_monitor.answers.options import make_scope, parse_pools, scope_options
-from quota_monitor.aws_session import aws_errors_as_messages, open_session, read_stack
+from quota_monitor.aws_session import open_session, read_stack
 from quota_monitor.data_files import MODELS
 from quota_monitor.deployed.measure import measure_stack
-from quota_monitor.terminal import errors_as_messages
 from quota_monitor.window import Window
 
 if TYPE_CHECKING:
@@ -100,7 +98,7 @@ def increase(
     scope = msgspec.structs.replace(make_scope(given, now), model=pools[0].model_id)
     registry = read_sources(MODELS)
     unit = Unit.REQUESTS_PER_MINUTE if by_requests else Unit.TOKENS_PER_MINUTE
-    with aws_errors_as_messages(), errors_as_messages(LogSourceError):
+    with source_errors_as_messages():
         with show_progress() as progress:
             session, usages = _measure(given, stack_name, scope, registry, now=now, progress=progress)
         usage = _choose(usages, pools, pool_name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,13 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 MAX_TOKENS = 100_000_000
 
 MAX_GROWTH = 1_000
+
+MAX_KEY = 256
+"""Most characters of a key of `requestMetadata` (API reference of Converse, read 2026-11-28)."""
+
+_COUNT = re.compile(r"[0-9]{1,9}")
+
+_FIRST_YEAR = 1970
 
 DEFAULT_HOURS = 24.0
 
@@ -160,14 +168,15 @@ def parse_pools(name: str) -> tuple[QuotaPool, ...]:
 def _parse_pair(text: str, option: str, what: str) -> tuple[str, int]:
     name, _, number = text.rpartition("=")
     digits = number.replace(",", "").replace("_", "")
-    if not name or not digits.isascii() or not digits.isdigit() or int(digits) > MAX_TOKENS:
+    if not name or _COUNT.fullmatch(digits) is None or int(digits) > MAX_TOKENS:
         raise click.UsageError(f"{option} takes {what}=N with a whole number N, such as {what}=1024, not {text!r}.")
     return name, int(digits)
 
 
 def _parse_dimension(text: str) -> tuple[Dimension, str]:
     name, _, key = text.partition(":")
-    if name in set(Dimension) and (name == Dimension.TAG) == bool(key):
+    is_key = not key or (key.isprintable() and "`" not in key and len(key) <= MAX_KEY)
+    if name in set(Dimension) and (name == Dimension.TAG) == bool(key) and is_key:
         return Dimension(name), key
     raise click.UsageError(f"--by takes caller, session, profile, operation, project or tag:KEY, not {text!r}.")
 
@@ -197,7 +206,7 @@ def parse_time(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise click.UsageError(
-            f"{text!r} is no time. Write it like 2026-11-28T14:00 or 2026-11-28T14:00+01:00."
-        ) from None
+        moment = datetime.min
+    if not _FIRST_YEAR < moment.year < datetime.max.year:
+        raise click.UsageError(f"{text!r} is no time. Write it like 2026-11-28T14:00 or 2026-11-28T14:00+01:00.")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
