@@ -162,7 +162,11 @@ def make_document(
     if reader.counts.missing_bodies:
         said.append(_explain_unknown(reader.counts.missing_bodies))
     if not reader.tally.is_complete:
-        said.append("There are too many callers and minutes to keep all. A what-if may understate what is freed.")
+        said.append(
+            "There are too many callers, minutes or limits to keep all. A what-if may understate what is freed."
+        )
+    if not reader.tally.models_all_seconds:
+        said.append("There are too many hours to model all. In later ones, tokens in use at once are not known.")
     if reader.counts.unlisted_models:
         said.append(
             "The registry does not have these models, so cautious defaults apply: "

@@ -16,6 +16,7 @@ from bedrock_quota.analysis.usage import CallerUsage, PoolMinute, PoolUsage
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.prices import Prices
 from quota_monitor.answers.words import write_paragraphs
+from quota_monitor.window import LAST_SECOND
 
 SCHEMA_VERSION = 1
 """Raised when a member is removed or changes its meaning. New members may come at any time."""
@@ -42,7 +43,7 @@ def to_csv(documents: Sequence[Document]) -> str:
 
 def timestamp(second: int) -> str:
     """Return a moment in ISO 8601."""
-    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{datetime.fromtimestamp(min(second, LAST_SECOND), UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _plain(value: object) -> object:
