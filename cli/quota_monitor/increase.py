@@ -318,8 +318,8 @@ def _write_command(request: Request) -> Iterator[str]:
             )
         else:
             yield (
-                f"The cross-Region quota is {ask_for.value:,.0f} already. Open a case with AWS Support for the on-demand "
-                "quota, and add this page."
+                f"The cross-Region quota is {ask_for.value:,.0f} already. Open a case with AWS Support for the "
+                "on-demand quota, and add this page."
             )
         return
     yield "```"
