@@ -15,7 +15,7 @@ import msgspec
 from bedrock_quota.processor import large_bodies
 from bedrock_quota.registry.models import load_registry
 from bedrock_quota.registry.sources import read_sources
-from benchmarks import client_side, cold_start, growth, handler, memory, mixes, price, timing
+from benchmarks import analyze, client_side, cold_start, growth, handler, memory, mixes, price, timing
 from benchmarks.client_side import ClientSide
 from benchmarks.contenders import FLOOR, GROUPED, OURS, USUAL, contenders
 from benchmarks.handler import Cost
@@ -45,7 +45,7 @@ def main() -> None:
     seconds = parser.parse_args().seconds
     print(f"on Python {platform.python_version()}", flush=True)
     started = time.monotonic()
-    hot, side = _measure_mixes(seconds * 0.5), client_side.measure()
+    hot, side = _measure_mixes(seconds * 0.4), client_side.measure()
     costs = handler.measure(seconds * 0.15)
     tables = {
         "hot path": "\n".join([*hot_path(hot), "", beside(hot, side, costs)]),
@@ -54,6 +54,7 @@ def main() -> None:
         "price": "\n".join([*render_price_table(costs), "", agents(hot), "", client(side)]),
         "memory sizes": "\n".join(memory_sizes(costs[10].on.median, _worst_peak())),
         "growth": "\n".join(_growth(seconds * 0.15)),
+        "analyze": "\n".join(analyze.rows(seconds * 0.1)),
     }
     tables["machine"] = _machine(time.monotonic() - started)
     for table in tables.values():

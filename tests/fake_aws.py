@@ -4,12 +4,16 @@ botocore checks the parameters of a call against its service model, and no conne
 """
 
 import io
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import boto3
 from botocore.awsrequest import AWSResponse
 from botocore.response import StreamingBody
+from records import MINUTE
+
+from localaws import log_queries
 
 Answer = Mapping[str, Any] | Exception
 Handler = Callable[[Mapping[str, Any]], Answer]
@@ -99,6 +103,8 @@ def s3_bucket(objects: Mapping[str, bytes]) -> dict[str, Handler]:
     return {"GetObject": get, "ListObjectsV2": list_objects}
 
 
+GROUP = "/aws/bedrock/modelinvocations"
+
 SONNET_QUOTA = {
     "ServiceCode": "bedrock",
     "QuotaCode": "L-1",
@@ -113,3 +119,32 @@ ACCOUNT: Mapping[str, Answer | Handler] = {
     "ListInferenceProfiles": {"inferenceProfileSummaries": []},
 }
 """Answers of an account with one quota, and no application profiles."""
+
+
+def insights(*entries: object) -> dict[str, Any]:
+    """Return the answers of an account whose log group has these records."""
+    queries: list[Mapping[str, Any]] = []
+
+    def start(given: Mapping[str, Any]) -> Answer:
+        queries.append(given)
+        return {"queryId": str(len(queries) - 1)}
+
+    def results(given: Mapping[str, Any]) -> Answer:
+        query = queries[int(given["queryId"])]
+        messages = [each if isinstance(each, str) else json.dumps(each) for each in entries]
+        events = [{"timestamp": MINUTE * 1000, "message": each} for each in messages]
+        found = log_queries.run_query(
+            events if query["startTime"] <= MINUTE <= query["endTime"] else [], query["queryString"], query["limit"]
+        )
+        return {"status": "Complete", "results": found.results, "statistics": found.statistics}
+
+    configuration = {"cloudWatchConfig": {"logGroupName": GROUP, "roleArn": "arn:aws:iam::111122223333:role/r"}}
+    return {
+        **ACCOUNT,
+        "GetModelInvocationLoggingConfiguration": {"loggingConfig": configuration},
+        "GetMetricStatistics": {"Datapoints": [{"Sum": 12.3e9, "Unit": "Bytes"}]},
+        "StartQuery": start,
+        "GetQueryResults": results,
+        "StopQuery": {"success": True},
+        "FilterLogEvents": {"events": [{"timestamp": MINUTE * 1000, "message": json.dumps(each)} for each in entries]},
+    }

@@ -9,48 +9,17 @@ from typing import Any
 import botocore.exceptions
 import pytest
 from click.testing import CliRunner, Result
-from fake_aws import ACCOUNT, EXPIRED, Answer, AwsError, FakeAws, denied, s3_bucket
-from records import MINUTE, SONNET, converse, failed, invoke, metadata_only
+from fake_aws import EXPIRED, GROUP, Answer, AwsError, FakeAws, denied, insights, s3_bucket
+from records import SONNET, converse, failed, invoke, metadata_only
 
-from localaws import log_queries
 from quota_monitor.analyze import log_group, sources
 from quota_monitor.main import main
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 
-GROUP = "/aws/bedrock/modelinvocations"
 WINDOW = ("--from", "2026-11-23T12:00", "--to", "2026-11-23T12:05")
 
 Run = Callable[..., Result]
-
-
-def insights(*entries: object) -> dict[str, Any]:
-    """Return the answers of an account whose log group has these records."""
-    queries: list[Mapping[str, Any]] = []
-
-    def start(given: Mapping[str, Any]) -> Answer:
-        queries.append(given)
-        return {"queryId": str(len(queries) - 1)}
-
-    def results(given: Mapping[str, Any]) -> Answer:
-        query = queries[int(given["queryId"])]
-        messages = [each if isinstance(each, str) else json.dumps(each) for each in entries]
-        events = [{"timestamp": MINUTE * 1000, "message": each} for each in messages]
-        found = log_queries.run_query(
-            events if query["startTime"] <= MINUTE <= query["endTime"] else [], query["queryString"], query["limit"]
-        )
-        return {"status": "Complete", "results": found.results, "statistics": found.statistics}
-
-    configuration = {"cloudWatchConfig": {"logGroupName": GROUP, "roleArn": "arn:aws:iam::111122223333:role/r"}}
-    return {
-        **ACCOUNT,
-        "GetModelInvocationLoggingConfiguration": {"loggingConfig": configuration},
-        "GetMetricStatistics": {"Datapoints": [{"Sum": 12.3e9, "Unit": "Bytes"}]},
-        "StartQuery": start,
-        "GetQueryResults": results,
-        "StopQuery": {"success": True},
-        "FilterLogEvents": {"events": [{"timestamp": MINUTE * 1000, "message": json.dumps(each)} for each in entries]},
-    }
 
 
 @pytest.fixture

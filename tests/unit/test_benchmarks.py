@@ -417,6 +417,7 @@ def test_page_has_one_place_for_each_table_and_it_is_filled() -> None:
         "price",
         "memory sizes",
         "growth",
+        "analyze",
     ]
     assert all(text.strip() for _, text in places)
 

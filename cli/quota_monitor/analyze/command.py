@@ -112,7 +112,9 @@ def _is_wanted(costs: Estimate, *, only: bool, yes: bool) -> bool:
     if yes or (costs.dollars or 0) <= estimate.ASK_ABOVE_DOLLARS:
         return True
     if not _is_terminal():
-        raise click.UsageError("That is expensive. Use a shorter window, or --yes.")
+        raise click.UsageError(
+            f"Reading costs more than ${estimate.ASK_ABOVE_DOLLARS:g}. Use a shorter window, or --yes."
+        )
     return click.confirm("Go on?", err=True)
 
 
