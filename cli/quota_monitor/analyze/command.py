@@ -19,6 +19,7 @@ from bedrock_quota.errors import LogSourceError
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.sources import read_sources
 from quota_monitor.analyze.account import Account
+from quota_monitor.analyze.publish.command import publish, publish_options
 from quota_monitor.analyze.reader import Counts, RecordReader
 from quota_monitor.analyze.scope import ALL_TIME, Scope
 from quota_monitor.analyze.source import Progress, Source
@@ -41,6 +42,7 @@ from quota_monitor.window import Window
 
 @click.command()
 @source_options
+@publish_options
 @scope_options
 @scenario_options
 @output_options
@@ -49,6 +51,9 @@ def analyze(**given: Any) -> None:
 
     Reads invocation logs that exist. Deploys nothing and changes nothing.
     """
+    if given["publish"] is not None:
+        publish(given, show_progress)
+        return
     scope = make_scope(given, datetime.now(UTC), all_time=bool(given["files"]))
     scenario, chosen = make_scenario(given), make_output(given)
     registry = read_sources(MODELS)

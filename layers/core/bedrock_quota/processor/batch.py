@@ -60,7 +60,7 @@ QUEUE_FAILED = "queue_failed"
 """Reason for which a body stays unread if the call could not be sent to the queue."""
 
 Result = dict[str, int]
-"""Counts of a delivery's records: `received`, `processed` and, if there are any, `rejected` and `set_aside`."""
+"""Counts of records: `received`, `processed` and, if there are any, `rejected`, `set_aside` and `published`."""
 
 Clock = Callable[[Delivery], datetime]
 """Returns the time that a delivery's records are compared with."""
@@ -170,7 +170,15 @@ def _read_delivery(
             line = line_for_duplicate(container.settings.namespace, now.timestamp(), len(received.log_events))
             return ReadDelivery(known, now, None, in_progress.result, line)
     try:
-        calls, waiting = _price(received, late, container, known, now, checked=checked or received.is_control)
+        calls, waiting = _price(
+            received,
+            late,
+            container,
+            known,
+            now,
+            checked=checked or received.is_control,
+            published=raw.is_published,
+        )
     except Exception as error:
         if in_progress is not None:
             in_progress.release(error)
@@ -186,18 +194,26 @@ def _read_message(text: str, *, is_repeated: bool) -> LateDelivery:
 
 
 def _price(
-    received: Delivery, late: LateDelivery | None, container: Container, known: Context, now: datetime, *, checked: bool
+    received: Delivery,
+    late: LateDelivery | None,
+    container: Container,
+    known: Context,
+    now: datetime,
+    *,
+    checked: bool,
+    published: bool,
 ) -> tuple[DeliveryCalls, Waiting | None]:
     """Price a delivery, or the calls of a message. A call without its body is late as long as it can wait.
 
-    Returns also since when the late calls wait, None if there are none.
+    A `published` call does not wait, because its body came long ago or never. Returns also since when the late calls
+    wait, None if there are none.
     """
     waiting, seconds = None if late is None else late.waiting, now.timestamp()
     if late is not None and waiting is None:
         calls = DeliveryCalls(received=1, returned=1, unchecked=int(not checked))
         calls.reject(RecordError(UNREADABLE))
         return calls, None
-    can_wait = late is None or late.can_wait(seconds, container.settings.late_bodies_seconds)
+    can_wait = not published if late is None else late.can_wait(seconds, container.settings.late_bodies_seconds)
     calls = price_delivery(
         received,
         known.calculator,
@@ -207,6 +223,7 @@ def _price(
         checked=checked,
         set_aside=container.encode_late_call if can_wait else lambda _record: None,
         returned=late is not None,
+        published=published,
     )
     if calls.late and waiting is None:
         from bedrock_quota.processor.late_bodies import begin_waiting  # noqa: PLC0415 - see that module's docstring
@@ -334,4 +351,6 @@ def _count(calls: DeliveryCalls) -> Result:
         counts["rejected"] = len(calls.rejected)
     if calls.late:
         counts["set_aside"] = len(calls.late)
+    if calls.published:
+        counts["published"] = calls.published
     return counts
