@@ -25,9 +25,8 @@ _HOUR = 3_600
 def find_boundary(session: boto3.Session, stack: Stack, now: datetime) -> int:
     """Return the time before which an event must have been ingested to be older than the stack, in ms since the epoch.
 
-    That is when the subscription was created, because it delivers what is ingested from then on. If the metrics say
-    that a delivery was processed before, as by an earlier stack with this namespace, it is the start of its oldest
-    call.
+    The subscription delivers events that are ingested after its creation. If the metrics show that a delivery was
+    processed before, as by an earlier stack with this namespace, the start of its oldest call is the boundary.
 
     Raises `PublishError` if there is no subscription. Propagates botocore errors.
     """

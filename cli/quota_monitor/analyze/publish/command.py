@@ -47,6 +47,12 @@ ACTIONS = (
 )
 """The rights that publishing needs. Records in S3 also need `s3:ListBucket` and `s3:GetObject`."""
 
+SETTLED_SECONDS = 120
+"""Time after the boundary until all events from before it can be read. AWS names none; it mostly takes seconds."""
+
+SETTLED_S3_SECONDS = 3_600
+"""The same for S3, where an object is written up to some minutes after its records (see `log_sources.s3.LATE`)."""
+
 _ALLOWED = frozenset({"publish", "yes", "regions", "profiles", "log_group", "bucket"})
 
 DELAY = (
@@ -78,9 +84,9 @@ def publish(given: Mapping[str, Any], show: Callable[[], Any]) -> None:
     check_options(given)
     with _errors_end_with_3():
         session = open_session(given["profiles"], given["regions"])
-        stack = read_stack(session, given["publish"])
-        now = datetime.now(UTC)
+        stack, now = read_own_stack(session, given["publish"]), datetime.now(UTC)
         progress = plan(session, stack, given["log_group"] or given["bucket"], now)
+        check_settled(progress, now)
         records = open_records(session, stack, progress, now)
         hours = [hour for hour in records.hours if hour not in progress.hours]
         amount = records.measure(hours[0]) if hours else Amount(0, 0)
@@ -91,8 +97,9 @@ def publish(given: Mapping[str, Any], show: Callable[[], Any]) -> None:
         if not given["yes"]:
             click.confirm("Publish them?", abort=True, err=True)
         client, table = session.client("dynamodb"), stack.resources["StateTable"]
-        if start_progress(client, table, progress).source != progress.source:
-            raise PublishError("Another run has begun with another source in this moment. Run the command again.")
+        stored = start_progress(client, table, progress)
+        if (stored.boundary, stored.source) != (progress.boundary, progress.source):
+            raise PublishError("Another run has begun in the meantime. Run the command again.")
         invoke = make_invoke(session.client("lambda", config=INVOKE_CONFIG), stack, progress.source)
         with show() as update:
             sent = send_hours(records, hours, invoke, lambda hour: mark_hour(client, table, hour), update)
@@ -123,6 +130,27 @@ def _errors_end_with_3() -> Iterator[None]:
         yield
     except (BotoCoreError, ClientError, LogSourceError) as error:
         raise PublishError(str(error)) from error
+
+
+def read_own_stack(session: boto3.Session, name: str) -> Stack:
+    """Return a deployed stack of this project. Raises `PublishError` if it is another's. Propagates botocore errors."""
+    stack = read_stack(session, name)
+    if "InvocationLogGroupName" not in stack.outputs or not {"StateTable", "MetricProcessorFunction"} <= {
+        *stack.resources
+    }:
+        raise PublishError(f"The stack {name} does not have the resources of this monitor. --publish takes its name.")
+    return stack
+
+
+def check_settled(progress: PublishProgress, now: datetime) -> None:
+    """Raise `PublishError` if records from before the boundary may not be readable yet. An hour is read only once."""
+    wait = SETTLED_S3_SECONDS if progress.source.startswith(S3_SCHEME) else SETTLED_SECONDS
+    ready = -(-progress.boundary // 1000) + wait
+    if now.timestamp() < ready:
+        raise PublishError(
+            "The newest of the older records may not be readable yet, because AWS shows records with a delay. "
+            f"Run the command again after {describe_time(ready + 59)}."
+        )
 
 
 def plan(session: boto3.Session, stack: Stack, source: str | None, now: datetime) -> PublishProgress:
@@ -174,7 +202,7 @@ def _describe_cost(amount: Amount, hours: int) -> str:
     pool = METRICS_PER_POOL * price.metric_month / HOURS_PER_MONTH
     each = "per million records " if amount.records is None else ""
     return (
-        f"That costs about ${max(0.01, dollars):,.2f} {each}for {', '.join(item.what for item in items)}, "
+        f"This costs about ${max(0.01, dollars):,.2f} {each}for {', '.join(item.what for item in items)}, "
         f"and ${pool:.3f} for the metrics of each quota pool per hour that it takes."
     )
 

@@ -89,8 +89,7 @@ def send_hours(
         for number, hour in enumerate(hours, start=1):
             try:
                 sent = _send_hour(records.read(hour), invoke, pool)
-                if sent.received:
-                    mark(hour)
+                mark(hour)
             except (PublishError, BotoCoreError, ClientError, LogSourceError) as error:
                 message = error.message if isinstance(error, PublishError) else str(error)
                 raise PublishError(
