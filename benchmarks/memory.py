@@ -6,6 +6,7 @@ Lambda function.
 
 import base64
 import gzip
+import hashlib
 import itertools
 import json
 import os
@@ -86,14 +87,58 @@ def bodies_in_s3(inflated: int) -> Iterator[dict[str, str]]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
             """Log nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), S3)
+    with _serve(S3) as endpoint:
+        yield STATE_OUT_OF_REACH | {"LARGE_BODIES_BUCKET": LARGE_BODIES, "AWS_ENDPOINT_URL": endpoint}
+
+
+@contextmanager
+def no_bodies_in_s3() -> Iterator[dict[str, str]]:
+    """Serve a queue that takes every message, beside an S3 that is out of reach. Yields the environment for it."""
+
+    class Queue(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if "Entries" not in request:  # the state table, which is out of reach
+                self._answer(400, b"{}")
+                return
+            taken = [
+                {
+                    "Id": each["Id"],
+                    "MessageId": each["Id"],
+                    "MD5OfMessageBody": hashlib.md5(each["MessageBody"].encode(), usedforsecurity=False).hexdigest(),
+                }
+                for each in request["Entries"]
+            ]
+            self._answer(200, json.dumps({"Successful": taken}).encode())
+
+        def _answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+            """Log nothing."""
+
+    with _serve(Queue) as endpoint:
+        yield STATE_OUT_OF_REACH | {
+            "LARGE_BODIES_BUCKET": LARGE_BODIES,
+            "LATE_BODIES_QUEUE": f"{endpoint}/111122223333/late",
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_ENDPOINT_URL_S3": "nowhere",  # no client can be made, so that 10,000 reads take no minute
+        }
+
+
+@contextmanager
+def _serve(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Serve requests in this process, and yield the URL."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield STATE_OUT_OF_REACH | {
-            "LARGE_BODIES_BUCKET": LARGE_BODIES,
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
-        }
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         thread.join()
@@ -253,6 +298,34 @@ def groups(count: int) -> bytes:
     ).encode()
 
 
+LATE_TAGS: Mapping[str, Mapping[str, str]] = {
+    "9 tags of 256 accents": dict.fromkeys(TAGS[:9], "\N{LATIN SMALL LETTER E WITH ACUTE}" * 256),
+    "16 tags of 256 letters": dict.fromkeys(TAGS, "x" * 256),
+}
+"""Tags with which a call that waits is as large as one can be, and as one of plain letters."""
+
+
+def late_batch(tags: Mapping[str, str]) -> bytes:
+    """Return a batch of a stream of ten deliveries, each of 1,000 records with these tags, whose bodies are in S3."""
+
+    def call(number: int) -> str:
+        path = {"inputTokenCount": 5, "inputBodyS3Path": f"s3://{LARGE_BODIES}/{number}"}
+        return _json(_record(number, input=path, requestMetadata=tags))
+
+    sent = [
+        compress(
+            _json(
+                {
+                    "messageType": "DATA_MESSAGE",
+                    "logEvents": [{"id": f"{number:056d}", "message": call(number)} for number in range(n, n + 1_000)],
+                }
+            ).encode()
+        )
+        for n in range(0, 10_000, 1_000)
+    ]
+    return json.dumps(events.batch([json.loads(each) for each in sent])).encode()
+
+
 NAMES = MAX_REMEMBERED
 """Names in one delivery, as many as the processor remembers."""
 
@@ -348,6 +421,11 @@ def main() -> None:
     add("a batch of a stream: three times the first and a third", len(batch()), run([batch()])[0])
     for count in (1, 2):
         add(f"a batch of a stream in groups: {count}", len(groups(count)), run([groups(count)], limit=UNLIMITED)[0])
+    for name, tags in LATE_TAGS.items():
+        with no_bodies_in_s3() as environment:
+            event = late_batch(tags)
+            found = run([event], ENVIRONMENT | environment, UNLIMITED)[0]
+            add(f"ten deliveries of 1,000 calls without a body, {name}, with boto3 and no limit", len(event), found)
     with_state = ENVIRONMENT | STATE_OUT_OF_REACH
     add("the first, with boto3 and no limit", 0, run([worst[next(iter(worst))]], with_state, UNLIMITED)[0])
     add("all of these, with boto3 and no limit", 0, run(worst.values(), with_state, UNLIMITED)[-1])

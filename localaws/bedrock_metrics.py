@@ -1,8 +1,8 @@
 """Derive the metrics that Bedrock itself publishes in `AWS/Bedrock` from the calls in a log.
 
 Source: https://docs.aws.amazon.com/bedrock/latest/userguide/monitoring-runtime-metrics.html, read 2026-11-23.
-`Invocations` does not count throttled or invalid requests. `EstimatedTPMQuotaUsage` is the sum of the tokens that calls
-consume, not of those that they reserve.
+`Invocations` does not count throttled or invalid requests. `InvocationLatency` lasts until the last token, so a failed
+call has none. `EstimatedTPMQuotaUsage` is the sum of the tokens that calls consume, not of those that they reserve.
 """
 
 import json
@@ -45,15 +45,23 @@ def _values(record: Mapping[str, Any], model: str) -> dict[str, float]:
         return {"InvocationThrottles" if error == THROTTLED else "InvocationClientErrors": 1}
     read, made = record["input"], record["output"]
     if "inputTokenCount" not in read:  # a guardrail's answer
-        return {"Invocations": 1}
+        return {"Invocations": 1, "InvocationLatency": _latency(made)}
     write = read.get("cacheWriteInputTokenCount", 0)
     return {
         "Invocations": 1,
+        "InvocationLatency": _latency(made),
         "InputTokenCount": read["inputTokenCount"],
         "CacheWriteInputTokenCount": write,
         "OutputTokenCount": made.get("outputTokenCount", 0),
         "EstimatedTPMQuotaUsage": read["inputTokenCount"] + write + made.get("outputTokenCount", 0) * _burndown(model),
     }
+
+
+def _latency(made: Mapping[str, Any]) -> float:
+    """Return the milliseconds that a call took, or a second if its log entry does not say it."""
+    body = made.get("outputBodyJson")
+    metrics = body.get("metrics", {}) if isinstance(body, dict) else {}
+    return float(metrics.get("latencyMs", 1_000))
 
 
 def _burndown(model: str) -> int:

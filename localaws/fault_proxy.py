@@ -14,11 +14,12 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
+from xml.etree import ElementTree
 
 import botocore.loaders
 import botocore.model
@@ -32,7 +33,7 @@ logger = logging.getLogger("localaws.fault_proxy")
 _NAMED_OTHERWISE = {"monitoring": "cloudwatch", "servicequotas": "service-quotas"}
 """Services that botocore names differently from the name in a request's signature."""
 
-_SIGNED_FOR = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/([^/]+)/aws4_request")
+_SIGNED_FOR = re.compile(r"Credential=[^/]+/\d{8}/([^/]+)/([^/]+)/aws4_request")
 _RPC_PATH = re.compile(r"/service/\w+/operation/(\w+)")
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "expect"}
 _LONGEST_SECONDS = 60.0
@@ -61,14 +62,19 @@ SLOW_SECONDS = 0.7
 
 
 class Call(msgspec.Struct, frozen=True):
-    """One request of a function. `parameters` are those that could be read. `status` is None if no answer was sent."""
+    """One request of a function. `parameters` are those that could be read. `status` is None if no answer was sent.
+
+    `role` is the ARN of the function's role. It is empty for a caller that the emulator does not run.
+    """
 
     function: str
     service: str
     operation: str
     parameters: Mapping[str, Any]
-    status: int | None
-    fault: Fault | None
+    status: int | None = None
+    fault: Fault | None = None
+    region: str = ""
+    role: str = ""
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -96,12 +102,14 @@ class _Request(msgspec.Struct, frozen=True):
     operation: str
     protocol: str
     parameters: Mapping[str, Any]
+    region: str = ""
 
 
 class FaultProxy(ThreadingHTTPServer):
     """The proxy. It listens at once, and forwards requests after `forward_to`.
 
-    `calls` are the recorded calls. `unread` has a message for each request that could not be read.
+    `calls` are the recorded calls. `unread` has a message for each request that could not be read. `observe` gets each
+    call before the account does.
     """
 
     daemon_threads = True
@@ -111,6 +119,7 @@ class FaultProxy(ThreadingHTTPServer):
         super().__init__((LOOPBACK, 0), _Handler)
         self.calls: list[Call] = []
         self.unread: list[str] = []
+        self.observe: Callable[[Call], None] = lambda _call: None
         self._account: Account | None = None
         self._rules: dict[Rule, tuple[threading.Event, list[None]]] = {}
         self._turn = threading.Lock()
@@ -167,11 +176,16 @@ class FaultProxy(ThreadingHTTPServer):
                     return rule.fault, over
         return None, None
 
-    def upstream(self, service: str) -> str:
-        """Return the host and port that answer for a service."""
+    @property
+    def account(self) -> Account:
+        """Return the account that requests are forwarded to. Raises `LocalAwsError` if there is none yet."""
         if self._account is None:
             raise LocalAwsError("the proxy has no account to forward a function's call to: call forward_to first")
-        url = self._account.service_quotas_url if service == "service-quotas" else self._account.endpoint_url
+        return self._account
+
+    def upstream(self, service: str) -> str:
+        """Return the host and port that answer for a service."""
+        url = self.account.service_quotas_url if service == "service-quotas" else self.account.endpoint_url
         return urlsplit(url).netloc
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the base class's arguments
@@ -201,9 +215,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(_Answer(501, [], str(error).encode()))
             return
         fault, over = self.server.fault_for(function, request)
+        role = self.headers.get("X-Amz-Security-Token", "")  # see localaws.ministack_patches
+        call = Call(function, request.service, request.operation, request.parameters, None, fault, request.region, role)
+        self.server.observe(call)
         answer = self._meet(fault, over, path, request, body)
-        status = None if answer is None else answer.status
-        self.server.calls.append(Call(function, request.service, request.operation, request.parameters, status, fault))
+        self.server.calls.append(msgspec.structs.replace(call, status=None if answer is None else answer.status))
         if answer is None:
             self._reset()
         else:
@@ -266,16 +282,16 @@ def read(method: str, path: str, headers: Mapping[str, str], body: bytes) -> _Re
     signed = _SIGNED_FOR.search(headers.get("Authorization", ""))
     if signed is None:
         raise LocalAwsError(f"{method} {path} is not signed")
-    service = _NAMED_OTHERWISE.get(signed[1], signed[1])
+    region, service = signed[1], _NAMED_OTHERWISE.get(signed[2], signed[2])
     parts = urlsplit(path)
     if target := headers.get("X-Amz-Target"):
-        return _Request(service, target.rpartition(".")[2], "json", json.loads(body or b"{}"))
+        return _Request(service, target.rpartition(".")[2], "json", json.loads(body or b"{}"), region)
     if rpc := _RPC_PATH.fullmatch(parts.path):
-        return _Request(service, rpc[1], "smithy-rpc-v2-cbor", {})
+        return _Request(service, rpc[1], "smithy-rpc-v2-cbor", {}, region)
     form = dict(parse_qsl(body.decode())) if "urlencoded" in headers.get("Content-Type", "") else {}
     if "Action" in form:
-        return _Request(service, form["Action"], "query", form)
-    return _rest(service, method, path, body)
+        return _Request(service, form["Action"], "query", form, region)
+    return msgspec.structs.replace(_rest(service, method, path, body), region=region)
 
 
 def _rest(service: str, method: str, path: str, body: bytes) -> _Request:
@@ -292,8 +308,20 @@ def _rest(service: str, method: str, path: str, body: bytes) -> _Request:
     if best is None:
         raise LocalAwsError(f"{service} has no operation for {method} {path}")
     model = _model(service)
-    given = json.loads(body) if body and model.metadata["protocol"] == "rest-json" else {}
+    given = {}
+    if body and model.metadata["protocol"] == "rest-json":
+        given = json.loads(body)
+    elif best[1] == "DeleteObjects":
+        given = {"Objects": _objects(body)}
     return _Request(service, best[1], model.metadata["protocol"], {**given, **best[2]})
+
+
+def _objects(body: bytes) -> list[dict[str, str]]:
+    """Return the objects that a `DeleteObjects` request of S3 names, each with its `Key` and, if given, `VersionId`."""
+    tree = ElementTree.fromstring(body)  # noqa: S314 - our own function's request
+    return [
+        {part.tag.rpartition("}")[2]: part.text or "" for part in each} for each in tree if each.tag.endswith("Object")
+    ]
 
 
 @functools.cache

@@ -6,11 +6,17 @@
 - Its CloudFormation deletes a bucket together with its objects. S3 refuses to delete a bucket that is not empty (API
   reference, DeleteBucket, read 2026-11-24), and so does the patch.
 - It does not send `Delete` to a custom resource whose creation failed. AWS does so when it rolls back a creation.
+- Its CloudFormation ignores `ReservedConcurrentExecutions` of a function, and `PermissionsBoundary` of a role.
+- It has other words than CloudFormation for a custom resource that did not answer in time. The patch has AWS's words
+  (aws/aws-cdk issue 18746, read 2026-11-28).
 - It cannot return its whole state. With the patch, SIGUSR1 makes it write its state to a file.
 - It answers 404 for an object that does not exist. S3 answers 403 to a caller without `s3:ListBucket` on the bucket
   (API reference, GetObject, read 2026-11-28). With the patch, functions are callers with the policies of their role.
 - Its Logs Insights knows few commands. With the patch, queries are evaluated as in the dashboard preview.
+- It renames members of the invocation-logging configuration whose names begin with a capital letter, and returns null
+  if there is no configuration. The patch returns what was put, member by member, or no configuration.
 - A stack that creates a function stops functions of that name in all Regions. The patch limits this to one Region.
+- It has no Observability Access Manager. The patch keeps the sinks of each Region, but no links.
 """
 
 import array
@@ -29,14 +35,14 @@ from pathlib import Path
 from typing import Any
 
 from ministack import app  # type: ignore[import-untyped]
-from ministack.core import iam_evaluator, lambda_runtime, persistence  # type: ignore[import-untyped]
+from ministack.core import iam_evaluator, lambda_runtime, persistence, router  # type: ignore[import-untyped]
 from ministack.core.lambda_runtime import Worker  # type: ignore[import-untyped]
 from ministack.core.responses import (  # type: ignore[import-untyped]
     error_response_json,
     get_account_id,
     get_region,
 )
-from ministack.services import cloudwatch_logs, lambda_svc, s3  # type: ignore[import-untyped]
+from ministack.services import bedrock, cloudwatch_logs, iam, lambda_svc, s3  # type: ignore[import-untyped]
 from ministack.services.cloudformation import custom_resource, provisioners, stacks  # type: ignore[import-untyped]
 
 from localaws import log_queries
@@ -65,15 +71,25 @@ def main() -> None:
         return str(drain(worker, **_WAITS))
 
     Worker._drain_stderr_bounded = drain_all
+    custom_resource.invoke_custom_resource = functools.partial(
+        _name_no_answer_as_aws, custom_resource.invoke_custom_resource
+    )
     _delete_what_failed_to_be_made()
     signal.signal(signal.SIGUSR1, _write_down)
+    of_functions = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
+    of_functions["create"] = functools.partial(_create_with_concurrency, of_functions["create"])
+    of_roles = provisioners._RESOURCE_HANDLERS["AWS::IAM::Role"]
+    of_roles["create"] = functools.partial(_create_with_boundary, of_roles["create"])
     of_buckets = provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
     of_buckets["delete"] = functools.partial(_delete_if_empty, of_buckets["delete"])
     lambda_runtime.execution_credentials = functools.partial(_with_role, lambda_runtime.execution_credentials)
     s3._get_object = functools.partial(_refuse_to_say_what_is_missing, s3._get_object)
+    bedrock._get_logging_config = _return_configuration
     lambda_svc.invalidate_worker = functools.partial(_end_here, lambda_svc.invalidate_worker)
     cloudwatch_logs._start_query = functools.partial(_start_query, cloudwatch_logs._start_query)
     cloudwatch_logs._get_query_results = functools.partial(_get_query_results, cloudwatch_logs._get_query_results)
+    router.SERVICE_PATTERNS["oam"] = {"credential_scope": "oam"}
+    app.SERVICE_HANDLERS["oam"] = _answer_access_manager
     app.main()
 
 
@@ -99,6 +115,37 @@ def _start_query(start: Callable[[Any], Any], data: Any) -> Any:
 def _get_query_results(get: Callable[[Any], Any], data: Any) -> Any:
     """Return a page of at most `PAGE_ROWS`, also if the request does not ask for one."""
     return get({**data, "maxItems": min(int(data.get("maxItems") or log_queries.PAGE_ROWS), log_queries.PAGE_ROWS)})
+
+
+def _return_configuration() -> tuple[int, dict[str, str], bytes]:
+    configuration = bedrock._invocation_logging_config.get("config")
+    answer = {} if configuration is None else {"loggingConfig": configuration}
+    return HTTPStatus.OK, {"Content-Type": "application/json"}, json.dumps(answer).encode()
+
+
+_sinks: dict[tuple[str, str], list[dict[str, str]]] = {}
+"""Sinks by account and Region."""
+
+
+async def _answer_access_manager(
+    _method: str, path: str, _headers: Any, body: bytes, _query: Any
+) -> tuple[int, dict[str, str], bytes]:
+    """Answer CreateSink, DeleteSink and ListSinks of the Observability Access Manager."""
+    account, region = get_account_id(), get_region()
+    sinks = _sinks.setdefault((account, region), [])
+    given = json.loads(body or b"{}")
+    answer: dict[str, Any] = {}
+    if path == "/CreateSink":
+        arn = f"arn:aws:oam:{region}:{account}:sink/{len(sinks) + 1}"
+        answer = {"Arn": arn, "Id": arn.rpartition("/")[2], "Name": given["Name"]}
+        sinks.append(answer)
+    elif path == "/DeleteSink":
+        sinks[:] = [sink for sink in sinks if sink["Arn"] != given["Identifier"]]
+    elif path == "/ListSinks":
+        answer = {"Items": sinks}
+    else:
+        return HTTPStatus.NOT_FOUND, {}, b"{}"
+    return HTTPStatus.OK, {"Content-Type": "application/json"}, json.dumps(answer).encode()
 
 
 def _end_here(end: Callable[..., None], function: str, **options: Any) -> None:
@@ -160,7 +207,8 @@ def _delete_what_failed_to_be_made() -> None:
         properties, kind = failed.pop((name, logical_id), (None, ""))
         if properties is not None and not operation.get("is_update"):
             stack["StackStatus"] = "ROLLBACK_IN_PROGRESS"
-            with contextlib.suppress(ValueError):  # the function does not exist, so it created nothing
+            # the function does not exist or did not answer the creation either, so it created nothing
+            with contextlib.suppress(ValueError, TimeoutError):
                 physical_id = answered.pop((stack_id, logical_id), "never-answered")
                 await stacks.run_reentrant(
                     provisioners._custom_resource_delete, physical_id, properties, name, logical_id, kind
@@ -179,6 +227,28 @@ def _write_down(*_signal: object) -> None:
     unfinished = directory / "held.unfinished"
     unfinished.write_text(json.dumps(held, default=persistence._json_default), encoding="utf-8")
     unfinished.replace(directory / "held.json")
+
+
+def _create_with_concurrency(create: Callable[..., Any], logical_id: str, properties: Any, stack_name: str) -> Any:
+    name, attributes = create(logical_id, properties, stack_name)
+    lambda_svc._functions[name]["concurrency"] = properties.get("ReservedConcurrentExecutions")
+    return name, attributes
+
+
+def _create_with_boundary(create: Callable[..., Any], logical_id: str, properties: Any, stack_name: str) -> Any:
+    name, attributes = create(logical_id, properties, stack_name)
+    iam._roles[name]["PermissionsBoundary"] = properties.get("PermissionsBoundary")
+    return name, attributes
+
+
+def _name_no_answer_as_aws(invoke: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    try:
+        return invoke(*given, **named)
+    except TimeoutError as error:
+        raise TimeoutError(
+            "CloudFormation did not receive a response from your Custom Resource. Please check your logs for requestId "
+            "[unknown]."
+        ) from error
 
 
 def _await_empty(pipe: int) -> None:

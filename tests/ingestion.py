@@ -6,6 +6,7 @@ from samcli.yamlhelper import yaml_parse
 
 CONDITION = "ThroughStream"
 WAYS = ("direct", "kinesis")
+_NO_VALUE = {"Ref": "AWS::NoValue"}
 _GONE = object()
 
 
@@ -30,9 +31,14 @@ def _taken(node: Any, through_stream: bool) -> Any:
         return [taken for each in node if (taken := _taken(each, through_stream)) is not _GONE]
     if not isinstance(node, dict):
         return node
-    if node == {"Ref": "AWS::NoValue"}:
+    if node == _NO_VALUE:
         return _GONE
     if node.get("Fn::If", [None])[0] == CONDITION:
         _, yes, no = node["Fn::If"]
         return _taken(yes if through_stream else no, through_stream)
+    if "Fn::If" in node:
+        condition, *choices = node["Fn::If"]
+        return {
+            "Fn::If": [condition, *(each if each == _NO_VALUE else _taken(each, through_stream) for each in choices)]
+        }
     return {key: taken for key, value in node.items() if (taken := _taken(value, through_stream)) is not _GONE}

@@ -17,8 +17,8 @@ from typing import Any
 Pool = tuple[str, str]
 """Model id and endpoint type."""
 
-Bodies = Mapping[str, tuple[float, Mapping[str, Any]]]
-"""Requests in S3 by their path: the seconds after the record in which each came, and the request itself."""
+Bodies = Mapping[str, tuple[float, Mapping[str, Any] | None]]
+"""Requests in S3 by their path: the seconds after the record in which each came, and the request, None if damaged."""
 
 PATIENCE = 300
 """Seconds for which a request is waited for."""
@@ -199,28 +199,32 @@ def _said(record: Mapping[str, Any], path: tuple[str, ...]) -> str | None:
     answer = record["output"].get("outputBodyJson", {})
     for event in reversed(answer if isinstance(answer, list) else [answer]):
         for place in (event, event.get("metadata", {}), event.get("response", {})):
-            word: Any = place
-            for key in path:
-                word = word.get(key) if isinstance(word, dict) else None
-            if isinstance(word, str) and word:
+            word = _word(place, path)
+            if word:
                 return word
     return None
+
+
+def _word(place: Any, path: tuple[str, ...]) -> str | None:
+    """Return a word of a record. One of a wrong type is as if it were not there."""
+    for key in path:
+        place = place.get(key) if isinstance(place, dict) else None
+    return place if isinstance(place, str) and place else None
 
 
 def _tier(record: Mapping[str, Any]) -> str:
     """Return the tier that served a call, by its answer or else by its request."""
     body = record["input"].get("inputBodyJson", {})
     tier = _said(record, ("serviceTier", "type")) or _said(record, ("service_tier",))
-    tier = tier or body.get("serviceTier", {}).get("type") or body.get("service_tier") or ""
-    return tier.lower()
+    tier = tier or _word(body, ("serviceTier", "type")) or _word(body, ("service_tier",))
+    return (tier or "").lower()
 
 
 def _is_optimized(record: Mapping[str, Any], *, named: bool) -> bool:
     """Return True if the call was served with optimized latency. `named`: its model id says so."""
     body = record["input"].get("inputBodyJson", {})
-    latency = _said(record, ("performanceConfig", "latency"))
-    latency = latency or body.get("performanceConfig", {}).get("latency")
-    latency = latency or record.get("performanceConfig", {}).get("latency")
+    path = ("performanceConfig", "latency")
+    latency = _said(record, path) or _word(body, path) or _word(record, path)
     return latency.lower() == "optimized" if latency else named
 
 

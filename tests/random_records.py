@@ -49,7 +49,7 @@ def draw_record(draw: random.Random) -> Entry:
         given["inputBodyS3Path"] = "s3://bucket/body.json.gz"
     output: Entry = {"outputTokenCount": draw.choice((0, draw.randint(1, 500), draw.randint(1, 150_000)))}
     if draw.random() < 0.8:
-        output["outputBodyJson"] = _draw_answer(draw)
+        output["outputBodyJson"] = draw_answer(draw)
     return record(_draw_model_id(draw), operation, **entry, input=given, output=output)
 
 
@@ -80,10 +80,11 @@ def _draw_body(draw: random.Random, operation: str) -> Entry:
         if draw.random() < 0.7:
             fields[draw.choice(ADDITIONAL_LIMIT_NAMES)] = draw.randint(1, 9_000)
         body["additionalModelRequestFields"] = fields
-    return body | _draw_words(draw, 0.2)
+    return body | draw_words(draw, 0.2)
 
 
-def _draw_words(draw: random.Random, share: float) -> Entry:
+def draw_words(draw: random.Random, share: float) -> Entry:
+    """Draw the words of a body that say how a call was served: each of tier and latency in this share of bodies."""
     words: Entry = {}
     if draw.random() < share:
         tier = draw.choice(TIERS)
@@ -93,8 +94,9 @@ def _draw_words(draw: random.Random, share: float) -> Entry:
     return words
 
 
-def _draw_answer(draw: random.Random) -> Any:
-    words = _draw_words(draw, 0.3)
+def draw_answer(draw: random.Random) -> Any:
+    """Draw an answer, whole or streamed, without texts."""
+    words = draw_words(draw, 0.3)
     if draw.random() < 0.5:
         words["trace"] = {"promptRouter": {"invokedModelId": draw.choice(("", "us.", "global.")) + draw.choice(MODELS)}}
     if "service_tier" in words:

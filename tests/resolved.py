@@ -20,6 +20,8 @@ VALUES: dict[str, str] = {  # strings, whatever the parameter's type: so CloudFo
     "MetricsNamespace": NAMESPACE,
     "CallerDetail": "role",
     "AlarmThresholdPercent": "80",
+    "MonitoringAccount": "no",
+    "InvocationLogSetup.LogGroupName": "/aws/bedrock/modelinvocations",
     "MetricProcessorFunction": "processor",
     "MetricProcessorLogGroup": "/aws/lambda/processor",
     "QuotaFetcherLogGroup": "/aws/lambda/fetcher",
@@ -34,10 +36,17 @@ def template() -> Tree:
     return found
 
 
-def dashboard(template: Tree, metadata_keys: str = "", caller_detail: str = "role") -> Tree:
+def dashboard(
+    template: Tree, metadata_keys: str = "", caller_detail: str = "role", monitoring_account: str = "no"
+) -> Tree:
     """The body as CloudFormation would make it, with these keys of requestMetadata and this detail of callers."""
     properties = template["Resources"]["QuotaDashboard"]["Properties"]
-    values = {**VALUES, "RequestMetadataKeys": metadata_keys, "CallerDetail": caller_detail}
+    values = {
+        **VALUES,
+        "RequestMetadataKeys": metadata_keys,
+        "CallerDetail": caller_detail,
+        "MonitoringAccount": monitoring_account,
+    }
     text = Resolver(values, template)(properties["DashboardBody"])
     found: Tree = json.loads(text)
     return found
@@ -79,6 +88,7 @@ class Resolver:
 
 CONDITIONS: dict[str, Callable[[Mapping[str, str]], bool]] = {
     "HasMetadataKeys": lambda values: bool(values["RequestMetadataKeys"]),
+    "InMonitoringAccount": lambda values: values["MonitoringAccount"] == "yes",
     "NamesSessions": lambda values: values["CallerDetail"] == "session",
 }
 """Whether a condition of the template holds."""

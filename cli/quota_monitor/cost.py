@@ -236,20 +236,19 @@ def read_prices() -> Prices:
 
 
 def count_alarm_metrics(*, through_stream: bool = False) -> Alarms:
-    """Count the metrics that the alarms of the template watch. A query without GROUP BY counts as one metric."""
+    """Count the metrics that alarms watch. A query on `ModelId` analyzes about one per pool, any other query one."""
     fixed = per_pool = 0
     for resource in _resources().values():
         if resource["Type"] != "AWS::CloudWatch::Alarm":
             continue
         if resource.get("Condition") == "ThroughStream" and not through_stream:
             continue
-        queries = resource["Properties"].get("Metrics", [])
-        if not queries:
-            fixed += 1
-        elif any("GROUP BY" in str(query.get("Expression")) for query in queries):
-            per_pool += 1
-        else:
-            fixed += sum("MetricStat" in query or "SELECT" in str(query.get("Expression")) for query in queries)
+        for query in resource["Properties"].get("Metrics", [{"MetricStat": {}}]):
+            expression = str(query.get("Expression"))
+            if "SELECT" in expression and "ModelId" in expression:
+                per_pool += 1
+            elif "SELECT" in expression or "MetricStat" in query:
+                fixed += 1
     return Alarms(fixed, per_pool)
 
 

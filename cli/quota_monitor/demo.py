@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from bedrock_quota.analysis.answers import NOTHING_CHANGED
-from bedrock_quota.deployment import invocation_logging
+from bedrock_quota.deployment import logging_configuration
 from bedrock_quota.settings import DEFAULT_NAMESPACE, LATE_BODIES_DELAY
 from localaws import bedrock_metrics, instance, metric_requests, traffic
 from localaws.applications import PROFILES, Profile
@@ -166,7 +166,8 @@ def _profiles(session: boto3.Session) -> dict[Profile, str]:
 
 def _large_bodies_bucket(session: boto3.Session) -> str:
     """Return the bucket to which Bedrock delivers bodies that are too large for the log."""
-    found = invocation_logging.configured_large_bodies(invocation_logging.read_configuration(session.client("bedrock")))
+    present = logging_configuration.read_configuration(session.client("bedrock"))
+    found = logging_configuration.configured_large_bodies(present)
     if found is None:
         raise LocalAwsError("The invocation logging of the account has no bucket for large bodies.")
     return found.bucket

@@ -26,7 +26,7 @@ COMMANDS = {
     "package": ("quota_monitor.deployment.package:package", "Write one self-contained template for stack sets."),
     "report": (
         "quota_monitor.deployed.report:report",
-        "Say what the deployed monitor has seen: causes of throttling, and what to change.",
+        "Say why calls are throttled, from a deployed stack.",
     ),
     "registry": ("quota_monitor.registry.command:registry", "Check the registry of models, and compare it with AWS."),
 }

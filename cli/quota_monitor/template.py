@@ -15,7 +15,12 @@ _BARE = {"Ref", "Condition"}
 
 def read_template(path: Path) -> dict[str, Any]:
     """Read a template, with the short forms of CloudFormation's functions (`!Sub`) in their long form."""
-    found: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=_TemplateLoader)  # noqa: S506 - a safe one
+    return parse_template(path.read_text(encoding="utf-8"))
+
+
+def parse_template(text: str) -> dict[str, Any]:
+    """Parse the text of a template, YAML or JSON, like `read_template`. Raises `yaml.YAMLError` if it is neither."""
+    found: dict[str, Any] = yaml.load(text, Loader=_TemplateLoader)  # noqa: S506 - a safe one
     return found
 
 

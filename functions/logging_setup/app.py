@@ -14,12 +14,14 @@ from bedrock_quota.custom_resource import NothingDoneError
 
 with custom_resource.report_import_failure():
     from bedrock_quota import clients
-    from bedrock_quota.deployment import invocation_logging, log_groups
-    from bedrock_quota.deployment.access_denied import AccessRefusedError, translate_access_errors
-    from bedrock_quota.deployment.iam_retry import retry_while_denied
+    from bedrock_quota.access_denied import AccessRefusedError, retry_while_denied, translate_access_errors
+    from bedrock_quota.deployment import invocation_logging, log_groups, logging_configuration
     from bedrock_quota.deployment.invocation_logging import LoggingTarget, SetupRequest, SetupResult
+    from bedrock_quota.deployment.logging_configuration import ConfigurationUnreadableError
     from bedrock_quota.deployment.preflight import InvocationLoggingError
+    from bedrock_quota.deployment.runtime_sdk import describe_sdk
     from bedrock_quota.state import table
+    from bedrock_quota.state.table import SetupNote
 
 PHYSICAL_ID = "invocation-logging"
 """The id never changes. With a new one CloudFormation would delete the old one, and with it the new set-up."""
@@ -52,8 +54,8 @@ def _check_bedrock() -> None:
     """Check that Bedrock answers. Without it, in this Region or for this role, nothing can be set up or removed."""
     try:
         with translate_access_errors():
-            retry_while_denied(lambda: invocation_logging.read_configuration(clients.bedrock_settings()))
-    except (BotoCoreError, ClientError, AccessRefusedError) as error:
+            retry_while_denied(lambda: logging_configuration.read_configuration(clients.bedrock_settings()))
+    except (BotoCoreError, ClientError, AccessRefusedError, ConfigurationUnreadableError) as error:
         raise NothingDoneError(f"Bedrock's invocation logging could not be read: {error}") from error
 
 
@@ -70,6 +72,8 @@ def _remove(event: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def _set_up(event: Mapping[str, Any], status: str) -> Mapping[str, str]:
+    if custom_resource.is_too_late(event, status):
+        raise InvocationLoggingError(f"The stack is already {status}, so nothing is set up for it.")
     given = event["ResourceProperties"]
     before = event.get("OldResourceProperties")
     request = SetupRequest(
@@ -79,6 +83,7 @@ def _set_up(event: Mapping[str, Any], status: str) -> Mapping[str, str]:
         own_filter=given.get("SubscriptionFilter", ""),
         adopt_only=given.get("Mode") == "adopt-only",
         own_log_groups=tuple(given["OwnLogGroups"]),
+        tags=custom_resource.stack_tags(event, clients.cloudformation()),
     )
     if request.previous and log_groups.is_created_by(clients.logs(), request.previous.log_group, request.stack_name):
         _remember(
@@ -87,6 +92,7 @@ def _set_up(event: Mapping[str, Any], status: str) -> Mapping[str, str]:
     found = _run_set_up(event, request, status)
     _remember(found.log_group)
     logger.info("invocation logging", done=found.done, log_group=found.log_group)
+    logger.info("runtime SDK", **describe_sdk())  # the doctor's first-day check reads it
     large = found.large_bodies
     return {
         "LogGroupName": found.log_group,
@@ -102,17 +108,33 @@ def _run_set_up(event: Mapping[str, Any], request: SetupRequest, status: str) ->
     def cancelled() -> bool:
         return custom_resource.stack_status(event, clients.cloudformation()) != status
 
-    if event["RequestType"] == "Create" and status in custom_resource.DELETING_STATUSES | {
-        custom_resource.UPDATE_ROLLBACK
-    }:
-        raise InvocationLoggingError("The stack is already being rolled back or deleted, so nothing is set up for it.")
     try:
+        _check_order(event, status)
         return invocation_logging.set_up_logging(bedrock, logs, clients.kms(), request, cancelled)
     except InvocationLoggingError as refusal:
         if status != custom_resource.UPDATE_ROLLBACK:
             raise
         groups = table.read_log_groups(os.environ["STATE_TABLE"], clients.patient_state())
         return invocation_logging.describe_existing(bedrock, logs, request, groups, str(refusal))
+
+
+def _check_order(event: Mapping[str, Any], status: str) -> None:
+    """Refuse an update that arrives after or instead of its own rollback. While the stack rolls back, both look alike.
+
+    A rollback returns to what the last set-up replaced, or, if that of the update never ran, to what it left.
+    """
+    state, client = os.environ["STATE_TABLE"], clients.patient_state()
+    wanted = custom_resource.digest_properties(event["ResourceProperties"])
+    before = custom_resource.digest_properties(event.get("OldResourceProperties", event["ResourceProperties"]))
+    if status != custom_resource.UPDATE_ROLLBACK:
+        table.write_setup(state, client, SetupNote(wanted, before))
+        return
+    last = table.read_setup(state, client)
+    if last is not None and wanted == last.current:
+        return
+    if last is not None and SetupNote(before, wanted) != last:
+        raise InvocationLoggingError("This update is already being rolled back, so nothing is set up for it.")
+    table.write_setup(state, client, SetupNote(wanted, wanted))
 
 
 def _remember(log_group: str) -> None:

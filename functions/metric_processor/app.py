@@ -40,10 +40,12 @@ def container() -> Container:
 def _choose_time(received: Delivery) -> datetime:
     """Return the time that records are compared with.
 
-    With `sam local invoke` it is the recorded delivery's own, because a ready event is too old after two weeks.
+    With `sam local invoke` it is the recorded delivery's own, because a ready event is too old after two weeks. Calls
+    from the queue have no such time.
     """
-    if container().settings.invoked_by_sam and received.log_events:
-        return datetime.fromtimestamp(received.log_events[-1].timestamp / 1000, UTC)
+    recorded = received.log_events[-1].timestamp if received.log_events else 0
+    if recorded and container().settings.invoked_by_sam:
+        return datetime.fromtimestamp(recorded / 1000, UTC)
     return datetime.now(UTC)
 
 
@@ -55,19 +57,24 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 def _publish(outcome: Outcome | None, duplicate_lines: Sequence[bytes]) -> None:
     """Write the lines, now that all of them are computed, after the warnings for people."""
-    if outcome is not None:
-        for rejected in outcome.rejected[:MAX_NAMED]:
-            logger.warning("record rejected", reason=rejected.reason, request_id=rejected.request_id)
-        for model_id in container().select_unnamed(outcome.unlisted):
-            logger.warning(
-                "model is not in the registry, so the burndown rate and default max_tokens of its provider apply: "
-                "add it to registry/models or to the SSM parameter of overrides, see docs/adding-models.md",
-                model_id=model_id,
-            )
-        for tier in container().select_unnamed_tiers(outcome.unknown_tiers):
-            logger.warning(
-                "service tier is not known, so its calls count against the on-demand quota: if AWS gives it a quota of "
-                "its own, look for a newer version of this application",
-                service_tier=tier,
-            )
+    if outcome is not None and (outcome.rejected or outcome.unlisted or outcome.unknown_tiers):
+        _warn(outcome)
     emf.write_lines(chain(outcome.lines if outcome is not None else (), duplicate_lines), sys.stdout)
+
+
+def _warn(outcome: Outcome) -> None:
+    """Name the rejected records in the log, and the unknown models and service tiers that it has not named yet."""
+    for rejected in outcome.rejected[:MAX_NAMED]:
+        logger.warning("record rejected", reason=rejected.reason, request_id=rejected.request_id)
+    for model_id in container().select_unnamed(outcome.unlisted):
+        logger.warning(
+            "model is not in the registry, so the burndown rate and default max_tokens of its provider apply: "
+            "add it to registry/models or to the SSM parameter of overrides, see docs/adding-models.md",
+            model_id=model_id,
+        )
+    for tier in container().select_unnamed_tiers(outcome.unknown_tiers):
+        logger.warning(
+            "service tier is not known, so its calls count against the on-demand quota: if AWS gives it a quota of "
+            "its own, look for a newer version of this application",
+            service_tier=tier,
+        )

@@ -2,7 +2,8 @@
 
 Source: AmazonCloudWatch/latest/monitoring/using-metric-math.html, as stored on 2026-11-24. The page leaves some things
 open, which we decided. STDDEV is that of the whole population. Two series of different periods give one of the longer
-period. AVG, MIN and MAX of no values are no number, and a series of such results has no values.
+period. AVG, MIN and MAX of no values are no number, and a series of such results has no values. FILL gives values to a
+series that has none, but `Inputs.fills_empty` can change that.
 """
 
 import itertools
@@ -41,7 +42,8 @@ class Inputs(msgspec.Struct, frozen=True):
     """The data for the evaluation of an expression.
 
     `rows` has a value per id. `metrics` has the ids of the rows that are metrics, in order. `period` is the period in
-    seconds of series that are made from numbers.
+    seconds of series that are made from numbers. `fills_empty` is False for the other reading of the page: FILL leaves
+    a series empty that has no values at all.
     """
 
     time_range: TimeRange
@@ -49,6 +51,7 @@ class Inputs(msgspec.Struct, frozen=True):
     rows: Mapping[str, Value]
     metrics: tuple[str, ...] = ()
     searches: Mapping[SearchCall, Many] = {}
+    fills_empty: bool = True
 
 
 def searches(tree: Tree) -> list[SearchCall]:
@@ -326,6 +329,8 @@ def _fill(value: Value, filler: Tree, inputs: Inputs) -> Series | Many:
         raise PreviewError("the second argument of FILL is a number, one time series, REPEAT or LINEAR")
 
     def fill(series: Series) -> Series:
+        if not (series.values or inputs.fills_empty):
+            return series
         moments = inputs.time_range.moments(series.period)
         fillers = dict.fromkeys(moments, number) if isinstance(number, float) else number.values
         return _with(series, {moment: series.values.get(moment, fillers.get(moment)) for moment in moments})

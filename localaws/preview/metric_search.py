@@ -1,6 +1,8 @@
 """Parse search expressions, and find the metrics that match.
 
-Source: AmazonCloudWatch/latest/monitoring/search-expression-syntax.html, as stored on 2026-11-24.
+Source: AmazonCloudWatch/latest/monitoring/search-expression-syntax.html, as stored on 2026-11-24. In a monitoring
+account, a search finds the metrics of all linked accounts, unless a term limits `:aws.AccountId` (the same page, read
+2026-11-28).
 """
 
 import re
@@ -14,6 +16,11 @@ from localaws.preview.series import Metric
 
 MAX_CHARACTERS = 1024
 MAX_SERIES = 500
+ACCOUNT = ":aws.AccountId"
+"""The designator for the account of a metric."""
+
+LOCAL = "LOCAL"
+"""The account itself, as a value of `ACCOUNT`."""
 
 
 class Schema(msgspec.Struct, frozen=True):
@@ -134,8 +141,8 @@ def _one(cursor: Cursor) -> Condition:
         cursor.expect(")")
         return inside
     first = cursor.expect_kind("word", "text")
-    if first.text.startswith(":aws."):
-        raise NotSupportedError(f"{first.text}, because there is only one account")
+    if first.text.startswith(":aws.") and first.text != ACCOUNT:
+        raise NotSupportedError(first.text)
     if not cursor.accept("="):
         return Term(unquoted(first) if first.kind == "text" else first.text, exact=first.kind == "text")
     designator = unquoted(first) if first.kind == "text" else first.text
@@ -196,6 +203,8 @@ def _searched(metric: Metric, designator: str) -> list[str]:
         return [metric.name]
     if designator == "Namespace":
         return [metric.namespace]
+    if designator == ACCOUNT:
+        return [metric.account or LOCAL]
     if designator:
         return [value for name, value in metric.dimensions if name == designator]
     return [metric.namespace, metric.name, *(part for pair in metric.dimensions for part in pair)]

@@ -1,6 +1,8 @@
 """Parse and run Metrics Insights queries. The functions here are pure: the caller passes metrics and statistics.
 
-Source: AmazonCloudWatch/latest/monitoring/cloudwatch-metrics-insights-querylanguage.html, read 2026-11-24.
+Source: AmazonCloudWatch/latest/monitoring/cloudwatch-metrics-insights-querylanguage.html, read 2026-11-24. In a
+monitoring account, a query takes the metrics of all linked accounts, unless WHERE limits `AWS.AccountId` (same page,
+read 2026-11-28).
 """
 
 import math
@@ -17,6 +19,9 @@ from localaws.preview.series import Metric, MetricStat, Series
 MAX_SERIES = 500
 OTHER = "Other"
 """The group of metrics that lack a dimension of GROUP BY."""
+
+ACCOUNT = "AWS.AccountId"
+"""Stands for the account of a metric in WHERE. An empty value is the account itself, as in `Metric.account`."""
 
 FUNCTIONS: dict[str, tuple[tuple[str, ...], Callable[[list[float]], float]]] = {
     # the statistics that it needs of each metric, and the number by which it sorts a series
@@ -58,7 +63,7 @@ _TOKENS = re.compile(
     |(?P<value>'(?:[^'\\]|\\.)*')
     |(?P<number>\d+\b)
     |(?P<word>\w+)
-    |(?P<symbol>!=|[=(),])""",
+    |(?P<symbol>!=|[=(),.])""",
     re.VERBOSE,
 )
 
@@ -114,7 +119,14 @@ def _name(cursor: Cursor) -> str:
 
 def _condition(cursor: Cursor) -> Condition:
     dimension = _name(cursor)
+    if dimension == "AWS" and cursor.accept("."):
+        cursor.expect("AccountId")
+        dimension = ACCOUNT
     equal = cursor.expect("=", "!=").text == "="
+    if dimension == ACCOUNT and cursor.accept("CURRENT_ACCOUNT_ID"):
+        cursor.expect("(")
+        cursor.expect(")")
+        return Condition(ACCOUNT, "", equal)
     return Condition(dimension, unquoted(cursor.expect_kind("value")), equal)
 
 
@@ -158,6 +170,7 @@ def _fits(query: Query, metric: Metric) -> bool:
     values = dict(metric.dimensions)
     if query.dimensions is not None and values.keys() != set(query.dimensions):
         return False
+    values[ACCOUNT] = metric.account
     return all((values.get(each.dimension) == each.value) is each.equal for each in query.conditions)
 
 

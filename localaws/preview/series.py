@@ -6,11 +6,15 @@ import msgspec
 
 
 class Metric(msgspec.Struct, frozen=True, order=True):
-    """A CloudWatch metric. Dimensions are pairs of name and value, sorted by name."""
+    """A CloudWatch metric. Dimensions are pairs of name and value, sorted by name.
+
+    `account` is the id of the linked account that owns it, and empty for a metric of the account itself.
+    """
 
     namespace: str
     name: str
     dimensions: tuple[tuple[str, str], ...] = ()
+    account: str = ""
 
 
 class MetricStat(msgspec.Struct, frozen=True, order=True):

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from iam.recorder import Recorder
 
 from localaws import instance
-from localaws.fault_proxy import FaultProxy
+from localaws.fault_proxy import Call, FaultProxy
 from localaws.instance import Instance
 from quota_monitor.aws_session import physical_id
 
@@ -21,20 +22,32 @@ PROCESSOR_LOG = "/aws/lambda/quota-e2e-metric-processor"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Order all end-to-end tests, which one worker runs because they share one emulator: tests/conftest.py.
 
-    First the doctor, who must find nothing wrong before anything was; late what changes the stack over; last what looks
-    back at all others.
+    First the doctor, who must find nothing wrong before anything was, and the first-day check; late what changes the
+    stack over; last what looks back at all others.
     """
     yield
-    order = {"test_doctor.py": 0, "test_kinesis.py": 2, "test_permissions.py": 3}
+    order = {"test_doctor.py": 0, "test_first_day.py": 1, "test_kinesis.py": 3, "test_permissions.py": 4}
     very_last = "test_functions_use_what_they_are_granted_and_nothing_else"  # it deletes the stack
-    items.sort(key=lambda item: (order.get(item.path.name, 1), item.name == very_last))  # after pytest-randomly
+    items.sort(key=lambda item: (order.get(item.path.name, 2), item.name == very_last))  # after pytest-randomly
 
 
 @pytest.fixture(scope="session")
-def proxy() -> Iterator[FaultProxy]:
-    """What lies between the deployed functions and AWS: it has noted every call since before the deployment."""
+def recorder() -> Iterator[Recorder]:
+    """What IAM would have been asked since before the deployment."""
     with FaultProxy().open() as opened:
-        yield opened
+        yield Recorder(opened)
+
+
+@pytest.fixture(scope="session")
+def doctor_calls() -> list[Call]:
+    """What the doctor has asked of AWS in all tests so far."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def proxy(recorder: Recorder) -> FaultProxy:
+    """What lies between the deployed functions and AWS: it has noted every call since before the deployment."""
+    return recorder.proxy
 
 
 @pytest.fixture(scope="session")

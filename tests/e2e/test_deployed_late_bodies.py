@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from conftest import PROCESSOR_LOG
-from late_calls import wait_until_empty
+from late_calls import sped_up, wait_until_empty
 from test_stack import SECRET, Deliver, Metric, converse, record
 
 from localaws.fault_proxy import Fault, FaultProxy
@@ -19,8 +19,7 @@ from localaws.instance import Instance
 
 MODEL = "meta.llama3-8b-instruct-v1:0"
 SPEED = 30
-DELAY, SECONDS = 60 // SPEED, 300 // SPEED
-"""The settings: a body is read again every 2 s, for 10 s."""
+"""A body is read again every 2 s, for 10 s."""
 
 LATE = {"at once": 0, "after 30 s": 30, "after 90 s": 90}
 """Seconds after the record in which a body comes. One more never comes."""
@@ -30,14 +29,8 @@ Resource = Callable[[str], str]
 
 @pytest.fixture(scope="module")
 def in_a_hurry(local: Instance, resource: Resource) -> Iterator[None]:
-    """Have the processor wait for bodies as briefly as the settings say."""
-    functions, name = local.session().client("lambda"), resource("MetricProcessorFunction")
-    before = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-    hurried = {**before, "LATE_BODIES_DELAY": str(DELAY), "LATE_BODIES_SECONDS": str(SECONDS)}
-    functions.update_function_configuration(FunctionName=name, Environment={"Variables": hurried})
-    yield
-    wait_until_empty(local.session().client("sqs"), resource("LateBodiesQueue"))
-    functions.update_function_configuration(FunctionName=name, Environment={"Variables": before})
+    with sped_up(local.session(), resource("MetricProcessorFunction"), resource("LateBodiesQueue"), SPEED):
+        yield
 
 
 def large(at: datetime, bucket: str, name: str) -> dict[str, Any]:

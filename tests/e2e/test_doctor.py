@@ -9,8 +9,10 @@ from typing import Any
 import commands
 import pytest
 from click.testing import CliRunner, Result
+from iam.recorder import calls_recorded
 
 from bedrock_quota import model_ids
+from localaws.fault_proxy import Call
 from localaws.instance import Instance
 from quota_monitor.doctor import alarm_test
 from quota_monitor.main import main
@@ -21,12 +23,13 @@ Fault = Callable[[Instance, Resource], AbstractContextManager[None]]
 
 
 @pytest.fixture
-def doctor(local: Instance, monkeypatch: pytest.MonkeyPatch) -> Doctor:
+def doctor(local: Instance, doctor_calls: list[Call], monkeypatch: pytest.MonkeyPatch) -> Doctor:
     monkeypatch.setenv("AWS_CONFIG_FILE", str(local.cli_config))
 
     def run(*options: str) -> Result:
         arguments = ["doctor", "--profile", "local", "--stack-name", local.stack_name, *options]
-        return CliRunner(env={"COLUMNS": "250"}).invoke(main, arguments)
+        with calls_recorded(doctor_calls if "--test-alarm" not in options else []):
+            return CliRunner(env={"COLUMNS": "250"}).invoke(main, arguments)
 
     return run
 
@@ -182,6 +185,17 @@ def schedule_off(local: Instance, resource: Resource) -> Iterator[None]:
 
 
 @contextmanager
+def linked_accounts(local: Instance, _resource: Resource) -> Iterator[None]:
+    """Somebody has made the account a monitoring account."""
+    access: Any = local.session().client("oam")
+    sink = access.create_sink(Name="central")["Arn"]
+    try:
+        yield
+    finally:
+        access.delete_sink(Identifier=sink)
+
+
+@contextmanager
 def no_bucket(local: Instance, resource: Resource) -> Iterator[None]:
     s3, bucket = local.session().client("s3"), resource("FailedDeliveriesBucket")
     policy = s3.get_bucket_policy(Bucket=bucket)["Policy"]
@@ -308,7 +322,10 @@ SIGNS: dict[Fault, tuple[str, str]] = {
     # what the doctor says of each fault, and what to do
     no_filter: ("No filter of /aws/bedrock/modelinvocations delivers to", "aws logs put-subscription-filter"),
     no_permission: ("CloudWatch Logs is not allowed to invoke", "aws lambda add-permission"),
-    no_logging: ("Invocation logging is off.", "eploy again"),
+    no_logging: (
+        "Invocation logging is off. Bedrock logs no calls. The configuration that the stack wrote",
+        "eploy again",
+    ),
     no_text: ("The logs leave out the text", "Switch on Text"),
     another_group: (
         "Bedrock logs to /somewhere/else, but the stack reads /aws/bedrock/modelinvocations",
@@ -319,6 +336,7 @@ SIGNS: dict[Fault, tuple[str, str]] = {
     failed_delivery: ("Failed deliveries in s3://", "quota-monitor failed replay"),
     muted_alarm: ("RecordsRejectedAlarm: actions are disabled", "aws cloudwatch enable-alarm-actions"),
     schedule_off: ("is disabled. Quotas are no longer updated.", "Enable it"),
+    linked_accounts: ("This account is a CloudWatch monitoring account", "Deploy with MonitoringAccount=yes."),
 }
 
 
@@ -330,6 +348,7 @@ SIGNS: dict[Fault, tuple[str, str]] = {
         pytest.param((another_group, no_filter), id="another log group"),
         pytest.param((no_text, no_permission, no_snapshot, failed_delivery), id="on the way"),
         pytest.param((no_concurrency, muted_alarm, schedule_off), id="switched off"),
+        pytest.param((linked_accounts,), id="monitoring account"),
     ],
 )
 def test_faults_are_named_until_they_are_mended(
@@ -478,7 +497,7 @@ def test_failed_deliveries_that_could_not_be_kept_are_a_problem(
     closed = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
     policy = json.dumps(closed)
     closed["Statement"].append({"Effect": "Deny", "Principal": "*", "Action": "s3:Put*", "Resource": "*"})
-    left = [each for each in granted["Statement"] if each["Sid"] != "KeepFailedDeliveries"]
+    left = [each for each in granted["Statement"] if not each["Sid"].endswith("FailedDeliveries")]
     try:
         functions.delete_function_event_invoke_config(FunctionName=function, Qualifier="$LATEST")
         iam.put_role_policy(

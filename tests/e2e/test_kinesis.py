@@ -16,10 +16,14 @@ from typing import Any
 import pytest
 import shard
 from click.testing import CliRunner
+from iam.authorization import Authorization
+from iam.evaluator import ALLOWED, evaluate
+from iam.recorder import Recorder, request_of
 from oracle import facts_of, sum_up
 from test_stack import converse, record
 
 from localaws import instance
+from localaws.account import ACCOUNT_ID
 from localaws.fault_proxy import FaultProxy
 from localaws.instance import Instance
 from quota_monitor import sample_events as events
@@ -95,6 +99,28 @@ def test_the_same_filter_feeds_the_stream(streaming: Instance, resource: Resourc
     assert mapping["FunctionArn"].endswith(resource("MetricProcessorFunction"))
     assert (mapping["BatchSize"], mapping["FunctionResponseTypes"]) == (200, ["ReportBatchItemFailures"])
     assert resource("FailedDeliveriesBucket") in mapping["DestinationConfig"]["OnFailure"]["Destination"]
+
+
+def test_roles_of_the_stream_may_do_what_aws_does_with_them_and_nothing_else(
+    streaming: Instance, recorder: Recorder, resource: Resource
+) -> None:
+    # given what Lambda does with the processor's role, and CloudWatch Logs with its own:
+    # https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-create.html (read 2026-11-28)
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html (read 2026-11-28)
+    stream = streaming.outputs["InvocationLogStreamArn"]
+    reads = {"DescribeStream", "DescribeStreamSummary", "GetRecords", "GetShardIterator", "ListShards"}
+    expected = {"MetricProcessorRole": reads, "InvocationLogStreamRole": {"PutRecord"}}
+    every = sorted({*reads, "PutRecord", "PutRecords", "DeleteStream", "SplitShard", "MergeShards"})
+    asked = [(role, action, on) for role in expected for action in every for on in (stream, f"{stream}-other")]
+    policies = {role: recorder.policies(resource(role)) for role in expected}
+    arns = {role: f"arn:aws:iam::{ACCOUNT_ID}:role/{resource(role)}" for role in expected}
+    # when
+    found = evaluate(
+        [request_of(arns[role], Authorization(f"kinesis:{action}", on), policies[role]) for role, action, on in asked]
+    )
+    # then
+    allowed = {given for given, verdict in zip(asked, found, strict=True) if verdict.result == ALLOWED}
+    assert allowed == {(role, action, stream) for role, actions in expected.items() for action in actions}
 
 
 def test_the_doctor_looks_at_the_stream(streaming: Instance, resource: Resource, monkeypatch: Any) -> None:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from botocore.exceptions import WaiterError
 
+from bedrock_quota.deployment import logging_configuration
 from bedrock_quota.deployment.log_groups import MADE_BY
 from localaws import emulator, template
 from localaws.account import ACCOUNT_ID
@@ -23,6 +24,11 @@ KINDS_OF_DATA = ("text", "image", "embedding", "video", "audio")
 THEIRS = TEXTS | {
     "cloudWatchConfig": {"logGroupName": "/theirs", "roleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/theirs"},
 }
+UNKNOWN = {
+    "smellDataDeliveryEnabled": True,
+    "Retention": {"Days": 30, "exact": 1.0, "most": 12345678901234567890, "note": "é \U0001f600"},
+}
+"""Members that no SDK has yet."""
 S3_ONLY = TEXTS | {"s3Config": {"bucketName": "theirs", "keyPrefix": "logs"}, "imageDataDeliveryEnabled": True}
 AT_THE_END = "InvocationLogSubscription"
 """What needs the whole set-up: it, and all that it depends on, are a stack of their own in most tests here."""
@@ -100,10 +106,28 @@ class Region:
         return "\n".join(each.get("ResourceStatusReason", "") for each in events)
 
     def configure(self, configuration: Any) -> None:
-        self.bedrock.put_model_invocation_logging_configuration(loggingConfig=configuration)
+        raw = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in configuration.items()}
+        logging_configuration.put_configuration(self.bedrock, raw)
 
     def configuration(self) -> Any:
-        return self.bedrock.get_model_invocation_logging_configuration().get("loggingConfig")
+        found = self.raw_configuration().get("loggingConfig")
+        return found or None
+
+    def raw_configuration(self) -> Any:
+        return json.loads(self.configuration_bytes())
+
+    def configuration_bytes(self) -> bytes:
+        """The bytes that Bedrock answers, which no SDK has touched."""
+        answers: list[bytes] = []
+
+        def keep(http_response: Any, **_call: object) -> None:
+            answers.append(http_response.content)
+
+        event = "after-call.bedrock.GetModelInvocationLoggingConfiguration"
+        self.bedrock.meta.events.register(event, keep)
+        self.bedrock.get_model_invocation_logging_configuration()
+        self.bedrock.meta.events.unregister(event, keep)
+        return answers[0]
 
     def delivers_to(self) -> str | None:
         return (self.configuration() or {}).get("cloudWatchConfig", {}).get("logGroupName")
@@ -169,14 +193,23 @@ def region(local: Instance, proxy: FaultProxy, whole: Tree, request: pytest.Fixt
 
 SITUATIONS: Mapping[str, tuple[Any, dict[str, str], str]] = {
     "no-logging-1": (None, {}, "enabled invocation logging"),
-    "cloudwatch-1": (THEIRS, {}, "adopted the existing invocation logging"),
-    "s3-only-1": (S3_ONLY, {}, "added CloudWatch to the existing invocation logging"),
+    "cloudwatch-1": (THEIRS | UNKNOWN, {}, "adopted the existing invocation logging"),
+    "s3-only-1": (S3_ONLY | UNKNOWN, {}, "added CloudWatch to the existing invocation logging"),
     "adopt-only-1": (THEIRS, {"InvocationLogging": "adopt-only"}, "adopted the existing invocation logging"),
 }
 
 
+class Left(msgspec.Struct):
+    """The set-up's outputs, the configurations found and left, and all that the emulator held before and after."""
+
+    said: dict[str, str]
+    configurations: dict[str, tuple[bytes, bytes]]
+    before: Tree
+    after: Tree
+
+
 @pytest.fixture(scope="module")
-def left(local: Instance, proxy: FaultProxy, whole: Tree) -> tuple[dict[str, str], Tree, Tree]:
+def left(local: Instance, proxy: FaultProxy, whole: Tree) -> Left:
     """The stack, made and deleted again in each situation, and all that the emulator holds before and after."""
     home = StateDirectory(local.directory)
     state = home.find()
@@ -191,28 +224,39 @@ def left(local: Instance, proxy: FaultProxy, whole: Tree) -> tuple[dict[str, str
 
     stack = local.session().client("cloudformation").describe_stacks(StackName=local.stack_name)["Stacks"][0]
     given = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
-    said = {}
-    for name, (_, parameters, _) in SITUATIONS.items():
+    said, configurations = {}, {}
+    for name, (configuration, parameters, _) in SITUATIONS.items():
         here = regions[name]
+        as_found = here.configuration_bytes()
         here.start(name, here.whole, Architecture=given["Architecture"], **parameters)
         assert here.wait(name, "create") == "CREATE_COMPLETE", here.reasons(name)
         said[name] = here.outputs(name)["InvocationLogging"]
+        during = here.configuration() or {}
+        assert {key: during.get(key) for key in configuration or {}} == (configuration or {})
         for bucket in ("LargeBodiesBucket", "FailedDeliveriesBucket"):
             for key in ("AWSLogs/a", "b"):
                 here.s3.put_object(Bucket=here.resource(name, bucket), Key=key, Body=b"a prompt")
             here.s3.create_multipart_upload(Bucket=here.resource(name, bucket), Key="never-completed")
         assert here.delete(name) == "DELETE_COMPLETE", here.reasons(name)
-    return said, before, emulator.dump_state(state.emulator, home.scratch)
+        configurations[name] = as_found, here.configuration_bytes()
+    return Left(said, configurations, before, emulator.dump_state(state.emulator, home.scratch))
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)
-def test_it_works_in_every_situation(left: tuple[dict[str, str], Tree, Tree], situation: str) -> None:
-    assert left[0][situation].startswith(SITUATIONS[situation][2])
+def test_it_works_in_every_situation(left: Left, situation: str) -> None:
+    assert left.said[situation].startswith(SITUATIONS[situation][2])
 
 
-def test_leaving_leaves_everything_as_it_was(local: Instance, left: tuple[dict[str, str], Tree, Tree]) -> None:
-    _, before, after = left
-    found = differences(before, after)
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_leaving_leaves_the_configuration_byte_for_byte_as_it_was(left: Left, situation: str) -> None:
+    before, after = left.configurations[situation]
+
+    assert after == before
+    assert (before == b"{}") is (SITUATIONS[situation][0] is None)
+
+
+def test_leaving_leaves_everything_as_it_was(local: Instance, left: Left) -> None:
+    found = differences(left.before, left.after)
     assert found == [], "\n".join(found)
     for name in SITUATIONS:
         functions = msgspec.structs.replace(local.account, region=name).session().client("lambda")
@@ -393,12 +437,12 @@ def test_an_update_that_is_refused_is_rolled_back(region: Region) -> None:
 def setup_event() -> Callable[..., Tree]:
     """Have the set-up asked once more, as CloudFormation asks it."""
 
-    def ask(region: Region, stack: str) -> Tree:
+    def ask(region: Region, stack: str, kind: str = "Create", **changes: str) -> Tree:
         found = region.stacks.describe_stacks(StackName=stack)["Stacks"][0]
         bucket = region.resource(stack, "LargeBodiesBucket")
         answer = {"Bucket": bucket, "Key": "answer"}
         event = {
-            "RequestType": "Create",
+            "RequestType": kind,
             "ResponseURL": region.s3.generate_presigned_url("put_object", Params=answer),
             "StackId": found["StackId"],
             "RequestId": "again",
@@ -410,7 +454,8 @@ def setup_event() -> Callable[..., Tree]:
                 "LargeBodiesBucket": bucket,
                 "SubscriptionFilter": f"{stack}-metric-processor",
                 "OwnLogGroups": [],
-            },
+            }
+            | changes,
         }
         function = region.resource(stack, "LoggingSetupFunction")
         region.session.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
@@ -418,6 +463,29 @@ def setup_event() -> Callable[..., Tree]:
         return said
 
     return ask
+
+
+# Requests that come late
+
+
+@pytest.mark.parametrize("kind", ["Create", "Update"])
+def test_a_request_that_comes_after_the_rollback_changes_nothing(
+    region: Region, setup_event: Callable[..., Tree], kind: str
+) -> None:
+    # given an update that was rolled back
+    region.configure(S3_ONLY | UNKNOWN)
+    assert region.create("late") == "CREATE_COMPLETE"
+    failing = broken(region.small, after=AT_THE_END)
+    assert region.update("late", failing, InvocationLogGroupName="/second") == "UPDATE_ROLLBACK_COMPLETE"
+    before, groups = region.configuration_bytes(), region.groups()
+    # when its request comes at last
+    answer = setup_event(region, "late", kind, LogGroupName="/second")
+    # then
+    assert answer["Status"] == "FAILED"
+    assert "already UPDATE_ROLLBACK_COMPLETE, so nothing is set up" in answer["Reason"]
+    assert (region.configuration_bytes(), region.groups()) == (before, groups)
+    assert region.delete("late") == "DELETE_COMPLETE"
+    assert region.configuration() == S3_ONLY | UNKNOWN
 
 
 # What stops a deployment

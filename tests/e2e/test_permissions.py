@@ -1,150 +1,67 @@
-"""Least privilege, seen: every call the functions make while the end-to-end tests run, against what their roles allow.
+"""Least privilege, proven: every call that the functions make, judged by the policies of that moment.
 
-The policies are read from the deployed stack, where CloudFormation has filled in all names. What is recorded is all
-that this process's tests made the functions do; the test below adds what it takes to use every permission once.
+The calls are recorded while the end-to-end tests run, and `@cloud-copilot/iam-simulate` judges them: tests/iam. The
+policies are read from the deployed stacks, where SAM has transformed them and CloudFormation has filled in all names.
 """
 
-import fnmatch
 import gzip
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
+from iam.authorization import Authorization, access_level, any_resource, read_action
+from iam.evaluator import ALLOWED, DENIED, Request, evaluate
+from iam.recorder import Recorder, calls_recorded, request_of, role_name
+from iam.stack_requests import FUNCTIONS, Names, arn, asked_by_aws, never_asked
+from moto.iam.aws_managed_policies import aws_managed_policies_data
 from test_stack import Deliver, converse, record
 
 from bedrock_quota.pools import PoolQuota
 from bedrock_quota.state.table import read_stored_snapshot, write_snapshot
 from localaws.account import ACCOUNT_ID
 from localaws.fault_proxy import Call, FaultProxy
-from localaws.instance import REGION, Instance
+from localaws.instance import Instance
+from quota_monitor.main import main
 
-FUNCTIONS = {
-    "MetricProcessorFunction": "MetricProcessorRole",
-    "QuotaFetcherFunction": "QuotaFetcherRole",
-    "LoggingSetupFunction": "LoggingSetupRole",
-    "BucketEmptyingFunction": "BucketEmptyingRole",
-}
-NOT_CALLED = {
-    # Lambda writes a function's log with the function's role, and not through anything that could be seen here.
-    # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-view.html (read 2026-11-23)
-    "logs:CreateLogStream": set(FUNCTIONS),
-    "logs:PutLogEvents": set(FUNCTIONS),
-    # Lambda keeps failed deliveries with the function's role: "s3:PutObject" and "s3:ListBucket".
-    # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html (read 2026-11-23)
-    "s3:PutObject": {"MetricProcessorFunction"},
-    "s3:ListBucket": {"MetricProcessorFunction"},
-    # Lambda reads the queue with the function's role.
-    # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html (read 2026-11-28)
-    "sqs:ReceiveMessage": {"MetricProcessorFunction"},
-    "sqs:DeleteMessage": {"MetricProcessorFunction"},
-    "sqs:GetQueueAttributes": {"MetricProcessorFunction"},
+STRANGER = "444455556666"
+"""Another account. AWS keeps the number for documentation."""
+
+NO_TEST_CALLS = {
     # Forgets a delivery whose processing itself fails, so that Lambda's retry is not refused. No record known does that
     # to it; tests/unit/test_duplicates.py breaks it from within.
-    "dynamodb:DeleteItem": {"MetricProcessorFunction"},
+    "MetricProcessorRole": {"dynamodb:DeleteItem"},
 }
-"""Granted, and not seen here, with the reason; by the functions it is granted to."""
-
-ACCOUNT = f"{REGION}:{ACCOUNT_ID}"
-
-RESOURCES: dict[str, Callable[[Any], str]] = {
-    "dynamodb:GetItem": lambda given: f"arn:aws:dynamodb:{ACCOUNT}:table/{given['TableName']}",
-    "dynamodb:PutItem": lambda given: f"arn:aws:dynamodb:{ACCOUNT}:table/{given['TableName']}",
-    "dynamodb:UpdateItem": lambda given: f"arn:aws:dynamodb:{ACCOUNT}:table/{given['TableName']}",
-    "dynamodb:DeleteItem": lambda given: f"arn:aws:dynamodb:{ACCOUNT}:table/{given['TableName']}",
-    "bedrock:GetInferenceProfile": lambda given: (
-        f"arn:aws:bedrock:{ACCOUNT}:application-inference-profile/{given['inferenceProfileIdentifier']}"
-    ),
-    "s3:GetObject": lambda given: f"arn:aws:s3:::{given['Bucket']}/{given['Key']}",
-    "ssm:GetParameter": lambda given: f"arn:aws:ssm:{ACCOUNT}:parameter/{given['Name'].removeprefix('/')}",
-    "sqs:SendMessage": lambda given: f"arn:aws:sqs:{ACCOUNT}:{given['QueueUrl'].rpartition('/')[2]}",
-    "sns:Publish": lambda given: str(given["TopicArn"]),
-    # A policy names a log group by its ARN with ":*" at the end, but for tagging.
-    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/iam-access-control-overview-cwl.html (read 2026-11-23)
-    "logs:CreateLogGroup": lambda given: f"arn:aws:logs:{ACCOUNT}:log-group:{given['logGroupName']}:log-stream:",
-    "logs:PutRetentionPolicy": lambda given: f"arn:aws:logs:{ACCOUNT}:log-group:{given['logGroupName']}:log-stream:",
-    "logs:DescribeLogGroups": lambda given: (
-        f"arn:aws:logs:{ACCOUNT}:log-group:{given['logGroupNamePrefix']}:log-stream:"
-    ),
-    "logs:DescribeSubscriptionFilters": lambda given: (
-        f"arn:aws:logs:{ACCOUNT}:log-group:{given['logGroupName']}:log-stream:"
-    ),
-    "logs:DeleteLogGroup": lambda given: f"arn:aws:logs:{ACCOUNT}:log-group:{given['logGroupName']}:log-stream:",
-    "logs:ListTagsForResource": lambda given: str(given["resourceArn"]),
-    "kms:DescribeKey": lambda given: str(given["KeyId"]),
-    "cloudformation:DescribeStacks": lambda given: str(given["StackName"]),
-    "s3:ListBucketVersions": lambda given: f"arn:aws:s3:::{given['Bucket']}",
-    "s3:ListBucketMultipartUploads": lambda given: f"arn:aws:s3:::{given['Bucket']}",
-    "s3:DeleteObject": lambda given: f"arn:aws:s3:::{given['Bucket']}/any",  # the keys are in the request's body
-    "s3:DeleteObjectVersion": lambda given: f"arn:aws:s3:::{given['Bucket']}/any",
-    "s3:AbortMultipartUpload": lambda given: f"arn:aws:s3:::{given['Bucket']}/{given['Key']}",
-    "iam:PassRole": lambda given: str(given["loggingConfig"]["cloudWatchConfig"]["roleArn"]),
-}
-"""What an action is on. Those not here take no resource: see tests/template/test_policies.py."""
-
-PREFIXES = {"cloudwatch": "cloudwatch", "service-quotas": "servicequotas"}
-"""IAM's prefix of a service, where it is not botocore's name for it."""
+"""Granted to a role, and called by no test on the emulator, with the reason."""
 
 
-NAMED_OTHERWISE = {
-    # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html (read 2026-11-28)
-    "sqs:SendMessageBatch": ["sqs:SendMessage"],
-    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html (read 2026-11-24)
-    "s3:ListObjectVersions": ["s3:ListBucketVersions"],
-    "s3:ListMultipartUploads": ["s3:ListBucketMultipartUploads"],
-    "s3:DeleteObjects": ["s3:DeleteObject", "s3:DeleteObjectVersion"],
-}
-"""IAM's actions for an operation, where it is not one of the operation's name."""
-
-
-def actions(call: Call) -> Iterator[tuple[str, str]]:
-    """The IAM actions that one call needs, each with the resource it is on."""
-    name = f"{PREFIXES.get(call.service, call.service)}:{call.operation}"
-    names = [*NAMED_OTHERWISE.get(name, [name])]
-    if call.operation == "CreateLogGroup" and call.parameters.get("tags"):
-        group = f"arn:aws:logs:{ACCOUNT}:log-group:{call.parameters['logGroupName']}"
-        yield "logs:TagResource", group  # of its two forms, AWS does not say which is asked for here
-        yield "logs:TagResource", f"{group}:log-stream:"
-    if "roleArn" in call.parameters.get("loggingConfig", {}).get("cloudWatchConfig", {}):
-        names.append("iam:PassRole")  # who hands a service a role needs it (IAM User Guide, id_roles_use_passrole)
-    for name in names:
-        yield name, RESOURCES[name](call.parameters) if name in RESOURCES else "*"
-
-
-Statements = list[tuple[str, str]]
-
-
-def statements(local: Instance, role: str) -> Statements:
-    """Each action a role allows, with each resource it allows it on."""
-    iam = local.session().client("iam")
-    found: Statements = []
-    for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
-        document: Any = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-        for statement in document["Statement"]:
-            assert statement["Effect"] == "Allow"
-            actions, resources = (
-                value if isinstance(value, list) else [value] for value in (statement["Action"], statement["Resource"])
-            )
-            found += [(action, resource) for action in actions for resource in resources]
-    return found
-
-
-def allows(granted: tuple[str, str], used: tuple[str, str]) -> bool:
-    return granted[0] == used[0] and (granted[1] == "*" or fnmatch.fnmatchcase(used[1], granted[1]))
+@pytest.fixture(scope="module")
+def names(local: Instance, resource: Callable[[str], str]) -> Names:
+    functions = {name: resource(name) for name in FUNCTIONS}
+    logs = {name: f"{name.removesuffix('Function')}LogGroup" for name in FUNCTIONS}
+    roles = {*FUNCTIONS.values(), "InvocationLoggingRole", "QuotaFetcherFunctionScheduleRole"}
+    return Names(
+        invocation_log=arn("logs", f"log-group:{local.outputs['InvocationLogGroupName']}"),
+        large_bodies=f"arn:aws:s3:::{resource('LargeBodiesBucket')}",
+        failed_deliveries=f"arn:aws:s3:::{resource('FailedDeliveriesBucket')}",
+        table=arn("dynamodb", f"table/{resource('StateTable')}"),
+        queue=arn("sqs", resource("LateBodiesQueue").rpartition("/")[2]),
+        topic=local.outputs["AlarmTopicArn"],
+        stack=stack_id(local),
+        functions={name: arn("lambda", f"function:{function}") for name, function in functions.items()},
+        roles={name: f"arn:aws:iam::{ACCOUNT_ID}:role/{resource(name)}" for name in roles},
+        logs={name: arn("logs", f"log-group:{resource(group)}") for name, group in logs.items()},
+    )
 
 
 @pytest.fixture
-def everything_used(  # noqa: PLR0917 - fixtures
-    local: Instance,
-    proxy: FaultProxy,
-    deliver: Deliver,
-    minute: datetime,
-    resource: Callable[[str], str],
-    large_bodies: str,
-) -> list[Call]:
-    """All calls so far, after each function has done at least once all that it does."""
+def everything_used(
+    local: Instance, deliver: Deliver, minute: datetime, resource: Callable[[str], str], large_bodies: str
+) -> None:
+    """Each function has done at least once all that it does."""
     session = local.session()
     # the processor: a profile nobody knows, a large body, and one that is late
     source = "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-micro-v1:0"
@@ -199,7 +116,6 @@ def everything_used(  # noqa: PLR0917 - fixtures
     for bucket in (large_bodies, resource("FailedDeliveriesBucket")):
         session.client("s3").put_object(Bucket=bucket, Key="left", Body=b"x")
         session.client("s3").create_multipart_upload(Bucket=bucket, Key="never-completed")
-    return proxy.calls
 
 
 def invoke(local: Instance, function: str, event: object) -> None:
@@ -234,28 +150,197 @@ def request(
     }
 
 
+@pytest.fixture(scope="module")
+def resource_policies(local: Instance, resource: Callable[[str], str], names: Names) -> dict[str, Any]:
+    """The policies of the stack's own resources, by ARN."""
+    s3, sqs, sns = (local.session().client(each) for each in ("s3", "sqs", "sns"))
+    queue = sqs.get_queue_attributes(QueueUrl=resource("LateBodiesQueue"), AttributeNames=["Policy"])
+    topic = sns.get_topic_attributes(TopicArn=names.topic)
+    buckets = (names.large_bodies, names.failed_deliveries)
+    found = {
+        **{each: s3.get_bucket_policy(Bucket=each.rpartition(":")[2])["Policy"] for each in buckets},
+        names.queue: queue["Attributes"]["Policy"],
+        names.topic: topic["Attributes"]["Policy"],
+    }
+    functions = local.session().client("lambda")
+    for function in ("MetricProcessorFunction", "QuotaFetcherFunction"):
+        found[names.functions[function]] = functions.get_policy(FunctionName=names.functions[function])["Policy"]
+    return {name: json.loads(policy) for name, policy in found.items()}
+
+
+def test_other_services_reach_the_stack_for_this_account_alone(
+    local: Instance, names: Names, resource_policies: Mapping[str, Any]
+) -> None:
+    # given what AWS's services ask of the stack's resources, for whom, and from where
+    iam = local.session().client("iam")
+    trust = {
+        arn: iam.get_role(RoleName=role_name(arn))["Role"]["AssumeRolePolicyDocument"] for arn in names.roles.values()
+    }
+    policies = {**resource_policies, **trust}
+    rules = local.session().client("events").list_rules()["Rules"]
+    (rule,) = [each["Arn"] for each in rules if local.stack_name in each["Name"]]
+    large, here = f"{names.large_bodies}/AWSLogs/{ACCOUNT_ID}/BedrockModelInvocationLogs/x", arn("bedrock", "x")
+    processor, fetcher = (names.functions[each] for each in ("MetricProcessorFunction", "QuotaFetcherFunction"))
+    asked = [
+        ("bedrock", "sts:AssumeRole", names.roles["InvocationLoggingRole"], here),
+        ("bedrock", "s3:PutObject", large, here),
+        ("cloudwatch", "sns:Publish", names.topic, arn("cloudwatch", "alarm:x")),
+        ("logs", "lambda:InvokeFunction", processor, f"{names.invocation_log}:*"),
+        ("events", "lambda:InvokeFunction", fetcher, rule),
+    ]
+
+    def of(service: str, action: str, on: str, source: str, account: str = ACCOUNT_ID) -> Request:
+        return Request(
+            principal=f"{service}.amazonaws.com",
+            account=ACCOUNT_ID,
+            action=action,
+            resource=on,
+            context={"aws:SourceAccount": account, "aws:SourceArn": source, "aws:SecureTransport": "true"},
+            resource_policy=next(policy for name, policy in policies.items() if on.startswith(name)),
+        )
+
+    # when the right service asks, another one, and the right one for another account
+    right = [of(*each) for each in asked]
+    wrong = [msgspec.structs.replace(each, principal="ec2.amazonaws.com") for each in right]
+    strange = [of(*each[:3], each[3].replace(ACCOUNT_ID, STRANGER), STRANGER) for each in asked]
+    lambdas = [of("lambda", "sts:AssumeRole", names.roles[role], processor) for role in FUNCTIONS.values()]
+    found = [{each.result for each in evaluate(some)} for some in (right + lambdas, wrong + strange)]
+    # then
+    assert found == [{ALLOWED}, {"ImplicitlyDenied"}]
+
+
+def test_nothing_is_reached_without_tls(recorder: Recorder, names: Names, resource_policies: Mapping[str, Any]) -> None:
+    # given what the processor may do
+    role = names.roles["MetricProcessorRole"]
+    asked = (
+        (names.large_bodies, "s3:GetObject", "/AWSLogs/x"),
+        (names.failed_deliveries, "s3:PutObject", "/x"),
+        (names.queue, "sqs:SendMessage", ""),
+    )
+
+    def results(secure: str) -> list[str]:
+        requests = [
+            msgspec.structs.replace(
+                request_of(
+                    role,
+                    Authorization(action, f"{on}{key}", (("aws:SecureTransport", secure),)),
+                    recorder.policies(role_name(role)),
+                ),
+                resource_policy=resource_policies[on],
+            )
+            for on, action, key in asked
+        ]
+        return [each.result for each in evaluate(requests)]
+
+    # then it may do so with TLS alone
+    assert results("true") == [ALLOWED] * 3
+    assert results("false") == ["ExplicitlyDenied"] * 3
+
+
+def test_no_role_may_do_what_it_never_does(recorder: Recorder, names: Names) -> None:
+    # given what no role does, what only another role does, and rights that hold under conditions alone
+    by_aws = asked_by_aws(names)  # one role is for the fetcher's invocation
+    never = [(role, *each) for each in never_asked(names) for role in names.roles if each not in by_aws[role]]
+    large = f"{names.large_bodies}/AWSLogs/x"
+    never += [(role, "s3:GetObject", large) for role in names.roles if role != "MetricProcessorRole"]
+    never += [(role, f"s3:{action}", large) for role in names.roles for action in ("PutObject", "GetObjectVersion")]
+    setup = "LoggingSetupRole"
+    found = {role: recorder.policies(role_name(arn)) for role, arn in names.roles.items()}
+    asked = [request_of(names.roles[role], Authorization(*each), found[role]) for role, *each in never]
+    passed = [
+        *((role, "bedrock.amazonaws.com") for role in names.roles if role != "InvocationLoggingRole"),
+        ("InvocationLoggingRole", "lambda.amazonaws.com"),
+    ]
+    asked += [
+        request_of(
+            names.roles[setup],
+            Authorization("iam:PassRole", names.roles[role], (("iam:PassedToService", service),)),
+            found[setup],
+        )
+        for role, service in passed
+    ]
+    # when
+    verdicts = evaluate(asked)
+    # then
+    assert len(asked) > 500
+    allowed = [
+        (each.principal, each.action, each.resource)
+        for each, verdict in zip(asked, verdicts, strict=True)
+        if verdict.result not in DENIED
+    ]
+    assert allowed == []
+
+
+def test_the_doctor_reads_and_the_policy_that_the_docs_name_lets_it(
+    local: Instance, doctor_calls: list[Call], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given all that the doctor has ever asked
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(local.cli_config))
+    with calls_recorded(doctor_calls):
+        CliRunner().invoke(main, ["doctor", "--profile", "local", "--stack-name", local.stack_name])
+    actions = sorted({read_action(call) for call in doctor_calls})
+    # when somebody asks it who has AWS's policy
+    policies = {"ReadOnlyAccess": json.loads(aws_managed_policies_data)["ReadOnlyAccess"]["Document"]}
+    reader = f"arn:aws:iam::{ACCOUNT_ID}:role/reader"
+    asked = [request_of(reader, Authorization(action, any_resource(action)), policies) for action in actions]
+    refused = {each.action for each, found in zip(asked, evaluate(asked), strict=True) if found.result != ALLOWED}
+    # then nothing is refused, and nothing changes anything
+    assert len(actions) > 20
+    assert refused == set()
+    assert {access_level(action) for action in actions} <= {"Read", "List"}
+
+
+def pairs(policies: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each action that policies allow, with each resource they allow it on."""
+    for policy in policies.values():
+        for statement in policy["Statement"]:
+            assert statement["Effect"] == "Allow"
+            for action in listed(statement["Action"]):
+                for resource in listed(statement["Resource"]):
+                    yield action, resource
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+@pytest.mark.usefixtures("everything_used")
 def test_functions_use_what_they_are_granted_and_nothing_else(
-    local: Instance, proxy: FaultProxy, everything_used: list[Call], resource: Callable[[str], str]
+    local: Instance, proxy: FaultProxy, recorder: Recorder, names: Names, resource_policies: Mapping[str, Any]
 ) -> None:
     """Last of all end-to-end tests: it deletes the stack, for that is what some permissions are for."""
-    by_function = {function: statements(local, resource(role)) for function, role in FUNCTIONS.items()}
+    policies = {role: recorder.policies(role_name(found)) for role, found in names.roles.items()}
+    iam = local.session().client("iam")
+    for found in names.roles.values():
+        assert iam.list_attached_role_policies(RoleName=role_name(found))["AttachedPolicies"] == []
+    asked = [
+        (names.roles[role], request_of(names.roles[role], Authorization(*each), policies[role]))
+        for role, given in asked_by_aws(names).items()
+        for each in given
+    ]
     stacks = local.session().client("cloudformation")
     stacks.delete_stack(StackName=local.stack_name)
     stacks.get_waiter("stack_delete_complete").wait(
         StackName=local.stack_name, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
     )
     assert proxy.unread == []
-    for function, granted in by_function.items():
-        calls = [call for call in everything_used if call.function == function]
-        used = {action for call in calls for action in actions(call)}
-        # nothing is used that is not granted
-        assert [each for each in used if not any(allows(grant, each) for grant in granted)] == [], function
-        # and nothing is granted that is not used, but what is argued above
-        argued = {action for action, functions in NOT_CALLED.items() if function in functions}
-        idle = {action for action, _ in granted} - {action for action, _ in used}
-        assert idle == argued, function
-        resources = {grant for grant in granted if grant[0] not in argued}
-        assert [grant for grant in resources if not any(allows(grant, each) for each in used)] == [], function
+    for role, each in recorder.requests():
+        policy = next((found for name, found in resource_policies.items() if each.resource.startswith(name)), None)
+        asked.append((role, msgspec.structs.replace(each, resource_policy=each.resource_policy or policy)))
+
+    # when
+    verdicts = evaluate([each for _, each in asked])
+
+    # then nothing is used that is not granted
+    judged = list(zip(asked, verdicts, strict=True))
+    refused = {(role, each.action, each.resource) for (role, each), found in judged if found.result != ALLOWED}
+    assert refused == set()
+    # and each condition key has a meaning for its action
+    assert {key for found in verdicts for key in found.unused_keys} == set()
+    # and nothing is granted that is not used
+    for role, given in policies.items():
+        used = {grant for (by, _), found in judged for grant in found.grants if by == names.roles[role]}
+        assert {action for action, _ in set(pairs(given)) - used} == NO_TEST_CALLS.get(role, set()), role
 
 
 def test_a_stack_that_would_read_its_own_log_is_refused(
@@ -271,13 +356,3 @@ def test_a_stack_that_would_read_its_own_log_is_refused(
     assert json.loads(answer)["Status"] == "FAILED"
     assert f"{group} is a log group of this stack" in json.loads(answer)["Reason"]
     assert "Deliver Bedrock's invocation logs to a separate log group" in json.loads(answer)["Reason"]
-
-
-def test_an_action_on_another_resource_is_not_allowed() -> None:
-    table = "arn:aws:dynamodb:us-east-1:111122223333:table/"
-    call = Call("f", "dynamodb", "GetItem", {"TableName": "other"}, 200, None)
-    (used,) = actions(call)
-    assert used == ("dynamodb:GetItem", f"{table}other")
-    assert not allows(("dynamodb:GetItem", f"{table}state"), used)
-    assert allows(("dynamodb:GetItem", "*"), used)
-    assert not allows(("dynamodb:PutItem", "*"), used)

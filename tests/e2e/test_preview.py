@@ -83,10 +83,13 @@ def test_every_widget_of_the_deployed_dashboard_is_drawn(local: Instance, dashbo
 def test_any_dashboard_is_drawn_and_an_alarms_query_sees_what_it_watches(
     local: Instance, dashboard: str, minute: datetime
 ) -> None:
-    # given another dashboard, of somebody's own, with the very query of an alarm
+    # given another dashboard, of somebody's own, with the very query of an alarm, as in a monitoring account
     template = yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))
     alarm = template["Resources"]["ReservedQuotaAlarm"]["Properties"]
-    query = alarm["Metrics"][0]["Expression"]["Fn::Sub"].replace("${MetricsNamespace}", DEFAULT_NAMESPACE)
+    text, values = alarm["Metrics"][0]["Expression"]["Fn::Sub"]
+    _, in_monitoring_account, _ = values["OwnAccount"]["Fn::If"]
+    query = text.replace("${MetricsNamespace}", DEFAULT_NAMESPACE).replace("${OwnAccount}", in_monitoring_account)
+    assert "CURRENT_ACCOUNT_ID()" in query
     widget = {"view": "timeSeries", "period": 60, "metrics": [[{"expression": query, "id": "q", "label": ""}]]}
     body = {"widgets": [{"type": "metric", "properties": {**widget, "trend": True}}]}
     local.session().client("cloudwatch").put_dashboard(DashboardName="own", DashboardBody=json.dumps(body))

@@ -199,6 +199,44 @@ def test_an_update_replaces_nothing_that_holds_data(
     assert {name: after.get(name) for name in previous} == previous
 
 
+@pytest.fixture
+def throttling(copy: Path, tmp_path: Path) -> Path:
+    """A checkout whose set-up of invocation logging gets no concurrent execution, and is given up after 3 seconds.
+
+    Its template has what the set-up needs and nothing else.
+    """
+    changed: Path = tmp_path / "checkout"
+    shutil.copytree(copy, changed, ignore=shutil.ignore_patterns(".aws-sam"))
+    source = json.loads((changed / "template.yaml").read_text(encoding="utf-8"))
+    resources = source["Resources"]
+    needed: set[str] = {"InvocationLogSetup", *template.references(source["Globals"])} & resources.keys()
+    while (
+        more := {each for name in needed for each in template.references(resources[name])} & resources.keys() - needed
+    ):
+        needed |= more
+    resources["LoggingSetupFunction"]["Properties"]["ReservedConcurrentExecutions"] = 0
+    resources["InvocationLogSetup"]["Properties"]["ServiceTimeout"] = 3
+    whole = {name: part for name, part in source.items() if name != "Outputs"}
+    small = {**whole, "Resources": {name: resources[name] for name in sorted(needed)}}
+    (changed / "template.yaml").write_text(json.dumps(small), encoding="utf-8")
+    return changed
+
+
+def test_the_reason_is_kept_of_a_custom_resource_that_gets_no_concurrency(
+    copy: Path, environment: Mapping[str, str], throttling: Path
+) -> None:
+    region = "eu-west-2"
+    paths = environment["PYTHONPATH"].replace(str(copy), str(throttling))
+    running = started(
+        {**environment, "PYTHONPATH": paths}, throttling, "deploy", "--regions", region, "--stack-name", STACK
+    )
+    output, _ = running.communicate(timeout=240)
+
+    assert running.returncode == 1, output
+    assert "Failed: InvocationLogSetup: CloudFormation did not receive a response from your Custom Resource" in output
+    assert f"aws cloudformation list-stacks --region {region}" in output
+
+
 def test_ctrl_c_leaves_cloudformation_to_finish_and_says_so(
     local: Instance, environment: Mapping[str, str], copy: Path
 ) -> None:

@@ -1,12 +1,11 @@
 """`sam build` and `make setup` on other machines: a checkout by Git for Windows, and other settings of pip."""
 
-import os
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from checkouts import check_out_as_on_windows, run
 from samcli.yamlhelper import yaml_parse
 
 from localaws import sam
@@ -15,20 +14,6 @@ pytestmark = pytest.mark.xdist_group("builds")  # one ordinary build for all to 
 
 ROOT = Path(__file__).parents[2]
 LAYERS = ("CoreLayer", "DependenciesLayer")
-AS_ON_WINDOWS = ("-c", "core.symlinks=false", "-c", "core.autocrlf=true")
-
-
-def run(*command: str, cwd: Path, **environment: str) -> None:
-    done = subprocess.run(
-        command,
-        cwd=cwd,
-        env={**sam.environment(os.environ), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
 
 
 def build(checkout: Path, build_directory: Path, **environment: str) -> Path:
@@ -47,26 +32,9 @@ def pip_settings(folder: Path, place: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def windows_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """This working tree as Git for Windows would check it out, in a folder with spaces in its name.
-
-    Git's index and objects for it are temporary: the repository stays as it is.
-    """
-    scratch = tmp_path_factory.mktemp("git")
-    (scratch / "objects").mkdir()
-    objects = subprocess.check_output(
-        ["git", "rev-parse", "--path-format=absolute", "--git-path", "objects"],  # noqa: S607
-        cwd=ROOT,
-        text=True,
-    )
-    git = {
-        "GIT_INDEX_FILE": str(scratch / "index"),
-        "GIT_OBJECT_DIRECTORY": str(scratch / "objects"),
-        "GIT_ALTERNATE_OBJECT_DIRECTORIES": objects.strip(),
-    }
+    """This working tree as Git for Windows would check it out, in a folder with spaces in its name."""
     checkout = tmp_path_factory.mktemp("windows") / "My quota monitor"
-    run("git", "read-tree", "HEAD", cwd=ROOT, **git)
-    run("git", "add", "--all", cwd=ROOT, **git)
-    run("git", *AS_ON_WINDOWS, "checkout-index", "--all", f"--prefix={checkout}/", cwd=ROOT, **git)
+    check_out_as_on_windows(checkout, tmp_path_factory.mktemp("git"))
     return checkout
 
 

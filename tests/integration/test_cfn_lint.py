@@ -13,18 +13,58 @@ from samcli.yamlhelper import yaml_parse
 ROOT = Path(__file__).parents[2]
 
 
+REGIONS = (
+    "us-east-1",
+    "eu-central-1",
+    "ap-southeast-7",  # one of the newest, which lacks services that the others have
+    "us-gov-west-1",
+    "us-gov-east-1",
+    "cn-north-1",
+    "cn-northwest-1",
+)
+"""Regions of every partition that the template is for, old and new."""
+
+
 def test_cfn_lint_finds_nothing_without_macros_in_any_partition(tmp_path: Path) -> None:
     file = tmp_path / "plain.json"
     file.write_text(json.dumps(plain_template()), encoding="utf-8")
-    regions = ["us-east-1", "us-gov-west-1", "us-gov-east-1", "cn-north-1", "cn-northwest-1"]
     linted = subprocess.run(
-        [Path(sys.executable).with_name("cfn-lint"), "--regions", *regions, "--template", str(file)],
+        [Path(sys.executable).with_name("cfn-lint"), "--regions", *REGIONS, "--template", str(file)],
         capture_output=True,
         text=True,
         check=False,
     )
 
     assert linted.returncode == 0, linted.stdout + linted.stderr
+
+
+CANNOT_BE_TAGGED = {
+    "AWS::IAM::Policy",
+    "AWS::Lambda::EventInvokeConfig",
+    "AWS::Lambda::LayerVersion",
+    "AWS::Lambda::Permission",
+    "AWS::Logs::QueryDefinition",
+    "AWS::Logs::SubscriptionFilter",
+    "AWS::S3::BucketPolicy",
+    "AWS::SNS::Subscription",
+    "AWS::SNS::TopicPolicy",
+    "AWS::SQS::QueuePolicy",
+    "AWS::Scheduler::Schedule",
+}
+"""Types that cannot carry tags, as the schemas say that cfn-lint ships. docs/limits.md names them."""
+
+
+def test_every_other_resource_can_be_tagged_by_cloudformation_and_none_has_tags_of_its_own() -> None:
+    from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # noqa: PLC0415 - 3 s, which other tests need not wait
+
+    resources = plain_template()["Resources"].values()
+    types = {each["Type"] for each in resources if not each["Type"].startswith("Custom::")}
+    schemas = {each: PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", each).schema for each in types}
+
+    assert {each for each in types if not schemas[each].get("tagging", {}).get("taggable")} == CANNOT_BE_TAGGED
+    # SAM marks functions and roles; a tag of the stack with that key would be another value of the same tag
+    own = {tag["Key"] for each in resources for tag in each.get("Properties", {}).get("Tags", []) if "Key" in tag}
+    assert own == {"lambda:createdBy"}
 
 
 def test_the_destination_for_other_accounts_is_well_formed_and_opens_to_that_account_alone(tmp_path: Path) -> None:

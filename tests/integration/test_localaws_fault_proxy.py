@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import boto3
+import msgspec
 import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from localaws.account import Account
-from localaws.fault_proxy import Fault, FaultProxy
+from localaws.fault_proxy import Call, Fault, FaultProxy
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 
@@ -80,6 +81,27 @@ def test_what_a_call_is_on_is_noted(proxy: FaultProxy) -> None:
     with proxy.failing(Fault.ERROR, "s3"), pytest.raises(ClientError):
         call(proxy, "s3", "get_object", {"Bucket": "b", "Key": "a/b c"})
     assert (proxy.calls[0].parameters, proxy.calls[0].status) == ({"Bucket": "b", "Key": "a/b c"}, 500)
+
+
+def test_objects_to_delete_are_noted(proxy: FaultProxy) -> None:
+    objects = [{"Key": "a/b c", "VersionId": "null"}, {"Key": "d&e"}]
+    with proxy.failing(Fault.ERROR, "s3"), pytest.raises(ClientError):
+        call(proxy, "s3", "delete_objects", {"Bucket": "b", "Delete": {"Objects": objects}})
+    assert proxy.calls[0].parameters == {"Bucket": "b", "Objects": objects}
+
+
+def test_a_call_is_observed_with_role_and_region_before_it_is_answered(proxy: FaultProxy) -> None:
+    role = "arn:aws:iam::111122223333:role/r"
+    client = boto3.Session("key", "secret", role, "eu-west-1").client(
+        "ssm", endpoint_url=f"{proxy.url}/caller", config=Config(retries={"total_max_attempts": 1})
+    )
+    observed: list[tuple[Call, int]] = []
+    proxy.observe = lambda each: observed.append((each, len(proxy.calls)))
+    with proxy.failing(Fault.ERROR, "ssm"), pytest.raises(ClientError):
+        client.get_parameter(Name="/a")
+    ((seen, before),) = observed
+    assert (seen.role, seen.region, seen.status, before) == (role, "eu-west-1", None, 0)
+    assert proxy.calls == [msgspec.structs.replace(seen, status=500)]
 
 
 def test_only_those_calls_fail_that_are_meant(proxy: FaultProxy) -> None:

@@ -10,7 +10,7 @@ from samcli.yamlhelper import yaml_parse
 from bedrock_quota.processor import large_bodies
 from bedrock_quota.processor.delivery import MAX_INFLATED_BYTES, MAX_LOG_EVENTS, MAX_TEXT_BYTES
 from benchmarks import memory
-from benchmarks.memory import LIMIT, MESSAGES, filled
+from benchmarks.memory import LIMIT, MESSAGES, UNLIMITED, filled
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits and peaks are read as Linux gives them")
 
@@ -101,6 +101,17 @@ def test_nothing_of_one_group_is_kept_while_the_next_is_read() -> None:
     # then the second takes little more: 20 MiB were seen, of ids and names, and 37 where the first group was kept
     assert first.answer == second.answer == {"batchItemFailures": []}
     assert second.resident - first.resident < 28 * 2**20
+
+
+@pytest.mark.parametrize("name", memory.LATE_TAGS)
+def test_late_calls_of_a_full_batch_of_a_stream_take_less_than_128_mb(name: str) -> None:
+    # given ten deliveries of 1,000 calls whose bodies are not there yet, as large as calls can be
+    with memory.no_bodies_in_s3() as environment:
+        # when they are set aside, with all that the template switches on
+        (done,) = memory.run([memory.late_batch(memory.LATE_TAGS[name])], memory.ENVIRONMENT | environment, UNLIMITED)
+    # then they take little more than the libraries: 220 MiB were seen where a group took all of them
+    assert done.answer == {"batchItemFailures": []}
+    assert done.resident < LIMIT
 
 
 @pytest.mark.parametrize("name", ["small records with an emoji each", "records of 1 MB with an emoji each"])

@@ -1,36 +1,31 @@
 """The alarms: that they watch metrics there are, tell somebody what to do, and stay quiet where nothing is wrong."""
 
-import operator
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alarm_states import FARTHER, FILLS_EMPTY, Held, contributors, history, state, states
 from ingestion import WAYS, template_of
 from processed import Processed
-from records import Process, converse, record
+from records import NOVA, SONNET, Process, converse, record
+from resolved import NAMESPACE as OURS
+from resolved import VALUES, Resolver
 
 from bedrock_quota import model_ids
-from localaws.preview import metrics_insights
+from localaws.preview import math_evaluation, metric_math, metrics_insights
+from localaws.preview.series import Metric
 
 ROOT = Path(__file__).parents[2]
 Tree = dict[str, Any]
 NAMESPACE = {"Ref": "MetricsNamespace"}
 TOPIC = {"Ref": "AlarmTopic"}
-COMPARISONS = {
-    "GreaterThanThreshold": operator.gt,
-    "GreaterThanOrEqualToThreshold": operator.ge,
-    "LessThanThreshold": operator.lt,
-}
 
 LAMBDA = "https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html"
 LOGS = "https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatch-Logs-Monitoring-CloudWatch-Metrics.html"
 SQS = "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html"
 BEDROCK = "https://docs.aws.amazon.com/bedrock/latest/userguide/monitoring-runtime-metrics.html"
-ALL_MODELS = (
-    "awslabs/generative-ai-cdk-constructs, src/patterns/gen-ai/aws-bedrock-cw-dashboard, addAllModelsMonitoring"
-)
 DOCUMENTED: dict[tuple[str, str], tuple[set[str], str]] = {
     # metric: dimensions it is documented with, and where that was read (2026-11-23)
     ("AWS/Lambda", "Invocations"): ({"FunctionName"}, LAMBDA),
@@ -45,8 +40,7 @@ DOCUMENTED: dict[tuple[str, str], tuple[set[str], str]] = {
     ("AWS/Logs", "DeliveryThrottling"): ({"LogGroupName", "DestinationType", "FilterName", "PolicyLevel"}, LOGS),
     ("AWS/Logs", "EMFParsingErrors"): ({"LogGroupName"}, LOGS),
     ("AWS/Logs", "EMFValidationErrors"): ({"LogGroupName"}, LOGS),
-    # In no documentation: AWS's own dashboard "across all model ids" reads it so (2026-11-24); see docs/limits.md.
-    ("AWS/Bedrock", "Invocations"): (set(), ALL_MODELS),
+    ("AWS/Bedrock", "InvocationLatency"): ({"ModelId"}, BEDROCK),  # "all metrics", read 2026-11-28
     # "Across all model IDs", which may be no dimension or one of that value: the alarms' queries take either
     ("AWS/Bedrock", "ModelInvocationLogsCloudWatchDeliveryFailure"): (set(), BEDROCK),
     ("AWS/Bedrock", "ModelInvocationLargeDataS3DeliveryFailure"): (set(), BEDROCK),
@@ -82,8 +76,10 @@ def alarms(all_alarms: dict[str, Tree]) -> dict[str, Tree]:
 
 
 def text(value: Any) -> str:
-    """A string of the template, with what is substituted in it as it stands there."""
+    """A string of the template as it stands there, in no monitoring account."""
     found = value["Fn::Sub"] if isinstance(value, dict) else value
+    if isinstance(found, list):
+        found = found[0].replace("${OwnAccount}", "")
     assert isinstance(found, str)
     return found
 
@@ -96,12 +92,41 @@ def watched(alarm: Tree) -> Iterator[tuple[Any, str, set[str]]]:
     for query in alarm.get("Metrics", []):
         if "SELECT" in text(query.get("Expression", "")):
             found = metrics_insights.parse(text(query["Expression"]))
-            assert found.function == "SUM"
-            yield found.namespace, found.metric, {each.dimension for each in found.conditions}
+            yield (
+                found.namespace,
+                found.metric,
+                {*(found.dimensions or ()), *(each.dimension for each in found.conditions)},
+            )
 
 
 DIRECT = {("AWS/Lambda", "AsyncEventsDropped")}
 STREAMING = {("AWS/Lambda", "IteratorAge"), ("AWS/Lambda", "OnFailureDestinationDeliveredEventCount")}
+
+
+@pytest.fixture(scope="module")
+def deployed(template: Tree) -> dict[str, Tree]:
+    """All alarms as CloudFormation would make them."""
+    return resolve_alarms(template)
+
+
+@pytest.fixture(scope="module")
+def of_monitoring_account(template: Tree) -> dict[str, Tree]:
+    """All alarms as CloudFormation would make them with MonitoringAccount=yes."""
+    return resolve_alarms(template, MonitoringAccount="yes")
+
+
+def resolve_alarms(template: Tree, **parameters: str) -> dict[str, Tree]:
+    """Return the alarms of a stack with these parameters. Physical ids of other resources are their logical ids."""
+    names = {name: name for name in template["Resources"]}
+    resolve = Resolver(names | VALUES | {"LateBodiesQueue.QueueName": "late"} | parameters, template)
+    return {
+        name: resolve({key: value for key, value in each["Properties"].items() if key not in NOT_READ})
+        for name, each in template["Resources"].items()
+        if each["Type"] == "AWS::CloudWatch::Alarm"
+    }
+
+
+NOT_READ = {"AlarmActions", "OKActions", "InsufficientDataActions"}
 
 
 def test_every_seam_is_watched(alarms: dict[str, Tree], streaming: bool) -> None:
@@ -205,48 +230,12 @@ def test_expressions_use_ids_there_are_and_one_of_them_is_the_alarms(alarms: dic
         assert len(returned) == (1 if queries else 0), name
         for query in returned:
             if "SELECT" not in text(query["Expression"]):
-                used = set(re.findall(r"\b[a-z_]+\b", query["Expression"]))
-                assert used <= {each["Id"] for each in queries}, name
+                used = set(math_evaluation.names(metric_math.parse(query["Expression"])))
+                assert used == {each["Id"] for each in queries} - {query["Id"]}, name
                 # CloudWatch wants one period for all
-                assert len({each["MetricStat"]["Period"] for each in queries if each is not query}) == 1, name
+                assert len({each.get("MetricStat", each)["Period"] for each in queries if each is not query}) == 1, name
             else:
                 assert query["Period"] == 300, name
-
-
-def value_of(alarm: Tree, **values: float | None) -> float | None:
-    """What an alarm's expression comes to in one period; None where it has no value."""
-    expression = alarm["Metrics"][0]["Expression"].replace("AND", "and")
-    if any(
-        values[each] is None
-        for each in set(re.findall(r"\b[a-z_]+\b", re.sub(r"FILL\(.*?\)", "", expression))) - {"and"}
-    ):
-        return None
-    known = {
-        "IF": lambda condition, then, otherwise: then if condition else otherwise,
-        "FILL": lambda series, instead: instead if series is None else series,
-    }
-    return float(eval(expression, {**known, **values}))  # noqa: S307 - an expression of our own template
-
-
-FARTHER = range(4)
-"""Periods that CloudWatch looks back beyond `EvaluationPeriods`: "a higher number", of which it says no more."""
-
-
-def state(alarm: Tree, points: list[float | None]) -> str:
-    """The state that points of the evaluation range, the newest last and None where there is none, give an alarm.
-
-    "Configuring how CloudWatch alarms treat missing data" (CloudWatch User Guide, read 2026-11-24): where there are as
-    many points as evaluation periods, the newest of them count, however old, and how to treat missing ones is ignored;
-    else all there are count, and missing ones for the rest.
-    """
-    compare = COMPARISONS[alarm["ComparisonOperator"]]
-    n, treat = alarm["EvaluationPeriods"], alarm["TreatMissingData"]
-    over = [compare(point, float(alarm["Threshold"])) for point in points if point is not None][-n:]
-    if not over and treat == "missing":
-        return "INSUFFICIENT_DATA"
-    assert treat in {"breaching", "notBreaching"} or not any(over), "not needed here"
-    breaching = sum(over) + (n - len(over) if treat == "breaching" else 0)
-    return "ALARM" if breaching >= alarm.get("DatapointsToAlarm", n) else "OK"
 
 
 @pytest.mark.parametrize(
@@ -275,21 +264,6 @@ def test_states_are_those_of_cloudwatchs_own_tables(
     found = [state(alarm | {"TreatMissingData": treat}, values) for treat in ("breaching", "notBreaching")]
 
     assert found == [breaching, not_breaching]
-
-
-def states(alarm: Tree, points: Sequence[float | None]) -> list[str]:
-    """The states an alarm takes one period after the other, with nothing before the first."""
-    n, found = alarm["EvaluationPeriods"], []
-    for farther in FARTHER:
-        padded = [None] * (n + farther) + list(points)
-        found.append([state(alarm, padded[end - n - farther : end]) for end in range(n + farther + 1, len(padded) + 1)])
-    assert all(each == found[0] for each in found), "depends on how far CloudWatch looks back"
-    return found[0]
-
-
-def goes_off(alarm: Tree, periods: Sequence[Mapping[str, float | None]]) -> bool:
-    """Whether an alarm on an expression goes off, given the values of its metrics period by period."""
-    return "ALARM" in states(alarm, [value_of(alarm, **values) for values in periods])
 
 
 class TestQuotas:
@@ -415,44 +389,86 @@ class TestLateRecords:
         assert alarms["LateRecordsAlarm"]["Statistic"] == "Minimum"
 
 
+def at(minutes: Iterable[int], *values: float) -> dict[int, tuple[float, ...]]:
+    """The same values in each of these minutes."""
+    return dict.fromkeys((minute * 60 for minute in minutes), values)
+
+
+COMPLETED = Metric("AWS/Bedrock", "InvocationLatency", (("ModelId", f"us.{SONNET}"),))
+ALSO_COMPLETED = Metric("AWS/Bedrock", "InvocationLatency", (("ModelId", NOVA),))
+INVOCATIONS = Metric("AWS/Bedrock", "Invocations", (("ModelId", f"us.{SONNET}"),))
+CLIENT_ERRORS = Metric("AWS/Bedrock", "InvocationClientErrors", (("ModelId", f"us.{SONNET}"),))
+RECORDS = Metric(OURS, "RecordsProcessed")
+
+
+@pytest.mark.parametrize("fills_empty", FILLS_EMPTY, ids=["FILL gives zeros", "FILL gives nothing"])
 class TestSilence:
+    """Minute by minute, for two hours."""
+
     @pytest.mark.parametrize(
-        "periods",
+        "held",
         [
-            pytest.param([{"calls": None, "deliveries": None}] * 4, id="idle"),
-            pytest.param([{"calls": 9.0, "deliveries": 2.0}] * 4, id="busy"),
-            pytest.param([{"calls": None, "deliveries": 1.0}] * 4, id="failed calls alone"),
+            pytest.param({}, id="new and idle"),
+            pytest.param({RECORDS: at([0], 3)}, id="idle since the first record"),
+            pytest.param({COMPLETED: at(range(120), 900), RECORDS: at(range(120), 3)}, id="busy"),
+            pytest.param({RECORDS: at(range(120), 0)}, id="records of failed calls alone"),
             pytest.param(
-                # a call at the end of every quarter of an hour, its record at the beginning of the next
-                [
-                    {"calls": 1.0, "deliveries": None},
-                    *[{"calls": 1.0, "deliveries": 1.0}] * 3,
-                    {"calls": None, "deliveries": 1.0},
-                ],
-                id="late records",
+                {COMPLETED: at(range(0, 120, 9), 900), RECORDS: at(range(120), 0)}, id="rejected records alone"
+            ),
+            # a page counts failed calls in Invocations, another does not; whether they are logged is not known either
+            pytest.param(
+                {INVOCATIONS: at(range(120), 1), CLIENT_ERRORS: at(range(120), 1)},
+                id="failed calls that Invocations counts",
+            ),
+            pytest.param({CLIENT_ERRORS: at(range(120), 1)}, id="failed calls that Invocations does not count"),
+            pytest.param(
+                {COMPLETED: at(range(0, 120, 15), 900), RECORDS: at(range(14, 134, 15), 1)}, id="late records"
             ),
             pytest.param(
-                [{"calls": 1.0, "deliveries": None}, {"calls": None, "deliveries": 1.0}] * 3,
+                {COMPLETED: at(range(0, 120, 30), 900), RECORDS: at(range(14, 134, 30), 1)},
                 id="late records of rare calls",
             ),
+            pytest.param({COMPLETED: at([0, 50], 900), RECORDS: at([3], 1)}, id="calls far apart"),
+            pytest.param({COMPLETED: at([0, 50], 900)}, id="calls far apart without records"),
         ],
     )
-    def test_is_not_what_late_records_or_no_calls_are(self, alarms: dict[str, Tree], periods: list[Any]) -> None:
-        assert not goes_off(alarms["NoRecordsAlarm"], periods)
+    def test_is_not_what_late_records_or_no_calls_are(
+        self, deployed: dict[str, Tree], held: Held, fills_empty: bool
+    ) -> None:
+        found = history(deployed["NoRecordsAlarm"], held, range(60, 121 * 60, 60), fills_empty=fills_empty)
 
-    def test_is_half_an_hour_of_calls_without_records(self, alarms: dict[str, Tree]) -> None:
-        silent: dict[str, float | None] = {"calls": 3.0, "deliveries": None}
+        assert set(found) == {"OK"}
 
-        assert goes_off(alarms["NoRecordsAlarm"], [{"calls": 3.0, "deliveries": 1.0}, silent, silent])
-        assert {query["MetricStat"]["Period"] for query in alarms["NoRecordsAlarm"]["Metrics"][1:]} == {900}
+    @pytest.mark.parametrize(
+        ("held", "first"),
+        [
+            # 15 minutes with a call before the last 15, which have one, too: from the 16th minute on
+            pytest.param({COMPLETED: at(range(120), 900)}, 16, id="no record ever"),
+            pytest.param({ALSO_COMPLETED: at(range(0, 120, 5), 900)}, 16, id="no record ever, another model"),
+            pytest.param(
+                {
+                    COMPLETED: at(range(0, 120, 5), 900),
+                    CLIENT_ERRORS: at(range(120), 1),
+                    INVOCATIONS: at(range(120), 1),
+                },
+                16,
+                id="more failed calls than completed ones, which Invocations counts",
+            ),
+            pytest.param(
+                {COMPLETED: at(range(0, 120, 5), 900), CLIENT_ERRORS: at(range(120), 1)},
+                16,
+                id="more failed calls than completed ones, which Invocations does not count",
+            ),
+            # 30 minutes after the last record, which was in the 40th: none in either period
+            pytest.param({COMPLETED: at(range(120), 900), RECORDS: at(range(40), 1)}, 70, id="no record any more"),
+        ],
+    )
+    def test_is_half_an_hour_of_calls_without_records(
+        self, deployed: dict[str, Tree], held: Held, first: int, fills_empty: bool
+    ) -> None:
+        found = history(deployed["NoRecordsAlarm"], held, range(60, 121 * 60, 60), fills_empty=fills_empty)
 
-    def test_deliveries_are_counted_and_not_their_records(self, alarms: dict[str, Tree]) -> None:
-        # a delivery of rejected records alone gives RecordsProcessed a value of 0: its sum would say silence
-        (stat,) = [
-            each["MetricStat"]["Stat"] for each in alarms["NoRecordsAlarm"]["Metrics"] if each["Id"] == "deliveries"
-        ]
-
-        assert stat == "SampleCount"
+        assert found == ["OK"] * (first - 1) + ["ALARM"] * (121 - first)
 
 
 class TestCoverage:
@@ -468,30 +484,147 @@ class TestCoverage:
         ],
     )
     def test_falls_where_over_a_fifth_of_enough_calls_is_unknown(
-        self, alarms: dict[str, Tree], processed: float | None, unknown: float | None, falls: bool
+        self, deployed: dict[str, Tree], processed: float | None, unknown: float | None, falls: bool
     ) -> None:
-        assert goes_off(alarms["CoverageAlarm"], [{"processed": processed, "unknown": unknown}] * 4) is falls
+        periods = [] if processed is None or unknown is None else [(processed, unknown)] * 4
 
-    def test_one_bad_half_hour_is_not_enough(self, alarms: dict[str, Tree]) -> None:
-        good, bad = {"processed": 50.0, "unknown": 0.0}, {"processed": 50.0, "unknown": 50.0}
+        assert ("ALARM" in self.states(deployed, periods)) is falls
 
-        assert not goes_off(alarms["CoverageAlarm"], [good, bad, bad, good, good, bad, bad, good])
-        assert goes_off(alarms["CoverageAlarm"], [bad, good, bad, bad])
+    def test_one_bad_half_hour_is_not_enough(self, deployed: dict[str, Tree]) -> None:
+        good, bad = (50, 0), (50, 50)
+
+        assert "ALARM" not in self.states(deployed, [good, bad, bad, good, good, bad, bad, good])
+        assert "ALARM" in self.states(deployed, [bad, good, bad, bad])
+
+    @staticmethod
+    def states(deployed: dict[str, Tree], periods: Sequence[tuple[float, float]]) -> list[str]:
+        """The states at the end of each quarter of an hour, with processed and unknown calls in it."""
+        held = {
+            Metric(OURS, name): {number * 900: (pair[which],) for number, pair in enumerate(periods)}
+            for which, name in enumerate(("RecordsProcessed", "MaxTokensUnknown"))
+        }
+        ends = range(900, 900 * (len(periods) + 1), 900)
+        return history(deployed["CoverageAlarm"], held, ends, fills_empty=True)
 
 
-def test_refused_lines_of_both_functions_are_added_up(alarms: dict[str, Tree]) -> None:
-    first, *stated = alarms["MetricLinesAlarm"]["Metrics"]
-    groups = [
-        (each["MetricStat"]["Metric"]["MetricName"], each["MetricStat"]["Metric"]["Dimensions"][0]["Value"]["Ref"])
-        for each in stated
-    ]
+LINES = [
+    Metric("AWS/Logs", name, (("LogGroupName", VALUES[group]),))
+    for name in ("EMFParsingErrors", "EMFValidationErrors")
+    for group in ("MetricProcessorLogGroup", "QuotaFetcherLogGroup")
+]
+"""What CloudWatch publishes of refused lines, if there are any."""
 
-    assert first["Expression"] == "SUM(METRICS())"
-    assert sorted(groups) == [
-        (metric, group)
-        for metric in ("EMFParsingErrors", "EMFValidationErrors")
-        for group in ("MetricProcessorLogGroup", "QuotaFetcherLogGroup")
-    ]
+
+@pytest.mark.parametrize("fills_empty", FILLS_EMPTY, ids=["FILL gives zeros", "FILL gives nothing"])
+class TestRefusedLines:
+    @pytest.mark.parametrize("metric", LINES, ids=lambda metric: f"{metric.name} of {metric.dimensions[0][1]}")
+    def test_one_refused_line_is_told_though_the_other_three_metrics_never_were(
+        self, deployed: dict[str, Tree], metric: Metric, fills_empty: bool
+    ) -> None:
+        held = {metric: at([100], 1)}
+
+        found = history(deployed["MetricLinesAlarm"], held, range(101 * 60, 116 * 60, 60), fills_empty=fills_empty)
+
+        # also where CloudWatch publishes it up to ten minutes late: in each of the three periods of five minutes
+        assert found == ["ALARM"] * 15
+
+    def test_none_is_no_alarm(self, deployed: dict[str, Tree], fills_empty: bool) -> None:
+        assert history(deployed["MetricLinesAlarm"], {}, [6_000], fills_empty=fills_empty) == ["OK"]
+
+    def test_lines_of_other_functions_are_no_alarm(self, deployed: dict[str, Tree], fills_empty: bool) -> None:
+        held = {Metric("AWS/Logs", LINES[0].name, (("LogGroupName", "/aws/lambda/else"),)): at([100], 9)}
+
+        assert history(deployed["MetricLinesAlarm"], held, [101 * 60], fills_empty=fills_empty) == ["OK"]
+
+
+LINKED = "444455556666"
+
+
+POOL = (NOVA, "regional")
+
+
+def two_accounts(metric: str, own: float, linked: float) -> Held:
+    """20 minutes in which the account and one that is linked with it use so many percent of one pool's quota."""
+    dimensions = (("EndpointType", "regional"), ("ModelId", NOVA))
+    return {
+        Metric(OURS, metric, dimensions): at(range(20), own),
+        Metric(OURS, metric, dimensions, LINKED): at(range(20), linked),
+    }
+
+
+FILTER = (("FilterName", "stack-metric-processor"), ("LogGroupName", VALUES["InvocationLogSetup.LogGroupName"]))
+"""Dimensions of the subscription's metrics: names are the same in every account of a stack set."""
+
+
+class TestMonitoringAccount:
+    """CloudWatch's queries there read the metrics of linked accounts, too."""
+
+    @pytest.mark.parametrize(
+        ("alarm", "metric"),
+        [
+            pytest.param("ReservedQuotaAlarm", "ReservedQuotaPercent", id="reserved"),
+            pytest.param("ConsumedQuotaAlarm", "ConsumedQuotaPercent", id="consumed"),
+            pytest.param("RequestQuotaAlarm", "RequestQuotaPercent", id="requests"),
+        ],
+    )
+    @pytest.mark.parametrize(
+        ("percents", "found"),
+        [
+            pytest.param((45, 45), "OK", id="two accounts at 45%"),
+            pytest.param((80, 1), "ALARM", id="own account at 80%"),
+            pytest.param((1, 99), "OK", id="linked account at 99%"),
+        ],
+    )
+    def test_percentages_of_linked_accounts_are_not_added(
+        self, of_monitoring_account: dict[str, Tree], alarm: str, metric: str, percents: tuple[float, float], found: str
+    ) -> None:
+        assert contributors(of_monitoring_account[alarm], two_accounts(metric, *percents), 1_200) == {POOL: found}
+
+    def test_without_the_parameter_they_are(self, deployed: dict[str, Tree]) -> None:
+        held = two_accounts("ReservedQuotaPercent", 45, 45)
+
+        assert contributors(deployed["ReservedQuotaAlarm"], held, 1_200) == {POOL: "ALARM"}
+
+    @pytest.mark.parametrize(
+        ("alarm", "metric"),
+        [
+            pytest.param(
+                "BedrockLogDeliveryAlarm",
+                Metric("AWS/Bedrock", "ModelInvocationLogsCloudWatchDeliveryFailure"),
+                id="logs that Bedrock cannot write",
+            ),
+            pytest.param(
+                "BedrockLargeBodiesAlarm",
+                Metric("AWS/Bedrock", "ModelInvocationLargeDataS3DeliveryFailure", (("Across", "all"),)),
+                id="large bodies that Bedrock cannot write",
+            ),
+            pytest.param(
+                "SubscriptionErrorsAlarm", Metric("AWS/Logs", "DeliveryErrors", FILTER), id="subscription errors"
+            ),
+            pytest.param(
+                "SubscriptionThrottlingAlarm", Metric("AWS/Logs", "DeliveryThrottling", FILTER), id="throttled filter"
+            ),
+            pytest.param("NoRecordsAlarm", COMPLETED, id="calls without records"),
+        ],
+    )
+    def test_faults_of_linked_accounts_are_theirs(
+        self, deployed: dict[str, Tree], of_monitoring_account: dict[str, Tree], alarm: str, metric: Metric
+    ) -> None:
+        linked = Metric(metric.namespace, metric.name, metric.dimensions, LINKED)
+        minutes = at(range(60), 1)
+
+        assert contributors(of_monitoring_account[alarm], {linked: minutes}, 3_600) == {(): "OK"}
+        assert contributors(of_monitoring_account[alarm], {metric: minutes}, 3_600) == {(): "ALARM"}
+        assert contributors(deployed[alarm], {linked: minutes}, 3_600) == {(): "ALARM"}  # why there is the parameter
+
+    def test_every_query_is_limited(self, of_monitoring_account: dict[str, Tree], deployed: dict[str, Tree]) -> None:
+        own = metrics_insights.Condition(metrics_insights.ACCOUNT, "", equal=True)
+        for name, alarm in of_monitoring_account.items():
+            for query in alarm.get("Metrics", []):
+                if "SELECT" in query.get("Expression", ""):
+                    assert metrics_insights.parse(query["Expression"]).conditions[-1] == own, name
+        # elsewhere the condition is not known to be valid
+        assert "CURRENT_ACCOUNT_ID" not in str(deployed)
 
 
 def test_the_subscriptions_queries_are_about_this_stacks_filter(alarms: dict[str, Tree]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
@@ -29,6 +30,7 @@ from localaws.preview import (
     metrics_insights,
     properties,
 )
+from localaws.preview.series import Metric
 
 TESTS = Path(__file__).parents[1]
 SCHEMA = jsonschema.Draft7Validator(json.loads((TESTS / "data" / "dashboard_body.schema.json").read_bytes()))
@@ -39,10 +41,11 @@ def template() -> Tree:
     return resolved.template()
 
 
-@pytest.fixture(params=["", "team,environment"], ids=["no tags", "tags"])
+@pytest.fixture(params=[("", "no"), ("team,environment", "yes")], ids=["no tags", "tags and monitoring account"])
 def body(template: Tree, request: pytest.FixtureRequest) -> Tree:
     """The body as CloudFormation would make it, without keys of requestMetadata and with some."""
-    return resolved.dashboard(template, request.param)
+    keys, monitoring_account = request.param
+    return resolved.dashboard(template, keys, monitoring_account=monitoring_account)
 
 
 def graphs(body: Tree) -> list[Tree]:
@@ -181,6 +184,33 @@ def test_searches_look_for_metrics_that_are_published(body: Tree, published: set
             namespaces = {search.schema.namespace} if search.schema else designated(search.condition, "Namespace")
             assert (namespaces, names <= OF_AWS) == ({"AWS/Bedrock"}, True)
     assert ours >= 8
+
+
+def test_searches_of_a_monitoring_account_find_nothing_of_linked_accounts(template: Tree) -> None:
+    def searches(body: Tree) -> list[metric_search.Search]:
+        called = [call for each in expressions(body) for call in math_evaluation.searches(metric_math.parse(each))]
+        texts = [call.expression for call in called]
+        return list(map(metric_search.parse, [*texts, *(each["search"] for each in body["variables"][:2])]))
+
+    own, everything = (
+        searches(resolved.dashboard(template, monitoring_account=parameter)) for parameter in ("yes", "no")
+    )
+
+    assert len(own) == len(everything) > 10
+    for limited, unlimited in zip(own, everything, strict=True):
+        metrics = [Metric(*parts, account) for parts in wanted(unlimited) for account in ("", "444455556666")]
+        assert {each.account for each in metric_search.find(unlimited, metrics)} == {"", "444455556666"}
+        assert {each.account for each in metric_search.find(limited, metrics)} == {""}
+
+
+def wanted(search: metric_search.Search) -> Iterator[tuple[str, str, tuple[tuple[str, str], ...]]]:
+    """Namespace, name and dimensions of metrics that a search wants."""
+    namespaces = {search.schema.namespace} if search.schema else designated(search.condition, "Namespace")
+    dimensions = search.schema.dimensions if search.schema else ()
+    values = tuple((name, min(designated(search.condition, name), default="x")) for name in sorted(dimensions))
+    for namespace in namespaces:
+        for name in designated(search.condition, "MetricName"):
+            yield namespace, name, values
 
 
 def designated(condition: metric_search.Condition, designator: str) -> set[str]:
@@ -398,9 +428,14 @@ def test_one_alarm_watches_every_pool_by_itself(
     assert alarm["TreatMissingData"] == "notBreaching"  # a pool that nobody calls any more is no alarm
     # and says at night what to do and where to look, in what CloudWatch takes
     assert len(alarm["AlarmDescription"]) <= 1024
-    what, which, do, where = alarm["AlarmDescription"].split("\n")
+    what, which, command, do, where = alarm["AlarmDescription"].split("\n")
     assert "80% or more" in what
-    assert "ModelId and EndpointType" in which
+    # A message of a contributor names the pool, and one of the whole alarm leads to it.
+    assert which == "Model: see ModelId and EndpointType in this message. If it has none, run:"
+    assert shlex.split(command) == [
+        *("aws", "cloudwatch", "describe-alarm-contributors", "--region", "us-east-1"),
+        *("--alarm-name", alarm["AlarmName"]),
+    ]
     titles = [widget["properties"].get("title", "") for widget in body["widgets"]]
     (named,) = re.findall(r'"([^"]+)"', do)
     assert any(title.startswith(named) for title in titles)
@@ -409,6 +444,23 @@ def test_one_alarm_watches_every_pool_by_itself(
         "?region=us-east-1#dashboards/dashboard/stack-us-east-1"
     )
     assert alarm["AlarmName"].startswith("stack ")
+
+
+@pytest.mark.parametrize("logical_id", ["ReservedQuotaAlarm", "ConsumedQuotaAlarm", "RequestQuotaAlarm"])
+def test_the_description_is_short_enough_with_the_longest_names(template: Tree, logical_id: str) -> None:
+    name = "x" * 128  # CreateStack
+    values = {
+        "AWS::StackName": name,
+        "AWS::Region": "ap-southeast-7",
+        "AWS::Partition": "aws-us-gov",
+        "QuotaDashboard": f"{name}-ap-southeast-7",
+        "AlarmThresholdPercent": "99.999",
+    }
+
+    alarm = Resolver(VALUES | values, template)(template["Resources"][logical_id]["Properties"])
+
+    assert 900 < len(alarm["AlarmDescription"]) <= 1024  # PutMetricAlarm
+    assert len(alarm["AlarmName"]) <= 255
 
 
 def test_the_address_for_alarms_is_asked_for_only_if_given(template: Tree) -> None:

@@ -120,9 +120,9 @@ def template() -> Tree:
     return resolved.template()
 
 
-@pytest.fixture(scope="module")
-def body(template: Tree) -> Tree:
-    return resolved.dashboard(template)
+@pytest.fixture(scope="module", params=["no", "yes"], ids=["alone", "monitoring account"])
+def body(template: Tree, request: pytest.FixtureRequest) -> Tree:
+    return resolved.dashboard(template, monitoring_account=request.param)
 
 
 def drawn(body: Tree, account: Any, pool: QuotaPool = CROSS) -> dict[str, Drawing]:

@@ -7,18 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ingestion import template_of
+import yaml
+from ingestion import WAYS, template_of
 from samcli.yamlhelper import yaml_parse
 from samtranslator.translator.transform import transform
 
+from bedrock_quota.access_denied import PROPAGATION_SECONDS
 from bedrock_quota.deployment import log_groups
-from bedrock_quota.deployment.iam_retry import PROPAGATION_SECONDS
 from bedrock_quota.processor import large_bodies, late_bodies
 from bedrock_quota.processor.batch import MIN_MILLISECONDS_TO_RECORD, MIN_MILLISECONDS_TO_START
 from bedrock_quota.settings import DEFAULT_NAMESPACE, LATE_BODIES_DELAY, LATE_BODIES_SECONDS, MAX_DELAY
 
-OVERRIDES = "/${AWS::StackName}/registry-overrides"
+OVERRIDES = "/bedrock-quota-monitor/${AWS::StackName}/registry-overrides"
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
+BOUNDARY = "arn:aws:iam::111122223333:policy/boundary"
 Tree = dict[str, Any]
 
 
@@ -138,8 +140,8 @@ def test_every_parameter_has_its_place_in_the_console(source: Tree) -> None:
     [
         pytest.param(
             "MetricsNamespace",
-            ["Bedrock/Quotas", "a", "x" * 255],
-            ["", "AWS/Bedrock", "a b", "x" * 256, "é"],
+            ["Bedrock/Quotas", "a", "x" * 255, "a:b", "a:", "aws/bedrock", "AWS"],
+            ["", "AWS/Bedrock", "a b", "x" * 256, "é", ":", ":a", "::a"],  # CloudWatch's own pattern is [^:].*
             id="namespace",
         ),
         pytest.param(
@@ -150,9 +152,39 @@ def test_every_parameter_has_its_place_in_the_console(source: Tree) -> None:
         ),
         pytest.param(
             "InvocationLogGroupName",
-            ["/aws/bedrock/modelinvocations", "x"],
-            ["", "a b", "a:*", "x" * 513],
+            ["/aws/bedrock/modelinvocations", "x", "aws", "awsx/y", "x/aws/y", "AWS/x"],
+            ["", "a b", "a:*", "x" * 513, "aws/", "aws/bedrock"],  # CloudWatch Logs refuses the beginning aws/
             id="log group",
+        ),
+        pytest.param(
+            "PermissionsBoundaryArn",
+            [
+                "",
+                BOUNDARY,
+                "arn:aws:iam::aws:policy/PowerUserAccess",
+                "arn:aws:iam::aws:policy/job-function/Billing",
+                "arn:aws-us-gov:iam::111122223333:policy/a/path/of_it/boundary",
+                "arn:aws-cn:iam::111122223333:policy/boundary",
+                "arn:aws-iso-b:iam::111122223333:policy/boundary",
+                "arn:aws:iam::111122223333:policy/org+a,b=c@d.e-f/g+h,i=j@k.l-m_n",
+                f"arn:aws:iam::111122223333:policy/{'x' * 128}",
+            ],
+            [
+                "boundary",
+                " ",
+                f" {BOUNDARY}",
+                f"{BOUNDARY},{BOUNDARY}",
+                "arn:aws:iam::111122223333:role/boundary",
+                "arn:aws:iam::11112222333:policy/boundary",
+                "arn:aws:iam::111122223333:policy/",
+                "arn:aws:iam::111122223333:policy//boundary",
+                "arn:aws:iam::111122223333:policy/path/",
+                "arn:aws:iam::111122223333:policy/*",
+                "arn:aws:iam:us-east-1:111122223333:policy/boundary",
+                "arn:amazon:iam::111122223333:policy/boundary",
+                f"arn:aws:iam::111122223333:policy/{'x' * 129}",
+            ],
+            id="permissions boundary",
         ),
         pytest.param(
             "AlarmThresholdPercent",
@@ -268,10 +300,8 @@ GRANTED: dict[str, Grants] = {
             {"sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"},
             ["${LateBodiesQueue.Arn}"],
         ),
-        "KeepFailedDeliveries": (
-            {"s3:PutObject", "s3:ListBucket"},
-            ["${FailedDeliveriesBucket.Arn}", "${FailedDeliveriesBucket.Arn}/*"],
-        ),
+        "KeepFailedDeliveries": ({"s3:PutObject"}, ["${FailedDeliveriesBucket.Arn}/*"]),
+        "ListFailedDeliveries": ({"s3:ListBucket"}, ["${FailedDeliveriesBucket.Arn}"]),
         "OwnLog": (OWN_STREAMS, ["${MetricProcessorLogGroup.Arn}"]),
     },
     "QuotaFetcherRole": {
@@ -280,7 +310,9 @@ GRANTED: dict[str, Grants] = {
         "ListApplicationProfiles": ({"bedrock:ListInferenceProfiles"}, ["*"]),
         "ReadOverrides": (
             {"ssm:GetParameter"},
-            [f"arn:${{AWS::Partition}}:ssm:{ACCOUNT}:parameter/${{AWS::StackName}}/registry-overrides"],
+            [
+                f"arn:${{AWS::Partition}}:ssm:{ACCOUNT}:parameter/bedrock-quota-monitor/${{AWS::StackName}}/registry-overrides"
+            ],
         ),
         "ReadAndStoreSnapshot": ({"dynamodb:GetItem", "dynamodb:PutItem"}, STATE),
         "NotifySubscribers": ({"sns:Publish"}, ["${AlarmTopic}"]),
@@ -297,18 +329,15 @@ GRANTED: dict[str, Grants] = {
         ),
         "PassRoleToBedrock": ({"iam:PassRole"}, ["${InvocationLoggingRole.Arn}"]),
         "CreateLogGroup": (
-            {"logs:CreateLogGroup", "logs:PutRetentionPolicy"},
-            [f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:${{InvocationLogGroupName}}:*"],
-        ),
-        "TagLogGroup": (
-            {"logs:TagResource"},
+            {"logs:CreateLogGroup", "logs:PutRetentionPolicy", "logs:TagResource"},
             [
                 f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:${{InvocationLogGroupName}}",
                 f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:${{InvocationLogGroupName}}:*",
             ],
         ),
-        "DescribeLogGroups": (
-            {"logs:DescribeLogGroups", "logs:DescribeSubscriptionFilters", "logs:ListTagsForResource"},
+        "DescribeLogGroups": ({"logs:DescribeLogGroups"}, ["*"]),
+        "ReadLogGroups": (
+            {"logs:DescribeSubscriptionFilters", "logs:ListTagsForResource"},
             [f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:*"],
         ),
         "DeleteOwnLogGroups": (
@@ -347,6 +376,8 @@ GRANTED: dict[str, Grants] = {
 WILDCARDS = {
     # The account's one logging configuration in a Region is no resource that a policy could name.
     ("LoggingSetupRole", "InvocationLogging"),
+    # A listing of log groups is of no single one.
+    ("LoggingSetupRole", "DescribeLogGroups"),
     # ListServiceQuotas and ListAWSDefaultServiceQuotas take no resource.
     ("QuotaFetcherRole", "ListQuotas"),
     # Nor do ListMetrics and GetMetricData.
@@ -371,9 +402,37 @@ def test_every_role_may_do_exactly_this(stack: Tree) -> None:
     roles = find_resources(stack, "AWS::IAM::Role")
 
     assert {name: granted(role) for name, role in roles.items()} == GRANTED
-    assert all("ManagedPolicyArns" not in role and "PermissionsBoundary" not in role for role in roles.values())
+    assert all("ManagedPolicyArns" not in role for role in roles.values())
     assert not find_resources(stack, "AWS::IAM::Policy")
     assert not find_resources(stack, "AWS::IAM::ManagedPolicy")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        pytest.param("", "${AWS::NoValue}", id="none given"),
+        pytest.param(BOUNDARY, "${PermissionsBoundaryArn}", id="given"),
+    ],
+)
+@pytest.mark.parametrize("way", WAYS)
+def test_every_role_has_the_boundary_that_is_given_and_those_of_sam_have_it_too(
+    source: Tree, way: str, given: str, expected: str
+) -> None:
+    (whole,) = transformed(way)
+    roles = find_resources(whole, "AWS::IAM::Role")
+    assert source["Conditions"]["HasPermissionsBoundary"] == {
+        "Fn::Not": [{"Fn::Equals": [{"Ref": "PermissionsBoundaryArn"}, ""]}]
+    }
+
+    def value(condition: str, if_true: str, if_false: str) -> str:
+        assert condition == "HasPermissionsBoundary"
+        return if_true if given else if_false
+
+    assert "QuotaFetcherFunctionScheduleRole" in roles  # which SAM makes
+    assert len(roles) == (7 if way == "kinesis" else 6)
+    assert {name: value(*role["PermissionsBoundary"]["Fn::If"]) for name, role in roles.items()} == dict.fromkeys(
+        roles, expected
+    )
 
 
 def test_no_action_is_a_wildcard_and_no_resource_but_the_argued_ones(stack: Tree) -> None:
@@ -432,6 +491,8 @@ def test_subscription_waits_for_the_permission(stack: Tree) -> None:
     subscription = stack["Resources"]["InvocationLogSubscription"]
 
     assert listed(subscription["DependsOn"]) == ["InvocationLogPermission"]
+    assert subscription["Metadata"]["After"] == "${LateBodiesMapping}"  # CloudWatch Logs invokes the function at once
+    assert stack["Resources"]["LateBodiesMapping"]["DependsOn"] == "InvocationLogPermission"
     assert subscription["Properties"] == {
         "LogGroupName": "${InvocationLogSetup.LogGroupName}",
         "FilterName": "${AWS::StackName}-metric-processor",
@@ -594,7 +655,7 @@ def test_deployment_waits_for_a_custom_resource_a_little_longer_than_its_functio
     for given in custom.values():
         function = given["ServiceToken"].removeprefix("${").removesuffix(".Arn}")
         timeout = properties(stack, function)["Timeout"]
-        assert timeout < int(given["ServiceTimeout"]) <= 900  # CloudFormation's own is an hour
+        assert timeout < int(given["ServiceTimeout"]) <= 1_800  # CloudFormation's own is an hour
 
 
 def test_setup_outlasts_the_time_a_new_role_needs(stack: Tree) -> None:
@@ -612,8 +673,22 @@ def test_what_a_rollback_undoes_is_not_done_after_it(stack: Tree) -> None:
         assert f"{name}FunctionEventInvokeConfig" in listed(stack["Resources"][resource]["DependsOn"])
         config = properties(stack, f"{name}FunctionEventInvokeConfig")
         assert config["MaximumRetryAttempts"] == 0
+        assert config["MaximumEventAgeInSeconds"] == 15 * 60  # custom_resource.NO_RESPONSE names it
         latest = config["MaximumEventAgeInSeconds"] + properties(stack, f"{name}Function")["Timeout"]
         assert latest < properties(stack, resource)["ServiceTimeout"]
+
+
+def test_retention_is_what_cloudwatch_logs_accepts(source: Tree) -> None:
+    # no list here, because CloudWatch Logs has one, up to ten years, and may extend it
+    pattern = re.compile(source["Parameters"]["LogRetentionDays"]["AllowedPattern"])
+    assert all(pattern.fullmatch(str(days)) for days in (1, 30, 365, 400, 2557, 3653, 36500))
+    assert not any(pattern.fullmatch(text) for text in ("", "0", "030", "-1", "1.5", "forever"))
+
+
+def test_first_fetch_is_between_the_processors_role_and_its_failure_destination(stack: Tree) -> None:
+    # Lambda checks the role's policy when it is told the destination, and a new policy takes a while to propagate
+    assert "MetricProcessorRole" in listed(stack["Resources"]["FirstQuotaFetch"]["DependsOn"])
+    assert "FirstQuotaFetch" in listed(stack["Resources"]["MetricProcessorFunction"]["DependsOn"])
 
 
 def test_what_is_made_can_be_removed_by_its_tag_alone(stack: Tree) -> None:
@@ -757,7 +832,7 @@ def test_every_reference_is_to_something_there_is(stack: Tree) -> None:
     text = json.dumps({"Resources": stack["Resources"], "Outputs": stack["Outputs"]})
     names = set(re.findall(r"\$\{([A-Za-z0-9:]+)", text))
 
-    of_fn_sub_and_labels = {"CallerFields", "Console", "FirstKeyField", "FirstKeyTitle", "Key"}
+    of_fn_sub_and_labels = {"CallerFields", "Console", "FirstKeyField", "FirstKeyTitle", "Key", "OwnAccount"}
     known = stack["Resources"].keys() | stack["Parameters"].keys() | of_fn_sub_and_labels
     assert {name for name in names if not name.startswith("AWS::")} <= known
     assert names & {"StateTable", "MetricsNamespace"}
@@ -797,6 +872,8 @@ def test_the_rule_is_about_this_stacks_overrides_alone(stack: Tree) -> None:
     fetcher = properties(stack, "QuotaFetcherFunction")["Environment"]["Variables"]
     assert fetcher["REGISTRY_OVERRIDES"] == OVERRIDES
     assert stack["Outputs"]["RegistryOverridesParameter"]["Value"] == OVERRIDES
+    # SSM refuses names that begin with aws or ssm (API reference, PutParameter, read 2026-11-28), as a stack's may
+    assert not OVERRIDES.lower().startswith(("/aws", "/ssm", "/$"))
 
 
 def test_the_overrides_are_the_users_and_no_update_of_the_stack_takes_them_away(stack: Tree) -> None:
@@ -820,6 +897,30 @@ def test_every_rule_that_is_skipped_is_skipped_for_a_reason(source: Tree) -> Non
 # How it is written
 
 
+def test_no_value_of_a_parameter_is_written_into_the_processed_template(source: Tree) -> None:
+    """An update may use the existing template, which CloudFormation has processed, and change any parameter.
+
+    AWS::LanguageExtensions wrote values into it (its reference, Remarks, read 2026-11-28).
+    """
+    parameters = source["Parameters"]
+    defaults = {name: str(each["Default"]) for name, each in parameters.items()}
+    others = {name: each["AllowedValues"][-1] if "AllowedValues" in each else "x" for name, each in parameters.items()}
+
+    assert defaults.keys() == others.keys()
+    assert processed(defaults) == processed(others)
+
+
+def processed(parameters: Mapping[str, Any]) -> Tree:
+    given: Tree = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))
+    for resource in given["Resources"].values():
+        for key in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys():
+            resource["Properties"][key] = "s3://bucket/key"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        found: Tree = transform(given, parameters, NoManagedPolicies())
+    return found
+
+
 def test_the_serverless_transform_is_the_only_macro(source: Tree) -> None:
     assert source["Transform"] == "AWS::Serverless-2016-10-31"
     functions = set(re.findall(r'"(Fn::[\w:]+)"', json.dumps(source)))
@@ -835,14 +936,59 @@ def test_the_serverless_transform_is_the_only_macro(source: Tree) -> None:
     }
 
 
-def test_every_anchor_is_defined_at_the_top_and_used() -> None:
+@pytest.mark.parametrize("file", ["template.yaml", "dashboard/dashboard.yaml"])
+def test_no_text_is_cut_by_a_comment(file: str) -> None:
+    cut = list(find_comments(yaml.compose((TEMPLATE.parent / file).read_text(encoding="utf-8"), yaml.SafeLoader)))
+
+    assert [where for where, spaces in cut if spaces < 2] == []  # two spaces say that the comment is meant
+    assert [where for where, _ in cut if where in TEXTS] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        pytest.param("Description: a _ / # : - and b", [("Description", 1)], id="cut text"),
+        pytest.param("Description: a  # b", [("Description", 2)], id="comment after a text"),
+        pytest.param("a: {Description: b # c\n}", [("Description", 1)], id="inside a flow mapping"),
+        pytest.param("a: [b, c] # d", [], id="behind a list"),
+        pytest.param('Description: "a # b"', [], id="quoted"),
+        pytest.param("Description: >-\n  a # b\n", [], id="folded"),
+        pytest.param("Description: a#b", [], id="no space before it"),
+    ],
+)
+def test_a_text_that_a_comment_cuts_is_found(text: str, found: list[tuple[str, int]]) -> None:
+    assert list(find_comments(yaml.compose(text, yaml.SafeLoader))) == found
+
+
+TEXTS = {"AlarmDescription", "ConstraintDescription", "Description", "DisplayName", "label", "markdown", "title"}
+
+
+def find_comments(node: yaml.Node, key: str = "") -> Iterator[tuple[str, int]]:
+    """The keys of plain scalars that a comment follows on their line, with the number of spaces before the comment."""
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            yield from find_comments(value, str(name.value))
+    elif isinstance(node, yaml.SequenceNode):
+        for each in node.value:
+            yield from find_comments(each, key)
+    elif isinstance(node, yaml.ScalarNode) and node.style is None:
+        rest = node.end_mark.buffer[node.end_mark.pointer :].partition("\n")[0]
+        if comment := re.match(r"( +)#", rest):
+            yield key, len(comment[1])
+
+
+def test_every_anchor_is_defined_at_the_top_or_where_a_function_may_be_and_used() -> None:
+    # Functions are documented for properties, outputs, metadata of resources and policies, not for the template's own
+    # metadata (CloudFormation User Guide, Intrinsic function reference, read 2026-11-28).
     text = TEMPLATE.read_text(encoding="utf-8")
     text = re.sub(r"(?ms)^        # Generated from .*?^        # End of", "", text)
     defined = re.findall(r"(?:: |- )&([\w-]+)", text)
     before, _, rest = text.partition("\n  AWS::ServerlessRepo::Application:")
 
     assert sorted(defined) == sorted(set(re.findall(r"(?:: |- )\*([\w-]+)", rest)))
-    assert re.findall(r"(?:: |- )&([\w-]+)", before) == defined != []
+    at_the_top = re.findall(r"(?:: |- )&([\w-]+)", before)
+    assert at_the_top == defined[: len(at_the_top)] != []
+    assert defined[len(at_the_top) :] == re.findall(r"- &([\w-]+) \{\w+: !If ", rest)
 
 
 # Late calls

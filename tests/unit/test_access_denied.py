@@ -3,8 +3,14 @@
 import pytest
 from botocore.exceptions import ClientError
 
-from bedrock_quota.deployment.access_denied import AccessRefusedError, is_propagation_delay, translate_access_errors
-from bedrock_quota.deployment.iam_retry import retry_while_denied
+from bedrock_quota.access_denied import (
+    AccessRefusedError,
+    is_propagation_delay,
+    make_waits,
+    may_concern_large_bodies,
+    retry_while_denied,
+    translate_access_errors,
+)
 
 # As in the IAM User Guide, Troubleshoot access denied error messages (read 2026-11-24)
 WHO = "User: arn:aws:sts::111122223333:assumed-role/r/f is not authorized to perform: bedrock:PutX"
@@ -35,6 +41,37 @@ def error(message: str, code: str = "AccessDeniedException") -> ClientError:
 )
 def test_waiting_is_for_what_may_pass(raised: ClientError, may_pass: bool) -> None:
     assert is_propagation_delay(raised) is may_pass
+
+
+@pytest.mark.parametrize(
+    ("raised", "concerns"),
+    [
+        pytest.param(error(VALIDATION, "ValidationException"), True, id="trial write of some kind"),
+        pytest.param(error("bucket x cannot be used", "ValidationException"), True, id="trial write to the bucket"),
+        pytest.param(error("no such group", "ValidationException"), False, id="no such group"),
+        pytest.param(error(WHO.replace("bedrock:PutX", "s3:GetBucketPolicy")), True, id="right on S3"),
+        pytest.param(error(WHO.replace("bedrock:PutX", "kms:GenerateDataKey")), True, id="right on a key"),
+        pytest.param(error(NOT_YET), False, id="right on Bedrock"),
+        pytest.param(error("s3:PutObject"), False, id="no action named"),
+        pytest.param(error("permission", "ThrottlingException"), False, id="throttled"),
+    ],
+)
+def test_refusals_that_the_bucket_may_have_caused(raised: ClientError, concerns: bool) -> None:
+    assert may_concern_large_bodies(raised) is concerns
+
+
+def test_calls_that_share_their_waits_share_the_time() -> None:
+    slept: list[float] = []
+    waits = make_waits()
+
+    def deny() -> None:
+        raise error(NOT_YET)
+
+    for _ in range(2):
+        with pytest.raises(ClientError):
+            retry_while_denied(deny, slept.append, waits)
+    assert sum(slept) == 90
+    assert retry_while_denied(lambda: "answer", slept.append, waits) == "answer"
 
 
 @pytest.mark.parametrize(

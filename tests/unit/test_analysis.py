@@ -8,7 +8,7 @@ from bedrock_quota.analysis.advice import Action, Reason, advise, plan_changes
 from bedrock_quota.analysis.answers import find_answers
 from bedrock_quota.analysis.levers import Lever, find_other_levers, round_up_quota
 from bedrock_quota.analysis.tally import UsageTally
-from bedrock_quota.analysis.usage import THROTTLED, Limit, Sizes, PoolUsage
+from bedrock_quota.analysis.usage import THROTTLED, Limit, PoolUsage, Sizes
 from bedrock_quota.analysis.verdict import Cause, State, judge
 from bedrock_quota.analysis.what_if import Scenario, project
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool, Unit

@@ -17,7 +17,6 @@ from bedrock_quota.errors import ConcurrentDuplicateError, DeliveryError
 from bedrock_quota.processor import batch as batch_module
 from bedrock_quota.processor.batch import process_batch
 from bedrock_quota.processor.container import Container
-from bedrock_quota.processor.delivery import Delivery
 from bedrock_quota.processor.duplicates import InProgressDelivery
 from bedrock_quota.processor.event import RawDelivery, batch_response, split_event
 from bedrock_quota.processor.pipeline import Outcome
@@ -227,7 +226,7 @@ class Memory:
         self.quickly: list[bool] = []
         self.waited: list[bool] = []
 
-    def start(self, _received: Delivery, _context: Any, *, wait: bool) -> Any:
+    def start(self, _key: str, _context: Any, *, wait: bool) -> Any:
         self.waited.append(wait)
         found = next(self._found)
 
@@ -399,7 +398,7 @@ class SlowTable:
     def __init__(self, milliseconds: int) -> None:
         self._milliseconds = milliseconds
         self.left = 0
-        self.results: dict[tuple[str, ...], dict[str, int]] = {}
+        self.results: dict[str, dict[str, int]] = {}
 
     def get_remaining_time_in_millis(self) -> int:
         return self.left
@@ -409,9 +408,8 @@ class SlowTable:
         if self.left <= 0:
             raise Killed
 
-    def start(self, received: Delivery, _context: Any, *, wait: bool) -> Any:  # noqa: ARG002
+    def start(self, key: str, _context: Any, *, wait: bool) -> Any:  # noqa: ARG002
         self._take()
-        key = tuple(event.id for event in received.log_events)
 
         def finish(result: dict[str, int], *, quickly: bool) -> bool:
             if quickly and self._milliseconds > 600:  # more than the quick client waits

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from botocore.exceptions import ClientError
 from executed_lines import count_lines
@@ -33,13 +34,15 @@ from bedrock_quota import clients
 from bedrock_quota.errors import RecordError
 from bedrock_quota.model_ids import OutOfScope, Reference
 from bedrock_quota.pools import EndpointType
-from bedrock_quota.processor import pipeline
+from bedrock_quota.processor import partial_reading, pipeline
 from bedrock_quota.processor.application_profiles import MAX_LOOK_UPS, MAX_PROFILES
 from bedrock_quota.processor.batch import process_batch
 from bedrock_quota.processor.container import Container
 from bedrock_quota.processor.delivery import decode_delivery
 from bedrock_quota.processor.event import batch_response, split_event
 from bedrock_quota.processor.pipeline import Outcome
+from bedrock_quota.processor.records import Chunk, RequestBody
+from bedrock_quota.processor.serving import MAX_CHUNKS
 from bedrock_quota.processor.step_budget import MAX_STEPS_PER_DELIVERY, MAX_STEPS_PER_RECORD, StepBudget
 from bedrock_quota.processor.usage import UsageCalculator
 from bedrock_quota.registry.models import ModelKind, Registry
@@ -219,6 +222,42 @@ def test_work_on_any_shape_of_an_answer_with_counts_is_within_its_steps() -> Non
     assert len(tried) == 6 * len(cpu.CHUNKS)
     reasons = {None if refused is None else refused.reason for refused in map(work_is_within_the_steps, tried)}
     assert reasons <= {None, "missing_input_count", "missing_output_count"}
+
+
+def test_decoders_that_a_process_makes_once_are_not_work_of_a_record() -> None:
+    # given a process that has not met a word of a wrong type, neither in a body nor in an answer
+    for made_once in (value for value in vars(partial_reading).values() if hasattr(value, "cache_clear")):
+        made_once.cache_clear()
+    words: dict[str, Any] = {"serviceTier": {"type": 5}, "performanceConfig": {"latency": 5}}
+    record = converse(input_tokens=10, output_tokens=2, max_tokens=100)
+    record["input"]["inputBodyJson"] |= words | {"additionalModelRequestFields": {"inferenceConfig": 5}}
+    record["output"]["outputBodyJson"] = [{"delta": {"stop_reason": 5}}, {"metadata": words}]
+    # when and then
+    assert work_is_within_the_steps(message(record)) is None
+
+
+def write_wrong(shape: type[msgspec.Struct]) -> Any:
+    """Return an object with every member of a shape in it, but for counts: each of a wrong type, in its members."""
+    members = {
+        member.key: [5] if member.shape is None else write_wrong(member.shape)
+        for member in partial_reading._list_members(shape)
+        if not member.is_count
+    }
+    return list(members.values()) if shape.__struct_config__.array_like else members
+
+
+WRONG_BODY, WRONG_CHUNK = write_wrong(RequestBody), write_wrong(Chunk)
+
+
+@pytest.mark.parametrize("word", [None, *WRONG_CHUNK], ids=lambda word: word or "all of them")
+@pytest.mark.parametrize("chunks", [1, MAX_CHUNKS, 100], ids="{} chunks".format)
+def test_work_on_words_of_wrong_types_is_bounded(word: str | None, chunks: int) -> None:
+    words = {key: WRONG_BODY[key] for key in ("serviceTier", "service_tier", "performanceConfig", "projectIdentifier")}
+    record = converse(input_tokens=10, output_tokens=2, max_tokens=100)
+    record["input"]["inputBodyJson"] |= words if word is None else {}
+    record["output"]["outputBodyJson"] = [WRONG_CHUNK if word is None else {word: WRONG_CHUNK[word]}] * chunks
+    # when and then
+    assert work_is_within_the_steps(message(record)) is None
 
 
 @pytest.mark.parametrize("name", cpu.NAME_SHAPES)

@@ -212,10 +212,11 @@ def test_metrics_counted_are_those_published(process: Process, read_line: ReadLi
 
 
 def test_alarms_counted_are_the_templates() -> None:
-    found = cost.count_alarm_metrics()
+    direct, through_stream = (cost.count_alarm_metrics(through_stream=way) for way in (False, True))
 
-    assert found.per_pool == 3
-    assert found.fixed > 14  # some watch several metrics
+    # three of quotas, and the calls of a model. Sixteen alarms watch one metric each, two watch 2 and 4.
+    assert (direct.per_pool, direct.fixed) == (4, 22)
+    assert (through_stream.per_pool, through_stream.fixed) == (4, 23)  # and the lag
 
 
 def test_line_bytes_are_measured_on_the_processors_own_lines() -> None:

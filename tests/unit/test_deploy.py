@@ -73,6 +73,24 @@ def test_no_other_failure_is_explained_as_a_full_log_group(logical_id, said):
     assert told(event(logical_id, "CREATE_FAILED", said))[-1].reason == f"{logical_id}: {said}"
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(
+            "CloudFormation did not receive a response from your Custom Resource. Please check your logs for "
+            "requestId [x]. If you are using the Python cfn-response module, you may need to update your code.",
+            id="as now",
+        ),
+        pytest.param("Custom Resource failed to stabilize in expected time.", id="as before"),
+    ],
+)
+@pytest.mark.parametrize("logical_id", ["InvocationLogSetup", "FirstQuotaFetch", "EmptyLargeBodiesBucket"])
+def test_a_custom_resource_without_a_response_is_explained(logical_id, said):
+    last = told(event(logical_id, "CREATE_FAILED", said))[-1]
+    assert last.reason.startswith(f"{logical_id}: {said}\n  Lambda did not run the function within 15 minutes")
+    assert "concurrent executions of the account (10 in a new account)" in last.reason
+
+
 def test_a_failure_without_an_event_has_the_reason_of_sam():
     *_, last = told({"type": "result", "status": "failure", "error": {"type": "E", "message": "no credentials"}})
     assert (last.state, last.reason) == (State.FAILED, "no credentials")
@@ -101,8 +119,8 @@ def test_a_line_that_is_no_document_is_none(line):
 
 
 def test_regions_of_every_partition_are_taken():
-    given = "us-east-1, eu-central-2,ap-southeast-4,us-gov-west-1,cn-northwest-1,mx-central-1"
-    assert regions.parse_regions(None, None, given)[1::3] == ("eu-central-2", "cn-northwest-1")
+    given = "us-east-1, eu-central-2,ap-southeast-4,us-gov-west-1,cn-northwest-1,mx-central-1,eusc-de-east-1,us-east-10"
+    assert regions.parse_regions(None, None, given)[1::3] == ("eu-central-2", "cn-northwest-1", "us-east-10")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pkgutil
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -17,14 +18,16 @@ from botocore.stub import Stubber
 from rich.console import Console
 from samcli.yamlhelper import yaml_parse
 
-from bedrock_quota.deployment.invocation_logging import LargeBodies
+from bedrock_quota.deployment import invocation_logging
+from bedrock_quota.deployment.invocation_logging import BUCKET_REFUSED
 from bedrock_quota.deployment.log_groups import LogGroup
+from bedrock_quota.deployment.logging_configuration import LargeBodies
 from bedrock_quota.fetcher.fetch import DAILY_ZERO, DRIFT, END_OF_LIFE, UNREAD, ZERO
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.state.snapshot import Snapshot
 from quota_monitor.aws_session import Stack
+from quota_monitor.doctor import alarms, collect, command, logging_owner, remedies, traffic
 from quota_monitor.doctor import checks as checks_package
-from quota_monitor.doctor import collect, command, traffic
 from quota_monitor.doctor.checks import CHECKS, run_checks
 from quota_monitor.doctor.findings import Finding, Status
 from quota_monitor.doctor.observed import (
@@ -35,6 +38,7 @@ from quota_monitor.doctor.observed import (
     InvocationLogging,
     Kept,
     Key,
+    LoggingChange,
     Observed,
     Parts,
     Permission,
@@ -103,6 +107,7 @@ WELL = Observed(
     stack=STACK,
     parts=Parts(),
     invocation_logging=LOGGING,
+    logging_change=None,
     logging_role=Role(LOGGING_ROLE, trusts=(TRUST,)),
     log_group=LOG_GROUP,
     log_group_key=None,
@@ -124,6 +129,7 @@ WELL = Observed(
     overrides_rule="ENABLED",
     alarms=ALARMS,
     subscribers={"confirmed": 1, "pending": 0},
+    sinks=(),
 )
 
 
@@ -161,7 +167,7 @@ def test_a_stack_that_is_well_is_all_ok() -> None:
     found = run_checks(WELL)
 
     assert {each.status for each in found} == {Status.OK}
-    assert len(found) == 20
+    assert len(found) == 21
     assert [each.where for each in found][:7] == [
         "stack",
         "resources",
@@ -180,6 +186,15 @@ STREAMING = {"stream": THROUGH, "filters": (msgspec.structs.replace(FILTER, dest
 
 
 LATE = "Late calls are missing from all metrics, and after 14 days they are lost."
+
+
+SINK = f"arn:aws:oam:us-east-1:{ACCOUNT}:sink/1"
+
+
+def in_alarm(*pools: dict[str, str]) -> Alarm:
+    """The alarm on reserved tokens, in ALARM for these pools."""
+    found: Alarm = change(ALARMS[1], state="ALARM", contributors=pools)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -362,6 +377,179 @@ def test_text_may_be_left_out_if_no_limit_is_unknown() -> None:
         "The logs leave out the text. Calls declare their limits or need none: max_tokens is known for all calls of "
         "24 hours.",
     ]
+
+
+WRITTEN = {
+    "stack": change(
+        STACK,
+        outputs={**STACK.outputs, "InvocationLogging": "added CloudWatch to the existing invocation logging"},
+        resources={**STACK.resources, "LargeBodiesBucket": "ours-large", "LoggingSetupRole": "setting-up"},
+    )
+}
+TERRAFORM = LoggingChange(ago(hours=1, minutes=5), f"arn:aws:sts::{ACCOUNT}:assumed-role/ci/run-7", "Terraform")
+REPLACED = "The configuration that the stack wrote was replaced or deleted"
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        pytest.param(
+            TERRAFORM,
+            f"{REPLACED}. {TERRAFORM.who} last replaced it with Terraform, on 2026-11-23 at 10:55 UTC.",
+            id="Terraform",
+        ),
+        pytest.param(
+            change(TERRAFORM, tool="", deleted=True),
+            f"{REPLACED}. {TERRAFORM.who} last deleted it, on 2026-11-23 at 10:55 UTC.",
+            id="unknown tool deleted it",
+        ),
+        pytest.param(
+            None,
+            f"{REPLACED}. CloudTrail has no such call by others in the last 90 days, or does not have it yet.",
+            id="nothing in CloudTrail",
+        ),
+        pytest.param(
+            Unread("AccessDenied"),
+            f"{REPLACED}. CloudTrail, which knows by whom, could not be read: AccessDenied",
+            id="CloudTrail denied",
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    ("present", "first"),
+    [
+        pytest.param(None, "Invocation logging is off. Bedrock logs no calls.", id="off"),
+        pytest.param(
+            InvocationLogging(text=True, log_group=None),
+            "Invocation logging no longer delivers to CloudWatch Logs.",
+            id="S3 only",
+        ),
+        pytest.param(
+            InvocationLogging(text=True, log_group="/other"),
+            f"Bedrock logs to /other, but the stack reads {GROUP}.",
+            id="another log group",
+        ),
+    ],
+)
+def test_logging_that_an_owner_put_back_is_recognized_and_says_what_to_add_there(
+    present: InvocationLogging | None, first: str, seen: LoggingChange | Unread | None, said: str
+) -> None:
+    found = unwell(**WRITTEN, invocation_logging=present, logging_change=seen)
+
+    (told,) = [each for each in found if each.where == "invocation logging"]
+    assert told.what == f"{first} {said}"
+    lines = told.do.splitlines()
+    assert "Terraform" in lines[0]
+    assert lines[1:4] == [f"  log group {GROUP}", f"  role {LOGGING_ROLE}", "  bucket for large data ours-large"]
+    assert lines[4:] == ["Otherwise let the stack add its part again:", remedies.READ_LOGGING_AGAIN]
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        pytest.param("adopted the existing invocation logging; bodies over 100 KB …", id="adopted"),
+        pytest.param("did not change invocation logging, because an update was rolled back; x", id="rolled back"),
+        pytest.param("", id="no output"),
+    ],
+)
+def test_logging_that_the_stack_never_wrote_was_not_put_back(output: str) -> None:
+    stack = change(STACK, outputs={**STACK.outputs, "InvocationLogging": output})
+
+    assert not logging_owner.is_replaced(stack, None)
+    (told,) = [each for each in unwell(stack=stack, invocation_logging=None) if each.where == "invocation logging"]
+    assert told.what == "Invocation logging is off. Bedrock logs no calls."
+
+
+@pytest.mark.parametrize("before", [None, {"s3Config": {}}], ids=["no configuration", "S3 only"])
+@pytest.mark.parametrize(("changed", "ours"), [(True, False), (True, True), (False, True)])
+def test_what_the_set_up_says_it_wrote_is_recognized(before: Any, changed: bool, ours: bool) -> None:
+    said = invocation_logging._describe_change(before, changed=changed, ours=ours)
+    stack = change(STACK, outputs={**STACK.outputs, "InvocationLogging": said})
+
+    assert logging_owner.is_replaced(stack, None)
+    assert not logging_owner.is_replaced(stack, LOGGING)
+
+
+def trail_event(name: str = "PutModelInvocationLoggingConfiguration", **record: Any) -> dict[str, Any]:
+    identity = {"userIdentity": {"arn": TERRAFORM.who}}
+    return {"EventName": name, "EventTime": TERRAFORM.at, "CloudTrailEvent": json.dumps(identity | record)}
+
+
+HASHICORP = "APN/1.0 HashiCorp/1.0 Terraform/1.9.8 (+https://www.terraform.io) terraform-provider-aws/5.7.0"
+
+
+@pytest.mark.parametrize(
+    ("puts", "deletions", "expected"),
+    [
+        pytest.param([], [], None, id="none"),
+        pytest.param([trail_event(userAgent=HASHICORP)], [], TERRAFORM, id="Terraform"),
+        pytest.param(
+            [trail_event(userAgent="Boto3/1.43.1 md/Botocore#1.43.1")], [], change(TERRAFORM, tool="Boto3"), id="Boto3"
+        ),
+        pytest.param(
+            [trail_event(userIdentity={"invokedBy": "cloudformation.amazonaws.com"})],
+            [],
+            LoggingChange(TERRAFORM.at, "cloudformation.amazonaws.com", "CloudFormation"),
+            id="another stack",
+        ),
+        pytest.param(
+            [trail_event(userAgent="Mozilla/5.0 (X11)")], [], change(TERRAFORM, tool="the console"), id="console"
+        ),
+        pytest.param(
+            [trail_event(userAgent=HASHICORP)],
+            [trail_event("DeleteModelInvocationLoggingConfiguration") | {"EventTime": ago(minutes=1)}],
+            LoggingChange(ago(minutes=1), TERRAFORM.who, deleted=True),
+            id="deleted last",
+        ),
+        pytest.param(
+            [trail_event(userAgent=HASHICORP), trail_event() | {"EventTime": ago(days=1)}], [], TERRAFORM, id="newest"
+        ),
+        pytest.param(
+            [
+                trail_event(userIdentity={"arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/setting-up/x"})
+                | {"EventTime": ago(minutes=1)},
+                trail_event(userAgent=HASHICORP),
+            ],
+            [],
+            TERRAFORM,
+            id="the stack itself came later",
+        ),
+        pytest.param([trail_event(errorCode="AccessDenied")], [], None, id="denied call"),
+        pytest.param(
+            [trail_event() | {"CloudTrailEvent": "no JSON", "Username": "somebody"}],
+            [],
+            LoggingChange(TERRAFORM.at, "somebody"),
+            id="record that is no JSON",
+        ),
+        pytest.param([trail_event() | {"CloudTrailEvent": "[1]"}], [], None, id="record that is a list"),
+        pytest.param(
+            [trail_event(userIdentity="x", userAgent=7)], [], LoggingChange(TERRAFORM.at, "unknown"), id="wrong types"
+        ),
+        pytest.param(
+            [trail_event(userIdentity={"arn": "a\x1b[31m\n" + "é" * 500})],
+            [],
+            LoggingChange(TERRAFORM.at, "a?[31m?" + "?" * 193),
+            id="name with control characters",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("no_aws")
+def test_the_last_change_by_others_is_found_in_cloudtrail(
+    monkeypatch: pytest.MonkeyPatch,
+    puts: list[dict[str, Any]],
+    deletions: list[dict[str, Any]],
+    expected: LoggingChange | None,
+) -> None:
+    session = boto3.Session()
+    client = session.client("cloudtrail")
+    monkeypatch.setattr(session, "client", lambda name: {"cloudtrail": client}[name])
+    with Stubber(client) as stubber:
+        for name, events in zip(("Put", "Delete"), (puts, deletions), strict=True):
+            asked = {"AttributeKey": "EventName", "AttributeValue": f"{name}ModelInvocationLoggingConfiguration"}
+            stubber.add_response("lookup_events", {"Events": events}, {"LookupAttributes": [asked], "MaxResults": 50})
+
+        assert logging_owner.read_last_change(session, WRITTEN["stack"]) == expected
+        stubber.assert_no_pending_responses()
 
 
 @pytest.mark.parametrize(
@@ -641,6 +829,24 @@ def test_text_left_out_can_be_made_up_for_in_two_ways(traffic: Traffic | Unread)
             id="coverage low",
         ),
         pytest.param(
+            {
+                "stack": change(
+                    STACK,
+                    outputs=STACK.outputs
+                    | {"InvocationLogging": f"enabled invocation logging; {BUCKET_REFUSED} (own)"},
+                    resources=STACK.resources | {"LargeBodiesBucket": "own"},
+                ),
+                "invocation_logging": change(LOGGING, large_bodies=None),
+                "large_bodies": Access(),
+            },
+            (
+                "problem",
+                "large bodies",
+                "Bodies over 100 KB are not logged, because Bedrock could not write to own at the last deployment.",
+            ),
+            id="deployed without the bucket for large bodies",
+        ),
+        pytest.param(
             {"large_bodies": Access(bucket_there=False)},
             ("problem", "large bodies", "The bucket large does not exist."),
             id="large bodies bucket deleted",
@@ -800,6 +1006,51 @@ def test_text_left_out_can_be_made_up_for_in_two_ways(traffic: Traffic | Unread)
             id="alarm in ALARM",
         ),
         pytest.param(
+            {"alarms": (in_alarm({"EndpointType": "regional", "ModelId": "b"}, {"ModelId": "a"}),)},
+            ("warning", "alarms", "ReservedQuotaAlarm is in ALARM for a, b regional."),
+            id="quota alarm in ALARM",
+        ),
+        pytest.param(
+            {"alarms": (in_alarm(*({"ModelId": f"m{number:02}"} for number in range(12))),)},
+            (
+                "warning",
+                "alarms",
+                "ReservedQuotaAlarm is in ALARM for m00, m01, m02, m03, m04, m05, m06, m07, m08, m09 and 2 more.",
+            ),
+            id="quota alarm in ALARM for many pools",
+        ),
+        pytest.param(
+            {"alarms": (in_alarm(),)},
+            ("warning", "alarms", "ReservedQuotaAlarm is in ALARM."),
+            id="quota alarm in ALARM, pools over before they were listed",
+        ),
+        pytest.param(
+            {"alarms": (change(in_alarm(), contributors=Unread("may not")),)},
+            ("warning", "alarms", "ReservedQuotaAlarm is in ALARM."),
+            id="quota alarm in ALARM, pools cannot be read",
+        ),
+        # monitoring account
+        pytest.param(
+            {"sinks": (SINK,)},
+            (
+                "problem",
+                "monitoring account",
+                f"This account is a CloudWatch monitoring account ({SINK}). Alarms add up the percentages of all "
+                "linked accounts, and the dashboard shows their pools.",
+            ),
+            id="sink of which the stack does not know",
+        ),
+        pytest.param(
+            {"stack": change(STACK, parameters={"MonitoringAccount": "yes"})},
+            (
+                "problem",
+                "monitoring account",
+                "MonitoringAccount is yes, but this account has no sink in this Region. Queries of alarms may be "
+                "invalid.",
+            ),
+            id="no sink, and the stack expects one",
+        ),
+        pytest.param(
             {"parts": Parts(frozenset({"AlarmTopic"})), "subscribers": None},
             ("problem", "resources", "Deleted: AlarmTopic (alarms reach nobody)."),
             id="topic deleted",
@@ -846,6 +1097,14 @@ def test_every_fault_is_one_finding_with_something_to_do(signs: dict[str, Any], 
             {"filters": (FILTER, Filter("second", "", "arn:aws:lambda:us-east-1:1:function:b", "Bedrock/Second"))},
             id="another namespace",
         ),
+        # a key whose primary Region changes, and a class that is not known: AWS decides about both
+        pytest.param(
+            {"log_group": change(LOG_GROUP, key=KEY), "log_group_key": Key(KEY, "Updating")}, id="key in Updating"
+        ),
+        pytest.param(
+            {"large_bodies": change(WELL.large_bodies, key=Key(KEY, "Updating"))}, id="key of the bucket in Updating"
+        ),
+        pytest.param({"log_group": change(LOG_GROUP, log_class="EXPRESS")}, id="unknown class"),
         # the alarm of a test is no alarm
         pytest.param({"alarms": (*ALARMS[:2], change(ALARMS[2], state="ALARM"))}, id="test alarm in ALARM"),
         # an account that logs to S3 only by no role; trust without conditions, or for one thing of the account
@@ -862,6 +1121,9 @@ def test_every_fault_is_one_finding_with_something_to_do(signs: dict[str, Any], 
             id="trust for one resource",
         ),
         pytest.param({"processor": change(FUNCTION, reserved=5)}, id="concurrency of 5"),
+        pytest.param(
+            {"sinks": (SINK,), "stack": change(STACK, parameters={"MonitoringAccount": "yes"})}, id="monitoring account"
+        ),
         pytest.param({"log_group": change(LOG_GROUP, key=KEY), "log_group_key": Key(KEY)}, id="key enabled"),
     ],
 )
@@ -1040,7 +1302,11 @@ def test_advice_is_for_the_partition_of_the_stack(partition: str, region: str) -
         assert "us-east-1" not in each.do
 
 
-@pytest.mark.parametrize("field", [each for each in Observed.__struct_fields__ if each not in {"at", "stack"}])
+@pytest.mark.parametrize(
+    "field",
+    # the last change is read only if there is a problem, which then says why it could not be read
+    [each for each in Observed.__struct_fields__ if each not in {"at", "stack", "logging_change"}],
+)
 def test_what_could_not_be_read_is_a_warning_with_the_reason(field: str) -> None:
     found = unwell(**{field: Unread("User is not authorized to perform: x:Y")})
 
@@ -1131,6 +1397,7 @@ def test_credentials_that_may_see_nothing_give_warnings_and_no_crash() -> None:
         "stack",
         "own_log_groups",
         "parts",
+        "logging_change",
         "logging_role",
         "large_bodies",
         "log_group_key",
@@ -1141,6 +1408,163 @@ def test_credentials_that_may_see_nothing_give_warnings_and_no_crash() -> None:
     statuses = [each.status for each in run_checks(signs)]
     assert Status.PROBLEM not in statuses
     assert statuses.count(Status.WARNING) >= 14
+
+
+@pytest.mark.parametrize(
+    ("parameters", "advice"),
+    [
+        pytest.param({}, "If it is a CloudWatch monitoring account, deploy with MonitoringAccount=yes.", id="not told"),
+        pytest.param(
+            {"MonitoringAccount": "no"},
+            "If it is a CloudWatch monitoring account, deploy with MonitoringAccount=yes.",
+            id="told no",
+        ),
+        pytest.param(
+            {"MonitoringAccount": "yes"},
+            "If it is no longer a CloudWatch monitoring account, deploy with MonitoringAccount=no.",
+            id="told yes",
+        ),
+    ],
+)
+def test_sinks_that_may_not_be_listed_still_give_advice(parameters: dict[str, str], advice: str) -> None:
+    (found,) = unwell(sinks=Unread("no oam:ListSinks"), stack=change(STACK, parameters=parameters))
+
+    assert (found.status, found.what) == (Status.WARNING, "Could not check: no oam:ListSinks")
+    assert found.do == f"Run the doctor again with credentials that allow it (--profile). {advice}"
+
+
+def alarm_answer(name: str, state: str, *, pools: bool) -> dict[str, Any]:
+    query = 'SELECT SUM(x) FROM "y" GROUP BY z ORDER BY SUM() DESC' if pools else 'SELECT SUM(x) FROM "y"'
+    return {
+        "AlarmName": name,
+        "StateValue": state,
+        "ActionsEnabled": True,
+        "Metrics": [{"Id": "q", "Expression": query, "Period": 60}, {"Id": "m"}],
+    }
+
+
+@pytest.mark.usefixtures("no_aws")
+def test_contributors_are_read_of_quota_alarms_in_alarm_only_and_on_every_page() -> None:
+    client = boto3.client("cloudwatch")
+    answers = [
+        alarm_answer("quota", "ALARM", pools=True),
+        alarm_answer("quiet quota", "OK", pools=True),
+        alarm_answer("other", "ALARM", pools=False),  # CloudWatch refuses to list contributors of these
+        {"AlarmName": "plain", "StateValue": "ALARM", "ActionsEnabled": True},
+    ]
+    pages = [{"EndpointType": "regional", "ModelId": "a"}, {"EndpointType": "regional", "ModelId": "b"}]
+    contributors = [
+        [{"ContributorId": str(number), "ContributorAttributes": each, "StateReason": "x"}]
+        for number, each in enumerate(pages)
+    ]
+    with Stubber(client) as stubber:
+        stubber.add_response("describe_alarms", {"MetricAlarms": answers})
+        stubber.add_response(
+            "describe_alarm_contributors",
+            {"AlarmContributors": contributors[0], "NextToken": "n"},
+            {"AlarmName": "quota"},
+        )
+        stubber.add_response(
+            "describe_alarm_contributors",
+            {"AlarmContributors": contributors[1]},
+            {"AlarmName": "quota", "NextToken": "n"},
+        )
+
+        found = alarms.collect_alarms(client, STACK)
+
+        stubber.assert_no_pending_responses()
+    assert {each.name: each.contributors for each in found} == {
+        "quota": tuple(pages),
+        "quiet quota": (),
+        "other": (),
+        "plain": (),
+    }
+
+
+@pytest.mark.usefixtures("no_aws")
+def test_contributors_that_may_not_be_read_leave_the_alarm() -> None:
+    client = boto3.client("cloudwatch")
+    with Stubber(client) as stubber:
+        stubber.add_response("describe_alarms", {"MetricAlarms": [alarm_answer("quota", "ALARM", pools=True)]})
+        stubber.add_client_error("describe_alarm_contributors", "AccessDenied", "may not")
+
+        (found,) = alarms.collect_alarms(client, STACK)
+
+    assert isinstance(found.contributors, Unread)
+    assert "may not" in found.contributors.reason
+
+
+def test_an_sdk_without_the_operation_gives_no_contributors() -> None:
+    client: Any = _Answers(describe_alarms={"MetricAlarms": [alarm_answer("quota", "ALARM", pools=True)]})
+    older: Any = SimpleNamespace(describe_alarms=client.describe_alarms)
+
+    (found,) = alarms.collect_alarms(older, STACK)
+
+    assert found.contributors == ()
+
+
+@pytest.mark.usefixtures("no_aws")
+def test_number_of_contributors_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alarms, "_MAX_CONTRIBUTORS", 3)
+    page = [{"ContributorId": "1", "ContributorAttributes": {"ModelId": "a"}, "StateReason": "x"}] * 2
+    client = boto3.client("cloudwatch")
+    with Stubber(client) as stubber:
+        for _ in range(2):
+            stubber.add_response("describe_alarm_contributors", {"AlarmContributors": page, "NextToken": "n"})
+
+        assert len(alarms.list_contributors(client, "quota")) == 3
+        stubber.assert_no_pending_responses()
+
+
+def called(*ids: str, **others: str) -> dict[str, Any]:
+    """A metric of Bedrock of the model that was called by this id."""
+    dimensions = [{"Name": "ModelId", "Value": each} for each in ids]
+    dimensions += [{"Name": name, "Value": value} for name, value in others.items()]
+    return {"Namespace": "AWS/Bedrock", "MetricName": "InvocationLatency", "Dimensions": dimensions}
+
+
+@pytest.mark.usefixtures("no_aws")
+def test_calls_are_those_of_every_model_id_and_fall_into_the_period_of_either() -> None:
+    client = boto3.client("cloudwatch")
+    listed = [called("b"), called("a"), called("a", ServiceTier="default", ResolvedServiceTier="default")]
+    times = [ago(minutes=10), ago(minutes=5)]
+    results = [
+        {"Id": "calls0", "Timestamps": [times[0]], "Values": [2.0]},
+        {"Id": "calls1", "Timestamps": times, "Values": [1.0, 0.0]},
+        {"Id": "recordsprocessed", "Timestamps": [times[1]], "Values": [7.0]},
+    ]
+    with Stubber(client) as stubber:
+        stubber.add_response(
+            "list_metrics",
+            {"Metrics": listed},
+            {
+                "Namespace": "AWS/Bedrock",
+                "MetricName": "InvocationLatency",
+                "Dimensions": [{"Name": "ModelId"}],
+            },
+        )
+        stubber.add_response("get_metric_data", {"MetricDataResults": results})
+
+        found = traffic.collect_traffic(client, STACK, NOW)
+
+    assert found.calls == (times[0],)
+    assert (found.records, found.processed) == ((times[1],), 7)
+
+
+@pytest.mark.usefixtures("no_aws")
+def test_models_whose_calls_are_read_fit_into_one_request() -> None:
+    client = boto3.client("cloudwatch")
+    asked: list[Any] = []
+    client.meta.events.register(
+        "provide-client-params.cloudwatch.GetMetricData", lambda params, **_: asked.append(params)
+    )
+    with Stubber(client) as stubber:
+        stubber.add_response("list_metrics", {"Metrics": [called(f"m{number}") for number in range(900)]})
+        stubber.add_response("get_metric_data", {"MetricDataResults": []})
+
+        traffic.collect_traffic(client, STACK, NOW)
+
+    assert 400 < len(asked[0]["MetricDataQueries"]) <= 500
 
 
 class _Answers:
@@ -1183,7 +1607,7 @@ def test_models_with_reserved_capacity_are_found_in_any_case_and_on_every_page()
 
 @pytest.mark.usefixtures("no_aws")
 def test_search_for_reserved_capacity_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(traffic, "_MAX_TIER_METRICS", 2)
+    monkeypatch.setattr(traffic, "_MAX_LISTED", 2)
     client = boto3.client("cloudwatch")
     flex = tier_metric(ModelId="m", ResolvedServiceTier="flex")
     with Stubber(client) as stubber:

@@ -85,8 +85,55 @@ def test_data_is_well_formed(block: Block) -> None:
     assert read(block.text)
 
 
+def commands_of(page: str, beginning: str) -> list[str]:
+    found = [command for block in blocks() if block.page == page for command in lines_of(block.text)]
+    return [each for each in found if each.startswith(beginning)]
+
+
+def test_the_stack_set_starts_to_store_no_prompts() -> None:
+    (command,) = commands_of("docs/operations.md", "aws cloudformation create-stack-set ")
+
+    assert "--parameters ParameterKey=InvocationLogging,ParameterValue=adopt-only " in command
+
+
+def test_events_of_a_failed_deployment_are_asked_for_by_the_arn_that_a_deleted_stack_needs() -> None:
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
+    asking = [
+        command for page in PAGES for command in commands_of(str(page.relative_to(ROOT)), "aws cloudformation desc")
+    ]
+    of_events = [each for each in asking if "describe-stack-events" in each]
+
+    assert config["default"]["deploy"]["parameters"]["on_failure"] == "DELETE"
+    assert [each.partition(" --stack-name ")[2] for each in of_events] == ["ARN"]
+
+
+PROVIDER = {
+    "": "resource",
+    "resource": "logging_config",
+    "logging_config": "cloudwatch_config embedding_data_delivery_enabled image_data_delivery_enabled s3_config "
+    "text_data_delivery_enabled video_data_delivery_enabled",
+    "cloudwatch_config": "large_data_delivery_s3_config log_group_name role_arn",
+    "large_data_delivery_s3_config": "bucket_name key_prefix",
+}
+"""Arguments of Terraform's aws_bedrock_model_invocation_logging_configuration by block, as its documentation has them
+(hashicorp/terraform-provider-aws, website/docs/r, read 2026-11-28)."""
+
+
+def test_the_terraform_example_has_blocks_and_arguments_that_the_provider_takes() -> None:
+    (block,) = [each for each in blocks() if each.language == "hcl"]
+    inside = [""]
+    for line in block.text.splitlines():
+        name, _, rest = line.strip().partition(" ")
+        if name == "}":
+            inside.pop()
+        elif name != "#":
+            assert name in PROVIDER[inside[-1]].split()
+            inside += [name] if rest.endswith("{") else []
+    assert inside == [""]
+
+
 def test_every_language_is_known_and_no_command_hides_in_a_block_without_one() -> None:
-    assert {block.language for block in blocks()} <= {"sh", "toml", "json", "yaml", ""}
+    assert {block.language for block in blocks()} <= {"sh", "toml", "json", "yaml", "hcl", ""}
     for block in blocks():
         if not block.language:
             first = [shlex.split(line, comments=True)[:1] for line in block.text.splitlines()[:1]]

@@ -14,6 +14,7 @@ from records import log_event
 
 from bedrock_quota.processor import seen_events
 from bedrock_quota.processor.delivery import Delivery
+from bedrock_quota.processor.delivery_digest import digest_delivery
 from bedrock_quota.processor.duplicates import IdempotencyStore, InProgressDelivery
 
 pytestmark = pytest.mark.usefixtures("no_aws")
@@ -22,13 +23,14 @@ CONTEXT: Any = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000, func
 RESULT = {"received": 1, "processed": 1}
 
 
-def delivery(*ids: str) -> Delivery:
-    return Delivery("DATA_MESSAGE", tuple(log_event("m", each) for each in ids))
+def delivery(*ids: str) -> str:
+    """The key of a delivery of events with these ids."""
+    return digest_delivery(Delivery("DATA_MESSAGE", tuple(log_event("m", each) for each in ids)))
 
 
-def processed(deliveries: IdempotencyStore, received: Delivery) -> InProgressDelivery:
+def processed(deliveries: IdempotencyStore, key: str) -> InProgressDelivery:
     """Begin a delivery and, unless it had been processed before, finish it."""
-    ticket = deliveries.start(received, CONTEXT)
+    ticket = deliveries.start(key, CONTEXT)
     if ticket.result is None:
         ticket.complete(RESULT)
     return ticket
@@ -170,8 +172,8 @@ def test_a_state_table_that_goes_in_the_middle_fails_nothing(caplog: pytest.LogC
 
 
 def test_events_without_ids_are_told_apart_by_their_text(deliveries: IdempotencyStore) -> None:
-    def make_delivery(*texts: str) -> Delivery:
-        return Delivery("DATA_MESSAGE", tuple(log_event(text) for text in texts))
+    def make_delivery(*texts: str) -> str:
+        return digest_delivery(Delivery("DATA_MESSAGE", tuple(log_event(text) for text in texts)))
 
     assert [processed(deliveries, make_delivery(text)).result for text in ("one", "two", "one")] == [None, None, RESULT]
 
@@ -199,12 +201,12 @@ def test_the_client_is_made_once_and_bears_no_more_with_each_delivery(deliveries
 
 
 def test_events_of_another_account_or_log_group_are_another_delivery(deliveries: IdempotencyStore) -> None:
-    first = delivery("a")
-    assert processed(deliveries, first).result is None
+    first = Delivery("DATA_MESSAGE", (log_event("m", "a"),))
+    assert processed(deliveries, digest_delivery(first)).result is None
 
     for other in ({"owner": "999988887777"}, {"log_group": "/other"}):
-        assert processed(deliveries, msgspec.structs.replace(first, **other)).result is None
-    assert processed(deliveries, first).result == RESULT
+        assert processed(deliveries, digest_delivery(msgspec.structs.replace(first, **other))).result is None
+    assert processed(deliveries, digest_delivery(first)).result == RESULT
 
 
 def test_a_quick_record_is_one_attempt_with_the_quick_client(deliveries: IdempotencyStore) -> None:

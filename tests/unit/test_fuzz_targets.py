@@ -18,6 +18,17 @@ FOUND = (
     pytest.param(
         "records", b'{"timestamp":"\\ud800","modelId":"a.b"}', id="a time that is a lone surrogate"
     ),  # cost the whole delivery
+    pytest.param(
+        "records",
+        b'{"timestamp":"the treasure lies under the oak","modelId":"a.b","errorCode":"E"}',
+        id="a time that is a prompt",
+    ),  # the cause of the error repeated it
+    pytest.param(
+        "records",
+        b'{"timestamp":"2026-11-23T12:00:05Z","modelId":"a.b","input":{"inputTokenCount":1,"inputBodyJson":'
+        b'{"additionalModelRequestFields":{"max_tokens":[1e999]}}},"output":{"outputTokenCount":1}}',
+        id="a further limit beyond a float",
+    ),  # cost the whole delivery
     pytest.param(  # counts of a failed call were looked for in its answer
         "records",
         b'{"timestamp":"2026-11-23T12:00:05Z","modelId":"a.b","errorCode":"E","output":{"outputBodyJson":{"usage":'

@@ -1,6 +1,7 @@
 """Grouping accounts into minutes."""
 
 import random
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -86,6 +87,8 @@ def test_order_of_arrival_does_not_change_the_groups(tagged: UsageCalculator) ->
 
 # A bound on lines
 
+BIG_ROLE = "arn:aws:sts::111122223333:assumed-role/Big"
+
 
 def by(number: int, **changes: Any) -> dict[str, Any]:
     return converse(identity={"arn": f"arn:aws:iam::111122223333:user/u{number}"}, **changes)
@@ -107,6 +110,28 @@ def test_callers_beyond_the_bound_share_a_line_and_no_token_is_lost(accounts: Us
     assert (others.group.operation, others.group.application_profile) == ("other", "")
     # and who had a line before goes on having it
     assert [len(grouped.calls) for grouped in found if grouped.group.caller == "u0"] == [2]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param(lambda _number: {}, id="one group"),
+        pytest.param(lambda number: {"identity": {"arn": f"{BIG_ROLE}/s{number}"}}, id="a session per call"),
+    ],
+)
+def test_callers_with_the_most_calls_keep_their_name_however_late_they_come(
+    tagged: UsageCalculator, changes: Callable[[int], dict[str, Any]]
+) -> None:
+    # given 2,500 callers with a call each, and then one with 30
+    few = [by(number) for number in range(2_500)]
+    big = [converse(**{"identity": {"arn": f"{BIG_ROLE}/s"}} | changes(number)) for number in range(30)]
+
+    found = group_calls(opened(tagged, *few, *big))
+
+    # then it is among the 2,000 that stay apart, and 501 calls of others share a line
+    assert sum(len(grouped.calls) for grouped in found if grouped.group.caller == "Big") == 30
+    assert [len(grouped.calls) for grouped in found if grouped.group.caller == OTHER] == [501]
+    assert len(found) == 2 * MAX_GROUPS_PER_POOL + 1
 
 
 def test_every_minute_has_its_lines(accounts: UsageCalculator) -> None:

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import boto3
+import botocore
 import msgspec
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
@@ -30,10 +31,11 @@ from records import (
     record,
 )
 
-from bedrock_quota import clients, custom_resource
+from bedrock_quota import access_denied, clients, custom_resource
 from bedrock_quota.custom_resource import NothingDoneError
-from bedrock_quota.deployment import bucket_emptying, invocation_logging, log_groups
+from bedrock_quota.deployment import bucket_emptying, invocation_logging, log_groups, logging_configuration
 from bedrock_quota.deployment.invocation_logging import InvocationLoggingError, LoggingTarget, SetupRequest, SetupResult
+from bedrock_quota.deployment.logging_configuration import ConfigurationUnreadableError
 from bedrock_quota.errors import DeliveryError, QuotaFetchError
 from bedrock_quota.fetcher import aws_sources, burndown_drift
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
@@ -314,6 +316,17 @@ def test_processor_takes_the_time_of_a_recorded_delivery_on_one_machine_only(
     assert [line["reason"] for line in printed() if "reason" in line] == ["too_old"]
 
 
+def test_calls_from_the_queue_have_the_present_time_on_one_machine_too(
+    load: Load, printed: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SAM_LOCAL", "true")
+    body = json.dumps({"since": 1, "calls": [converse(timestamp=just_now())]})
+    event = {"Records": [{"messageId": "m1", "body": body, "eventSource": "aws:sqs", "attributes": {}}]}
+
+    assert load("metric_processor").handler(event, None) == {"batchItemFailures": []}
+    assert [line["RecordsProcessed"] for line in printed() if "RecordsProcessed" in line] == [1]
+
+
 class LaterDatetime(datetime):
     @classmethod
     def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
@@ -546,6 +559,69 @@ def test_first_fetch_that_fails_does_not_stop_the_deployment(
     assert "first quota fetch failed" in [line["message"] for line in printed()]
 
 
+DENIED = ClientError(
+    {"Error": {"Code": "AccessDeniedException", "Message": "because no identity-based policy allows it"}}, "List"
+)
+
+
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds that were slept, without waiting."""
+    seconds: list[float] = []
+    monkeypatch.setattr(access_denied.retry_while_denied, "__defaults__", (seconds.append, None))
+    return seconds
+
+
+@pytest.mark.usefixtures("stored")
+def test_first_fetch_waits_until_its_policy_is_known(
+    load: Load, answers: list[tuple[str, Any]], slept: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed, denied = aws_sources.list_quotas, [DENIED] * 3
+
+    def list_quotas(client: Any) -> list[ListedQuota]:
+        if denied:
+            raise denied.pop()
+        return listed(client)
+
+    monkeypatch.setattr(aws_sources, "list_quotas", list_quotas)
+
+    load("quota_fetcher").handler(request("Create"), None)
+
+    assert answers == [("first-quota-fetch", {"Result": "4 quotas listed, 2 pools have a quota"})]
+    assert slept == [5, 5, 5]
+
+
+@pytest.mark.usefixtures("stored")
+def test_first_fetch_without_permission_ends_in_time_and_says_so(
+    load: Load, answers: list[tuple[str, Any]], slept: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deny(*_given: object) -> None:
+        raise DENIED
+
+    for source in ("list_quotas", "list_application_profiles", "list_pools_called"):
+        monkeypatch.setattr(aws_sources, source, deny)
+    monkeypatch.setattr(table, "write_snapshot", deny)
+
+    load("quota_fetcher").handler(request("Create"), None)
+
+    assert answers[0][1]["Result"].startswith("failed, will be retried on schedule: quotas could not be fetched")
+    assert sum(slept) == 90  # all calls together
+
+
+@pytest.mark.usefixtures("stored")
+def test_fetch_on_schedule_does_not_wait_for_a_policy(
+    load: Load, slept: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deny(_client: object) -> None:
+        raise DENIED
+
+    monkeypatch.setattr(aws_sources, "list_quotas", deny)
+
+    with pytest.raises(QuotaFetchError, match="quotas could not be fetched"):
+        load("quota_fetcher").handler({}, None)
+    assert slept == []
+
+
 def test_deleting_the_first_fetch_fetches_nothing(
     load: Load, printed: Printed, stored: Stored, answers: list[tuple[str, Any]]
 ) -> None:
@@ -585,7 +661,10 @@ def setup(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     monkeypatch.setattr(table, "remember_log_group", called("remember", None))
     monkeypatch.setattr(table, "read_log_groups", called("read", ("/former",)))
     monkeypatch.setattr(log_groups, "is_created_by", called("has made", True))
-    monkeypatch.setattr(invocation_logging, "read_configuration", lambda _bedrock: None)
+    noted: list[table.SetupNote] = []
+    monkeypatch.setattr(table, "write_setup", lambda _table, _client, note: noted.append(note))
+    monkeypatch.setattr(table, "read_setup", lambda _table, _client: noted[-1] if noted else None)
+    monkeypatch.setattr(logging_configuration, "read_configuration", lambda _bedrock: None)
     found = SetupResult(PART.log_group, "done so")
     monkeypatch.setattr(
         invocation_logging, "set_up_logging", lambda *given: (calls.append(("set up", *given[:-1])), found)[1]
@@ -596,12 +675,13 @@ def setup(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 
 class Stacks:
-    def __init__(self, status: str) -> None:
-        self.status = status
+    def __init__(self, status: str, **tags: str) -> None:
+        self.status, self.tags = status, tags
 
     def describe_stacks(self, *, StackName: str) -> dict[str, Any]:  # noqa: N803 - AWS's name
         assert StackName.startswith("arn:aws:cloudformation:")
-        return {"Stacks": [{"StackStatus": self.status}]}
+        tags = [{"Key": key, "Value": value} for key, value in self.tags.items()]
+        return {"Stacks": [{"StackStatus": self.status} | ({"Tags": tags} if tags else {})]}
 
 
 def test_setup_returns_the_group_and_what_was_done(
@@ -615,7 +695,22 @@ def test_setup_returns_the_group_and_what_was_done(
         ("set up", "bedrock_settings", "logs", "kms", WANTED),
         ("remember", "table", "patient_state", PART.log_group),
     ]
-    assert [(line["done"], line["log_group"]) for line in printed()] == [("done so", PART.log_group)]
+    done, sdk = printed()
+    assert (done["done"], done["log_group"]) == ("done so", PART.log_group)
+    assert (sdk["message"], sdk["botocore"]) == ("runtime SDK", botocore.__version__)
+    assert "textDataDeliveryEnabled" in sdk["logging_members"]
+
+
+def test_setup_is_given_the_tags_of_the_stack_without_those_of_aws(
+    load: Load, answers: list[tuple[str, Any]], setup: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tags = {"team": "ours", "aws:servicecatalog:productArn": "arn", "AWS:x": "y", "awsome": "z"}
+    monkeypatch.setattr(clients, "cloudformation", lambda: Stacks("CREATE_IN_PROGRESS", **tags))
+
+    load("logging_setup").handler(request("Create", **PROPERTIES), None)
+
+    assert setup[0][-1] == msgspec.structs.replace(WANTED, tags={"team": "ours", "awsome": "z"})
+    assert len(answers) == 1
 
 
 def test_setup_remembers_a_log_group_that_it_adopts(
@@ -728,6 +823,7 @@ def test_setup_takes_out_nothing_while_the_stack_stays(  # noqa: PLR0917 - fixtu
         pytest.param(
             EndpointConnectionError(endpoint_url="https://bedrock.mars-1"), "Could not connect", id="out of reach"
         ),
+        pytest.param(ConfigurationUnreadableError("cut"), "cut", id="answer that cannot be read"),
     ],
 )
 def test_setup_that_cannot_ask_bedrock_says_that_nothing_was_done(  # noqa: PLR0917 - fixtures
@@ -741,7 +837,7 @@ def test_setup_that_cannot_ask_bedrock_says_that_nothing_was_done(  # noqa: PLR0
     def refuse(_bedrock: object) -> None:
         raise error
 
-    monkeypatch.setattr(invocation_logging, "read_configuration", refuse)
+    monkeypatch.setattr(logging_configuration, "read_configuration", refuse)
 
     load("logging_setup").handler(request("Create", **PROPERTIES), None)
 
@@ -789,8 +885,48 @@ def test_setup_that_is_refused_at_any_other_time_fails(  # noqa: PLR0917 - fixtu
     assert setup == []
 
 
-@pytest.mark.parametrize("status", ["DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS"])
-def test_setup_that_comes_late_for_a_creation_does_nothing(
+UNDONE = [
+    "ROLLBACK_IN_PROGRESS",
+    "ROLLBACK_COMPLETE",
+    "ROLLBACK_FAILED",
+    "DELETE_IN_PROGRESS",
+    "DELETE_COMPLETE",
+    "DELETE_FAILED",
+    "UPDATE_ROLLBACK_FAILED",
+    "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
+    "UPDATE_ROLLBACK_COMPLETE",
+    "IMPORT_ROLLBACK_IN_PROGRESS",
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        *(pytest.param(kind, status, id=f"{kind} and {status}") for kind in ("Create", "Update") for status in UNDONE),
+        pytest.param("Create", "UPDATE_ROLLBACK_IN_PROGRESS", id="Create and UPDATE_ROLLBACK_IN_PROGRESS"),
+    ],
+)
+def test_setup_that_comes_late_does_nothing(  # noqa: PLR0917 - fixtures
+    load: Load,
+    answers: list[tuple[str, Any]],
+    setup: list[tuple[Any, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    status: str,
+) -> None:
+    monkeypatch.setattr(clients, "cloudformation", lambda: Stacks(status))
+
+    load("logging_setup").handler(request(kind, **PROPERTIES) | {"OldResourceProperties": PROPERTIES}, None)
+
+    assert setup == []
+    assert f"already {status}, so nothing is set up for it" in str(answers[0][1])
+
+
+@pytest.mark.parametrize(
+    "status",
+    ["DELETE_COMPLETE", "DELETE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "UPDATE_COMPLETE", "CREATE_COMPLETE"],
+)
+def test_deletion_that_comes_late_removes_nothing(
     load: Load,
     answers: list[tuple[str, Any]],
     setup: list[tuple[Any, ...]],
@@ -799,10 +935,90 @@ def test_setup_that_comes_late_for_a_creation_does_nothing(
 ) -> None:
     monkeypatch.setattr(clients, "cloudformation", lambda: Stacks(status))
 
-    load("logging_setup").handler(request("Create", **PROPERTIES), None)
+    load("logging_setup").handler(request("Delete", **PROPERTIES), None)
 
-    assert setup == []
-    assert "so nothing is set up for it" in str(answers[0][1])
+    assert (setup, answers) == ([], [("invocation-logging", {})])
+
+
+GROUPS = {"first": PART.log_group, "second": "/second", "third": "/third"}
+
+
+def steps(*given: str) -> list[tuple[str, str]]:
+    """Return events as `status first>second`: the status of the stack, and the log groups before and after."""
+    return [(status, change) for each in given for status, change in [each.split()]]
+
+
+@pytest.mark.parametrize(
+    ("order", "targets"),
+    [
+        pytest.param(
+            steps("create >first", "update first>second", "rollback second>first"),
+            ["first", "second", "first"],
+            id="in order",
+        ),
+        pytest.param(
+            steps("create >first", "update first>second", "rollback second>first", "rollback first>second"),
+            ["first", "second", "first"],
+            id="update twice, the second time too late",
+        ),
+        pytest.param(
+            steps("create >first", "rollback second>first", "rollback first>second"),
+            ["first", "first"],
+            id="update after its rollback",
+        ),
+        pytest.param(
+            steps("create >first", "rollback first>second", "rollback second>first"),
+            ["first", "first"],
+            id="update while its rollback waits",
+        ),
+        pytest.param(
+            steps("create >first", "update first>second", "rollback first>second", "rollback second>first"),
+            ["first", "second", "second", "first"],
+            id="update twice, the second time while its rollback waits",
+        ),
+        pytest.param(
+            steps("create >first", "rollback second>first", "update first>second", "update second>third"),
+            ["first", "first", "second", "third"],
+            id="the same update, deployed again",
+        ),
+        pytest.param(
+            steps("create >first", "update first>second", "rollback third>second", "rollback second>third"),
+            ["first", "second", "second"],
+            id="second update after its rollback",
+        ),
+        pytest.param(
+            steps("rollback second>first", "rollback second>first"),
+            ["first", "first"],
+            id="rollback of a stack that an older version made, done again",
+        ),
+    ],
+)
+def test_update_that_comes_after_its_rollback_changes_nothing(  # noqa: PLR0917 - fixtures
+    load: Load,
+    answers: list[tuple[str, Any]],
+    setup: list[tuple[Any, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+    order: list[tuple[str, str]],
+    targets: list[str],
+) -> None:
+    function = load("logging_setup")
+    statuses = {
+        "create": "CREATE_IN_PROGRESS",
+        "update": "UPDATE_IN_PROGRESS",
+        "rollback": "UPDATE_ROLLBACK_IN_PROGRESS",
+    }
+    for status, change in order:
+        stacks = Stacks(statuses[status])
+        monkeypatch.setattr(clients, "cloudformation", lambda stacks=stacks: stacks)
+        before, after = change.split(">")
+        event = request("Update" if before else "Create", **PROPERTIES | {"LogGroupName": GROUPS[after]})
+        old = {"OldResourceProperties": PROPERTIES | {"LogGroupName": GROUPS[before]}} if before else {}
+        function.handler(event | old, None)
+
+    assert [given[-1].target.log_group for name, *given in setup if name == "set up"] == [
+        GROUPS[name] for name in targets
+    ]
+    assert not any(isinstance(answer, Exception) for _, answer in answers)
 
 
 def test_setup_is_cancelled_when_the_stack_is_not_as_it_was(

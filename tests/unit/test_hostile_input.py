@@ -257,6 +257,23 @@ def test_record_that_is_refused_with_a_reason(
         ),
         pytest.param(put("input.inputBodyJson.inferenceConfig.maxTokens", '"many"'), 64_100, 200, id="limit is a word"),
         pytest.param(put("input.inputBodyJson.inferenceConfig", "[]"), 64_100, 200, id="inferenceConfig is a list"),
+        # a limit that is none among the fields for the model
+        *(
+            pytest.param(
+                put("input.inputBodyJson.additionalModelRequestFields", f'{{"max_tokens": {limit}, "top_k": 5}}'),
+                600,
+                200,
+                id=f"further limit {name}",
+            )
+            for name, limit in {
+                "beyond a float": "1e400",
+                "below a float": "-1e400",
+                "in a list with one beyond a float": "[5, 1e999]",
+                "in an object with one beyond a float": '{"a": 1e999}',
+                "is a list": "[5]",
+                "of 4,000 digits": "9" * 4_000,
+            }.items()
+        ),
         # of two equal keys the last counts
         pytest.param(put("input.inputTokenCount", '7, "inputTokenCount": 100'), 600, 200, id="count given twice"),
         pytest.param(put("input.inputTokenCount", '"7", "inputTokenCount": 100'), 600, 200, id="text and a count"),

@@ -1,23 +1,26 @@
 """Setting up an account's invocation logging, and taking just that out, checked against the service models."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import msgspec
 import pytest
+from bedrock_settings import BedrockSettings
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
-from bedrock_quota.deployment import invocation_logging, log_groups
+from bedrock_quota.deployment import invocation_logging, log_groups, logging_configuration
 from bedrock_quota.deployment.invocation_logging import (
+    BUCKET_REFUSED,
     LOOK_AGAIN,
-    LargeBodies,
     LoggingTarget,
     SetupRequest,
     SetupResult,
 )
 from bedrock_quota.deployment.log_groups import MADE_BY
+from bedrock_quota.deployment.logging_configuration import LargeBodies
 from bedrock_quota.deployment.preflight import InvocationLoggingError
 
 pytestmark = pytest.mark.usefixtures("no_aws")
@@ -56,24 +59,22 @@ OURS = {
 }
 """What this stack makes where there was nothing."""
 OURS_AND_S3 = S3_ONLY | {"cloudWatchConfig": CLOUDWATCH}
-GET, PUT = "get_model_invocation_logging_configuration", "put_model_invocation_logging_configuration"
-DELETE = "delete_model_invocation_logging_configuration"
 
 
 class Services:
     """Bedrock, Logs and KMS, told what they will be asked and answer. All else they refuse."""
 
     def __init__(self) -> None:
-        self.bedrock: Any = boto3.client("bedrock")
+        self.settings = BedrockSettings()
+        self.bedrock: Any = self.settings.client
         self.logs: Any = boto3.client("logs")
         self.kms: Any = boto3.client("kms")
-        self.to_bedrock, self.to_logs, self.to_kms = Stubber(self.bedrock), Stubber(self.logs), Stubber(self.kms)
+        self.to_logs, self.to_kms = Stubber(self.logs), Stubber(self.kms)
         self.slept: list[float] = []
         self.waits: list[bool] = []  # whether CloudFormation still waits, each time it is asked; in the end it does
 
     def configured(self, configuration: dict[str, Any] | None) -> None:
-        answer = {} if configuration is None else {"loggingConfig": configuration}
-        self.to_bedrock.add_response(GET, answer, {})
+        self.settings.expect("GET", answer={} if configuration is None else {"loggingConfig": configuration})
 
     def group(self, name: str = GROUP, *, there: bool = True, **more: Any) -> None:
         found = [{"logGroupName": name, "arn": f"{arn(name)}:*", **more}] if there else []
@@ -91,16 +92,16 @@ class Services:
     def readable(self, name: str = GROUP, **more: Any) -> None:
         self.group(name, **{"retentionInDays": 30, **more})
 
-    def made(self, name: str = GROUP, days: int = 30) -> None:
+    def made(self, name: str = GROUP, days: int = 30, **tags: str) -> None:
         self.group(name, there=False)
-        self.to_logs.add_response("create_log_group", {}, {"logGroupName": name, "tags": {MADE_BY: "monitor"}})
+        self.to_logs.add_response("create_log_group", {}, {"logGroupName": name, "tags": {MADE_BY: "monitor", **tags}})
         self.to_logs.add_response("put_retention_policy", {}, {"logGroupName": name, "retentionInDays": days})
 
     def removed(self, name: str = GROUP) -> None:
         self.to_logs.add_response("delete_log_group", {}, {"logGroupName": name})
 
     def put(self, configuration: dict[str, Any]) -> None:
-        self.to_bedrock.add_response(PUT, {}, {"loggingConfig": configuration})
+        self.settings.expect("PUT", {"loggingConfig": configuration})
 
     def changed(self, before: dict[str, Any] | None, after: dict[str, Any]) -> None:
         """Looked at once more, changed, and looked at again."""
@@ -109,7 +110,10 @@ class Services:
         self.configured(after)
 
     def put_is_refused(self, message: str, code: str = "ValidationException") -> None:
-        self.to_bedrock.add_client_error(PUT, code, message)
+        self.settings.expect("PUT", refusal=(code, message))
+
+    def switched_off(self) -> None:
+        self.settings.expect("DELETE")
 
     def set_up(self, wanted: SetupRequest = WANTED) -> SetupResult:
         return invocation_logging.set_up_logging(
@@ -132,6 +136,13 @@ class Services:
         return invocation_logging.remove_logging(self.bedrock, self.logs, PART, "monitor", read)
 
 
+def raw(configuration: dict[str, Any] | None) -> dict[str, msgspec.Raw] | None:
+    """Return a configuration as it is read."""
+    if configuration is None:
+        return None
+    return {name: msgspec.Raw(json.dumps(value).encode()) for name, value in configuration.items()}
+
+
 def arn(name: str) -> str:
     return f"arn:aws:logs:us-east-1:111122223333:log-group:{name}"
 
@@ -139,9 +150,9 @@ def arn(name: str) -> str:
 @pytest.fixture
 def services() -> Iterator[Services]:
     made = Services()
-    with made.to_bedrock, made.to_logs, made.to_kms:
+    with made.to_logs, made.to_kms:
         yield made
-        for each in (made.to_bedrock, made.to_logs, made.to_kms):
+        for each in (made.settings, made.to_logs, made.to_kms):
             each.assert_no_pending_responses()
 
 
@@ -258,15 +269,14 @@ def kinds_of_data(services: Services) -> dict[str, Any]:
     return known
 
 
-def test_kind_of_data_that_the_sdk_lacks_is_left_out(
+def test_kind_of_data_that_the_sdk_lacks_is_switched_off_as_well(
     services: Services, kinds_of_data: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # field case 22, with an SDK from before audio
     monkeypatch.delitem(kinds_of_data, "audioDataDeliveryEnabled")
     services.configured(None)
     services.made()
-    without_audio = {key: value for key, value in OURS.items() if key != "audioDataDeliveryEnabled"}
-    services.changed(None, without_audio)
+    services.changed(None, OURS)
 
     assert services.set_up().done == "enabled invocation logging"
 
@@ -280,6 +290,65 @@ def test_kind_of_data_that_is_new_in_the_sdk_is_switched_off(
     services.changed(None, OURS | {"smellDataDeliveryEnabled": False})
 
     assert services.set_up().done == "enabled invocation logging"
+
+
+def test_kind_of_data_that_no_sdk_has_yet_is_switched_off_when_bedrock_returns_it(services: Services) -> None:
+    services.configured(None)
+    services.made()
+    services.configured(None)
+    services.put(OURS)
+    off = {"tasteDataDeliveryEnabled": False, "touchDataDeliveryEnabled": None, "level": "all", "compressed": True}
+    there = OURS | off | {"smellDataDeliveryEnabled": True, "toolDeliveryEnabled": True}
+    services.configured(there)
+    services.configured(there)
+    services.put(there | {"smellDataDeliveryEnabled": False, "toolDeliveryEnabled": False})
+
+    assert services.set_up() == SetupResult(GROUP, "enabled invocation logging", LARGE)
+
+
+def test_kind_of_data_that_cannot_be_switched_off_is_named(services: Services) -> None:
+    there = OURS | {"smellDataDeliveryEnabled": True}
+    services.configured(None)
+    services.made()
+    services.configured(None)
+    services.put(OURS)
+    services.configured(there)
+    services.configured(there)
+    services.put_is_refused("smellDataDeliveryEnabled is read-only")
+
+    done = services.set_up().done
+
+    assert "nobody asked for (smellDataDeliveryEnabled)" in done
+    assert done.endswith("AWS returned: smellDataDeliveryEnabled is read-only")
+
+
+def test_creation_cancelled_while_it_switches_a_kind_of_data_off_takes_all_back(services: Services) -> None:
+    there = OURS | {"smellDataDeliveryEnabled": True}
+    services.waits = [True, False, False]
+    services.configured(None)
+    services.made()
+    services.configured(None)
+    services.put(OURS)
+    services.configured(there)
+    services.configured(there)
+    services.switched_off()
+    services.group_goes()
+
+    with pytest.raises(InvocationLoggingError, match=CANCELLED):
+        services.set_up()
+
+
+def test_kind_of_data_that_bedrock_switches_on_for_the_owner_is_named_and_left(services: Services) -> None:
+    services.configured(S3_ONLY)
+    services.made()
+    services.configured(S3_ONLY)
+    services.put(OURS_AND_S3)
+    services.configured(OURS_AND_S3 | {"audioDataDeliveryEnabled": True, "videoDataDeliveryEnabled": False})
+
+    done = services.set_up().done
+
+    assert done.startswith("added CloudWatch to the existing invocation logging; Bedrock also delivers a kind of data")
+    assert "(audioDataDeliveryEnabled)" in done
 
 
 def test_kinds_of_data_of_an_existing_configuration_stay_as_they_are(services: Services) -> None:
@@ -539,6 +608,51 @@ def test_retention_that_somebody_else_has_chosen_stays(services: Services, there
     assert services.set_up(updated(retention_days=60)).done.startswith("kept")
 
 
+# Tags of the stack
+
+
+TAGGED = msgspec.structs.replace(WANTED, tags={"team": "ours", "cost-center": "7"})
+
+
+def test_a_new_log_group_has_the_tags_of_the_stack_from_the_start(services: Services) -> None:
+    services.configured(None)
+    services.made(**TAGGED.tags)
+    services.changed(None, OURS)
+
+    assert services.set_up(TAGGED).done == "enabled invocation logging"
+
+
+def test_no_tag_of_the_stack_makes_a_log_group_another_stacks(services: Services) -> None:
+    services.configured(None)
+    services.made()
+    services.changed(None, OURS)
+
+    services.set_up(msgspec.structs.replace(WANTED, tags={MADE_BY: "somebody"}))
+
+
+@pytest.mark.parametrize(
+    ("present", "given"),
+    [
+        pytest.param({MADE_BY: "monitor"}, TAGGED.tags, id="none there"),
+        pytest.param({MADE_BY: "monitor", "team": "former"}, TAGGED.tags, id="another value"),
+        pytest.param({MADE_BY: "monitor", "team": "ours", "owner": "x"}, {"cost-center": "7"}, id="one is missing"),
+        pytest.param({MADE_BY: "monitor", **TAGGED.tags}, {}, id="all there"),
+        pytest.param({MADE_BY: "another"}, {}, id="another stack's group"),
+        pytest.param({"team": "theirs"}, {}, id="group that no stack created"),
+    ],
+)
+def test_a_log_group_of_ours_gets_the_tags_of_the_stack_that_it_lacks(
+    services: Services, present: dict[str, str], given: dict[str, str]
+) -> None:
+    services.configured(OURS)
+    services.readable()
+    services.to_logs.add_response("list_tags_for_resource", {"tags": present}, {"resourceArn": arn(GROUP)})
+    if given:
+        services.to_logs.add_response("tag_resource", {}, {"resourceArn": arn(GROUP), "tags": given})
+
+    assert services.set_up(msgspec.structs.replace(updated(), tags=TAGGED.tags)).done.startswith("kept")
+
+
 # Somebody else at the same time
 
 
@@ -616,12 +730,129 @@ def test_put_that_is_refused_for_a_minute_and_a_half_is_raised(services: Service
     for _ in range(19):  # at 0, 5, 10 … 90 seconds
         services.configured(None)
         services.put_is_refused(NOT_YET)
+    # and once more without the bucket
+    services.configured(None)
+    services.put_is_refused(NOT_YET)
 
     with pytest.raises(ClientError, match="Failed to validate permissions"):
         services.set_up()
     assert services.slept == [5] * 18
 
 
+# Bedrock cannot write to the bucket for large bodies
+
+
+REFUSALS_OF_THE_BUCKET = [
+    pytest.param("ValidationException", "Failed to validate permissions for S3 bucket: our-large-bodies", id="trial"),
+    pytest.param("ValidationException", "Bucket our-large-bodies is not writable", id="trial in other words"),
+    pytest.param(
+        "AccessDeniedException",
+        "User: arn:aws:sts::1:assumed-role/r/f is not authorized to perform: s3:PutObject on resource: x",
+        id="right of the caller",
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "message"), REFUSALS_OF_THE_BUCKET)
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [pytest.param(None, OURS, id="no configuration"), pytest.param(S3_ONLY, OURS_AND_S3, id="S3 only")],
+)
+def test_bucket_that_bedrock_cannot_write_to_is_left_out(
+    services: Services, code: str, message: str, before: dict[str, Any] | None, after: dict[str, Any]
+) -> None:
+    services.configured(before)
+    services.made()
+    for _ in range(19):
+        services.configured(before)
+        services.put_is_refused(message, code)
+    services.changed(before, with_large(after, None))
+
+    found = services.set_up()
+
+    assert (found.log_group, found.large_bodies) == (GROUP, None)
+    assert f"{BUCKET_REFUSED} (our-large-bodies)" in found.done
+    assert f"AWS returned: {message}" in found.done
+    assert "bodies over 100 KB are not delivered" in found.done
+    assert services.slept == [*[5] * 18, 3]
+
+
+def test_bucket_that_an_organization_forbids_is_left_out_at_once(services: Services) -> None:
+    forbidden = (
+        "User: u is not authorized to perform: s3:GetBucketAcl with an explicit deny in a service control policy"
+    )
+    services.configured(None)
+    services.made()
+    services.configured(None)
+    services.put_is_refused(forbidden, "AccessDeniedException")
+    services.changed(None, with_large(OURS, None))
+
+    assert services.set_up().large_bodies is None
+    assert services.slept == [3]
+
+
+def test_message_about_the_bucket_is_cut(services: Services) -> None:
+    services.configured(None)
+    services.made()
+    for _ in range(19):
+        services.configured(None)
+        services.put_is_refused("no permission " * 10_000)
+    services.changed(None, with_large(OURS, None))
+
+    assert len(services.set_up().done) < 1_000
+
+
+def test_configuration_that_changes_while_the_bucket_is_left_out_is_not_overwritten(services: Services) -> None:
+    services.configured(None)
+    services.made()
+    for _ in range(19):
+        services.configured(None)
+        services.put_is_refused(NOT_YET)
+    services.configured(THEIRS)  # instead of the attempt without the bucket
+    services.configured(THEIRS)
+    services.readable("/theirs")
+
+    assert services.set_up().log_group == "/theirs"
+
+
+def test_creation_cancelled_after_the_bucket_was_left_out_takes_that_back(services: Services) -> None:
+    services.waits = [True, True, False]
+    services.configured(None)
+    services.made()
+    services.configured(None)
+    services.put_is_refused(REFUSED_AT_ONCE, "AccessDeniedException")
+    services.changed(None, with_large(OURS, None))
+    services.configured(with_large(OURS, None))
+    services.switched_off()
+    services.group_goes()
+
+    with pytest.raises(InvocationLoggingError, match=CANCELLED):
+        services.set_up()
+
+
+def test_bucket_of_the_owner_is_never_left_out(services: Services) -> None:
+    # given the stack's own part, to which somebody has given another bucket since
+    before = with_large(OURS, {"bucketName": "elsewhere"})
+    services.configured(before)
+    services.made("/elsewhere")
+    services.configured(before)
+    services.put_is_refused(REFUSED_AT_ONCE, "AccessDeniedException")
+
+    with pytest.raises(ClientError, match="explicit deny"):
+        services.set_up(updated(log_group="/elsewhere"))
+
+
+def test_an_update_of_a_stack_without_its_bucket_keeps_it_so_and_says_what_to_do(services: Services) -> None:
+    services.configured(with_large(OURS, None))
+    services.readable()
+
+    done = services.set_up(updated()).done
+
+    assert done.startswith("kept the invocation logging that this stack set up; bodies over 100 KB are not delivered")
+    assert "select a bucket for large data" in done
+
+
+REFUSED_AT_ONCE = "User: u is not authorized to perform: s3:PutObject with an explicit deny in an identity-based policy"
 SCP = "User: u is not authorized to perform: bedrock:PutModelInvocationLoggingConfiguration with an explicit deny in a"
 
 
@@ -674,7 +905,7 @@ def test_creation_cancelled_after_its_change_takes_it_back(services: Services, b
     services.changed(before, after)
     services.configured(after)
     if before is None:
-        services.to_bedrock.add_response(DELETE, {}, {})
+        services.switched_off()
     else:
         services.put(before)
     services.group_goes()
@@ -690,7 +921,7 @@ def test_cancelled_creation_whose_change_had_no_answer_takes_it_back(services: S
     services.configured(None)
     services.put_is_refused("carried out, and not answered", code="InternalServerException")
     services.configured(OURS)
-    services.to_bedrock.add_response(DELETE, {}, {})
+    services.switched_off()
     services.group_goes()
 
     with pytest.raises(InvocationLoggingError, match=CANCELLED):
@@ -812,7 +1043,7 @@ def test_taking_out_all_there_is_switches_it_off_and_removes_the_group_that_was_
     services: Services, present: dict[str, Any]
 ) -> None:
     services.configured(present)
-    services.to_bedrock.add_response(DELETE, {}, {})
+    services.switched_off()
     services.group()
     services.tagged()
     services.filtered()
@@ -823,7 +1054,7 @@ def test_taking_out_all_there_is_switches_it_off_and_removes_the_group_that_was_
 
 def test_group_that_was_there_before_stays(services: Services) -> None:
     services.configured(OURS)
-    services.to_bedrock.add_response(DELETE, {}, {})
+    services.switched_off()
     services.group()
     services.tagged(made_by=None)
 
@@ -832,7 +1063,7 @@ def test_group_that_was_there_before_stays(services: Services) -> None:
 
 def test_group_that_was_made_stays_while_another_reads_it(services: Services) -> None:
     services.configured(OURS)
-    services.to_bedrock.add_response(DELETE, {}, {})
+    services.switched_off()
     services.group()
     services.tagged()
     services.filtered("another-monitor")
@@ -876,6 +1107,15 @@ def test_who_made_a_group_is_read_from_its_tag(services: Services, made_by: str 
     services.tagged(made_by=made_by)
 
     assert log_groups.is_created_by(services.logs, GROUP, "monitor") is made
+
+
+def test_all_filters_of_a_group_are_listed(services: Services) -> None:
+    for page, token in enumerate([None, "more"]):
+        answer = {"subscriptionFilters": [{"filterName": f"f{page}"}], **({} if token else {"nextToken": "more"})}
+        asked = {"logGroupName": GROUP, **({"nextToken": token} if token else {})}
+        services.to_logs.add_response("describe_subscription_filters", answer, asked)
+
+    assert log_groups.list_filters(services.logs, GROUP) == ("f0", "f1")
 
 
 def test_group_that_is_gone_was_made_by_nobody(services: Services) -> None:
@@ -945,7 +1185,7 @@ def test_taking_out_after_a_failed_set_up_leaves_what_was_there(services: Servic
 
 
 def test_taking_out_that_fails_is_raised(services: Services) -> None:
-    services.to_bedrock.add_client_error(GET, "AccessDeniedException")
+    services.settings.expect("GET", refusal=("AccessDeniedException", "no"))
 
     with pytest.raises(ClientError, match="AccessDenied"):
         services.take_out()
@@ -966,7 +1206,7 @@ def test_taking_out_that_fails_is_raised(services: Services) -> None:
     ],
 )
 def test_what_bears_the_stacks_role_is_the_stacks(configuration: dict[str, Any] | None, ours: bool) -> None:
-    assert invocation_logging.is_ours(configuration, PART, None) is ours
+    assert invocation_logging.is_ours(raw(configuration), PART, None) is ours
 
 
 @pytest.mark.parametrize(
@@ -981,7 +1221,7 @@ def test_what_bears_the_stacks_role_is_the_stacks(configuration: dict[str, Any] 
     ],
 )
 def test_log_group_of_a_configuration(configuration: dict[str, Any] | None, group: str | None) -> None:
-    assert invocation_logging.configured_log_group(configuration) == group
+    assert logging_configuration.configured_log_group(raw(configuration)) == group
 
 
 @pytest.mark.parametrize(

@@ -23,19 +23,34 @@ from botocore.response import StreamingBody
 from hypothesis import given
 from hypothesis import strategies as st
 from processed import read_record
-from records import NOVA, NOW, SONNET, Process, ReadLine, converse, envelope, event_around, invoke, message, record
+from records import (
+    NOVA,
+    NOW,
+    PROFILE_ARN,
+    SONNET,
+    Process,
+    ReadLine,
+    converse,
+    envelope,
+    event_around,
+    invoke,
+    message,
+    record,
+)
 
 from bedrock_quota import clients
 from bedrock_quota.errors import ConcurrentDuplicateError
+from bedrock_quota.model_ids import Reference
+from bedrock_quota.pools import EndpointType
 from bedrock_quota.processor import late_bodies, pipeline
 from bedrock_quota.processor.batch import MIN_MILLISECONDS_TO_CLAIM, process_batch
 from bedrock_quota.processor.calls import LateCall
 from bedrock_quota.processor.container import Container
-from bedrock_quota.processor.delivery import Delivery, LogEvent
+from bedrock_quota.processor.delivery import LogEvent
 from bedrock_quota.processor.event import batch_response, split_event
 from bedrock_quota.processor.late_bodies import (
     MAX_CALLS_PER_PART,
-    MAX_MESSAGE_BYTES,
+    MAX_REQUEST_BYTES,
     MESSAGES_PER_REQUEST,
     Queue,
     Waiting,
@@ -92,7 +107,7 @@ class Messages:
     def send_message_batch(self, *, QueueUrl: str, Entries: Sequence[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
         assert QueueUrl == QUEUE
         assert 1 <= len(Entries) <= MESSAGES_PER_REQUEST
-        assert sum(len(each["MessageBody"].encode()) for each in Entries) <= 256 * 1024
+        assert sum(len(each["MessageBody"].encode()) for each in Entries) <= MAX_REQUEST_BYTES == 256 * 1024
         self.requests += 1
         if self.error is not None:
             raise self.error
@@ -121,13 +136,10 @@ class Memory:
         self.asked: list[str] = []
         self.is_down = False
 
-    def start(self, received: Delivery, _context: Any, *, wait: bool = False) -> Any:  # noqa: ARG002
-        self.asked += [each.id for each in received.log_events]
+    def start(self, key: str, _context: Any, *, wait: bool = False) -> Any:  # noqa: ARG002
+        self.asked.append(key)
         if self.is_down:
             return SimpleNamespace(result=None, checked=False, is_elsewhere=False, complete=lambda _result, **_: False)
-        parts = [received.owner, received.log_group, *(each.id or str(each.message) for each in received.log_events)]
-        key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
         elsewhere = key not in self.done and self.in_progress.get(key, -1.0) > self.now
         self.in_progress[key] = self.in_progress[key] if elsewhere else self.now + 60
 
@@ -387,13 +399,18 @@ def test_what_time_does_not_mend_is_unknown_at_once(stack: Stack, read: Read, ca
     ],
 )
 def test_without_a_place_or_time_to_wait_calls_are_unknown_at_once(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch, read: Read, settings: dict[str, Any]
+    registry: Registry,
+    monkeypatch: pytest.MonkeyPatch,
+    read: Read,
+    settings: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     stack = Stack(registry, monkeypatch)
     stack.container = Container(msgspec.structs.replace(stack.container.settings, **settings), registry, lambda: None)
     stack.run(stack.deliver(large("a")))
     assert counted(read(stack)[0]) == {("unknown", None): 1}
     assert stack.queue.requests == 0
+    assert reasons(caplog) == [{"AccessDenied": 1}]
 
 
 # The queue
@@ -561,7 +578,7 @@ def test_without_a_claim_calls_count_again_when_their_message_comes(
     lose_answers(stack, lambda: monkeypatch.setattr(stack.memory, "is_down", case == "down from then on"))
     stack.run(stack.deliver(*(large(f"{number}") for number in range(100))))
     # then at most one claim is tried
-    assert sum(each.startswith("part ") for each in stack.memory.asked) == (case == "down from then on")
+    assert sum(" part " in each for each in stack.memory.asked) == (case == "down from then on")
     assert counted(read(stack)[0]) == {("unknown", None): 100}
     stack.remaining_milliseconds = 60_000
     monkeypatch.setattr(stack.memory, "is_down", False)
@@ -597,14 +614,17 @@ def test_messages_that_the_queue_refuses_are_unknown_and_the_others_wait(
 def test_requests_to_a_slow_queue_end(stack: Stack) -> None:
     # given a queue, each request to which takes 0.9 s
     places = find_places([f"{number}" for number in range(1_000)])
-    late = [LateCall(b"{" + b" " * 12_000 + b"}", None, "NoSuchKey", *place) for place in places]  # type: ignore[arg-type]
+    late = [LateCall(b"{" + b" " * 12_000 + b"}", None, *place) for place in places]  # type: ignore[arg-type]
     queue = Queue(QUEUE, 60, 300, lambda: stack.queue)  # type: ignore[arg-type,return-value]
-    # when 1,000 calls of 12 KB are sent, one in a message and ten in a request
+    # when 1,000 calls of 12 KB are sent, about 11 in a message and one message in a request
     clock = itertools.count(0, 0.9)
     unsent = queue.send([(Waiting(0), late)], 0, lambda: next(clock))
     # then no request begins after 2 s: the one before the first is the clock's beginning
-    assert stack.queue.requests == 2
-    assert (len(unsent.calls), unsent.uncertain) == (1_000 - 20, [])
+    assert stack.queue.requests == len(stack.queue.sent) == 2
+    sent = sum(len(json.loads(text)["calls"]) for text in stack.queue.sent)
+    assert len(unsent.calls) == 1_000 - sent
+    # and the reason is the time, because the queue has not failed
+    assert (set(unsent.calls.values()), unsent.uncertain) == ({"queue_slow"}, [])
 
 
 @pytest.mark.parametrize(
@@ -612,14 +632,12 @@ def test_requests_to_a_slow_queue_end(stack: Stack) -> None:
     [
         pytest.param("search", MAX_CALLS_PER_PART, id="ordinary calls"),
         pytest.param("x" * 256, MAX_CALLS_PER_PART, id="a long tag"),
-        pytest.param("\U0001f600" * 256, 7, id="calls of 3.6 KB"),
+        pytest.param("\U0001f600" * 256, MAX_CALLS_PER_PART, id="calls of 3.6 KB"),
     ],
 )
 def test_calls_share_messages_and_messages_share_requests(stack: Stack, tag: str, most: int) -> None:
     stack.run(stack.deliver(*(large(f"{number:04}") | {"requestMetadata": {"team": tag}} for number in range(1_000))))
 
-    assert max(len(text) for text in stack.queue.sent) <= MAX_MESSAGE_BYTES
-    assert stack.queue.requests == -(-len(stack.queue.sent) // MESSAGES_PER_REQUEST)
     calls = [len(json.loads(text)["calls"]) for text in stack.queue.sent]
     assert sum(calls) == 1_000
     assert most // 2 < sum(calls) / len(calls) < max(calls) <= most
@@ -645,11 +663,14 @@ def test_the_place_of_a_call_is_its_own() -> None:
     assert find_places(["\ud800", "\ud801"])[0] != find_places(["\ud801"])[0]
 
 
-def test_no_more_calls_wait_than_the_bound(stack: Stack, read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_calls_wait_than_the_bound(
+    stack: Stack, read: Read, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(pipeline, "MAX_SET_ASIDE", 3)
     stack.run(stack.deliver(*(large(f"{number}") for number in range(5))))
     assert counted(read(stack)[0]) == {("unknown", None): 2}
     assert outcomes(read(stack)[1])["set_aside"] == 3
+    assert reasons(caplog) == [{"too_many_waiting": 2}]
 
 
 def test_bodies_that_were_not_read_in_time_are_read_later(
@@ -664,6 +685,64 @@ def test_bodies_that_were_not_read_in_time_are_read_later(
     # then the rest is read two by two
     stack.wait(200)
     assert counted(read(stack)[0]) == {("explicit", 800): 5}
+
+
+def reasons(caplog: pytest.LogCaptureFixture) -> list[dict[str, int]]:
+    """The reasons in the log for which bodies stay unread."""
+    return [each.__dict__["reasons"] for each in caplog.records if "reasons" in each.__dict__]
+
+
+def test_no_more_bytes_wait_than_the_bound(
+    stack: Stack, read: Read, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # given that 700 bytes of late calls are enough: the second call of some 500 bytes passes it
+    monkeypatch.setattr(pipeline, "MAX_SET_ASIDE_BYTES", 700)
+    stack.run(stack.deliver(*(large(f"{number}") for number in range(5))))
+    assert outcomes(read(stack)[1])["set_aside"] == 2
+    assert counted(read(stack)[0]) == {("unknown", None): 3}
+    assert reasons(caplog) == [{"too_many_waiting": 3}]
+
+
+def test_a_group_of_a_stream_ends_when_enough_late_calls_take_memory(
+    stack: Stack, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bedrock_quota.processor.batch.MAX_LATE_BYTES_PER_GROUP", 700)
+    stack.run(events.batch([stack.deliver(large(name)) for name in "abcde"]))
+    # two calls of some 500 bytes pass it, so the five are written in three groups
+    assert [each["set_aside"] for each in read(stack)[1]] == [2, 2, 1]
+    assert stack.queue.requests == 3
+
+
+@pytest.mark.parametrize(
+    ("keys", "tag", "calls"),
+    [
+        pytest.param(1, "search", 1_000, id="ordinary calls"),
+        pytest.param(16, "x" * 256, 1_000, id="16 tags of 256 letters"),
+        pytest.param(9, "é" * 256, 360, id="9 tags of 256 accents"),
+    ],
+)
+def test_late_calls_of_a_full_batch_are_sent_in_few_requests(  # noqa: PLR0917 - cases
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, read: Read, keys: int, tag: str, calls: int
+) -> None:
+    """A healthy queue answers 40 requests within `SECONDS_TO_SEND` if each takes 50 ms."""
+    stack = Stack(registry, monkeypatch)
+    names = tuple(f"key{number:02}" for number in range(keys))
+    stack._settings = msgspec.structs.replace(stack.container.settings, metadata_keys=names)
+    stack.container = stack.new_container()
+    before: list[int] = []
+    publish = stack._publish
+
+    def count_requests(outcome: Outcome | None, again: Sequence[bytes]) -> None:
+        before.append(stack.queue.requests)
+        publish(outcome, again)
+
+    monkeypatch.setattr(stack, "_publish", count_requests)
+    call = {"requestMetadata": dict.fromkeys(names, tag)}
+    stack.run(
+        events.batch([stack.deliver(*(large(f"{n}-{number}") | call for number in range(calls))) for n in range(3)])
+    )
+    assert max(after - earlier for earlier, after in itertools.pairwise(before)) <= 40
+    assert outcomes(read(stack)[1])["set_aside"] == 3 * calls
 
 
 @pytest.mark.parametrize("events_per_group", [1, 10_000], ids=["written one by one", "written together"])
@@ -695,6 +774,114 @@ def test_late_calls_of_a_stream_are_unknown_without_the_queue(stack: Stack, read
 
 
 # Once, and not lost
+
+
+def test_a_message_in_progress_elsewhere_holds_back_no_other_one(
+    stack: Stack, read: Read, caplog: pytest.LogCaptureFixture
+) -> None:
+    # given three messages, the second of which another run is processing
+    for name in "abc":
+        stack.run(stack.deliver(large(name)))
+        stack.put(name, {"inferenceConfig": {"maxTokens": 700}})
+    messages = [(name, body) for _, name, body in stack.queue.held]
+    stack.at = 61
+    stack.memory.start(late_bodies.read_message(messages[1][1]).key, None)
+    stack.memory.in_progress = dict.fromkeys(stack.memory.in_progress, 120.0)
+    # when
+    answer = stack.run(of_queue(messages))
+    # then SQS sends it again, and the other two count
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m2"}]}
+    assert counted(read(stack)[0]) == {("explicit", 800): 2}
+    assert [each.getMessage() for each in caplog.records] == ["another run is processing a message: SQS sends it again"]
+    stack.at = 421
+    assert stack.run(of_queue([messages[1]])) == {"batchItemFailures": []}
+    assert counted(read(stack)[0]) == {("explicit", 800): 3}
+
+
+def test_messages_that_are_all_in_progress_elsewhere_come_again(stack: Stack) -> None:
+    for name in "ab":
+        stack.run(stack.deliver(large(name)))
+    messages = [(name, body) for _, name, body in stack.queue.held]
+    for _, body in messages:
+        stack.memory.start(late_bodies.read_message(body).key, None)
+    written = len(stack.written)
+    answer = stack.run(of_queue(messages))
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m1"}, {"itemIdentifier": "m2"}]}
+    assert len(stack.written) == written
+
+
+@pytest.mark.parametrize("source", ["", "ab"], ids=["no source", "a source"])
+def test_messages_make_no_container_forget_events_or_the_source_of_its_logs(
+    stack: Stack, read: Read, source: str
+) -> None:
+    # given a message before the first delivery
+    body = json.dumps({"since": 1, "source": source, "calls": [converse(), converse(input_tokens=200)]})
+    stack.run(of_queue([("m1", body)]))
+    assert counted(read(stack)[0]) == {("explicit", 600): 1, ("explicit", 700): 1}
+    # when a delivery of two events comes, and another message
+    stack.run(stack.deliver(converse(), converse()))
+    stack.run(of_queue([("m2", body + " ")]))
+    # then the ids of the two are remembered as they are, and nothing else
+    assert list(stack.container.seen.ids) == [f"{0:056d}", f"{1:056d}"]
+
+
+def test_more_messages_are_claimed_only_if_there_is_time_to_record_them(stack: Stack) -> None:
+    # given three messages that SQS may have taken, and time for two claims: the second needs 600 ms more
+    lose_answers(stack, lambda: setattr(stack, "remaining_milliseconds", MIN_MILLISECONDS_TO_CLAIM + 600))
+    stack.run(events.batch([stack.deliver(large(name)) for name in "abc"]))
+    assert sum(" part " in each for each in stack.memory.asked) == 2
+    assert sum(" part " in each for each in stack.memory.done) == 2
+
+
+RESOLVED = {"arn": PROFILE_ARN, "model": {"model_id": SONNET, "endpoint_type": "cross-region"}}
+
+
+@pytest.mark.parametrize(
+    "called",
+    [
+        pytest.param({"modelId": PROFILE_ARN}, id="profile"),
+        pytest.param(
+            {
+                "modelId": "arn:aws:bedrock:us-east-1:111122223333:prompt-router/abc",
+                "output": {
+                    "outputTokenCount": 20,
+                    "outputBodyJson": {"trace": {"promptRouter": {"invokedModelId": PROFILE_ARN}}},
+                },
+            },
+            id="profile that a prompt router chose",
+        ),
+    ],
+)
+def test_a_late_call_of_a_profile_needs_no_second_look_up(stack: Stack, read: Read, called: dict[str, Any]) -> None:
+    # given a container that knows the profile, and a call of it that is set aside twice
+    stack.container.restore_profiles({PROFILE_ARN: Reference(SONNET, EndpointType.CROSS_REGION)})
+    stack.run(stack.deliver({**large("a"), **called}))
+    assert json.loads(stack.queue.sent[0])["calls"][0]["resolvedProfile"] == RESOLVED
+    for until in (61, 1_000):
+        # when other containers take it back, to which nobody tells the profile
+        stack.container = stack.new_container()
+        stack.wait(until)
+        stack.put("a", {"inferenceConfig": {"maxTokens": 700}})
+    # then it counts in the same pool
+    (line,) = read(stack)[0]
+    assert (line["ModelId"], line["EndpointType"], line["ReservedTokens"]) == (SONNET, "cross-region", [800])
+    assert line["application_profile"] == "a1b2c3d4e5f6"
+
+
+@pytest.mark.parametrize(
+    "resolved",
+    [
+        pytest.param(None, id="null"),
+        pytest.param(5, id="a number"),
+        pytest.param({"arn": PROFILE_ARN}, id="no model"),
+        pytest.param(RESOLVED | {"model": {"model_id": SONNET, "endpoint_type": "x"}}, id="unknown endpoint type"),
+        pytest.param(RESOLVED | {"arn": "a" * 300}, id="long ARN"),
+    ],
+)
+def test_a_call_whose_profile_cannot_be_read_is_read_all_the_same(stack: Stack, read: Read, resolved: object) -> None:
+    body = json.dumps({"since": 1, "calls": [converse() | {"resolvedProfile": resolved}]})
+    stack.run(of_queue([("m1", body)]))
+    assert counted(read(stack)[0]) == {("explicit", 600): 1}
 
 
 def test_a_message_that_comes_twice_counts_once(stack: Stack, read: Read) -> None:
@@ -793,6 +980,20 @@ def test_a_run_over_a_message_killed_before_recording_counts_only_calls_twice_wh
     # then only that call counts twice: the message that the killed run had sent came first
     assert counted(read(stack)[0]) == {("explicit", 800): 2, ("unknown", None): 9}
     assert stack.queue.held == []
+
+
+def test_calls_that_a_killed_run_has_sent_count_twice_if_the_queue_refuses_the_next_run(
+    stack: Stack, read: Read
+) -> None:
+    """This takes two faults at once. A claim of each refused message would cost a request per message."""
+    event = stack.deliver(*(large(f"{number}") for number in range(10)))
+    stack.memory.killed_at = "recording"
+    assert stack.run(event) is None
+    stack.at, stack.queue.error = 61, refuse(403, 0)
+    stack.run(event)
+    stack.queue.error = None
+    stack.wait(1_000)
+    assert counted(read(stack)[0]) == {("unknown", None): 20}
 
 
 def test_deliveries_that_begin_with_the_same_event_have_parts_of_their_own(stack: Stack, read: Read) -> None:
@@ -958,6 +1159,36 @@ def test_a_message_is_exactly_this(
     }
 
 
+@pytest.mark.parametrize(
+    "text", ["the words of the prompt", "0", "5", "1000000000000", ""], ids=["words", "zero", "low", "long", "empty"]
+)
+def test_a_declared_limit_is_not_in_a_message(stack: Stack, text: str) -> None:
+    """A call waits only if the limit says nothing or is below its output, so that its body must tell."""
+    stack.run(stack.deliver(large("a") | {"requestMetadata": {"team": "search", "max_tokens": text}}))
+    (call,) = json.loads(stack.queue.sent[0])["calls"]
+    assert call["requestMetadata"] == {"team": "search"}
+
+
+@pytest.mark.parametrize(
+    ("operation", "word"),
+    [
+        pytest.param("ConverseStream", "ConverseStream", id="one word"),
+        pytest.param("the words of the prompt", "other", id="words"),
+        pytest.param("Converse " + SECRET, "other", id="begins like one"),
+    ],
+)
+def test_an_operation_in_a_message_is_one_word(stack: Stack, operation: str, word: str) -> None:
+    stack.run(stack.deliver({**large("a"), "operation": operation}))
+    assert json.loads(stack.queue.sent[0])["calls"][0]["operation"] == word
+
+
+def test_an_empty_tag_survives_the_queue(stack: Stack, read: Read) -> None:
+    stack.run(stack.deliver({**large("a"), "requestMetadata": {"team": ""}}))
+    stack.put("a", {"inferenceConfig": {"maxTokens": 700}})
+    stack.wait(100)
+    assert [line["request_metadata"] for line in read(stack)[0]] == [{"team": ""}]
+
+
 def test_a_call_that_waited_is_the_same_record() -> None:
     text = message(large("a", performanceConfig={"latency": "optimized"}))
     given = read_record(text, StepBudget())
@@ -992,7 +1223,9 @@ def test_a_call_waits_however_long_its_texts_are(stack: Stack, read: Read, chang
     assert outcomes(read(stack)[1])["set_aside"] == 1
 
 
-def test_a_call_that_is_too_large_for_the_queue_is_unknown_at_once(stack: Stack, read: Read) -> None:
+def test_a_call_that_is_too_large_for_the_queue_is_unknown_at_once(
+    stack: Stack, read: Read, caplog: pytest.LogCaptureFixture
+) -> None:
     # given texts within their bounds that take 12 bytes per character in a message
     path = f"s3://{BUCKET}/" + "\U0001f600" * 2_000
     call = large("a", identity={"arn": "é" * 512}) | {"requestMetadata": {"team": "\U0001f600" * 256}}
@@ -1000,6 +1233,7 @@ def test_a_call_that_is_too_large_for_the_queue_is_unknown_at_once(stack: Stack,
     stack.run(stack.deliver(call, large("b")))
     assert counted(read(stack)[0]) == {("unknown", None): 1}
     assert outcomes(read(stack)[1])["set_aside"] == 1
+    assert reasons(caplog) == [{"too_large_to_wait": 1}]
 
 
 @pytest.mark.parametrize(
@@ -1125,7 +1359,7 @@ def test_messages_of_a_batch_that_were_not_processed_come_again(stack: Stack, re
 
 @pytest.mark.parametrize("delay", [0, 1, 60], ids="delay of {} s".format)
 def test_calls_that_wait_take_their_delay_and_no_longer_than_is_left(stack: Stack, delay: int) -> None:
-    late = [LateCall(b"{}", None, "NoSuchKey", b"", 0)]  # type: ignore[arg-type]
+    late = [LateCall(b"{}", None, b"", 0)]  # type: ignore[arg-type]
     queue = Queue(QUEUE, delay, 300, lambda: stack.queue)  # type: ignore[arg-type,return-value]
     for now in (0, 250, 295.5, 300):
         queue.send([(Waiting(0), late)], now)
@@ -1142,11 +1376,12 @@ def test_nothing_is_asked_or_loaded_while_no_call_is_late(
     assert process([converse()]).calls.late == []
 
 
-def test_events_of_a_late_delivery_have_no_ids() -> None:
-    """The texts themselves say if a message was processed before: two runs may send other calls at the same place."""
-    found = late_bodies.read_message(HEAD + '[{"a":1},{"b":2}]}')
+def test_events_of_a_late_delivery_have_no_ids_and_a_message_without_a_source_is_named_after_its_text() -> None:
+    body = HEAD + '[{"a":1},{"b":2}]}'
+    found = late_bodies.read_message(body)
+    digest = hashlib.sha256(body.encode()).hexdigest()
     assert found.delivery.log_events == (LogEvent('{"a":1}'), LogEvent('{"b":2}'))
-    assert found.waiting == Waiting(1_795_435_230, "", 1)
+    assert (found.key, found.waiting) == (digest, Waiting(1_795_435_230, digest, 1))
 
 
 def test_the_model_of_the_cases_has_the_rate_they_are_worked_out_with(registry: Registry) -> None:

@@ -8,7 +8,7 @@ from records import SONNET
 from bedrock_quota import model_ids
 from bedrock_quota.errors import RecordError
 from bedrock_quota.model_ids import OutOfScope, Reference
-from bedrock_quota.processor import application_profiles, large_bodies, late_bodies, pipeline
+from bedrock_quota.processor import application_profiles, batch, large_bodies, late_bodies, pipeline
 from bedrock_quota.processor.callers import MAX_LABEL
 from bedrock_quota.processor.delivery import MAX_INFLATED_BYTES, MAX_LOG_EVENTS, MAX_MESSAGE_BYTES
 from bedrock_quota.processor.reading import read_request_body
@@ -69,8 +69,10 @@ MIB = 1024 * 1024
         # test_late_bodies
         (
             "calls of one delivery that wait for their body",
-            f"{pipeline.MAX_SET_ASIDE:,}, of {late_bodies.MAX_CALL_BYTES // 1024} KiB each",
+            f"{pipeline.MAX_SET_ASIDE:,}, of {late_bodies.MAX_CALL_BYTES // 1024} KiB each "
+            f"and {pipeline.MAX_SET_ASIDE_BYTES // MIB} MiB in all",
         ),
+        ("late calls of a stream written together", f"{batch.MAX_LATE_BYTES_PER_GROUP // MIB} MiB"),
         (
             "queue of late calls not answering",
             f"{late_bodies.SECONDS_TO_SEND:.0f} seconds, and 2 attempts at the last request",

@@ -60,4 +60,16 @@ def test_refused_calls_are_no_invocations() -> None:
         event("m"),  # a guardrail's answer, without counts
     )
 
-    assert found == {("m", "InvocationThrottles"): 1, ("m", "InvocationClientErrors"): 1, ("m", "Invocations"): 1}
+    assert found == {
+        ("m", "InvocationThrottles"): 1,
+        ("m", "InvocationClientErrors"): 1,
+        ("m", "Invocations"): 1,
+        ("m", "InvocationLatency"): 1_000,
+    }
+
+
+def test_a_call_takes_as_long_as_its_record_says() -> None:
+    record = json.loads(event("m", inputTokenCount=1).message)
+    record["output"]["outputBodyJson"] = {"metrics": {"latencyMs": 640}}
+
+    assert published(LogEvent(0, json.dumps(record)))["m", "InvocationLatency"] == 640

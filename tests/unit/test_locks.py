@@ -1,5 +1,6 @@
 """All that is installed is locked by hash: the locks, the files exported from them, the commands that install."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -96,3 +97,20 @@ def test_nothing_is_installed_without_hashes(makefile: str) -> None:
 @pytest.mark.parametrize("project", [".ci", "examples"])
 def test_nothing_beside_the_project_is_built_from_source(project: str) -> None:
     assert read_toml(f"{project}/pyproject.toml")["tool"]["uv"]["no-build"] is True
+
+
+def test_packages_of_npm_are_locked_by_hash_and_come_from_the_users_registry() -> None:
+    folder = ROOT / "tests" / "iam"
+    wanted = json.loads((folder / "package.json").read_text(encoding="utf-8"))
+    lock = json.loads((folder / "package-lock.json").read_text(encoding="utf-8"))
+    root, locked = lock["packages"].pop(""), lock["packages"]
+
+    assert root["dependencies"] == wanted["dependencies"]
+    assert {name: locked[f"node_modules/{name}"]["version"] for name in wanted["dependencies"]} == wanted[
+        "dependencies"
+    ]
+    for name, package in locked.items():
+        assert re.fullmatch("sha512-[A-Za-z0-9+/]{86}==", package["integrity"]), name
+        assert "resolved" not in package, name
+        assert "hasInstallScript" not in package, name
+    assert 'npm(["ci"]' in (folder / "evaluator.py").read_text(encoding="utf-8")

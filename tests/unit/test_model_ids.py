@@ -212,6 +212,7 @@ def test_any_other_suffix_is_unreadable(model_id: str) -> None:
         pytest.param("arn:aws:bedrock:us-east-1:111122223333:prompt/a1b2c3", False, id="prompt"),
         pytest.param(f"us.{HAIKU}", False, id="model id"),
         pytest.param("us.x.y:prompt-router/z", False, id="no ARN"),
+        pytest.param(f"arn:aws:bedrock:us-east-1:1:prompt-router/{'a' * 3_000}", False, id="too long"),
     ],
 )
 def test_a_prompt_router_is_known_by_its_arn(model_id: str, expected: bool) -> None:

@@ -1,6 +1,8 @@
 """One delivery from end to end inside the core: good records, and everything bad input can be."""
 
+import gc
 import json
+import tracemalloc
 from collections import Counter
 from collections.abc import Collection
 from datetime import timedelta
@@ -36,6 +38,7 @@ from bedrock_quota.processor.delivery import Delivery
 from bedrock_quota.processor.look_up import FetchedBodies, LookUp
 from bedrock_quota.processor.pipeline import price_delivery
 from bedrock_quota.processor.records import RequestBody
+from bedrock_quota.processor.seen_events import SeenInSource
 from bedrock_quota.processor.usage import MAX_NAMED, UsageCalculator
 from bedrock_quota.registry.models import Registry
 
@@ -558,3 +561,67 @@ def test_merged_calls_keep_every_count() -> None:
     unset = [name for name in names if getattr(merged, name) == getattr(DeliveryCalls(), name)]
     assert unset == []
     assert (merged.received, merged.duplicates, merged.out_of_scope) == (2, 2, {"prompt": 2})
+
+
+@pytest.mark.parametrize("prefix", ["", "0123456789abcdef:"], ids=["first source", "another source"])
+@pytest.mark.parametrize(
+    ("ids", "new", "names"),
+    [
+        pytest.param(("",), 1, [], id="one without an id"),
+        pytest.param(("", ""), 2, [], id="two without an id"),
+        pytest.param(("a", "", "b"), 3, ["a", "b"], id="one among others"),
+        pytest.param(("a", "", "a", ""), 3, ["a"], id="among equal ones"),
+    ],
+)
+def test_events_without_an_id_are_always_new_and_none_is_remembered(
+    accounts: UsageCalculator, prefix: str, ids: tuple[str, ...], new: int, names: list[str]
+) -> None:
+    received = Delivery("DATA_MESSAGE", tuple(log_event(message(converse()), each) for each in ids))
+
+    calls = price_delivery(received, accounts, NOW, SeenInSource(frozenset({"", prefix}), prefix))
+
+    assert len(calls.usages) == new
+    assert list(calls.new_ids) == [prefix + name for name in names]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        pytest.param(
+            converse(PROFILE_ARN, input={"inputTokenCount": 1, "inputBodyS3Path": "s3://b/" + "x" * 1_000_000}),
+            id="path of 1 MB",
+        ),
+        pytest.param(
+            converse(
+                "arn:aws:bedrock:us-east-1:1:prompt-router/" + "x" * 1_000_000,
+                output={
+                    "outputTokenCount": 5,
+                    "outputBodyJson": {"trace": {"promptRouter": {"invokedModelId": PROFILE_ARN}}},
+                },
+            ),
+            id="id of a prompt router of 1 MB",
+        ),
+        pytest.param(converse(PROFILE_ARN, operation="x" * 1_000_000), id="operation of 1 MB"),
+        pytest.param(converse(PROFILE_ARN, requestMetadata={"max_tokens": "5" * 1_000_000}), id="limit of 1 MB"),
+    ],
+)
+def test_records_that_wait_for_their_profile_take_little_memory(registry: Registry, entry: dict[str, Any]) -> None:
+    # given 10 records of 1 MB each
+    text = message(entry)
+    received = Delivery("DATA_MESSAGE", tuple(log_event(text, f"{number}") for number in range(10)))
+    calculator = UsageCalculator(registry, lambda _profile: None)
+    held: list[int] = []
+
+    def measure(_needed: object) -> None:
+        gc.collect()
+        held.append(tracemalloc.get_traced_memory()[0])
+
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        calls = price_delivery(received, calculator, NOW, look_up=LookUp(measure))
+    finally:
+        tracemalloc.stop()
+    # then the look-up finds at most a few kilobytes of each, or the record is out of scope before
+    assert [each for each in held if each - before > 1_000_000] == []
+    assert sum(calls.out_of_scope.values()) == 10

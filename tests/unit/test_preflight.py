@@ -44,13 +44,20 @@ def test_class_that_cannot_be_subscribed_is_refused(log_services: LogServices, l
         log_services.examine(LogGroup(GROUP.name, GROUP.arn, log_class))
 
 
-def test_group_under_a_key_in_use_is_fine(log_services: LogServices) -> None:
-    log_services.key_is("Enabled")
+def test_class_that_is_not_known_is_left_to_aws(log_services: LogServices) -> None:
+    assert log_services.examine(LogGroup(GROUP.name, GROUP.arn, "EXPRESS")) == []
+
+
+@pytest.mark.parametrize("state", ["Enabled", "Updating"])
+def test_group_under_a_key_in_use_is_fine(log_services: LogServices, state: str) -> None:
+    log_services.key_is(state)
 
     assert log_services.examine(LogGroup(GROUP.name, GROUP.arn, key=KEY)) == []
 
 
-@pytest.mark.parametrize("state", ["Disabled", "PendingDeletion"])
+@pytest.mark.parametrize(
+    "state", ["Disabled", "PendingDeletion", "PendingImport", "PendingReplicaDeletion", "Unavailable", "Creating"]
+)
 def test_group_under_a_key_out_of_use_is_refused(log_services: LogServices, state: str) -> None:
     log_services.key_is(state)
 

@@ -13,9 +13,11 @@ B = Series(60, {0: 1.0, 60: 0.0, 120: 3.0})
 NONE = Series(60, {})
 
 
-def evaluate(expression: str, **rows: Series) -> Series | tuple[Series, ...]:
+def evaluate(expression: str, *, fills_empty: bool = True, **rows: Series) -> Series | tuple[Series, ...]:
     searched = {SearchCall("{N,D} x", "Sum", 60): (A, B)}
-    return math_evaluation.evaluate(metric_math.parse(expression), Inputs(RANGE, 60, rows, tuple(rows), searched))
+    return math_evaluation.evaluate(
+        metric_math.parse(expression), Inputs(RANGE, 60, rows, tuple(rows), searched, fills_empty)
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,10 +83,27 @@ def test_what_cloudwatch_would_refuse_is_refused(expression: str) -> None:
         evaluate(expression, a=A)
 
 
+@pytest.mark.parametrize(
+    ("fills_empty", "filled"),
+    [pytest.param(True, dict.fromkeys(range(0, 300, 60), 0.0), id="zeros"), pytest.param(False, {}, id="nothing")],
+)
+def test_fill_of_a_series_without_values_has_two_readings(fills_empty: bool, filled: dict[int, float]) -> None:
+    (empty,) = values_of(evaluate("FILL(none, 0)", fills_empty=fills_empty, none=NONE))
+    (known,) = values_of(evaluate("FILL(a, 0)", fills_empty=fills_empty, a=A))
+
+    assert empty == filled
+    assert known == {0: 10, 60: 20, 120: 0, 180: 40, 240: 0}  # by either
+
+
+def values_of(found: Series | tuple[Series, ...]) -> list[dict[int, float]]:
+    return [dict(each.values) for each in (found if isinstance(found, tuple) else (found,))]
+
+
 TOKENS = Metric("Bedrock/Quotas", "ReservedTokens", (("EndpointType", "regional"), ("ModelId", "a.nova-pro-v1:0")))
 HEALTH = Metric("Bedrock/Quotas", "RecordsRejected")
 THROTTLES = Metric("AWS/Bedrock", "InvocationThrottles", (("ModelId", "us.anthropic.claude-sonnet-4-6"),))
 OTHER = Metric("AWS/Bedrock", "InvocationThrottles", (("ModelId", "us.anthropic.claude-opus-4-6"),))
+LINKED = Metric(TOKENS.namespace, TOKENS.name, TOKENS.dimensions, account="444455556666")
 
 
 @pytest.mark.parametrize(
@@ -124,8 +143,25 @@ def test_a_search_finds_metrics_by_schema_and_words(search: str, found: list[Met
 
 
 @pytest.mark.parametrize(
+    ("term", "found"),
+    [
+        pytest.param("", [TOKENS, LINKED], id="all accounts"),
+        pytest.param(' :aws.AccountId="LOCAL"', [TOKENS], id="account itself"),
+        pytest.param(" :aws.AccountId = 'LOCAL'", [TOKENS], id="account itself, as on AWS's page"),
+        pytest.param(' :aws.AccountId="444455556666"', [LINKED], id="linked account"),
+        pytest.param(' NOT :aws.AccountId="LOCAL"', [LINKED], id="not the account itself"),
+    ],
+)
+def test_a_search_of_a_monitoring_account_finds_metrics_of_linked_ones(term: str, found: list[Metric]) -> None:
+    search = metric_search.parse(f'{{"Bedrock/Quotas",ModelId,EndpointType}} MetricName="ReservedTokens"{term}')
+
+    assert list(metric_search.find(search, [LINKED, TOKENS])) == found
+
+
+@pytest.mark.parametrize(
     "search",
     [
+        pytest.param('MetricName="x" :aws.Region="y"', id="unknown property of AWS"),
         pytest.param("{Namespace", id="unfinished schema"),
         pytest.param("", id="empty"),
         pytest.param('MetricName="x" OR', id="missing operand of OR"),

@@ -24,6 +24,11 @@ VALUES: dict[Metric, dict[str, dict[int, float]]] = {
     Metric(SPACE, "Percent"): {"Sum": {0: 7}, "SampleCount": {0: 1}, "Maximum": {0: 7}},
     Metric(SPACE, "Other"): {"Sum": {0: 9_999}},
     Metric("Another", "Percent"): {"Sum": {0: 9_999}},
+    # of two accounts that a monitoring account is linked with
+    Metric("Linked", "Percent", (("ModelId", "a"),)): {"Sum": {0: 1}},
+    Metric("Linked", "Percent", (("ModelId", "b"),)): {"Sum": {0: 2}},
+    Metric("Linked", "Percent", (("ModelId", "a"),), "444455556666"): {"Sum": {0: 10}},
+    Metric("Linked", "Percent", (("ModelId", "a"),), "777788889999"): {"Sum": {0: 100}},
 }
 
 
@@ -79,6 +84,23 @@ FROM = 'FROM SCHEMA("Own/Space", ModelId, EndpointType)'
         ),
         pytest.param('SELECT SUM("Percent") FROM SCHEMA("Own/Space")', {"": {0: 7}}, id="schema without dimensions"),
         pytest.param('SELECT SUM(Nothing) FROM "Own/Space"', {}, id="unknown metric"),
+        pytest.param("SELECT SUM(Percent) FROM Linked", {"": {0: 113}}, id="all accounts"),
+        pytest.param(
+            "SELECT SUM(Percent) FROM Linked WHERE AWS.AccountId = CURRENT_ACCOUNT_ID()", {"": {0: 3}}, id="own account"
+        ),
+        pytest.param(
+            "SELECT SUM(Percent) FROM Linked where ModelId = 'a' and AWS.AccountId=current_account_id()",
+            {"": {0: 1}},
+            id="own account and a dimension",
+        ),
+        pytest.param(
+            "SELECT SUM(Percent) FROM Linked WHERE AWS.AccountId != CURRENT_ACCOUNT_ID()",
+            {"": {0: 110}},
+            id="linked accounts",
+        ),
+        pytest.param(
+            "SELECT SUM(Percent) FROM Linked WHERE AWS.AccountId = '444455556666'", {"": {0: 10}}, id="linked account"
+        ),
     ],
 )
 def test_a_query_makes_these_series(query: str, series: dict[str, dict[int, float]]) -> None:
@@ -103,6 +125,9 @@ def test_a_query_makes_these_series(query: str, series: dict[str, dict[int, floa
         pytest.param("SELECT SUM(Percent) FROM x LIMIT 501", id="limit too large"),
         pytest.param("SELECT SUM(Percent) FROM x LIMIT 0", id="limit of 0"),
         pytest.param("SELECT SUM(Percent) FROM x GROUP BY ModelId DESC", id="direction after GROUP BY"),
+        pytest.param("SELECT SUM(Percent) FROM x WHERE AWS.Region = 'a'", id="unknown property of AWS"),
+        pytest.param("SELECT SUM(Percent) FROM x WHERE AWS.AccountId = CURRENT_ACCOUNT_ID", id="function without ()"),
+        pytest.param("SELECT SUM(Percent) FROM x WHERE a = CURRENT_ACCOUNT_ID()", id="account of a dimension"),
     ],
 )
 def test_what_is_no_query_is_refused(query: str) -> None:

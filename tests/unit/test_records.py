@@ -399,6 +399,11 @@ def test_input_count_is_found_in_the_answer(answer: object, output_tokens: int |
             id="Titan",
         ),
         pytest.param(
+            {"inputTextTokenCount": 100, "results": [{"tokenCount": 3}] * 100},
+            (100, None, None, 300),
+            id="Titan, 100 texts",
+        ),
+        pytest.param(
             [
                 {"outputText": "a", "index": 0, "inputTextTokenCount": 100, "totalOutputTextTokenCount": None},
                 {"outputText": "b", "index": 0, "inputTextTokenCount": None, "totalOutputTextTokenCount": 50},
@@ -775,6 +780,46 @@ def test_only_an_answer_that_may_count_its_output_is_read_slowly(
             {"text": "x", "meta": {"billed_units": {"input_tokens": 8, "output_tokens": 4}}},
             (8, None, 4),
             id="Cohere, billed units",
+        ),
+        pytest.param(
+            [
+                {"event_type": "text-generation", "text": "x"},
+                {
+                    "event_type": "stream-end",
+                    "finish_reason": "COMPLETE",
+                    "response": {
+                        "text": "x",
+                        "meta": {
+                            "billed_units": {"input_tokens": 3, "output_tokens": 9},
+                            "tokens": {"input_tokens": 70, "output_tokens": 9},
+                        },
+                    },
+                },
+            ],
+            (70, None, 9),
+            id="Cohere, streamed",
+        ),
+        pytest.param(
+            [
+                {"type": "content-delta", "delta": {"message": {"content": {"text": "x"}}}},
+                {
+                    "type": "message-end",
+                    "delta": {
+                        "finish_reason": "COMPLETE",
+                        "usage": {
+                            "billed_units": {"input_tokens": 3, "output_tokens": 9},
+                            "tokens": {"input_tokens": 70, "output_tokens": 9},
+                        },
+                    },
+                },
+            ],
+            (70, None, 9),
+            id="Cohere v2, streamed",
+        ),
+        pytest.param(
+            [{"type": "message-end", "delta": {"usage": {"billed_units": {"input_tokens": 3, "output_tokens": 9}}}}],
+            (3, None, 9),
+            id="Cohere v2, billed units",
         ),
         pytest.param(
             [

@@ -109,7 +109,7 @@ def written(registry: Registry, process: Process, read_line: ReadLine) -> list[L
         namespace="Mine",
         now=NOW,
     )
-    late_call = LateCall(b"{}", together.calls.usages[0], "NoSuchKey", b"", 0)
+    late_call = LateCall(b"{}", together.calls.usages[0], b"", 0)
     waits = DeliveryCalls(received=1, returned=1, late=[late_call])
     late = processed.written([waits], quotas=None, namespace="Mine", now=NOW)
     again = line_for_duplicate("Mine", NOW.timestamp(), 0)

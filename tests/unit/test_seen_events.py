@@ -13,12 +13,6 @@ def test_what_was_remembered_is_seen() -> None:
     assert seen.ids == {"a", "b"}
 
 
-def test_events_without_an_id_are_always_new() -> None:
-    seen = SeenEvents()
-    seen.remember([""])
-    assert seen.ids == set()
-
-
 def test_the_oldest_are_forgotten() -> None:
     seen = SeenEvents(most=2)
     seen.remember(["a", "b"])

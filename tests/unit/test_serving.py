@@ -5,7 +5,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from processed import price, read_record, read_slowly
+from processed import read_record, read_slowly
 from records import NOVA, NOW, SONNET, Entry, Process, ReadLine, converse, failed, invoke, message
 
 from bedrock_quota.model_ids import OutOfScope
@@ -13,7 +13,7 @@ from bedrock_quota.pools import QuotaPool
 from bedrock_quota.processor import reading
 from bedrock_quota.processor.records import Record, safe_tier
 from bedrock_quota.processor.serving import MAX_CHUNKS, NOTHING_NAMED, Serving, find_serving
-from bedrock_quota.processor.usage import ReservedTierCall, UsageCalculator
+from bedrock_quota.processor.usage import MAX_NAMED, ReservedTierCall, UsageCalculator
 from bedrock_quota.registry.models import Registry
 
 NOVA_PRO = "us.amazon.nova-pro-v1:0"
@@ -116,6 +116,10 @@ def test_a_call_of_the_reserved_tier_draws_on_no_pool(
         ),
         pytest.param(answered(converse(), {"service_tier": "ultrafast"}), "ultrafast", id="unknown tier"),
         pytest.param(asked(converse(), service_tier="auto"), "", id="OpenAI's auto"),
+        pytest.param(asked(converse(), service_tier=" Auto "), "", id="auto with blanks"),
+        pytest.param(
+            asked(answered(converse(), {"service_tier": " auto "}), service_tier="flex"), "flex", id="answered auto"
+        ),
         pytest.param(asked(converse(), service_tier="standard_only"), "", id="Anthropic's standard_only"),
         pytest.param(
             asked(answered(converse(), {"service_tier": "flex"}), service_tier="auto"), "flex", id="auto, answered flex"
@@ -205,6 +209,7 @@ def performance(latency: object) -> Entry:
         pytest.param(converse(NOVA_PRO), "cross-region", id="nothing said"),
         pytest.param(answered(converse(NOVA_PRO), performance("optimized")), "latency-optimized", id="answer"),
         pytest.param(answered(converse(NOVA_PRO), performance("OPTIMIZED")), "latency-optimized", id="another case"),
+        pytest.param(answered(converse(NOVA_PRO), performance(" optimized ")), "latency-optimized", id="blanks"),
         pytest.param(asked(converse(NOVA_PRO), **performance("optimized")), "latency-optimized", id="request"),
         pytest.param(converse(NOVA_PRO, **performance("optimized")), "latency-optimized", id="beside the bodies"),
         pytest.param(
@@ -293,6 +298,8 @@ def test_a_routed_call_counts_in_the_pool_of_the_chosen_model(
         pytest.param({}, "prompt_router", id="not named"),
         pytest.param(routed(5), "prompt_router", id="wrong type"),
         pytest.param(routed(ROUTER), "prompt_router", id="another router"),
+        pytest.param(routed(""), "prompt_router", id="empty"),
+        pytest.param(routed(" "), "prompt_router", id="blank"),
         pytest.param(routed("x" * 3_000), "prompt_router", id="too long"),
         pytest.param(routed("tell me"), "unreadable_model_id", id="no model id"),
     ],
@@ -345,6 +352,8 @@ CUT: dict[str, Any] = {
     ],
     "stream of Titan": [{"outputText": "x", "completionReason": "LENGTH", "totalOutputTextTokenCount": 5}],
     "stream of Cohere": [{"text": "x"}, {"is_finished": True, "finish_reason": "MAX_TOKENS"}],
+    "stream of Cohere v2": [{"type": "message-end", "delta": {"finish_reason": "MAX_TOKENS", "usage": {}}}],
+    "reason with blanks": {"stopReason": " max_tokens "},
 }
 
 
@@ -436,17 +445,25 @@ def test_a_stream_larger_than_bedrock_logs_is_not_split_into_chunks() -> None:
     assert peak < 2 * len(text)
 
 
-def test_an_unlisted_model_of_the_reserved_tier_takes_no_place_among_pools(registry: Registry) -> None:
-    # given a calculator that may admit no pool
+def test_unlisted_models_of_the_reserved_tier_are_named_and_take_no_place_among_pools(registry: Registry) -> None:
+    # given a calculator that may admit no pool, and more models than the log names
     def admit(pool: QuotaPool) -> QuotaPool:
         raise AssertionError(pool)
 
     calculator = UsageCalculator(registry, lambda _profile: OutOfScope("unresolved_profile"), admit_pool=admit)
 
-    entry = price(
-        calculator, read_record(message(answered(converse("newcomer.model-1"), {"serviceTier": RESERVED}))), NOW
-    )
+    calculator.begin(NOW)
+    records = [
+        read_record(message(answered(converse(f"newcomer.model-{number}"), {"serviceTier": RESERVED})))
+        for number in range(MAX_NAMED + 2)
+    ]
+    pools = [
+        entry.usage.group.pool.model_id
+        for entry in map(calculator.price, records)
+        if isinstance(entry, ReservedTierCall)
+    ]
 
-    assert isinstance(entry, ReservedTierCall)
-    assert entry.usage.group.pool.model_id == "newcomer.model-1"
-    assert not calculator.unlisted_models
+    # then those beyond share their lines
+    named = [f"newcomer.model-{number}" for number in range(MAX_NAMED)]
+    assert pools == [*named, "unlisted", "unlisted"]
+    assert list(calculator.unlisted_models) == named

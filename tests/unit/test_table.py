@@ -20,13 +20,16 @@ from bedrock_quota.registry.models import Burndown, Model, ModelKind, QuotaCodes
 from bedrock_quota.state import table as state_table
 from bedrock_quota.state.snapshot import Snapshot, StoredSnapshot
 from bedrock_quota.state.table import (
+    SetupNote,
     read_log_groups,
     read_profile,
+    read_setup,
     read_snapshot,
     read_stored_snapshot,
     remember_log_group,
     time,
     write_profile,
+    write_setup,
     write_snapshot,
 )
 
@@ -252,6 +255,14 @@ def test_log_groups_noted_come_back_in_order_and_once(real_table: Any) -> None:
         remember_log_group("state", real_table, name)
 
     assert read_log_groups("state", real_table) == ("/first", "/second")
+
+
+def test_note_on_the_last_setup_comes_back(real_table: Any) -> None:
+    assert read_setup("state", real_table) is None
+
+    for note in (SetupNote("a", "a"), SetupNote("b", "a")):
+        write_setup("state", real_table, note)
+        assert read_setup("state", real_table) == note
 
 
 def test_no_log_groups_are_noted_at_first_nor_where_the_table_is_gone(real_table: Any) -> None:

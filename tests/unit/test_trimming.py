@@ -11,7 +11,7 @@ from bedrock_quota.model_ids import Reference
 from bedrock_quota.pools import EndpointType
 from bedrock_quota.processor.records import Identity
 from bedrock_quota.processor.step_budget import StepBudget
-from bedrock_quota.processor.trimming import trim_arn, trim_record
+from bedrock_quota.processor.trimming import MAX_PATH, trim_record
 from bedrock_quota.processor.usage import UsageCalculator
 from bedrock_quota.registry.models import Registry
 
@@ -95,7 +95,7 @@ def test_trimmed_record_comes_to_the_same_and_is_short(registry: Registry, entry
     )
     record = read_record(message(entry))
     # when
-    trimmed = trim_record(record, calculator.metadata_keys)
+    trimmed = trim_record(record, calculator.metadata_keys, with_session=calculator.with_sessions)
     # then
     assert price(calculator, trimmed, NOW) == price(calculator, record, NOW)
     encoded = msgspec.json.encode(trimmed)
@@ -123,12 +123,35 @@ def test_a_trimmed_arn_names_the_caller_alone(
 ) -> None:
     calculator = UsageCalculator(registry, lambda _profile: None, with_sessions=with_session)
     record = read_record(message(converse(identity={"arn": arn})), StepBudget())
-    trimmed = trim_arn(record, with_session=with_session)
+    trimmed = trim_record(record, (), with_session=with_session)
     assert trimmed.identity == Identity(f"arn:aws:sts:::assumed-role/{caller}{session if with_session else ''}")
     assert price(calculator, trimmed, NOW) == price(calculator, record, NOW)
 
 
-def test_a_record_without_an_arn_stays_as_it_is() -> None:
+def test_a_record_without_an_arn_names_none() -> None:
     for identity in (None, Identity()):
         record = msgspec.structs.replace(read_record(message(converse()), StepBudget()), identity=identity)
-        assert trim_arn(record, with_session=True) is record
+        assert trim_record(record, (), with_session=True).identity == identity
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        pytest.param("500", {"max_tokens": "500"}, id="a limit"),
+        pytest.param("the words of a prompt", {}, id="words"),
+        pytest.param("0", {}, id="zero"),
+        pytest.param("9" * 300, {}, id="too large"),
+    ],
+)
+def test_only_a_declared_limit_is_kept_of_its_tag(text: str, kept: dict[str, str]) -> None:
+    record = read_record(message(converse(requestMetadata={"max_tokens": text})))
+    assert trim_record(record, (), with_session=False).request_metadata == kept
+    assert trim_record(record, ("max_tokens",), with_session=False).request_metadata == {"max_tokens": text[:257]}
+
+
+def test_a_path_that_is_not_read_is_not_kept() -> None:
+    for length, kept in ((MAX_PATH, True), (MAX_PATH + 1, False)):
+        path = "s3://b/".ljust(length, "x")
+        record = read_record(message(converse(input={"inputTokenCount": 1, "inputBodyS3Path": path})))
+        trimmed = trim_record(record, (), with_session=False)
+        assert trimmed.input.body_s3_path == (path if kept else None)

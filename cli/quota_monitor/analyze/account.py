@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from bedrock_quota.deployment.access_denied import is_denied
+from bedrock_quota.access_denied import is_denied
 from bedrock_quota.errors import QuotaFetchError
 from bedrock_quota.fetcher.aws_sources import list_application_profiles, list_quotas
 from bedrock_quota.model_ids import UNRESOLVED, ApplicationProfile, OutOfScope, Reference

@@ -42,7 +42,7 @@ CONFIG = Config(retries={"mode": "adaptive", "total_max_attempts": 10})
 """StartQuery and GetQueryResults have 10 calls per second (CloudWatch Logs quotas, read 2026-11-28)."""
 
 LATE_SECONDS = 120
-"""An event has the timestamp of its call's start, as far as public samples show. That of its arrival would be later."""
+"""An event has the timestamp of its call's start, as far as public samples show. Its arrival would be later."""
 
 _RUNNING = frozenset({"Scheduled", "Running", "Unknown"})
 

@@ -10,15 +10,14 @@ import msgspec
 from bedrock_quota.analysis.tally import CallTally, UsageTally
 from bedrock_quota.errors import RecordError
 from bedrock_quota.model_ids import UNRESOLVED, ApplicationProfile, OutOfScope, Reference
-from bedrock_quota.pools import QuotaPool
+from bedrock_quota.pools import UNLISTED, QuotaPool
 from bedrock_quota.processor.look_up import FetchBodies
-from bedrock_quota.processor.pipeline import MAX_PATH
 from bedrock_quota.processor.reading import is_permissions_line, read_usual_record
 from bedrock_quota.processor.records import Record, parse_timestamp, with_request_body
 from bedrock_quota.processor.step_budget import StepBudget
 from bedrock_quota.processor.tolerant_reading import count_steps, read_record
-from bedrock_quota.processor.trimming import trim_record
-from bedrock_quota.processor.unlisted_pools import MAX_UNLISTED_POOLS, UNLISTED
+from bedrock_quota.processor.trimming import MAX_PATH, trim_record
+from bedrock_quota.processor.unlisted_pools import MAX_UNLISTED_POOLS
 from bedrock_quota.processor.usage import CallGroup, CallUsage, FailedCall, ReservedTierCall, UsageCalculator
 from bedrock_quota.registry.models import Registry
 from quota_monitor.analyze.latency import read_latency
@@ -105,7 +104,8 @@ class RecordReader:
                 counts.rejected[error.reason] += 1
             return
         if self._fetch_bodies is not None and 0 < len(record.input.body_s3_path or "") <= MAX_PATH:
-            self._waiting.append((trim_record(record, self._scope.metadata_keys), read_latency(message)))
+            trimmed = trim_record(record, self._scope.metadata_keys, with_session=True)
+            self._waiting.append((trimmed, read_latency(message)))
             if len(self._waiting) >= MAX_WAITING:
                 self.finish()
             return

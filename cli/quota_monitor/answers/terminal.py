@@ -24,7 +24,10 @@ WARNING_PERCENT = 80
 MAX_ADVICE = 15
 """Callers that are listed in the terminal. Files list all."""
 
-_SPACE = 2
+MIN_NAME = 31
+"""Characters of the first column that are kept whole, before other columns are dropped."""
+
+_SPACE = 3
 """Columns between two columns of a table."""
 
 
@@ -85,31 +88,57 @@ class Column(msgspec.Struct, frozen=True):
 
 
 def _table(columns: list[Column], rows: Iterable[object], width: int) -> Table:
-    """Return a table with the columns that fit into this width whole, those with the lowest rank first."""
+    """Return a table with the columns that fit into this width whole, those with the lowest rank first.
+
+    The first column may take several lines, but not less than `MIN_NAME` characters.
+    """
     cells = {column.head: [column.cell(row) for row in rows] for column in columns}
-    widths = {
-        column.head: max(
-            Text(line).cell_len for cell in (column.head, *map(str, cells[column.head])) for line in cell.split("\n")
-        )
-        for column in columns
-    }
-    kept = sorted(columns, key=lambda column: column.rank)
-    while len(kept) > 2 and sum(widths[column.head] + _SPACE for column in kept) > width:
+    widths = {column.head: _measure(column.head, cells[column.head]) for column in columns}
+    first, *others = sorted(columns, key=lambda column: column.rank)
+    needed = {first.head: min(widths[first.head], MIN_NAME)} | {each.head: widths[each.head] for each in others}
+    kept = [first, *others]
+    while len(kept) > 2 and sum(needed[column.head] + _SPACE for column in kept) - 1 > width:
         kept.pop()
+    left = width - sum(needed[column.head] + _SPACE for column in kept[1:]) - 2
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1), pad_edge=False)
     for column in columns:
-        if column in kept:
-            is_text = column.left
+        if column is first:
+            table.add_column(column.head, overflow="fold")
+        elif column in kept:
             table.add_column(
-                column.head,
-                justify="left" if is_text else "right",
-                no_wrap=not is_text,
-                overflow="fold",
-                min_width=None if is_text else widths[column.head],
+                column.head, justify="left" if column.left else "right", no_wrap=True, min_width=widths[column.head]
             )
-    for number in range(len(next(iter(cells.values()), []))):
-        table.add_row(*(cells[column.head][number] for column in columns if column in kept))
+    for number, name in enumerate(cells[first.head]):
+        others_of_row = (cells[column.head][number] for column in columns if column in kept and column is not first)
+        table.add_row(break_name(name, left), *others_of_row)
     return table
+
+
+def _measure(head: str, cells: Iterable[Text]) -> int:
+    """Return the width of a column whose lines are not broken."""
+    return max(Text(line).cell_len for cell in (head, *map(str, cells)) for line in cell.split("\n"))
+
+
+def break_name(name: Text, width: int) -> Text:
+    """Return a name with its lines broken after a dot, a hyphen, a slash or a space, so that no number is cut."""
+    lines: list[Text] = []
+    for line in name.split("\n"):
+        rest = line
+        while rest.cell_len > width:
+            cut = _find_break(rest.plain, width)
+            lines.append(rest[:cut])
+            rest = Text("  ") + rest[cut:]
+        lines.append(rest)
+    return Text("\n").join(lines)
+
+
+def _find_break(line: str, width: int) -> int:
+    """Return where to break a line: after the last space, or else after the last dot, hyphen or slash."""
+    for breaks in (" ", ".-/"):
+        found = [place + 1 for place, letter in enumerate(line[:width]) if letter in breaks]
+        if found and found[-1] > width // 3:
+            return found[-1]
+    return width
 
 
 def _pool_name(usage: PoolUsage) -> Text:
@@ -191,8 +220,8 @@ def _freed(row: _Row) -> Text:
     if advice.max_tokens is None or not advice.freed_tokens:
         return Text("–", style="dim")
     quota = answer.usage.token_quota
-    share = f"\n{advice.freed_percent:+,.0f}%" if quota and advice.freed_percent is not None else ""
-    return Text(f"{advice.freed_tokens:+,.0f}{share}")
+    share = f"\n{advice.freed_percent:,.0f}%" if quota and advice.freed_percent is not None else ""
+    return Text(f"{advice.freed_tokens:,.0f}{share}")
 
 
 def _token_columns(document: Document) -> list[Column]:
@@ -221,12 +250,12 @@ def _advice_columns(by: str) -> list[Column]:
             lambda row: _caller_name(row[1].caller, row[0]),
             left=True,
         ),
-        Column("max_tokens\nnow", 1, lambda row: _limit(row[1])),
-        Column("Output\nlargest", 2, lambda row: Text(f"{row[1].sizes.largest:,}")),
+        Column("max_tokens\nnow", 2, lambda row: _limit(row[1])),
+        Column("Output\nlargest", 3, lambda row: Text(f"{row[1].sizes.largest:,}")),
         Column("Output\np99", 5, lambda row: Text(f"{row[1].sizes.p99:,}")),
         Column("Output\np50", 7, lambda row: Text(f"{row[1].sizes.p50:,}")),
         Column("Cut", 6, lambda row: Text(percent(row[1].cut_answers, row[1].calls))),
         Column("Answers", 8, lambda row: Text(f"{row[1].calls:,}")),
-        Column("Proposal", 3, lambda row: _proposal(row[1])),
+        Column("Proposal", 1, lambda row: _proposal(row[1])),
         Column("Freed at\nthe peak", 4, _freed),
     ]

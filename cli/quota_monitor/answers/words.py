@@ -48,6 +48,13 @@ def write_paragraphs(document: Document) -> list[Paragraph]:
     return [*found, *_write_projections(document)]
 
 
+def summarize(document: Document) -> str:
+    """Return the most urgent finding in one or two sentences."""
+    first = write_paragraphs(document)[0]
+    text = "".join(first.parts)
+    return f"{first.head}{text.partition('. ')[0].rstrip('.')}." if text else first.head
+
+
 def _write_all_is_well(document: Document) -> Paragraph:
     if not document.pools:
         return Paragraph(WARNING, "No calls: ", ("the source has no call to a quota pool in this window.",))

@@ -117,7 +117,7 @@ def split_calls(line: MetricLine) -> Iterator[LineCall]:
     """Yield the calls of a line, whose tokens add up to its sums.
 
     A line has the output and the limit of each call, and what it reserved. So its input and cache write together are
-    known for each call if the limit is. How they divide is known only of the line.
+    known for each call if the limit is. Their shares are known only of the line.
     """
     count = line.requests
     output = line.output or [0] * count

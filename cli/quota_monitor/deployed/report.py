@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
+from botocore.exceptions import BotoCoreError, ClientError
 
-from bedrock_quota.analysis.answers import find_answers
+from bedrock_quota.analysis.answers import NOTHING_CHANGED, find_answers
 from bedrock_quota.analysis.what_if import Scenario
 from bedrock_quota.errors import LogSourceError
 from quota_monitor.analyze.command import show_progress
@@ -24,9 +25,11 @@ from quota_monitor.answers.options import (
     scenario_options,
     scope_options,
 )
+from quota_monitor.answers.words import summarize
 from quota_monitor.aws_session import Stack, aws_errors_as_messages, open_session, read_stack, stack_options
 from quota_monitor.deployed.measure import measure_stack
 from quota_monitor.terminal import errors_as_messages
+from quota_monitor.window import make_window
 
 if TYPE_CHECKING:
     import boto3
@@ -44,7 +47,9 @@ def report(
     region: str | None,
     **given: Any,
 ) -> None:
-    """Say what the deployed monitor has seen: causes of throttling, and what to change.
+    """Say why calls are throttled, from a deployed stack.
+
+    It prints the same answers as `quota-monitor analyze`.
 
     Up to 6 hours are exact. Of longer windows, only the busiest hours are read call by call.
     """
@@ -54,6 +59,21 @@ def report(
         session = open_session(profile, region)
         document = make_report(session, read_stack(session, stack_name), scope, scenario, now=now, progress=progress)
     sys.exit(output.write([document], chosen))
+
+
+RECENT = timedelta(hours=3)
+"""Time that one line of the doctor is about."""
+
+
+def describe_recent_use(session: boto3.Session, stack_name: str, now: datetime) -> str:
+    """Return one line about the last hours. Never raises, because the doctor has other things to say."""
+    scope = Scope(make_window(now - RECENT, now))
+    try:
+        document = make_report(session, read_stack(session, stack_name), scope, NOTHING_CHANGED, now=now)
+    except (BotoCoreError, ClientError, LogSourceError) as error:
+        return f"Use of the quotas could not be read: {error}"
+    hours = f"--hours {RECENT.total_seconds() / 3600:g}"
+    return f"Last 3 hours: {summarize(document)} For more, run `quota-monitor report {hours}`."
 
 
 def make_report(

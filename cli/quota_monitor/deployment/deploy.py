@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import threading
 import time
@@ -16,9 +17,11 @@ from rich.table import Table
 from rich.text import Text
 
 from localaws import sam
+from quota_monitor.aws_session import aws_errors_as_messages, open_session
 from quota_monitor.deployment import checkout, regions
 from quota_monitor.deployment.parameters import check_names, parameters_option
 from quota_monitor.deployment.regions import RegionProgress, State
+from quota_monitor.deployment.tags import read_tags, tags_arguments, tags_option
 
 PLATFORMS = {"arm64": "aarch64", "x86_64": "x86_64"}
 """Platform name in the makefiles of the layers, by value of the parameter Architecture."""
@@ -89,7 +92,14 @@ class Deployment:
     "--stack-name", default="bedrock-quota-monitor", show_default=True, help="Name of the stack in each Region."
 )
 @parameters_option
-def deploy(names: tuple[str, ...], profile: str | None, stack_name: str, parameters: Mapping[str, str]) -> None:
+@tags_option
+def deploy(
+    names: tuple[str, ...],
+    profile: str | None,
+    stack_name: str,
+    parameters: Mapping[str, str],
+    tags: Mapping[str, str],
+) -> None:
     """Build once and deploy to several Regions in parallel.
 
     A failure in one Region does not stop the others. The command prints the reason and exits with code 1. After Ctrl-C,
@@ -102,7 +112,10 @@ def deploy(names: tuple[str, ...], profile: str | None, stack_name: str, paramet
     options += ["--no-confirm-changeset", "--no-fail-on-empty-changeset"]
     if parameters:
         options += ["--parameter-overrides", *sam.overrides(parameters)]
-    deployments = [Deployment(name, options, profile) for name in names]
+    with aws_errors_as_messages():
+        present = {name: read_tags(open_session(profile, name), stack_name) for name in names}
+    of_region = {name: [*options, *tags_arguments({**present[name], **tags})] for name in names}
+    deployments = [Deployment(name, of_region[name], profile) for name in names]
     try:
         with Live(console=console, get_renderable=lambda: _table(deployments)):
             for each in deployments:
@@ -112,7 +125,7 @@ def deploy(names: tuple[str, ...], profile: str | None, stack_name: str, paramet
         for each in deployments:
             each.stop_watching()
         raise SystemExit(INTERRUPTED) from None
-    console.print(_endings(deployments), soft_wrap=True)
+    console.print(_endings(deployments, stack_name), soft_wrap=True)
     if any(each.progress.state not in SUCCEEDED for each in deployments):
         raise SystemExit(1)
 
@@ -143,18 +156,37 @@ def _table(deployments: Sequence[Deployment]) -> RenderableType:
     return table
 
 
-def _endings(deployments: Sequence[Deployment]) -> Text:
-    """Return the result of each Region: the outputs, or the reason of the failure."""
+def _endings(deployments: Sequence[Deployment], stack_name: str) -> Text:
+    """Return the result of each Region: the outputs, or the reason of the failure and where its events are."""
     lines = []
     for each in deployments:
         progress = each.progress
         lines.append(f"\n{each.region}")
         if progress.state is State.FAILED:
             lines.append(f"  Failed: {progress.reason}")
+            lines += [f"  {line}" for line in _find_events(each.region, stack_name) if progress.started]
         lines += [
             f"  {progress.outputs[name]}" for name in ("DashboardURL", "InvocationLogging") if name in progress.outputs
         ]
     return Text("\n".join(lines))
+
+
+def _find_events(region: str, stack_name: str) -> Sequence[str]:
+    """Return how to find all events of a failed deployment, even of a stack that was deleted.
+
+    Events of a deleted stack need its ARN (CloudFormation API reference, DescribeStackEvents), and CloudFormation
+    lists deleted stacks for 90 days (ListStacks, both read 2026-11-28).
+    """
+    stacks = f"StackSummaries[?StackName=='{stack_name}'].[CreationTime,StackStatus,StackId]"
+    failed = "StackEvents[?ends_with(ResourceStatus,'FAILED')].[LogicalResourceId,ResourceStatusReason]"
+    find = ("aws", "cloudformation", "list-stacks", "--region", region, "--query", stacks, "--output", "text")
+    show = ("aws", "cloudformation", "describe-stack-events", "--region", region, "--query", failed)
+    return (
+        "All events, for 90 days after a first deployment has failed and its stack is deleted. The first command shows "
+        "the ARN for the second:",
+        f"  {shlex.join(find)}",
+        f"  {shlex.join((*show, '--stack-name', 'ARN'))}",
+    )
 
 
 def _report_interruption(deployments: Sequence[Deployment], stack_name: str) -> None:

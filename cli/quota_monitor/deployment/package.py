@@ -18,12 +18,6 @@ from quota_monitor.deployment.parameters import parameters_option
 from quota_monitor.deployment.plain_template import MacroLeftError, expand_macros
 from quota_monitor.template import read_template
 
-MAX_BYTES = 1_000_000
-"""Limit of a template in S3: 1 MB.
-
-https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html (read 2026-11-24).
-"""
-
 CODE = ("CodeUri", "ContentUri")
 PUBLISHING = "AWS::ServerlessRepo::Application"
 """Metadata with addresses in the bucket of one Region, which a stack does not need."""
@@ -70,10 +64,6 @@ def package(
         text = json.dumps(expand_macros(in_every_region[0]), ensure_ascii=False)
     except MacroLeftError as error:
         raise click.ClickException(str(error)) from error
-    if len(text.encode()) > MAX_BYTES:
-        raise click.ClickException(
-            f"The template has {len(text.encode()):,} bytes. The limit of CloudFormation is {MAX_BYTES:,}."
-        )
     output.write_text(text, encoding="utf-8")
     console.print(f"{output}: {len(text.encode()):,} bytes, for {', '.join(names)}", soft_wrap=True)
 

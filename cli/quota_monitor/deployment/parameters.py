@@ -11,7 +11,8 @@ from quota_monitor.deployment.checkout import find_checkout
 from quota_monitor.template import read_template
 
 
-def _parse(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+def parse_assignments(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """Return the values of an option `NAME=VALUE` by name. Raises `click.BadParameter` for another form."""
     named: dict[str, str] = {}
     for each in given:
         name, separator, value = each.partition("=")
@@ -26,7 +27,7 @@ parameters_option = click.option(
     "parameters",
     metavar="NAME=VALUE",
     multiple=True,
-    callback=_parse,
+    callback=parse_assignments,
     help="Set a parameter of the template. Parameters that you leave out keep their current or default value.",
 )
 """The option as a mapping of names to values. It can be given several times. `click.BadParameter` for another form."""

@@ -10,12 +10,16 @@ from typing import Any
 import click
 import msgspec
 
+from bedrock_quota.custom_resource import NO_RESPONSE
 from bedrock_quota.deployment.log_groups import FULL_LOG_GROUP
 
-_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+_REGION = re.compile(r"[a-z]+(-[a-z]+)+-\d+")
+"""Matches any name that a Region may have, such as `eusc-de-east-1`. AWS decides if there is one."""
 _SUBSCRIPTION = "InvocationLogSubscription"
 _LIMIT_EXCEEDED = re.compile(r"limit\s*exceeded", re.IGNORECASE)
-_CONSEQUENCE = "Resource creation cancelled"  # CloudFormation's reason if another resource failed
+_NO_RESPONSE = re.compile(r"not receive a response|failed to stabilize in expected time", re.IGNORECASE)
+"""Matches both wordings of CloudFormation (issues of several AWS samples, read 2026-11-28)."""
+_CONSEQUENCE = re.compile(r"Resource \w+ cancelled")  # CloudFormation's reason if another resource failed
 
 
 class State(enum.StrEnum):
@@ -35,6 +39,8 @@ class RegionProgress(msgspec.Struct, frozen=True):
     current: str = ""
     reason: str = ""
     outputs: Mapping[str, str] = {}
+    started: bool = False
+    """True if CloudFormation has begun to change the stack."""
 
 
 def apply_document(progress: RegionProgress, document: Mapping[str, Any]) -> RegionProgress:
@@ -42,10 +48,11 @@ def apply_document(progress: RegionProgress, document: Mapping[str, Any]) -> Reg
     changed: dict[str, Any] = {}
     match document:
         case {"type": "changeset", "logical_id": logical_id}:  # executed as soon as it is reported
-            changed = {"state": State.DEPLOYING, "current": f"to change: {logical_id}"}
+            changed = {"state": State.DEPLOYING, "current": f"to change: {logical_id}", "started": True}
         case {"type": "event", "logical_id": logical_id, "status": status}:
             reason = progress.reason or _reason(logical_id, status, document.get("reason", ""))
-            changed = {"state": State.DEPLOYING, "current": f"{logical_id} {status}", "reason": reason}
+            current = f"{logical_id} {status}"
+            changed = {"state": State.DEPLOYING, "current": current, "reason": reason, "started": True}
         case {"type": "outputs", "stack_outputs": outputs}:
             changed = {"outputs": {each["key"]: each["value"] for each in outputs}}
         case {"type": "result", "status": "success"}:
@@ -66,11 +73,13 @@ def finish(progress: RegionProgress, exit_code: int, last_lines: str) -> RegionP
 
 
 def _reason(logical_id: str, status: str, reason: str) -> str:
-    if not status.endswith("_FAILED") or reason.startswith(_CONSEQUENCE):
+    if not status.endswith("_FAILED") or _CONSEQUENCE.match(reason):
         return ""
     what = f"{logical_id}: {reason or status}"
     if logical_id == _SUBSCRIPTION and _LIMIT_EXCEEDED.search(reason):
         return f"{what}\n  This means that {FULL_LOG_GROUP}."
+    if _NO_RESPONSE.search(reason):
+        return f"{what}\n  {NO_RESPONSE}."
     return what
 
 

@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from bedrock_quota.deployment import invocation_logging, log_groups
+from bedrock_quota.deployment import log_groups, logging_configuration
+from bedrock_quota.deployment.preflight import is_usable
+from bedrock_quota.errors import QuotaMonitorError
 from bedrock_quota.state.table import read_snapshot
 from quota_monitor.aws_session import Stack, read_stack
 from quota_monitor.doctor import observed
+from quota_monitor.doctor.alarms import collect_alarms, list_sinks
+from quota_monitor.doctor.logging_owner import is_replaced, read_last_change
 from quota_monitor.doctor.observed import Observed, Unread
 from quota_monitor.doctor.policies import allowed_services, applies_to
 from quota_monitor.doctor.traffic import collect_reserved_models, collect_traffic
@@ -22,7 +26,6 @@ from quota_monitor.failed.store import list_failed
 
 if TYPE_CHECKING:
     import boto3
-    from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_kms import KMSClient
     from mypy_boto3_lambda import LambdaClient
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sns import SNSClient
 
-    from bedrock_quota.deployment.invocation_logging import LargeBodies
+    from bedrock_quota.deployment.logging_configuration import LargeBodies
 
 Value = TypeVar("Value")
 
@@ -87,12 +90,15 @@ def collect(session: boto3.Session, stack_name: str, now: datetime) -> Observed:
     ]
     log_group = _attempt(lambda: log_groups.find(logs, group))
     log_key = None if isinstance(log_group, Unread) or log_group is None else log_group.key
-    alarms = _attempt(lambda: _alarms(session.client("cloudwatch"), stack))
+    alarms = _attempt(lambda: collect_alarms(session.client("cloudwatch"), stack))
     return Observed(
         at=now,
         stack=stack,
         parts=_parts(session, stack, alarms),
         invocation_logging=logging,
+        logging_change=_attempt(lambda: read_last_change(session, stack))
+        if not isinstance(logging, Unread) and is_replaced(stack, logging)
+        else None,
         logging_role=None
         if isinstance(logging, Unread) or logging is None
         else _attempt(lambda: _or_none(lambda: _writing_role(session.client("iam"), stack, logging))),
@@ -129,13 +135,14 @@ def collect(session: boto3.Session, stack_name: str, now: datetime) -> Observed:
         ),
         alarms=alarms,
         subscribers=read("AlarmTopic", lambda topic: _or_none(lambda: count_subscribers(session.client("sns"), topic))),
+        sinks=_attempt(lambda: list_sinks(session)),
     )
 
 
 def _attempt(look: Callable[[], Value]) -> Value | Unread:
     try:
         return look()
-    except (BotoCoreError, ClientError, zlib.error, msgspec.DecodeError, KeyError) as error:
+    except (BotoCoreError, ClientError, zlib.error, msgspec.DecodeError, QuotaMonitorError, KeyError) as error:
         return Unread(f"{type(error).__name__}: {error}")
 
 
@@ -172,14 +179,14 @@ def _parts(session: boto3.Session, stack: Stack, alarms: tuple[observed.Alarm, .
 
 
 def _invocation_logging(session: boto3.Session) -> observed.InvocationLogging | None:
-    found = invocation_logging.read_configuration(session.client("bedrock"))
+    found = logging_configuration.read_configuration(session.client("bedrock"))
     if found is None:
         return None
     return observed.InvocationLogging(
-        text=found.get("textDataDeliveryEnabled", True),
-        log_group=invocation_logging.configured_log_group(found),
-        large_bodies=invocation_logging.configured_large_bodies(found),
-        role=found.get("cloudWatchConfig", {}).get("roleArn"),
+        text=logging_configuration.delivers_text(found),
+        log_group=logging_configuration.configured_log_group(found),
+        large_bodies=logging_configuration.configured_large_bodies(found),
+        role=logging_configuration.configured_role(found),
     )
 
 
@@ -229,7 +236,7 @@ def _refused(client: IAMClient, role: str, resource: str, *actions: str) -> tupl
 
 
 def _filters(logs: CloudWatchLogsClient, functions: LambdaClient, group: str) -> tuple[observed.Filter, ...]:
-    found = logs.describe_subscription_filters(logGroupName=group)["subscriptionFilters"]
+    pages = logs.get_paginator("describe_subscription_filters").paginate(logGroupName=group)
     return tuple(
         observed.Filter(
             each["filterName"],
@@ -237,7 +244,8 @@ def _filters(logs: CloudWatchLogsClient, functions: LambdaClient, group: str) ->
             each["destinationArn"],
             _namespace(functions, each["destinationArn"]),
         )
-        for each in found
+        for page in pages
+        for each in page["subscriptionFilters"]
     )
 
 
@@ -319,7 +327,7 @@ def _access(session: boto3.Session, stack: Stack, name: str, large: LargeBodies 
         writers=tuple(allowed_services(_statements(s3, large.bucket), "s3:PutObject")),
         role=role,
         key=key,
-        decrypts=key is None or (key.state == "Enabled" and _decrypts(kms, key, role)),
+        decrypts=key is None or (is_usable(key.state) and _decrypts(kms, key, role)),
     )
 
 
@@ -366,21 +374,6 @@ def _kept(session: boto3.Session, stack: Stack, bucket: str) -> observed.Kept:
 def _statements(client: S3Client, bucket: str) -> list[dict[str, Any]]:
     policy = _or_none(lambda: client.get_bucket_policy(Bucket=bucket)["Policy"])
     return msgspec.json.decode(policy)["Statement"] if policy else []
-
-
-def _alarms(client: CloudWatchClient, stack: Stack) -> tuple[observed.Alarm, ...]:
-    names = [stack.resources[logical_id] for logical_id in stack.logical_ids("AWS::CloudWatch::Alarm")]
-    found = client.describe_alarms(AlarmNames=names, MaxRecords=100)["MetricAlarms"] if names else []
-    return tuple(
-        observed.Alarm(
-            name=each["AlarmName"],
-            state=each["StateValue"],
-            armed=each["ActionsEnabled"],
-            actions=tuple(each.get("AlarmActions", [])),
-            description=each.get("AlarmDescription", ""),
-        )
-        for each in found
-    )
 
 
 def count_subscribers(client: SNSClient, topic: str) -> dict[str, int]:

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from bedrock_quota.deployment.invocation_logging import LargeBodies
 from bedrock_quota.deployment.log_groups import LogGroup
+from bedrock_quota.deployment.logging_configuration import LargeBodies
 from bedrock_quota.state.snapshot import Snapshot
 from quota_monitor.aws_session import Stack
 
@@ -25,6 +25,17 @@ class InvocationLogging(msgspec.Struct, frozen=True):
     large_bodies: LargeBodies | None = None
     role: str | None = None
     """ARN of the role with which Bedrock writes to the log group."""
+
+
+class LoggingChange(msgspec.Struct, frozen=True):
+    """A change of the account's invocation logging that somebody else made, as CloudTrail has it."""
+
+    at: datetime
+    who: str
+    """ARN of the caller, or what CloudTrail has in its place."""
+    tool: str = ""
+    """Name of the tool, such as `Terraform`, if it is known."""
+    deleted: bool = False
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -113,13 +124,17 @@ class Traffic(msgspec.Struct, frozen=True):
 
 
 class Alarm(msgspec.Struct, frozen=True):
-    """An alarm that exists. `armed` is True if its actions are enabled."""
+    """An alarm that exists. `armed` is True if its actions are enabled.
+
+    `contributors` has the dimensions of each pool that is in ALARM, if the alarm evaluates each pool separately.
+    """
 
     name: str
     state: str
     armed: bool
     actions: tuple[str, ...]
     description: str = ""
+    contributors: tuple[Mapping[str, str], ...] | Unread = ()
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -166,6 +181,8 @@ class Observed(msgspec.Struct, frozen=True):
     stack: Stack
     parts: Parts | Unread
     invocation_logging: InvocationLogging | Unread | None
+    logging_change: LoggingChange | Unread | None
+    """The last change by somebody else. It is read only if what the stack wrote is no longer there."""
     logging_role: Role | Unread | None
     """The role with which Bedrock writes to the log group."""
     log_group: LogGroup | Unread | None
@@ -197,3 +214,5 @@ class Observed(msgspec.Struct, frozen=True):
     alarms: tuple[Alarm, ...] | Unread
     subscribers: Mapping[str, int] | Unread | None
     """Number of `confirmed` and `pending` subscribers of the topic."""
+    sinks: tuple[str, ...] | Unread
+    """ARNs of the Observability Access Manager's sinks in this Region. An account with one is a monitoring account."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
-from bedrock_quota.deployment.access_denied import is_denied
+from bedrock_quota.access_denied import is_denied
 from bedrock_quota.errors import QuotaFetchError, QuotaMonitorError
 from bedrock_quota.fetcher.aws_sources import list_quotas
 from bedrock_quota.registry.quota_names import ListedQuota

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import hashlib
 import json
 import logging
 import time
@@ -33,6 +34,20 @@ DELETING_STATUSES = frozenset({"DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"})
 """Statuses of a stack that is being deleted or whose creation failed. With any other status the stack stays."""
 
 UPDATE_ROLLBACK = "UPDATE_ROLLBACK_IN_PROGRESS"
+
+NO_RESPONSE = (
+    "Lambda did not run the function within 15 minutes, most likely because other functions used all concurrent "
+    "executions of the account (10 in a new account). Deploy again while fewer functions run, or request an increase "
+    "of the quota Concurrent executions of AWS Lambda"
+)
+"""Meaning of "CloudFormation did not receive a response from your Custom Resource", and the next step.
+
+Lambda keeps an event for the template's `MaximumEventAgeInSeconds` and tries again, with up to 5 minutes between two
+attempts (Lambda Developer Guide, How Lambda handles errors and retries with asynchronous invocation, read 2026-11-28).
+If a function runs, it responds, also if its imports fail."""
+
+_UNDOING = ("ROLLBACK", "DELETE")
+"""Words in the statuses of a stack whose changes are undone (CloudFormation API, Stack, read 2026-11-28)."""
 
 _ANSWER_ATTEMPTS = 3
 
@@ -86,6 +101,17 @@ def stack_status(event: Mapping[str, Any], client: CloudFormationClient) -> str:
     return stack["StackStatus"]
 
 
+def stack_tags(event: Mapping[str, Any], client: CloudFormationClient) -> dict[str, str]:
+    """Return the tags of the stack that sent the request, for resources that CloudFormation does not create.
+
+    Tags that begin with `aws:` are left out, because only AWS sets them (CloudFormation User Guide, Resource tag, read
+    2026-11-28). Propagates botocore errors.
+    """
+    (stack,) = client.describe_stacks(StackName=event["StackId"])["Stacks"]
+    tags = {each["Key"]: each["Value"] for each in stack.get("Tags", [])}
+    return {key: value for key, value in tags.items() if not key.lower().startswith("aws:")}
+
+
 def is_stack_deleting(event: Mapping[str, Any], client: CloudFormationClient) -> bool:
     """Return True if the stack that sent the request is itself being deleted.
 
@@ -93,6 +119,21 @@ def is_stack_deleting(event: Mapping[str, Any], client: CloudFormationClient) ->
     and data must survive that. Propagates botocore errors.
     """
     return stack_status(event, client) in DELETING_STATUSES
+
+
+def is_too_late(event: Mapping[str, Any], status: str) -> bool:
+    """Return True if a stack with this status cannot be waiting for this creation or update.
+
+    Lambda delivers an event late if the account has no concurrency left, and sometimes twice. CloudFormation may have
+    stopped waiting, and undone or deleted the stack. Only a rollback of an update sends an update of its own.
+    """
+    undone = any(word in status for word in _UNDOING)
+    return undone and not (event["RequestType"] == "Update" and status == UPDATE_ROLLBACK)
+
+
+def digest_properties(properties: Mapping[str, Any]) -> str:
+    """Return a digest of a resource's properties, the same for the same values."""
+    return hashlib.sha256(json.dumps(properties, sort_keys=True).encode()).hexdigest()
 
 
 def handle_request(event: Mapping[str, Any], physical_id: str, act: Act) -> None:

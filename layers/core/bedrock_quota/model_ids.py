@@ -99,8 +99,15 @@ def parse_model_id(model_id: str, providers: Container[str]) -> ModelId:
 
 
 def is_prompt_router(model_id: str) -> bool:
-    """Return True if the id is a prompt router's ARN. The answer names the model that the router chose."""
-    return model_id.startswith("arn:") and any(kind in model_id for kind in _PROMPT_ROUTERS)
+    """Return True if the id is a prompt router's ARN, of a length that is read.
+
+    The answer names the model that the router chose.
+    """
+    return (
+        len(model_id) <= _MAX_LENGTH
+        and model_id.startswith("arn:")
+        and any(kind in model_id for kind in _PROMPT_ROUTERS)
+    )
 
 
 def _parse_id(model_id: str, providers: Container[str] | None) -> ModelId:

@@ -7,6 +7,9 @@ import msgspec
 LONG_CONTEXT_SUFFIX = ":1m"
 """Ends the `ModelId` of a model's 1M-context quota."""
 
+UNLISTED = "unlisted"
+"""The `ModelId` that models share of which there are too many outside the registry."""
+
 
 class EndpointType(StrEnum):
     """The way a pool's model was reached: on-demand, cross-Region, global cross-Region or latency-optimized."""

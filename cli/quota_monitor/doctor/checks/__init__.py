@@ -29,6 +29,7 @@ CHECKS: tuple[Check, ...] = (
     quotas.check_overrides_rule,
     alarms.check_alarms,
     alarms.check_topic,
+    alarms.check_monitoring_account,
 )
 """All checks, in the order of a record's path through the stack."""
 

@@ -1,9 +1,14 @@
-"""Checks of the alarms, and of the topic that they notify."""
+"""Checks of the alarms, of the topic that they notify, and of the accounts whose metrics they read."""
+
+from collections.abc import Sequence
 
 from quota_monitor.aws_session import Stack
-from quota_monitor.doctor.findings import Findings, check, ok, problem, warning
-from quota_monitor.doctor.observed import Alarm
+from quota_monitor.doctor.findings import Findings, check, could_not_check, ok, problem, warning
+from quota_monitor.doctor.observed import Alarm, Unread
 from quota_monitor.doctor.remedies import advise, command
+
+MAX_POOLS = 10
+"""Most pools that a finding names."""
 
 
 @check("alarms", needs=("stack", "alarms"))
@@ -28,7 +33,19 @@ def check_alarms(stack: Stack, alarms: tuple[Alarm, ...]) -> Findings:
     for each in alarms:
         name = logical.get(each.name, each.name)
         if each.state == "ALARM" and name != "TestAlarm":
-            yield warning(f"{name} is in ALARM.", each.description or "See docs/operations.md.")
+            yield warning(f"{name} is in ALARM{_name_pools(each)}.", each.description or "See docs/operations.md.")
+
+
+def _name_pools(alarm: Alarm) -> str:
+    """Return the pools for which an alarm is in ALARM, the model first.
+
+    The result is empty if there are none or if they are unread. The alarm's description then says how to list them.
+    """
+    if isinstance(alarm.contributors, Unread) or not alarm.contributors:
+        return ""
+    pools = sorted(" ".join(each[name] for name in sorted(each, reverse=True)) for each in alarm.contributors)
+    left_out = len(pools) - MAX_POOLS
+    return f" for {', '.join(pools[:MAX_POOLS])}" + (f" and {left_out} more" if left_out > 0 else "")
 
 
 @check("topic", needs=("stack", "subscribers"))
@@ -45,3 +62,29 @@ def check_topic(stack: Stack, subscribers: dict[str, int] | None) -> Findings:
         *("--notification-endpoint", "YOUR-ADDRESS"),
     )
     yield problem(f"Nobody is subscribed, so alarms reach nobody.{pending}", advise("Subscribe", subscribe))
+
+
+@check("monitoring account", needs=("stack",), uses=("sinks",))
+def check_monitoring_account(stack: Stack, sinks: Sequence[str] | Unread) -> Findings:
+    """Check that alarms and dashboard read no other account. Queries of a CloudWatch monitoring account do."""
+    told = stack.parameters.get("MonitoringAccount", "no") == "yes"
+    if isinstance(sinks, Unread):
+        finding = could_not_check(sinks)
+        if told:
+            advice = "If it is no longer a CloudWatch monitoring account, deploy with MonitoringAccount=no."
+        else:
+            advice = "If it is a CloudWatch monitoring account, deploy with MonitoringAccount=yes."
+        yield warning(finding.what, f"{finding.do} {advice}")
+    elif sinks and not told:
+        yield problem(
+            f"This account is a CloudWatch monitoring account ({sinks[0]}). Alarms add up the percentages of all "
+            "linked accounts, and the dashboard shows their pools.",
+            "Deploy with MonitoringAccount=yes.",
+        )
+    elif told and not sinks:
+        yield problem(
+            "MonitoringAccount is yes, but this account has no sink in this Region. Queries of alarms may be invalid.",
+            "Deploy with MonitoringAccount=no.",
+        )
+    else:
+        yield ok("Alarms and dashboard read the metrics of this account only.")

@@ -1,5 +1,7 @@
 """Checks of large bodies: request bodies over 100 KB, which Bedrock writes to a bucket instead of the log."""
 
+from bedrock_quota.deployment.invocation_logging import BUCKET_REFUSED, LOOK_AGAIN
+from bedrock_quota.deployment.preflight import is_usable
 from quota_monitor.aws_session import Stack
 from quota_monitor.doctor.findings import Findings, check, ok, problem
 from quota_monitor.doctor.observed import READING_STATES, Access, Function, InvocationLogging, Parts, Reader
@@ -19,14 +21,23 @@ _UNKNOWN = "max_tokens of calls over 100 KB is unknown."
 _LOST = "Late calls are missing from all metrics, and after 14 days they are lost."
 
 
-@check("large bodies", needs=("parts", "invocation_logging", "processor", "large_bodies"))
+@check("large bodies", needs=("stack", "parts", "invocation_logging", "processor", "large_bodies"))
 def check_reading(
-    parts: Parts, logging: InvocationLogging | None, processor: Function | None, access: Access | None
+    stack: Stack, parts: Parts, logging: InvocationLogging | None, processor: Function | None, access: Access | None
 ) -> Findings:
     """Check that the processor can read large bodies."""
     if logging is None or processor is None or access is None or "MetricProcessorRole" in parts.gone:
         return
     large = logging.large_bodies
+    if large is None and BUCKET_REFUSED in stack.outputs.get("InvocationLogging", ""):
+        bucket = stack.resources.get("LargeBodiesBucket", "the stack's bucket")
+        yield problem(
+            f"Bodies over 100 KB are not logged, because Bedrock could not write to {bucket} at the last deployment. "
+            f"{_UNKNOWN}",
+            f"Ask the owner of your organization's policies to let Bedrock write to {bucket}. Then choose it as the "
+            f"bucket for large data {SETTINGS}.\nThen {LOOK_AGAIN}.",
+        )
+        return
     if large is None:
         yield ok(f"Bodies over 100 KB are not logged. {_UNKNOWN} See docs/limits.md.")
         return
@@ -40,7 +51,7 @@ def check_reading(
         )
     elif not access.reads:
         yield problem(f"The processor is not allowed to read s3://{large.bucket}/{large.prefix}.", READ_LOGGING_AGAIN)
-    elif access.key is not None and access.key.state != "Enabled":
+    elif access.key is not None and not is_usable(access.key.state):
         yield problem(
             f"s3://{large.bucket} is encrypted with {access.key.arn}, which is {access.key.state}. {_UNKNOWN}",
             enable_key(access.key) or "Encrypt the bucket with another key.",

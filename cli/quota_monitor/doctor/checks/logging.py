@@ -2,14 +2,17 @@
 
 from bedrock_quota.deployment.invocation_logging import LOOK_AGAIN
 from bedrock_quota.deployment.log_groups import FULL_LOG_GROUP, LogGroup
+from bedrock_quota.deployment.preflight import can_be_subscribed, is_usable
 from quota_monitor.aws_session import Stack
 from quota_monitor.doctor.findings import Findings, check, ok, problem
+from quota_monitor.doctor.logging_owner import is_replaced
 from quota_monitor.doctor.observed import (
     HOURS,
     Filter,
     Function,
     InvocationLogging,
     Key,
+    LoggingChange,
     Permission,
     Role,
     Stream,
@@ -32,20 +35,29 @@ from quota_monitor.doctor.remedies import (
 _BEDROCK = "bedrock.amazonaws.com"
 
 
-@check("invocation logging", needs=("stack", "invocation_logging"), uses=("traffic",))
-def check_invocation_logging(stack: Stack, logging: InvocationLogging | None, traffic: Traffic | Unread) -> Findings:
+@check("invocation logging", needs=("stack", "invocation_logging"), uses=("traffic", "logging_change"))
+def check_invocation_logging(
+    stack: Stack,
+    logging: InvocationLogging | None,
+    traffic: Traffic | Unread,
+    change: LoggingChange | Unread | None,
+) -> Findings:
     """Check that Bedrock logs calls to the log group that the stack reads, with their text or their declared limits."""
     subscribed = stack.outputs.get("InvocationLogGroupName", "")
     adopts = stack.parameters.get("InvocationLogging") == "adopt-only"
     configure = f"Set CloudWatch Logs as a destination {SETTINGS}, or deploy with InvocationLogging=set-up."
     do = f"{configure}\nThen {LOOK_AGAIN}." if adopts else READ_LOGGING_AGAIN
+    replaced, keep = "", ""
+    if is_replaced(stack, logging):
+        replaced, keep = f" {_describe_replacement(change)}", _keep_stacks_part(stack)
     if logging is None:
-        yield problem("Invocation logging is off. Bedrock logs no calls.", do)
+        yield problem(f"Invocation logging is off. Bedrock logs no calls.{replaced}", f"{keep}{do}")
         return
     if logging.log_group is None:
-        yield problem("Invocation logging no longer delivers to CloudWatch Logs.", do)
+        yield problem(f"Invocation logging no longer delivers to CloudWatch Logs.{replaced}", f"{keep}{do}")
     elif logging.log_group != subscribed:
-        yield problem(f"Bedrock logs to {logging.log_group}, but the stack reads {subscribed}.", READ_LOGGING_AGAIN)
+        what = f"Bedrock logs to {logging.log_group}, but the stack reads {subscribed}.{replaced}"
+        yield problem(what, f"{keep}{READ_LOGGING_AGAIN}")
     else:
         yield ok(f"Bedrock logs to {logging.log_group}.")
     if logging.text:
@@ -61,6 +73,32 @@ def check_invocation_logging(stack: Stack, logging: InvocationLogging | None, tr
             "their reserved tokens are missing.",
             f"Switch on Text {SETTINGS}, or {DECLARE_LIMITS}.",
         )
+
+
+def _describe_replacement(change: LoggingChange | Unread | None) -> str:
+    """Return that the stack's configuration was replaced, and by whom."""
+    replaced = "The configuration that the stack wrote was replaced or deleted"
+    if isinstance(change, Unread):
+        return f"{replaced}. CloudTrail, which knows by whom, could not be read: {change.reason}"
+    if change is None:
+        return f"{replaced}. CloudTrail has no such call by others in the last 90 days, or does not have it yet."
+    tool = f" with {change.tool}" if change.tool else ""
+    done = "deleted it" if change.deleted else "replaced it"
+    return f"{replaced}. {change.who} last {done}{tool}, on {change.at:%Y-%m-%d} at {change.at:%H:%M} UTC."
+
+
+def _keep_stacks_part(stack: Stack) -> str:
+    """Return what a tool that owns the configuration needs in order to keep the stack's part."""
+    role = stack.resources.get("InvocationLoggingRole", "")
+    bucket = stack.resources.get("LargeBodiesBucket", "")
+    return (
+        "If Terraform, another stack or a policy of your organization owns this configuration, it puts its own back "
+        "again. Add the stack's part there first (docs/operations.md, If another tool owns the invocation logging):\n"
+        f"  log group {stack.outputs.get('InvocationLogGroupName', '')}\n"
+        f"  role {stack.role_arn(role)}\n"
+        + (f"  bucket for large data {bucket}\n" if bucket else "")
+        + "Otherwise let the stack add its part again:\n"
+    )
 
 
 @check("logging role", needs=("stack", "invocation_logging", "logging_role"))
@@ -123,12 +161,12 @@ def check_log_group(stack: Stack, group: LogGroup | None, key: Key | None) -> Fi
                 *create_log_group(name),
             ),
         )
-    elif group.log_class != "STANDARD":
+    elif not can_be_subscribed(group):
         yield problem(
             f"{name} has the class {group.log_class}, which cannot be subscribed to.",
             f"Choose another log group {SETTINGS}.\nThen {LOOK_AGAIN}.",
         )
-    elif key is not None and key.state != "Enabled":
+    elif key is not None and not is_usable(key.state):
         yield problem(
             f"{name} is encrypted with {key.arn}, which is {key.state}. It can be neither written nor read.",
             enable_key(key)

@@ -1,5 +1,6 @@
 """Checks of the stack itself: its status, and the resources it consists of."""
 
+from bedrock_quota.custom_resource import NO_RESPONSE
 from quota_monitor.aws_session import Stack
 from quota_monitor.doctor.findings import Findings, check, could_not_check, ok, problem, warning
 from quota_monitor.doctor.observed import Parts
@@ -56,7 +57,8 @@ def _deploy_again(stack: Stack) -> str:
     if stack.status in _BEFORE_DEPLOYING:
         sentence, operation = _BEFORE_DEPLOYING[stack.status]
         steps.append(advise(sentence, command("aws", "cloudformation", operation, *named)))
-    return "\n".join((*steps, "Then deploy again."))
+    no_response = f"If CloudFormation did not receive a response from a custom resource: {NO_RESPONSE}."
+    return "\n".join((*steps, "Then deploy again.", no_response))
 
 
 @check("resources", needs=("stack", "parts"))

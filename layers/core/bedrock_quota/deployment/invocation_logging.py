@@ -17,29 +17,38 @@ Ownership is recognized without stored state, except for the names of log groups
   replace them.
 - A log group is the stack's if its tag `log_groups.MADE_BY` names the stack. It may also name another monitor that
   created the log group for both. Then both have read it.
-- Nothing else is ever changed. If the owner has switched text delivery off, it stays off. An adopted configuration
-  without a bucket for large bodies gets none. Both would send prompts to a new place. A warning says so.
+- Nothing else is ever changed: `logging_configuration` carries all members as they were read. If the owner has switched
+  text delivery off, it stays off. An adopted configuration without a bucket for large bodies gets none. Both would send
+  prompts to a new place. A warning says so.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
+from botocore.exceptions import ClientError
 
-from bedrock_quota.deployment import log_groups
-from bedrock_quota.deployment.iam_retry import Sleep, retry_while_denied
+from bedrock_quota.access_denied import Sleep, may_concern_large_bodies, retry_while_denied
+from bedrock_quota.deployment import log_groups, logging_configuration
 from bedrock_quota.deployment.log_groups import LogGroup
+from bedrock_quota.deployment.logging_configuration import (
+    Configuration,
+    LargeBodies,
+    configured_large_bodies,
+    configured_log_group,
+    is_same,
+    is_same_delivery,
+    read_configuration,
+)
 from bedrock_quota.deployment.preflight import InvocationLoggingError, check_log_group
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock import BedrockClient
     from mypy_boto3_kms import KMSClient
     from mypy_boto3_logs import CloudWatchLogsClient
-
-Configuration = Mapping[str, Any]
 
 LOOK_AGAIN = (
     "deploy again with another LogRetentionDays (sam deploy --parameter-overrides LogRetentionDays=60): "
@@ -53,8 +62,11 @@ SETTLE_SECONDS = 3
 ROUNDS = 4
 """Attempts if somebody else changes the configuration at the same time."""
 
-_TEXT, _KIND_OF_DATA = "textDataDeliveryEnabled", "DataDeliveryEnabled"
-"""Member of a configuration that delivers texts, and the end of the name of every member for a kind of data."""
+BUCKET_REFUSED = "Bedrock could not write to the stack's bucket for large bodies"
+"""Beginning of the warning that a deployment goes without its bucket. The doctor looks for it."""
+
+_MOST_OF_A_MESSAGE = 300
+"""Characters of an AWS message in a warning. CloudFormation accepts 4 KB for all of a response."""
 
 _CANCELLED = "CloudFormation has cancelled this set-up. Its changes are rolled back."
 _MISSING = (
@@ -90,18 +102,8 @@ class SetupRequest(msgspec.Struct, frozen=True):
     previous: LoggingTarget | None = None
     adopt_only: bool = False
     own_log_groups: tuple[str, ...] = ()
-
-
-class LargeBodies(msgspec.Struct, frozen=True):
-    """The place where Bedrock stores bodies over 100 KB: a bucket and a key prefix."""
-
-    bucket: str
-    prefix: str = ""
-
-    @property
-    def folder(self) -> str:
-        """Bucket and beginning of the keys that Bedrock writes: the prefix, if there is one, and `AWSLogs/`."""
-        return "/".join(filter(None, (self.bucket, self.prefix.strip("/"), "AWSLogs/")))
+    tags: Mapping[str, str] = {}
+    """Tags of the stack, which CloudFormation does not give to what a function creates."""
 
 
 class SetupResult(msgspec.Struct, frozen=True):
@@ -112,27 +114,10 @@ class SetupResult(msgspec.Struct, frozen=True):
     large_bodies: LargeBodies | None = None
 
 
-def configured_log_group(configuration: Configuration | None) -> str | None:
-    """Return the log group that a configuration delivers to, or None."""
-    return (configuration or {}).get("cloudWatchConfig", {}).get("logGroupName") or None
-
-
-def configured_large_bodies(configuration: Configuration | None) -> LargeBodies | None:
-    """Return the place where a configuration delivers large bodies, or None."""
-    found = (configuration or {}).get("cloudWatchConfig", {}).get("largeDataDeliveryS3Config") or {}
-    return LargeBodies(found["bucketName"], found.get("keyPrefix", "")) if found.get("bucketName") else None
-
-
 def is_ours(configuration: Configuration | None, *targets: LoggingTarget | None) -> bool:
     """Return True if a configuration delivers to CloudWatch Logs with the role of one of these targets."""
-    role = (configuration or {}).get("cloudWatchConfig", {}).get("roleArn")
+    role = logging_configuration.configured_role(configuration)
     return role is not None and role in {target.role_arn for target in targets if target is not None}
-
-
-def read_configuration(client: BedrockClient) -> dict[str, Any] | None:
-    """Return the account's configuration in this Region, or None. Propagates botocore errors."""
-    found: Any = client.get_model_invocation_logging_configuration()
-    return found.get("loggingConfig") or None
 
 
 def set_up_logging(
@@ -164,18 +149,19 @@ def set_up_logging(
             return _adopt(logs, kms, before or {}, request, sleep)
         if not ours and request.adopt_only:
             raise InvocationLoggingError(_MISSING_IN_S3 if before else _MISSING)
-        after = _add_cloudwatch(before or _deliver_text_only(bedrock), request)
+        after = _add_cloudwatch(before or logging_configuration.make_text_only(bedrock), request)
+        change = _Change(bedrock, before, after, _without_bucket(after, request), cancelled, sleep)
         try:
             again = ours and configured_log_group(before) == request.target.log_group
             remarks = _prepare_group(logs, kms, request, again=again, sleep=sleep)
-            settled = _apply(bedrock, before, after, cancelled, sleep)
+            settled = _apply(change)
         finally:
             if cancelled():
-                _roll_back(bedrock, logs, before, after, request)
+                _roll_back(change, logs, request)
                 raise InvocationLoggingError(_CANCELLED)
-        if settled:
-            done = _describe_change(before, changed=_read_delivery(before) != _read_delivery(after), ours=ours)
-            return _make_result(after, done, remarks)
+        if settled is not None:
+            done = _describe_change(before, changed=not is_same_delivery(before, settled.configuration), ours=ours)
+            return _make_result(settled.configuration, done, [*settled.remarks, *remarks])
     raise InvocationLoggingError(
         "Bedrock's invocation logging keeps changing, perhaps by another deployment. Wait until that is complete and "
         "deploy again."
@@ -211,12 +197,13 @@ def _prepare_group(
     _check_not_own(target.log_group, request)
     group = retry_while_denied(lambda: log_groups.find(logs, target.log_group), sleep)
     if group is None:
-        log_groups.create(logs, target.log_group, target.retention_days, request.stack_name, sleep)
+        log_groups.create(logs, target.log_group, target.retention_days, request.stack_name, sleep, tags=request.tags)
         lost = (
             f"created {target.log_group} again, which had been deleted with its subscription: run quota-monitor doctor"
         )
         return [lost] if again else []
     _update_retention(logs, group, request)
+    log_groups.update_tags(logs, group, request.stack_name, request.tags)
     return check_log_group(kms, group)
 
 
@@ -246,45 +233,29 @@ def _make_result(configuration: Configuration, done: str, remarks: Iterable[str]
     group = configured_log_group(configuration)
     if group is None:
         raise RuntimeError("the configuration has no log group")
-    remarks_text = "".join(f"; {remark}" for remark in remarks)
     return SetupResult(
-        group, f"{done}{_describe_gaps(configuration)}{remarks_text}", configured_large_bodies(configuration)
+        group, "; ".join((done, *_describe_gaps(configuration), *remarks)), configured_large_bodies(configuration)
     )
 
 
-def _describe_gaps(configuration: Configuration) -> str:
-    """Return warnings about missing parts of a configuration. Its owner decides about changes."""
-    if not configuration.get(_TEXT, True):
-        return (
-            "; text delivery is off, so max_tokens is unknown for calls that do not declare their limit: enable it in "
+def _describe_gaps(configuration: Configuration) -> Iterable[str]:
+    """Yield a warning about the part of a configuration that is missing. Its owner decides about changes."""
+    if not logging_configuration.delivers_text(configuration):
+        yield (
+            "text delivery is off, so max_tokens is unknown for calls that do not declare their limit: enable it in "
             "Bedrock's settings, or declare the limits in requestMetadata"
         )
-    if configured_large_bodies(configuration) is None:
-        return (
-            "; bodies over 100 KB are not delivered, so their max_tokens stays unknown: "
+    elif configured_large_bodies(configuration) is None:
+        yield (
+            "bodies over 100 KB are not delivered, so their max_tokens stays unknown: "
             f"select a bucket for large data in Bedrock's settings, then {LOOK_AGAIN}"
         )
-    return ""
 
 
-def _deliver_text_only(client: BedrockClient) -> dict[str, bool]:
-    """Return the settings of a new configuration: request and response texts, because `max_tokens` is in the request.
-
-    Every other kind of data that the SDK knows is switched off by name, because the default of a kind that is not named
-    is undocumented: video came switched on when it was new (hashicorp/terraform-provider-aws issue 41312, read
-    2026-11-28). A kind that the SDK does not know, such as audio in older ones, is left out: the SDK would refuse it.
-    """
-    members = client.meta.service_model.shape_for("LoggingConfig").members  # type: ignore[attr-defined]
-    return {name: name == _TEXT for name in members if name.endswith(_KIND_OF_DATA)}
-
-
-def _add_cloudwatch(before: Configuration, request: SetupRequest) -> dict[str, Any]:
+def _add_cloudwatch(before: Configuration, request: SetupRequest) -> Configuration:
+    target = request.target
     large = _choose_large_bodies(before, request)
-    prefix = {"keyPrefix": large.prefix} if large and large.prefix else {}
-    delivery: dict[str, Any] = {"logGroupName": request.target.log_group, "roleArn": request.target.role_arn}
-    if large is not None:
-        delivery["largeDataDeliveryS3Config"] = {"bucketName": large.bucket, **prefix}
-    return {**before, "cloudWatchConfig": delivery}
+    return logging_configuration.deliver_to(before, target.log_group, target.role_arn, large)
 
 
 def _choose_large_bodies(before: Configuration | None, request: SetupRequest) -> LargeBodies | None:
@@ -296,68 +267,119 @@ def _choose_large_bodies(before: Configuration | None, request: SetupRequest) ->
     return None if there is None and previous else LargeBodies(request.target.large_bodies_bucket)
 
 
-def _read_delivery(configuration: Configuration | None) -> tuple[str | None, str | None, LargeBodies | None]:
-    """Return the stack's settings of a configuration. The others are the owner's, and may be returned changed."""
-    role = (configuration or {}).get("cloudWatchConfig", {}).get("roleArn")
-    return configured_log_group(configuration), role, configured_large_bodies(configuration)
+def _without_bucket(after: Configuration, request: SetupRequest) -> Configuration | None:
+    """Return a configuration without the stack's own bucket, or None if it does not deliver there."""
+    large, target = configured_large_bodies(after), request.target
+    if large is None or large.bucket != target.large_bodies_bucket:
+        return None
+    return logging_configuration.deliver_to(after, target.log_group, target.role_arn, None)
 
 
-def _apply(
-    bedrock: BedrockClient,
-    before: Configuration | None,
-    after: Configuration,
-    cancelled: Callable[[], bool],
-    sleep: Sleep,
-) -> bool:
-    """Change the configuration if needed, and return True if the change is still there some seconds later."""
-    if _read_delivery(before) == _read_delivery(after):
-        return True
-    if not _put_configuration(bedrock, before, after, cancelled, sleep):
-        return False
-    sleep(SETTLE_SECONDS)
-    return _read_delivery(read_configuration(bedrock)) == _read_delivery(after)
+class _Change(msgspec.Struct, frozen=True):
+    """A change of the configuration. If Bedrock cannot write to the stack's bucket, `fallback` is taken."""
+
+    bedrock: BedrockClient
+    before: Configuration | None
+    after: Configuration
+    fallback: Configuration | None
+    cancelled: Callable[[], bool]
+    sleep: Sleep
 
 
-def _roll_back(
-    bedrock: BedrockClient,
-    logs: CloudWatchLogsClient,
-    before: Configuration | None,
-    after: Configuration,
-    request: SetupRequest,
-) -> None:
-    """Roll back a change, unless somebody else has changed the configuration since. Delete a new stack's log group."""
-    present: Configuration | None = read_configuration(bedrock)
-    if _read_delivery(present) == _read_delivery(after) != _read_delivery(before):
-        if before is None:
-            bedrock.delete_model_invocation_logging_configuration()
-        else:
-            bedrock.put_model_invocation_logging_configuration(loggingConfig=before)  # type: ignore[arg-type]
-        present = before
-    if request.previous is None:
-        name = request.target.log_group
-        _remove_group(logs, name, request.stack_name, was_read=False, in_use=name == configured_log_group(present))
+class _Settled(msgspec.Struct, frozen=True):
+    """The configuration that a change has led to, and warnings."""
+
+    configuration: Configuration
+    remarks: tuple[str, ...] = ()
 
 
-def _put_configuration(
-    bedrock: BedrockClient,
-    before: Configuration | None,
-    after: Configuration,
-    cancelled: Callable[[], bool],
-    sleep: Sleep,
-) -> bool:
+def _apply(change: _Change) -> _Settled | None:
+    """Change the configuration if needed. Return None if somebody else changes it, or the set-up is cancelled."""
+    if change.before is not None and is_same_delivery(change.before, change.after):
+        return _Settled(change.before)
+    put = _put_after_or_fallback(change)
+    if put is None:
+        return None
+    change.sleep(SETTLE_SECONDS)
+    present = read_configuration(change.bedrock)
+    if present is None or not is_same_delivery(present, put.configuration):
+        return None
+    kinds = logging_configuration.list_unwanted_kinds(present, put.configuration)
+    if not kinds:
+        return _Settled(present, put.remarks)
+    if change.before is not None:
+        return _Settled(present, (*put.remarks, _describe_kinds(kinds)))
+    return _switch_off(change, present, kinds, put.remarks)
+
+
+def _put_after_or_fallback(change: _Change) -> _Settled | None:
+    """Put the new configuration, and return it. Without the stack's bucket, if Bedrock refuses that to the last."""
+    try:
+        done = retry_while_denied(lambda: _put(change, change.before, change.after), change.sleep)
+    except ClientError as error:
+        if change.fallback is None or not may_concern_large_bodies(error):
+            raise
+        done, refusal = _put(change, change.before, change.fallback), _describe_refusal(change, error)
+        return _Settled(change.fallback, (refusal,)) if done else None
+    return _Settled(change.after) if done else None
+
+
+def _switch_off(change: _Change, present: Configuration, kinds: list[str], remarks: tuple[str, ...]) -> _Settled | None:
+    """Switch off kinds of data that neither this code nor the SDK knows, in a configuration that the stack made."""
+    quiet = logging_configuration.switch_off(present, kinds)
+    try:
+        return _Settled(quiet, remarks) if _put(change, present, quiet) else None
+    except ClientError as error:
+        refused = f"{_describe_kinds(kinds)}. AWS returned: {_shorten(error)}"
+        return _Settled(present, (*remarks, refused))
+
+
+def _put(change: _Change, before: Configuration | None, after: Configuration) -> bool:
     """Replace `before` by another configuration. Return False if it has changed or the set-up is cancelled.
 
     Bedrock tries the role at once, and a new role's policy takes a while to propagate. In that time somebody else may
     have changed the configuration, so each attempt checks first.
     """
+    if change.cancelled() or not is_same(read_configuration(change.bedrock), before):
+        return False
+    logging_configuration.put_configuration(change.bedrock, after)
+    return True
 
-    def attempt() -> bool:
-        if cancelled() or read_configuration(bedrock) != before:
-            return False
-        bedrock.put_model_invocation_logging_configuration(loggingConfig=after)  # type: ignore[arg-type]
-        return True
 
-    return retry_while_denied(attempt, sleep)
+def _describe_kinds(kinds: Iterable[str]) -> str:
+    return (
+        f"Bedrock also delivers a kind of data that nobody asked for ({', '.join(kinds)}): switch it off in Bedrock's "
+        "settings if you do not want it in your logs"
+    )
+
+
+def _describe_refusal(change: _Change, error: ClientError) -> str:
+    large = configured_large_bodies(change.after)
+    return (
+        f"{BUCKET_REFUSED} ({large.bucket if large else ''}), so it is not used: check the policies of your "
+        "organization on S3, then select that bucket for large data in Bedrock's settings. AWS returned: "
+        f"{_shorten(error)}"
+    )
+
+
+def _shorten(error: ClientError) -> str:
+    return str(error.response["Error"].get("Message", ""))[:_MOST_OF_A_MESSAGE]
+
+
+def _roll_back(change: _Change, logs: CloudWatchLogsClient, request: SetupRequest) -> None:
+    """Roll back a change, unless somebody else has changed the configuration since. Delete a new stack's log group."""
+    present = read_configuration(change.bedrock)
+    ours = any(each is not None and is_same_delivery(present, each) for each in (change.after, change.fallback))
+    if ours and not is_same_delivery(present, change.before):
+        if change.before is None:
+            change.bedrock.delete_model_invocation_logging_configuration()
+        else:
+            logging_configuration.put_configuration(change.bedrock, change.before)
+        present = change.before
+    if request.previous is None:
+        name = request.target.log_group
+        in_use = name == configured_log_group(present)
+        log_groups.remove_unused(logs, name, request.stack_name, was_read=False, in_use=in_use)
 
 
 def describe_existing(
@@ -393,10 +415,10 @@ def remove_logging(
     changed the configuration and it still needs this stack's bucket. Propagates botocore errors.
     """
     present = read_configuration(bedrock)
-    if is_ours(present, target):
-        rest = {key: value for key, value in (present or {}).items() if key != "cloudWatchConfig"}
-        if "s3Config" in rest:
-            bedrock.put_model_invocation_logging_configuration(loggingConfig=rest)  # type: ignore[arg-type]
+    if present is not None and is_ours(present, target):
+        rest = logging_configuration.without_cloudwatch(present)
+        if rest is not None:
+            logging_configuration.put_configuration(bedrock, rest)
             done = "removed CloudWatch from the invocation logging"
         else:
             bedrock.delete_model_invocation_logging_configuration()
@@ -413,26 +435,7 @@ def remove_logging(
         )
     delivered = configured_log_group(present)
     sentences = [
-        _remove_group(logs, name, stack_name, was_read=name in groups_read, in_use=name == delivered)
+        log_groups.remove_unused(logs, name, stack_name, was_read=name in groups_read, in_use=name == delivered)
         for name in dict.fromkeys([target.log_group, *groups_read])
     ]
     return "; ".join([done, *sentences])
-
-
-def _remove_group(logs: CloudWatchLogsClient, name: str, stack_name: str, *, was_read: bool, in_use: bool) -> str:
-    """Delete an unused log group that this stack or an earlier one created. Return the result as a sentence."""
-    group = log_groups.find(logs, name)
-    if group is None:
-        return f"{name} is already deleted"
-    maker = log_groups.find_creator(logs, group)
-    if maker is None:
-        return f"kept {name}, which no monitor created"
-    if maker != stack_name and not was_read:
-        return f"kept {name}, which the stack {maker} created and this one never read"
-    if in_use:
-        return f"kept {name}, because Bedrock delivers to it"
-    others = log_groups.list_filters(logs, name)
-    if others:
-        return f"kept {name}, because it still has a subscription: {', '.join(others)}"
-    log_groups.delete(logs, name)
-    return f"deleted {name}"

@@ -7,11 +7,12 @@ created, so it is there even if the next step fails.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from bedrock_quota.deployment.iam_retry import Sleep, retry_while_denied
+from bedrock_quota.access_denied import Sleep, retry_while_denied
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
@@ -54,15 +55,20 @@ def find(client: CloudWatchLogsClient, name: str) -> LogGroup | None:
     return None
 
 
-def create(client: CloudWatchLogsClient, name: str, retention_days: int, made_by: str, sleep: Sleep) -> None:
-    """Create a log group with a retention, unless it exists.
+def create(
+    client: CloudWatchLogsClient, name: str, retention_days: int, made_by: str, sleep: Sleep, *, tags: Mapping[str, str]
+) -> None:
+    """Create a log group with a retention and the stack's `tags`, unless it exists.
+
+    It has its tags from the start, because an organization may refuse a log group without them.
 
     The policy that allows it may be as new as the name: after an update it takes a while to propagate. If the first
     response was lost, botocore has retried and the group exists already. It is this stack's, so it gets the retention
     too. Propagates botocore errors.
     """
+    all_tags = {**tags, MADE_BY: made_by}
     try:
-        retry_while_denied(lambda: client.create_log_group(logGroupName=name, tags={MADE_BY: made_by}), sleep)
+        retry_while_denied(lambda: client.create_log_group(logGroupName=name, tags=all_tags), sleep)
     except client.exceptions.ResourceAlreadyExistsException:
         if not is_created_by(client, name, made_by):
             return  # somebody else's group keeps its own retention
@@ -71,7 +77,19 @@ def create(client: CloudWatchLogsClient, name: str, retention_days: int, made_by
 
 def find_creator(client: CloudWatchLogsClient, group: LogGroup) -> str | None:
     """Return the name of the stack that created a log group, or None if no monitor did. Propagates botocore errors."""
-    return client.list_tags_for_resource(resourceArn=group.arn)["tags"].get(MADE_BY)
+    return _read_tags(client, group).get(MADE_BY)
+
+
+def update_tags(client: CloudWatchLogsClient, group: LogGroup, made_by: str, tags: Mapping[str, str]) -> None:
+    """Give a log group that this stack created the stack's `tags`. Its other tags stay. Propagates botocore errors."""
+    present = _read_tags(client, group) if tags else {}
+    changed = {key: value for key, value in tags.items() if key != MADE_BY and present.get(key) != value}
+    if changed and present.get(MADE_BY) == made_by:
+        client.tag_resource(resourceArn=group.arn, tags=changed)
+
+
+def _read_tags(client: CloudWatchLogsClient, group: LogGroup) -> dict[str, str]:
+    return client.list_tags_for_resource(resourceArn=group.arn)["tags"]
 
 
 def is_created_by(client: CloudWatchLogsClient, name: str, stack_name: str) -> bool:
@@ -82,11 +100,34 @@ def is_created_by(client: CloudWatchLogsClient, name: str, stack_name: str) -> b
 
 def list_filters(client: CloudWatchLogsClient, name: str) -> tuple[str, ...]:
     """Return the names of a log group's subscription filters. Propagates botocore errors."""
-    found = client.describe_subscription_filters(logGroupName=name)["subscriptionFilters"]
-    return tuple(each["filterName"] for each in found)
+    pages = client.get_paginator("describe_subscription_filters").paginate(logGroupName=name)
+    return tuple(each["filterName"] for page in pages for each in page["subscriptionFilters"])
 
 
 def delete(client: CloudWatchLogsClient, name: str) -> None:
     """Delete a log group with all its logs, if it still exists. Propagates botocore errors."""
     with contextlib.suppress(client.exceptions.ResourceNotFoundException):  # already deleted
         client.delete_log_group(logGroupName=name)
+
+
+def remove_unused(client: CloudWatchLogsClient, name: str, stack_name: str, *, was_read: bool, in_use: bool) -> str:
+    """Delete an unused log group that this stack or an earlier one created. Return the result as a sentence.
+
+    `was_read` is True if this stack has read the group, and `in_use` if Bedrock delivers to it. Propagates botocore
+    errors.
+    """
+    group = find(client, name)
+    if group is None:
+        return f"{name} is already deleted"
+    maker = find_creator(client, group)
+    if maker is None:
+        return f"kept {name}, which no monitor created"
+    if maker != stack_name and not was_read:
+        return f"kept {name}, which the stack {maker} created and this one never read"
+    if in_use:
+        return f"kept {name}, because Bedrock delivers to it"
+    others = list_filters(client, name)
+    if others:
+        return f"kept {name}, because it still has a subscription: {', '.join(others)}"
+    delete(client, name)
+    return f"deleted {name}"

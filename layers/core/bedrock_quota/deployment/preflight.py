@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from bedrock_quota.deployment.access_denied import is_denied
+from bedrock_quota.access_denied import is_denied
 from bedrock_quota.deployment.log_groups import LogGroup
 from bedrock_quota.errors import QuotaMonitorError
 
@@ -14,8 +14,31 @@ if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
 
 
+_NOT_SUBSCRIBED = frozenset({"INFREQUENT_ACCESS", "DELIVERY"})
+"""Classes without subscription filters (CloudWatch Logs User Guide, Log classes, read 2026-11-24).
+
+A group's class cannot be changed. AWS decides about classes that are not known here.
+"""
+
+_UNUSABLE = frozenset(
+    {"Creating", "Disabled", "PendingDeletion", "PendingImport", "PendingReplicaDeletion", "Unavailable", "deleted"}
+)
+"""States of a KMS key that cannot be used. One in the state `Updating` can (KMS Developer Guide, Change the primary key
+in a set of multi-Region keys, read 2026-11-28). `deleted` is the word of this product for a key that is gone."""
+
+
 class InvocationLoggingError(QuotaMonitorError):
     """The invocation logs cannot be used as they are. The message has the next step."""
+
+
+def can_be_subscribed(group: LogGroup) -> bool:
+    """Return False if the class of a log group has no subscription filters."""
+    return group.log_class not in _NOT_SUBSCRIBED
+
+
+def is_usable(key_state: str) -> bool:
+    """Return False if nothing can be encrypted or decrypted with a KMS key in this state."""
+    return key_state not in _UNUSABLE
 
 
 def check_log_group(kms: KMSClient, group: LogGroup) -> list[str]:
@@ -24,9 +47,7 @@ def check_log_group(kms: KMSClient, group: LogGroup) -> list[str]:
     Raises `InvocationLoggingError` if the stack would get no records. The number of subscription filters is not
     checked, because AWS enforces it. Propagates botocore errors.
     """
-    if group.log_class != "STANDARD":
-        # A group's class cannot be changed, and only Standard ones take subscription filters
-        # (CloudWatch Logs User Guide, Log classes, read 2026-11-24).
+    if not can_be_subscribed(group):
         raise InvocationLoggingError(
             f"{group.name} is a log group of the class {group.log_class}, which cannot be subscribed and cannot be "
             "changed. Deliver Bedrock's invocation logs to a log group of the class Standard (Bedrock console, "
@@ -49,7 +70,7 @@ def _check_key(kms: KMSClient, group: LogGroup) -> list[str]:
             f"{group.name} is encrypted with {group.key}, whose state could not be read: if no records arrive, check "
             "that it is enabled and allows CloudWatch Logs to use it"
         ]
-    if state != "Enabled":
+    if not is_usable(state):
         raise InvocationLoggingError(
             f"{group.name} is encrypted with {group.key}, which is {state}, so nothing can be written or read. "
             "Enable the key (aws kms enable-key, or cancel-key-deletion first), or deliver Bedrock's invocation logs "

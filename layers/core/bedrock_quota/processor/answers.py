@@ -14,8 +14,9 @@ from bedrock_quota.processor.step_budget import StepBudget
 
 _USAGE = "usage"
 _METRICS = "amazon-bedrock-invocationMetrics"
-_EVENTS = ("message", "response", "metadata")
-"""Events of streams with a usage: Anthropic's message_start, the last of Responses, and ConverseStream's and Nova's."""
+_EVENTS = ("message", "response", "metadata", "delta")
+"""Events of streams with a usage: Anthropic's message_start, the last of Responses and Cohere's `stream-end`,
+ConverseStream's and Nova's, and Cohere's `message-end`."""
 
 _INPUT_COUNTS = ("inputTokenCount", "inputTokens", "input_tokens", "prompt_tokens")
 _OTHER_COUNTS = {
@@ -34,7 +35,8 @@ _OUTPUTS_IN_CHUNK = ("totalOutputTextTokenCount", "generation_token_count")
 """Counts of Titan and Llama. Of Titan's answer that is not streamed, `results` has the count of each text."""
 
 _META, _COHERE_COUNTS = "meta", ("tokens", "billed_units")
-"""The place of Cohere's counts, there or in `usage` (API reference of Cohere's Chat, read 2026-11-28)."""
+"""The place of Cohere's counts, there or in `usage`, also of an event (API references of Cohere's Chat, v1 and v2, read
+2026-11-28)."""
 
 _BLOCKED = "guardrail_intervened"
 
@@ -46,9 +48,6 @@ _PLACES = frozenset({*OUTPUT_PLACES, *_INPUTS_IN_CHUNK})
 
 _STEPS_PER_CHUNK = len(_PLACES)
 _STEPS_PER_USAGE = len(_INPUT_COUNTS) + sum(map(len, _OTHER_COUNTS.values())) + len(_DETAILS)
-
-MAX_RESULTS = 16
-"""Texts of one answer of Titan whose counts are added up."""
 
 
 class AnswerCounts(msgspec.Struct):
@@ -83,7 +82,7 @@ def read_answer(answer: object, budget: StepBudget) -> AnswerCounts:
             for usage, is_final in _list_usages(chunk):
                 budget.spend(_STEPS_PER_USAGE)
                 _read_usage(usage, counts, is_final=is_final)
-            _read_beside_usage(chunk, counts)
+            _read_beside_usage(chunk, counts, budget)
         if chunk.get("amazon-bedrock-guardrailAction") == "INTERVENED" or _BLOCKED in (
             chunk.get("stopReason"),
             _get_stop_reason(chunk.get("messageStop")),
@@ -101,17 +100,17 @@ def _list_usages(chunk: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bool]]
 
     Anthropic's `message_start` has the output so far, which is 1.
     """
-    for found in (chunk.get(_METRICS), chunk.get(_USAGE), chunk.get(_META)):
-        if isinstance(found, dict) and found:
-            yield found, True
-            cohere = _get_first(found, _COHERE_COUNTS)
-            if isinstance(cohere, dict) and cohere:
-                yield cohere, True
-    for event in _EVENTS:
-        found = chunk.get(event)
-        usage = found.get(_USAGE) if isinstance(found, dict) else None
+    found = [(chunk.get(place), True) for place in (_METRICS, _USAGE, _META)]
+    for event in map(chunk.get, _EVENTS):
+        if isinstance(event, dict) and event:
+            is_final = chunk.get("type") != "message_start"
+            found += [(event.get(_USAGE), is_final), (event.get(_META), is_final)]
+    for usage, is_final in found:
         if isinstance(usage, dict) and usage:
-            yield usage, chunk.get("type") != "message_start"
+            yield usage, is_final
+            cohere = _get_first(usage, _COHERE_COUNTS)
+            if isinstance(cohere, dict) and cohere:
+                yield cohere, is_final
 
 
 def _read_usage(usage: dict[str, Any], counts: AnswerCounts, *, is_final: bool) -> None:
@@ -130,14 +129,15 @@ def _read_usage(usage: dict[str, Any], counts: AnswerCounts, *, is_final: bool) 
             _fill(counts, count, _get_first(usage, names))
 
 
-def _read_beside_usage(chunk: dict[str, Any], counts: AnswerCounts) -> None:
+def _read_beside_usage(chunk: dict[str, Any], counts: AnswerCounts, budget: StepBudget) -> None:
     """Add the counts of Titan and Llama, which have no usage."""
     if counts.input is None and counts.all_input is None:
         counts.input = _get_first(chunk, _INPUTS_IN_CHUNK)
     _fill(counts, "output", _get_first(chunk, _OUTPUTS_IN_CHUNK))
     results = chunk.get("results")
     if counts.output is None and isinstance(results, list):
-        made = [each.get("tokenCount") for each in results[:MAX_RESULTS] if isinstance(each, dict)]
+        budget.spend(len(results))
+        made = [each.get("tokenCount") for each in results if isinstance(each, dict)]
         if made and all(type(count) is int for count in made):
             counts.output = sum(made)
 

@@ -103,6 +103,12 @@ class ProfileResolver:
         """Remember the profiles that the fetcher has resolved, by ARN, in place of those of its last fetch."""
         self._learned = found
 
+    def restore(self, found: Mapping[str, Reference]) -> None:
+        """Remember profiles that were resolved when their calls were set aside, by ARN, unless they are known."""
+        self._make_room()
+        for arn, reference in found.items():
+            self._known.setdefault(arn, reference)
+
     def find(self, profile: ApplicationProfile) -> Reference | OutOfScope | None:
         """Return the model and endpoint type behind a profile from memory; None if it must be looked up first."""
         if len(profile.arn) > MAX_PROFILE_ARN:

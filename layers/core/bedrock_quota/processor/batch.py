@@ -16,18 +16,25 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bedrock_quota.errors import ConcurrentDuplicateError, RecordError
-from bedrock_quota.processor.calls import DeliveryCalls
+from bedrock_quota.processor.calls import QUEUE_FAILED, DeliveryCalls
 from bedrock_quota.processor.container import Container, Context
 from bedrock_quota.processor.delivery import Delivery, decode_delivery
+from bedrock_quota.processor.delivery_digest import digest_delivery
 from bedrock_quota.processor.event import RawDelivery
 from bedrock_quota.processor.health import line_for_duplicate
-from bedrock_quota.processor.pipeline import LineOptions, Outcome, make_last_lines, make_lines, price_delivery
+from bedrock_quota.processor.pipeline import (
+    NOTHING_SEEN,
+    LineOptions,
+    Outcome,
+    make_last_lines,
+    make_lines,
+    price_delivery,
+)
 from bedrock_quota.processor.usage import CallUsage
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-    from bedrock_quota.processor.calls import LateCall
     from bedrock_quota.processor.duplicates import IdempotencyStore, InProgressDelivery
     from bedrock_quota.processor.late_bodies import LateDelivery, Message, Waiting
 
@@ -36,6 +43,9 @@ _logger = logging.getLogger(__name__)
 MAX_EVENTS_PER_GROUP = 10_000
 """Log events after which the deliveries read so far are written, because what is kept of them takes memory."""
 
+MAX_LATE_BYTES_PER_GROUP = 1024 * 1024
+"""Bytes of late calls after which the deliveries read so far are written: they take memory, and time to be sent."""
+
 MIN_MILLISECONDS_TO_START = 34_000
 """Remaining time needed to start another delivery while every service is slow: up to 10 s for profiles, 7.5 s for
 bodies, 4 s for the queue, 6 s for the state table, 3 s for pools of unlisted models, and its CPU."""
@@ -43,8 +53,12 @@ bodies, 4 s for the queue, 6 s for the state table, 3 s for pools of unlisted mo
 MIN_MILLISECONDS_TO_RECORD = 5_000
 """Remaining time below which a delivery is recorded quickly: a request to the state table may take 4 s."""
 
-MIN_MILLISECONDS_TO_CLAIM = 9_000
-"""Remaining time needed to claim another message in the state table: up to 4 s for the request, and then to record."""
+MIN_MILLISECONDS_TO_CLAIM = 9_500
+"""Remaining time needed to claim a message in the state table: up to 4 s for the request, and 4 s and 1.5 s to record
+the first claims."""
+
+MILLISECONDS_PER_CLAIM = 600
+"""Remaining time needed in addition for each message that is claimed already, to record it quickly."""
 
 MIN_MILLISECONDS_TO_RECORD_QUICKLY = 1_500
 """Remaining time needed to record another delivery in the state table: one quick request mostly takes 0.6 s at most.
@@ -55,9 +69,6 @@ what was processed, recorded or not.
 
 UNREADABLE = "unreadable_message"
 """Reason for which a message of late calls is rejected that `late_bodies` did not write."""
-
-QUEUE_FAILED = "queue_failed"
-"""Reason for which a body stays unread if the call could not be sent to the queue."""
 
 Result = dict[str, int]
 """Counts of records: `received`, `processed` and, if there are any, `rejected`, `set_aside` and `published`."""
@@ -93,27 +104,33 @@ class ReadDelivery(msgspec.Struct, frozen=True):
 class ReadGroup(msgspec.Struct, frozen=True):
     """Deliveries that were read one by one and are written together.
 
-    `failure` is the error of the delivery after them, if the group ended with one.
+    `failure` is the error of the delivery after them, if the group ended with one. `skipped` are the positions of
+    messages that another invocation is processing, in ascending order, among all that were read or skipped.
     """
 
     deliveries: tuple[ReadDelivery, ...]
     failure: Exception | None = None
+    skipped: tuple[int, ...] = ()
 
 
 def process_batch(
     sent: Sequence[RawDelivery], container: Container, context: LambdaContext, clock: Clock, publish: Publish
-) -> list[Result]:
+) -> list[Result | None]:
     """Process deliveries in order up to the first that fails, and return the results of those before it.
 
-    They are read one by one and written together. Raises the error of the very first delivery, if that one fails.
+    They are read one by one and written together. The result of a message that another invocation is processing is
+    None: messages have no order. Raises the error of the very first delivery, if that one fails.
     """
-    results: list[Result] = []
+    results: list[Result | None] = []
     failure: Exception | None = None
     while failure is None and len(results) < len(sent) and not (results and _is_late(context)):
         group = read_group(sent[len(results) :], container, context, clock)
         failure = group.failure
         try:
-            results += write_group(group, container, context, publish)
+            written: list[Result | None] = [*write_group(group, container, context, publish)]
+            for position in group.skipped:
+                written.insert(position, None)
+            results += written
         except Exception as error:  # noqa: BLE001 - like any other failure: raised or reported to Lambda
             failure = error
         del group  # before the next one is read: each may take all the memory there is
@@ -131,19 +148,28 @@ def process_batch(
 def read_group(sent: Sequence[RawDelivery], container: Container, context: LambdaContext, clock: Clock) -> ReadGroup:
     """Read deliveries until there are enough to write, time is short, or one of them fails."""
     deliveries: list[ReadDelivery] = []
-    events, checked = 0, True
-    for raw in sent:
-        if deliveries and (events >= MAX_EVENTS_PER_GROUP or _is_late(context)):
+    skipped: list[int] = []
+    events, late_bytes, checked, failure = 0, 0, True, None
+    for position, raw in enumerate(sent):
+        enough = events >= MAX_EVENTS_PER_GROUP or late_bytes >= MAX_LATE_BYTES_PER_GROUP
+        if position and (enough or _is_late(context)):
             break
         try:
             read = _read_delivery(raw, container, context, clock, checked=checked)
         except Exception as error:  # noqa: BLE001 - the deliveries before it are written first
-            return ReadGroup(tuple(deliveries), error)
+            if raw.message is not None and isinstance(error, ConcurrentDuplicateError):
+                _logger.warning("another run is processing a message: SQS sends it again")
+                skipped.append(position)
+                continue
+            failure = error
+            break
         deliveries.append(read)
-        events += len(read.calls.new_ids) if read.calls else 0
+        if read.calls is not None:
+            events += read.calls.received - read.calls.duplicates
+            late_bytes += sum([len(call.encoded) for call in read.calls.late])
         # If the state table does not answer, asking again for each delivery would take all of the remaining time.
         checked = checked and (read.in_progress is None or read.in_progress.checked)
-    return ReadGroup(tuple(deliveries))
+    return ReadGroup(tuple(deliveries), failure, tuple(skipped))
 
 
 def _read_delivery(
@@ -161,8 +187,8 @@ def _read_delivery(
     known, now = container.current(), clock(received)
     store, in_progress = container.deliveries, None
     if store is not None and checked and not received.is_control:  # control messages are all alike
-        identity = received if late is None else late.identity
-        in_progress = store.start(identity, context, wait=raw.item_id is None)
+        key = digest_delivery(received) if late is None else late.key
+        in_progress = store.start(key, context, wait=raw.item_id is None)
         checked = in_progress.checked
         if in_progress.is_elsewhere:
             raise ConcurrentDuplicateError("another invocation is processing this delivery")
@@ -183,7 +209,7 @@ def _read_delivery(
         if in_progress is not None:
             in_progress.release(error)
         raise
-    container.seen.remember(calls.new_ids)
+    container.seen.remember(calls.new_ids)  # none of a message
     return ReadDelivery(known, now, calls, None, None, in_progress, waiting)
 
 
@@ -208,27 +234,30 @@ def _price(
     A `published` call does not wait, because its body came long ago or never. Returns also since when the late calls
     wait, None if there are none.
     """
-    waiting, seconds = None if late is None else late.waiting, now.timestamp()
+    waiting = None if late is None else late.waiting
     if late is not None and waiting is None:
         calls = DeliveryCalls(received=1, returned=1, unchecked=int(not checked))
         calls.reject(RecordError(UNREADABLE))
         return calls, None
-    can_wait = not published if late is None else late.can_wait(seconds, container.settings.late_bodies_seconds)
+    can_wait = container.has_queue and not published
+    if late is not None:
+        can_wait = can_wait and late.can_wait(now.timestamp(), container.settings.late_bodies_seconds)
+        container.restore_profiles(late.profiles)
     calls = price_delivery(
         received,
         known.calculator,
         now,
-        container.seen.select_source(received.owner, received.log_group),
+        NOTHING_SEEN if late is not None else container.seen.select_source(received.owner, received.log_group),
         container.look_up,
         checked=checked,
-        set_aside=container.encode_late_call if can_wait else lambda _record: None,
+        set_aside=container.encode_late_call if can_wait else None,
         returned=late is not None,
         published=published,
     )
     if calls.late and waiting is None:
         from bedrock_quota.processor.late_bodies import begin_waiting  # noqa: PLC0415 - see that module's docstring
 
-        waiting = begin_waiting(received, seconds)
+        waiting = begin_waiting(received, now.timestamp())
     return calls, waiting
 
 
@@ -244,7 +273,7 @@ def write_group(group: ReadGroup, container: Container, context: LambdaContext, 
         return []
     last = group.deliveries[-1]
     calls = [delivery.calls for delivery in group.deliveries if delivery.calls is not None]
-    are_late = any(each.late for each in calls)
+    late = [each for each in calls if each.late]
     claims: list[tuple[InProgressDelivery, Result]] = []
     options: LineOptions = {
         "quotas": last.context.quotas,
@@ -253,26 +282,28 @@ def write_group(group: ReadGroup, container: Container, context: LambdaContext, 
         "quota_age_seconds": last.context.age_seconds(last.now),
     }
     try:
-        outcome = make_lines(calls, before_late_calls=are_late, **options) if calls else None
+        outcome = make_lines(calls, before_late_calls=bool(late), **options) if calls else None
         publish(outcome, [each.duplicate_line for each in group.deliveries if each.duplicate_line is not None])
-        if are_late:
+        if outcome is not None and late:
             unsent = set_aside(group, container, context, claims)
-            publish(make_last_lines(calls, unsent, options), ())
+            publish(make_last_lines(calls, unsent, outcome.groups, **options), ())
     except Exception as error:
         for each in calls:
             container.seen.forget(each.new_ids)
-        for started, _ in claims + _list_in_progress(group):
+        in_progress = [each.in_progress for each in group.deliveries if each.in_progress is not None]
+        for started in [*(claim for claim, _ in claims), *in_progress]:
             if _is_late(context, MIN_MILLISECONDS_TO_RECORD):
                 break  # refused until this invocation's time is over, then processed
             started.release(error)
         raise
     _log_missing_bodies(calls)
-    for started, result in claims + _list_in_progress(group):
+    results = [delivery.result for delivery in group.deliveries]
+    for started, result in claims + _list_in_progress(group, results):
         quickly = _is_late(context, MIN_MILLISECONDS_TO_RECORD)
         # if one fails, the next ones would fail too, and take their time
         if _is_late(context, MIN_MILLISECONDS_TO_RECORD_QUICKLY) or not started.complete(result, quickly=quickly):
             break
-    return [delivery.result for delivery in group.deliveries]
+    return results
 
 
 def set_aside(
@@ -293,16 +324,14 @@ def set_aside(
         if each.waiting is not None and each.calls is not None and each.calls.late
     ]
     found = container.queue.send(late, group.deliveries[-1].now.timestamp())
-    unsent = found.calls
     if found.uncertain:
         checked = all(each.in_progress is None or each.in_progress.checked for each in group.deliveries)
-        unsent += _claim(found.uncertain, container.deliveries if checked else None, context, claims)
-    if unsent:
-        chosen = frozenset(unsent)
+        found.add(_claim(found.uncertain, container.deliveries if checked else None, context, claims), QUEUE_FAILED)
+    if found.calls:
         for each in group.deliveries:
             if each.calls is not None:
-                each.calls.stop_waiting(chosen, QUEUE_FAILED)
-    return [call.usage for call in unsent]
+                each.calls.stop_waiting(found.calls)
+    return [call.usage for call in found.calls]
 
 
 def _claim(
@@ -310,22 +339,23 @@ def _claim(
     store: IdempotencyStore | None,
     context: LambdaContext,
     claims: list[tuple[InProgressDelivery, Result]],
-) -> list[LateCall]:
-    """Claim messages that may be in the queue, and return the calls of all that have not arrived there.
+) -> list[Message]:
+    """Claim messages that may be in the queue, and return all that have not arrived there.
 
     Without an answer of the state table, or without time for one, no other message is claimed.
     """
-    unsent: list[LateCall] = []
+    unsent: list[Message] = []
     for message in messages:
-        if store is not None and not _is_late(context, MIN_MILLISECONDS_TO_CLAIM):
-            claim = store.start(message.identity, context)
+        needed = MIN_MILLISECONDS_TO_CLAIM + len(claims) * MILLISECONDS_PER_CLAIM
+        if store is not None and not _is_late(context, needed):
+            claim = store.start(message.key, context)
             if claim.is_elsewhere or claim.result is not None:
                 continue
             if claim.checked:
                 claims.append((claim, {"received": len(message.calls), "processed": len(message.calls)}))
             else:
                 store = None
-        unsent += message.calls
+        unsent.append(message)
     return unsent
 
 
@@ -337,8 +367,9 @@ def _log_missing_bodies(calls: Iterable[DeliveryCalls]) -> None:
         _logger.warning("could not read large request bodies", extra={"reasons": dict(missing)})
 
 
-def _list_in_progress(group: ReadGroup) -> list[tuple[InProgressDelivery, Result]]:
-    return [(each.in_progress, each.result) for each in group.deliveries if each.in_progress is not None]
+def _list_in_progress(group: ReadGroup, results: Iterable[Result]) -> list[tuple[InProgressDelivery, Result]]:
+    each_with_result = zip(group.deliveries, results, strict=True)
+    return [(each.in_progress, result) for each, result in each_with_result if each.in_progress is not None]
 
 
 def _is_late(context: LambdaContext, least: int = MIN_MILLISECONDS_TO_START) -> bool:

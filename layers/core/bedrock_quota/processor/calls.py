@@ -1,7 +1,7 @@
 """The calls of a delivery: everything that is kept of its records."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -18,16 +18,28 @@ class Rejected(msgspec.Struct, frozen=True, gc=False):
     request_id: str | None
 
 
+TOO_LARGE_TO_WAIT = "too_large_to_wait"
+"""Reason for which a body stays unread if the call has too many bytes for the queue."""
+
+TOO_MANY_WAITING = "too_many_waiting"
+"""Reason for which a body stays unread if enough calls of the delivery wait already."""
+
+QUEUE_FAILED = "queue_failed"
+"""Reason for which a body stays unread if the queue has not taken the call."""
+
+QUEUE_SLOW = "queue_slow"
+"""Reason for which a body stays unread if the time to send calls to the queue was over."""
+
+
 class LateCall(msgspec.Struct, frozen=True, gc=False, eq=False):
     """A call whose body may still come: its record as it waits in the queue, and its usage if it cannot wait.
 
-    The `reason` says why the body could not be read. The first `depth` bits of `place` are those of all calls that wait
+    The first `depth` bits of `place` are those of all calls that wait
     with it: see `late_bodies.find_places`.
     """
 
     encoded: bytes
     usage: CallUsage
-    reason: str
     place: bytes
     depth: int
 
@@ -87,12 +99,12 @@ class DeliveryCalls(msgspec.Struct):
         """Count a call whose body is missing for good, with the reason."""
         self.missing_bodies[reason] = self.missing_bodies.get(reason, 0) + 1
 
-    def stop_waiting(self, unsent: Set[LateCall], reason: str) -> None:
-        """Count those of the late calls that could not be set aside as calls whose body is missing for good."""
+    def stop_waiting(self, unsent: Mapping[LateCall, str]) -> None:
+        """Count late calls that could not be set aside, with the reason, as calls whose body is missing for good."""
         for call in self.late:
             if call in unsent:
                 self.usages.append(call.usage)
-                self.count_missing_body(reason)
+                self.count_missing_body(unsent[call])
         self.late = [call for call in self.late if call not in unsent]
 
     def reject(self, error: RecordError) -> None:

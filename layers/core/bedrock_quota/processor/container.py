@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bedrock_quota import clients
+from bedrock_quota.model_ids import Reference
 from bedrock_quota.pools import PoolQuota, QuotaPool
 from bedrock_quota.processor import large_bodies
 from bedrock_quota.processor.application_profiles import ProfileResolver
 from bedrock_quota.processor.look_up import FetchedBodies, LookUp
 from bedrock_quota.processor.records import Record
 from bedrock_quota.processor.seen_events import SeenEvents
-from bedrock_quota.processor.trimming import trim_arn
 from bedrock_quota.processor.unlisted_pools import UnlistedPools
 from bedrock_quota.processor.usage import UsageCalculator
 from bedrock_quota.registry.models import Registry
@@ -55,8 +55,6 @@ def _make_store(settings: Settings) -> "IdempotencyStore | None":
 
 def _select_new(names: Collection[str], named: set[str]) -> list[str]:
     """Return the names that are not in `named`, and add them to it."""
-    if not names:  # nearly always
-        return []
     new = sorted(set(names) - named)
     if len(named) + len(new) > MAX_NAMED_MODELS:
         named.clear()
@@ -116,17 +114,26 @@ class Container:
             clients.late_bodies,
         )
 
-    def encode_late_call(self, record: Record) -> bytes | None:
-        """Return a trimmed record as it waits in the queue, with the session only if lines name it.
-
-        None if it is too large, or if the stack has no queue.
-        """
+    @property
+    def has_queue(self) -> bool:
+        """True if calls can wait for their body."""
         settings = self.settings
-        if not (settings.late_bodies_queue and settings.large_bodies_bucket and settings.late_bodies_seconds):
-            return None
+        return bool(settings.late_bodies_queue and settings.large_bodies_bucket and settings.late_bodies_seconds)
+
+    def encode_late_call(self, record: Record) -> bytes | None:
+        """Return a trimmed record as it waits in the queue, or None if it is too large.
+
+        Its declared limit is left out, because `max_tokens` is still unknown with it.
+        """
         from bedrock_quota.processor.late_bodies import encode_call  # noqa: PLC0415 - see that module's docstring
 
-        return encode_call(trim_arn(record, with_session=settings.with_sessions))
+        tags = {key: tag for key, tag in (record.request_metadata or {}).items() if key in self.settings.metadata_keys}
+        resolved = self._context.calculator.find_resolved_profile(record)
+        return encode_call(msgspec.structs.replace(record, request_metadata=tags), resolved)
+
+    def restore_profiles(self, resolved: Mapping[str, Reference]) -> None:
+        """Remember the application profiles of calls that come back from the queue, as they were resolved before."""
+        self._profiles.restore(resolved)
 
     def select_unnamed(self, model_ids: Collection[str]) -> list[str]:
         """Return the model ids that this container has not named yet, and remember them: each is named once."""

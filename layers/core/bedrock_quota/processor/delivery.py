@@ -104,7 +104,7 @@ def decode_delivery(event: Mapping[str, Any], max_inflated_bytes: int = MAX_INFL
     found = _decode(_inflate(compressed, max_inflated_bytes))
     if len(found.log_events) > MAX_LOG_EVENTS:
         raise DeliveryError(f"the delivery has more than {MAX_LOG_EVENTS} log events")
-    if not found.is_control and (len(found.log_group) > MAX_LOG_GROUP or len(found.owner) > MAX_OWNER):
+    if (len(found.log_group) > MAX_LOG_GROUP or len(found.owner) > MAX_OWNER) and not found.is_control:
         raise DeliveryError("the delivery's owner or log group is longer than AWS allows")
     return found
 

@@ -17,9 +17,6 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import (
 )
 from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import STATUS_CONSTANTS, DataRecord
 
-from bedrock_quota.processor.delivery import Delivery
-from bedrock_quota.processor.delivery_digest import digest_delivery
-
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -129,15 +126,15 @@ class IdempotencyStore:
         store.configure(config, key_prefix="delivery")
         return store
 
-    def start(self, received: Delivery, context: "LambdaContext", *, wait: bool = False) -> InProgressDelivery:
-        """Record that a delivery is being processed, unless it was processed before.
+    def start(self, key: str, context: "LambdaContext", *, wait: bool = False) -> InProgressDelivery:
+        """Record that the delivery with this key is being processed, unless it was processed before.
 
         If another invocation is processing it, `is_elsewhere` is true. With `wait`, that is so only after waiting for
         the other one to complete the delivery, or to fail or end, when this one processes it. Without the state table
         the delivery is processed unchecked, because metrics must flow. Once the table has said that another invocation
         is processing it, an error only prolongs the wait.
         """
-        key, seen_elsewhere = digest_delivery(received), False
+        seen_elsewhere = False
         while True:
             try:
                 found = self._start(key, context.get_remaining_time_in_millis())

@@ -10,6 +10,7 @@ read 2026-11-28).
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import msgspec
@@ -57,8 +58,8 @@ def _read_item(record: Mapping[str, Any]) -> RawDelivery:
     return RawDelivery({"awslogs": {"data": record["kinesis"]["data"]}}, record["kinesis"]["sequenceNumber"])
 
 
-def batch_response(sent: Sequence[RawDelivery], results: Sequence[Mapping[str, int]]) -> dict[str, Any]:
-    """Return the function's response to an event whose first deliveries have these results.
+def batch_response(sent: Sequence[RawDelivery], results: Sequence[Mapping[str, int] | None]) -> dict[str, Any]:
+    """Return the function's response to an event whose first deliveries have these results, None if not processed.
 
     For a batch of a stream it names the first delivery that was not processed. Lambda retries that one and all later
     ones, and no other (https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html, read
@@ -66,6 +67,7 @@ def batch_response(sent: Sequence[RawDelivery], results: Sequence[Mapping[str, i
     (https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html, read 2026-11-28).
     """
     if len(sent) == 1 and sent[0].item_id is None:
-        return dict(results[0])
-    unprocessed = [each for each in sent[len(results) :] if each.message is not None] or sent[len(results) :][:1]
+        return dict(results[0] or {})
+    missing = [each for each, result in zip_longest(sent, results) if result is None]
+    unprocessed = [each for each in missing if each.message is not None] or missing[:1]
     return {"batchItemFailures": [{"itemIdentifier": each.item_id} for each in unprocessed]}

@@ -9,9 +9,9 @@ from bedrock_quota.pools import QuotaPool
 from bedrock_quota.processor.usage import CallGroup, CallUsage, FailedCall
 
 MAX_GROUPS_PER_POOL = 1_000
-"""Groups of one pool and minute that stay apart when deliveries are written together. Calls of all further groups keep
-their caller and operation alone. As many groups of these stay apart. Beyond that, calls share the caller `other` of
-their pool and minute, so every call has its metrics and a pool's tokens stay right."""
+"""Groups of one pool and minute that stay apart when deliveries are written together, those of the most calls. Calls of
+all further groups keep their caller and operation alone. As many groups of these stay apart. Beyond that, calls share
+the caller `other` of their pool and minute, so every call has its metrics and a pool's tokens stay right."""
 
 OTHER = "other"
 
@@ -19,7 +19,7 @@ _MinuteOfPool = tuple[int, QuotaPool | None]
 
 
 class GroupedCalls(msgspec.Struct, frozen=True, gc=False):
-    """The calls of one group, in order of arrival. Never empty."""
+    """The calls of one group. Never empty."""
 
     group: CallGroup
     calls: tuple[CallUsage, ...]
@@ -28,35 +28,51 @@ class GroupedCalls(msgspec.Struct, frozen=True, gc=False):
 def group_calls(calls: Iterable[CallUsage]) -> tuple[GroupedCalls, ...]:
     """Group calls by everything that a metric line says of them, sorted, so that equal input gives equal lines.
 
-    The first `MAX_GROUPS_PER_POOL` groups of each pool and minute stay apart, and as many callers of further groups.
+    The `MAX_GROUPS_PER_POOL` most frequent groups of each pool and minute stay apart, and as many callers of others.
     """
     groups: dict[CallGroup, list[CallUsage]] = {}
-    known: dict[CallGroup, list[CallUsage]] = {}
-    sizes: dict[_MinuteOfPool, int] = {}
     for call in calls:
         group = call.group
-        found = known.get(group)
+        found = groups.get(group)
         if found is None:
-            found = known[group] = _find_group(group, groups, sizes)
+            found = groups[group] = []
         found.append(call)
+    if len(groups) > MAX_GROUPS_PER_POOL:  # nearly never
+        groups = _merge_rare_groups(groups)
     return tuple([GroupedCalls(group, tuple(groups[group])) for group in sorted(groups)])
 
 
-def _find_group(
-    group: CallGroup, groups: dict[CallGroup, list[CallUsage]], sizes: dict[_MinuteOfPool, int]
-) -> list[CallUsage]:
-    """Return the list that a group's calls belong to: its own, that of its caller, or that of all others."""
-    minute_of_pool = (group.minute, group.pool)
-    size = sizes.get(minute_of_pool, 0)
-    if size >= MAX_GROUPS_PER_POOL:
-        group = msgspec.structs.replace(
-            group, session="", project="", application_profile="", request_metadata=(), service_tier=""
-        )
-    if group not in groups and size >= 2 * MAX_GROUPS_PER_POOL:
-        group = msgspec.structs.replace(group, caller=OTHER, operation=OTHER)
-    if group not in groups:
-        sizes[minute_of_pool] = size + 1
-    return groups.setdefault(group, [])
+def _merge_rare_groups(groups: dict[CallGroup, list[CallUsage]]) -> dict[CallGroup, list[CallUsage]]:
+    """Return the most frequent groups of each pool and minute. Others become their caller's, then those of `other`."""
+    kept: dict[CallGroup, list[CallUsage]] = {}
+    for name_less in (_name_caller, _name_pool):
+        sizes: Counter[_MinuteOfPool] = Counter()
+        merged: dict[CallGroup, list[CallUsage]] = {}
+        for group, calls in sorted(groups.items(), key=lambda each: -len(each[1])):
+            minute_of_pool = (group.minute, group.pool)
+            if group in kept:
+                kept[group] += calls
+            elif sizes[minute_of_pool] < MAX_GROUPS_PER_POOL:
+                sizes[minute_of_pool] += 1
+                kept[group] = calls
+            else:
+                merged.setdefault(name_less(group), []).extend(calls)
+        groups = merged
+    for group, calls in groups.items():
+        kept.setdefault(group, []).extend(calls)
+    return kept
+
+
+def _name_caller(group: CallGroup) -> CallGroup:
+    """Return the group of all calls of its caller and operation."""
+    return msgspec.structs.replace(
+        group, session="", project="", application_profile="", request_metadata=(), service_tier=""
+    )
+
+
+def _name_pool(group: CallGroup) -> CallGroup:
+    """Return the group of all other calls of its pool."""
+    return msgspec.structs.replace(group, caller=OTHER, operation=OTHER)
 
 
 def count_failed_calls(failed: Sequence[FailedCall]) -> Iterator[tuple[FailedCall, int]]:

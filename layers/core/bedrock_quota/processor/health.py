@@ -108,7 +108,7 @@ def measure_health(
     return Health(
         processed=len(calls.usages),
         rejected=len(calls.rejected),
-        out_of_scope=sum(calls.out_of_scope.values()),
+        out_of_scope=sum(calls.out_of_scope.values()) if calls.out_of_scope else 0,
         failed=len(calls.failed),
         max_tokens_unknown=sources[Source.UNKNOWN],
         unlisted_models=unlisted,

@@ -14,12 +14,14 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
+from bedrock_quota.model_ids import Reference
+from bedrock_quota.processor.application_profiles import MAX_PROFILE_ARN
+from bedrock_quota.processor.calls import QUEUE_FAILED, QUEUE_SLOW, LateCall
 from bedrock_quota.processor.delivery import Delivery, LogEvent
 from bedrock_quota.processor.delivery_digest import digest_delivery
 
@@ -27,30 +29,26 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
-    from bedrock_quota.processor.calls import LateCall
     from bedrock_quota.processor.records import Record
 
 _logger = logging.getLogger(__name__)
 
-MAX_CALL_BYTES = 16 * 1024
-"""Largest call that waits. An ordinary one has 600 bytes, and one with 16 tags of the greatest length 9 KB."""
-
-MAX_MESSAGE_BYTES = 24 * 1024
-"""Largest message. Ten of them stay below 256 KiB, the former limit of a request. It is 1 MiB now (SendMessageBatch,
-API reference, read 2026-11-28)."""
-
-MAX_HEAD_BYTES = 1024
-"""Room in a message for all but its calls."""
+MAX_CALL_BYTES = 15 * 1024
+"""Largest call that waits. An ordinary one has 500 bytes, and one with 16 tags of the greatest length 9 KB."""
 
 MAX_CALLS_PER_PART = 16
-"""Most calls of a delivery that wait together. Up to 1.4 KB of each fit into a message, and their bodies can be read in
-the time of one delivery."""
+"""Most calls of a delivery that wait together in a message. Their bodies can be read in the time of one delivery."""
+
+MAX_REQUEST_BYTES = 256 * 1024
+"""Most bytes of the messages of a request: more than `MAX_CALLS_PER_PART` calls of `MAX_CALL_BYTES`. This was the limit
+of SQS. It is 1 MiB now (SendMessageBatch, API reference, read 2026-11-28)."""
 
 MESSAGES_PER_REQUEST = 10
 """Most messages of a SendMessageBatch request (Amazon SQS message quotas, read 2026-11-28)."""
 
 SECONDS_TO_SEND = 2.0
-"""Time after which no further request to the queue begins. One that has begun takes up to 2 s."""
+"""Time after which no further request to the queue begins. One that has begun takes up to 2 s. `MAX_SET_ASIDE_BYTES`
+and `batch.MAX_LATE_BYTES_PER_GROUP` come to at most 40 requests."""
 
 MAX_READS = 20
 """Times that a call is received from the queue before it no longer waits, whatever its message says. By the stack's
@@ -60,9 +58,6 @@ This bound and `since` end every loop, so the template has `RecursiveLoop: Allow
 about 16 invocations through a queue (https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html, read
 2026-11-28).
 """
-
-MAX_CALLS_PER_MESSAGE = 1_000
-"""Most calls of a message that is read. `MAX_MESSAGE_BYTES` leaves room for far fewer."""
 
 
 class Waiting(msgspec.Struct, frozen=True, rename="camel"):
@@ -90,14 +85,15 @@ class _Message(Waiting, frozen=True, rename="camel"):
 class LateDelivery(msgspec.Struct, frozen=True):
     """The calls of a message as a delivery of records. `waiting` is None if the message cannot be read.
 
-    `identity` is the delivery that stands for the message in the state table. The message `is_repeated` if SQS has
-    delivered it before.
+    `key` stands for the message in the state table. `profiles` are the application profiles of its calls, by ARN. The
+    message `is_repeated` if SQS has delivered it before.
     """
 
     delivery: Delivery
-    identity: Delivery
+    key: str
     waiting: Waiting | None
     is_repeated: bool = False
+    profiles: Mapping[str, Reference] = {}
 
     def can_wait(self, now: float, seconds: int) -> bool:
         """Return True if calls without a body wait on, if they wait `seconds` in total.
@@ -111,23 +107,56 @@ class LateDelivery(msgspec.Struct, frozen=True):
         return self.is_repeated or waiting.seconds_left(now, seconds) > 0
 
 
+class _ResolvedProfile(msgspec.Struct, frozen=True, rename="camel"):
+    """The application profile of a call, and the model behind it, which the next container may not find out."""
+
+    arn: Annotated[str, msgspec.Meta(max_length=MAX_PROFILE_ARN)]
+    model: Reference
+
+
+class _Call(msgspec.Struct, frozen=True, rename="camel"):
+    """The member that a call in a message has beside those of its record."""
+
+    resolved_profile: _ResolvedProfile | None = None
+
+
 _decode_message = msgspec.json.Decoder(_Message).decode
+_decode_call = msgspec.json.Decoder(_Call).decode
 
 
-def encode_call(record: Record) -> bytes | None:
-    """Return a trimmed record as it waits in the queue, or None if it is too large."""
+def encode_call(record: Record, resolved: tuple[str, Reference] | None = None) -> bytes | None:
+    """Return a trimmed record as it waits in the queue, or None if it is too large.
+
+    `resolved` is the ARN of its application profile, and the model behind it.
+    """
+    call = msgspec.to_builtins(record)
+    if resolved is not None:
+        call |= msgspec.to_builtins(_Call(_ResolvedProfile(*resolved)))
     # escaped to ASCII, because SQS refuses some characters
-    encoded = json.dumps(_clean(msgspec.to_builtins(record)), separators=(",", ":")).encode()
+    encoded = json.dumps(_clean(call), separators=(",", ":")).encode()
     return encoded if len(encoded) <= MAX_CALL_BYTES else None
 
 
 def _clean(value: Any) -> Any:
-    """Return JSON without lone surrogates, and without members that are null or empty, which a record need not have."""
+    """Return JSON without lone surrogates, and without members that are null or `{}`, which a record need not have."""
     if isinstance(value, str):
         return value.encode(errors="replace").decode()
     if not isinstance(value, dict):
         return value
-    return {key: kept for key, each in value.items() if (kept := _clean(each)) not in (None, {}, "")}
+    return {key: kept for key, each in value.items() if (kept := _clean(each)) not in (None, {})}
+
+
+def _list_profiles(calls: Iterable[msgspec.Raw]) -> dict[str, Reference]:
+    """Return the models behind the application profiles of calls, by ARN. Anything unreadable is left out."""
+    found: dict[str, Reference] = {}
+    for call in calls:
+        try:
+            resolved = _decode_call(call).resolved_profile
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            continue
+        if resolved is not None:
+            found[resolved.arn] = resolved.model
+    return found
 
 
 def begin_waiting(received: Delivery, now: float) -> Waiting:
@@ -152,49 +181,41 @@ def find_places(paths: Sequence[str]) -> list[tuple[bytes, int]]:
     while parts:
         depth, part = parts.pop()
         if len(part) > MAX_CALLS_PER_PART:
-            parts += [(depth + 1, half) for half in _halve(part, [digests[each] for each in part], depth)]
+            halves: tuple[list[int], list[int]] = ([], [])
+            for each in part:
+                halves[digests[each][depth // 8] >> (7 - depth % 8) & 1].append(each)
+            parts += [(depth + 1, half) for half in halves]
         else:
             for each in part:
                 found[each] = digests[each], depth
     return found
 
 
-_Item = TypeVar("_Item")
-
-
-def _halve(items: Sequence[_Item], places: Iterable[bytes], depth: int) -> tuple[list[_Item], list[_Item]]:
-    """Return the items by the bit of their place at this depth."""
-    halves: tuple[list[_Item], list[_Item]] = ([], [])
-    for item, place in zip(items, places, strict=True):
-        halves[place[depth // 8] >> (7 - depth % 8) & 1].append(item)
-    return halves
-
-
 def _name_part(place: bytes, depth: int) -> str:
     return "".join(f"{byte:08b}" for byte in place[: -(-depth // 8)])[:depth]
 
 
-def identify(waiting: Waiting) -> Delivery:
-    """Return the delivery that stands for a message in the state table. Its calls do not matter, only their part."""
-    return Delivery("DATA_MESSAGE", (LogEvent("", f"part {waiting.part}"),), f"{waiting.source}/{waiting.reads}")
+def name_message(waiting: Waiting) -> str:
+    """Return the key that stands for a message in the state table. Its calls do not matter, only their part."""
+    return f"{waiting.source} part {waiting.part} reads {waiting.reads}"
 
 
 def read_message(body: str, *, is_repeated: bool = False) -> LateDelivery:
     """Read a message of the queue. Never raises, because SQS would send an unreadable message again and again.
 
-    A message without a source is identified by its texts. The ids of the log events are empty.
+    The digest of its text stands for a message without a source. The ids of the log events are empty.
     """
+    digest = hashlib.sha256(body.encode(errors="surrogatepass")).hexdigest()
     try:
         message = _decode_message(body)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         message = None
-    if message is None or len(message.calls) > MAX_CALLS_PER_MESSAGE:
-        unreadable = Delivery("DATA_MESSAGE", (LogEvent(body.encode(errors="replace")),), "unreadable")
-        return LateDelivery(unreadable, unreadable, None)
-    waiting = Waiting(message.since, message.source, message.reads + 1, message.part)
-    events = tuple(LogEvent(bytes(call).decode()) for call in message.calls)
-    delivery = Delivery("DATA_MESSAGE", events, f"{message.source}/{message.reads}")
-    return LateDelivery(delivery, identify(message) if message.source else delivery, waiting, is_repeated)
+    if message is None or len(message.calls) > MAX_CALLS_PER_PART:
+        return LateDelivery(Delivery("DATA_MESSAGE", (LogEvent(""),)), digest, None)
+    waiting = Waiting(message.since, message.source or digest, message.reads + 1, message.part)
+    delivery = Delivery("DATA_MESSAGE", tuple(LogEvent(bytes(call).decode()) for call in message.calls))
+    key = name_message(message) if message.source else digest
+    return LateDelivery(delivery, key, waiting, is_repeated, _list_profiles(message.calls))
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -204,16 +225,25 @@ class Message(msgspec.Struct, frozen=True):
     calls: Sequence[LateCall]
 
     @property
-    def identity(self) -> Delivery:
-        """The delivery that stands for the message in the state table when it is received."""
-        return identify(self.waiting)
+    def key(self) -> str:
+        """The key that stands for the message in the state table when it is received."""
+        return name_message(self.waiting)
+
+    def encode(self) -> str:
+        """Return the text of the message."""
+        head = msgspec.json.encode(self.waiting)[:-1] + b',"calls":['
+        return (head + b",".join(call.encoded for call in self.calls) + b"]}").decode()
 
 
 class Unsent(msgspec.Struct, frozen=True):
-    """The calls that are not in the queue, and the messages that may be there although SQS has not said so."""
+    """The calls that are not in the queue, with the reason, and messages of which SQS has not said if it took them."""
 
-    calls: list[LateCall]
-    uncertain: list[Message]
+    calls: dict[LateCall, str] = {}
+    uncertain: list[Message] = []
+
+    def add(self, messages: Iterable[Message], reason: str) -> None:
+        """Add the calls of messages that are not in the queue."""
+        self.calls.update((call, reason) for message in messages for call in message.calls)
 
 
 class Queue(msgspec.Struct, frozen=True):
@@ -234,24 +264,26 @@ class Queue(msgspec.Struct, frozen=True):
 
         After a failed request no other begins, because it would fail too and take its time.
         """
-        messages = [message for waiting, late in several for message in _make_messages(waiting, late)]
-        unsent, deadline, failed = Unsent([], []), clock() + SECONDS_TO_SEND, False
-        for batch in _split(messages, MESSAGES_PER_REQUEST):
-            if failed or clock() >= deadline:
-                unsent.calls.extend(call for message in batch for call in message.calls)
+        unsent, deadline, failed = Unsent(), clock() + SECONDS_TO_SEND, False
+        for batch in _split(message for waiting, late in several for message in _make_messages(waiting, late)):
+            messages = [message for message, _ in batch]
+            if failed:
+                unsent.add(messages, QUEUE_FAILED)
+            elif clock() >= deadline:
+                unsent.add(messages, QUEUE_SLOW)
             else:
-                failed = not self._send_batch(batch, now, unsent)
+                failed = not self._send_batch(messages, [text for _, text in batch], now, unsent)
         return unsent
 
-    def _send_batch(self, batch: Sequence[Message], now: float, unsent: Unsent) -> bool:
+    def _send_batch(self, batch: Sequence[Message], texts: Sequence[str], now: float, unsent: Unsent) -> bool:
         """Send up to ten messages, and add those that could not be sent to `unsent`. Return False if SQS fails."""
         entries: list[SendMessageBatchRequestEntryTypeDef] = [
             {
                 "Id": str(number),
-                "MessageBody": _encode_message(message),
+                "MessageBody": text,
                 "DelaySeconds": math.ceil(min(message.waiting.seconds_left(now, self.seconds), self.delay)),
             }
-            for number, message in enumerate(batch)
+            for number, (message, text) in enumerate(zip(batch, texts, strict=True))
         ]
         try:
             answer = self.connect().send_message_batch(QueueUrl=self.url, Entries=entries)
@@ -261,7 +293,7 @@ class Queue(msgspec.Struct, frozen=True):
         except Exception as error:  # noqa: BLE001 - metrics must flow after any error; the calls count as unknown
             _logger.warning("could not send late calls to the queue", extra={"error": type(error).__name__})
             if _is_refusal(error):
-                unsent.calls.extend(call for message in batch for call in message.calls)
+                unsent.add(batch, QUEUE_FAILED)
             else:
                 unsent.uncertain.extend(batch)
             return False
@@ -270,7 +302,7 @@ class Queue(msgspec.Struct, frozen=True):
             _logger.warning("the queue refused late calls", extra={"codes": sorted(set(refused.values()))})
         for number in refused:
             if number in faults:
-                unsent.calls.extend(batch[number].calls)
+                unsent.add((batch[number],), QUEUE_FAILED)
             else:
                 unsent.uncertain.append(batch[number])
         return True
@@ -288,28 +320,24 @@ def _is_refusal(error: Exception) -> bool:
 
 
 def _make_messages(waiting: Waiting, late: Iterable[LateCall]) -> Iterator[Message]:
-    """Yield a message for each part. A part that is too large for one is halved."""
-    parts: dict[str, tuple[int, list[LateCall]]] = {}
+    """Yield a message for each part."""
+    parts: dict[str, list[LateCall]] = {}
     for call in late:
-        parts.setdefault(_name_part(call.place, call.depth), (call.depth, []))[1].append(call)
-    remaining = list(parts.values())[::-1]
-    while remaining:
-        depth, calls = remaining.pop()
-        size = MAX_HEAD_BYTES + sum(len(call.encoded) + 1 for call in calls)
-        if size > MAX_MESSAGE_BYTES and len(calls) > 1:
-            halves = _halve(calls, [call.place for call in calls], depth)
-            remaining += [(depth + 1, half) for half in halves[::-1] if half]
-        else:
-            part = waiting.part + _name_part(calls[0].place, depth)
-            yield Message(msgspec.structs.replace(waiting, part=part), calls)
+        parts.setdefault(waiting.part + _name_part(call.place, call.depth), []).append(call)
+    for part, calls in parts.items():
+        yield Message(msgspec.structs.replace(waiting, part=part), calls)
 
 
-def _encode_message(message: Message) -> str:
-    head = msgspec.json.encode(message.waiting)[:-1] + b',"calls":['
-    return (head + b",".join(call.encoded for call in message.calls) + b"]}").decode()
-
-
-def _split(messages: Iterable[Message], size: int) -> Iterator[list[Message]]:
-    remaining = iter(messages)
-    while batch := list(islice(remaining, size)):
+def _split(messages: Iterable[Message]) -> Iterator[list[tuple[Message, str]]]:
+    """Yield messages with their texts, as many together as fit into a request."""
+    batch: list[tuple[Message, str]] = []
+    size = 0
+    for message in messages:
+        text = message.encode()
+        if batch and (len(batch) == MESSAGES_PER_REQUEST or size + len(text) > MAX_REQUEST_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append((message, text))
+        size += len(text)
+    if batch:
         yield batch

@@ -151,9 +151,8 @@ def resolve_max_tokens(record: Record, defaults: OutputDefaults) -> MaxTokens:
     """Return the output tokens that a call reserved, from its request or the defaults of its model and operation.
 
     A declared limit is used before a body in S3 is read: that costs neither time nor a request. One below the output is
-    wrong, so it declares nothing. A default is at least
-    the output: Nova 2 with high reasoning effort must have no limit, and may exceed its documented maximum (Nova 2 User
-    Guide, "Extended thinking", read 2026-11-28).
+    wrong, so it declares nothing. A default is at least the output: Nova 2 with high reasoning effort must have no
+    limit, and may exceed its documented maximum (Nova 2 User Guide, "Extended thinking", read 2026-11-28).
 
     Raises `RecordError` (`absurd_count`) if `n` answers of that length exceed `MAX_COUNT` tokens.
     """

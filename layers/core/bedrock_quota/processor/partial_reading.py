@@ -100,8 +100,8 @@ def decode_partly(text: bytes | memoryview | msgspec.Raw, shape: type[_Shape]) -
         except _UNREADABLE:
             if member.shape is not None:
                 found[member.name] = decode_partly(raw, member.shape)
-            elif member.is_count and len(memoryview(raw)) <= _MAX_COUNT_BYTES:
-                found[member.name] = _read_count_or_none(msgspec.json.decode(raw))
+            elif member.is_count:
+                found[member.name] = _decode_count_or_none(raw)
     return shape(**found)
 
 
@@ -123,6 +123,15 @@ def convert_partly(value: object, shape: type[_Shape]) -> _Shape | None:
             elif member.is_count:
                 found[member.name] = _read_count_or_none(each)
     return shape(**found)
+
+
+def _decode_count_or_none(text: msgspec.Raw) -> int | None:
+    if len(memoryview(text)) > _MAX_COUNT_BYTES:
+        return None
+    try:
+        return _read_count_or_none(msgspec.json.decode(text))
+    except _UNREADABLE:  # a number beyond a float
+        return None
 
 
 def _read_count_or_none(value: object) -> int | None:

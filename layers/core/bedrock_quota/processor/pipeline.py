@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from datetime import datetime
 from functools import partial
 from itertools import chain
-from typing import TypedDict
+from typing import NotRequired, TypedDict, Unpack
 
 import msgspec
 
@@ -17,7 +17,14 @@ from bedrock_quota.errors import RecordError
 from bedrock_quota.model_ids import ApplicationProfile
 from bedrock_quota.pools import PoolQuota, QuotaPool
 from bedrock_quota.processor import metric_lines
-from bedrock_quota.processor.calls import DeliveryCalls, LateCall, Rejected, merge_calls
+from bedrock_quota.processor.calls import (
+    TOO_LARGE_TO_WAIT,
+    TOO_MANY_WAITING,
+    DeliveryCalls,
+    LateCall,
+    Rejected,
+    merge_calls,
+)
 from bedrock_quota.processor.delivery import Delivery, LogEvent
 from bedrock_quota.processor.grouping import GroupedCalls, group_calls
 from bedrock_quota.processor.health import line_for_health, measure_health
@@ -27,33 +34,40 @@ from bedrock_quota.processor.records import Record, with_request_body
 from bedrock_quota.processor.seen_events import SeenInSource
 from bedrock_quota.processor.step_budget import StepBudget
 from bedrock_quota.processor.tolerant_reading import count_steps, read_record
-from bedrock_quota.processor.trimming import trim_record
+from bedrock_quota.processor.trimming import MAX_PATH, trim_record
 from bedrock_quota.processor.usage import CallUsage, Entry, UsageCalculator
 from bedrock_quota.state.snapshot import OLDEST_QUOTAS
 
 NOTHING_SEEN = SeenInSource()
 
-MAX_PATH = 2_048
-"""Longest path of a body in S3 that is read. A bucket and a key have at most 63 and 1,024 bytes."""
-
 Price = Callable[[Record], Entry | ApplicationProfile]
 
 SetAside = Callable[[Record], bytes | None]
-"""Returns a record as it waits in the queue of late calls, or None if it does not wait."""
+"""Returns a record as it waits in the queue of late calls, or None if it is too large."""
 
 MAX_SET_ASIDE = 1_000
 """Calls of one delivery that wait for their body. The max_tokens of all further ones is unknown at once."""
+
+_OLDEST_QUOTAS_SECONDS = OLDEST_QUOTAS.total_seconds()
+
+MAX_SET_ASIDE_BYTES = 5 * 1024 * 1024
+"""Bytes of such calls after which no further one waits. 1,000 ordinary ones have 500 KB, and 1,000 with 16 tags of 256
+letters 5 MB."""
 
 NO_BODY = MissingBody("not_asked", may_come=False)
 
 
 class LineOptions(TypedDict):
-    """Everything that lines need besides the calls. See `make_lines`."""
+    """Everything that lines need besides the calls.
+
+    `quotas` is None if they could not be read. The percentages are then left out, `quota_age_seconds` is missing from
+    the health line, and `QuotasUnknown` counts the calls. It also counts calls whose quotas are too old.
+    """
 
     quotas: Mapping[QuotaPool, PoolQuota] | None
     namespace: str
     now: datetime
-    quota_age_seconds: float | None
+    quota_age_seconds: NotRequired[float | None]
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -61,11 +75,13 @@ class Outcome(msgspec.Struct, frozen=True):
 
     lines: Iterable[bytes]
     """Encoded as they are written, so that a large result is never in memory as a whole."""
-    rejected: tuple[Rejected, ...]
-    unlisted: tuple[str, ...]
+    rejected: tuple[Rejected, ...] = ()
+    unlisted: tuple[str, ...] = ()
     """Ids of models that are not in the registry, at most `MAX_NAMED`."""
     unknown_tiers: tuple[str, ...] = ()
     """Service tiers that are not known, at most `MAX_NAMED`."""
+    groups: tuple[GroupedCalls, ...] = ()
+    """The calls of the lines."""
 
 
 def price_delivery(
@@ -76,7 +92,7 @@ def price_delivery(
     look_up: LookUp = NO_LOOK_UP,
     *,
     checked: bool = True,
-    set_aside: SetAside = lambda _record: None,
+    set_aside: SetAside | None = None,
     returned: bool = False,
     published: bool = False,
 ) -> DeliveryCalls:
@@ -84,8 +100,9 @@ def price_delivery(
 
     Log events in `seen` were processed before and are ignored. `checked` is False if the state table could
     not be asked about the whole delivery. `look_up` is asked only for records whose numbers depend on it. A call whose
-    body may still come is `late` if `set_aside` encodes it. `returned` is True if the records waited in the queue: they
-    are late because of their body, and say nothing about the lag of the logs. Nor do records that are `published`.
+    body may still come is `late` if `set_aside` encodes it, and no call waits if `set_aside` is None. `returned` is
+    True if the records waited in the queue: they are late because of their body, and say nothing about the lag of the
+    logs. Nor do records that are `published`.
     """
     calls = DeliveryCalls(received=len(received.log_events), control=received.is_control, unchecked=int(not checked))
     if received.is_control:
@@ -96,13 +113,14 @@ def price_delivery(
     calls.returned = calls.received if returned else 0
     calls.published = calls.received if published else 0
     calculator.begin(now)
-    waiting, finally_price = Waiting(calculator.metadata_keys), partial(calculator.price, wait=False)
+    waiting = Waiting(calculator)
     _price(_read(events, calls), calculator.price, calls, waiting)
     if waiting.profiles:
         look_up.profiles(_count_calls(waiting.profiles))
-        _price(_release_profiles(waiting), finally_price, calls, waiting)
+        _price(_release_profiles(waiting), partial(calculator.price, wait=False), calls, waiting)
     if waiting.bodies:
-        _price(_release_bodies(waiting, look_up.bodies, calls, set_aside), finally_price, calls, waiting)
+        released = _release_bodies(waiting, look_up.bodies, calls, set_aside)
+        _price(released, partial(calculator.price, wait=False), calls, waiting)
     if calculator.unlisted_models:
         calls.unlisted_models = tuple(calculator.unlisted_models)
     if calculator.unknown_tiers:
@@ -113,61 +131,53 @@ def price_delivery(
 
 
 def make_lines(
-    deliveries: Sequence[DeliveryCalls],
-    *,
-    quotas: Mapping[QuotaPool, PoolQuota] | None,
-    namespace: str,
-    now: datetime,
-    quota_age_seconds: float | None = None,
-    before_late_calls: bool = False,
+    deliveries: Sequence[DeliveryCalls], *, before_late_calls: bool = False, **options: Unpack[LineOptions]
 ) -> Outcome:
     """Group the calls of deliveries that are written together, and make their metric lines.
 
     With `before_late_calls` there is no health line yet: `make_last_lines` makes it when the late calls are set aside.
-
-    `quotas` is None if they could not be read. The percentages are then left out, `quota_age_seconds` is missing from
-    the health line, and `QuotasUnknown` counts the calls. It also counts calls whose quotas are too old.
     """
     calls = deliveries[0] if len(deliveries) == 1 else merge_calls(deliveries)
     groups = group_calls(calls.usages)
-    options: LineOptions = {
-        "quotas": quotas,
-        "namespace": namespace,
-        "now": now,
-        "quota_age_seconds": quota_age_seconds,
-    }
-    known = quotas or {}
+    namespace, quotas = options["namespace"], options["quotas"] or {}
     return Outcome(
         lines=chain(
-            metric_lines.lines_for_groups(groups, namespace, known),
+            metric_lines.lines_for_groups(groups, namespace, quotas),
             metric_lines.lines_for_reserved_tier(group_calls(calls.reserved_tier)) if calls.reserved_tier else (),
-            metric_lines.lines_for_failed_calls(calls.failed, namespace, known),
+            metric_lines.lines_for_failed_calls(calls.failed, namespace, quotas) if calls.failed else (),
             () if before_late_calls else (_line_for_health(calls, groups, len(deliveries), options),),
         ),
         rejected=tuple(calls.rejected),
         unlisted=calls.unlisted_models,
         unknown_tiers=calls.unknown_tiers,
+        groups=groups,
     )
 
 
 def make_last_lines(
     deliveries: Sequence[DeliveryCalls],
     unsent: Sequence[CallUsage],
-    options: LineOptions,
+    written: Sequence[GroupedCalls],
+    **options: Unpack[LineOptions],
 ) -> Outcome:
-    """Make the lines that `make_lines` has left out: of the calls that could not be set aside, and of health."""
+    """Make the lines that `make_lines` has left out: of the calls that could not be set aside, and of health.
+
+    `written` are the groups of the lines that it has made.
+    """
     calls = deliveries[0] if len(deliveries) == 1 else merge_calls(deliveries)
-    health = _line_for_health(calls, group_calls(calls.usages), len(deliveries), options)
-    lines = metric_lines.lines_for_groups(group_calls(unsent), options["namespace"], options["quotas"] or {})
-    return Outcome(lines=chain(lines, (health,)), rejected=(), unlisted=())
+    groups = group_calls(unsent)
+    health = _line_for_health(calls, (*written, *groups), len(deliveries), options)
+    lines = metric_lines.lines_for_groups(groups, options["namespace"], options["quotas"] or {})
+    return Outcome(lines=chain(lines, (health,)))
 
 
 def _line_for_health(
     calls: DeliveryCalls, groups: Sequence[GroupedCalls], deliveries: int, options: LineOptions
 ) -> bytes:
-    age = None if options["quotas"] is None else options["quota_age_seconds"]
-    usable = options["quotas"] is not None and (age or 0) <= OLDEST_QUOTAS.total_seconds()
-    seconds = options["now"].timestamp()
+    quotas, age, seconds = options["quotas"], options.get("quota_age_seconds"), options["now"].timestamp()
+    if quotas is None:
+        age = None
+    usable = quotas is not None and (age or 0) <= _OLDEST_QUOTAS_SECONDS
     health = measure_health(calls, groups, seconds, deliveries=deliveries, quota_age=age, quotas_usable=usable)
     return line_for_health(options["namespace"], seconds, health)
 
@@ -175,15 +185,18 @@ def _line_for_health(
 def _select_new(events: Sequence[LogEvent], seen: SeenInSource) -> tuple[Sequence[LogEvent], Collection[str]]:
     """Return the events that were not processed before, each once, and their ids. One without an id is always new."""
     prefix = seen.prefix
-    names = [prefix + event.id for event in events] if prefix else [event.id for event in events]
+    names = [event.id and prefix + event.id for event in events] if prefix else [event.id for event in events]
     ids = dict.fromkeys(names)
     if len(ids) == len(events) and seen.ids.isdisjoint(ids):
+        ids.pop("", None)
         return events, ids
     new, ids = [], {}
     for event, name in zip(events, names, strict=True):
-        if not event.id or (name not in ids and name not in seen.ids):
+        if not name:
             new.append(event)
-            ids[name if event.id else ""] = None
+        elif name not in ids and name not in seen.ids:
+            new.append(event)
+            ids[name] = None
     return new, ids
 
 
@@ -193,9 +206,13 @@ class Waiting(msgspec.Struct):
     The latter have their usage without the body. All are trimmed, because a delivery may hold tens of thousands.
     """
 
-    metadata_keys: tuple[str, ...]
+    calculator: UsageCalculator
     profiles: dict[ApplicationProfile, deque[Record]] = {}
     bodies: deque[tuple[Record, CallUsage]] = msgspec.field(default_factory=deque)
+
+    def trim(self, record: Record) -> Record:
+        """Return a record as it waits: with all that decides about its usage, and no more."""
+        return trim_record(record, self.calculator.metadata_keys, with_session=self.calculator.with_sessions)
 
 
 def _read(events: Iterable[LogEvent], calls: DeliveryCalls) -> Iterator[Record]:
@@ -214,6 +231,8 @@ def _read(events: Iterable[LogEvent], calls: DeliveryCalls) -> Iterator[Record]:
             continue
         if record is not None:
             yield record
+    if not unusual:
+        return
     budget = StepBudget()
     for steps, event in sorted(unusual, key=operator.itemgetter(0)):
         try:
@@ -238,11 +257,11 @@ def _price(records: Iterable[Record], price: Price, calls: DeliveryCalls, waitin
             continue
         if type(entry) is CallUsage:  # nearly always
             if entry.max_tokens is None and 0 < len(record.input.body_s3_path or "") <= MAX_PATH:
-                waiting.bodies.append((trim_record(record, waiting.metadata_keys), entry))
+                waiting.bodies.append((waiting.trim(record), entry))
             else:
                 usages.append(entry)
         elif isinstance(entry, ApplicationProfile):
-            waiting.profiles.setdefault(entry, deque()).append(trim_record(record, waiting.metadata_keys))
+            waiting.profiles.setdefault(entry, deque()).append(waiting.trim(record))
         else:
             calls.add(entry)
 
@@ -262,7 +281,7 @@ def _release_profiles(waiting: Waiting) -> Iterator[Record]:
 
 
 def _release_bodies(
-    waiting: Waiting, fetch: FetchBodies, calls: DeliveryCalls, set_aside: SetAside
+    waiting: Waiting, fetch: FetchBodies, calls: DeliveryCalls, set_aside: SetAside | None
 ) -> Iterator[Record]:
     """Yield the records whose body could be read from S3, with that body, and forget all that waited for one.
 
@@ -272,6 +291,7 @@ def _release_bodies(
     paths = [record.input.body_s3_path or "" for record, _ in incomplete]
     bodies = fetch(dict.fromkeys(paths))
     places: Sequence[tuple[bytes, int]] | None = None
+    size = 0
     for position, path in enumerate(paths):
         record, usage = incomplete.popleft()
         body = bodies.found.get(path)
@@ -279,14 +299,19 @@ def _release_bodies(
             yield with_request_body(record, body)
             continue
         missing = bodies.missing.get(path, NO_BODY)
-        can_wait = missing.may_come and len(calls.late) < MAX_SET_ASIDE
-        encoded = set_aside(record) if can_wait else None
+        encoded, reason = None, missing.reason
+        if missing.may_come and set_aside is not None:
+            if len(calls.late) < MAX_SET_ASIDE and size < MAX_SET_ASIDE_BYTES:
+                encoded, reason = set_aside(record), TOO_LARGE_TO_WAIT
+            else:
+                reason = TOO_MANY_WAITING
         if encoded is not None:
+            size += len(encoded)
             places = _find_places(paths) if places is None else places
-            calls.late.append(LateCall(encoded, usage, missing.reason, *places[position]))
+            calls.late.append(LateCall(encoded, usage, *places[position]))
         else:
             calls.usages.append(usage)
-            calls.count_missing_body(missing.reason)
+            calls.count_missing_body(reason)
 
 
 def _find_places(paths: Sequence[str]) -> Sequence[tuple[bytes, int]]:

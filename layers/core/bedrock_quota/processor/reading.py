@@ -57,7 +57,7 @@ class _UnreadOutput(msgspec.Struct, frozen=True, gc=False):
     answer: msgspec.Raw = msgspec.field(default=_NOTHING, name="outputBodyJson")
 
 
-class _UnreadRecord(RecordHead, frozen=True, gc=False, rename="camel"):
+class _UnreadRecord(RecordHead, frozen=True, gc=False, rename="camel", kw_only=True):
     input: _UnreadInput = _UnreadInput()
     output: _UnreadOutput = _UnreadOutput()
 

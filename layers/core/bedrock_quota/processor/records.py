@@ -140,10 +140,12 @@ class StreamMetadata(msgspec.Struct, frozen=True, gc=False):
 
 
 class StopEvent(msgspec.Struct, frozen=True, gc=False):
-    """The `messageStop` event of ConverseStream and Nova, and the `delta` of Anthropic's `message_delta`."""
+    """The `messageStop` event of ConverseStream and Nova, and the `delta` of Anthropic's `message_delta` and Cohere's
+    `message-end`."""
 
     stop_reason_camel: Word | None = msgspec.field(default=None, name="stopReason")
     stop_reason: Word | None = None
+    finish_reason: Word | None = None
 
 
 class FinalResponse(msgspec.Struct, frozen=True, gc=False):
@@ -219,21 +221,25 @@ class PerformanceConfig(msgspec.Struct, frozen=True, gc=False):
     latency: str | None = None
 
 
-class RecordHead(msgspec.Struct, frozen=True, gc=False, rename="camel"):
-    """A record without its input and output. `started_at` is the request's start as text, in whole seconds."""
+class RecordHead(msgspec.Struct, frozen=True, gc=False, rename="camel", kw_only=True):
+    """A record without its input and output. `started_at` is the request's start as text, in whole seconds.
 
-    started_at: TimestampText = msgspec.field(name="timestamp")
-    model_id: str
-    operation: str = ""
-    request_id: str = ""
-    schema_type: Literal["ModelInvocationLog"] = SCHEMA_TYPE
-    error_code: str | None = None
+    The members are in the order of Bedrock's records, whose last ones are the first here. The decoder looks for each
+    key after the one before it, so it finds most at once.
+    """
+
     identity: Identity | None = None
-    request_metadata: dict[str, str] | None = None
+    schema_type: Literal["ModelInvocationLog"] = SCHEMA_TYPE
     performance_config: PerformanceConfig | None = None
+    started_at: TimestampText = msgspec.field(name="timestamp")
+    request_id: str = ""
+    operation: str = ""
+    model_id: str
+    error_code: str | None = None
+    request_metadata: dict[str, str] | None = None
 
 
-class Record(RecordHead, frozen=True, gc=False, rename="camel"):
+class Record(RecordHead, frozen=True, gc=False, rename="camel", kw_only=True):
     """One call of a model, as Bedrock logged it."""
 
     input: RecordInput = RecordInput()
@@ -263,8 +269,8 @@ def read_timestamp(value: object) -> datetime:
         pass
     try:
         timestamp = datetime.fromisoformat(value)
-    except ValueError as error:
-        raise RecordError("bad_timestamp") from error
+    except ValueError:  # its message repeats the text
+        raise RecordError("bad_timestamp") from None
     if timestamp.tzinfo is None:
         raise RecordError("bad_timestamp")
     return timestamp

@@ -29,13 +29,14 @@ class SeenEvents:
         self._seen: dict[str, None] = {}
         self._most = most
         self._first_source: tuple[str, str] | None = None
+        self._seen_in_first = SeenInSource(self.ids)  # a view, which shows what is remembered later, too
 
     def select_source(self, owner: str, log_group: str) -> SeenInSource:
         """Return the seen events of one account's log group. Ids of the first source met have no prefix."""
         if self._first_source is None:
             self._first_source = (owner, log_group)
         if self._first_source == (owner, log_group):
-            return SeenInSource(self.ids)
+            return self._seen_in_first
         digest = hashlib.blake2b(f"{owner}\n{log_group}".encode(), digest_size=_PREFIX_BYTES)
         return SeenInSource(self.ids, f"{digest.hexdigest()}:")  # short, because it is copied in front of each id
 
@@ -49,7 +50,6 @@ class SeenEvents:
         if max(map(len, event_ids), default=0) > MAX_EVENT_ID:
             event_ids = [event_id for event_id in event_ids if len(event_id) <= MAX_EVENT_ID]
         self._seen |= dict.fromkeys(event_ids)
-        self._seen.pop("", None)  # an event without an id is always new
         if len(self._seen) > self._most + self._most // 8:  # many at a time, because a dict finds its first key slowly
             for oldest in list(islice(self._seen, len(self._seen) - self._most)):
                 del self._seen[oldest]

@@ -63,12 +63,13 @@ class Serving(msgspec.Struct, frozen=True, gc=False):
 NOTHING_NAMED = Serving()
 
 _PLAIN_ENDS = ("end_turn", "tool_use", "stop_sequence", "stop", "tool_calls")
-_PLAIN_ENDINGS: dict[str | None, Answer] = {end: Answer(stop_reason_camel=end) for end in _PLAIN_ENDS}
-_PLAIN_STOPS: dict[str | None, Answer] = {end: Answer(stop_reason=end) for end in _PLAIN_ENDS}
-_PLAIN_ANSWERS = frozenset(
+_PLAIN_ANSWERS: frozenset[Answer | None] = frozenset(
     {
+        None,
         Answer(),
         Answer(choices=Choices()),
+        *(Answer(stop_reason_camel=end) for end in _PLAIN_ENDS),
+        *(Answer(stop_reason=end) for end in _PLAIN_ENDS),
         *(Answer(choices=Choices(Choice(finish_reason=end))) for end in _PLAIN_ENDS),
         *(Answer(choices=Choices(Choice(stop_reason=end))) for end in _PLAIN_ENDS),
         *(Answer(outputs=Choices(Choice(stop_reason=end))) for end in _PLAIN_ENDS),
@@ -83,11 +84,7 @@ def find_serving(answer: Answer | None, body: RequestBody | None, beside: Perfor
 
     None: the record tells nothing, as most do.
     """
-    if answer is not None and (
-        answer == _PLAIN_ENDINGS.get(answer.stop_reason_camel)
-        or answer == _PLAIN_STOPS.get(answer.stop_reason)
-        or answer in _PLAIN_ANSWERS
-    ):
+    if answer in _PLAIN_ANSWERS:
         answer = None
     if (
         answer is None
@@ -105,8 +102,8 @@ def find_serving(answer: Answer | None, body: RequestBody | None, beside: Perfor
             tier = _name_tier(body.service_tier) or _name_tier(body.service_tier_word)
         if is_optimized is None:
             is_optimized = _ask_optimized(body.performance_config)
-    if is_optimized is None and beside is not None and beside.latency:
-        is_optimized = beside.latency.lower() == _OPTIMIZED
+    if is_optimized is None:
+        is_optimized = _ask_optimized(beside)
     return Serving(tier, is_optimized, served.invoked_model_id, served.truncated)
 
 
@@ -121,7 +118,9 @@ def read_answer(answer: Answer) -> Serving:
         invoked = invoked or _name_invoked(event.trace)
     if final is not None:
         tier = tier or _name_tier(final.service_tier_word)
-    return Serving(tier, is_optimized, invoked, any(reason.lower() in CUT_REASONS for reason in _list_reasons(answer)))
+    return Serving(
+        tier, is_optimized, invoked, any(reason.strip().lower() in CUT_REASONS for reason in _list_reasons(answer))
+    )
 
 
 def _list_reasons(answer: Answer) -> list[str]:
@@ -131,7 +130,7 @@ def _list_reasons(answer: Answer) -> list[str]:
         found.append(answer.completion_reason)
         for event in (answer.delta, answer.message_stop):
             if event is not None and not isinstance(event, str):
-                found += (event.stop_reason_camel, event.stop_reason)
+                found += (event.stop_reason_camel, event.stop_reason, event.finish_reason)
     if answer.incomplete_details is not None:
         found.append(answer.incomplete_details.reason)
     final = answer.response
@@ -149,17 +148,18 @@ def _list_reasons(answer: Answer) -> list[str]:
 
 def _name_tier(tier: ServiceTier | str | None) -> str | None:
     """Return the tier that is named, or None if there is none or only blanks."""
-    word = tier.type if isinstance(tier, ServiceTier) else tier
-    return word if word and not word.isspace() and word.lower() not in _NO_TIERS else None
+    word = ((tier.type if isinstance(tier, ServiceTier) else tier) or "").strip()
+    return word if word and word.lower() not in _NO_TIERS else None
 
 
-def _ask_optimized(config: Latency | None) -> bool | None:
-    return None if config is None or not config.latency else config.latency.lower() == _OPTIMIZED
+def _ask_optimized(config: Latency | PerformanceConfig | None) -> bool | None:
+    word = "" if config is None or config.latency is None else config.latency.strip()
+    return word.lower() == _OPTIMIZED if word else None
 
 
 def _name_invoked(trace: Trace | None) -> str | None:
     router = None if trace is None else trace.prompt_router
-    return None if router is None else router.invoked_model_id
+    return None if router is None else (router.invoked_model_id or "").strip() or None
 
 
 MAX_CHUNKS = 8

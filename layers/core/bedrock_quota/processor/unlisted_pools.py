@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bedrock_quota import clients
-from bedrock_quota.pools import QuotaPool
+from bedrock_quota.pools import UNLISTED, QuotaPool
 from bedrock_quota.processor.application_profiles import CircuitBreaker
 from bedrock_quota.processor.records import SECONDS_PER_DAY
 from bedrock_quota.state import table
@@ -28,9 +28,6 @@ MAX_UNLISTED_POOLS = 100
 
 MAX_SECONDS = 3.0
 """Time that answers of the state table may take together. Then no new pool is admitted for a minute."""
-
-UNLISTED = "unlisted"
-"""The `ModelId` of the pool that all other unlisted models share."""
 
 
 class UnlistedPools:

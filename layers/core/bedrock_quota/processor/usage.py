@@ -16,7 +16,7 @@ import msgspec
 from bedrock_quota import model_ids
 from bedrock_quota.errors import RecordError
 from bedrock_quota.model_ids import UNRESOLVED, ApplicationProfile, OutOfScope, Reference
-from bedrock_quota.pools import LONG_CONTEXT_SUFFIX, EndpointType, QuotaPool
+from bedrock_quota.pools import LONG_CONTEXT_SUFFIX, UNLISTED, EndpointType, QuotaPool
 from bedrock_quota.processor.callers import MAX_REMEMBERED_ARN, parse_caller, parse_project, parse_session, safe_label
 from bedrock_quota.processor.max_tokens import (
     NO_OUTPUT,
@@ -178,7 +178,7 @@ class UsageCalculator:
     ) -> None:
         self._registry = registry
         self._find_profile, self._admit_pool = find_profile, admit_pool
-        self.metadata_keys, self._with_sessions = metadata_keys, with_sessions
+        self.metadata_keys, self.with_sessions = metadata_keys, with_sessions
         self._providers = registry.id_prefixes
         self._rates: dict[tuple[str, bool | None, int], _Rate] = {}
         self._origins: dict[_OriginKey, _Origin] = {}
@@ -257,7 +257,7 @@ class UsageCalculator:
         tags = self._select_tags(record.request_metadata) if self.metadata_keys else ()
         body = given.body
         project_id = None if body is None else body.project_identifier
-        project = "" if project_id is None else _find_project(record.operation, project_id)
+        project = "" if project_id is None else _find_project(origin.operation, project_id)
         group_key = (origin, minute, source, blocked, long_context, tags, tier, project)
         usage = CallUsage(
             self._groups.get(group_key) or self._find_group(rate, group_key),
@@ -275,6 +275,17 @@ class UsageCalculator:
             return ReservedTierCall(usage)
         return usage
 
+    def find_resolved_profile(self, record: Record) -> tuple[str, Reference] | None:
+        """Return the ARN of a call's application profile and the model behind it. None: there is none, or not known."""
+        served = find_serving(record.output.answer, record.input.body, record.performance_config)  # type: ignore[arg-type]
+        model_id = record.model_id if served is None else _choose_model_id(record.model_id, served)
+        bare_id = model_id.removesuffix(model_ids.LATENCY_OPTIMIZED_SUFFIX)
+        profile = model_ids.parse_model_id(bare_id, self._providers)
+        if not isinstance(profile, ApplicationProfile):
+            return None
+        found = self._find_profile(profile)
+        return (profile.arn, found) if isinstance(found, Reference) else None
+
     def _select_tags(self, metadata: dict[str, str] | None) -> Tags:
         if not metadata:
             return ()
@@ -285,13 +296,13 @@ class UsageCalculator:
         if known is not None:
             return known
         model_id, arn, operation, optimized, day = key
-        rate = self._find_rate(model_id, optimized, day)
+        rate, word = self._find_rate(model_id, optimized, day), safe_word(operation)
         defaults, lasting = NOTHING_RESERVED, False
         if isinstance(rate, _Rate):
-            defaults = find_defaults(model_id, operation, rate.model, rate.provider)
+            defaults = find_defaults(model_id, word, rate.model, rate.provider)
             lasting = not rate.application_profile  # the model behind it can change
-        session = parse_session(arn) if self._with_sessions else ""
-        origin = _Origin(rate, parse_caller(arn), safe_word(operation), defaults, session)
+        session = parse_session(arn) if self.with_sessions else ""
+        origin = _Origin(rate, parse_caller(arn), word, defaults, session)
         # longer than AWS allows: not remembered, because they may have a million characters
         named = len(model_id) <= MAX_REMEMBERED_ARN and len(arn or "") <= MAX_REMEMBERED_ARN
         if named and len(operation) <= MAX_OPERATION and not isinstance(rate, ApplicationProfile):
@@ -304,10 +315,13 @@ class UsageCalculator:
         if tier and tier not in KNOWN_TIERS and len(self.unknown_tiers) < MAX_NAMED:
             self.unknown_tiers[tier] = None
         pool = rate.pool
-        if rate.model is None and tier != RESERVED_TIER:  # which has no metrics
+        if rate.model is None:
             if len(self.unlisted_models) < MAX_NAMED:
                 self.unlisted_models[pool.model_id] = None
-            pool = self._admit_pool(pool)
+            if tier != RESERVED_TIER:  # which has no metrics
+                pool = self._admit_pool(pool)
+            elif pool.model_id not in self.unlisted_models:
+                pool = QuotaPool(UNLISTED, pool.endpoint_type)
         if long_context:
             pool = QuotaPool(pool.model_id + LONG_CONTEXT_SUFFIX, pool.endpoint_type)
         group = CallGroup(

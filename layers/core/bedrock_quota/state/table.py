@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SNAPSHOT_ID = "quotas"
 LOG_GROUPS_ID = "former-log-groups"
+SETUP_ID = "setup"
 UNLISTED_POOLS_ID = "unlisted-pools"
 UNLISTED_POOLS_DAYS = 15
 """Days without a call after which another unlisted pool may take a pool's place.
@@ -37,6 +38,14 @@ UNLISTED_POOLS_ATTEMPTS = 4
 PROFILE_PREFIX = "profile#"
 PROFILE_SECONDS = 24 * 3600
 """A profile's model never changes, but the profile may be deleted. Its item expires after a day."""
+
+
+class SetupNote(msgspec.Struct, frozen=True):
+    """Digests of the properties with which logging was set up last, and of those that they replaced."""
+
+    current: str
+    replaced: str
+
 
 _ENDPOINT_TYPES = frozenset(EndpointType)
 
@@ -214,3 +223,20 @@ def read_log_groups(table: str, client: DynamoDBClient) -> tuple[str, ...]:
     except client.exceptions.ResourceNotFoundException:
         return ()
     return tuple(sorted(item.get("log_groups", {}).get("SS", [])))
+
+
+def write_setup(table: str, client: DynamoDBClient, setup: SetupNote) -> None:
+    """Store the note on the last set-up. Propagates botocore errors."""
+    client.update_item(
+        TableName=table,
+        Key={"id": {"S": SETUP_ID}},
+        UpdateExpression="SET #current = :current, replaced = :replaced",
+        ExpressionAttributeNames={"#current": "current"},
+        ExpressionAttributeValues={":current": {"S": setup.current}, ":replaced": {"S": setup.replaced}},
+    )
+
+
+def read_setup(table: str, client: DynamoDBClient) -> SetupNote | None:
+    """Return the note on the last set-up, or None if there is none yet. Propagates botocore errors."""
+    item = client.get_item(TableName=table, Key={"id": {"S": SETUP_ID}}, ConsistentRead=True).get("Item")
+    return SetupNote(item["current"]["S"], item["replaced"]["S"]) if item else None
