@@ -373,16 +373,6 @@ def bill(use: Use, price: Prices, watched: Alarms, written: LineBytes, batch: Ba
         )
 
 
-PROCESSING_ITEMS = frozenset({"metric lines", "Lambda's own log lines", "Lambda", "state table"})
-"""Items of a bill that grow with the calls, if the calls do not come through a stream or a queue."""
-
-
-def estimate_processing(use: Use, price: Prices) -> list[Item]:
-    """Return the items that processing so many calls costs once."""
-    items = bill(use, price, Alarms(0, 0), measure(use)[0])
-    return [item for item in items if item.what in PROCESSING_ITEMS]
-
-
 def dashboard_view(use: Use, price: Prices, written: LineBytes, asked: int) -> float:
     """Return the dollars for opening the dashboard once. Each of its `asked` queries reads all lines of its hours."""
     month = use.metric_bytes(written.per_call(), measure_late_call(use).per_call())

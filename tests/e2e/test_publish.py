@@ -20,6 +20,7 @@ from localaws.fault_proxy import FaultProxy
 from localaws.instance import Instance
 from quota_monitor.analyze.command import analyze
 from quota_monitor.analyze.publish import command
+from quota_monitor.analyze.publish.policy import list_statements
 from quota_monitor.deployment.checkout import ROOT
 
 GROUP, STACK = "/theirs", "publishing"
@@ -86,8 +87,13 @@ def wait_for(region: Region, requests: int) -> None:
 
 def run(region: Region, monkeypatch: pytest.MonkeyPatch) -> Result:
     monkeypatch.setattr(command, "open_session", lambda _profile, _region: region.session)
-    monkeypatch.setattr(command, "SETTLED_SECONDS", 0)
-    return CliRunner().invoke(analyze, ["--publish", STACK, "--yes"])
+    monkeypatch.setattr(command, "SETTLED_SECONDS", -1)  # the stack was made in this second
+    called: set[str] = set()
+    region.session.events.register("before-call", lambda model, **_given: called.add(model.name))
+    result = CliRunner().invoke(analyze, ["--publish", STACK, "--yes"])
+    allowed = {action.partition(":")[2] for each in list_statements(STACK, GROUP) for action in each["Action"]}
+    assert {"InvokeFunction" if each == "Invoke" else each for each in called} <= allowed
+    return result
 
 
 def test_older_records_count_once_also_when_published_again(

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -36,6 +37,7 @@ from quota_monitor.analyze.publish.deliveries import (
     pack_events,
 )
 from quota_monitor.analyze.publish.errors import PublishError
+from quota_monitor.analyze.publish.policy import list_statements
 from quota_monitor.analyze.publish.progress import PublishProgress
 from quota_monitor.analyze.publish.records import (
     HOUR,
@@ -50,6 +52,7 @@ from quota_monitor.analyze.publish.records import (
 from quota_monitor.analyze.publish.sending import Sent, make_invoke, send_hours
 from quota_monitor.aws_session import Stack
 
+ROOT = Path(__file__).parents[2]
 MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
 NOW_SECONDS = int(NOW.timestamp())  # 12:00:30
 GROUP = "/aws/bedrock/modelinvocations"
@@ -374,6 +377,16 @@ def test_progress_is_stored_once_and_grows_by_hours(aws: Any, made: MadeAws) -> 
     assert progress.read_progress(aws, "state") == PublishProgress(1_700_000_000_123, GROUP, frozenset({3600, 7200}))
     assert made.item is not None
     assert "expiration" not in made.item
+
+
+# ---------------------------------------------------------------- rights
+
+
+def test_the_policy_on_the_page_is_that_of_the_code() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    section = page.partition("## Start with the last 14 days")[2].partition("\n## ")[0]
+    shown = json.loads(section.partition("```json\n")[2].partition("```")[0])
+    assert shown["Statement"] == list_statements("bedrock-quota-monitor", GROUP)
 
 
 # ---------------------------------------------------------------- S3

@@ -19,7 +19,7 @@ from bedrock_quota.errors import LogSourceError
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.sources import read_sources
 from quota_monitor.analyze.account import Account
-from quota_monitor.analyze.publish.command import publish, publish_options
+from quota_monitor.analyze.publish.command import publish, publish_option
 from quota_monitor.analyze.reader import Counts, RecordReader
 from quota_monitor.analyze.scope import ALL_TIME, Scope
 from quota_monitor.analyze.source import Progress, Source
@@ -42,17 +42,18 @@ from quota_monitor.window import Window
 
 @click.command()
 @source_options
-@publish_options
+@publish_option
 @scope_options
 @scenario_options
 @output_options
-def analyze(**given: Any) -> None:
+@click.option("--yes", is_flag=True, help="Do not ask before records are published.")
+def analyze(*, yes: bool, **given: Any) -> None:
     """Say why calls are throttled, who causes it, and what to change.
 
-    Reads invocation logs that exist. Deploys nothing and changes nothing.
+    Reads invocation logs that exist. Deploys nothing, and changes nothing without --publish.
     """
     if given["publish"] is not None:
-        publish(given, show_progress)
+        publish(given, show_progress, yes=yes)
         return
     scope = make_scope(given, datetime.now(UTC), all_time=bool(given["files"]))
     scenario, chosen = make_scenario(given), make_output(given)

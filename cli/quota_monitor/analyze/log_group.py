@@ -38,7 +38,7 @@ TRY_AGAIN_SECONDS = 5.0
 
 MAX_TRIES = 60
 
-CONFIG = Config(retries={"mode": "adaptive", "total_max_attempts": 10})
+_CONFIG = Config(retries={"mode": "adaptive", "total_max_attempts": 10})
 """StartQuery and GetQueryResults have 10 calls per second (CloudWatch Logs quotas, read 2026-11-28)."""
 
 LATE_SECONDS = 120
@@ -89,7 +89,7 @@ def find_log_group(session: boto3.Session, name: str | None) -> LoggedTo:
 def open_log_group(session: boto3.Session, name: str | None, registry: Registry, *, whole_records: bool) -> Source:
     """Return the source for a log group. Raises `LogSourceError`. Propagates botocore errors."""
     group = find_log_group(session, name)
-    client = session.client("logs", config=CONFIG)
+    client = session.client("logs", config=_CONFIG)
     account = read_account(session, registry)
 
     def read(reader: RecordReader, scope: Scope, progress: Progress) -> Sequence[str]:

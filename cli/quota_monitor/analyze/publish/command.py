@@ -26,32 +26,19 @@ from quota_monitor.analyze.publish.records import S3_SCHEME, Amount, open_record
 from quota_monitor.analyze.publish.sending import INVOKE_CONFIG, Sent, make_invoke, send_hours
 from quota_monitor.answers.numbers import count
 from quota_monitor.aws_session import Stack, open_session, read_stack
-from quota_monitor.cost import HOURS_PER_MONTH, METRICS_PER_POOL, Use, estimate_processing, read_prices
+from quota_monitor.cost import HOURS_PER_MONTH, METRICS_PER_POOL, Alarms, Use, bill, measure, read_prices
 
 if TYPE_CHECKING:
     import boto3
-
-ACTIONS = (
-    "cloudformation:DescribeStacks",
-    "cloudformation:ListStackResources",
-    "cloudwatch:GetMetricData",
-    "dynamodb:GetItem",
-    "dynamodb:PutItem",
-    "dynamodb:UpdateItem",
-    "lambda:InvokeFunction",
-    "logs:DescribeSubscriptionFilters",
-    "logs:FilterLogEvents",
-    "logs:GetQueryResults",
-    "logs:StartQuery",
-    "logs:StopQuery",
-)
-"""The rights that publishing needs. Records in S3 also need `s3:ListBucket` and `s3:GetObject`."""
 
 SETTLED_SECONDS = 120
 """Time after the boundary until all events from before it can be read. AWS names none; it mostly takes seconds."""
 
 SETTLED_S3_SECONDS = 3_600
 """The same for S3, where an object is written up to some minutes after its records (see `log_sources.s3.LATE`)."""
+
+PROCESSING_ITEMS = frozenset({"metric lines", "Lambda's own log lines", "Lambda", "state table"})
+"""Items of a bill that grow with the calls, if the calls do not come through a stream or a queue."""
 
 _ALLOWED = frozenset({"publish", "yes", "regions", "profiles", "log_group", "bucket"})
 
@@ -62,22 +49,17 @@ DELAY = (
 """The API reference of PutMetricData (read 2026-11-28) says "as much as 2 hours" and "at least 48 hours"."""
 
 
-def publish_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that publish records instead of analyzing them."""
-    for option in (
-        click.option("--yes", is_flag=True, help="Publish without a question."),
-        click.option(
-            "--publish",
-            metavar="STACK",
-            help="Send records from before this stack through its processor, up to 14 days back. Each counts once.",
-        ),
-    ):
-        command = option(command)
-    return command
+def publish_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the option that publishes records instead of analyzing them."""
+    return click.option(
+        "--publish",
+        metavar="STACK",
+        help="Send records from before this stack through its processor, up to 14 days back. Each counts once.",
+    )(command)
 
 
-def publish(given: Mapping[str, Any], show: Callable[[], Any]) -> None:
-    """Publish the older records that the options select, with progress as `show` shows it.
+def publish(given: Mapping[str, Any], show: Callable[[], Any], *, yes: bool) -> None:
+    """Publish the older records that the options select, with progress as `show` shows it. Asks first unless `yes`.
 
     Raises `click.UsageError` for options that select other records, and `PublishError`.
     """
@@ -94,7 +76,7 @@ def publish(given: Mapping[str, Any], show: Callable[[], Any]) -> None:
             click.echo(f"There is nothing left to publish: {_describe_boundary(stack, progress)}")
             return
         click.echo("\n".join(describe(stack, progress, hours, amount)), err=True)
-        if not given["yes"]:
+        if not yes:
             click.confirm("Publish them?", abort=True, err=True)
         client, table = session.client("dynamodb"), stack.resources["StateTable"]
         stored = start_progress(client, table, progress)
@@ -197,7 +179,8 @@ def _describe_cost(amount: Amount, hours: int) -> str:
     price = read_prices()
     records = 1_000_000 if amount.records is None else amount.records
     deliveries = min(records, hours + amount.size // MAX_DELIVERY_BYTES)
-    items = estimate_processing(Use(1, records, max(1, records // deliveries)), price)
+    use = Use(1, records, max(1, records // deliveries))
+    items = [item for item in bill(use, price, Alarms(0, 0), measure(use)[0]) if item.what in PROCESSING_ITEMS]
     dollars = sum(item.dollars for item in items)
     pool = METRICS_PER_POOL * price.metric_month / HOURS_PER_MONTH
     each = "per million records " if amount.records is None else ""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
+from botocore.config import Config
 
 from bedrock_quota.errors import LogSourceError, RecordError
 from bedrock_quota.log_sources import s3
@@ -16,7 +17,7 @@ from bedrock_quota.log_sources.s3 import LogFolder
 from bedrock_quota.processor.delivery import LogEvent
 from bedrock_quota.processor.records import parse_timestamp
 from bedrock_quota.processor.usage import OLDEST_SECONDS
-from quota_monitor.analyze.log_group import CONFIG, run_query
+from quota_monitor.analyze.log_group import run_query
 from quota_monitor.analyze.publish.progress import PublishProgress
 from quota_monitor.answers.numbers import count
 from quota_monitor.aws_session import Stack
@@ -31,6 +32,9 @@ HOUR = 3_600
 
 MARGIN_SECONDS = HOUR
 """Time for which the oldest records must still be accepted when a run begins. The oldest hours are sent first."""
+
+READ_CONFIG = Config(retries={"mode": "adaptive", "total_max_attempts": 10})
+"""FilterLogEvents has 5 to 25 calls per second, by Region (CloudWatch Logs quotas, read 2026-11-28)."""
 
 S3_SCHEME = "s3://"
 
@@ -61,7 +65,7 @@ def list_hours(boundary: int, now: datetime) -> range:
 
 def open_records(session: boto3.Session, stack: Stack, progress: PublishProgress, now: datetime) -> Records:
     """Return the older records of a source. Raises `LogSourceError`. Propagates botocore errors."""
-    client = session.client("logs", config=CONFIG)
+    client = session.client("logs", config=READ_CONFIG)
     hours, boundary, group = list_hours(progress.boundary, now), progress.boundary, progress.source
     if group.startswith(S3_SCHEME):
         folder = find_folder(session.client("s3"), stack, group)
