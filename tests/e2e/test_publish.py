@@ -1,5 +1,6 @@
 """`analyze --publish`: records from before the stack count once, beside those that its subscription delivers."""
 
+import gzip
 import json
 import re
 import time
@@ -13,9 +14,11 @@ import pytest
 from click.testing import CliRunner, Result
 from conftest import LOG_STREAM
 from oracle import facts_of, sum_up
-from test_logging_setup import THEIRS, Region, template_of
+from test_logging_setup import GROUP as CREATED_GROUP
+from test_logging_setup import S3_ONLY, THEIRS, Region, template_of
 from test_stack import converse, record
 
+from localaws.account import ACCOUNT_ID
 from localaws.fault_proxy import FaultProxy
 from localaws.instance import Instance
 from quota_monitor.analyze.command import analyze
@@ -35,18 +38,19 @@ def region(local: Instance, proxy: FaultProxy, request: pytest.FixtureRequest) -
     body = stacks.get_template(StackName=local.stack_name, TemplateStage="Original")["TemplateBody"]
     made = Region(local, proxy, f"publish-{zlib.crc32(request.node.name.encode()) % 10_000}-1", template_of(body))
     made.logs.create_log_group(logGroupName=GROUP)
-    made.logs.create_log_stream(logGroupName=GROUP, logStreamName=LOG_STREAM)
     made.configure(THEIRS)
     yield made
     assert made.delete(STACK) == "DELETE_COMPLETE"
 
 
-def write(region: Region, *records: dict[str, Any]) -> None:
+def write(region: Region, *records: dict[str, Any], group: str = GROUP) -> None:
     """Write records with the time of their start, as Bedrock does."""
+    if not region.logs.describe_log_streams(logGroupName=group)["logStreams"]:
+        region.logs.create_log_stream(logGroupName=group, logStreamName=LOG_STREAM)
     for each in records:
         begun = datetime.fromisoformat(each["timestamp"])
         event = {"timestamp": int(begun.timestamp() * 1000), "message": json.dumps(each)}
-        region.logs.put_log_events(logGroupName=GROUP, logStreamName=LOG_STREAM, logEvents=[event])  # type: ignore[list-item]
+        region.logs.put_log_events(logGroupName=group, logStreamName=LOG_STREAM, logEvents=[event])  # type: ignore[list-item]
 
 
 def lines(region: Region) -> list[dict[str, Any]]:
@@ -78,6 +82,12 @@ def expected_sums(records: Iterable[dict[str, Any]]) -> Sums:
     }
 
 
+def deploy(local: Instance, region: Region) -> None:
+    stacks = local.session().client("cloudformation").describe_stacks(StackName=local.stack_name)["Stacks"]
+    architecture = {each["ParameterKey"]: each["ParameterValue"] for each in stacks[0]["Parameters"]}["Architecture"]
+    assert region.create(STACK, region.whole, Architecture=architecture) == "CREATE_COMPLETE", region.reasons(STACK)
+
+
 def wait_for(region: Region, requests: int) -> None:
     deadline = time.monotonic() + 60
     while sum(sums[2] for sums in published_sums(region).values()) < requests:
@@ -85,14 +95,16 @@ def wait_for(region: Region, requests: int) -> None:
         time.sleep(0.2)
 
 
-def run(region: Region, monkeypatch: pytest.MonkeyPatch) -> Result:
+def run(region: Region, monkeypatch: pytest.MonkeyPatch, *options: str, group: str = GROUP) -> Result:
     monkeypatch.setattr(command, "open_session", lambda _profile, _region: region.session)
     monkeypatch.setattr(command, "SETTLED_SECONDS", -1)  # the stack was made in this second
+    monkeypatch.setattr(command, "SETTLED_S3_SECONDS", -1)
     called: set[str] = set()
     region.session.events.register("before-call", lambda model, **_given: called.add(model.name))
-    result = CliRunner().invoke(analyze, ["--publish", STACK, "--yes"])
-    allowed = {action.partition(":")[2] for each in list_statements(STACK, GROUP) for action in each["Action"]}
-    assert {"InvokeFunction" if each == "Invoke" else each for each in called} <= allowed
+    result = CliRunner().invoke(analyze, ["--publish", STACK, "--yes", *options])
+    allowed = {action.partition(":")[2] for each in list_statements(STACK, group) for action in each["Action"]}
+    renamed = {"Invoke": "InvokeFunction", "ListObjectsV2": "ListBucket"}
+    assert {renamed.get(each, each) for each in called} <= allowed | ({"ListBucket", "GetObject"} if options else set())
     return result
 
 
@@ -109,9 +121,7 @@ def test_older_records_count_once_also_when_published_again(
     ]
     write(region, *older)
     # when the stack adopts the log group, and receives calls, one of which began long before it
-    stacks = local.session().client("cloudformation").describe_stacks(StackName=local.stack_name)["Stacks"]
-    architecture = {each["ParameterKey"]: each["ParameterValue"] for each in stacks[0]["Parameters"]}["Architecture"]
-    assert region.create(STACK, region.whole, Architecture=architecture) == "CREATE_COMPLETE", region.reasons(STACK)
+    deploy(local, region)
     newer = [
         record(now - timedelta(minutes=30), SONNET, body=converse(1_000), tokens=(10, 1)),
         record(now, NOVA, body=converse(2_000), tokens=(20, 2)),
@@ -148,9 +158,7 @@ def test_an_interrupted_run_goes_on_without_counting_twice(
         for hours in (30, 20, 10)
     ]
     write(region, *older)
-    stacks = local.session().client("cloudformation").describe_stacks(StackName=local.stack_name)["Stacks"]
-    architecture = {each["ParameterKey"]: each["ParameterValue"] for each in stacks[0]["Parameters"]}["Architecture"]
-    assert region.create(STACK, region.whole, Architecture=architecture) == "CREATE_COMPLETE", region.reasons(STACK)
+    deploy(local, region)
     mark, broken_hour = command.mark_hour, int((now - timedelta(hours=20)).timestamp())
 
     def fail_once(client: Any, table: str, hour: int) -> None:
@@ -173,3 +181,39 @@ def test_an_interrupted_run_goes_on_without_counting_twice(
     assert resumed.exit_code == 0, resumed.output
     assert published_sums(region) == expected_sums(older)
     assert sum(line.get("DuplicateDeliveries", 0) for line in lines(region)) == 1
+
+
+def test_records_in_s3_count_once_beside_those_of_the_log_group_that_the_stack_adds(
+    local: Instance, region: Region, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given an account that logs to S3 only
+    region.configure(S3_ONLY)
+    region.s3.create_bucket(Bucket="theirs", CreateBucketConfiguration={"LocationConstraint": region.name})  # type: ignore[typeddict-item]
+    folder = f"logs/AWSLogs/{ACCOUNT_ID}/BedrockModelInvocationLogs/{region.name}"
+
+    def put(*records: dict[str, Any]) -> None:
+        written = datetime.fromisoformat(records[-1]["timestamp"]) + timedelta(seconds=60)
+        body = gzip.compress("\n".join(json.dumps(each) for each in records).encode())
+        region.s3.put_object(
+            Bucket="theirs", Key=f"{folder}/{written:%Y/%m/%d/%H/%Y%m%dT%H%M%S000Z}_0.json.gz", Body=body
+        )
+
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
+    older = [
+        record(now - timedelta(days=days), NOVA, second=second, body=converse(400), tokens=(100 + days, 10))
+        for second, days in enumerate((12, 12, 1))
+    ]
+    put(*older[:2])
+    put(older[2])
+    # when the stack adds CloudWatch Logs, which then has a call that began before it
+    deploy(local, region)
+    running = record(now - timedelta(minutes=10), SONNET, second=30, body=converse(900), tokens=(10, 1))
+    put(running)
+    write(region, running, group=CREATED_GROUP)
+    wait_for(region, 1)
+    # then the records in S3 count once, and that call does, too
+    for _ in range(2):
+        result = run(region, monkeypatch, "--s3", "s3://theirs/logs", group=CREATED_GROUP)
+        assert result.exit_code == 0, result.output
+        assert published_sums(region) == expected_sums([*older, running])
+    assert "There is nothing left to publish" in result.output

@@ -448,6 +448,17 @@ def test_an_event_of_s3_has_the_time_of_its_record() -> None:
     assert made.timestamp == (NOW_SECONDS - 25) * 1000
 
 
+def test_a_line_above_the_largest_log_event_is_sent_and_rejected(accounts: UsageCalculator) -> None:
+    long = line("2026-11-23T12:00:05Z", "a")[:-1] + b', "more": "' + b"x" * 8_000_000 + b'"}'
+    made = make_event(long, hour=0, until=NOW_SECONDS, delivered=())
+    assert made is not None
+    (packed,) = pack_events([made])
+    payload = encode_delivery(packed, "111122223333", GROUP)
+    assert len(payload) < MAX_PAYLOAD_BYTES
+    calls = price_delivery(unpack(payload), accounts, NOW, published=True)
+    assert (len(calls.rejected), calls.usages) == (1, [])
+
+
 def test_calls_that_the_subscription_has_delivered_are_found(aws: Any, made: MadeAws) -> None:
     limit = NOW_SECONDS * 1000
     made.events = [

@@ -14,7 +14,7 @@ from botocore.config import Config
 from bedrock_quota.errors import LogSourceError, RecordError
 from bedrock_quota.log_sources import s3
 from bedrock_quota.log_sources.s3 import LogFolder
-from bedrock_quota.processor.delivery import LogEvent
+from bedrock_quota.processor.delivery import MAX_MESSAGE_BYTES, LogEvent
 from bedrock_quota.processor.records import parse_timestamp
 from bedrock_quota.processor.usage import OLDEST_SECONDS
 from quota_monitor.analyze.log_group import run_query
@@ -154,16 +154,19 @@ def list_delivered(client: CloudWatchLogsClient, group: str, boundary: int) -> C
     The subscription has delivered these, and a record in S3 does not say when it was ingested. Propagates botocore
     errors.
     """
+    events = _list_events(client, group, boundary - HOUR * 1000, boundary)
+    ids = (_read_begun(event["message"]).request_id for event in events if event["ingestionTime"] >= boundary)
     try:
-        events = list(_list_events(client, group, boundary - HOUR * 1000, boundary))
+        return frozenset(each for each in ids if each)
     except client.exceptions.ResourceNotFoundException:
         return frozenset()
-    ids = (_read_begun(event["message"]).request_id for event in events if event["ingestionTime"] >= boundary)
-    return frozenset(each for each in ids if each)
 
 
 def make_event(message: bytes, hour: int, until: int, delivered: Collection[str]) -> LogEvent | None:
-    """Return a line of an object as a log event with an id of its own, or None for a call that the stack has itself."""
+    """Return a line of an object as a log event with an id of its own, or None for a call that the stack has itself.
+
+    A line above the largest log event is cut, because the processor rejects it and its delivery must fit.
+    """
     begun = _read_begun(message)
     try:
         seconds = parse_timestamp(begun.timestamp)[0]
@@ -171,7 +174,8 @@ def make_event(message: bytes, hour: int, until: int, delivered: Collection[str]
         seconds = hour  # the processor rejects and counts it
     if seconds >= until or begun.request_id in delivered:
         return None
-    return LogEvent(message.decode(errors="replace"), hashlib.sha256(message).hexdigest()[:56], seconds * 1000)
+    text = message[: MAX_MESSAGE_BYTES + 1].decode(errors="replace")
+    return LogEvent(text, hashlib.sha256(message).hexdigest()[:56], seconds * 1000)
 
 
 def _read_begun(message: bytes | str) -> _Begun:
