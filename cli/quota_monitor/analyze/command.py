@@ -23,6 +23,7 @@ from quota_monitor.analyze import estimate
 from quota_monitor.analyze.account import Account
 from quota_monitor.analyze.estimate import Estimate
 from quota_monitor.analyze.policy import write_policy
+from quota_monitor.analyze.publish.command import publish, publish_option
 from quota_monitor.analyze.reader import Counts, RecordReader
 from quota_monitor.analyze.scope import ALL_TIME, Scope
 from quota_monitor.analyze.source import Progress, Source, explain, source_errors_as_messages
@@ -46,10 +47,11 @@ from quota_monitor.window import Window
 
 @click.command()
 @source_options
+@publish_option
 @scope_options
 @scenario_options
 @output_options
-@click.option("--yes", is_flag=True, help=f"Do not ask before a scan of more than ${estimate.ASK_ABOVE_DOLLARS:g}.")
+@click.option("--yes", is_flag=True, help="Do not ask before a scan that costs much, or before records are published.")
 @click.option("--estimate", "only_estimate", is_flag=True, help="Only print what the scan would cost.")
 @click.option("--policy", "only_policy", is_flag=True, help="Only print the IAM policy that reading needs.")
 def analyze(
@@ -61,8 +63,11 @@ def analyze(
 ) -> None:
     """Say why calls are throttled, who causes it, and what to change.
 
-    Reads invocation logs that exist. Deploys nothing and changes nothing.
+    Reads invocation logs that exist. Deploys nothing, and changes nothing without --publish.
     """
+    if given["publish"] is not None:
+        publish(given, show_progress, yes=yes)
+        return
     scope = make_scope(given, datetime.now(UTC), all_time=bool(given["files"]))
     scenario, chosen = make_scenario(given), make_output(given)
     openings = list_openings(given, registry := read_sources(MODELS))

@@ -1,4 +1,4 @@
-"""What the registry of this version knows of a pool's model."""
+"""Facts about a pool's model from the registry of this version."""
 
 from __future__ import annotations
 
