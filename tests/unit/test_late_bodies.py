@@ -358,6 +358,15 @@ def test_a_body_that_never_comes_is_unknown_once_after_five_minutes(
     assert stack.queue.held == []
 
 
+def test_a_published_call_does_not_wait_for_its_body(stack: Stack, read: Read) -> None:
+    stack.put("a", {"inferenceConfig": {"maxTokens": 700}})
+    answer = stack.run({**stack.deliver(large("a"), large("b")), "published": True})
+    # then the body that is there is read, and the other one is unknown at once
+    assert answer == {"received": 2, "processed": 2, "published": 2}
+    assert counted(read(stack)[0]) == {("explicit", 800): 1, ("unknown", None): 1}
+    assert stack.queue.sent == []
+
+
 def test_late_calls_leave_the_others_alone_and_say_nothing_about_lag(stack: Stack, read: Read) -> None:
     stack.run(stack.deliver(converse(), large("a"), record(NOVA, errorCode="ThrottlingException")))
     assert counted(read(stack)[0]) == {("explicit", 600): 1}

@@ -111,12 +111,15 @@ def written(registry: Registry, process: Process, read_line: ReadLine) -> list[L
     )
     late_call = LateCall(b"{}", together.calls.usages[0], b"", 0)
     waits = DeliveryCalls(received=1, returned=1, late=[late_call])
+    older = processed.written(
+        [DeliveryCalls(received=1, ignored=1, published=1)], quotas=None, namespace="Mine", now=NOW
+    )
     late = processed.written([waits], quotas=None, namespace="Mine", now=NOW)
     again = line_for_duplicate("Mine", NOW.timestamp(), 0)
     changes = [Change(POOL, unit, 1, 2) for unit in Unit]
     quotas = {POOL: QUOTA, QuotaPool("a.zero", POOL.endpoint_type): ZERO}
     of_quotas = lines_for_quotas("Mine", MINUTE, quotas, changes, account_tokens_per_day=700)
-    every = (*outcome.lines, *twice.lines, *together.lines, *late.lines, again, *of_quotas)
+    every = (*outcome.lines, *twice.lines, *together.lines, *late.lines, *older.lines, again, *of_quotas)
     return [read_line(line) for line in every]
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as ProgressBar
 
-from bedrock_quota.analysis.answers import find_answers
+from bedrock_quota.analysis.answers import find_answers, select_callers
 from bedrock_quota.analysis.what_if import Scenario
 from bedrock_quota.errors import LogSourceError
 from bedrock_quota.registry.models import Registry
@@ -23,12 +23,14 @@ from quota_monitor.analyze import estimate
 from quota_monitor.analyze.account import Account
 from quota_monitor.analyze.estimate import Estimate
 from quota_monitor.analyze.policy import write_policy
+from quota_monitor.analyze.publish.command import publish, publish_option
 from quota_monitor.analyze.reader import Counts, RecordReader
 from quota_monitor.analyze.scope import ALL_TIME, Scope
 from quota_monitor.analyze.source import Progress, Source, explain, source_errors_as_messages
 from quota_monitor.analyze.sources import Opening, list_openings, source_options
 from quota_monitor.answers import output
 from quota_monitor.answers.document import Document
+from quota_monitor.answers.models import find_model_maximum
 from quota_monitor.answers.numbers import count
 from quota_monitor.answers.options import (
     make_output,
@@ -45,10 +47,11 @@ from quota_monitor.window import Window
 
 @click.command()
 @source_options
+@publish_option
 @scope_options
 @scenario_options
 @output_options
-@click.option("--yes", is_flag=True, help=f"Do not ask before a scan of more than ${estimate.ASK_ABOVE_DOLLARS:g}.")
+@click.option("--yes", is_flag=True, help="Do not ask before a scan that costs much, or before records are published.")
 @click.option("--estimate", "only_estimate", is_flag=True, help="Only print what the scan would cost.")
 @click.option("--policy", "only_policy", is_flag=True, help="Only print the IAM policy that reading needs.")
 def analyze(
@@ -60,8 +63,11 @@ def analyze(
 ) -> None:
     """Say why calls are throttled, who causes it, and what to change.
 
-    Reads invocation logs that exist. Deploys nothing and changes nothing.
+    Reads invocation logs that exist. Deploys nothing, and changes nothing without --publish.
     """
+    if given["publish"] is not None:
+        publish(given, show_progress, yes=yes)
+        return
     scope = make_scope(given, datetime.now(UTC), all_time=bool(given["files"]))
     scenario, chosen = make_scenario(given), make_output(given)
     openings = list_openings(given, registry := read_sources(MODELS))
@@ -163,7 +169,11 @@ def make_document(
     if reader.counts.missing_bodies:
         said.append(_explain_unknown(reader.counts.missing_bodies))
     if not reader.tally.is_complete:
-        said.append("There are too many callers and minutes to keep all. A what-if may understate what is freed.")
+        said.append(
+            "There are too many callers, minutes or limits to keep all. A what-if may understate what is freed."
+        )
+    if not reader.tally.models_all_seconds:
+        said.append("There are too many hours to model all. In later ones, tokens in use at once are not known.")
     if reader.counts.unlisted_models:
         said.append(
             "The registry does not have these models, so cautious defaults apply: "
@@ -173,7 +183,7 @@ def make_document(
     return Document(
         source=source,
         window=window,
-        pools=find_answers(usages, account.quotas, scenario),
+        pools=select_callers(find_answers(usages, account.quotas, scenario, find_model_maximum), scope.caller),
         account=account.account_id,
         region=account.region,
         by=f"tag:{scope.tag}" if scope.tag else str(scope.dimension),

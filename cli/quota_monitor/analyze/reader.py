@@ -101,13 +101,25 @@ class RecordReader:
             else:
                 counts.rejected[error.reason] += 1
             return
-        if self._fetch_bodies is not None and 0 < len(record.input.body_s3_path or "") <= MAX_PATH:
+        if self._fetch_bodies is not None and self._needs_body(record):
             trimmed = trim_record(record, self._scope.metadata_keys, with_session=True)
             self._waiting.append((trimmed, read_latency(message)))
             if len(self._waiting) >= MAX_WAITING:
                 self.finish()
             return
         self._add_record(record, message, None)
+
+    def _needs_body(self, record: Record) -> bool:
+        """Return True for a call in scope whose max_tokens is only in its body in S3."""
+        if not 0 < len(record.input.body_s3_path or "") <= MAX_PATH:
+            return False
+        try:
+            entry = self._price(record)
+        except RecordError:
+            return False  # it is rejected with or without its body
+        if type(entry) is not CallUsage or entry.max_tokens is not None:
+            return False
+        return self._start <= entry.started < self._end and self._scope.includes(entry.group)
 
     def finish(self) -> None:
         """Read the bodies of the calls that wait for one, and add these calls."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -57,7 +58,7 @@ def scope_options(command: Command) -> Command:
         ),
         click.option("--to", "end", metavar="TIME", help="End. Default: now."),
         click.option("--model", default="", metavar="TEXT", help="Only models whose id has this text."),
-        click.option("--caller", default="", metavar="TEXT", help="Only callers whose name has this text."),
+        click.option("--caller", default="", metavar="TEXT", help="List only callers whose name has this text."),
         click.option(
             "--by",
             metavar="|".join([*(each for each in Dimension if each is not Dimension.TAG), "tag:KEY"]),
@@ -123,10 +124,20 @@ def _add(command: Command, options: Sequence[Callable[[Command], Command]]) -> C
     return command
 
 
+def require_finite(given: Mapping[str, Any], *names: str) -> None:
+    """Raise `click.UsageError` for a number that is not finite. click takes `nan` for one in any range."""
+    for name in names:
+        if given[name] is not None and not math.isfinite(given[name]):
+            raise click.UsageError(f"--{name.replace('_', '-')} takes a number, not {given[name]}.")
+
+
 def make_output(given: Mapping[str, Any]) -> Output:
     """Return the output that options select. Raises `click.ClickException` if prices are wanted and not installed."""
     if given["dollars"]:
         prices.require_prices()
+    if given["html"] is not None and not given["html"].parent.is_dir():
+        raise click.UsageError(f"There is no folder {given['html'].parent} for the HTML page.")
+    require_finite(given, "fail_over")
     shows_usage = given["shows_usage"] or given["dollars"] or given["by"] is not None
     return Output(given["form"], given["html"], given["fail_over"], shows_usage, given["dollars"])
 
@@ -142,6 +153,7 @@ def make_scope(given: Mapping[str, Any], now: datetime, *, all_time: bool = Fals
 
 def make_scenario(given: Mapping[str, Any]) -> Scenario:
     """Return the scenario that options describe. Raises `click.UsageError`."""
+    require_finite(given, "growth")
     quotas: dict[QuotaPool, float] = {}
     for text in given["quota"]:
         name, tokens = _parse_pair(text, "--quota", "POOL")
@@ -182,6 +194,7 @@ def _parse_dimension(text: str) -> tuple[Dimension, str]:
 
 
 def _make_window(given: Mapping[str, Any], now: datetime, *, all_time: bool) -> Window:
+    require_finite(given, "hours", "days")
     named = [name for name in ("hours", "days", "start") if given[name] is not None]
     if len(named) > 1:
         raise click.UsageError("Use one of --hours, --days and --from.")

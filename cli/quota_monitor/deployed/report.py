@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from bedrock_quota.analysis.answers import NOTHING_CHANGED, find_answers
+from bedrock_quota.analysis.answers import NOTHING_CHANGED, find_answers, select_callers
 from bedrock_quota.analysis.what_if import Scenario
 from bedrock_quota.errors import LogSourceError
 from quota_monitor.analyze.command import show_progress
@@ -17,6 +17,7 @@ from quota_monitor.analyze.scope import Scope
 from quota_monitor.analyze.source import Progress, source_errors_as_messages
 from quota_monitor.answers import output
 from quota_monitor.answers.document import Document
+from quota_monitor.answers.models import find_model_maximum
 from quota_monitor.answers.options import (
     make_output,
     make_scenario,
@@ -89,7 +90,9 @@ def make_report(
     return Document(
         source=f"the stack {stack.name}",
         window=scope.window,
-        pools=find_answers(measured.usages, measured.quotas, scenario),
+        pools=select_callers(
+            find_answers(measured.usages, measured.quotas, scenario, find_model_maximum), scope.caller
+        ),
         account=stack.account,
         region=stack.region,
         by=f"tag:{scope.tag}" if scope.tag else str(scope.dimension),

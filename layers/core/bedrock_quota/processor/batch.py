@@ -71,7 +71,7 @@ UNREADABLE = "unreadable_message"
 """Reason for which a message of late calls is rejected that `late_bodies` did not write."""
 
 Result = dict[str, int]
-"""Counts of a delivery's records: `received`, `processed` and, if there are any, `rejected` and `set_aside`."""
+"""Counts of records: `received`, `processed` and, if there are any, `rejected`, `set_aside` and `published`."""
 
 Clock = Callable[[Delivery], datetime]
 """Returns the time that a delivery's records are compared with."""
@@ -196,7 +196,15 @@ def _read_delivery(
             line = line_for_duplicate(container.settings.namespace, now.timestamp(), len(received.log_events))
             return ReadDelivery(known, now, None, in_progress.result, line)
     try:
-        calls, waiting = _price(received, late, container, known, now, checked=checked or received.is_control)
+        calls, waiting = _price(
+            received,
+            late,
+            container,
+            known,
+            now,
+            checked=checked or received.is_control,
+            published=raw.is_published,
+        )
     except Exception as error:
         if in_progress is not None:
             in_progress.release(error)
@@ -212,18 +220,26 @@ def _read_message(text: str, *, is_repeated: bool) -> LateDelivery:
 
 
 def _price(
-    received: Delivery, late: LateDelivery | None, container: Container, known: Context, now: datetime, *, checked: bool
+    received: Delivery,
+    late: LateDelivery | None,
+    container: Container,
+    known: Context,
+    now: datetime,
+    *,
+    checked: bool,
+    published: bool,
 ) -> tuple[DeliveryCalls, Waiting | None]:
     """Price a delivery, or the calls of a message. A call without its body is late as long as it can wait.
 
-    Returns also since when the late calls wait, None if there are none.
+    A `published` call does not wait, because its body came long ago or never. Returns also since when the late calls
+    wait, None if there are none.
     """
     waiting = None if late is None else late.waiting
     if late is not None and waiting is None:
         calls = DeliveryCalls(received=1, returned=1, unchecked=int(not checked))
         calls.reject(RecordError(UNREADABLE))
         return calls, None
-    can_wait = container.has_queue
+    can_wait = container.has_queue and not published
     if late is not None:
         can_wait = can_wait and late.can_wait(now.timestamp(), container.settings.late_bodies_seconds)
         container.restore_profiles(late.profiles)
@@ -236,6 +252,7 @@ def _price(
         checked=checked,
         set_aside=container.encode_late_call if can_wait else None,
         returned=late is not None,
+        published=published,
     )
     if calls.late and waiting is None:
         from bedrock_quota.processor.late_bodies import begin_waiting  # noqa: PLC0415 - see that module's docstring
@@ -365,4 +382,6 @@ def _count(calls: DeliveryCalls) -> Result:
         counts["rejected"] = len(calls.rejected)
     if calls.late:
         counts["set_aside"] = len(calls.late)
+    if calls.published:
+        counts["published"] = calls.published
     return counts

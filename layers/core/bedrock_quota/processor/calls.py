@@ -74,6 +74,8 @@ class DeliveryCalls(msgspec.Struct):
     """Records among the received ones that waited in the queue."""
     missing_bodies: dict[str, int] = {}
     """Calls whose body could not be read and does not come any more, by reason. Their max_tokens stays unknown."""
+    published: int = 0
+    """Records among the received ones that are older than the stack: see `event.PUBLISHED`."""
     unchecked: int = 0
     """Deliveries for which the state table could not be asked about duplicates."""
 
@@ -128,5 +130,6 @@ def merge_calls(several: Sequence[DeliveryCalls]) -> DeliveryCalls:
         late=[call for each in several for call in each.late],
         returned=sum(each.returned for each in several),
         missing_bodies=dict(sum((Counter(each.missing_bodies) for each in several), Counter())),
+        published=sum(each.published for each in several),
         unchecked=sum(each.unchecked for each in several),
     )

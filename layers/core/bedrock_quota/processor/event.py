@@ -17,19 +17,25 @@ import msgspec
 
 from bedrock_quota.errors import DeliveryError
 
+PUBLISHED = "published"
+"""Member beside `awslogs` that is true for older records, which `quota-monitor analyze --publish` sends. They say
+nothing about the health of the logs, so no health metric has them, and their calls do not wait for a body."""
+
 
 class RawDelivery(msgspec.Struct, frozen=True):
     """One delivery as it was received: the event that CloudWatch Logs would send, not decoded yet.
 
     `item_id` identifies it in its batch: the sequence number of its record in the stream, or the id of its message. It
     is None if CloudWatch Logs sent the delivery to the function. `message` is the text of a message of late calls. It
-    `is_repeated` if SQS has delivered it before.
+    `is_repeated` if SQS has delivered it before. It `is_published` if `quota-monitor analyze --publish` sent it: see
+    `PUBLISHED`.
     """
 
     event: Mapping[str, Any]
     item_id: str | None = None
     message: str | None = None
     is_repeated: bool = False
+    is_published: bool = False
 
 
 def split_event(event: Mapping[str, Any]) -> list[RawDelivery]:
@@ -38,7 +44,7 @@ def split_event(event: Mapping[str, Any]) -> list[RawDelivery]:
     Raises `DeliveryError` if the event is a batch of anything else.
     """
     if "Records" not in event:
-        return [RawDelivery(event)]
+        return [RawDelivery(event, is_published=event.get(PUBLISHED) is True)]
     try:
         return [_read_item(record) for record in event["Records"]]
     except (AttributeError, KeyError, TypeError) as error:

@@ -58,6 +58,7 @@ class Health(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     duplicates_unchecked: int = 0
     set_aside: int = 0
     returned: int = 0
+    published: int = 0
     rejected_reasons: dict[str, int] = {}
     out_of_scope_reasons: dict[str, int] = {}
     error_codes: dict[str, int] = {}
@@ -128,6 +129,7 @@ def measure_health(
         duplicates_unchecked=calls.unchecked,
         set_aside=len(calls.late),
         returned=calls.returned,
+        published=calls.published,
         rejected_reasons=_count_most_common([each.reason for each in calls.rejected]),
         out_of_scope_reasons=calls.out_of_scope,
         error_codes=_count_most_common([call.error_code for call in calls.failed]),
@@ -158,7 +160,12 @@ def _list_metrics(*published: bool) -> tuple[str, ...]:
 
 
 def line_for_health(namespace: str, seconds: float, health: Health) -> bytes:
-    """Return the line of health metrics, which have no dimensions. `seconds` is the time since the epoch."""
+    """Return the line of health metrics, which have no dimensions. `seconds` is the time since the epoch.
+
+    For published records they are only properties, so that records from before the stack set off no alarm.
+    """
+    if health.published:
+        return emf.encode(health)
     metrics = _list_metrics(*map(operator.ne, _get_optional(health), _DEFAULTS))
     return emf.encode_with_directive(emf.make_directive(namespace, seconds, (), metrics), health)
 

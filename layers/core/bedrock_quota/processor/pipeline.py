@@ -94,6 +94,7 @@ def price_delivery(
     checked: bool = True,
     set_aside: SetAside | None = None,
     returned: bool = False,
+    published: bool = False,
 ) -> DeliveryCalls:
     """Read and price the records of one delivery. A bad record is counted with its reason, and the others are priced.
 
@@ -101,7 +102,7 @@ def price_delivery(
     not be asked about the whole delivery. `look_up` is asked only for records whose numbers depend on it. A call whose
     body may still come is `late` if `set_aside` encodes it, and no call waits if `set_aside` is None. `returned` is
     True if the records waited in the queue: they are late because of their body, and say nothing about the lag of the
-    logs.
+    logs. Nor do records that are `published`.
     """
     calls = DeliveryCalls(received=len(received.log_events), control=received.is_control, unchecked=int(not checked))
     if received.is_control:
@@ -110,6 +111,7 @@ def price_delivery(
     events, calls.new_ids = _select_new(received.log_events, seen)
     calls.duplicates = calls.ignored = calls.received - len(events)
     calls.returned = calls.received if returned else 0
+    calls.published = calls.received if published else 0
     calculator.begin(now)
     waiting = Waiting(calculator)
     _price(_read(events, calls), calculator.price, calls, waiting)
@@ -123,7 +125,7 @@ def price_delivery(
         calls.unlisted_models = tuple(calculator.unlisted_models)
     if calculator.unknown_tiers:
         calls.unknown_tiers = tuple(calculator.unknown_tiers)
-    if calls.usages and not returned:
+    if calls.usages and not returned and not published:
         calls.oldest_starts.append(min([usage.started for usage in calls.usages]))
     return calls
 

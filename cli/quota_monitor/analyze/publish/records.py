@@ -1,0 +1,185 @@
+"""The records from before a stack: in its log group, or in the logs that Bedrock writes to S3."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+from botocore.config import Config
+
+from bedrock_quota.errors import LogSourceError, RecordError
+from bedrock_quota.log_sources import s3
+from bedrock_quota.log_sources.s3 import LogFolder
+from bedrock_quota.processor.delivery import MAX_MESSAGE_BYTES, LogEvent
+from bedrock_quota.processor.records import parse_timestamp
+from bedrock_quota.processor.usage import OLDEST_SECONDS
+from quota_monitor.analyze.log_group import run_query
+from quota_monitor.analyze.publish.progress import PublishProgress
+from quota_monitor.answers.numbers import count
+from quota_monitor.aws_session import Stack
+from quota_monitor.window import Window
+
+if TYPE_CHECKING:
+    import boto3
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
+
+HOUR = 3_600
+
+MARGIN_SECONDS = HOUR
+"""Time for which the oldest records must still be accepted when a run begins. The oldest hours are sent first."""
+
+READ_CONFIG = Config(retries={"mode": "adaptive", "total_max_attempts": 10})
+"""FilterLogEvents has 5 to 25 calls per second, by Region (CloudWatch Logs quotas, read 2026-11-28)."""
+
+S3_SCHEME = "s3://"
+
+
+class Records(msgspec.Struct, frozen=True):
+    """The records of a source. `read` yields those of an hour that are older than the boundary, in a fixed order.
+
+    `hours` are starts in seconds since the epoch. `measure` returns the amount from an hour on.
+    """
+
+    hours: Sequence[int]
+    read: Callable[[int], Iterable[LogEvent]]
+    measure: Callable[[int], Amount]
+
+
+class Amount(msgspec.Struct, frozen=True):
+    """Records and their bytes. In S3 the number is not known before they are read, and the bytes are compressed."""
+
+    records: int | None
+    size: int
+
+
+def list_hours(boundary: int, now: datetime) -> range:
+    """Return the whole hours that CloudWatch accepts, up to that of the boundary. The oldest hour comes first."""
+    oldest = int(now.timestamp()) - OLDEST_SECONDS + MARGIN_SECONDS
+    return range(-(-oldest // HOUR) * HOUR, boundary // 1000 + 1, HOUR)
+
+
+def open_records(session: boto3.Session, stack: Stack, progress: PublishProgress, now: datetime) -> Records:
+    """Return the older records of a source. Raises `LogSourceError`. Propagates botocore errors."""
+    client = session.client("logs", config=READ_CONFIG)
+    hours, boundary, group = list_hours(progress.boundary, now), progress.boundary, progress.source
+    if group.startswith(S3_SCHEME):
+        folder = find_folder(session.client("s3"), stack, group)
+        delivered = list_delivered(client, stack.outputs["InvocationLogGroupName"], boundary)
+        return open_folder(session.client("s3"), folder, hours, boundary // 1000, delivered)
+
+    def measure(start: int) -> Amount:
+        return measure_log_group(client, group, Window(start, boundary // 1000 + 1))
+
+    return Records(hours, lambda hour: read_log_group(client, group, hour, boundary), measure)
+
+
+def read_log_group(client: CloudWatchLogsClient, group: str, hour: int, boundary: int) -> Iterator[LogEvent]:
+    """Yield the events of an hour that were ingested before the boundary, as FilterLogEvents sorts them.
+
+    It sorts by timestamp, by time of ingestion, and by the id of the request (API reference, read 2026-11-28), so that
+    the order is the same each time. Propagates botocore errors.
+    """
+    for event in _list_events(client, group, hour * 1000, (hour + HOUR) * 1000 - 1):
+        if event["ingestionTime"] < boundary:
+            yield LogEvent(event["message"], event.get("eventId", ""), event["timestamp"])
+
+
+def _list_events(client: CloudWatchLogsClient, group: str, start: int, end: int) -> Iterator[Mapping[str, Any]]:
+    for page in client.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=start, endTime=end):
+        yield from page["events"]
+
+
+def measure_log_group(client: CloudWatchLogsClient, group: str, window: Window) -> Amount:
+    """Return the number of events in a window and their characters. Raises `LogSourceError`."""
+    query = "stats count(*) as records, sum(strlen(@message)) as characters"
+    result = run_query(client, group, query, window)
+    values = {each["field"]: each.get("value", "0") for row in result.rows for each in row}
+    return Amount(int(float(values.get("records", 0))), int(float(values.get("characters", 0) or 0)))
+
+
+class _Begun(msgspec.Struct, frozen=True):
+    timestamp: str = ""
+    request_id: str = msgspec.field(name="requestId", default="")
+
+
+_decode_begun = msgspec.json.Decoder(_Begun).decode
+
+
+def find_folder(client: S3Client, stack: Stack, place: str) -> LogFolder:
+    """Return the folder of the stack's own account and Region. Raises `LogSourceError` unless there is exactly one.
+
+    Raises `click.UsageError` if `place` is not one in S3. Propagates botocore errors.
+    """
+    bucket, _, prefix = place.removeprefix(S3_SCHEME).partition("/")
+    if not bucket:
+        raise click.UsageError(f"--s3 takes s3://BUCKET or s3://BUCKET/PREFIX, not {place!r}.")
+    own = (stack.account, stack.region)
+    folders = [each for each in s3.find_folders(client, bucket, prefix) if (each.account, each.region) == own]
+    if len(folders) != 1:
+        raise LogSourceError(
+            f"{place} has {count(len(folders), 'folder')} of invocation logs of account {stack.account} in "
+            f"{stack.region}. Name the one to publish."
+        )
+    return folders[0]
+
+
+def open_folder(client: S3Client, folder: LogFolder, hours: range, until: int, delivered: Collection[str]) -> Records:
+    """Return the records of a folder that began before `until` in seconds, and that were not `delivered`."""
+
+    def read(hour: int) -> Iterator[LogEvent]:
+        start = datetime.fromtimestamp(hour, UTC)
+        for item in s3.list_objects(client, folder, start, start):
+            for message in s3.read_messages(client, item):
+                event = make_event(message, hour, until, delivered)
+                if event is not None:
+                    yield event
+
+    def measure(start: int) -> Amount:
+        end = datetime.fromtimestamp(until, UTC)
+        size = sum(item.size for item in s3.list_objects(client, folder, datetime.fromtimestamp(start, UTC), end))
+        return Amount(None if size else 0, size)
+
+    written = range(hours.start, until + HOUR + 1, HOUR)  # an object lies in the hour in which it was written
+    return Records(written, read, measure)
+
+
+def list_delivered(client: CloudWatchLogsClient, group: str, boundary: int) -> Collection[str]:
+    """Return the request ids of calls that began before the boundary and were ingested after it.
+
+    The subscription has delivered these, and a record in S3 does not say when it was ingested. Propagates botocore
+    errors.
+    """
+    events = _list_events(client, group, boundary - HOUR * 1000, boundary)
+    ids = (_read_begun(event["message"]).request_id for event in events if event["ingestionTime"] >= boundary)
+    try:
+        return frozenset(each for each in ids if each)
+    except client.exceptions.ResourceNotFoundException:
+        return frozenset()
+
+
+def make_event(message: bytes, hour: int, until: int, delivered: Collection[str]) -> LogEvent | None:
+    """Return a line of an object as a log event with an id of its own, or None for a call that the stack has itself.
+
+    A line above the largest log event is cut, because the processor rejects it and its delivery must fit.
+    """
+    begun = _read_begun(message)
+    try:
+        seconds = parse_timestamp(begun.timestamp)[0]
+    except RecordError:
+        seconds = hour  # the processor rejects and counts it
+    if seconds >= until or begun.request_id in delivered:
+        return None
+    text = message[: MAX_MESSAGE_BYTES + 1].decode(errors="replace")
+    return LogEvent(text, hashlib.sha256(message).hexdigest()[:56], seconds * 1000)
+
+
+def _read_begun(message: bytes | str) -> _Begun:
+    try:
+        return _decode_begun(message)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return _Begun()
