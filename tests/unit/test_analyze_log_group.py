@@ -188,20 +188,25 @@ def test_the_query_comes_to_the_same_numbers_as_the_whole_record(registry: Regis
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
+    ("answer", "given", "reason"),
     [
         pytest.param(
-            [{"amazon-bedrock-invocationMetrics": {"inputTokenCount": 3}}], "missing_input_count", id="chunks"
+            [{"amazon-bedrock-invocationMetrics": {"inputTokenCount": 3}}], None, "missing_input_count", id="chunks"
         ),
-        pytest.param({"inputTextTokenCount": 3, "results": [{"tokenCount": 4}]}, "missing_output_count", id="Titan"),
+        pytest.param([{"usage": {"output_tokens": 3}}], 5, "missing_output_count", id="chunks that have the output"),
+        pytest.param(
+            {"inputTextTokenCount": 3, "results": [{"tokenCount": 4}]}, None, "missing_output_count", id="Titan"
+        ),
+        pytest.param({"results": [{"tokenCount": 4}]}, 5, "missing_output_count", id="output of Titan"),
     ],
 )
 def test_counts_that_only_a_list_has_are_missing_and_not_guessed(
-    registry: Registry, answer: object, reason: str
+    registry: Registry, answer: object, given: int | None, reason: str
 ) -> None:
     reader = RecordReader(registry, Scope())
+    call = invoke(NOVA, {}, answer=answer, input_tokens=given, output_tokens=None)
 
-    reader.add(through_insights(uncounted(NOVA, {}, answer)).message)
+    reader.add(through_insights(call).message)
 
     assert reader.counts.rejected == {reason: 1}
 
