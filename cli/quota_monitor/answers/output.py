@@ -40,6 +40,9 @@ def write(documents: Sequence[Document], output: Output) -> int:
         click.echo("Error: No quota is known, so nothing can be compared with --fail-over.", err=True)
         return COULD_NOT_LOOK
     over = limit is not None and any(_is_over(answer, limit) for each in documents for answer in each.pools)
+    if over and limit is not None:
+        named = [str(answer.usage.pool) for each in documents for answer in each.pools if _is_over(answer, limit)]
+        click.echo(f"At {limit:g}% of a quota, or throttled: {', '.join(named)}.", err=True)
     return 1 if over else 0
 
 
@@ -48,7 +51,7 @@ def _complete(document: Document, output: Output) -> Document:
     if not output.dollars:
         return msgspec.structs.replace(document, shows_usage=output.shows_usage)
     notes = (*document.notes, prices.describe_prices())
-    found = prices.price_callers(document.pools)
+    found = prices.price_callers([*document.listed, *(answer.usage for answer in document.pools)])
     return msgspec.structs.replace(document, shows_usage=True, prices=found, notes=notes)
 
 
