@@ -34,8 +34,7 @@ from quota_monitor.analyze.reader import RecordReader
 from quota_monitor.analyze.scope import Scope
 from quota_monitor.analyze.source import Progress, Source, source_errors_as_messages
 from quota_monitor.analyze.sources import open_sources, source_options
-from quota_monitor.answers.data import timestamp
-from quota_monitor.answers.numbers import count, percent
+from quota_monitor.answers.numbers import count, percent, timestamp
 from quota_monitor.answers.options import parse_time
 from quota_monitor.data_files import MODELS
 from quota_monitor.terminal import make_console
@@ -99,7 +98,7 @@ def explain(moment: str, model: str, as_json: bool, **given: Any) -> None:
     if not found:
         raise click.ClickException(
             f"No call to {model or 'a quota pool'} began in the minute from {timestamp(minute)}, or just before. "
-            "`quota-monitor analyze` lists the minutes with throttled calls."
+            "`quota-monitor analyze` names a minute with throttled calls."
         )
     sys.exit(0)
 

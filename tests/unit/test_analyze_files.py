@@ -135,7 +135,17 @@ def test_a_first_line_longer_than_a_piece_is_read(monkeypatch: pytest.MonkeyPatc
     assert read(json.dumps(large).encode() + b"\n" + LINES) == [large, *BOTH]
 
 
-@pytest.mark.parametrize("content", [b"", b" \n\r\n", b"\xef\xbb\xbf", gzip.compress(b""), b"[]", b"[ ]\n"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b" \n\r\n", id="blanks"),
+        pytest.param(b"\xef\xbb\xbf", id="byte order mark"),
+        pytest.param(gzip.compress(b""), id="empty gzip"),
+        pytest.param(b"[]", id="empty array"),
+        pytest.param(b"[ ]\n", id="empty array with blanks"),
+    ],
+)
 def test_nothing_has_no_records(content: bytes) -> None:
     assert read(content) == []
 

@@ -159,6 +159,7 @@ def make_document(
 ) -> Document:
     """Return the answers to all that a reader has added up."""
     usages = reader.tally.measure(account.quotas)
+    listing = reader.listing.measure(account.quotas) if reader.listing is not None else ()
     minutes = [minute.minute for usage in usages for minute in usage.minutes]
     window = scope.window
     if window.start == ALL_TIME.start or window.end == ALL_TIME.end:
@@ -187,8 +188,9 @@ def make_document(
         account=account.account_id,
         region=account.region,
         by=f"tag:{scope.tag}" if scope.tag else str(scope.dimension),
+        listing=listing,
         received=reader.counts.received,
-        counts=name_counts(reader.counts),
+        counts=name_counts(reader.counts, throttled=sum(usage.throttled for usage in usages)),
         notes=tuple(said),
         account_tokens_per_day=account.account_tokens_per_day,
         scenario=scenario,
@@ -205,11 +207,12 @@ def _explain_unknown(reasons: Mapping[str, int]) -> str:
     return f"The max_tokens of {count(sum(reasons.values()), 'call')} is unknown: {why}."
 
 
-def name_counts(counts: Counts) -> dict[str, int]:
-    """Return the outcomes that are not in the answers, by a name in words."""
+def name_counts(counts: Counts, throttled: int = 0) -> dict[str, int]:
+    """Return the outcomes that are not in the answers, by a name in words. Throttled calls are in the answers."""
     named = {
         "outside of the window, or of other models or callers": counts.not_asked_for,
-        "failed calls": counts.failed,
+        "calls that failed for another reason": counts.failed - throttled,
+        "records that came twice": counts.duplicates,
         "ignored, because Bedrock writes them when logging is set up": counts.ignored,
     }
     named |= {f"out of scope ({reason})": number for reason, number in counts.out_of_scope.most_common()}

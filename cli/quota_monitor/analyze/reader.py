@@ -28,12 +28,15 @@ from bedrock_quota.processor.usage import (
 )
 from bedrock_quota.registry.models import Registry
 from quota_monitor.analyze.latency import read_latency
-from quota_monitor.analyze.scope import Scope
+from quota_monitor.analyze.scope import Dimension, Scope
 
 MAX_WAITING = 500
 """Calls that wait for their body in S3 before the bodies are read."""
 
 MAX_REMEMBERED_GROUPS = 20_000
+
+MAX_REMEMBERED_IDS = 1_000_000
+"""Requests that are recognized if they come twice, as in exports that overlap. They take about 70 MB."""
 
 Observe = Callable[[CallUsage | FailedCall, int, int | None], None]
 """Gets each call in scope: its usage or failure, its start in seconds, and its latency in ms if the log has one."""
@@ -42,7 +45,9 @@ ResolveProfile = Callable[[ApplicationProfile], Reference | OutOfScope]
 
 
 class Counts(msgspec.Struct):
-    """The outcome of every record: received = answered + failed + ignored + rejected + out of scope + not asked for.
+    """The outcome of every record.
+
+    received = answered + failed + ignored + duplicates + rejected + out of scope + not asked for.
 
     `not_asked_for` are calls outside of the window, or of other models or callers. The model and caller of a call out
     of scope are not looked at. `rejected` and `out_of_scope` are counted by reason. `missing_bodies` are answered calls
@@ -53,6 +58,7 @@ class Counts(msgspec.Struct):
     answered: int = 0
     failed: int = 0
     ignored: int = 0
+    duplicates: int = 0
     not_asked_for: int = 0
     rejected: Counter[str] = msgspec.field(default_factory=Counter)
     out_of_scope: Counter[str] = msgspec.field(default_factory=Counter)
@@ -72,6 +78,9 @@ class RecordReader:
         observe: Observe | None = None,
     ) -> None:
         self.tally = UsageTally(single_calls=True)
+        """Usage by caller, on which the answers rest."""
+        self.listing = UsageTally() if scope.dimension is not Dimension.CALLER else None
+        """Usage by the property that the scope names, if that is not the caller."""
         self.counts = Counts()
         self._scope, self._fetch_bodies, self._observe = scope, fetch_bodies, observe
         self._unlisted: set[QuotaPool] = set()
@@ -81,7 +90,8 @@ class RecordReader:
         self._calculator.begin_any_time()
         self._price = self._calculator.price
         self._start, self._end = scope.window.start, scope.window.end
-        self._open: dict[CallGroup, CallTally] = {}
+        self._open: dict[CallGroup, tuple[CallTally, ...]] = {}
+        self._seen: set[int] = set()
         self._waiting: list[tuple[Record, int | None]] = []
 
     def add_all(self, messages: Iterable[bytes | str]) -> None:
@@ -101,6 +111,9 @@ class RecordReader:
             else:
                 counts.rejected[error.reason] += 1
             return
+        if record.request_id and self._came_before(record.request_id):
+            counts.duplicates += 1
+            return
         if self._fetch_bodies is not None and self._needs_body(record):
             trimmed = trim_record(record, self._scope.metadata_keys, with_session=True)
             self._waiting.append((trimmed, read_latency(message)))
@@ -108,6 +121,15 @@ class RecordReader:
                 self.finish()
             return
         self._add_record(record, message, None)
+
+    def _came_before(self, request_id: str) -> bool:
+        """Return True if a record of this request came before, among the first `MAX_REMEMBERED_IDS`."""
+        seen, key = self._seen, hash(request_id)
+        if key in seen:
+            return True
+        if len(seen) < MAX_REMEMBERED_IDS:
+            seen.add(key)
+        return False
 
     def _needs_body(self, record: Record) -> bool:
         """Return True for a call in scope whose max_tokens is only in its body in S3."""
@@ -149,17 +171,18 @@ class RecordReader:
             if not self._start <= entry.started < self._end:
                 counts.not_asked_for += 1
                 return
-            tally = self._open.get(entry.group) or self._open_group(entry.group)
-            if tally is None:
+            tallies = self._open.get(entry.group) or self._open_group(entry.group)
+            if not tallies:
                 counts.not_asked_for += 1
                 return
             counts.answered += 1
             if entry.max_tokens is None:
                 counts.missing_bodies[missing if record.input.body_s3_path else "not_logged"] += 1
-            tally.add(entry)
+            for tally in tallies:
+                tally.add(entry)
             if message is not None:
                 latency = read_latency(message)
-            tally.add_time(entry, entry.started, latency)
+            tallies[0].add_time(entry, entry.started, latency)
             if self._observe is not None:
                 self._observe(entry, entry.started, latency)
         elif isinstance(entry, FailedCall):
@@ -171,16 +194,19 @@ class RecordReader:
         else:
             counts.out_of_scope[entry.reason if isinstance(entry, OutOfScope) else UNRESOLVED.reason] += 1
 
-    def _open_group(self, group: CallGroup) -> CallTally | None:
+    def _open_group(self, group: CallGroup) -> tuple[CallTally, ...]:
         if not self._scope.includes(group):
-            return None
+            return ()
         if not group.listed and len(self.counts.unlisted_models) < MAX_UNLISTED_POOLS:
             self.counts.unlisted_models[group.pool.model_id] = None
-        tally = self.tally.open_calls(group.pool, group.minute, self._scope.label(group), group.source)
+        tallies = [self.tally.open_calls(group.pool, group.minute, group.caller, group.source)]
+        if self.listing is not None:
+            label = self._scope.label(group)
+            tallies.append(self.listing.open_calls(group.pool, group.minute, label, group.source))
         if len(self._open) >= MAX_REMEMBERED_GROUPS:
             self._open.clear()
-        self._open[group] = tally
-        return tally
+        self._open[group] = tuple(tallies)
+        return self._open[group]
 
     def _add_failed(self, call: FailedCall, record: Record) -> None:
         if not self._start <= call.minute < self._end or not self._scope.includes(call):
@@ -188,7 +214,9 @@ class RecordReader:
             return
         self.counts.failed += 1
         if call.pool is not None:
-            self.tally.add_failed(call.pool, call.minute, self._scope.label(call), call.error_code)
+            self.tally.add_failed(call.pool, call.minute, call.caller, call.error_code)
+            if self.listing is not None:
+                self.listing.add_failed(call.pool, call.minute, self._scope.label(call), call.error_code)
         if self._observe is not None:
             self._observe(call, parse_timestamp(record.started_at)[0], None)
 

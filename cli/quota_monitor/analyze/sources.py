@@ -43,6 +43,12 @@ def source_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+NO_ACCOUNT = (
+    "Files say nothing of quotas and application profiles. To read them from AWS, add --regions with the Region of the "
+    "records."
+)
+
+
 class Opening(msgspec.Struct, frozen=True):
     """A source, or the sources of one bucket, before anything is read. `name` says whose they are."""
 
@@ -128,6 +134,7 @@ def _open_files(given: Mapping[str, Any], registry: Registry) -> Source:
 
     name = count(len(paths), "file")
     if not sessions:
+        account = Account(notes=(NO_ACCOUNT,))
         return Source(name, account, Profiles({}, None).resolve, read)
     resolve = Profiles(account.profiles, sessions[0].client("bedrock")).resolve
     return Source(name, account, resolve, read, make_fetch(sessions[0].client("s3")))

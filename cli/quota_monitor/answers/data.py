@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,10 +12,11 @@ import msgspec
 from bedrock_quota.analysis.advice import Advice
 from bedrock_quota.analysis.answers import PoolAnswer
 from bedrock_quota.analysis.usage import CallerUsage, PoolMinute, PoolUsage
+from bedrock_quota.pools import QuotaPool
 from quota_monitor.answers.document import Document
+from quota_monitor.answers.numbers import timestamp
 from quota_monitor.answers.prices import Prices
 from quota_monitor.answers.words import write_paragraphs
-from quota_monitor.window import LAST_SECOND
 
 SCHEMA_VERSION = 1
 """Raised when a member is removed or changes its meaning. New members may come at any time."""
@@ -34,16 +34,11 @@ def to_csv(documents: Sequence[Document]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_CSV_COLUMNS)
     for document in documents:
-        for answer in document.pools:
-            for row in _caller_rows(answer):
-                price = (document.prices or {}).get((answer.usage.pool, str(row[2])))
+        for usage in document.listed:
+            for row in _caller_rows(usage, {} if document.listing else _advice_of(document, usage.pool)):
+                price = (document.prices or {}).get((usage.pool, str(row[2])))
                 writer.writerow([document.account, document.region, *map(_plain, (*row, price))])
     return text.getvalue()
-
-
-def timestamp(second: int) -> str:
-    """Return a moment in ISO 8601."""
-    return f"{datetime.fromtimestamp(min(second, LAST_SECOND), UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _plain(value: object) -> object:
@@ -81,14 +76,17 @@ _CSV_COLUMNS = (
 )
 
 
-def _caller_rows(answer: PoolAnswer) -> Iterable[tuple[object, ...]]:
-    advice = {each.caller: each for each in answer.advice}
-    for caller in answer.usage.callers:
+def _advice_of(document: Document, pool: QuotaPool) -> dict[str, Advice]:
+    return {each.caller: each for answer in document.pools if answer.usage.pool == pool for each in answer.advice}
+
+
+def _caller_rows(usage: PoolUsage, advice: Mapping[str, Advice]) -> Iterable[tuple[object, ...]]:
+    for caller in usage.callers:
         found = advice.get(caller.caller)
         limit, sizes = caller.largest_limit, caller.sizes
         yield (
-            answer.usage.pool.model_id,
-            str(answer.usage.pool.endpoint_type),
+            usage.pool.model_id,
+            str(usage.pool.endpoint_type),
             caller.caller,
             caller.requests,
             caller.throttled,
@@ -131,6 +129,14 @@ def _document(document: Document) -> dict[str, Any]:
         },
         "findings": [str(paragraph) for paragraph in write_paragraphs(document)],
         "pools": [_pool(answer, document.prices) for answer in document.pools],
+        "usage_by": [
+            {
+                "model_id": usage.pool.model_id,
+                "endpoint_type": str(usage.pool.endpoint_type),
+                "callers": _callers(usage, (), document.prices),
+            }
+            for usage in document.listing
+        ],
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from bedrock_quota.analysis.answers import NOTHING_CHANGED, PoolAnswer
+from bedrock_quota.analysis.usage import PoolUsage
 from bedrock_quota.analysis.what_if import Scenario
 from bedrock_quota.pools import QuotaPool
 from quota_monitor.window import Window
@@ -32,10 +33,22 @@ class Document(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     account_tokens_per_day: float | None = None
     scenario: Scenario = NOTHING_CHANGED
+    listing: tuple[PoolUsage, ...] = ()
+    """Usage by the property `by`, if that is not the caller. The answers rest on callers whatever is listed."""
     prices: Mapping[tuple[QuotaPool, str], float | None] | None = None
     """List prices in US dollars by pool and caller, None if nobody asked for them."""
     shows_usage: bool = False
     """True if the terminal and Markdown have a table of tokens by caller."""
+
+    @property
+    def by_title(self) -> str:
+        """Return the heading of what is listed: `Caller`, or the key of a tag."""
+        return self.by.removeprefix("tag:").capitalize()
+
+    @property
+    def listed(self) -> tuple[PoolUsage, ...]:
+        """Return the usage that is listed, by caller or by the property `by`."""
+        return self.listing or tuple(answer.usage for answer in self.pools)
 
     @property
     def title(self) -> str:

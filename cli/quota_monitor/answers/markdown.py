@@ -130,15 +130,19 @@ def write_advice_row(answer: PoolAnswer, advice: Advice) -> tuple[str, ...]:
 
 def list_token_heads(document: Document) -> list[tuple[str, str]]:
     """Return the heads of the table of tokens by caller."""
-    heads = [(document.by.capitalize(), "---"), ("Quota pool", "---"), *((head, "--:") for head in HEADS)]
+    heads = [
+        (document.by_title, "---"),
+        ("Quota pool", "---"),
+        *((head, "--:") for head in HEADS),
+    ]
     return [*heads, ("US$", "--:")] if document.prices is not None else heads
 
 
 def list_token_rows(document: Document) -> Iterator[list[str]]:
     """Yield the rows of the table of tokens by caller."""
-    for answer, caller in list_callers(document):
-        row = [caller.caller, str(answer.usage.pool), *write_cells(caller)]
-        yield [*row, write_price(document, answer, caller)] if document.prices is not None else row
+    for pool, caller in list_callers(document):
+        row = [caller.caller, str(pool), *write_cells(caller)]
+        yield [*row, write_price(document, pool, caller)] if document.prices is not None else row
 
 
 def propose(advice: Advice) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+from quota_monitor.window import LAST_SECOND
+
 
 def percent(part: float, whole: float) -> str:
     """Return a percentage: whole from 1% on, one decimal below, and `<0.1%` for the least."""
@@ -14,3 +18,8 @@ def percent(part: float, whole: float) -> str:
 def count(number: float, noun: str, plural: str = "") -> str:
     """Return a number with its noun: `1 call`, `2,000 calls`."""
     return f"{number:,.0f} {noun if number == 1 else plural or noun + 's'}"
+
+
+def timestamp(second: int) -> str:
+    """Return a moment in ISO 8601."""
+    return f"{datetime.fromtimestamp(min(second, LAST_SECOND), UTC):%Y-%m-%dT%H:%M:%SZ}"

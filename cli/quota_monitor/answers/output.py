@@ -41,7 +41,9 @@ def write(documents: Sequence[Document], output: Output) -> int:
 def _compare(documents: Sequence[Document], limit: float) -> int:
     """Return 1 if a pool is over the limit or was throttled, and 3 if no quota of the pools with calls is known."""
     answers = [answer for document in documents for answer in document.pools]
-    if any(_is_over(answer, limit) for answer in answers):
+    over = [str(answer.usage.pool) for answer in answers if _is_over(answer, limit)]
+    if over:
+        click.echo(f"At {limit:g}% of a quota, or throttled: {', '.join(over)}.", err=True)
         return 1
     if answers and not any(_has_quota(answer) for answer in answers):
         click.echo("Error: No quota is known, so nothing can be compared with --fail-over.", err=True)
@@ -54,7 +56,7 @@ def _complete(document: Document, output: Output) -> Document:
     if not output.dollars:
         return msgspec.structs.replace(document, shows_usage=output.shows_usage)
     notes = (*document.notes, prices.describe_prices())
-    found = prices.price_callers(document.pools)
+    found = prices.price_callers([*document.listed, *(answer.usage for answer in document.pools)])
     return msgspec.structs.replace(document, shows_usage=True, prices=found, notes=notes)
 
 

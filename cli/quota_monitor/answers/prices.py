@@ -11,8 +11,7 @@ from importlib import metadata, util
 
 import click
 
-from bedrock_quota.analysis.answers import PoolAnswer
-from bedrock_quota.analysis.usage import CallerUsage
+from bedrock_quota.analysis.usage import CallerUsage, PoolUsage
 from bedrock_quota.pools import LONG_CONTEXT_SUFFIX, EndpointType, QuotaPool
 
 PACKAGE = "genai-prices"
@@ -29,13 +28,9 @@ def require_prices() -> None:
         )
 
 
-def price_callers(answers: Iterable[PoolAnswer]) -> Prices:
+def price_callers(usages: Iterable[PoolUsage]) -> Prices:
     """Return the list price of all calls of each pool and caller."""
-    return {
-        (answer.usage.pool, caller.caller): _price(answer.usage.pool, caller)
-        for answer in answers
-        for caller in answer.usage.callers
-    }
+    return {(usage.pool, caller.caller): _price(usage.pool, caller) for usage in usages for caller in usage.callers}
 
 
 def describe_prices() -> str:

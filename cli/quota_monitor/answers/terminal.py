@@ -13,6 +13,7 @@ from rich.text import Text
 from bedrock_quota.analysis.advice import Action, Advice
 from bedrock_quota.analysis.answers import PoolAnswer
 from bedrock_quota.analysis.usage import PoolUsage
+from bedrock_quota.pools import QuotaPool
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.numbers import count, percent
 from quota_monitor.answers.tokens import HEADS, NOT_BILLED, list_callers, write_cells, write_price
@@ -45,7 +46,7 @@ def render(document: Document, width: int) -> RenderableType:
         parts.append(_table([_POOL, *_POOL_COLUMNS], document.pools, width))
     advice = [(answer, each) for answer in document.pools for each in answer.advice]
     if advice:
-        parts.append(_table(_advice_columns(document.by), advice[:MAX_ADVICE], width))
+        parts.append(_table(_advice_columns(), advice[:MAX_ADVICE], width))
         if len(advice) > MAX_ADVICE:
             parts.append(
                 Text(f"{count(len(advice) - MAX_ADVICE, 'more line')} in --json, --csv or --html.\n", style="dim")
@@ -230,7 +231,12 @@ def _freed(row: _Row) -> Text:
 
 def _token_columns(document: Document) -> list[Column]:
     columns = [
-        Column(f"{document.by.capitalize()}\nand pool", 0, lambda row: _caller_name(row[1].caller, row[0]), left=True)
+        Column(
+            f"{document.by_title}\nand pool",
+            0,
+            lambda row: _caller_name(row[1].caller, row[0]),
+            left=True,
+        )
     ]
     columns += [
         Column(head.replace(" ", "\n", 1), rank, lambda row, number=number: Text(write_cells(row[1])[number]))
@@ -241,17 +247,17 @@ def _token_columns(document: Document) -> list[Column]:
     return columns
 
 
-def _caller_name(caller: str, answer: PoolAnswer) -> Text:
-    return Text(f"{caller}\n") + Text(f"  {answer.usage.pool}", style="dim")
+def _caller_name(caller: str, pool: QuotaPool) -> Text:
+    return Text(f"{caller}\n") + Text(f"  {pool}", style="dim")
 
 
-def _advice_columns(by: str) -> list[Column]:
+def _advice_columns() -> list[Column]:
     """Return the columns of the table on callers. They are numbered in the order in which they are kept."""
     return [
         Column(
-            f"{by.capitalize()}\nand pool",
+            "Caller\nand pool",
             0,
-            lambda row: _caller_name(row[1].caller, row[0]),
+            lambda row: _caller_name(row[1].caller, row[0].usage.pool),
             left=True,
         ),
         Column("max_tokens\nnow", 2, lambda row: _limit(row[1])),

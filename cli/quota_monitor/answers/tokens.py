@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bedrock_quota.analysis.answers import PoolAnswer
 from bedrock_quota.analysis.usage import CallerUsage
+from bedrock_quota.pools import QuotaPool
 from quota_monitor.answers.document import Document
 
 NOT_BILLED = (
@@ -15,12 +15,12 @@ NOT_BILLED = (
 HEADS = ("Requests", "Input", "Output", "Cache read", "Cache write", "Reserved", "Consumed")
 
 
-def list_callers(document: Document) -> Iterator[tuple[PoolAnswer, CallerUsage]]:
-    """Yield all callers with answered calls, the pools in the order of the document."""
-    for answer in document.pools:
-        for caller in answer.usage.callers:
+def list_callers(document: Document) -> Iterator[tuple[QuotaPool, CallerUsage]]:
+    """Yield all callers, or what else is listed, with answered calls, by pool."""
+    for usage in document.listed:
+        for caller in usage.callers:
             if caller.requests:
-                yield answer, caller
+                yield usage.pool, caller
 
 
 def write_cells(caller: CallerUsage) -> tuple[str, ...]:
@@ -37,9 +37,9 @@ def write_cells(caller: CallerUsage) -> tuple[str, ...]:
     return tuple(f"{number:,.0f}" for number in numbers)
 
 
-def write_price(document: Document, answer: PoolAnswer, caller: CallerUsage) -> str:
+def write_price(document: Document, pool: QuotaPool, caller: CallerUsage) -> str:
     """Return the price of a caller's calls in a pool, or `unknown`. It is never 0 only because it is unknown."""
-    price = (document.prices or {}).get((answer.usage.pool, caller.caller))
+    price = (document.prices or {}).get((pool, caller.caller))
     if price is None:
         return "unknown"
     return f"{price:,.2f}" if price >= 0.01 or not price else "<0.01"

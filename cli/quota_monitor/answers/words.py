@@ -14,7 +14,10 @@ from bedrock_quota.analysis.verdict import State
 from bedrock_quota.analysis.what_if import Outcome, Projection
 from bedrock_quota.pools import Unit
 from quota_monitor.answers.document import Document
-from quota_monitor.answers.numbers import count, percent
+from quota_monitor.answers.numbers import count, percent, timestamp
+
+MAX_CHANGES = 3
+"""Callers with a smaller limit that are named per pool."""
 
 MAX_RAISES = 2
 """Callers with cut answers that are named per pool."""
@@ -52,12 +55,19 @@ def summarize(document: Document) -> str:
     """Return the most urgent finding in one or two sentences."""
     first = write_paragraphs(document)[0]
     text = "".join(first.parts)
-    return f"{first.head}{text.partition('. ')[0].rstrip('.')}." if text else first.head
+    said = f"{first.head}{text.partition('. ')[0].rstrip('.')}." if text else first.head
+    throttled = [answer for answer in document.pools if answer.usage.throttled]
+    if len(throttled) < 2:
+        return said
+    pools = ", ".join(f"{answer.usage.pool} ({answer.usage.throttled:,})" for answer in throttled[:3])
+    return f"{len(throttled)} quota pools are throttled: {pools}."
 
 
 def _write_all_is_well(document: Document) -> Paragraph:
     if not document.pools:
-        return Paragraph(WARNING, "No calls: ", ("the source has no call to a quota pool in this window.",))
+        left_out = sum(document.counts.values())
+        also = f" {count(left_out, 'record')} are not counted, see below." if left_out else ""
+        return Paragraph(WARNING, "No calls: ", (f"no call to a quota pool is in this window and selection.{also}",))
     if all(answer.verdict.state is State.NO_QUOTA for answer in document.pools):
         return Paragraph(WARNING, "No quota is known", (", so there are no percentages.",))
     return Paragraph(GOOD, "No quota pool reached its quota.")
@@ -110,10 +120,14 @@ def _write_over(answer: PoolAnswer) -> Paragraph:
     text = " ".join(part for part in parts if part)
     found: list[str] = [text]
     if _is_full_of_reservations(answer):
-        for change in answer.changes:
+        for change in answer.changes[:MAX_CHANGES]:
             is_first = change is answer.changes[0]
             found[-1] += " The cause: " if is_first else " Another cause: "
             found += _write_change(change, usage, is_first=is_first)
+        more = len(answer.changes) - MAX_CHANGES
+        if more > 0 and usage.token_quota:
+            peak = percent(answer.changes[-1].peak, usage.token_quota)
+            found[-1] += f" With the proposals for {more:,} more below, it would have peaked at {peak}."
         found[-1] += _write_rest(answer)
     found[-1] += "".join(" " + _write_lever(lever) for lever in answer.levers)
     return Paragraph(PROBLEM, f"{usage.pool} {_HEADS[verdict.state]}", tuple(found))
@@ -133,7 +147,11 @@ def _write_throttles(answer: PoolAnswer) -> str:
     if not usage.throttled:
         return "No call was throttled."
     minutes = count(len(answer.verdict.throttled), "minute")
-    return f"Bedrock throttled {count(usage.throttled, 'call')} in {minutes}."
+    worst = max((each.minute for each in answer.verdict.throttled), key=lambda minute: minute.throttled)
+    most = (
+        f", {worst.throttled:,} of them at {timestamp(worst.minute)[:16]}" if len(answer.verdict.throttled) > 1 else ""
+    )
+    return f"Bedrock throttled {count(usage.throttled, 'call')} in {minutes}{most}."
 
 
 def _write_use(usage: PoolUsage) -> str:

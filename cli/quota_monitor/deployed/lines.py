@@ -91,18 +91,28 @@ def parse_line(message: str) -> MetricLine | None:
         return None
 
 
-def add_line(tally: UsageTally, line: MetricLine, scope: Scope) -> None:
-    """Add the calls of a line to a tally, if they are in scope."""
+class Tallies(msgspec.Struct, frozen=True):
+    """Usage by caller, and by the property that the scope names if that is not the caller."""
+
+    callers: UsageTally
+    listing: UsageTally | None = None
+
+
+def add_line(tallies: Tallies, line: MetricLine, scope: Scope) -> None:
+    """Add the calls of a line to the tallies, if they are in scope."""
     window = scope.window
     if not window.start <= line.minute < window.end or scope.model not in line.model_id:
         return
-    label = _label(line, scope)
-    if line.error_code:
-        tally.add_failed(line.pool, line.minute, label, line.error_code, line.requests_failed)
-        return
-    opened = tally.open_calls(line.pool, line.minute, label, line.max_tokens_source)
-    for call in split_calls(line):
-        opened.add(call)
+    pairs = [(tallies.callers, line.caller)]
+    if tallies.listing is not None:
+        pairs.append((tallies.listing, _label(line, scope)))
+    for tally, label in pairs:
+        if line.error_code:
+            tally.add_failed(line.pool, line.minute, label, line.error_code, line.requests_failed)
+            continue
+        opened = tally.open_calls(line.pool, line.minute, label, line.max_tokens_source)
+        for call in split_calls(line):
+            opened.add(call)
 
 
 def _label(line: MetricLine, scope: Scope) -> str:
@@ -159,9 +169,9 @@ def _find_cut(output: Sequence[int], limits: Sequence[int | None], truncated: in
 
 
 def read_lines(
-    client: CloudWatchLogsClient, log_group: str, scope: Scope, tally: UsageTally, *, until: int, progress: Progress
+    client: CloudWatchLogsClient, log_group: str, scope: Scope, tallies: Tallies, *, until: int, progress: Progress
 ) -> int:
-    """Add all metric lines of a window to a tally, and return their number. Propagates botocore errors.
+    """Add all metric lines of a window to the tallies, and return their number. Propagates botocore errors.
 
     Lines are searched from the window's start to `until`, in seconds since the epoch.
     """
@@ -175,7 +185,7 @@ def read_lines(
             line = parse_line(event["message"])
             if line is not None:
                 found += 1
-                add_line(tally, line, scope)
+                add_line(tallies, line, scope)
         if page["events"]:
             progress((page["events"][-1]["timestamp"] / 1000 - start) / max(1, until - start))
     return found

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import boto3
     from mypy_boto3_logs import CloudWatchLogsClient
 
-EXACT_SECONDS = 6 * 3600
-"""Longest window whose metric lines are all read."""
+EXACT_SECONDS = 6 * 3600 + 60
+"""Longest window whose metric lines are all read: six hours, and the minute that has begun."""
 
 MAX_BUSY_HOURS = 12
 """Hours of a longer window whose metric lines are read: those with the busiest minutes of pools."""
@@ -39,6 +39,8 @@ class Measured(msgspec.Struct, frozen=True):
     """The usage of all pools, and notes on what it rests on."""
 
     usages: tuple[PoolUsage, ...]
+    listing: tuple[PoolUsage, ...]
+    """Usage by the property that the scope names, if that is not the caller."""
     quotas: Mapping[QuotaPool, PoolQuota]
     notes: tuple[str, ...]
 
@@ -52,23 +54,24 @@ def measure_stack(session: boto3.Session, stack: Stack, scope: Scope, now: datet
     namespace = stack.parameters["MetricsNamespace"]
     until = min(int(now.timestamp()), scope.window.end + lines.LATE_SECONDS) + 1
     if scope.window.end - scope.window.start <= EXACT_SECONDS:
-        tally = UsageTally()
-        lines.read_lines(logs, log_group, scope, tally, until=until, progress=progress)
-        usages = tally.measure({})
+        tallies = lines.Tallies(UsageTally(), UsageTally() if scope.dimension is not Dimension.CALLER else None)
+        lines.read_lines(logs, log_group, scope, tallies, until=until, progress=progress)
+        usages = tallies.callers.measure({})
         quotas = metrics.read_quotas(cloudwatch, namespace, [usage.pool for usage in usages], now)
-        return Measured(tally.measure(quotas), quotas, (EXACT,))
+        listing = tallies.listing.measure(quotas) if tallies.listing is not None else ()
+        return Measured(tallies.callers.measure(quotas), listing, quotas, (EXACT,))
     pools = sorted(pool for pool in list_pools_called(cloudwatch, namespace) if scope.model in pool.model_id)
     minutes = metrics.read_minutes(cloudwatch, namespace, pools, scope.window)
-    quotas = metrics.read_quotas(cloudwatch, namespace, pools, now)
-    summed = _sum_up(logs, log_group, scope)
+    summed = _sum_up(logs, log_group, scope, ("caller",))
     throttled = _count_throttled(logs, log_group, scope)
+    quotas = metrics.read_quotas(cloudwatch, namespace, sorted({*minutes, *summed, *throttled}), now)
     busy = find_busy_hours(minutes, throttled)
-    exact = UsageTally()
+    exact = lines.Tallies(UsageTally())
     for number, hour in enumerate(busy, start=1):
         part = msgspec.structs.replace(scope, window=hour)
         lines.read_lines(logs, log_group, part, exact, until=min(until, hour.end + HOUR), progress=lambda _share: None)
         progress(number / len(busy))
-    in_busy_hours = {usage.pool: usage for usage in exact.measure({})}
+    in_busy_hours = {usage.pool: usage for usage in exact.callers.measure({})}
     usages = tuple(
         combine(pool, minutes.get(pool, ()), summed.get(pool, {}), throttled.get(pool, {}), in_busy_hours.get(pool))
         for pool in sorted({*minutes, *summed, *throttled})
@@ -83,7 +86,11 @@ def measure_stack(session: boto3.Session, stack: Stack, scope: Scope, now: datet
         "Minutes of pools, sums and largest outputs cover the whole window. Percentiles, and what a change frees, come "
         f"from the {len(busy)} hours with the busiest minutes."
     )
-    return Measured(usages, quotas, (note,))
+    listing = ()
+    if scope.dimension is not Dimension.CALLER:
+        by_label = _sum_up(logs, log_group, scope, _label_fields(scope))
+        listing = tuple(combine(pool, (), by_label[pool], {}, None) for pool in sorted(by_label))
+    return Measured(usages, listing, quotas, (note,))
 
 
 def find_busy_hours(
@@ -137,9 +144,10 @@ def _read_label(row: Mapping[str, str], fields: Sequence[str]) -> str:
     return " ".join(row[field] for field in fields if row.get(field)) or NO_LABEL
 
 
-def _sum_up(logs: CloudWatchLogsClient, log_group: str, scope: Scope) -> dict[QuotaPool, dict[str, list[CallerSums]]]:
+def _sum_up(
+    logs: CloudWatchLogsClient, log_group: str, scope: Scope, fields: Sequence[str]
+) -> dict[QuotaPool, dict[str, list[CallerSums]]]:
     """Return the sums of each pool and caller, added up by Logs Insights."""
-    fields = _label_fields(scope)
     in_window = _in_window("line.`_aws`.Timestamp", scope)
     query = "\n| ".join(
         (

@@ -96,6 +96,7 @@ def make_report(
         account=stack.account,
         region=stack.region,
         by=f"tag:{scope.tag}" if scope.tag else str(scope.dimension),
+        listing=measured.listing,
         received=sum(usage.requests for usage in measured.usages),
         notes=measured.notes,
         scenario=scenario,

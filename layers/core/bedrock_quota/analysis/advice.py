@@ -23,7 +23,7 @@ WORTHWHILE = 2
 FEW_CALLS = 20
 """With fewer answers, the largest one says little about the next."""
 
-MAX_CHANGES = 3
+MAX_CHANGES = 500
 """Callers of one pool for which a plan proposes another limit."""
 
 
