@@ -6,6 +6,7 @@ the product. `python -m benchmarks.analyze --records 1000000` reads so many chat
 
 import argparse
 import itertools
+import re
 import resource
 import subprocess
 import sys
@@ -36,6 +37,8 @@ MIXES: dict[str, tuple[Make, int]] = {
 """The records of each mix, and how many different ones a file has."""
 
 MEGABYTE = 2**20
+
+_REQUEST_ID = re.compile(r'"requestId": ?"[^"]*"')
 
 _FLOOR, _OURS = "floor", "analyze"
 
@@ -73,10 +76,12 @@ class Run(msgspec.Struct, frozen=True):
 
 
 def write_records(path: Path, make: Make, different: int, count: int) -> None:
-    """Write so many records to a file, one per line. They repeat after `different` ones."""
+    """Write so many records to a file, one per line. They repeat after `different` ones, but for the request id."""
     lines = [event.message for event in make(different, datetime.now(UTC).replace(second=45))]
+    parts = [_REQUEST_ID.split(line, maxsplit=1) for line in lines]
     with path.open("w", encoding="utf-8") as file:
-        file.writelines(f"{line}\n" for line in itertools.islice(itertools.cycle(lines), count))
+        for number, (before, after) in zip(range(count), itertools.cycle(parts), strict=False):
+            file.write(f'{before}"requestId":"{number:08x}-0000-4000-8000-000000000000"{after}\n')
 
 
 def read_floor(path: Path) -> int:

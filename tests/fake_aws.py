@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 from botocore.awsrequest import AWSResponse
 from botocore.response import StreamingBody
-from records import MINUTE
+from records import MINUTE, with_id
 
 from localaws import log_queries
 
@@ -121,9 +121,12 @@ ACCOUNT: Mapping[str, Answer | Handler] = {
 """Answers of an account with one quota, and no application profiles."""
 
 
-def insights(*entries: object) -> dict[str, Any]:
+def insights(*entries: Any) -> dict[str, Any]:
     """Return the answers of an account whose log group has these records."""
     queries: list[Mapping[str, Any]] = []
+    messages = [
+        each if isinstance(each, str) else json.dumps(with_id(each, number)) for number, each in enumerate(entries)
+    ]
 
     def start(given: Mapping[str, Any]) -> Answer:
         queries.append(given)
@@ -131,7 +134,6 @@ def insights(*entries: object) -> dict[str, Any]:
 
     def results(given: Mapping[str, Any]) -> Answer:
         query = queries[int(given["queryId"])]
-        messages = [each if isinstance(each, str) else json.dumps(each) for each in entries]
         events = [{"timestamp": MINUTE * 1000, "message": each} for each in messages]
         found = log_queries.run_query(
             events if query["startTime"] <= MINUTE <= query["endTime"] else [], query["queryString"], query["limit"]
@@ -146,5 +148,5 @@ def insights(*entries: object) -> dict[str, Any]:
         "StartQuery": start,
         "GetQueryResults": results,
         "StopQuery": {"success": True},
-        "FilterLogEvents": {"events": [{"timestamp": MINUTE * 1000, "message": json.dumps(each)} for each in entries]},
+        "FilterLogEvents": {"events": [{"timestamp": MINUTE * 1000, "message": each} for each in messages]},
     }

@@ -198,3 +198,8 @@ def event_of(entries: Iterable[Mapping[str, Any] | str], message_type: str = "DA
     """Wrap records, as dictionaries or as raw messages, as an event of a CloudWatch Logs subscription."""
     messages = [entry if isinstance(entry, str) else message(entry) for entry in entries]
     return event_around(json.dumps(envelope(messages, message_type)).encode())
+
+
+def with_id(entry: Mapping[str, Any], number: int) -> Entry:
+    """Return a record of another request. `analyze` counts each request once."""
+    return {**entry, "requestId": f"{number:08x}-0b0a-4908-8706-050403020100"}

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from fake_aws import GROUP, FakeAws, insights, s3_bucket
 from iam.authorization import read_call
 from iam.evaluator import ALLOWED, Request, evaluate
-from records import converse
+from records import converse, with_id
 
 from localaws.account import ACCOUNT_ID
 from localaws.fault_proxy import Call
@@ -55,7 +55,7 @@ def test_the_policy_allows_every_call_and_nothing_beside_it(
     monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
 ) -> None:
     monkeypatch.setattr(log_group, "POLL_SECONDS", 0.0)
-    stored = gzip.compress("\n".join(map(json.dumps, RECORDS)).encode())
+    stored = gzip.compress("\n".join(json.dumps(with_id(each, number)) for number, each in enumerate(RECORDS)).encode())
     aws = FakeAws(
         insights(*RECORDS)
         | s3_bucket({LOG_KEY: stored, BODY: gzip.compress(b'{"max_tokens": 9}')})

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracle import facts_of, sum_up
 from random_records import draw_record
-from records import MINUTE, NOW
+from records import MINUTE, NOW, with_id
 from resolved import TEMPLATE
 from usage_sums import sums_of, sums_of_oracle
 
@@ -48,15 +48,19 @@ def read_by_insights(messages: Iterable[str]) -> RecordReader:
     return read(read_row(COLUMNS, row).message for row in log_queries.run_query(events, QUERY).results)
 
 
+def draw_records(draw: random.Random) -> list[dict[str, Any]]:
+    return [with_id(draw_record(draw), number) for number in range(RECORDS_PER_EXAMPLE)]
+
+
 def outcomes(counts: Counts) -> int:
-    listed = (counts.answered, counts.failed, counts.ignored, counts.not_asked_for)
+    listed = (counts.answered, counts.failed, counts.ignored, counts.duplicates, counts.not_asked_for)
     return sum(listed) + counts.rejected.total() + counts.out_of_scope.total()
 
 
 @given(st.integers(0, 2**32))
 def test_whole_records_agree_with_the_oracle(seed: int) -> None:
     draw = random.Random(seed)
-    records = [draw_record(draw) for _ in range(RECORDS_PER_EXAMPLE)]
+    records = draw_records(draw)
 
     reader = read(map(json.dumps, records))
 
@@ -71,7 +75,7 @@ def test_whole_records_agree_with_the_oracle(seed: int) -> None:
 def test_fields_by_logs_insights_agree_with_the_oracle(seed: int) -> None:
     # of an answer in chunks, the query sees neither its tier nor its latency, and says so
     draw = random.Random(seed)
-    drawn = [draw_record(draw) for _ in range(RECORDS_PER_EXAMPLE)]
+    drawn = draw_records(draw)
     records = [each for each in drawn if not isinstance(each["output"].get("outputBodyJson"), list)]
 
     reader = read_by_insights(map(json.dumps, records))
@@ -84,8 +88,8 @@ def test_fields_by_logs_insights_agree_with_the_oracle(seed: int) -> None:
 @given(st.integers(0, 2**32))
 def test_hostile_records_have_one_outcome_each_and_change_no_other(seed: int) -> None:
     draw = random.Random(seed)
-    records = [draw_record(draw) for _ in range(RECORDS_PER_EXAMPLE)]
-    hostile = [spoil(draw, draw_record(draw)) for _ in range(RECORDS_PER_EXAMPLE)]
+    records = draw_records(draw)
+    hostile = [spoil(draw, with_id(draw_record(draw), 1_000 + number)) for number in range(RECORDS_PER_EXAMPLE)]
     far = [each | {"timestamp": "2001-01-01T00:00:00Z"} for each in hostile]
     mixed = [json.dumps(each) for pair in zip(records, far, strict=True) for each in pair]
 

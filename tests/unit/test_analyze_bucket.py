@@ -1,6 +1,7 @@
 """Invocation logs in S3: finding the folders, listing the hours, and reading objects that may be damaged."""
 
 import gzip
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -10,7 +11,7 @@ import click
 import pytest
 from botocore.exceptions import ClientError
 from fake_aws import ACCOUNT, EXPIRED, AwsError, FakeAws, denied, s3_bucket
-from records import MINUTE, converse
+from records import MINUTE, converse, with_id
 
 from bedrock_quota.errors import LogSourceError
 from bedrock_quota.log_sources import s3
@@ -32,8 +33,12 @@ def folder(account: str = OWN, region: str = "us-east-1", prefix: str = "") -> s
     return f"{prefix}AWSLogs/{account}/BedrockModelInvocationLogs/{region}/"
 
 
+NUMBERS = itertools.count()
+
+
 def content(*entries: Mapping[str, Any]) -> bytes:
-    return gzip.compress("\n".join(map(json.dumps, entries)).encode())
+    requests = (with_id(entry, next(NUMBERS)) for entry in entries)
+    return gzip.compress("\n".join(map(json.dumps, requests)).encode())
 
 
 CALL = content(converse())
@@ -188,7 +193,12 @@ def test_a_damaged_object_costs_only_itself(registry: Registry, monkeypatch: pyt
     monkeypatch.setattr(bucket, "MAX_NAMED", 1)
     objects = {
         f"{folder()}2026/11/23/12/{name}.json.gz": stored
-        for name, stored in {"a": CALL, "b": content(converse(), converse())[:-5], "c": CALL, "d": b"\x1f\x8b"}.items()
+        for name, stored in {
+            "a": CALL,
+            "b": content(converse(), converse())[:-5],
+            "c": content(converse()),
+            "d": b"\x1f\x8b",
+        }.items()
     }
 
     ((_, answered, notes),) = read(registry, objects)

@@ -10,7 +10,7 @@ import botocore.exceptions
 import pytest
 from click.testing import CliRunner, Result
 from fake_aws import EXPIRED, GROUP, Answer, AwsError, FakeAws, denied, insights, s3_bucket
-from records import SONNET, converse, failed, invoke, metadata_only
+from records import SONNET, converse, failed, invoke, metadata_only, with_id
 
 from quota_monitor.analyze import log_group, sources
 from quota_monitor.main import main
@@ -250,7 +250,9 @@ def rights_used(aws: FakeAws) -> set[str]:
 )
 def test_the_policy_has_the_rights_of_all_calls_and_no_more(run: Run, options: tuple[str, ...]) -> None:
     key = "bedrock/AWSLogs/111122223333/BedrockModelInvocationLogs/us-east-1/2026/11/23/12/a.json.gz"
-    stored = gzip.compress("\n".join(map(json.dumps, (IN_S3, BY_PROFILE))).encode())
+    stored = gzip.compress(
+        "\n".join(json.dumps(with_id(each, number)) for number, each in enumerate((IN_S3, BY_PROFILE))).encode()
+    )
     answers = insights(IN_S3, BY_PROFILE) | s3_bucket({key: stored})
     answers["GetInferenceProfile"] = AwsError("ResourceNotFoundException")
     # a query whose results are denied is stopped
@@ -314,7 +316,13 @@ FORMS = ("--table", "--json", "--markdown", "--csv", "--html")
 )
 def test_no_prompt_is_in_any_output(run: Run, tmp_path: Path, source: str, form: str, by: str) -> None:
     page, file = tmp_path / "page.html", tmp_path / "records.json"
-    lines = "\n".join([*map(json.dumps, marked()), f"{MARK} no JSON", f'{{"{MARK}": '])
+    lines = "\n".join(
+        [
+            *(json.dumps(with_id(each, number)) for number, each in enumerate(marked())),
+            f"{MARK} no JSON",
+            f'{{"{MARK}": ',
+        ]
+    )
     file.write_text(lines)
     key = "AWSLogs/111122223333/BedrockModelInvocationLogs/us-east-1/2026/11/23/12/a.json.gz"
     chosen = {"files": ("--files", str(file)), "whole records": ("--whole-records",), "bucket": ("--s3", "s3://logs")}

@@ -1,5 +1,6 @@
 """Reading a log group: the query, its windows, and what goes wrong on the way."""
 
+import itertools
 import json
 import re
 import threading
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from fake_aws import ACCOUNT, EXPIRED, Answer, AwsError, FakeAws, denied
-from records import MINUTE, NOVA, SONNET, converse, failed, invoke, metadata_only
+from records import MINUTE, NOVA, SONNET, converse, failed, invoke, metadata_only, with_id
 
 from bedrock_quota.errors import LogSourceError
 from bedrock_quota.registry.models import Registry
@@ -89,12 +90,15 @@ def uncounted(model_id: str, body: object, answer: object) -> dict[str, Any]:
     return invoke(model_id, body, answer=answer, input_tokens=None, output_tokens=None)
 
 
+NUMBERS = itertools.count()
+
+
 def at(second: float, entry: Mapping[str, Any] | str) -> tuple[float, str]:
     """Return an event at a second of the hour. Its record began then."""
     if isinstance(entry, str):
         return MINUTE + second, entry
     started = datetime.fromtimestamp(MINUTE + int(second), UTC)
-    return MINUTE + second, json.dumps({**entry, "timestamp": f"{started:%Y-%m-%dT%H:%M:%SZ}"})
+    return MINUTE + second, json.dumps({**with_id(entry, next(NUMBERS)), "timestamp": f"{started:%Y-%m-%dT%H:%M:%SZ}"})
 
 
 # ---------------------------------------------------------------- the query
@@ -426,7 +430,7 @@ def test_whole_records_are_read_page_by_page(registry: Registry) -> None:
     pages = {
         None: {"events": [{"timestamp": MINUTE * 1000, "message": json.dumps(converse())}], "nextToken": "a"},
         "a": {"events": [], "nextToken": "b"},
-        "b": {"events": [{"timestamp": MINUTE * 1000, "message": json.dumps(failed())}]},
+        "b": {"events": [{"timestamp": MINUTE * 1000, "message": json.dumps(with_id(failed(), 1))}]},
     }
     aws, shares = FakeAws({"FilterLogEvents": lambda given: pages[given.get("nextToken")]}), []
     reader = RecordReader(registry, Scope(HOUR))
