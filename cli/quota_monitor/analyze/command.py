@@ -131,7 +131,7 @@ def analyze_source(
     source: Source, scope: Scope, scenario: Scenario, registry: Registry, progress: Progress = lambda _share: None
 ) -> Document:
     """Return the answers to all records of a source. Raises `LogSourceError`. Propagates botocore errors."""
-    reader = RecordReader(registry, scope, source.resolve_profile, source.fetch_bodies)
+    reader = RecordReader(registry, scope, source.resolve_profile, source.fetch_bodies, may_repeat=source.may_repeat)
     notes = source.read(reader, scope, progress)
     reader.finish()
     return make_document(reader, scope, scenario, source=source.name, account=source.account, notes=notes)
@@ -212,7 +212,7 @@ def name_counts(counts: Counts, throttled: int = 0) -> dict[str, int]:
     named = {
         "outside of the window, or of other models or callers": counts.not_asked_for,
         "calls that failed for another reason": counts.failed - throttled,
-        "records that came twice": counts.duplicates,
+        "repeated records": counts.duplicates,
         "ignored, because Bedrock writes them when logging is set up": counts.ignored,
     }
     named |= {f"out of scope ({reason})": number for reason, number in counts.out_of_scope.most_common()}

@@ -36,7 +36,8 @@ def write(documents: Sequence[Document], output: Output) -> int:
         for document in documents:
             console.print(terminal.render(document, console.width))
     limit = output.fail_over
-    if limit is not None and not any(_has_quota(answer) for each in documents for answer in each.pools):
+    answers = [answer for each in documents for answer in each.pools]
+    if limit is not None and answers and not any(map(_has_quota, answers)):
         click.echo("Error: No quota is known, so nothing can be compared with --fail-over.", err=True)
         return COULD_NOT_LOOK
     over = limit is not None and any(_is_over(answer, limit) for each in documents for answer in each.pools)
