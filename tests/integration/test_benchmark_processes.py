@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bedrock_quota import clients
-from benchmarks import cold_start, endpoint, mixes, processor
+from benchmarks import analyze, cold_start, endpoint, mixes, processor
 from benchmarks.processor import Processor
 from localaws import traffic
 
@@ -35,3 +35,11 @@ def test_starts_that_are_told_apart_import_different_things(tmp_path: Path) -> N
     assert off < on < first_on  # detection imports Powertools Idempotency, a first delivery boto3
     assert off < first_off < first_on
     assert all(seconds > 0 for seconds, _ in modules.values())
+
+
+def test_a_file_ten_times_as_long_takes_no_more_memory() -> None:
+    few, many = (analyze.run_apart(traffic.chat, 500, count) for count in (2_000, 20_000))
+
+    assert (few.records, many.records) == (2_000, 20_000)
+    assert many.peak < 300 * analyze.MEGABYTE
+    assert many.peak - few.peak < 10 * analyze.MEGABYTE

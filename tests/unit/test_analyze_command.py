@@ -41,6 +41,8 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
 
 # ---------------------------------------------------------------- exit codes
 
+UNLISTED = "newcomer.model-1"
+
 BUSY = [converse(max_tokens=900), failed()]
 
 
@@ -52,6 +54,8 @@ BUSY = [converse(max_tokens=900), failed()]
         pytest.param(BUSY, ("--fail-over", "80"), 1, id="throttled"),
         pytest.param([converse(max_tokens=700)], ("--fail-over", "80"), 1, id="800 of 1,000 tokens"),
         pytest.param([converse(max_tokens=699)], ("--fail-over", "80"), 0, id="799 of 1,000 tokens"),
+        pytest.param([converse(UNLISTED)], ("--fail-over", "80"), 3, id="no quota to compare with"),
+        pytest.param([failed(UNLISTED)], ("--fail-over", "80"), 1, id="throttled without a known quota"),
         pytest.param(BUSY, ("--hours", "0"), 2, id="no window"),
         pytest.param(BUSY, ("--files", "a", "--s3", "s3://b"), 2, id="two sources"),
         pytest.param(BUSY, ("--files", "a", "--whole-records"), 2, id="whole records of files"),
@@ -115,6 +119,19 @@ def test_what_cannot_be_read_is_one_sentence_with_the_next_step(
     assert (result.exit_code, result.stdout) == (3, "")
     assert said in " ".join(result.stderr.split())
     assert "Traceback" not in result.stderr
+
+
+def test_ctrl_c_stops_and_is_no_problem_found(run: Run) -> None:
+    def interrupt(_given: Mapping[str, Any]) -> Answer:
+        raise KeyboardInterrupt
+
+    aws = FakeAws(insights(converse()) | {"GetQueryResults": interrupt})
+
+    result = run(aws, *WINDOW)
+
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert result.stderr.endswith("Stopped.\n")
+    assert aws.operations().count("logs:StopQuery") == aws.operations().count("logs:StartQuery") == 1
 
 
 def test_texts_that_are_not_delivered_and_an_empty_window_are_notes(run: Run) -> None:

@@ -123,9 +123,8 @@ def test_a_line_of_aws_logs_tail_loses_its_prefix_also_if_it_is_no_record() -> N
     assert list(read_stream(io.BytesIO(line))) == [b"Permissions are correctly set for Amazon Bedrock logs."]
 
 
-def test_a_first_line_that_is_cut_costs_only_itself() -> None:
-    cut = json.dumps(ONE).encode()[:40]
-
+@pytest.mark.parametrize("cut", [json.dumps(ONE).encode()[:40], b'{"modelId": "a",'], ids=["in a text", "at a comma"])
+def test_a_first_line_that_is_cut_costs_only_itself(cut: bytes) -> None:
     assert list(read_stream(io.BytesIO(cut + b"\n" + LINES)))[1:] == LINES.splitlines()
 
 

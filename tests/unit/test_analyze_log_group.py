@@ -111,6 +111,7 @@ def test_the_query_parses_the_message_and_searches_no_text() -> None:
     query = write_query(list_columns(("team", "cost center")))
 
     assert query.startswith("fields jsonParse(@message) as r\n| fields r.")
+    assert "r.timestamp as f" in query
     assert "r.input.inputBodyJson.inferenceConfig.maxTokens as " in query
     assert "r.requestMetadata.max_tokens as " in query
     assert "r.requestMetadata.`cost center` as " in query
@@ -187,20 +188,25 @@ def test_the_query_comes_to_the_same_numbers_as_the_whole_record(registry: Regis
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
+    ("answer", "given", "reason"),
     [
         pytest.param(
-            [{"amazon-bedrock-invocationMetrics": {"inputTokenCount": 3}}], "missing_input_count", id="chunks"
+            [{"amazon-bedrock-invocationMetrics": {"inputTokenCount": 3}}], None, "missing_input_count", id="chunks"
         ),
-        pytest.param({"inputTextTokenCount": 3, "results": [{"tokenCount": 4}]}, "missing_output_count", id="Titan"),
+        pytest.param([{"usage": {"output_tokens": 3}}], 5, "missing_output_count", id="chunks that have the output"),
+        pytest.param(
+            {"inputTextTokenCount": 3, "results": [{"tokenCount": 4}]}, None, "missing_output_count", id="Titan"
+        ),
+        pytest.param({"results": [{"tokenCount": 4}]}, 5, "missing_output_count", id="output of Titan"),
     ],
 )
 def test_counts_that_only_a_list_has_are_missing_and_not_guessed(
-    registry: Registry, answer: object, reason: str
+    registry: Registry, answer: object, given: int | None, reason: str
 ) -> None:
     reader = RecordReader(registry, Scope())
+    call = invoke(NOVA, {}, answer=answer, input_tokens=given, output_tokens=None)
 
-    reader.add(through_insights(uncounted(NOVA, {}, answer)).message)
+    reader.add(through_insights(call).message)
 
     assert reader.counts.rejected == {reason: 1}
 

@@ -14,7 +14,7 @@ from records import SONNET, Process, converse
 
 import benchmarks.__main__ as bench
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
-from benchmarks import cold_start, contenders, growth, handler, mixes, price, timing
+from benchmarks import analyze, cold_start, contenders, growth, handler, mixes, price, timing
 from benchmarks.contenders import FLOOR, GROUPED, OURS, USUAL
 from benchmarks.growth import Axis, Point
 from benchmarks.handler import Cost
@@ -401,6 +401,22 @@ def test_a_first_delivery_finds_nothing_remembered() -> None:
     growth.forget()
 
     assert _parse_name.cache_info().currsize == 0
+
+
+# ---------------------------------------------------------------- reading logs
+
+
+@pytest.mark.parametrize("mix", analyze.MIXES)
+def test_the_floor_and_analyze_read_the_same_records(tmp_path: Path, mix: str) -> None:
+    make, _ = analyze.MIXES[mix]
+    path = tmp_path / "records.json"
+    analyze.write_records(path, make, different=20, count=50)
+
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    tokens = [each["input"]["inputTokenCount"] + each["output"]["outputTokenCount"] for each in lines]
+    assert analyze.read_records(path) == len(lines) == 50
+    assert analyze.read_floor(path) == sum(tokens)
+    assert lines[:20] == lines[20:40]
 
 
 # ---------------------------------------------------------------- pages

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+import click
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -18,6 +20,9 @@ from quota_monitor.analyze.scope import Scope
 from quota_monitor.aws_session import explain_aws_error
 from quota_monitor.terminal import COULD_NOT_LOOK, errors_as_messages
 from quota_monitor.window import Window
+
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C stopped: 128 and the number of the signal."""
 
 Progress = Callable[[float], None]
 """Gets the share that is done, from 0 to 1."""
@@ -42,9 +47,16 @@ class Source(msgspec.Struct, frozen=True):
 
 @contextmanager
 def source_errors_as_messages() -> Iterator[None]:
-    """Print errors of AWS and of logs that cannot be read as one message with the next step. The exit code is 3."""
-    with errors_as_messages(LogSourceError, BotoCoreError, ClientError, exit_code=COULD_NOT_LOOK, explain=explain):
-        yield
+    """Print errors of AWS and of logs that cannot be read as one message with the next step. The exit code is 3.
+
+    Ctrl-C has the exit code that a shell gives it, because 1 means that a problem was found.
+    """
+    try:
+        with errors_as_messages(LogSourceError, BotoCoreError, ClientError, exit_code=COULD_NOT_LOOK, explain=explain):
+            yield
+    except KeyboardInterrupt:
+        click.echo("Stopped.", err=True)
+        sys.exit(INTERRUPTED)
 
 
 def explain(error: Exception) -> str:

@@ -35,16 +35,20 @@ def write(documents: Sequence[Document], output: Output) -> int:
         console = make_console()
         for document in documents:
             console.print(terminal.render(document, console.width))
-    limit = output.fail_over
-    answers = [answer for each in documents for answer in each.pools]
-    if limit is not None and answers and not any(map(_has_quota, answers)):
+    return 0 if output.fail_over is None else _compare(documents, output.fail_over)
+
+
+def _compare(documents: Sequence[Document], limit: float) -> int:
+    """Return 1 if a pool is over the limit or was throttled, and 3 if no quota of the pools with calls is known."""
+    answers = [answer for document in documents for answer in document.pools]
+    over = [str(answer.usage.pool) for answer in answers if _is_over(answer, limit)]
+    if over:
+        click.echo(f"At {limit:g}% of a quota, or throttled: {', '.join(over)}.", err=True)
+        return 1
+    if answers and not any(_has_quota(answer) for answer in answers):
         click.echo("Error: No quota is known, so nothing can be compared with --fail-over.", err=True)
         return COULD_NOT_LOOK
-    over = limit is not None and any(_is_over(answer, limit) for each in documents for answer in each.pools)
-    if over and limit is not None:
-        named = [str(answer.usage.pool) for each in documents for answer in each.pools if _is_over(answer, limit)]
-        click.echo(f"At {limit:g}% of a quota, or throttled: {', '.join(named)}.", err=True)
-    return 1 if over else 0
+    return 0
 
 
 def _complete(document: Document, output: Output) -> Document:
