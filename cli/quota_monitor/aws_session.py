@@ -8,9 +8,21 @@ from typing import TYPE_CHECKING
 
 import click
 import msgspec
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
 
-from quota_monitor.terminal import errors_as_messages
+from bedrock_quota.access_denied import is_denied
+from quota_monitor.terminal import COULD_NOT_LOOK, errors_as_messages
 
 if TYPE_CHECKING:
     import boto3
@@ -110,5 +122,51 @@ def stack_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def aws_errors_as_messages() -> AbstractContextManager[None]:
-    """Print errors of AWS and of botocore as one message instead of a traceback."""
-    return errors_as_messages(BotoCoreError, ClientError)
+    """Print errors of AWS and of botocore as one message with the next step. The exit code is 3."""
+    return errors_as_messages(BotoCoreError, ClientError, exit_code=COULD_NOT_LOOK, explain=explain_aws_error)
+
+
+_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
+_UNKNOWN = frozenset({"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "AuthFailure"})
+_RENEWAL_ERRORS = (CredentialRetrievalError, SSOError, TokenRetrievalError)
+_SIGN_IN = "Sign in, for example with `aws sso login`, and run the command again."
+
+
+def is_expired(error: Exception) -> bool:
+    """Return True if the session has expired, or AWS does not know the credentials. No further call can succeed."""
+    if isinstance(error, ClientError):
+        return error.response["Error"].get("Code") in _EXPIRED | _UNKNOWN
+    return isinstance(error, (NoCredentialsError, *_RENEWAL_ERRORS))
+
+
+def explain_aws_error(error: Exception) -> str:
+    """Return an error of AWS or of botocore in words, with the next step if there is one for sure."""
+    if isinstance(error, ClientError):
+        return _explain_answer(error)
+    for kinds, sentence in _SENTENCES:
+        if isinstance(error, kinds):
+            return sentence.format(error=error)
+    return str(error)
+
+
+_SENTENCES: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
+    (
+        (NoCredentialsError, PartialCredentialsError),
+        f"There are no AWS credentials. {_SIGN_IN} Or set AWS_PROFILE to a profile that has some.",
+    ),
+    ((NoRegionError,), "There is no AWS Region. Set AWS_REGION, or set one in your profile with `aws configure`."),
+    ((ProfileNotFound,), "{error}. `aws configure list-profiles` lists the profiles that exist."),
+    ((EndpointConnectionError,), "{error} Check the name of the Region, and your network."),
+    (_RENEWAL_ERRORS, f"The AWS session cannot be renewed. {_SIGN_IN} {{error}}"),
+)
+
+
+def _explain_answer(error: ClientError) -> str:
+    code, said = error.response["Error"].get("Code"), error.response["Error"].get("Message", "")
+    if code in _EXPIRED:
+        return f"The AWS session has expired. {_SIGN_IN}"
+    if code in _UNKNOWN:
+        return f"AWS does not accept these credentials ({code}). {_SIGN_IN}"
+    if is_denied(error):
+        return f"These credentials may not call {error.operation_name}. Ask for that right. AWS returned: {said}"
+    return str(error)

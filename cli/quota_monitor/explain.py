@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,9 +15,16 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bedrock_quota.analysis.timeline import MAX_CALLS, RefusedCalls, Second, TimedCall, Timeline, trace_minute
+from bedrock_quota.analysis.timeline import (
+    MAX_CALLS,
+    RefusedCalls,
+    Second,
+    TimedCall,
+    Timeline,
+    counts_in,
+    trace_minute,
+)
 from bedrock_quota.analysis.usage import THROTTLED
-from bedrock_quota.errors import LogSourceError
 from bedrock_quota.pools import NO_QUOTA, PoolQuota, QuotaPool
 from bedrock_quota.processor.usage import CallUsage, FailedCall
 from bedrock_quota.registry.models import Registry
@@ -24,18 +32,20 @@ from bedrock_quota.registry.sources import read_sources
 from quota_monitor.analyze.command import show_progress
 from quota_monitor.analyze.reader import RecordReader
 from quota_monitor.analyze.scope import Scope
-from quota_monitor.analyze.source import Progress, Source
+from quota_monitor.analyze.source import Progress, Source, source_errors_as_messages
 from quota_monitor.analyze.sources import open_sources, source_options
 from quota_monitor.answers.data import timestamp
 from quota_monitor.answers.numbers import count, percent
 from quota_monitor.answers.options import parse_time
-from quota_monitor.aws_session import aws_errors_as_messages
 from quota_monitor.data_files import MODELS
-from quota_monitor.terminal import errors_as_messages, make_console
+from quota_monitor.terminal import make_console
 from quota_monitor.window import Window
 
 BEFORE = 15 * 60
 """Seconds before the minute that are read, because calls that run for minutes may still hold tokens."""
+
+FULL_SHARE = 0.8
+"""Share of the token quota in use from which it may have had no room for one more call."""
 
 MAX_HOLDERS = 3
 """Callers that a line names."""
@@ -47,7 +57,8 @@ class PoolTrace(msgspec.Struct):
     """The calls of one pool around a minute. `left_out` are calls beyond `MAX_CALLS`."""
 
     calls: list[TimedCall] = []
-    refused: list[RefusedCalls] = []
+    refused: Counter[tuple[int, str]] = msgspec.field(default_factory=Counter)
+    """Refused calls by second and caller."""
     left_out: int = 0
 
 
@@ -68,7 +79,7 @@ def explain(moment: str, model: str, as_json: bool, **given: Any) -> None:
     registry = read_sources(MODELS)
     console = make_console()
     found = False
-    with aws_errors_as_messages(), errors_as_messages(LogSourceError), show_progress() as progress:
+    with source_errors_as_messages(), show_progress() as progress:
         traced = [
             (source, trace_source(source, minute, model, registry, progress))
             for source in open_sources(given, registry)
@@ -78,7 +89,8 @@ def explain(moment: str, model: str, as_json: bool, **given: Any) -> None:
         if chosen is None:
             continue
         found = True
-        timeline = trace_minute(minute, pools[chosen].calls, pools[chosen].refused)
+        refused = [RefusedCalls(*key, calls) for key, calls in pools[chosen].refused.items()]
+        timeline = trace_minute(minute, pools[chosen].calls, refused)
         quota = source.account.quotas.get(chosen, NO_QUOTA)
         if as_json:
             click.echo(to_json(chosen, quota, timeline))
@@ -116,15 +128,16 @@ def trace_source(
         trace = pools.setdefault(pool, PoolTrace())
         if isinstance(call, FailedCall):
             if call.error_code == THROTTLED and minute <= started < minute + 60:
-                trace.refused.append(RefusedCalls(started, call.caller, 1))
+                trace.refused[started, call.caller] += 1
+            return
+        reserved = call.input_tokens + call.cache_write_tokens + (call.max_tokens or 0)
+        timed = TimedCall(started, call.group.caller, reserved, call.consumed_tokens, call.max_tokens, latency)
+        if not counts_in(timed, minute):
             return
         if len(trace.calls) >= MAX_CALLS:
             trace.left_out += 1
-            return
-        reserved = call.input_tokens + call.cache_write_tokens + (call.max_tokens or 0)
-        trace.calls.append(
-            TimedCall(started, call.group.caller, reserved, call.consumed_tokens, call.max_tokens, latency)
-        )
+        else:
+            trace.calls.append(timed)
 
     scope = Scope(Window(minute - BEFORE, minute + 60), model=model)
     reader = RecordReader(registry, scope, source.resolve_profile, source.fetch_bodies, observe)
@@ -135,7 +148,7 @@ def trace_source(
 
 def choose_pool(pools: dict[QuotaPool, PoolTrace]) -> QuotaPool | None:
     """Return the pool with most refused calls, then with most calls. None without pools."""
-    return max(pools, key=lambda pool: (len(pools[pool].refused), len(pools[pool].calls)), default=None)
+    return max(pools, key=lambda pool: (pools[pool].refused.total(), len(pools[pool].calls)), default=None)
 
 
 def render(pool: QuotaPool, quota: PoolQuota, timeline: Timeline, left_out: int = 0) -> RenderableType:
@@ -166,13 +179,7 @@ def write_sentences(quota: PoolQuota, timeline: Timeline, left_out: int = 0) -> 
         f"At {timestamp(peak.second)[11:19]}, {count(peak.running, 'call')} ran, and {peak.in_use:,.0f} tokens were in "
         f"use at once{share}."
     )
-    if peak.held:
-        caller, most = peak.held[0]
-        verb = "Caused by" if refused else "Held most by"
-        yield f"{verb} {caller}, which held {most:,.0f} of them ({percent(most, peak.in_use)})."
-    if quota.requests_per_minute:
-        busiest = max(each.in_60_seconds for each in timeline.seconds)
-        yield f"Requests begun within 60 seconds: up to {busiest:,} of {quota.requests_per_minute:,.0f}."
+    yield from _write_cause(quota, timeline, peak)
     unknown = f" The end of {timeline.unknown_ends:,} is not in the log." if timeline.unknown_ends else ""
     yield (
         f"Tokens in use are our model of {count(timeline.calls, 'call')}, because AWS publishes none.{unknown} "
@@ -180,6 +187,25 @@ def write_sentences(quota: PoolQuota, timeline: Timeline, left_out: int = 0) -> 
     )
     if left_out:
         yield f"{count(left_out, 'call')} more were left out, because there are too many."
+
+
+def _write_cause(quota: PoolQuota, timeline: Timeline, peak: Second) -> Iterator[str]:
+    """Yield who held the tokens or began the requests, as the cause of refusals if their quota was full."""
+    tokens, requests, refused = quota.tokens_per_minute, quota.requests_per_minute, bool(timeline.refused)
+    busiest = max(each.in_60_seconds for each in timeline.seconds)
+    is_full_of_requests = bool(requests) and busiest >= (requests or 0)
+    if requests:
+        yield f"Requests begun within 60 seconds: up to {busiest:,} of {requests:,.0f}."
+    if refused and is_full_of_requests and timeline.begun:
+        caller, calls = timeline.begun[0]
+        yield f"Caused by {caller}, which began {calls:,} of the requests."
+    elif peak.held:
+        caller, most = peak.held[0]
+        is_full_of_tokens = bool(tokens) and peak.in_use >= FULL_SHARE * (tokens or 0)
+        verb = "Caused by" if refused and is_full_of_tokens else "Most were held by"
+        yield f"{verb} {caller}, which held {most:,.0f} of them ({percent(most, peak.in_use)})."
+    if refused and tokens and not is_full_of_requests and peak.in_use < FULL_SHARE * tokens:
+        yield "The log shows room. Causes may be a quota per day, the capacity of the model, or calls without a log."
 
 
 def _name(callers: object) -> str:

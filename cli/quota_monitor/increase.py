@@ -15,7 +15,6 @@ from bedrock_quota.analysis.advice import plan_changes
 from bedrock_quota.analysis.increase import Evidence, Proposal, gather_evidence, propose_quota
 from bedrock_quota.analysis.levers import QUOTA_HEADROOM
 from bedrock_quota.analysis.usage import PoolUsage
-from bedrock_quota.errors import LogSourceError
 from bedrock_quota.pools import EndpointType, QuotaKey, QuotaPool, Unit
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.quota_names import SERVICE_CODE, ListedQuota, match_quota, models_by_quota_name
@@ -23,15 +22,14 @@ from bedrock_quota.registry.sources import read_sources
 from quota_monitor.analyze.command import show_progress
 from quota_monitor.analyze.reader import RecordReader
 from quota_monitor.analyze.scope import Scope
-from quota_monitor.analyze.source import Progress, Source
+from quota_monitor.analyze.source import Progress, Source, source_errors_as_messages
 from quota_monitor.analyze.sources import open_sources, source_options
 from quota_monitor.answers.markdown import escape
 from quota_monitor.answers.numbers import count, percent
 from quota_monitor.answers.options import make_scope, parse_pools, scope_options
-from quota_monitor.aws_session import aws_errors_as_messages, open_session, read_stack
+from quota_monitor.aws_session import open_session, read_stack
 from quota_monitor.data_files import MODELS
 from quota_monitor.deployed.measure import measure_stack
-from quota_monitor.terminal import errors_as_messages
 from quota_monitor.window import Window
 
 if TYPE_CHECKING:
@@ -62,6 +60,7 @@ class Request(msgspec.Struct, frozen=True):
     ask_for: Quota | None
     """The quota to ask for: for an in-Region pool, that of the cross-Region pool."""
     end_of_life: date | None = None
+    notes: tuple[str, ...] = ()
 
 
 @click.command()
@@ -100,11 +99,12 @@ def increase(
     scope = msgspec.structs.replace(make_scope(given, now), model=pools[0].model_id)
     registry = read_sources(MODELS)
     unit = Unit.REQUESTS_PER_MINUTE if by_requests else Unit.TOKENS_PER_MINUTE
-    with aws_errors_as_messages(), errors_as_messages(LogSourceError):
+    with source_errors_as_messages():
         with show_progress() as progress:
-            session, usages = _measure(given, stack_name, scope, registry, now=now, progress=progress)
+            session, usages, notes = _measure(given, stack_name, scope, registry, now=now, progress=progress)
         usage = _choose(usages, pools, pool_name)
         request = _prepare(session, usage, scope, registry, unit, growth=growth, headroom=headroom)
+        request = msgspec.structs.replace(request, notes=tuple(notes))
         click.echo("\n".join(write_markdown(request)))
         if send:
             sys.exit(_send(session, request))
@@ -118,19 +118,34 @@ def _measure(
     *,
     now: datetime,
     progress: Progress,
-) -> tuple[boto3.Session, Sequence[PoolUsage]]:
+) -> tuple[boto3.Session, Sequence[PoolUsage], Sequence[str]]:
     profile, region = ((given[name] or "").split(",")[0] or None for name in ("profiles", "regions"))
     session = open_session(profile, region)
     if stack_name:
-        return session, measure_stack(session, read_stack(session, stack_name), scope, now, progress).usages
+        measured = measure_stack(session, read_stack(session, stack_name), scope, now, progress)
+        return session, measured.usages, measured.notes
     sources: list[Source] = list(open_sources(given, registry))
     if len(sources) != 1:
         raise click.UsageError("A request is for one account and Region. Name one with --profiles and --regions.")
     source = sources[0]
+    session = _open_session_for(source, session, profile)
     reader = RecordReader(registry, scope, source.resolve_profile, source.fetch_bodies)
-    source.read(reader, scope, progress)
+    notes = source.read(reader, scope, progress)
     reader.finish()
-    return session, reader.tally.measure(source.account.quotas)
+    return session, reader.tally.measure(source.account.quotas), [*notes, *source.account.notes]
+
+
+def _open_session_for(source: Source, session: boto3.Session, profile: str | None) -> boto3.Session:
+    """Return a session in the Region of a source. Raises `click.ClickException` if the source is another account's."""
+    account = source.account
+    own = session.client("sts").get_caller_identity()["Account"]
+    if account.account_id and account.account_id != own:
+        raise click.ClickException(
+            f"These logs are of account {account.account_id}, and the credentials of {own}. Its quotas cannot be read."
+        )
+    if account.region and account.region != session.region_name:
+        return open_session(profile, account.region)
+    return session
 
 
 def _choose(usages: Sequence[PoolUsage], pools: Sequence[QuotaPool], name: str) -> PoolUsage:
@@ -138,7 +153,7 @@ def _choose(usages: Sequence[PoolUsage], pools: Sequence[QuotaPool], name: str) 
     if not found:
         known = ", ".join(f"{usage.pool.model_id}/{usage.pool.endpoint_type}" for usage in usages) or "none"
         raise click.ClickException(f"No call to {name} in this window. Pools of this model with calls: {known}.")
-    return max(found, key=lambda usage: usage.peak_percent or usage.peak_used)
+    return max(found, key=lambda usage: (usage.peak_percent or 0, usage.peak_used))
 
 
 def _prepare(
@@ -225,6 +240,9 @@ def write_markdown(request: Request) -> Iterator[str]:
         f"Bedrock throttled {count(evidence.throttled, 'request')} of {usage.requests + evidence.throttled:,}, "
         f"in {count(evidence.throttled_minutes, 'minute')}."
     )
+    for note in request.notes:
+        yield ""
+        yield escape(note)
     yield ""
     yield "## max_tokens"
     yield ""
@@ -288,9 +306,22 @@ def _write_limits(usage: PoolUsage) -> Iterator[str]:
 
 
 def _write_command(request: Request) -> Iterator[str]:
-    if request.ask_for is None:
+    ask_for = request.ask_for
+    if ask_for is None:
         return
     yield ""
+    if ask_for.value is not None and request.proposal.value <= ask_for.value:
+        if request.quota is None or ask_for.code == request.quota.code:
+            yield (
+                f"The quota is {ask_for.value:,.0f} already, so no increase is needed. If calls are throttled all the "
+                "same, `quota-monitor analyze` says why."
+            )
+        else:
+            yield (
+                f"The cross-Region quota is {ask_for.value:,.0f} already. Open a case with AWS Support for the "
+                "on-demand quota, and add this page."
+            )
+        return
     yield "```"
     yield " ".join(["aws", "service-quotas", "request-service-quota-increase", *_arguments(request)])
     yield "```"

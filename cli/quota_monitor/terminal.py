@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
 from rich.console import Console
+
+COULD_NOT_LOOK = 3
+"""Exit code of a command that could not read the facts, so that nothing is known."""
 
 WIDTH_IN_A_FILE = 132
 """Columns of a table that is not written to a terminal."""
@@ -19,9 +22,15 @@ def make_console() -> Console:
 
 
 @contextmanager
-def errors_as_messages(*kinds: type[Exception]) -> Iterator[None]:
-    """Print errors of these kinds as one message instead of a traceback."""
+def errors_as_messages(
+    *kinds: type[Exception],
+    exit_code: int = click.ClickException.exit_code,
+    explain: Callable[[Exception], str] = str,
+) -> Iterator[None]:
+    """Print errors of these kinds as one message instead of a traceback. `explain` returns the message."""
     try:
         yield
     except kinds as error:
-        raise click.ClickException(str(error)) from error
+        message = click.ClickException(explain(error))
+        message.exit_code = exit_code
+        raise message from error

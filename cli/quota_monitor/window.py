@@ -6,6 +6,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
+LAST_SECOND = 253_402_300_799
+"""The last second of the year 9999, after which `datetime` has no time."""
+
 
 class Window(msgspec.Struct, frozen=True):
     """From `start` to just before `end`, in seconds since the epoch. Both are whole minutes."""
@@ -21,7 +24,7 @@ class Window(msgspec.Struct, frozen=True):
     @property
     def ends_at(self) -> datetime:
         """Return the end as a time in UTC."""
-        return datetime.fromtimestamp(self.end, UTC)
+        return datetime.fromtimestamp(min(self.end, LAST_SECOND), UTC)
 
     def __str__(self) -> str:
         day = "%Y-%m-%d "

@@ -156,6 +156,8 @@ def _value(expression: Expression, row: Row) -> Any:
             return _value(arguments[0], row) is not None
         case Call("coalesce", arguments):
             return next((value for each in arguments if (value := _value(each, row)) is not None), None)
+        case Call("strcontains", (text, part)):
+            return int(str(_value(part, row)) in str(_value(text, row) or ""))
         case Call(function, arguments) if function in _OF_ONE_VALUE:
             return _OF_ONE_VALUE[function](_value(arguments[0], row))
         case Call(function, _):

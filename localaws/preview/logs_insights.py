@@ -117,6 +117,7 @@ _FUNCTIONS = frozenset(
         "jsonparse",
         "jsonstringify",
         "jsonarraysize",
+        "strcontains",
         "strlen",
     }
 )

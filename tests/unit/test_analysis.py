@@ -5,12 +5,12 @@ import pytest
 
 from bedrock_quota.analysis import tally as tally_module
 from bedrock_quota.analysis.advice import Action, Reason, advise, plan_changes
-from bedrock_quota.analysis.answers import find_answers
+from bedrock_quota.analysis.answers import find_answers, select_callers
 from bedrock_quota.analysis.levers import Lever, find_other_levers, round_up_quota
 from bedrock_quota.analysis.tally import UsageTally
 from bedrock_quota.analysis.usage import THROTTLED, Limit, PoolUsage, Sizes
 from bedrock_quota.analysis.verdict import Cause, State, judge
-from bedrock_quota.analysis.what_if import Scenario, project
+from bedrock_quota.analysis.what_if import Outcome, Scenario, project
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool, Unit
 
 POOL = QuotaPool("vendor.model-1", EndpointType.CROSS_REGION)
@@ -196,8 +196,8 @@ def test_verdicts(usage: PoolUsage, state: State):
 def test_a_verdict_has_its_minutes_as_evidence_and_the_most_frequent_cause_decides():
     usage = measure(
         *calls(10, minute=0, max_tokens=64_000),
-        *calls(1, minute=1),
-        throttled=((0, "Hungry", 2), (1, "Hungry", 3)),
+        *calls(1, minute=5),
+        throttled=((0, "Hungry", 2), (5, "Hungry", 3)),
     )
     verdict = judge(usage)
 
@@ -205,7 +205,7 @@ def test_a_verdict_has_its_minutes_as_evidence_and_the_most_frequent_cause_decid
     assert verdict.count_throttled() == {Cause.NONE_OF_THESE: 3, Cause.RESERVATION: 2}
     assert [(each.minute.minute, each.cause) for each in verdict.throttled] == [
         (NOON, Cause.RESERVATION),
-        (NOON + 60, Cause.NONE_OF_THESE),
+        (NOON + 300, Cause.NONE_OF_THESE),
     ]
     assert [minute.minute for minute in verdict.reached] == [NOON]
 
@@ -218,6 +218,42 @@ def test_requests_within_60_seconds_count_across_the_minute():
     assert judge(measure(*found, quota=PoolQuota(None, 10), throttled=throttled)).state is State.THROTTLED_OTHERWISE
     usage = measure(*found, quota=PoolQuota(None, 10), throttled=throttled, single_calls=True)
     assert judge(usage).state is State.THROTTLED_BY_REQUESTS
+
+
+def test_calls_of_the_minute_before_may_still_count():
+    # 585,000 reserved at 12:00, throttled at 12:01 without a served call: the sums of minutes cannot tell more
+    usage = measure(*calls(9, max_tokens=64_000), throttled=((1, "Hungry", 5),))
+    assert judge(usage).state is State.THROTTLED_BY_RESERVATION
+    # two minutes later nothing of it counts any more
+    assert (
+        judge(measure(*calls(9, max_tokens=64_000), throttled=((2, "Hungry", 5),))).state is State.THROTTLED_OTHERWISE
+    )
+
+
+def test_what_runs_over_the_minute_is_reserved_and_not_consumed():
+    # two calls of 41,000 begin at 12:00:50 and run for 90 s
+    found = calls(2, second=50, max_tokens=40_000, latency_ms=90_000)
+    usage = measure(*found, quota=PoolQuota(100_000), throttled=((1, "Hungry", 5),), single_calls=True)
+
+    assert usage.minutes[1].in_use == 82_000
+    assert judge(usage).state is State.THROTTLED_BY_RESERVATION
+
+
+def test_consumption_is_named_only_if_all_reservations_are_known():
+    known = Call(max_tokens=63_000)
+    unknown = calls(20, max_tokens=None, source="unknown", consumed_tokens=4_500)
+    usage = measure(known, *unknown, quota=PoolQuota(100_000), throttled=((0, "Hungry", 1),))
+
+    assert judge(usage).state is State.THROTTLED_BY_RESERVATION
+
+
+def test_the_largest_input_and_the_largest_limit_of_different_calls_are_no_reservation():
+    # 150,100 and 64,100: no call ever reserved 214,000
+    found = [Call(input_tokens=150_000, max_tokens=100), Call(input_tokens=100, max_tokens=64_000)]
+    usage = measure(*found, Call(minute=9, max_tokens=100), quota=PoolQuota(200_000), throttled=((9, "Hungry", 1),))
+
+    assert usage.callers[0].largest_reservation == 150_100
+    assert judge(usage).state is State.THROTTLED_OTHERWISE
 
 
 # ---------------------------------------------------------------- advice
@@ -263,7 +299,7 @@ def test_advice(found: list[Call], action: str, reason: Reason, proposed: int | 
     (advice,) = advise(measure(*found))
 
     assert (advice.action, advice.reason, advice.max_tokens) == (action, reason, proposed)
-    assert advice.calls == len(found)
+    assert advice.calls == sum(call.source != "none" for call in found)
     assert advice.max_tokens is None or advice.max_tokens > max(call.output_tokens for call in found)
 
 
@@ -320,6 +356,40 @@ def test_no_plan_promises_a_peak_below_the_consumption():
     assert plan_changes(usage) == ()
 
 
+def test_no_proposal_is_above_the_models_maximum():
+    usage = measure(*calls(10, max_tokens=6_000, output_tokens=6_000, truncated=True))
+
+    assert advise(usage)[0].max_tokens == 8_192
+    assert advise(usage, 8_000)[0].max_tokens == 8_000
+    (at_most,) = advise(usage, 6_000)
+    assert (at_most.action, at_most.reason) == (Action.LEAVE, Reason.AT_MAXIMUM)
+
+
+def test_blocked_calls_are_no_answers():
+    blocked = calls(30, max_tokens=0, output_tokens=0, consumed_tokens=0, source="none")
+    (advice,) = advise(measure(*blocked, Call(output_tokens=300)))
+
+    assert (advice.calls, advice.sizes.p50, advice.rests_on_few) == (1, 300, True)
+
+
+def test_the_largest_limit_stays_exact_among_very_many(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tally_module, "MAX_LIMITS", 4)
+    tally = UsageTally()
+    for limit in (*range(90_000, 90_060), 100_003):
+        tally.open_calls(POOL, NOON, "Hungry", "explicit").add(Call(max_tokens=limit))
+    (usage,) = tally.measure({})
+
+    assert usage.callers[0].largest_limit == Limit(100_003, "explicit", 1)
+    assert not tally.is_complete
+
+
+def test_the_largest_answer_stays_exact_when_its_size_equals_a_rounded_one(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tally_module, "MAX_SIZES", 10)
+
+    usage = measure(*(Call(output_tokens=tokens) for tokens in (*range(1, 11), 2_049, 4_096)))
+    assert usage.callers[0].sizes.largest == 4_096
+
+
 # ---------------------------------------------------------------- projections
 
 
@@ -355,6 +425,36 @@ def test_throttled_calls_widen_the_range():
     assert same.usage.peak_used == 13_000
     assert same.peak_with_throttled == 13_000 + 3 * 5_000
     assert project(usage, Scenario(max_tokens={"Hungry": 256})).peak_with_throttled == 13_000 - 5 * 744 + 3 * 4_256
+
+
+def test_a_caller_without_served_calls_counts_like_the_largest_of_the_pool():
+    usage = measure(*calls(4), Call(caller="Large", input_tokens=9_000), throttled=((0, "Never", 2),))
+
+    assert project(usage, Scenario(growth=1.5)).peak_with_throttled == 1.5 * (18_000 + 2 * 10_000)
+
+
+def test_the_range_is_open_if_limits_of_throttled_callers_are_unknown():
+    usage = measure(*calls(4, max_tokens=None, source="unknown"), throttled=((0, "Hungry", 2),))
+    projection = project(usage, Scenario(growth=2))
+
+    assert (projection.peak_with_throttled, projection.outcome) == (None, Outcome.MAY_REACH)
+
+
+@pytest.mark.parametrize(
+    ("quota", "outcome"),
+    [
+        pytest.param(PoolQuota(13_000), Outcome.REACHES, id="the served calls alone"),
+        pytest.param(PoolQuota(20_000), Outcome.MAY_REACH, id="only with the throttled ones"),
+        pytest.param(PoolQuota(90_000), Outcome.BELOW, id="not at all"),
+        pytest.param(PoolQuota(90_000, 8), Outcome.MAY_REACH, id="requests, only with the throttled ones"),
+        pytest.param(PoolQuota(), Outcome.UNKNOWN, id="no quota"),
+    ],
+)
+def test_outcomes(quota: PoolQuota, outcome: Outcome):
+    # 13,000 served by 5 calls, and 3 throttled calls of up to 5,000
+    usage = measure(*calls(4), Call(input_tokens=4_000), quota=quota, throttled=((0, "Hungry", 3),))
+
+    assert project(usage, Scenario(max_tokens={"Hungry": 1_000})).outcome is outcome
 
 
 # ---------------------------------------------------------------- other levers
@@ -417,7 +517,12 @@ def test_answers_begin_with_the_worst_pool():
         "vendor.fine",
     ]
     assert [answer.verdict.state for answer in answers] == [State.QUOTA_IS_ZERO, State.REACHED, State.NEAR, State.FINE]
-    assert answers[2].projected_state is State.REACHED
+    assert [answer.projection.outcome for answer in answers if answer.projection] == [
+        Outcome.REACHES,
+        Outcome.REACHES,
+        Outcome.REACHES,
+        Outcome.BELOW,
+    ]
     # 120 calls that reserve 256 instead of 1,000: 150,720 of 200,000, so nothing else is needed
     assert [(change.max_tokens, change.peak) for change in answers[1].changes] == [(256, 150_720)]
     assert answers[1].levers == ()
@@ -433,3 +538,33 @@ def test_a_request_quota_that_throttles_has_its_own_levers():
         (Lever.SPREAD, Unit.REQUESTS_PER_MINUTE, 2.8),
         (Lever.QUOTA, Unit.REQUESTS_PER_MINUTE, 17),
     ]
+
+
+def test_one_caller_is_listed_and_the_verdict_stays_that_of_the_pool():
+    tally = UsageTally()
+    for call in calls(9, max_tokens=64_000):
+        tally.open_calls(POOL, NOON, "Big", "explicit").add(call)
+    tally.open_calls(POOL, NOON, "Small", "explicit").add(Call(max_tokens=100))
+    tally.add_failed(POOL, NOON, "Small", THROTTLED, 3)
+    quotas = {POOL: PoolQuota(586_500)}
+    (answer,) = select_callers(find_answers(tally.measure(quotas), quotas), "Small")
+
+    assert (
+        [caller.caller for caller in answer.usage.callers] == [advice.caller for advice in answer.advice] == ["Small"]
+    )
+    assert (answer.verdict.state, answer.changes[0].caller.caller) == (State.THROTTLED_BY_RESERVATION, "Big")
+    assert select_callers([answer], "Nobody") == ()
+
+
+def test_the_quota_to_ask_for_says_how_much_throttled_calls_would_add():
+    usage = measure(*calls(350), throttled=((0, "Hungry", 100),))
+    found = find_other_levers(usage, [usage], (), 700_000, 900_000)
+
+    # 840,000, or 1,080,000 rounded up to two digits
+    assert [(lever.amount, lever.most) for lever in found if lever.lever is Lever.QUOTA] == [(840_000, 1_100_000)]
+
+
+def test_embeddings_are_not_told_to_cache():
+    usage = measure(*calls(700, max_tokens=0, output_tokens=0, consumed_tokens=1_000, source="none"))
+
+    assert Lever.CACHE not in levers(usage)

@@ -7,17 +7,23 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from bedrock_quota.analysis.usage import Limit, PoolMinute, PoolUsage
 from bedrock_quota.pools import EndpointType, QuotaPool
 from bedrock_quota.settings import DEFAULT_NAMESPACE
 from localaws.account import Account
 from localaws.errors import LocalAwsError
 from localaws.instance import Instance
-from quota_monitor import demo, local, usage
-from quota_monitor.usage import Window
+from quota_monitor import demo, local
+from quota_monitor.analyze.scope import Scope
+from quota_monitor.aws_session import Stack
+from quota_monitor.deployed import metrics
+from quota_monitor.deployed.measure import measure_stack
+from quota_monitor.deployed.metrics import Series
+from quota_monitor.window import make_window
 
 END = datetime.now(UTC).replace(second=0, microsecond=0)
 START = END - timedelta(hours=1)
-WINDOW = Window(START, END)
+WINDOW = make_window(START, END)
 LOG_GROUP = "/aws/lambda/processor"
 BUSY = QuotaPool("vendor.busy", EndpointType.CROSS_REGION)
 BLIND = QuotaPool("vendor.blind", EndpointType.REGIONAL)
@@ -69,9 +75,9 @@ def line(
     *,
     source: str = "explicit",
     truncated: int = 0,
-) -> dict:
+) -> dict[str, object]:
     """A metric line of calls with 10 tokens of input each; no max_tokens: they are unknown."""
-    said = {
+    said: dict[str, object] = {
         "_aws": {"Timestamp": int(minute.timestamp() * 1000), "CloudWatchMetrics": []},
         "ModelId": pool.model_id,
         "EndpointType": pool.endpoint_type,
@@ -79,89 +85,87 @@ def line(
         "max_tokens_source": source if max_tokens else "unknown",
         "requests": len(outputs),
         "OutputTokens": outputs,
-        "output_tokens": sum(outputs),
-        "consumed_tokens": sum(outputs) + 10 * len(outputs),
+        "ConsumedTokens": [output + 10 for output in outputs],
+        "input_tokens": 10 * len(outputs),
+        "truncated": truncated,
     }
-    if max_tokens:
-        said |= {"MaxTokens": max_tokens, "reserved_tokens": sum(max_tokens) + 10 * len(max_tokens)}
-    return said | ({"truncated": truncated} if truncated else {})
-
-
-def collect(session: boto3.Session) -> dict[QuotaPool, usage.PoolUse]:
-    found = usage.collect(
-        session,
-        namespace=DEFAULT_NAMESPACE,
-        log_group=LOG_GROUP,
-        window=WINDOW,
-        since=datetime.now(UTC) - timedelta(minutes=5),
+    return said | (
+        {"MaxTokens": max_tokens, "ReservedTokens": [limit + 10 for limit in max_tokens]} if max_tokens else {}
     )
-    return {use.pool: use for use in found}
+
+
+def throttled(pool: QuotaPool, minute: datetime, calls: int, **changes: object) -> dict[str, object]:
+    """The line of failed calls."""
+    return {
+        "event": "failed_calls",
+        "minute": int(minute.timestamp() * 1000),
+        "ModelId": pool.model_id,
+        "EndpointType": pool.endpoint_type,
+        "caller": "Small",
+        "error_code": "ThrottlingException",
+        "requests_failed": calls,
+    } | changes
+
+
+STACK = Stack(
+    "monitor",
+    "arn:aws:cloudformation:us-east-1:123456789012:stack/monitor/1",
+    "CREATE_COMPLETE",
+    {"MetricsNamespace": DEFAULT_NAMESPACE},
+    {},
+    {"MetricProcessorLogGroup": LOG_GROUP},
+)
+
+
+def measure(session: boto3.Session) -> dict[QuotaPool, PoolUsage]:
+    measured = measure_stack(session, STACK, Scope(WINDOW), datetime.now(UTC), lambda _share: None)
+    return {usage.pool: usage for usage in measured.usages}
 
 
 # ---------------------------------------------------------------- numbers read back
 
 
-def test_collects_sums_quotas_and_coverage_by_pool(session):
-    publish(session, BUSY, START, ReservedTokens=[100, 200], ConsumedTokens=[10, 20, 5])
-    publish(session, BUSY, START + timedelta(minutes=7), ReservedTokens=[1_000], ConsumedTokens=[1])
-    publish(session, BLIND, START, ConsumedTokens=[7])
+def test_sums_come_from_the_lines_and_quotas_from_the_metrics(session: boto3.Session) -> None:
     publish(session, BUSY, END - timedelta(minutes=80), TokenQuota=[1])
-    publish(session, BUSY, END, TokenQuota=[5_000], RequestQuota=[0])
-    log(session, "START RequestId: 1")
-    found = collect(session)
+    publish(session, BUSY, END - timedelta(minutes=1), TokenQuota=[5_000], RequestQuota=[0])
+    log(
+        session,
+        "START RequestId: 1",
+        line(BUSY, START, "One", [90, 190], [5, 15]),
+        line(BUSY, START, "Two", [], [7]),
+        line(BUSY, START + timedelta(minutes=7), "One", [990], [1]),
+        line(BLIND, START, "Two", [], [3]),
+    )
+    found = measure(session)
     busy, blind = found[BUSY], found[BLIND]
+    # reserved 100 + 200, consumed 15 + 25 + 17
     assert [
         (each.reserved_tokens, each.consumed_tokens, each.requests, each.known_requests) for each in busy.minutes
-    ] == [
-        (300, 35, 3, 2),
-        (1_000, 1, 1, 1),
-    ]
-    assert (busy.peak_reserved, busy.peak_consumed, busy.requests, busy.peak_requests) == (1_000, 35, 4, 3)
+    ] == [(300, 57, 3, 2), (1_000, 11, 1, 1)]
+    assert (busy.peak_reserved, busy.peak_consumed, busy.requests, busy.peak_requests) == (1_000, 57, 4, 3)
     assert (busy.token_quota, busy.request_quota, busy.coverage) == (5_000, 0, 0.75)
     assert (blind.peak_reserved, blind.coverage, blind.token_quota) == (None, 0, None)
 
 
-def test_leaves_out_pools_without_a_call_in_the_window(session):
-    publish(session, BUSY, START - timedelta(minutes=1), ConsumedTokens=[10])
-    publish(session, BUSY, END, ConsumedTokens=[10])
-    log(session, "START RequestId: 1")
-    assert collect(session) == {}
-
-
-def test_shows_a_pool_where_every_call_was_throttled(session):
-    publish(session, BLIND, START, TokenQuota=[0], RequestQuota=[0])
-    failed = {
-        "event": "failed_calls",
-        "ModelId": BLIND.model_id,
-        "EndpointType": BLIND.endpoint_type,
-        "caller": "Small",
-        "error_code": "ThrottlingException",
-        "requests_failed": 4,
-    }
-    other = failed | {"ModelId": BUSY.model_id, "error_code": "ValidationException"}
-    minute = int(START.timestamp() * 1000)
+def test_pools_without_a_call_in_the_window_are_left_out(session: boto3.Session) -> None:
     log(
         session,
-        failed | {"minute": minute, "_aws": {"Timestamp": minute, "CloudWatchMetrics": []}, "TokenQuota": 0},
-        failed | {"minute": int(END.timestamp() * 1000)},  # after the window
-        other | {"minute": minute},  # not for want of a quota
+        line(BUSY, START - timedelta(minutes=1), "One", [90], [5]),
+        line(BUSY, END, "One", [90], [5]),
+        throttled(BUSY, END, 3),
     )
-    found = collect(session)
-    assert found.keys() == {BLIND}
-    use = found[BLIND]
-    assert (use.requests, use.throttled_requests, use.minutes, use.callers) == (0, 4, (), ())
-    assert (use.token_quota, use.request_quota, use.coverage) == (0, 0, 1)
+    assert measure(session) == {}
 
 
-def test_adds_up_callers_and_throttled_requests_of_the_window(session):
-    publish(session, BUSY, START, ReservedTokens=[100], ConsumedTokens=[10])
-    failed = {
-        "event": "failed_calls",
-        "minute": int(START.timestamp() * 1000),
-        "ModelId": BUSY.model_id,
-        "EndpointType": BUSY.endpoint_type,
-        "caller": "Small",
-    }
+def test_a_pool_where_every_call_was_throttled_is_shown(session: boto3.Session) -> None:
+    publish(session, BLIND, END - timedelta(minutes=1), TokenQuota=[0], RequestQuota=[0])
+    log(session, throttled(BLIND, START, 4), throttled(BLIND, END, 9))
+    use = measure(session)[BLIND]
+    assert (use.requests, use.throttled, [each.throttled for each in use.minutes]) == (0, 4, [4])
+    assert (use.token_quota, use.request_quota) == (0, 0)
+
+
+def test_callers_and_throttled_requests_of_the_window(session: boto3.Session) -> None:
     log(
         session,
         "START RequestId: 1",
@@ -169,19 +173,17 @@ def test_adds_up_callers_and_throttled_requests_of_the_window(session):
         line(BUSY, START, "Large", [4_000, 64_000], [300, 400]),
         line(BUSY, START + timedelta(minutes=1), "Large", [64_000], [100]),
         line(BUSY, START, "Small", [], [90]),
-        line(BUSY, START - timedelta(minutes=1), "Large", [64_000], [999]),
-        failed | {"error_code": "ThrottlingException", "requests_failed": 3},
-        failed | {"error_code": "ValidationException", "requests_failed": 5},
-        failed | {"error_code": "ThrottlingException", "requests_failed": 7, "EndpointType": ""},
+        throttled(BUSY, START, 3),
+        throttled(BUSY, START, 5, error_code="ValidationException"),
         {"event": "delivery", "received": 9},
     )
-    use = collect(session)[BUSY]
-    assert use.throttled_requests == 3
+    use = measure(session)[BUSY]
+    assert (use.throttled, use.errors) == (3, (("ValidationException", 5),))
     large, small = use.callers
     assert (large.caller, large.requests, large.reserved_tokens) == ("Large", 3, 132_030)
-    assert (large.mean_output, large.largest_output, large.largest_max_tokens) == (800 / 3, 400, 64_000)
-    assert [each.max_tokens for each in large.minutes] == [(4_000, 64_000), (64_000,)]
-    assert (small.requests, small.reserved_tokens, small.largest_output) == (2, 60, 90)
+    assert (large.sizes.largest, large.largest_limit) == (400, Limit(64_000, "explicit", 2))
+    assert [each.limits for each in large.minutes] == [((4_000, 1), (64_000, 1)), ((64_000, 1),)]
+    assert (small.requests, small.reserved_tokens, small.sizes.largest, small.throttled) == (2, 60, 90, 3)
 
 
 @pytest.mark.parametrize(
@@ -192,42 +194,32 @@ def test_adds_up_callers_and_throttled_requests_of_the_window(session):
         pytest.param([([500, 900, 700], [498, 3, 700], 2)], 2, 700, id="the two closest to their limits"),
         pytest.param([([500], [500], 1), ([800], [800], 1)], 2, 800, id="of two lines"),
         pytest.param([([], [4_096, 7], 1)], 1, 4_096, id="of unknown limits at its output"),
-        pytest.param([([0, 10], [0, 10], 1)], 1, 10, id="beside a limit of 0"),
     ],
 )
-def test_cut_answers_are_those_closest_to_their_limit(session, lines, cut, largest_cut):
-    publish(session, BUSY, START, ConsumedTokens=[10])
+def test_cut_answers_are_those_closest_to_their_limit(
+    session: boto3.Session, lines: list[tuple[list[int], list[int], int]], cut: int, largest_cut: int
+) -> None:
     log(session, *(line(BUSY, START, "One", limits, output, truncated=number) for limits, output, number in lines))
-    (caller,) = collect(session)[BUSY].callers
+    (caller,) = measure(session)[BUSY].callers
 
     assert (caller.cut_answers, caller.largest_cut) == (cut, largest_cut)
 
 
-@pytest.mark.parametrize(
-    ("lines", "is_default"),
-    [
-        pytest.param([("default", 64_000), ("explicit", 500)], True, id="default is the largest"),
-        pytest.param([("default", 64_000), ("explicit", 64_000)], False, id="set to the default"),
-        pytest.param([("default", 4_096), ("explicit", 64_000)], False, id="set above the default"),
-        pytest.param([("declared", 64_000)], False, id="declared"),
-    ],
-)
-def test_a_caller_sets_its_largest_max_tokens_or_leaves_it_to_the_model(session, lines, is_default):
-    publish(session, BUSY, START, ConsumedTokens=[10])
-    log(session, *(line(BUSY, START, "One", [limit], [5], source=source) for source, limit in lines))
-    (caller,) = collect(session)[BUSY].callers
-
-    assert caller.largest_is_default is is_default
-
-
-def test_reads_any_number_of_series(session):
-    series = [usage.Series(f"Metric{index}", "Sum") for index in range(usage.MAX_QUERIES + 3)]
+def test_any_number_of_series_is_read(session: boto3.Session) -> None:
+    series = [Series(f"Metric{index}", "Sum") for index in range(metrics.MAX_QUERIES + 3)]
     publish(session, None, START, Metric0=[1], Metric502=[2])
-    found = usage.read(session.client("cloudwatch"), DEFAULT_NAMESPACE, series, WINDOW)
+    found = metrics.read(session.client("cloudwatch"), DEFAULT_NAMESPACE, series, WINDOW)
     assert {each.metric: values for each, values in found.items() if values} == {
         "Metric0": {START: 1},
         "Metric502": {START: 2},
     }
+
+
+def test_minutes_of_pools_are_read_from_metrics(session: boto3.Session) -> None:
+    publish(session, BUSY, START, ReservedTokens=[100, 200], ConsumedTokens=[10, 20, 5])
+    publish(session, BUSY, START - timedelta(minutes=1), ConsumedTokens=[10])
+    found = metrics.read_minutes(session.client("cloudwatch"), DEFAULT_NAMESPACE, [BUSY, BLIND], WINDOW)
+    assert found == {BUSY: (PoolMinute(WINDOW.start, 300, 35, 3, 2),), BLIND: ()}
 
 
 # ---------------------------------------------------------------- the demo's own steps
@@ -237,7 +229,7 @@ def test_takes_the_last_hour_that_no_earlier_demo_has_touched(session):
     now = END + timedelta(seconds=30)
     assert demo._untouched_hour(session, now) == WINDOW
     publish(session, BUSY, END - timedelta(minutes=1), ConsumedTokens=[1])
-    assert demo._untouched_hour(session, now) == Window(START - timedelta(hours=1), START)
+    assert demo._untouched_hour(session, now) == make_window(START - timedelta(hours=1), START)
 
 
 def test_says_what_is_missing():
@@ -269,7 +261,7 @@ def wait(session: boto3.Session, arriving: list[int], sent: int) -> list[tuple[i
     demo._wait_until_accounted(
         _Running(session, arriving),  # type: ignore[arg-type]
         before,
-        Window(END, END + timedelta(hours=1)),
+        make_window(END, END + timedelta(hours=1)),
         sent,
         lambda _stage, done, total: steps.append((done, total)),
     )

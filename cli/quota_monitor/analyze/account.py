@@ -16,6 +16,7 @@ from bedrock_quota.pools import PoolQuota, QuotaPool
 from bedrock_quota.processor.application_profiles import read_profile_model
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.quota_names import ListedQuota, list_account_tokens_per_day, quotas_by_pool
+from quota_monitor.aws_session import is_expired
 
 if TYPE_CHECKING:
     import boto3
@@ -25,6 +26,8 @@ MAX_PROFILES = 1_000
 """Application profiles that are looked up one by one, because the list did not have them."""
 
 QUOTA_ACTIONS = ("servicequotas:ListServiceQuotas", "servicequotas:ListAWSDefaultServiceQuotas")
+
+PROFILE_ACTIONS = ("bedrock:ListInferenceProfiles", "bedrock:GetInferenceProfile")
 
 Value = TypeVar("Value")
 
@@ -44,33 +47,37 @@ class Account(msgspec.Struct, frozen=True):
 def read_account(session: boto3.Session, registry: Registry, region: str | None = None) -> Account:
     """Read what is known of an account in a Region, by default that of the session.
 
-    A right that is missing costs only what it shows.
+    A right that is missing, or a Region without a list of quotas, costs only what it would show.
 
     Raises botocore errors that are not refusals, such as missing credentials.
     """
     region = region or session.region_name
     notes: list[str] = []
 
-    def attempt(read: Callable[[], Value], note: str) -> Value | None:
+    def attempt(read: Callable[[], Value], loss: str, right: str) -> Value | None:
         try:
             return read()
         except (ClientError, QuotaFetchError) as error:
             cause = error if isinstance(error, ClientError) else error.__cause__
-            if not isinstance(cause, ClientError) or not is_denied(cause):
-                raise
-            notes.append(note)
+            if isinstance(cause, ClientError) and is_denied(cause):
+                notes.append(f"{loss}, because these credentials may not list them ({right}).")
+            elif isinstance(error, QuotaFetchError) and not (isinstance(cause, Exception) and is_expired(cause)):
+                notes.append(f"{loss}: {error}.")
+            else:
+                raise cause or error from None
             return None
 
     identity = session.client("sts").get_caller_identity()["Account"]
     listed = attempt(
         lambda: list_quotas(session.client("service-quotas", region_name=region)),
-        f"There are no percentages, because these credentials may not list quotas ({' and '.join(QUOTA_ACTIONS)}).",
+        "There are no percentages without the quotas",
+        " and ".join(QUOTA_ACTIONS),
     )
     listed = listed or []
     profiles = attempt(
         lambda: list_application_profiles(session.client("bedrock", region_name=region)),
-        "Calls through application inference profiles are out of scope, because these credentials may not list them "
-        "(bedrock:ListInferenceProfiles).",
+        "Calls through application inference profiles may be out of scope",
+        PROFILE_ACTIONS[0],
     )
     daily = [quota.value for quota in list_account_tokens_per_day(listed, registry) if quota.value is not None]
     return Account(
@@ -92,7 +99,10 @@ class Profiles:
         self._client, self._asked = client, 0
 
     def resolve(self, profile: ApplicationProfile) -> Reference | OutOfScope:
-        """Return the model and endpoint type behind a profile. One that nobody resolves is out of scope."""
+        """Return the model and endpoint type behind a profile. One that cannot be resolved is out of scope.
+
+        Propagates botocore errors of an expired session.
+        """
         found = self._known.get(profile.arn)
         if found is not None:
             return found
@@ -101,7 +111,9 @@ class Profiles:
         self._asked += 1
         try:
             found = read_profile_model(profile, self._client)
-        except (ClientError, BotoCoreError):
+        except (ClientError, BotoCoreError) as error:
+            if is_expired(error):
+                raise
             found = UNRESOLVED  # counted as out of scope, with this reason
         self._known[profile.arn] = found
         return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from quota_monitor.analyze.bodies import make_fetch
 from quota_monitor.analyze.reader import RecordReader
 from quota_monitor.analyze.scope import Scope
 from quota_monitor.analyze.source import Progress, Source
+from quota_monitor.answers.numbers import count
 
 if TYPE_CHECKING:
     import boto3
@@ -31,24 +32,45 @@ MAX_READ_AHEAD_BYTES = 8 * 1024 * 1024
 """Larger objects are not fetched ahead, but read piece by piece."""
 
 
-def open_bucket(session: boto3.Session, place: str, registry: Registry) -> Iterator[Source]:
-    """Yield a source for each account and Region whose logs lie at or below a place in S3.
+MAX_NAMED = 20
+"""Objects that the notes name. More are counted."""
+
+
+def open_bucket(
+    session: boto3.Session, place: str, registry: Registry, regions: Collection[str] = ()
+) -> Iterator[Source]:
+    """Yield a source for each account and Region whose logs are at or below a place in S3.
+
+    `regions` are those to read, or empty for all.
 
     Raises `click.UsageError` and `LogSourceError`. Propagates botocore errors.
     """
-    bucket, _, prefix = place.removeprefix("s3://").partition("/")
-    if not place.startswith("s3://") or not bucket:
-        raise click.UsageError(f"--s3 takes s3://BUCKET or s3://BUCKET/PREFIX, not {place!r}.")
+    bucket, prefix = check_place(place)
     client = session.client("s3")
-    folders = s3.find_folders(client, bucket, prefix)
-    if not folders:
+    try:
+        found = s3.find_folders(client, bucket, prefix)
+    except client.exceptions.NoSuchBucket:
+        raise LogSourceError(f"There is no bucket {bucket}.") from None
+    if not found:
         raise LogSourceError(
             f"There are no invocation logs at {place}. Bedrock writes them below "
             f"[prefix/]AWSLogs/ACCOUNT/{s3.LOGS_FOLDER}/REGION/."
         )
+    folders = [folder for folder in found if not regions or folder.region in regions]
+    if not folders:
+        known = ", ".join(sorted({folder.region for folder in found}))
+        raise LogSourceError(f"There are no logs of {', '.join(regions)} at {place}. It has those of {known}.")
     own = session.client("sts").get_caller_identity()["Account"]
     for folder in folders:
         yield _open_folder(session, client, folder, registry, is_own=folder.account == own)
+
+
+def check_place(place: str) -> tuple[str, str]:
+    """Return the bucket and the prefix of a place in S3. Raises `click.UsageError`."""
+    bucket, _, prefix = place.removeprefix("s3://").partition("/")
+    if not place.startswith("s3://") or not bucket:
+        raise click.UsageError(f"--s3 takes s3://BUCKET or s3://BUCKET/PREFIX, not {place!r}.")
+    return bucket, prefix
 
 
 def _open_folder(
@@ -79,19 +101,23 @@ def _read_objects(
     with ThreadPoolExecutor(READ_AHEAD) as pool:
         for item, content in _fetch_ahead(client, objects, pool):
             try:
-                messages = s3.read_messages(client, item) if content is None else s3.decode_messages([content], item)
+                messages = s3.read_messages(client, item) if content is None else s3.decode_messages([content()], item)
                 reader.add_all(messages)
+            except client.exceptions.NoSuchKey:
+                notes.append(f"s3://{item.bucket}/{item.key} was deleted before it was read.")
             except LogSourceError as error:
-                notes.append(str(error))
+                notes.append(f"{error}. The records before that are counted.")
             done += item.size
             progress(done / total)
+    if len(notes) > MAX_NAMED:
+        notes[MAX_NAMED:] = [f"{count(len(notes) - MAX_NAMED, 'more object')} could not be read to the end."]
     return notes
 
 
 def _fetch_ahead(
     client: S3Client, objects: Sequence[LogObject], pool: ThreadPoolExecutor
-) -> Iterator[tuple[LogObject, bytes | None]]:
-    """Yield each object with its content, or with None if it is too large to be held."""
+) -> Iterator[tuple[LogObject, Callable[[], bytes] | None]]:
+    """Yield each object with a function that returns its content, or with None if it is too large to be held."""
     pending: deque[tuple[LogObject, Future[bytes] | None]] = deque()
     coming = iter(objects)
     while True:
@@ -101,7 +127,7 @@ def _fetch_ahead(
         if not pending:
             return
         item, future = pending.popleft()
-        yield item, None if future is None else future.result()
+        yield item, None if future is None else future.result
 
 
 def _fetch(client: S3Client, item: LogObject) -> bytes:

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import click
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as ProgressBar
 
-from bedrock_quota.analysis.answers import find_answers
+from bedrock_quota.analysis.answers import find_answers, select_callers
 from bedrock_quota.analysis.what_if import Scenario
 from bedrock_quota.errors import LogSourceError
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.sources import read_sources
+from quota_monitor.analyze import estimate
 from quota_monitor.analyze.account import Account
+from quota_monitor.analyze.estimate import Estimate
+from quota_monitor.analyze.policy import write_policy
 from quota_monitor.analyze.publish.command import publish, publish_option
 from quota_monitor.analyze.reader import Counts, RecordReader
 from quota_monitor.analyze.scope import ALL_TIME, Scope
-from quota_monitor.analyze.source import Progress, Source
-from quota_monitor.analyze.sources import open_sources, source_options
+from quota_monitor.analyze.source import Progress, Source, explain, source_errors_as_messages
+from quota_monitor.analyze.sources import Opening, list_openings, source_options
 from quota_monitor.answers import output
 from quota_monitor.answers.document import Document
+from quota_monitor.answers.models import find_model_maximum
+from quota_monitor.answers.numbers import count
 from quota_monitor.answers.options import (
     make_output,
     make_scenario,
@@ -34,9 +40,8 @@ from quota_monitor.answers.options import (
     scenario_options,
     scope_options,
 )
-from quota_monitor.aws_session import aws_errors_as_messages
 from quota_monitor.data_files import MODELS
-from quota_monitor.terminal import errors_as_messages
+from quota_monitor.terminal import COULD_NOT_LOOK
 from quota_monitor.window import Window
 
 
@@ -46,23 +51,84 @@ from quota_monitor.window import Window
 @scope_options
 @scenario_options
 @output_options
-@click.option("--yes", is_flag=True, help="Do not ask before records are published.")
-def analyze(*, yes: bool, **given: Any) -> None:
+@click.option(
+    "--yes",
+    is_flag=True,
+    help=f"Do not ask before a scan of more than ${estimate.ASK_ABOVE_DOLLARS:g}, or before publishing.",
+)
+@click.option("--estimate", "only_estimate", is_flag=True, help="Only print what the scan would cost.")
+@click.option(
+    "--policy", "only_policy", is_flag=True, help="Only print the IAM policy that reading, or publishing, needs."
+)
+def analyze(
+    *,
+    yes: bool,
+    only_estimate: bool,
+    only_policy: bool,
+    **given: Any,
+) -> None:
     """Say why calls are throttled, who causes it, and what to change.
 
     Reads invocation logs that exist. Deploys nothing, and changes nothing without --publish.
     """
     if given["publish"] is not None:
-        publish(given, show_progress, yes=yes)
+        publish(given, show_progress, yes=yes, only_policy=only_policy)
         return
     scope = make_scope(given, datetime.now(UTC), all_time=bool(given["files"]))
     scenario, chosen = make_scenario(given), make_output(given)
-    registry = read_sources(MODELS)
-    with aws_errors_as_messages(), errors_as_messages(LogSourceError), show_progress() as progress:
-        documents = [
-            analyze_source(each, scope, scenario, registry, progress) for each in open_sources(given, registry)
-        ]
-    sys.exit(output.write(documents, chosen))
+    openings = list_openings(given, registry := read_sources(MODELS))
+    if only_policy:
+        click.echo(write_policy(given))
+        if not (given["files"] or given["bucket"] or given["log_group"]):
+            click.echo("With --log-group NAME, the policy covers that log group alone.", err=True)
+        return
+    if only_estimate and (given["files"] or given["bucket"]):
+        raise click.UsageError("--estimate is for log groups. Nothing is charged for reading files, or per GB in S3.")
+
+    def analyze_one(source: Source) -> Document | None:
+        if source.estimate is not None and not _is_wanted(source.estimate(scope.window), only=only_estimate, yes=yes):
+            return None
+        with show_progress() as progress:
+            return analyze_source(source, scope, scenario, registry, progress)
+
+    documents, failures = _analyze_each(openings, analyze_one)
+    exit_code = output.write(documents, chosen) if documents else 0
+    for failure in failures:
+        click.echo(f"Error: {failure}", err=True)
+    sys.exit(COULD_NOT_LOOK if failures else exit_code)
+
+
+def _analyze_each(
+    openings: Sequence[Opening], analyze_one: Callable[[Source], Document | None]
+) -> tuple[list[Document], list[str]]:
+    """Return the answers of all accounts and Regions, and a sentence for each that could not be read."""
+    documents: list[Document] = []
+    failures: list[str] = []
+    for opening in openings:
+        with source_errors_as_messages():
+            try:
+                documents += filter(None, map(analyze_one, opening.open()))
+            except (LogSourceError, BotoCoreError, ClientError) as error:
+                if len(openings) == 1 and not documents:
+                    raise
+                failures.append(f"{opening.name}: {explain(error)}")
+    return documents, failures
+
+
+def _is_wanted(costs: Estimate, *, only: bool, yes: bool) -> bool:
+    """Say what reading costs, and ask if it is expensive. Return False if the records are not to be read."""
+    click.echo(costs.sentence, err=not only)
+    if only:
+        return False
+    if yes or (costs.dollars or 0) <= estimate.ASK_ABOVE_DOLLARS:
+        return True
+    if not _is_terminal():
+        raise click.UsageError("That is expensive. Use a shorter window, or --yes.")
+    return click.confirm("Go on?", err=True)
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def analyze_source(
@@ -78,8 +144,14 @@ def analyze_source(
 @contextmanager
 def show_progress() -> Iterator[Progress]:
     """Show how much is done, on standard error if that is a terminal."""
+    console = Console(stderr=True)
     bar = ProgressBar(
-        TextColumn("Reading records"), BarColumn(), TaskProgressColumn(), console=Console(stderr=True), transient=True
+        TextColumn("Reading records"),
+        BarColumn(),
+        TaskProgressColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
     )
     with bar:
         task = bar.add_task("", total=1.0)
@@ -96,8 +168,16 @@ def make_document(
     if window.start == ALL_TIME.start or window.end == ALL_TIME.end:
         window = Window(min(minutes), max(minutes) + 60) if minutes else Window(0, 0)
     said = [*notes, *account.notes]
+    if not reader.counts.received:
+        said.append("There are no records in this window. Use a longer one, such as --days 7.")
+    if reader.counts.missing_bodies:
+        said.append(_explain_unknown(reader.counts.missing_bodies))
     if not reader.tally.is_complete:
-        said.append("There are too many callers and minutes to keep all. A what-if may understate what is freed.")
+        said.append(
+            "There are too many callers, minutes or limits to keep all. A what-if may understate what is freed."
+        )
+    if not reader.tally.models_all_seconds:
+        said.append("There are too many hours to model all. In later ones, tokens in use at once are not known.")
     if reader.counts.unlisted_models:
         said.append(
             "The registry does not have these models, so cautious defaults apply: "
@@ -107,7 +187,7 @@ def make_document(
     return Document(
         source=source,
         window=window,
-        pools=find_answers(usages, account.quotas, scenario),
+        pools=select_callers(find_answers(usages, account.quotas, scenario, find_model_maximum), scope.caller),
         account=account.account_id,
         region=account.region,
         by=f"tag:{scope.tag}" if scope.tag else str(scope.dimension),
@@ -119,11 +199,22 @@ def make_document(
     )
 
 
+def _explain_unknown(reasons: Mapping[str, int]) -> str:
+    """Return a sentence on the calls whose max_tokens is unknown, with the reasons."""
+    named = {"not_logged": "the request is not in the log", "no_access": "the request is in S3, which was not read"}
+    why = ", ".join(
+        f"{number:,} because {named.get(reason, f'the request in S3 could not be read ({reason})')}"
+        for reason, number in reasons.items()
+    )
+    return f"The max_tokens of {count(sum(reasons.values()), 'call')} is unknown: {why}."
+
+
 def name_counts(counts: Counts) -> dict[str, int]:
     """Return the outcomes that are not in the answers, by a name in words."""
     named = {
         "outside of the window, or of other models or callers": counts.not_asked_for,
         "failed calls": counts.failed,
+        "ignored, because Bedrock writes them when logging is set up": counts.ignored,
     }
     named |= {f"out of scope ({reason})": number for reason, number in counts.out_of_scope.most_common()}
     named |= {f"rejected ({reason})": number for reason, number in counts.rejected.most_common()}

@@ -18,7 +18,14 @@ from bedrock_quota.processor.step_budget import StepBudget
 from bedrock_quota.processor.tolerant_reading import count_steps, read_record
 from bedrock_quota.processor.trimming import MAX_PATH, trim_record
 from bedrock_quota.processor.unlisted_pools import MAX_UNLISTED_POOLS
-from bedrock_quota.processor.usage import CallGroup, CallUsage, FailedCall, ReservedTierCall, UsageCalculator
+from bedrock_quota.processor.usage import (
+    RESERVED_TIER_REASON,
+    CallGroup,
+    CallUsage,
+    FailedCall,
+    ReservedTierCall,
+    UsageCalculator,
+)
 from bedrock_quota.registry.models import Registry
 from quota_monitor.analyze.latency import read_latency
 from quota_monitor.analyze.scope import Scope
@@ -37,9 +44,9 @@ ResolveProfile = Callable[[ApplicationProfile], Reference | OutOfScope]
 class Counts(msgspec.Struct):
     """The outcome of every record: received = answered + failed + ignored + rejected + out of scope + not asked for.
 
-    `not_asked_for` are calls outside of the window, or of other models or callers. `rejected` and `out_of_scope` are
-    counted by reason. `missing_bodies` are answered calls whose max_tokens is unknown, because their body in S3 was not
-    read, by reason.
+    `not_asked_for` are calls outside of the window, or of other models or callers. The model and caller of a call out
+    of scope are not looked at. `rejected` and `out_of_scope` are counted by reason. `missing_bodies` are answered calls
+    whose max_tokens is unknown, by reason.
     """
 
     received: int = 0
@@ -51,15 +58,6 @@ class Counts(msgspec.Struct):
     out_of_scope: Counter[str] = msgspec.field(default_factory=Counter)
     missing_bodies: Counter[str] = msgspec.field(default_factory=Counter)
     unlisted_models: dict[str, None] = {}
-
-    def merge(self, other: Counts) -> None:
-        """Add the outcomes of other records."""
-        for name in ("received", "answered", "failed", "ignored", "not_asked_for"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.rejected += other.rejected
-        self.out_of_scope += other.out_of_scope
-        self.missing_bodies += other.missing_bodies
-        self.unlisted_models |= other.unlisted_models
 
 
 class RecordReader:
@@ -103,13 +101,25 @@ class RecordReader:
             else:
                 counts.rejected[error.reason] += 1
             return
-        if self._fetch_bodies is not None and 0 < len(record.input.body_s3_path or "") <= MAX_PATH:
+        if self._fetch_bodies is not None and self._needs_body(record):
             trimmed = trim_record(record, self._scope.metadata_keys, with_session=True)
             self._waiting.append((trimmed, read_latency(message)))
             if len(self._waiting) >= MAX_WAITING:
                 self.finish()
             return
         self._add_record(record, message, None)
+
+    def _needs_body(self, record: Record) -> bool:
+        """Return True for a call in scope whose max_tokens is only in its body in S3."""
+        if not 0 < len(record.input.body_s3_path or "") <= MAX_PATH:
+            return False
+        try:
+            entry = self._price(record)
+        except RecordError:
+            return False  # it is rejected with or without its body
+        if type(entry) is not CallUsage or entry.max_tokens is not None:
+            return False
+        return self._start <= entry.started < self._end and self._scope.includes(entry.group)
 
     def finish(self) -> None:
         """Read the bodies of the calls that wait for one, and add these calls."""
@@ -154,12 +164,12 @@ class RecordReader:
                 self._observe(entry, entry.started, latency)
         elif isinstance(entry, FailedCall):
             self._add_failed(entry, record)
+        elif not self._start <= parse_timestamp(record.started_at)[0] < self._end:
+            counts.not_asked_for += 1
         elif isinstance(entry, ReservedTierCall):
-            counts.out_of_scope["reserved_tier"] += 1
-        elif isinstance(entry, OutOfScope):
-            counts.out_of_scope[entry.reason] += 1
+            counts.out_of_scope[RESERVED_TIER_REASON] += 1
         else:
-            counts.out_of_scope[UNRESOLVED.reason] += 1
+            counts.out_of_scope[entry.reason if isinstance(entry, OutOfScope) else UNRESOLVED.reason] += 1
 
     def _open_group(self, group: CallGroup) -> CallTally | None:
         if not self._scope.includes(group):

@@ -31,6 +31,8 @@ ALL_TIME = Window(0, 2**53)
 class Scope(msgspec.Struct, frozen=True):
     """The calls to look at. `model` and `caller` are parts of a model id and of a caller's name, "" for all.
 
+    Only callers with `caller` in their name are listed. The verdict is on all calls of their pools.
+
     Usage is added up by `dimension`. `tag` is the key of `requestMetadata` if that is `tag`.
     """
 
@@ -46,9 +48,7 @@ class Scope(msgspec.Struct, frozen=True):
         return (self.tag,) if self.dimension is Dimension.TAG else ()
 
     def includes(self, call: CallGroup | FailedCall) -> bool:
-        """Return True for a call in scope, apart from its time."""
-        if self.caller and self.caller not in call.caller:
-            return False
+        """Return True for a call in scope, apart from its time. All callers of a pool share its quota, so all count."""
         return not self.model or (call.pool is not None and self.model in call.pool.model_id)
 
     def label(self, call: CallGroup | FailedCall) -> str:

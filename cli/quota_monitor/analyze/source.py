@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
 
+from bedrock_quota.access_denied import is_denied
+from bedrock_quota.errors import LogSourceError
 from bedrock_quota.processor.look_up import FetchBodies
 from quota_monitor.analyze.account import Account
+from quota_monitor.analyze.estimate import Estimate
 from quota_monitor.analyze.reader import RecordReader, ResolveProfile
 from quota_monitor.analyze.scope import Scope
+from quota_monitor.aws_session import explain_aws_error
+from quota_monitor.terminal import COULD_NOT_LOOK, errors_as_messages
+from quota_monitor.window import Window
 
 Progress = Callable[[float], None]
 """Gets the share that is done, from 0 to 1."""
@@ -18,7 +26,8 @@ Progress = Callable[[float], None]
 class Source(msgspec.Struct, frozen=True):
     """Records of one account and Region. `read` adds them to a reader and returns notes about what it left out.
 
-    `fetch_bodies` reads request bodies in S3, or is None if the source has no access to them.
+    `fetch_bodies` reads request bodies in S3, or is None if the source has no access to them. `estimate` says what
+    reading a window costs, or is None if it costs nothing but requests.
     """
 
     name: str
@@ -26,3 +35,19 @@ class Source(msgspec.Struct, frozen=True):
     resolve_profile: ResolveProfile
     read: Callable[[RecordReader, Scope, Progress], Sequence[str]]
     fetch_bodies: FetchBodies | None = None
+    estimate: Callable[[Window], Estimate] | None = None
+
+
+@contextmanager
+def source_errors_as_messages() -> Iterator[None]:
+    """Print errors of AWS and of logs that cannot be read as one message with the next step. The exit code is 3."""
+    with errors_as_messages(LogSourceError, BotoCoreError, ClientError, exit_code=COULD_NOT_LOOK, explain=explain):
+        yield
+
+
+def explain(error: Exception) -> str:
+    """Return an error in words. For a missing right, it names the command that prints all rights."""
+    sentence = explain_aws_error(error)
+    if isinstance(error, ClientError) and is_denied(error):
+        return f"{sentence} `quota-monitor analyze --policy` prints all rights that reading takes."
+    return sentence

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import click
+import msgspec
 
 from bedrock_quota.errors import LogSourceError
 from bedrock_quota.registry.models import Registry
 from quota_monitor.analyze import files as local_files
 from quota_monitor.analyze.account import Account, Profiles, read_account
-from quota_monitor.analyze.bucket import open_bucket
+from quota_monitor.analyze.bodies import make_fetch
+from quota_monitor.analyze.bucket import check_place, open_bucket
 from quota_monitor.analyze.log_group import open_log_group
 from quota_monitor.analyze.reader import RecordReader
 from quota_monitor.analyze.scope import Scope
 from quota_monitor.analyze.source import Progress, Source
 from quota_monitor.answers.numbers import count
 from quota_monitor.aws_session import open_session
-
-if TYPE_CHECKING:
-    import boto3
 
 
 def source_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -43,36 +43,76 @@ def source_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+class Opening(msgspec.Struct, frozen=True):
+    """A source, or the sources of one bucket, before anything is read. `name` says whose they are."""
+
+    name: str
+    open: Callable[[], Iterator[Source]]
+
+
 def open_sources(given: Mapping[str, Any], registry: Registry) -> Iterator[Source]:
     """Yield the sources that options select, one per account and Region.
 
     Raises `click.UsageError` and `LogSourceError`. Propagates botocore errors.
     """
+    for opening in list_openings(given, registry):
+        yield from opening.open()
+
+
+def list_openings(given: Mapping[str, Any], registry: Registry) -> list[Opening]:
+    """Return what options select, one per profile and Region, so that each can fail by itself.
+
+    Raises `click.UsageError` for options that exclude each other.
+    """
     if sum(map(bool, (given["files"], given["bucket"], given["log_group"]))) > 1:
         raise click.UsageError("Use one of --log-group, --s3 and --files.")
+    if given["whole_records"] and (given["files"] or given["bucket"]):
+        raise click.UsageError("--whole-records is for a log group. Files and objects in S3 have whole records.")
     if given["files"]:
-        yield _open_files(given, registry)
-        return
-    for session in _open_sessions(given):
-        if given["bucket"]:
-            yield from open_bucket(session, given["bucket"], registry)
-        else:
-            yield open_log_group(session, given["log_group"], registry, whole_records=given["whole_records"])
+        return [Opening("files", lambda: iter([_open_files(given, registry)]))]
+    if given["bucket"]:
+        return [_open_bucket(given, registry)]
+
+    def open_one(profile: str | None, region: str | None) -> Iterator[Source]:
+        yield open_log_group(
+            open_session(profile, region), given["log_group"], registry, whole_records=given["whole_records"]
+        )
+
+    return [
+        Opening(" in ".join(filter(None, (profile, region))), functools.partial(open_one, profile, region))
+        for profile, region in _list_profiles_and_regions(given)
+    ]
 
 
-def _open_sessions(given: Mapping[str, Any]) -> Iterator[boto3.Session]:
-    profiles: Sequence[str | None] = [name.strip() for name in (given["profiles"] or "").split(",") if name.strip()]
-    regions: Sequence[str | None] = [name.strip() for name in (given["regions"] or "").split(",") if name.strip()]
-    for profile in profiles or [None]:
-        for region in regions or [None]:
-            yield open_session(profile, region)
+def _open_bucket(given: Mapping[str, Any], registry: Registry) -> Opening:
+    """Return the sources of a bucket. A bucket can have the logs of many Regions, so --regions selects among them."""
+    place, profiles, regions = given["bucket"], split_names(given["profiles"]), split_names(given["regions"])
+    check_place(place)
+    if len(profiles) > 1:
+        raise click.UsageError("--s3 takes one profile, because each would read the same bucket.")
+
+    def open_it() -> Iterator[Source]:
+        wanted = [region for region in regions if region is not None]
+        yield from open_bucket(open_session(profiles[0], regions[0]), place, registry, wanted)
+
+    return Opening(place, open_it)
+
+
+def _list_profiles_and_regions(given: Mapping[str, Any]) -> list[tuple[str | None, str | None]]:
+    return [(profile, region) for profile in split_names(given["profiles"]) for region in split_names(given["regions"])]
+
+
+def split_names(text: str | None) -> list[str] | list[None]:
+    """Return the names in a list with commas, each once, or None alone if there are none."""
+    return list(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip())) or [None]
 
 
 def _open_files(given: Mapping[str, Any], registry: Registry) -> Source:
-    """Return a source of local files. Quotas and profiles are read only if an option names an account."""
-    sessions = list(_open_sessions(given)) if given["profiles"] or given["regions"] else []
-    if len(sessions) > 1:
+    """Return a source of local files. Quotas, profiles and bodies in S3 are read only if an option names an account."""
+    wanted = _list_profiles_and_regions(given) if given["profiles"] or given["regions"] else []
+    if len(wanted) > 1:
         raise click.UsageError("--files takes one profile and one Region, because files do not say whose they are.")
+    sessions = [open_session(*each) for each in wanted]
     account = read_account(sessions[0], registry) if sessions else Account()
     paths = local_files.find_files(given["files"])
 
@@ -82,9 +122,12 @@ def _open_files(given: Mapping[str, Any], registry: Registry) -> Source:
             try:
                 reader.add_all(local_files.read_file(path))
             except LogSourceError as error:
-                notes.append(str(error))
+                notes.append(f"{error}. The records before that are counted.")
             progress(number / len(paths))
         return notes
 
-    client = sessions[0].client("bedrock") if sessions else None
-    return Source(count(len(paths), "file"), account, Profiles(account.profiles, client).resolve, read)
+    name = count(len(paths), "file")
+    if not sessions:
+        return Source(name, account, Profiles({}, None).resolve, read)
+    resolve = Profiles(account.profiles, sessions[0].client("bedrock")).resolve
+    return Source(name, account, resolve, read, make_fetch(sessions[0].client("s3")))

@@ -16,6 +16,7 @@ from bedrock_quota.analysis.usage import CallerUsage, PoolMinute, PoolUsage
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.prices import Prices
 from quota_monitor.answers.words import write_paragraphs
+from quota_monitor.window import LAST_SECOND
 
 SCHEMA_VERSION = 1
 """Raised when a member is removed or changes its meaning. New members may come at any time."""
@@ -42,7 +43,7 @@ def to_csv(documents: Sequence[Document]) -> str:
 
 def timestamp(second: int) -> str:
     """Return a moment in ISO 8601."""
-    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{datetime.fromtimestamp(min(second, LAST_SECOND), UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _plain(value: object) -> object:
@@ -161,6 +162,7 @@ def _pool(answer: PoolAnswer, prices: Prices | None) -> dict[str, Any]:
                 "lever": str(lever.lever),
                 "unit": str(lever.unit),
                 "amount": lever.amount,
+                "most": lever.most,
                 "pool": None if lever.pool is None else str(lever.pool),
                 "caller": lever.caller or None,
             }
@@ -169,10 +171,11 @@ def _pool(answer: PoolAnswer, prices: Prices | None) -> dict[str, Any]:
         "projection": None
         if projection is None
         else {
-            "state": str(answer.projected_state),
+            "outcome": str(projection.outcome),
             "peak_tokens": projection.usage.peak_used,
             "peak_tokens_with_throttled": projection.peak_with_throttled,
             "peak_requests": projection.usage.peak_requests,
+            "peak_requests_with_throttled": projection.requests_with_throttled,
             "callers_with_cut_answers": list(projection.cut_callers),
         },
         "callers": _callers(usage, answer.advice, prices),

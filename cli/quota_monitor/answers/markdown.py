@@ -12,7 +12,7 @@ from quota_monitor.answers.numbers import percent
 from quota_monitor.answers.tokens import HEADS, NOT_BILLED, list_callers, write_cells, write_price
 from quota_monitor.answers.words import Paragraph, write_paragraphs
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~@])")
 
 
 def to_markdown(documents: Sequence[Document]) -> str:
@@ -21,17 +21,23 @@ def to_markdown(documents: Sequence[Document]) -> str:
 
 
 def escape(text: str) -> str:
-    """Return a text that Markdown prints as it is. A name in a log may contain anything."""
-    return _SPECIAL.sub(r"\\\1", text.replace("\n", " "))
+    """Return a text that Markdown prints as it is, on one line. A name in a log may contain anything."""
+    return _SPECIAL.sub(r"\\\1", re.sub(r"[\r\n\t]+", " ", text))
 
 
 def write_paragraph(paragraph: Paragraph) -> str:
     """Return one finding as an item of a list."""
-    parts = "".join(
-        f"**{escape(part).strip()}**" if number % 2 and part.strip() else escape(part)
-        for number, part in enumerate(paragraph.parts)
-    )
-    return f"- **{escape(paragraph.head).strip()}** {parts}".rstrip()
+    parts = (_bold(part) if number % 2 else escape(part) for number, part in enumerate(paragraph.parts))
+    return f"- {_bold(paragraph.head)}{''.join(parts)}".rstrip()
+
+
+def _bold(text: str) -> str:
+    """Return a text in bold. Markdown knows no blanks at the edge of it."""
+    inside = text.strip()
+    if not inside:
+        return text
+    before, _, after = text.partition(inside)
+    return f"{before}**{escape(inside)}**{after}"
 
 
 def _document(document: Document) -> Iterator[str]:
@@ -114,8 +120,8 @@ def write_advice_row(answer: PoolAnswer, advice: Advice) -> tuple[str, ...]:
         str(answer.usage.pool),
         "unknown" if limit is None else f"{limit.max_tokens:,} ({limit.source})",
         f"{advice.sizes.largest:,}",
-        f"{advice.sizes.p99:,}",
-        percent(advice.cut_answers, advice.calls),
+        "–" if advice.sizes.p99 is None else f"{advice.sizes.p99:,}",
+        percent(advice.cut_answers, advice.calls or 1),
         f"{advice.calls:,}",
         propose(advice),
         freed,

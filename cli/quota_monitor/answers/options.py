@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +23,13 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 MAX_TOKENS = 100_000_000
 
 MAX_GROWTH = 1_000
+
+MAX_KEY = 256
+"""Most characters of a key of `requestMetadata` (API reference of Converse, read 2026-11-28)."""
+
+_COUNT = re.compile(r"[0-9]{1,9}")
+
+_FIRST_YEAR = 1970
 
 DEFAULT_HOURS = 24.0
 
@@ -49,7 +58,7 @@ def scope_options(command: Command) -> Command:
         ),
         click.option("--to", "end", metavar="TIME", help="End. Default: now."),
         click.option("--model", default="", metavar="TEXT", help="Only models whose id has this text."),
-        click.option("--caller", default="", metavar="TEXT", help="Only callers whose name has this text."),
+        click.option("--caller", default="", metavar="TEXT", help="List only callers whose name has this text."),
         click.option(
             "--by",
             metavar="|".join([*(each for each in Dimension if each is not Dimension.TAG), "tag:KEY"]),
@@ -115,10 +124,20 @@ def _add(command: Command, options: Sequence[Callable[[Command], Command]]) -> C
     return command
 
 
+def require_finite(given: Mapping[str, Any], *names: str) -> None:
+    """Raise `click.UsageError` for a number that is not finite. click takes `nan` for one in any range."""
+    for name in names:
+        if given[name] is not None and not math.isfinite(given[name]):
+            raise click.UsageError(f"--{name.replace('_', '-')} takes a number, not {given[name]}.")
+
+
 def make_output(given: Mapping[str, Any]) -> Output:
     """Return the output that options select. Raises `click.ClickException` if prices are wanted and not installed."""
     if given["dollars"]:
         prices.require_prices()
+    if given["html"] is not None and not given["html"].parent.is_dir():
+        raise click.UsageError(f"There is no folder {given['html'].parent} for the HTML page.")
+    require_finite(given, "fail_over")
     shows_usage = given["shows_usage"] or given["dollars"] or given["by"] is not None
     return Output(given["form"], given["html"], given["fail_over"], shows_usage, given["dollars"])
 
@@ -134,6 +153,7 @@ def make_scope(given: Mapping[str, Any], now: datetime, *, all_time: bool = Fals
 
 def make_scenario(given: Mapping[str, Any]) -> Scenario:
     """Return the scenario that options describe. Raises `click.UsageError`."""
+    require_finite(given, "growth")
     quotas: dict[QuotaPool, float] = {}
     for text in given["quota"]:
         name, tokens = _parse_pair(text, "--quota", "POOL")
@@ -160,19 +180,21 @@ def parse_pools(name: str) -> tuple[QuotaPool, ...]:
 def _parse_pair(text: str, option: str, what: str) -> tuple[str, int]:
     name, _, number = text.rpartition("=")
     digits = number.replace(",", "").replace("_", "")
-    if not name or not digits.isascii() or not digits.isdigit() or int(digits) > MAX_TOKENS:
+    if not name or _COUNT.fullmatch(digits) is None or int(digits) > MAX_TOKENS:
         raise click.UsageError(f"{option} takes {what}=N with a whole number N, such as {what}=1024, not {text!r}.")
     return name, int(digits)
 
 
 def _parse_dimension(text: str) -> tuple[Dimension, str]:
     name, _, key = text.partition(":")
-    if name in set(Dimension) and (name == Dimension.TAG) == bool(key):
+    is_key = not key or (key.isprintable() and "`" not in key and len(key) <= MAX_KEY)
+    if name in set(Dimension) and (name == Dimension.TAG) == bool(key) and is_key:
         return Dimension(name), key
     raise click.UsageError(f"--by takes caller, session, profile, operation, project or tag:KEY, not {text!r}.")
 
 
 def _make_window(given: Mapping[str, Any], now: datetime, *, all_time: bool) -> Window:
+    require_finite(given, "hours", "days")
     named = [name for name in ("hours", "days", "start") if given[name] is not None]
     if len(named) > 1:
         raise click.UsageError("Use one of --hours, --days and --from.")
@@ -197,7 +219,7 @@ def parse_time(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise click.UsageError(
-            f"{text!r} is no time. Write it like 2026-11-28T14:00 or 2026-11-28T14:00+01:00."
-        ) from None
+        moment = datetime.min
+    if not _FIRST_YEAR < moment.year < datetime.max.year:
+        raise click.UsageError(f"{text!r} is no time. Write it like 2026-11-28T14:00 or 2026-11-28T14:00+01:00.")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

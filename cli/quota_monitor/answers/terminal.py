@@ -215,6 +215,10 @@ def _limit(advice: Advice) -> Text:
     return Text(f"{limit.max_tokens:,}") + Text(f"\n{limit.source}", style="dim")
 
 
+def _quantile(tokens: int | None) -> Text:
+    return Text("–", style="dim") if tokens is None else Text(f"{tokens:,}")
+
+
 def _freed(row: _Row) -> Text:
     answer, advice = row
     if advice.max_tokens is None or not advice.freed_tokens:
@@ -252,9 +256,9 @@ def _advice_columns(by: str) -> list[Column]:
         ),
         Column("max_tokens\nnow", 2, lambda row: _limit(row[1])),
         Column("Output\nlargest", 3, lambda row: Text(f"{row[1].sizes.largest:,}")),
-        Column("Output\np99", 5, lambda row: Text(f"{row[1].sizes.p99:,}")),
-        Column("Output\np50", 7, lambda row: Text(f"{row[1].sizes.p50:,}")),
-        Column("Cut", 6, lambda row: Text(percent(row[1].cut_answers, row[1].calls))),
+        Column("Output\np99", 5, lambda row: _quantile(row[1].sizes.p99)),
+        Column("Output\np50", 7, lambda row: _quantile(row[1].sizes.p50)),
+        Column("Cut", 6, lambda row: Text(percent(row[1].cut_answers, row[1].calls or 1))),
         Column("Answers", 8, lambda row: Text(f"{row[1].calls:,}")),
         Column("Proposal", 1, lambda row: _proposal(row[1])),
         Column("Freed at\nthe peak", 4, _freed),

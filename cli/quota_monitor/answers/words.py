@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from bedrock_quota.analysis.advice import Action, Advice, Change
+from bedrock_quota.analysis.advice import FEW_CALLS, Action, Advice, Change
 from bedrock_quota.analysis.answers import PoolAnswer
 from bedrock_quota.analysis.levers import SPREAD_MINUTES, Lever, OtherLever
 from bedrock_quota.analysis.usage import CallerUsage, Limit, PoolUsage
 from bedrock_quota.analysis.verdict import State
-from bedrock_quota.analysis.what_if import Projection
+from bedrock_quota.analysis.what_if import Outcome, Projection
 from bedrock_quota.pools import Unit
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.numbers import count, percent
@@ -67,11 +67,12 @@ def _write_pool(answer: PoolAnswer) -> Iterator[Paragraph]:
     usage, state = answer.usage, answer.verdict.state
     pool = str(usage.pool)
     if state is State.QUOTA_IS_ZERO:
+        served = f", and served {usage.requests:,}, so the quota became 0 within it" if usage.requests else ""
         yield Paragraph(
             PROBLEM,
             "Quota is 0: ",
             (
-                f"Bedrock throttles every call to {pool} ({usage.throttled:,} in this window). "
+                f"Bedrock throttles every call to {pool} ({usage.throttled:,} in this window{served}). "
                 "Request an increase in Service Quotas, or use another model.",
             ),
         )
@@ -108,14 +109,23 @@ def _write_over(answer: PoolAnswer) -> Paragraph:
     parts = [_write_throttles(answer), _write_use(usage), _write_in_use(usage)]
     text = " ".join(part for part in parts if part)
     found: list[str] = [text]
-    if verdict.state is not State.THROTTLED_BY_REQUESTS:
-        for change in answer.changes if usage.token_quota else ():
+    if _is_full_of_reservations(answer):
+        for change in answer.changes:
             is_first = change is answer.changes[0]
             found[-1] += " The cause: " if is_first else " Another cause: "
             found += _write_change(change, usage, is_first=is_first)
         found[-1] += _write_rest(answer)
     found[-1] += "".join(" " + _write_lever(lever) for lever in answer.levers)
     return Paragraph(PROBLEM, f"{usage.pool} {_HEADS[verdict.state]}", tuple(found))
+
+
+def _is_full_of_reservations(answer: PoolAnswer) -> bool:
+    """Return True if a smaller max_tokens can help: reservations fill the quota, and consumption alone does not."""
+    usage, quota = answer.usage, answer.usage.token_quota
+    if not quota or usage.peak_consumed >= quota:
+        return False
+    is_reached = answer.verdict.state is State.REACHED and (usage.peak_reserved or 0) >= quota
+    return answer.verdict.state is State.THROTTLED_BY_RESERVATION or is_reached
 
 
 def _write_throttles(answer: PoolAnswer) -> str:
@@ -173,18 +183,15 @@ def _write_change(change: Change, usage: PoolUsage, *, is_first: bool) -> Iterat
 
 
 def _write_basis(caller: CallerUsage) -> str:
-    few = "only " if caller.requests < 20 else ""
-    return f"99th percentile {caller.sizes.p99:,}, {few}{count(caller.requests, 'answer')}"
+    few = "only " if caller.answers < FEW_CALLS else ""
+    quantile = "" if caller.sizes.p99 is None else f"99th percentile {caller.sizes.p99:,}, "
+    return f"{quantile}{few}{count(caller.answers, 'answer')}"
 
 
 def _write_rest(answer: PoolAnswer) -> str:
     """Return what remains if the changes are not enough."""
     usage = answer.usage
-    quota = usage.token_quota
-    if not quota:
-        return ""
-    if usage.peak_consumed >= quota:
-        return " Consumption alone reaches the quota."
+    quota = usage.token_quota or 0
     if answer.changes and answer.changes[-1].peak >= quota:
         return " The rest needs other changes."
     if not answer.changes and usage.coverage == 1:
@@ -203,7 +210,12 @@ def _write_lever(lever: OtherLever) -> str:
             f"{lever.caller} sent {lever.amount:,.0f} input tokens that were not cached. "
             "Cache reads do not count towards the quota."
         )
-    return f"To fit with a fifth of room, request {lever.amount:,.0f} {unit} per minute."
+    request = f"request {lever.amount:,.0f} {unit} per minute"
+    if lever.most is not None:
+        request = (
+            f"request at least {lever.amount:,.0f} {unit} per minute, {lever.most:,.0f} if all throttled calls count"
+        )
+    return f"To fit with a fifth of room, {request}."
 
 
 def _write_other_throttling(answer: PoolAnswer) -> Paragraph:
@@ -218,13 +230,13 @@ def _write_other_throttling(answer: PoolAnswer) -> Paragraph:
             ),
         )
     shown = _write_use(usage)
+    causes = "a quota per day, the capacity of the model, or calls that are not in the log"
+    if any(each.minute.known_requests < each.minute.requests for each in answer.verdict.throttled):
+        causes = f"reservations of calls whose max_tokens is not in the log, {causes}"
     return Paragraph(
         PROBLEM,
         f"{usage.pool} is throttled, but not by what the log shows. ",
-        (
-            f"{_write_throttles(answer)} {shown + ' ' if shown else ''}"
-            "Possible causes: a quota per day, the capacity of the model, or calls that are not in the log.",
-        ),
+        (f"{_write_throttles(answer)} {shown + ' ' if shown else ''}Possible causes: {causes}.",),
     )
 
 
@@ -250,35 +262,52 @@ def _write_cut_answers(usage: PoolUsage, advice: Sequence[Advice]) -> Paragraph:
 
 
 def _write_projections(document: Document) -> Iterator[Paragraph]:
-    """Yield one paragraph per pool that the scenario brings to its quota, and one that says how many it does not."""
+    """Yield a paragraph for each pool that the scenario may bring to its quota, and one for all others."""
+    scenario = document.scenario
     projected = [(answer, answer.projection) for answer in document.pools if answer.projection is not None]
-    if not projected:
-        return
     what = _write_scenario(document)
-    over = [pair for pair in projected if pair[0].projected_state in {State.REACHED, State.QUOTA_IS_ZERO}]
-    for answer, projection in over:
-        yield Paragraph(WARNING, f"{what}: ", (f"{answer.usage.pool} would peak at {_write_range(projection)}.",))
-    names = sorted({name for _, projection in projected for name in projection.cut_callers})
-    for name in names:
+    for answer, projection in projected:
+        if projection.outcome is Outcome.REACHES:
+            yield Paragraph(WARNING, f"{what}: ", (f"{answer.usage.pool} would peak at {_write_range(projection)}.",))
+        elif projection.outcome is Outcome.MAY_REACH:
+            yield Paragraph(
+                WARNING,
+                f"{what}: ",
+                (f"{answer.usage.pool} would peak at {_write_range(projection)}, so it may still be throttled.",),
+            )
+    for name in sorted({name for _, projection in projected for name in projection.cut_callers}):
         yield Paragraph(WARNING, f"{what}: ", ("answers of the window to ", name, " would be cut."))
-    fine = len(projected) - len(over)
-    if fine:
-        yield Paragraph(PLAIN, f"{what}: ", (f"{count(fine, 'quota pool')} would stay below the quota.",))
+    below = [projection for _, projection in projected if projection.outcome is Outcome.BELOW]
+    if below:
+        peaks = f", at {_write_range(below[0])}" if len(below) == 1 else ""
+        yield Paragraph(PLAIN, f"{what}: ", (f"{count(len(below), 'quota pool')} would stay below the quota{peaks}.",))
+    unknown = sum(projection.outcome is Outcome.UNKNOWN for _, projection in projected)
+    if unknown:
+        yield Paragraph(PLAIN, f"{what}: ", (f"nothing is known of {count(unknown, 'quota pool')} without a quota.",))
+    callers = {caller.caller for answer in document.pools for caller in answer.usage.callers}
+    pools = {answer.usage.pool for answer in document.pools}
+    missing = [name for name in scenario.max_tokens if name not in callers]
+    missing += sorted({pool.model_id for pool in scenario.token_quotas} - {pool.model_id for pool in pools})
+    if missing:
+        yield Paragraph(WARNING, "Not found: ", (f"no call in this window is of {', '.join(missing)}.",))
 
 
 def _write_range(projection: Projection) -> str:
     usage = projection.usage
-    low, high, quota = usage.peak_used, projection.peak_with_throttled, usage.token_quota
-    requests = (
-        f"{percent(usage.peak_requests, usage.request_quota)} of the request quota" if usage.request_quota else ""
-    )
-    if not quota:
-        return requests or "its quota of 0"
-    tokens = percent(low, quota)
-    if high > low:
-        tokens = f"{tokens} to {percent(high, quota)}"
-    tokens += " of the token quota"
-    return f"{tokens} and {requests}" if requests else tokens
+    quota, said = usage.token_quota, []
+    if quota:
+        tokens = percent(usage.peak_used, quota)
+        if projection.peak_with_throttled is None:
+            tokens += " or more"
+        elif projection.peak_with_throttled > usage.peak_used:
+            tokens += f" to {percent(projection.peak_with_throttled, quota)}"
+        said.append(f"{tokens} of the token quota")
+    if usage.request_quota:
+        requests = percent(usage.peak_requests, usage.request_quota)
+        if projection.requests_with_throttled > usage.peak_requests:
+            requests += f" to {percent(projection.requests_with_throttled, usage.request_quota)}"
+        said.append(f"{requests} of the request quota")
+    return " and ".join(said) or "its quota of 0"
 
 
 def _write_scenario(document: Document) -> str:

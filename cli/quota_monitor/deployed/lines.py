@@ -94,9 +94,7 @@ def parse_line(message: str) -> MetricLine | None:
 def add_line(tally: UsageTally, line: MetricLine, scope: Scope) -> None:
     """Add the calls of a line to a tally, if they are in scope."""
     window = scope.window
-    if not window.start <= line.minute < window.end or scope.caller not in line.caller:
-        return
-    if scope.model not in line.model_id:
+    if not window.start <= line.minute < window.end or scope.model not in line.model_id:
         return
     label = _label(line, scope)
     if line.error_code:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bedrock_quota.analysis.tally import UsageTally
-from bedrock_quota.analysis.usage import THROTTLED, CallerUsage, PoolMinute, PoolUsage, Sizes
+from bedrock_quota.analysis.tally import NO_OUTPUT, UsageTally
+from bedrock_quota.analysis.usage import THROTTLED, CallerUsage, Limit, PoolMinute, PoolUsage, Sizes
 from bedrock_quota.errors import LogSourceError
 from bedrock_quota.fetcher.aws_sources import list_pools_called
 from bedrock_quota.pools import NO_QUOTA, EndpointType, PoolQuota, QuotaPool
@@ -103,7 +103,9 @@ def find_busy_hours(
 
 
 class CallerSums(msgspec.Struct, frozen=True):
-    """The sums of one caller over a whole window, and the largest values of single calls."""
+    """The sums of one caller over a whole window, by source of max_tokens, and the largest values of single calls."""
+
+    source: str
 
     requests: int = 0
     input_tokens: int = 0
@@ -135,7 +137,7 @@ def _read_label(row: Mapping[str, str], fields: Sequence[str]) -> str:
     return " ".join(row[field] for field in fields if row.get(field)) or NO_LABEL
 
 
-def _sum_up(logs: CloudWatchLogsClient, log_group: str, scope: Scope) -> dict[QuotaPool, dict[str, CallerSums]]:
+def _sum_up(logs: CloudWatchLogsClient, log_group: str, scope: Scope) -> dict[QuotaPool, dict[str, list[CallerSums]]]:
     """Return the sums of each pool and caller, added up by Logs Insights."""
     fields = _label_fields(scope)
     in_window = _in_window("line.`_aws`.Timestamp", scope)
@@ -147,21 +149,23 @@ def _sum_up(logs: CloudWatchLogsClient, log_group: str, scope: Scope) -> dict[Qu
             + ", ".join(f"sum({name}) as sum_{name}" for name in _SUMS)
             + ", sum(consumed_tokens) as sum_consumed_tokens, max(output_tokens_most) as output_most, "
             "max(max_tokens_most) as limit_most, sum(truncated) as sum_truncated "
-            f"by ModelId, EndpointType, {', '.join(fields)}",
+            f"by ModelId, EndpointType, max_tokens_source, {', '.join(fields)}",
         )
     )
-    found: dict[QuotaPool, dict[str, CallerSums]] = {}
+    found: dict[QuotaPool, dict[str, list[CallerSums]]] = {}
     for row in _rows(logs, log_group, query, scope):
         pool = QuotaPool(row["ModelId"], EndpointType(row["EndpointType"]))
         label = _read_label(row, [field.replace("`", "") for field in fields])
-        if scope.model in pool.model_id and scope.caller in row.get("caller", label):
-            found.setdefault(pool, {})[label] = CallerSums(
+        if scope.model in pool.model_id:
+            sums = CallerSums(
+                source=row.get("max_tokens_source", "unknown"),
                 **{name: _whole(row, f"sum_{name}") for name in _SUMS},
                 consumed_tokens=float(row.get("sum_consumed_tokens", 0)),
                 output_most=_whole(row, "output_most"),
                 limit_most=_whole(row, "limit_most"),
                 truncated=_whole(row, "sum_truncated"),
             )
+            found.setdefault(pool, {}).setdefault(label, []).append(sums)
     return found
 
 
@@ -199,7 +203,7 @@ def _whole(row: Mapping[str, Any], name: str) -> int:
 def combine(
     pool: QuotaPool,
     minutes: Sequence[PoolMinute],
-    summed: Mapping[str, CallerSums],
+    summed: Mapping[str, Sequence[CallerSums]],
     throttled: Mapping[int, int],
     busy: PoolUsage | None,
 ) -> PoolUsage:
@@ -222,23 +226,33 @@ def combine(
     )
 
 
-def _combine_caller(name: str, sums: CallerSums, busy: CallerUsage | None) -> CallerUsage:
+def _combine_caller(name: str, sums: Sequence[CallerSums], busy: CallerUsage | None) -> CallerUsage:
+    """Return a caller with its sums over the whole window. All else is from its calls in the busy hours, if any."""
+    limits = {
+        each.source: Limit(each.limit_most, each.source, each.requests) for each in sums if each.source != "unknown"
+    }
+    largest = max(limits.values(), key=lambda limit: (limit.max_tokens, limit.source != "default"), default=None)
+    truncated = sum(each.truncated for each in sums)
+    cut = max((each.limit_most or each.output_most for each in sums if each.truncated), default=0)
     sizes = busy.sizes if busy is not None else Sizes()
     return CallerUsage(
         caller=name,
-        requests=sums.requests,
-        input_tokens=sums.input_tokens,
-        cache_read_tokens=sums.cache_read_tokens,
-        cache_write_tokens=sums.cache_write_tokens,
-        output_tokens=sums.output_tokens,
-        reserved_tokens=sums.reserved_tokens,
-        consumed_tokens=sums.consumed_tokens,
+        requests=sum(each.requests for each in sums),
+        answers=sum(each.requests for each in sums if each.source != NO_OUTPUT),
+        input_tokens=sum(each.input_tokens for each in sums),
+        cache_read_tokens=sum(each.cache_read_tokens for each in sums),
+        cache_write_tokens=sum(each.cache_write_tokens for each in sums),
+        output_tokens=sum(each.output_tokens for each in sums),
+        reserved_tokens=sum(each.reserved_tokens for each in sums),
+        consumed_tokens=sum(each.consumed_tokens for each in sums),
         throttled=busy.throttled if busy is not None else 0,
-        sizes=msgspec.structs.replace(sizes, largest=max(sums.output_most, sizes.largest)),
-        limits=busy.limits if busy is not None else (),
-        cut_answers=sums.truncated,
-        largest_cut=max(busy.largest_cut if busy is not None else 0, sums.limit_most if sums.truncated else 0),
+        sizes=msgspec.structs.replace(sizes, largest=max(each.output_most for each in sums)),
+        limits=tuple(limits.values()),
+        largest_limit=largest,
+        cut_answers=truncated,
+        largest_cut=max(busy.largest_cut if busy is not None else 0, cut),
         largest_base=busy.largest_base if busy is not None else 0,
+        largest_reservation=busy.largest_reservation if busy is not None else 0,
         largest_consumption=busy.largest_consumption if busy is not None else 0.0,
         minutes=busy.minutes if busy is not None else (),
     )

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from bedrock_quota.analysis.answers import NOTHING_CHANGED, find_answers
+from bedrock_quota.analysis.answers import NOTHING_CHANGED, find_answers, select_callers
 from bedrock_quota.analysis.what_if import Scenario
 from bedrock_quota.errors import LogSourceError
 from quota_monitor.analyze.command import show_progress
 from quota_monitor.analyze.scope import Scope
-from quota_monitor.analyze.source import Progress
+from quota_monitor.analyze.source import Progress, source_errors_as_messages
 from quota_monitor.answers import output
 from quota_monitor.answers.document import Document
+from quota_monitor.answers.models import find_model_maximum
 from quota_monitor.answers.options import (
     make_output,
     make_scenario,
@@ -26,9 +27,8 @@ from quota_monitor.answers.options import (
     scope_options,
 )
 from quota_monitor.answers.words import summarize
-from quota_monitor.aws_session import Stack, aws_errors_as_messages, open_session, read_stack, stack_options
+from quota_monitor.aws_session import Stack, open_session, read_stack, stack_options
 from quota_monitor.deployed.measure import measure_stack
-from quota_monitor.terminal import errors_as_messages
 from quota_monitor.window import make_window
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def report(
     """
     now = datetime.now(UTC)
     scope, scenario, chosen = make_scope(given, now), make_scenario(given), make_output(given)
-    with aws_errors_as_messages(), errors_as_messages(LogSourceError), show_progress() as progress:
+    with source_errors_as_messages(), show_progress() as progress:
         session = open_session(profile, region)
         document = make_report(session, read_stack(session, stack_name), scope, scenario, now=now, progress=progress)
     sys.exit(output.write([document], chosen))
@@ -90,7 +90,9 @@ def make_report(
     return Document(
         source=f"the stack {stack.name}",
         window=scope.window,
-        pools=find_answers(measured.usages, measured.quotas, scenario),
+        pools=select_callers(
+            find_answers(measured.usages, measured.quotas, scenario, find_model_maximum), scope.caller
+        ),
         account=stack.account,
         region=stack.region,
         by=f"tag:{scope.tag}" if scope.tag else str(scope.dimension),

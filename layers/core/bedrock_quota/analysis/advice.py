@@ -43,6 +43,7 @@ class Reason(StrEnum):
     CLOSE = "the limit is close to the largest answer"
     UNKNOWN = "the limit is not in the log"
     NO_OUTPUT = "the calls have no output tokens"
+    AT_MAXIMUM = "answers were cut at the model's maximum"
 
 
 class Advice(msgspec.Struct, frozen=True):
@@ -83,9 +84,12 @@ class Change(msgspec.Struct, frozen=True):
     peak: float
 
 
-def advise(usage: PoolUsage) -> tuple[Advice, ...]:
-    """Return advice to each caller of a pool that has answers, in the order of the callers."""
-    return tuple(_advise(usage, caller) for caller in usage.callers if caller.requests)
+def advise(usage: PoolUsage, model_maximum: int | None = None) -> tuple[Advice, ...]:
+    """Return advice to each caller of a pool with answered calls, in the order of the callers.
+
+    No proposal is above `model_maximum`, the most output tokens that the model takes. None: it is unknown.
+    """
+    return tuple(_advise(usage, caller, model_maximum) for caller in usage.callers if caller.requests)
 
 
 def plan_changes(usage: PoolUsage) -> tuple[Change, ...]:
@@ -125,8 +129,8 @@ def round_up_limit(tokens: float) -> int:
     return limit
 
 
-def _advise(usage: PoolUsage, caller: CallerUsage) -> Advice:
-    action, reason, max_tokens = _propose(caller)
+def _advise(usage: PoolUsage, caller: CallerUsage, model_maximum: int | None) -> Advice:
+    action, reason, max_tokens = _propose(caller, model_maximum)
     freed = 0.0
     peak = find_peak_minute(usage.minutes)
     if max_tokens is not None and peak is not None:
@@ -136,7 +140,7 @@ def _advise(usage: PoolUsage, caller: CallerUsage) -> Advice:
         caller=caller.caller,
         action=action,
         reason=reason,
-        calls=caller.requests,
+        calls=caller.answers,
         sizes=caller.sizes,
         cut_answers=caller.cut_answers,
         limit=caller.largest_limit,
@@ -146,18 +150,21 @@ def _advise(usage: PoolUsage, caller: CallerUsage) -> Advice:
     )
 
 
-def _propose(caller: CallerUsage) -> tuple[Action, Reason, int | None]:
+def _propose(caller: CallerUsage, model_maximum: int | None) -> tuple[Action, Reason, int | None]:
     """Return the action, its reason, and the limit to set."""
     limit = caller.largest_limit
+    if not caller.answers:
+        return Action.LEAVE, Reason.NO_OUTPUT, None
     if limit is None:
         return Action.LEAVE, Reason.UNKNOWN, None
-    if not limit.max_tokens and not caller.sizes.largest:
-        return Action.LEAVE, Reason.NO_OUTPUT, None
     smaller = _smaller_limit(caller)
     if smaller is not None:
         return Action.SET, Reason.FAR_ABOVE, smaller
     if caller.cut_answers:
-        return Action.RAISE, Reason.CUT, _enough_tokens(caller)
+        enough = min(_enough_tokens(caller), model_maximum or _enough_tokens(caller))
+        if enough > caller.largest_cut:
+            return Action.RAISE, Reason.CUT, enough
+        return Action.LEAVE, Reason.AT_MAXIMUM, None
     return Action.LEAVE, Reason.CLOSE, None
 
 

@@ -1,6 +1,6 @@
 """All answers about quota pools: verdict, advice, plan, other levers, and a projection. The worst pool comes first."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -17,7 +17,7 @@ NOTHING_CHANGED = Scenario()
 class PoolAnswer(msgspec.Struct, frozen=True):
     """The answers about one pool. `changes` is the plan of smaller limits, with the peak after each step.
 
-    `projection` and `projected_state` are None unless a scenario concerns the pool.
+    `projection` is None unless a scenario concerns the pool.
     """
 
     usage: PoolUsage
@@ -26,17 +26,20 @@ class PoolAnswer(msgspec.Struct, frozen=True):
     changes: tuple[Change, ...]
     levers: tuple[OtherLever, ...]
     projection: Projection | None = None
-    projected_state: State | None = None
 
 
 def find_answers(
-    usages: Sequence[PoolUsage], quotas: Mapping[QuotaPool, PoolQuota], scenario: Scenario = NOTHING_CHANGED
+    usages: Sequence[PoolUsage],
+    quotas: Mapping[QuotaPool, PoolQuota],
+    scenario: Scenario = NOTHING_CHANGED,
+    model_maximum: Callable[[QuotaPool], int | None] = lambda _pool: None,
 ) -> tuple[PoolAnswer, ...]:
     """Return the answers about each pool, the worst first.
 
     `quotas` are all quotas of the account. If it has none for a pool, the scenario's is taken for the real one.
+    `model_maximum` returns the most output tokens that a pool's model takes, None if that is unknown.
     """
-    found = (_answer(usage, usages, quotas, scenario) for usage in usages)
+    found = (_answer(usage, usages, quotas, scenario, model_maximum(usage.pool)) for usage in usages)
     return tuple(sort_by_urgency(found))
 
 
@@ -54,8 +57,30 @@ def sort_by_urgency(answers: Iterable[PoolAnswer]) -> list[PoolAnswer]:
     )
 
 
+def select_callers(answers: Iterable[PoolAnswer], caller: str) -> tuple[PoolAnswer, ...]:
+    """Return the answers with only the callers whose name has this text, and only the pools that they use.
+
+    The verdict stays that of the whole pool, because all its callers share the quota.
+    """
+    found = (
+        msgspec.structs.replace(
+            answer,
+            usage=msgspec.structs.replace(
+                answer.usage, callers=tuple(each for each in answer.usage.callers if caller in each.caller)
+            ),
+            advice=tuple(each for each in answer.advice if caller in each.caller),
+        )
+        for answer in answers
+    )
+    return tuple(answer for answer in found if answer.usage.callers)
+
+
 def _answer(
-    usage: PoolUsage, usages: Sequence[PoolUsage], quotas: Mapping[QuotaPool, PoolQuota], scenario: Scenario
+    usage: PoolUsage,
+    usages: Sequence[PoolUsage],
+    quotas: Mapping[QuotaPool, PoolQuota],
+    scenario: Scenario,
+    model_maximum: int | None,
 ) -> PoolAnswer:
     if usage.token_quota is None and usage.pool in scenario.token_quotas:
         usage = msgspec.structs.replace(usage, token_quota=scenario.token_quotas[usage.pool])
@@ -63,14 +88,15 @@ def _answer(
         scenario = msgspec.structs.replace(scenario, token_quotas=others)
     changes = plan_changes(usage)
     peak = changes[-1].peak if changes else usage.peak_used
+    changed = Scenario(max_tokens={change.caller.caller: change.max_tokens for change in changes})
+    most = project(usage, changed).peak_with_throttled if usage.throttled else None
     concerned = scenario.growth != 1 or scenario.max_tokens or usage.pool in scenario.token_quotas
     projection = project(usage, scenario) if concerned else None
     return PoolAnswer(
         usage=usage,
         verdict=judge(usage),
-        advice=advise(usage),
+        advice=advise(usage, model_maximum),
         changes=changes,
-        levers=find_other_levers(usage, usages, quotas.items(), peak),
+        levers=find_other_levers(usage, usages, quotas.items(), peak, most),
         projection=projection,
-        projected_state=judge(projection.usage).state if projection is not None else None,
     )

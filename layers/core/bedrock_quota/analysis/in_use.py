@@ -15,8 +15,11 @@ WINDOW_SECONDS = 60
 
 SECONDS_PER_HOUR = 3_600
 
-MAX_POOL_HOURS = 1_500
-"""Hours of all pools together that are modelled, about 45 KB each. Later ones have no value."""
+MAX_POOL_HOURS = 4_000
+"""Hours of all pools together that are modelled, 22 KB each: seven days of 23 pools. Later ones have no value."""
+
+MAX_STARTS = 65_535
+"""Most calls that one second counts."""
 
 MAX_CALL_SECONDS = 3_600
 """A longer latency is not believed: its call counts as one whose end is unknown."""
@@ -48,7 +51,9 @@ class InUse:
             tokens = self._open_hour(hour)
             if tokens is None:
                 return
-        self._starts[hour][started % SECONDS_PER_HOUR] += 1
+        starts, second = self._starts[hour], started % SECONDS_PER_HOUR
+        if starts[second] < MAX_STARTS:
+            starts[second] += 1
         tokens[started % SECONDS_PER_HOUR] += reserved
         self._change(ended, consumed - reserved)
         self._change(released, -consumed)
@@ -65,8 +70,8 @@ class InUse:
             self.complete = False
             return None
         self._hours_left[0] -= 1
-        self._starts[hour] = array("i", bytes(4 * SECONDS_PER_HOUR))
-        self._tokens[hour] = array("d", bytes(8 * SECONDS_PER_HOUR))
+        self._starts[hour] = array("H", bytes(2 * SECONDS_PER_HOUR))
+        self._tokens[hour] = array("f", bytes(4 * SECONDS_PER_HOUR))  # exact up to 16 million tokens
         return self._tokens[hour]
 
     def seconds(self) -> Iterator[tuple[int, float, int]]:

@@ -36,7 +36,8 @@ class OtherLever(msgspec.Struct, frozen=True):
 
     `amount` is free in the other `pool` at its own peak (`endpoint`), the use per minute of the busiest
     `SPREAD_MINUTES` (`spread`), the new input tokens of the `caller` in the window (`cache`), or the quota to ask for
-    (`quota`).
+    (`quota`). `most` is the quota to ask for if all throttled calls had been served, None if nothing was throttled or
+    their tokens are unknown.
     """
 
     lever: Lever
@@ -44,14 +45,20 @@ class OtherLever(msgspec.Struct, frozen=True):
     amount: float
     pool: QuotaPool | None = None
     caller: str = ""
+    most: float | None = None
 
 
 def find_other_levers(
-    usage: PoolUsage, others: Sequence[PoolUsage], quotas: Iterable[tuple[QuotaPool, PoolQuota]], peak: float
+    usage: PoolUsage,
+    others: Sequence[PoolUsage],
+    quotas: Iterable[tuple[QuotaPool, PoolQuota]],
+    peak: float,
+    most: float | None = None,
 ) -> tuple[OtherLever, ...]:
     """Return the levers for a pool that needs more than its quota of tokens, of requests, or of both.
 
-    `peak` is its highest use of tokens per minute after changes of max_tokens. `others` is the usage of all pools,
+    `peak` is its highest use of tokens per minute after changes of max_tokens, and `most` the same if all throttled
+    calls had been served. `others` is the usage of all pools,
     and `quotas` are those of the account. Requests that were throttled count as wanted.
     """
     known = [(pool, quota) for pool, quota in quotas if _is_alternative(pool, quota, usage.pool)]
@@ -60,8 +67,8 @@ def find_other_levers(
         used = {other.pool: other.peak_used for other in others}
         by_minute = {minute.minute: minute.used_tokens for minute in usage.minutes}
         room = {pool: quota.tokens_per_minute - used.get(pool, 0) for pool, quota in known if quota.tokens_per_minute}
-        found += _find(Unit.TOKENS_PER_MINUTE, usage.token_quota, peak, by_minute, room)
-        if usage.token_quota:
+        found += _find(Unit.TOKENS_PER_MINUTE, usage.token_quota, peak, by_minute, room, most=most)
+        if usage.token_quota and any(caller.answers for caller in usage.callers):
             found += _find_cache(usage)
     wanted = {minute.minute: float(minute.requests + minute.throttled) for minute in usage.minutes}
     most = max(wanted.values(), default=0.0)
@@ -89,7 +96,13 @@ def _is_alternative(pool: QuotaPool, quota: PoolQuota, than: QuotaPool) -> bool:
 
 
 def _find(
-    unit: Unit, quota: float, peak: float, by_minute: Mapping[int, float], room: Mapping[QuotaPool, float]
+    unit: Unit,
+    quota: float,
+    peak: float,
+    by_minute: Mapping[int, float],
+    room: Mapping[QuotaPool, float],
+    *,
+    most: float | None = None,
 ) -> list[OtherLever]:
     """Return other pools with room for what is above the quota, then spreading, then a larger quota."""
     found = [OtherLever(Lever.ENDPOINT, unit, free, pool) for pool, free in room.items() if free > peak - quota]
@@ -97,7 +110,8 @@ def _find(
     busiest = _find_busiest_minutes(by_minute)
     if 0 < busiest < quota:
         found.append(OtherLever(Lever.SPREAD, unit, busiest))
-    found.append(OtherLever(Lever.QUOTA, unit, round_up_quota(peak * QUOTA_HEADROOM)))
+    above = round_up_quota(most * QUOTA_HEADROOM) if most is not None and most > peak else None
+    found.append(OtherLever(Lever.QUOTA, unit, round_up_quota(peak * QUOTA_HEADROOM), most=above))
     return found
 
 

@@ -18,6 +18,9 @@ from bedrock_quota.pools import NO_QUOTA, PoolQuota, QuotaPool
 
 OTHER = "other"
 
+NO_OUTPUT = "none"
+"""The source of calls without output tokens: embeddings, and calls that a guardrail blocked."""
+
 MAX_CALLERS_PER_POOL = 500
 """Callers of a pool that stay apart. All further ones share the caller `other`."""
 
@@ -25,9 +28,12 @@ MAX_CALLER_MINUTES = 200_000
 """Minutes of callers that are kept, about 450 bytes each. Later ones count in their pool's minute and their caller's
 sums, but no what-if knows their limits."""
 
-MAX_LIMITS = 50
-"""Different limits that are kept of a caller's minute. A further one counts as the next smaller power of two, so that
-no saving is overstated."""
+MAX_POOL_MINUTES = 200_000
+"""Minutes of pools that are kept. Calls of later ones count in their caller's sums alone."""
+
+MAX_LIMITS = 200
+"""Different limits that are kept of a caller's minute, and of a caller by source. A further one counts as the next
+smaller power of two, so that no saving is overstated."""
 
 MAX_SIZES = 2_000
 """Different output sizes that are kept exactly per caller. A further one counts as the next power of two above it, and
@@ -48,11 +54,11 @@ class _Sizes:
     def add(self, tokens: int) -> None:
         """Count one answer."""
         counts = self._counts
+        self._largest = max(self._largest, tokens)
         known = counts.get(tokens)
         if known is not None:
             counts[tokens] = known + 1
             return
-        self._largest = max(self._largest, tokens)
         if len(counts) >= MAX_SIZES:
             tokens = 1 << (tokens - 1).bit_length() if tokens else 0
         counts[tokens] = counts.get(tokens, 0) + 1
@@ -119,6 +125,7 @@ class _Caller:
     """The sums of one caller in a pool."""
 
     __slots__ = (
+        "answers",
         "cache_read",
         "cache_write",
         "consumed",
@@ -127,6 +134,8 @@ class _Caller:
         "largest_base",
         "largest_consumption",
         "largest_cut",
+        "largest_limit",
+        "largest_reserved",
         "limits",
         "minutes",
         "name",
@@ -139,9 +148,11 @@ class _Caller:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.requests = self.input = self.cache_read = self.cache_write = self.output = self.reserved = 0
+        self.answers = self.requests = self.input = self.cache_read = self.cache_write = self.output = self.reserved = 0
         self.consumed = 0.0
-        self.throttled = self.cut = self.largest_cut = self.largest_base = 0
+        self.throttled = self.cut = self.largest_cut = self.largest_base = self.largest_reserved = 0
+        self.largest_limit: tuple[int, bool, str] | None = None
+        """The largest max_tokens, if it is the caller's own, and its source."""
         self.largest_consumption = 0.0
         self.sizes = _Sizes()
         self.limits: dict[str, _Limits] = {}
@@ -157,6 +168,7 @@ class _Caller:
         return CallerUsage(
             caller=self.name,
             requests=self.requests,
+            answers=self.answers,
             input_tokens=self.input,
             cache_read_tokens=self.cache_read,
             cache_write_tokens=self.cache_write,
@@ -166,32 +178,53 @@ class _Caller:
             throttled=self.throttled,
             sizes=self.sizes.measure(),
             limits=tuple(sorted(limits, key=lambda limit: (-limit.calls, limit.max_tokens, limit.source))),
+            largest_limit=self._freeze_largest_limit(),
             cut_answers=self.cut,
             largest_cut=self.largest_cut,
             largest_base=self.largest_base,
+            largest_reservation=self.largest_reserved,
             largest_consumption=self.largest_consumption,
             minutes=tuple(self.minutes[minute].freeze(minute) for minute in sorted(self.minutes)),
         )
+
+    def _freeze_largest_limit(self) -> Limit | None:
+        if self.largest_limit is None:
+            return None
+        max_tokens, _, source = self.largest_limit
+        return Limit(max_tokens, source, self.limits[source].get(max_tokens, 1))
 
 
 class CallTally:
     """Adds up calls of one pool, minute, caller and source. Made by `UsageTally.open_calls`."""
 
-    __slots__ = ("_by_source", "_caller", "_caller_minute", "_in_use", "_pool_minute", "_pool_sizes")
+    __slots__ = (
+        "_by_source",
+        "_caller",
+        "_caller_minute",
+        "_has_output",
+        "_in_use",
+        "_minutes",
+        "_owner",
+        "_pool_sizes",
+        "_source",
+    )
 
     def __init__(
         self,
-        pool_minute: _PoolMinute,
+        owner: "UsageTally",
         caller: _Caller,
         caller_minute: _CallerMinute,
-        by_source: _Limits,
-        in_use: InUse | None,
+        pool_minute: _PoolMinute | None,
         *,
+        source: str,
+        in_use: InUse | None,
         pool_sizes: _PoolSizes,
     ) -> None:
-        self._pool_sizes = pool_sizes
-        self._pool_minute, self._caller, self._caller_minute = pool_minute, caller, caller_minute
-        self._by_source, self._in_use = by_source, in_use
+        self._owner, self._caller, self._caller_minute = owner, caller, caller_minute
+        self._minutes = (caller_minute,) if pool_minute is None else (caller_minute, pool_minute)
+        self._source, self._has_output = source, source != NO_OUTPUT
+        self._by_source = caller.limits.setdefault(source, {})
+        self._in_use, self._pool_sizes = in_use, pool_sizes
 
     def add(self, call: SingleCall) -> None:
         """Add one call."""
@@ -203,24 +236,32 @@ class CallTally:
         caller.cache_write += call.cache_write_tokens
         caller.output += output
         caller.consumed += consumed
-        caller.sizes.add(output)
-        self._pool_sizes.output.add(output)
         self._pool_sizes.input.add(base)
+        if self._has_output:
+            caller.answers += 1
+            caller.sizes.add(output)
+            self._pool_sizes.output.add(output)
         caller.largest_base = max(caller.largest_base, base)
         caller.largest_consumption = max(caller.largest_consumption, consumed)
         if call.truncated:
             caller.cut += 1
             caller.largest_cut = max(caller.largest_cut, output if max_tokens is None else max_tokens)
-        for sums in (self._pool_minute, self._caller_minute):
+        reserved = base if max_tokens is None else base + max_tokens
+        caller.largest_reserved = max(caller.largest_reserved, reserved)
+        for sums in self._minutes:
             sums.requests += 1
             sums.consumed += consumed
             if max_tokens is not None:
                 sums.known += 1
-                sums.reserved += base + max_tokens
+                sums.reserved += reserved
         if max_tokens is not None:
-            caller.reserved += base + max_tokens
-            _count_limit(self._by_source, max_tokens)
-            _count_limit(self._caller_minute.limits, max_tokens)
+            caller.reserved += reserved
+            known = (max_tokens, self._source != "default", self._source)
+            if caller.largest_limit is None or known > caller.largest_limit:
+                caller.largest_limit = known
+            exact = _count_limit(self._by_source, max_tokens)
+            if not (_count_limit(self._caller_minute.limits, max_tokens) and exact):
+                self._owner.is_complete = False
 
     def add_time(self, call: SingleCall, started: int, latency_ms: int | None) -> None:
         """Add the start of a call (seconds) and its latency, so that `in_use` is known.
@@ -232,12 +273,15 @@ class CallTally:
             self._in_use.add(started, latency_ms, held, call.consumed_tokens)
 
 
-def _count_limit(limits: _Limits, max_tokens: int) -> None:
+def _count_limit(limits: _Limits, max_tokens: int) -> bool:
+    """Count a limit, and return False if it had to be rounded down."""
     known = limits.get(max_tokens)
     if known is None and len(limits) >= MAX_LIMITS and max_tokens:
-        max_tokens = 1 << (max_tokens.bit_length() - 1)
-        known = limits.get(max_tokens)
+        rounded = 1 << (max_tokens.bit_length() - 1)
+        limits[rounded] = limits.get(rounded, 0) + 1
+        return rounded == max_tokens
     limits[max_tokens] = (known or 0) + 1
+    return True
 
 
 class UsageTally:
@@ -251,9 +295,11 @@ class UsageTally:
         self._in_use: dict[QuotaPool, InUse] = {}
         self._errors: dict[QuotaPool, Counter[str]] = {}
         self._hours_left = [MAX_POOL_HOURS]
-        self._minutes_left = MAX_CALLER_MINUTES
+        self._minutes_left, self._pool_minutes_left = MAX_CALLER_MINUTES, MAX_POOL_MINUTES
         self.is_complete = True
-        """False if minutes of callers, or hours of `in_use`, were left out because there are too many."""
+        """False if minutes were left out, or limits were rounded, because there are too many."""
+        self.models_all_seconds = True
+        """False if hours of `in_use` were left out because there are too many."""
 
     def open_calls(self, pool: QuotaPool, minute: int, caller: str, source: str) -> CallTally:
         """Return the tally of calls that have all four in common. Keep it for further calls of the same kind."""
@@ -262,11 +308,12 @@ class UsageTally:
         if self._single_calls:
             in_use = self._in_use.get(pool) or self._in_use.setdefault(pool, InUse(self._hours_left))
         return CallTally(
-            self._find_pool_minute(pool, minute),
+            self,
             found,
             self._find_caller_minute(found, minute),
-            found.limits.setdefault(source, {}),
-            in_use,
+            self._find_pool_minute(pool, minute),
+            source=source,
+            in_use=in_use,
             pool_sizes=self._pool_sizes.setdefault(pool, _PoolSizes()),
         )
 
@@ -279,12 +326,14 @@ class UsageTally:
             return
         found = self._find_caller(pool, caller)
         found.throttled += count
-        self._find_pool_minute(pool, minute).throttled += count
+        sums = self._find_pool_minute(pool, minute)
+        if sums is not None:
+            sums.throttled += count
         self._find_caller_minute(found, minute).throttled += count
 
     def measure(self, quotas: Mapping[QuotaPool, PoolQuota]) -> tuple[PoolUsage, ...]:
         """Return the usage of every pool with a call, in the order of the pools."""
-        self.is_complete = self.is_complete and all(each.complete for each in self._in_use.values())
+        self.models_all_seconds = all(each.complete for each in self._in_use.values())
         return tuple(self._measure(pool, quotas.get(pool, NO_QUOTA)) for pool in sorted(self._pool_minutes))
 
     def _measure(self, pool: QuotaPool, quota: PoolQuota) -> PoolUsage:
@@ -318,10 +367,15 @@ class UsageTally:
             found = callers[name] = _Caller(name)
         return found
 
-    def _find_pool_minute(self, pool: QuotaPool, minute: int) -> _PoolMinute:
+    def _find_pool_minute(self, pool: QuotaPool, minute: int) -> _PoolMinute | None:
+        """Return the sums of a minute, or None if there are too many."""
         minutes = self._pool_minutes.setdefault(pool, {})
         found = minutes.get(minute)
         if found is None:
+            if self._pool_minutes_left <= 0:
+                self.is_complete = False
+                return None
+            self._pool_minutes_left -= 1
             found = minutes[minute] = _PoolMinute()
         return found
 

@@ -70,11 +70,16 @@ class Second(msgspec.Struct, frozen=True):
 
 
 class Timeline(msgspec.Struct, frozen=True):
-    """A minute of a pool. `unknown_ends` are the calls whose end is unknown, and `calls` all that it rests on."""
+    """A minute of a pool. `unknown_ends` are the calls whose end is unknown, and `calls` all that it rests on.
+
+    `begun` are the calls that began in the minute or the one before, by caller, the most first. These count for a quota
+    of requests.
+    """
 
     seconds: tuple[Second, ...]
     calls: int
     unknown_ends: int
+    begun: tuple[tuple[str, int], ...] = ()
 
     @property
     def peak(self) -> Second:
@@ -92,7 +97,7 @@ class Timeline(msgspec.Struct, frozen=True):
 
 def trace_minute(minute: int, calls: Iterable[TimedCall], refused: Iterable[RefusedCalls]) -> Timeline:
     """Return the seconds of a minute. `calls` must include those that began before and still count in it."""
-    counting = [call for call in calls if _counts_in(call, minute)]
+    counting = [call for call in calls if counts_in(call, minute)]
     refusals: dict[int, Counter[str]] = {}
     for each in refused:
         refusals.setdefault(each.second, Counter())[each.caller] += each.calls
@@ -100,10 +105,13 @@ def trace_minute(minute: int, calls: Iterable[TimedCall], refused: Iterable[Refu
         _trace_second(second, counting, refusals.get(second, Counter()))
         for second in range(minute, minute + SECONDS_PER_MINUTE)
     )
-    return Timeline(seconds, len(counting), sum(call.latency_ms is None for call in counting))
+    begun = Counter(call.caller for call in counting if call.started >= minute - SECONDS_PER_MINUTE)
+    unknown = sum(call.latency_ms is None for call in counting)
+    return Timeline(seconds, len(counting), unknown, tuple(begun.most_common()))
 
 
-def _counts_in(call: TimedCall, minute: int) -> bool:
+def counts_in(call: TimedCall, minute: int) -> bool:
+    """Return True for a call that has tokens in use in a minute."""
     return call.started < minute + SECONDS_PER_MINUTE and max(call.ended, call.started + WINDOW_SECONDS) > minute
 
 

@@ -39,11 +39,14 @@ class SingleCall(Protocol):
 
 
 class Sizes(msgspec.Struct, frozen=True):
-    """The tokens of single calls: quantiles by the nearest rank, and the largest. All 0 without calls."""
+    """The tokens of single calls: quantiles by the nearest rank, and the largest.
 
-    p50: int = 0
-    p95: int = 0
-    p99: int = 0
+    Quantiles are None if single calls were not seen. `largest` is then 0, or the largest that is known.
+    """
+
+    p50: int | None = None
+    p95: int | None = None
+    p99: int | None = None
     largest: int = 0
 
 
@@ -74,13 +77,16 @@ class CallerMinute(msgspec.Struct, frozen=True):
 class CallerUsage(msgspec.Struct, frozen=True):
     """Usage of a quota pool by one caller.
 
-    `limits` begin with the one that most calls had. `cut_answers` ended at their output limit, and `largest_cut` is the
-    largest of these limits, 0 without such answers. `largest_base` is the most input and cache-write tokens of a
-    single call, and `largest_consumption` the most that one consumed. `minutes` are in order of time.
+    `answers` are the requests whose answer has output tokens of its own: neither embeddings nor blocked calls. `sizes`
+    are those of answers. `limits` begin with the one that most calls had, and `largest_limit` is exact. `cut_answers`
+    ended at their output limit, and `largest_cut` is the largest of these limits, 0 without such answers.
+    `largest_base` is the most input and cache-write tokens of a single call, `largest_reservation` the most that one
+    reserved as far as is known, and `largest_consumption` the most that one consumed. `minutes` are in order of time.
     """
 
     caller: str
     requests: int
+    answers: int
     input_tokens: int
     cache_read_tokens: int
     cache_write_tokens: int
@@ -90,9 +96,11 @@ class CallerUsage(msgspec.Struct, frozen=True):
     throttled: int
     sizes: Sizes
     limits: tuple[Limit, ...]
+    largest_limit: Limit | None
     cut_answers: int
     largest_cut: int
     largest_base: int
+    largest_reservation: int
     largest_consumption: float
     minutes: tuple[CallerMinute, ...]
 
@@ -102,15 +110,9 @@ class CallerUsage(msgspec.Struct, frozen=True):
         return sum(limit.calls for limit in self.limits)
 
     @property
-    def largest_limit(self) -> Limit | None:
-        """Return the largest max_tokens, one that the caller set before a default of the same size."""
-        return max(self.limits, key=lambda limit: (limit.max_tokens, limit.source != "default"), default=None)
-
-    @property
-    def largest_reservation(self) -> int:
-        """Return an upper bound of what one call reserves: the largest input with the largest max_tokens."""
-        limit = self.largest_limit
-        return self.largest_base + (limit.max_tokens if limit is not None else 0)
+    def knows_all_limits(self) -> bool:
+        """Return True if the max_tokens of each request is known."""
+        return self.known_requests >= self.requests
 
 
 class PoolMinute(msgspec.Struct, frozen=True):

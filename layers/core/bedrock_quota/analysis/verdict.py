@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
-from bedrock_quota.analysis.usage import PoolMinute, PoolUsage
+from bedrock_quota.analysis.usage import SECONDS_PER_MINUTE, PoolMinute, PoolUsage
 
 NEAR_PERCENT = 80
 """Use in percent of a quota from which a pool is near its quota, as the alarms have it by default."""
@@ -72,8 +72,11 @@ def judge(usage: PoolUsage) -> Verdict:
     A pool is throttled by the cause of most throttled calls. A throttled call was refused although it is in no sum, so
     a quota need not be reached: it is enough that one more call of the size of the pool's calls did not fit.
     """
+    before = {minute.minute + SECONDS_PER_MINUTE: minute for minute in usage.minutes}
     throttled = tuple(
-        ThrottledMinute(minute, _find_cause(usage, minute)) for minute in usage.minutes if minute.throttled
+        ThrottledMinute(minute, _find_cause(usage, minute, before.get(minute.minute)))
+        for minute in usage.minutes
+        if minute.throttled
     )
     reached = tuple(minute for minute in usage.minutes if _percent(usage, minute) >= 100)
     verdict = Verdict(State.FINE, throttled, reached)
@@ -90,15 +93,21 @@ def judge(usage: PoolUsage) -> Verdict:
     return msgspec.structs.replace(verdict, state=state)
 
 
-def _find_cause(usage: PoolUsage, minute: PoolMinute) -> Cause:
-    """Return the cause that brought the minute closest to its quota, if one more call would not have fit."""
+def _find_cause(usage: PoolUsage, minute: PoolMinute, before: PoolMinute | None) -> Cause:
+    """Return the cause that brought the minute closest to its quota, if one more call would not have fit.
+
+    Calls of the minute before may still count. If single calls were seen, `in_use` has them. Otherwise the minute
+    `before` is looked at, too.
+    """
     tokens, requests = usage.token_quota, usage.request_quota
     shares: list[tuple[float, Cause]] = []
+    fullest = minute
+    if minute.in_use is None and before is not None and before.used_tokens > minute.used_tokens:
+        fullest = before
     if tokens:
-        held = max(minute.used_tokens, minute.in_use or 0)
+        held = max(fullest.used_tokens, minute.in_use or 0)
         if held + _largest_wanted(usage, minute.minute) > tokens:
-            is_consumed = minute.consumed_tokens >= min(tokens, minute.reserved_tokens)
-            shares.append((held / tokens, Cause.CONSUMPTION if is_consumed else Cause.RESERVATION))
+            shares.append((held / tokens, Cause.CONSUMPTION if _is_consumed(fullest, tokens) else Cause.RESERVATION))
     if requests:
         begun = max(minute.requests, minute.requests_in_60_seconds or 0)
         if begun >= requests:
@@ -106,16 +115,24 @@ def _find_cause(usage: PoolUsage, minute: PoolMinute) -> Cause:
     return max(shares)[1] if shares else Cause.NONE_OF_THESE
 
 
+def _is_consumed(minute: PoolMinute, quota: float) -> bool:
+    """Return True if consumed tokens reach the quota, or are at least the reserved ones of calls that are all known."""
+    if minute.consumed_tokens >= quota:
+        return True
+    is_known = 0 < minute.requests <= minute.known_requests
+    return is_known and minute.consumed_tokens >= minute.reserved_tokens > 0
+
+
 def _largest_wanted(usage: PoolUsage, minute: int) -> int:
     """Return the most tokens that one of the calls throttled in this minute may have wanted to reserve.
 
-    It is an upper bound, because the log of a throttled call has no tokens: the largest input of the caller's answered
-    calls, with its largest max_tokens. A caller without answered calls counts like the largest of all callers.
+    The log of a throttled call has no tokens, so it counts like the largest of the caller's answered calls. A caller
+    without answered calls counts like the largest of all callers.
     """
     throttled = [
         caller for caller in usage.callers if any(each.minute == minute and each.throttled for each in caller.minutes)
     ]
-    if not throttled or any(caller.largest_limit is None for caller in throttled):
+    if not throttled or any(not caller.requests for caller in throttled):
         throttled = list(usage.callers)
     return max((caller.largest_reservation for caller in throttled), default=0)
 

@@ -1,10 +1,11 @@
 """Project the usage of a window to other limits, other quotas or more traffic."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 
 import msgspec
 
-from bedrock_quota.analysis.usage import CallerMinute, PoolMinute, PoolUsage
+from bedrock_quota.analysis.usage import CallerMinute, CallerUsage, PoolMinute, PoolUsage
 from bedrock_quota.pools import QuotaPool
 
 
@@ -20,18 +21,32 @@ class Scenario(msgspec.Struct, frozen=True):
     token_quotas: Mapping[QuotaPool, float] = {}
 
 
+class Outcome(StrEnum):
+    """The outcome of a projection for a pool."""
+
+    REACHES = "reaches its quota"
+    MAY_REACH = "may reach its quota"
+    """The served calls stay below it. With those that were throttled it may be reached."""
+    BELOW = "stays below its quota"
+    UNKNOWN = "quota unknown"
+
+
 class Projection(msgspec.Struct, frozen=True):
     """The projected usage of a pool, and how sure it is.
 
     `usage` has the served calls, and is exact for them. Its minutes have no throttled calls, because nobody knows which
     calls would still be throttled. `peak_with_throttled` is the highest use of a minute if all its throttled calls had
-    been served too, each as large as the largest of its caller. The log has no tokens of throttled calls, and it
-    counts each retry of a call. So the real peak is between `usage.peak_used` and this. `cut_callers` have
-    answers in the window that would not fit into their new limit.
+    been served too, each as large as the largest of its caller, or of the pool if the caller has no served calls. The
+    log has no tokens of throttled calls, and it counts each retry of a call. So the real peak is between
+    `usage.peak_used` and this. It is None if the limits of throttled callers are unknown. `requests_with_throttled` are
+    the most requests of a minute, counted in the same way. `cut_callers` have answers in the window that would not fit
+    into their new limit.
     """
 
     usage: PoolUsage
-    peak_with_throttled: float
+    outcome: Outcome
+    peak_with_throttled: float | None
+    requests_with_throttled: float
     cut_callers: tuple[str, ...] = ()
 
 
@@ -41,19 +56,13 @@ def project(usage: PoolUsage, scenario: Scenario) -> Projection:
     Consumption stays as it was, because no limit lowers it unless it cuts answers. `in_use` is left out if limits
     change, because only the sums per minute are known of each limit.
     """
-    limits = {caller.caller: scenario.max_tokens.get(caller.caller) for caller in usage.callers}
+    limits = scenario.max_tokens
+    growth, is_changed = scenario.growth, any(caller.caller in limits for caller in usage.callers)
     saved: dict[int, float] = {}
-    wanted: dict[int, float] = {}
     for caller in usage.callers:
-        limit = limits[caller.caller]
-        reservation = caller.largest_reservation if limit is None else caller.largest_base + limit
-        for minute in caller.minutes:
-            if limit is not None:
-                saved[minute.minute] = saved.get(minute.minute, 0) + count_saved_tokens(minute, limit)
-            if minute.throttled:
-                most = max(reservation, caller.largest_consumption)
-                wanted[minute.minute] = wanted.get(minute.minute, 0) + minute.throttled * most
-    growth, is_changed = scenario.growth, any(limit is not None for limit in limits.values())
+        limit = limits.get(caller.caller)
+        for minute in caller.minutes if limit is not None else ():
+            saved[minute.minute] = saved.get(minute.minute, 0) + count_saved_tokens(minute, limit or 0)
     minutes = tuple(
         PoolMinute(
             minute=minute.minute,
@@ -66,17 +75,62 @@ def project(usage: PoolUsage, scenario: Scenario) -> Projection:
         )
         for minute in usage.minutes
     )
+    projected = msgspec.structs.replace(
+        usage, minutes=minutes, token_quota=scenario.token_quotas.get(usage.pool, usage.token_quota)
+    )
+    wanted = _find_wanted(usage, limits)
+    peak = None
+    if wanted is not None:
+        peak = max((minute.used_tokens + growth * wanted.get(minute.minute, 0) for minute in minutes), default=0.0)
+    requests = growth * max((minute.requests + minute.throttled for minute in usage.minutes), default=0)
     return Projection(
-        msgspec.structs.replace(
-            usage, minutes=minutes, token_quota=scenario.token_quotas.get(usage.pool, usage.token_quota)
-        ),
-        max((minute.used_tokens + growth * wanted.get(minute.minute, 0) for minute in minutes), default=0.0),
-        tuple(
+        usage=projected,
+        outcome=_judge(projected, peak, requests),
+        peak_with_throttled=peak,
+        requests_with_throttled=requests,
+        cut_callers=tuple(
             caller.caller
             for caller in usage.callers
-            if caller.sizes.largest > (limits[caller.caller] or caller.sizes.largest)
+            if caller.caller in limits and caller.sizes.largest > limits[caller.caller]
         ),
     )
+
+
+def _find_wanted(usage: PoolUsage, limits: Mapping[str, int]) -> dict[int, float] | None:
+    """Return the most tokens that throttled calls may have wanted, by minute. None: limits that matter are unknown."""
+    sizes = {caller.caller: _largest_call(caller, limits) for caller in usage.callers if caller.requests}
+    wanted: dict[int, float] = {}
+    for caller in usage.callers:
+        for minute in caller.minutes:
+            if minute.throttled:
+                known = [sizes[caller.caller]] if caller.caller in sizes else list(sizes.values())
+                if not known or None in known:
+                    return None
+                most = max(size for size in known if size is not None)
+                wanted[minute.minute] = wanted.get(minute.minute, 0) + minute.throttled * most
+    return wanted
+
+
+def _largest_call(caller: CallerUsage, limits: Mapping[str, int]) -> float | None:
+    """Return the most tokens that one call of a caller uses, None if a limit is unknown."""
+    limit = limits.get(caller.caller)
+    if limit is not None:
+        return max(caller.largest_base + limit, caller.largest_consumption)
+    return max(caller.largest_reservation, caller.largest_consumption) if caller.knows_all_limits else None
+
+
+def _judge(projected: PoolUsage, peak: float | None, requests: float) -> Outcome:
+    pairs = (
+        (projected.token_quota, projected.peak_used, peak),
+        (projected.request_quota, projected.peak_requests, requests),
+    )
+    known = [(quota, low, high) for quota, low, high in pairs if quota is not None]
+    if not known:
+        return Outcome.UNKNOWN
+    if any(low >= quota for quota, low, _ in known):
+        return Outcome.REACHES
+    may_reach = any(high is None or high >= quota for quota, _, high in known)
+    return Outcome.MAY_REACH if may_reach else Outcome.BELOW
 
 
 def _scale(number: int | None, growth: float) -> int | None:

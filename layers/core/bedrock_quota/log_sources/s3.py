@@ -7,6 +7,7 @@ folders (Bedrock User Guide, "Monitor model invocation", read 2026-11-28). The r
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -37,6 +38,8 @@ PERMISSION_CHECK = "amazon-bedrock-logs-permission-check"
 _HOUR = timedelta(hours=1)
 
 _CHUNK_BYTES = 256 * 1024
+
+_GZIP = b"\x1f\x8b"
 
 
 class LogFolder(msgspec.Struct, frozen=True, order=True):
@@ -148,13 +151,14 @@ def split_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
 def _inflate(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the content of an object in pieces of a bounded size, gunzipped if it is gzip."""
     inflater: zlib._Decompress | None = None
-    is_first, ended = True, True
-    for chunk in chunks:
-        if is_first and chunk[:2] != b"\x1f\x8b":
-            yield chunk
-            yield from chunks
-            return
-        is_first = False
+    coming, ended, first = iter(chunks), True, b""
+    while len(first) < len(_GZIP) and (chunk := next(coming, b"")):
+        first += chunk
+    if not first.startswith(_GZIP):
+        yield first
+        yield from coming
+        return
+    for chunk in itertools.chain([first], coming):
         rest = chunk
         while rest:
             if inflater is None:

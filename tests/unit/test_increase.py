@@ -1,0 +1,109 @@
+"""The evidence for a larger quota. Every number is worked out by hand."""
+
+import msgspec
+import pytest
+
+from bedrock_quota.analysis.advice import plan_changes
+from bedrock_quota.analysis.increase import Load, gather_evidence, propose_quota
+from bedrock_quota.analysis.tally import UsageTally
+from bedrock_quota.analysis.usage import THROTTLED, PoolUsage
+from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool, Unit
+from quota_monitor.deployed.lines import LineCall
+from quota_monitor.increase import Quota, Request, write_markdown
+from quota_monitor.window import Window
+
+POOL = QuotaPool("vendor.model-1", EndpointType.CROSS_REGION)
+NOON = 1_795_867_200  # 2026-11-28T12:00:00Z
+QUOTA = Quota("L-12345678", "Cross-region tokens per minute for Model 1", 12_000, True)
+
+
+def usage(*, max_tokens: int = 900, throttled: int = 0) -> PoolUsage:
+    """Ten busy minutes with 1 to 10 calls of 100 input tokens and 50 output tokens."""
+    tally = UsageTally()
+    for minute in range(10):
+        for _ in range(minute + 1):
+            opened = tally.open_calls(POOL, NOON + 60 * minute, "App", "explicit")
+            opened.add(LineCall(100, 0, 0, 50, max_tokens, 150, False))
+    if throttled:
+        tally.add_failed(POOL, NOON + 540, "App", THROTTLED, throttled)
+    (found,) = tally.measure({POOL: PoolQuota(12_000, 100)})
+    return found
+
+
+def request(found: PoolUsage, *, quota: Quota | None = QUOTA, ask_for: Quota | None = QUOTA, growth: float = 1) -> str:
+    changes = plan_changes(found)
+    proposal = propose_quota(
+        found, Unit.TOKENS_PER_MINUTE, changed_peak=changes[-1].peak if changes else None, growth=growth
+    )
+    given = Request(
+        POOL, "us-east-1", Window(NOON, NOON + 600), found, gather_evidence(found), proposal, quota, ask_for
+    )
+    return "\n".join(write_markdown(given))
+
+
+def test_steady_high_and_peak_are_of_the_same_minutes():
+    evidence = gather_evidence(usage(throttled=3))
+
+    # 1,000 per call: the 5th, the 9th and the 10th of ten minutes
+    assert (evidence.steady, evidence.high, evidence.peak) == (Load(5_000, 5), Load(9_000, 9), Load(10_000, 10))
+    assert (evidence.busy_minutes, evidence.mean_input, evidence.mean_output) == (10, 100, 50)
+    assert (evidence.throttled, evidence.throttled_minutes) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("unit", "growth", "changed", "value"),
+    [
+        pytest.param(Unit.TOKENS_PER_MINUTE, 1, None, 12_000, id="10,000 with a fifth more"),
+        pytest.param(Unit.TOKENS_PER_MINUTE, 2, None, 24_000, id="twice as much"),
+        pytest.param(Unit.TOKENS_PER_MINUTE, 1, 3_560.0, 4_300, id="4,272 after smaller limits"),
+        pytest.param(Unit.REQUESTS_PER_MINUTE, 1, None, 16, id="10 requests and 3 throttled ones"),
+    ],
+)
+def test_values(unit: Unit, growth: float, changed: float | None, value: int):
+    assert propose_quota(usage(throttled=3), unit, changed_peak=changed, growth=growth).value == value
+
+
+def test_the_page_has_the_evidence_and_the_command():
+    text = request(usage(max_tokens=100, throttled=3), growth=10)
+
+    assert "- Current quota: Cross-region tokens per minute for Model 1 (`L-12345678`), 12,000 TPM." in text
+    assert "| Peak | 2,000 | 10 |" in text
+    assert "Bedrock throttled 3 requests of 58, in 1 minute." in text
+    assert "No smaller max_tokens would lower the peak. Calls consumed 75% of what they reserved." in text
+    assert "2,000 TPM (the peak) × 10 growth × 1.2 headroom, rounded up: **24,000 TPM**." in text
+    assert (
+        "aws service-quotas request-service-quota-increase --service-code bedrock --quota-code L-12345678 "
+        "--desired-value 24000 --region us-east-1"
+    ) in text
+
+
+def test_smaller_limits_come_first():
+    text = request(usage(max_tokens=9_000))
+
+    assert "- App: 9,000 → 256. Its largest of 55 answers has 50 tokens." in text
+    assert "- Peak with these changes: 3,560 TPM, instead of 91,000." in text
+    assert "- That is 30% of the quota. Make these changes before you ask for more." in text
+
+
+def test_no_command_asks_for_less_than_the_quota():
+    text = request(usage(max_tokens=100))
+
+    assert "The quota is 12,000 already, so no increase is needed." in text
+    assert "aws service-quotas" not in text
+
+
+def test_an_in_region_quota_is_asked_for_through_the_cross_region_one():
+    own = Quota("L-00000001", "On-demand tokens per minute for Model 1", 1_000, False)
+    text = request(usage(max_tokens=100), quota=own)
+
+    assert "this asks for the cross-Region one" in text
+    assert "Open a case with AWS Support for the on-demand quota" in text
+    larger = request(usage(max_tokens=100), quota=own, growth=10)
+    assert "--quota-code L-12345678 --desired-value 24000" in larger
+
+
+def test_names_are_text_in_markdown():
+    caller = msgspec.structs.replace(usage(max_tokens=9_000).callers[0], caller="App`|<b>\n# x")
+    found = msgspec.structs.replace(usage(max_tokens=9_000), callers=(caller,))
+
+    assert "- App\\`\\|\\<b\\> \\# x: 9,000" in request(found)
