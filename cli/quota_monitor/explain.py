@@ -139,7 +139,9 @@ def trace_source(
             trace.calls.append(timed)
 
     scope = Scope(Window(minute - BEFORE, minute + 60), model=model)
-    reader = RecordReader(registry, scope, source.resolve_profile, source.fetch_bodies, observe)
+    reader = RecordReader(
+        registry, scope, source.resolve_profile, source.fetch_bodies, observe, may_repeat=source.may_repeat
+    )
     source.read(reader, scope, progress)
     reader.finish()
     return pools

@@ -129,7 +129,7 @@ def _measure(
         raise click.UsageError("A request is for one account and Region. Name one with --profiles and --regions.")
     source = sources[0]
     session = _open_session_for(source, session, profile)
-    reader = RecordReader(registry, scope, source.resolve_profile, source.fetch_bodies)
+    reader = RecordReader(registry, scope, source.resolve_profile, source.fetch_bodies, may_repeat=source.may_repeat)
     notes = source.read(reader, scope, progress)
     reader.finish()
     return session, reader.tally.measure(source.account.quotas), [*notes, *source.account.notes]

@@ -221,7 +221,9 @@ def test_exactly_a_dollar_is_not_asked_about(run: Run) -> None:
 # ---------------------------------------------------------------- rights
 
 IN_S3 = converse(input={"inputTokenCount": 5, "inputBodyS3Path": "s3://bodies/AWSLogs/1/x.gz"})
-BY_PROFILE = converse("arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/a1b2c3d4e5f6")
+BY_PROFILE = converse(
+    "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/a1b2c3d4e5f6", requestId="another"
+)
 
 SERVICES = {"monitoring": "cloudwatch"}
 """Prefixes of rights that differ from the service's own name."""

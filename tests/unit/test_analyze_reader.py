@@ -186,8 +186,8 @@ def test_records_of_any_time_are_added_up(registry: Registry) -> None:
         pytest.param(Scope(model="sonnet"), 1, 1, id="part of a model id"),
         pytest.param(Scope(model="nova-lite-v1:0"), 1, 0, id="end of a model id"),
         pytest.param(Scope(model="Sonnet"), 0, 0, id="capitals differ"),
-        pytest.param(Scope(caller="Report"), 2, 1, id="all callers, because they share the quota"),
-        pytest.param(Scope(caller="Report", model="nova"), 1, 0, id="all callers of a model"),
+        pytest.param(Scope(caller="Report"), 2, 1, id="all callers of a pool share its quota"),
+        pytest.param(Scope(caller="Report", model="nova"), 1, 0, id="only the model selects"),
     ],
 )
 def test_a_scope_selects_models_and_counts_all_callers(
@@ -219,13 +219,16 @@ def test_usage_is_added_up_by_a_property(registry: Registry, scope: Scope, label
     call = of_project(converse(requestMetadata={"team": "42", "other": "x"}, **by_session("jane")), "p1")
     refused = failed(operation="Converse", **by_session("jane"))
 
+    reader = read(registry, call, refused, scope=scope)
     callers = {
         each.caller: (each.requests, each.throttled)
-        for each in usage_of(read(registry, call, refused, scope=scope)).callers
+        for usage in [usage_of(reader) if reader.listing is None else reader.listing.measure({})[0]]
+        for each in usage.callers
     }
 
     expected = {label: (1, 1)} if label == label_of_failed else {label: (1, 0), label_of_failed: (0, 1)}
     assert callers == expected
+    assert [caller.caller for caller in usage_of(reader).callers] == ["ReportWriter"]  # the answers stay by caller
 
 
 def test_profiles_are_resolved(registry: Registry) -> None:
@@ -237,7 +240,8 @@ def test_profiles_are_resolved(registry: Registry) -> None:
     )
 
     assert usage_of(reader).pool == QuotaPool(NOVA, EndpointType.REGIONAL)
-    assert [each.caller for each in usage_of(reader).callers] == ["a1b2c3d4e5f6"]
+    assert reader.listing is not None
+    assert [each.caller for each in reader.listing.measure({})[0].callers] == ["a1b2c3d4e5f6"]
 
 
 def test_unlisted_models_share_a_pool_when_there_are_too_many(

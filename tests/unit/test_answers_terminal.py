@@ -75,5 +75,5 @@ def test_the_doctors_line_is_the_most_urgent_finding():
         "vendor.model-1 (cross-region) is throttled by reservation. Bedrock throttled 3 calls in 1 minute."
     )
     assert summarize(msgspec.structs.replace(document(), pools=())) == (
-        "No calls: the source has no call to a quota pool in this window."
+        "No calls: no call to a quota pool is in this window and selection."
     )

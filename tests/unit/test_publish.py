@@ -46,6 +46,7 @@ from quota_monitor.analyze.publish.records import (
     list_delivered,
     list_hours,
     make_event,
+    measure_log_group,
     open_folder,
     read_log_group,
 )
@@ -80,6 +81,7 @@ class MadeAws:
         self.created: int | None = NOW_SECONDS * 1000
         self.deliveries: dict[int, float] = {}
         self.lags: dict[int, float] = {}
+        self.sums: dict[str, list[float]] = {}
         self.events: list[dict[str, Any]] = []
         self.item: dict[str, Any] | None = None
         self.answers: list[bytes | Exception] = []
@@ -98,6 +100,9 @@ class MadeAws:
         return SimpleNamespace(paginate=getattr(self, f"pages_of_{name}"))
 
     def pages_of_get_metric_data(self, **given: Any) -> Iterator[dict[str, Any]]:
+        if given["MetricDataQueries"][0]["MetricStat"]["Metric"]["Namespace"] == "AWS/Logs":
+            yield {"MetricDataResults": [{"Id": name, "Values": values} for name, values in self.sums.items()]}
+            return
         assert [each["MetricStat"]["Stat"] for each in given["MetricDataQueries"]] == ["SampleCount", "Maximum"]
         for name, values in (("deliveries", self.deliveries), ("lag", self.lags)):  # each on a page of its own
             times = [datetime.fromtimestamp(each, UTC) for each in values]
@@ -470,6 +475,13 @@ def test_calls_that_the_subscription_has_delivered_are_found(aws: Any, made: Mad
     assert list_delivered(aws, GROUP, limit) == {"in flight"}
 
 
+def test_cloudwatch_counts_the_records_of_a_log_group(aws: Any, made: MadeAws) -> None:
+    made.sums = {"records": [3.0, 4.0], "size": [1_000.0, 2_500.0]}
+    assert measure_log_group(aws, GROUP, 0, NOW_SECONDS) == Amount(7, 3_500)
+    made.sums = {"records": [], "size": []}
+    assert measure_log_group(aws, GROUP, 0, NOW_SECONDS) == Amount(None, 0)
+
+
 # ---------------------------------------------------------------- the command
 
 
@@ -495,7 +507,10 @@ def run(aws: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_it_asks_says_what_it_costs_and_does_nothing_without_a_yes(run: Any, made: MadeAws) -> None:
     result = run(answer="n\n")
     assert result.exit_code == 1
-    assert "2 records (4.0 MB) from /aws/bedrock/modelinvocations go through the processor of monitor." in result.output
+    assert (
+        "About 2 records (4.0 MB) from /aws/bedrock/modelinvocations go through the processor of monitor."
+        in result.output
+    )
     assert "monitor itself has the records since 2026-11-23 12:00 UTC." in result.output
     assert "This costs about $0.01 for metric lines" in result.output
     assert "$0.004 for the metrics of each quota pool" in result.output  # 9 x $0.30 / 730
@@ -531,12 +546,30 @@ def test_the_boundary_of_the_first_run_stays(run: Any, made: MadeAws) -> None:
         pytest.param(["--json"], "it does not take --json", id="form"),
         pytest.param(["--regions", "eu-west-1,us-east-1"], "one profile and one Region", id="several Regions"),
         pytest.param(["--log-group", "/a", "--s3", "s3://b"], "one of --log-group and --s3", id="two sources"),
+        pytest.param(["--s3", "bucket"], "--s3 takes s3://BUCKET", id="no place in S3"),
+        pytest.param(["--estimate"], "it does not take --estimate", id="estimate"),
     ],
 )
 def test_options_without_meaning_are_refused(run: Any, options: Sequence[str], said: str) -> None:
     result = run(*options)
     assert result.exit_code == 2
     assert said in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "more"),
+    [
+        pytest.param(["--log-group", GROUP], set(), id="log group"),
+        pytest.param(["--log-group", GROUP, "--regions", "eu-west-1"], set(), id="Region"),
+        pytest.param(["--s3", "s3://logs/a"], {"s3:ListBucket", "s3:GetObject"}, id="S3"),
+    ],
+)
+def test_the_rights_are_printed(run: Any, made: MadeAws, options: Sequence[str], more: set[str]) -> None:
+    result = run("--policy", *options)
+    assert result.exit_code == 0
+    printed = {action for each in json.loads(result.output)["Statement"] for action in each["Action"]}
+    assert printed == {action for each in list_statements("monitor", GROUP) for action in each["Action"]} | more
+    assert made.sent == []
 
 
 def test_another_source_is_refused(run: Any, made: MadeAws) -> None:
@@ -575,4 +608,4 @@ def test_an_error_of_aws_ends_with_3(run: Any, made: MadeAws, monkeypatch: pytes
     monkeypatch.setattr(made, "get_item", deny)
     result = run("--yes")
     assert result.exit_code == 3
-    assert "GetItem" in result.output
+    assert "With --policy, the same command prints all rights that it needs." in result.output

@@ -87,7 +87,7 @@ def _open_folder(
     def read(reader: RecordReader, scope: Scope, progress: Progress) -> Sequence[str]:
         return _read_objects(client, folder, reader, scope, progress)
 
-    return Source(f"s3://{folder.bucket}/{folder.prefix}", account, resolve, read, make_fetch(client))
+    return Source(f"s3://{folder.bucket}/{folder.prefix}", account, resolve, read, make_fetch(client), may_repeat=True)
 
 
 def _read_objects(

@@ -51,9 +51,15 @@ from quota_monitor.window import Window
 @scope_options
 @scenario_options
 @output_options
-@click.option("--yes", is_flag=True, help="Do not ask before a scan that costs much, or before records are published.")
+@click.option(
+    "--yes",
+    is_flag=True,
+    help=f"Do not ask before a scan of more than ${estimate.ASK_ABOVE_DOLLARS:g}, or before publishing.",
+)
 @click.option("--estimate", "only_estimate", is_flag=True, help="Only print what the scan would cost.")
-@click.option("--policy", "only_policy", is_flag=True, help="Only print the IAM policy that reading needs.")
+@click.option(
+    "--policy", "only_policy", is_flag=True, help="Only print the IAM policy that reading, or publishing, needs."
+)
 def analyze(
     *,
     yes: bool,
@@ -66,7 +72,7 @@ def analyze(
     Reads invocation logs that exist. Deploys nothing, and changes nothing without --publish.
     """
     if given["publish"] is not None:
-        publish(given, show_progress, yes=yes)
+        publish(given, show_progress, yes=yes, only_policy=only_policy)
         return
     scope = make_scope(given, datetime.now(UTC), all_time=bool(given["files"]))
     scenario, chosen = make_scenario(given), make_output(given)
@@ -131,7 +137,7 @@ def analyze_source(
     source: Source, scope: Scope, scenario: Scenario, registry: Registry, progress: Progress = lambda _share: None
 ) -> Document:
     """Return the answers to all records of a source. Raises `LogSourceError`. Propagates botocore errors."""
-    reader = RecordReader(registry, scope, source.resolve_profile, source.fetch_bodies)
+    reader = RecordReader(registry, scope, source.resolve_profile, source.fetch_bodies, may_repeat=source.may_repeat)
     notes = source.read(reader, scope, progress)
     reader.finish()
     return make_document(reader, scope, scenario, source=source.name, account=source.account, notes=notes)
@@ -212,7 +218,7 @@ def name_counts(counts: Counts, throttled: int = 0) -> dict[str, int]:
     named = {
         "outside of the window, or of other models or callers": counts.not_asked_for,
         "calls that failed for another reason": counts.failed - throttled,
-        "records that came twice": counts.duplicates,
+        "repeated records": counts.duplicates,
         "ignored, because Bedrock writes them when logging is set up": counts.ignored,
     }
     named |= {f"out of scope ({reason})": number for reason, number in counts.out_of_scope.most_common()}

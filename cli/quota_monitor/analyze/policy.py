@@ -15,6 +15,7 @@ from quota_monitor.analyze import estimate
 from quota_monitor.analyze.account import PROFILE_ACTIONS, QUOTA_ACTIONS
 from quota_monitor.analyze.bucket import check_place
 from quota_monitor.analyze.log_group import LOGGING_ACTION
+from quota_monitor.analyze.publish.policy import list_statements
 from quota_monitor.analyze.sources import split_names
 
 VERSION = "2012-10-17"
@@ -26,6 +27,10 @@ def write_policy(given: Mapping[str, Any]) -> str:
     Local files need no rights, unless an option names an account.
     """
     statements: list[dict[str, Any]] = []
+    if given.get("publish"):
+        statements += list_statements(given["publish"], given["log_group"] or "*", _partition(given))
+        statements += _read_bucket(*check_place(given["bucket"]), _partition(given)) if given["bucket"] else []
+        return json.dumps({"Version": VERSION, "Statement": statements}, indent=2)
     if not given["files"] or given["profiles"] or given["regions"]:
         statements += [*_read_account(given), _read_bodies(given)]
     if given["bucket"]:

@@ -36,7 +36,7 @@ MAX_WAITING = 500
 MAX_REMEMBERED_GROUPS = 20_000
 
 MAX_REMEMBERED_IDS = 1_000_000
-"""Requests that are recognized if they come twice, as in exports that overlap. They take about 70 MB."""
+"""Requests that are recognized if their record is repeated, as in exports that overlap. They take about 70 MB."""
 
 Observe = Callable[[CallUsage | FailedCall, int, int | None], None]
 """Gets each call in scope: its usage or failure, its start in seconds, and its latency in ms if the log has one."""
@@ -65,6 +65,12 @@ class Counts(msgspec.Struct):
     missing_bodies: Counter[str] = msgspec.field(default_factory=Counter)
     unlisted_models: dict[str, None] = {}
 
+    @property
+    def has_records(self) -> bool:
+        """Return True if anything was a record, also one that is not in the answers."""
+        named = self.answered + self.failed + self.duplicates + self.not_asked_for + self.ignored
+        return named > 0 or self.out_of_scope.total() > 0
+
 
 class RecordReader:
     """Adds the calls of records to a tally, and counts every record that is not a call."""
@@ -76,6 +82,8 @@ class RecordReader:
         resolve_profile: ResolveProfile = lambda _profile: UNRESOLVED,
         fetch_bodies: FetchBodies | None = None,
         observe: Observe | None = None,
+        *,
+        may_repeat: bool = False,
     ) -> None:
         self.tally = UsageTally(single_calls=True)
         """Usage by caller, on which the answers rest."""
@@ -91,7 +99,7 @@ class RecordReader:
         self._price = self._calculator.price
         self._start, self._end = scope.window.start, scope.window.end
         self._open: dict[CallGroup, tuple[CallTally, ...]] = {}
-        self._seen: set[int] = set()
+        self._seen: set[int] | None = set() if may_repeat else None
         self._waiting: list[tuple[Record, int | None]] = []
 
     def add_all(self, messages: Iterable[bytes | str]) -> None:
@@ -111,7 +119,7 @@ class RecordReader:
             else:
                 counts.rejected[error.reason] += 1
             return
-        if record.request_id and self._came_before(record.request_id):
+        if self._seen is not None and record.request_id and self._came_before(record.request_id, self._seen):
             counts.duplicates += 1
             return
         if self._fetch_bodies is not None and self._needs_body(record):
@@ -122,9 +130,9 @@ class RecordReader:
             return
         self._add_record(record, message, None)
 
-    def _came_before(self, request_id: str) -> bool:
+    def _came_before(self, request_id: str, seen: set[int]) -> bool:
         """Return True if a record of this request came before, among the first `MAX_REMEMBERED_IDS`."""
-        seen, key = self._seen, hash(request_id)
+        key = hash(request_id)
         if key in seen:
             return True
         if len(seen) < MAX_REMEMBERED_IDS:

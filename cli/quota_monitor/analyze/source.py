@@ -31,8 +31,9 @@ Progress = Callable[[float], None]
 class Source(msgspec.Struct, frozen=True):
     """Records of one account and Region. `read` adds them to a reader and returns notes about what it left out.
 
-    `fetch_bodies` reads request bodies in S3, or is None if the source has no access to them. `estimate` says what
-    reading a window costs, or is None if it costs nothing but requests.
+    `may_repeat` is true if the same record may be in several places, as in exports that overlap. `fetch_bodies` reads
+    request bodies in S3, or is None if the source has no access to them. `estimate` says what reading a window costs,
+    or is None if it costs nothing but requests.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Source(msgspec.Struct, frozen=True):
     read: Callable[[RecordReader, Scope, Progress], Sequence[str]]
     fetch_bodies: FetchBodies | None = None
     estimate: Callable[[Window], Estimate] | None = None
+    may_repeat: bool = False
 
 
 @contextmanager

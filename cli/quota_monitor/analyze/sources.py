@@ -121,6 +121,7 @@ def _open_files(given: Mapping[str, Any], registry: Registry) -> Source:
     sessions = [open_session(*each) for each in wanted]
     account = read_account(sessions[0], registry) if sessions else Account()
     paths = local_files.find_files(given["files"])
+    name = count(len(paths), "file")
 
     def read(reader: RecordReader, _scope: Scope, progress: Progress) -> list[str]:
         notes = []
@@ -130,11 +131,16 @@ def _open_files(given: Mapping[str, Any], registry: Registry) -> Source:
             except LogSourceError as error:
                 notes.append(f"{error}. The records before that are counted.")
             progress(number / len(paths))
+        reader.finish()
+        if not reader.counts.has_records:
+            raise LogSourceError(
+                f"There is no invocation record in {name}, although there are {reader.counts.received:,} lines or "
+                "elements. Bedrock's records have a modelId and a timestamp."
+            )
         return notes
 
-    name = count(len(paths), "file")
     if not sessions:
         account = Account(notes=(NO_ACCOUNT,))
-        return Source(name, account, Profiles({}, None).resolve, read)
+        return Source(name, account, Profiles({}, None).resolve, read, may_repeat=True)
     resolve = Profiles(account.profiles, sessions[0].client("bedrock")).resolve
-    return Source(name, account, resolve, read, make_fetch(sessions[0].client("s3")))
+    return Source(name, account, resolve, read, make_fetch(sessions[0].client("s3")), may_repeat=True)

@@ -12,9 +12,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from click.core import ParameterSource
 
 from bedrock_quota.errors import LogSourceError
+from quota_monitor.analyze.bucket import check_place
+from quota_monitor.analyze.policy import write_policy
 from quota_monitor.analyze.publish.boundary import find_boundary
 from quota_monitor.analyze.publish.deliveries import MAX_DELIVERY_BYTES
-from quota_monitor.analyze.publish.errors import PublishError
+from quota_monitor.analyze.publish.errors import PublishError, explain_failure
 from quota_monitor.analyze.publish.progress import (
     PublishProgress,
     describe_time,
@@ -40,7 +42,7 @@ SETTLED_S3_SECONDS = 3_600
 PROCESSING_ITEMS = frozenset({"metric lines", "Lambda's own log lines", "Lambda", "state table"})
 """Items of a bill that grow with the calls, if the calls do not come through a stream or a queue."""
 
-_ALLOWED = frozenset({"publish", "yes", "regions", "profiles", "log_group", "bucket"})
+_ALLOWED = frozenset({"publish", "yes", "regions", "profiles", "log_group", "bucket", "only_policy"})
 
 DELAY = (
     "CloudWatch accepts calls of the last 14 days. It can take 2 hours to show calls over 3 hours old, and 48 hours or "
@@ -58,12 +60,16 @@ def publish_option(command: Callable[..., None]) -> Callable[..., None]:
     )(command)
 
 
-def publish(given: Mapping[str, Any], show: Callable[[], Any], *, yes: bool) -> None:
+def publish(given: Mapping[str, Any], show: Callable[[], Any], *, yes: bool, only_policy: bool = False) -> None:
     """Publish the older records that the options select, with progress as `show` shows it. Asks first unless `yes`.
 
-    Raises `click.UsageError` for options that select other records, and `PublishError`.
+    Prints the rights instead if `only_policy`. Raises `PublishError`, and `click.UsageError` for options that select
+    other records.
     """
     check_options(given)
+    if only_policy:
+        click.echo(write_policy(given))
+        return
     with _errors_end_with_3():
         session = open_session(given["profiles"], given["regions"])
         stack, now = read_own_stack(session, given["publish"]), datetime.now(UTC)
@@ -104,6 +110,8 @@ def check_options(given: Mapping[str, Any]) -> None:
         raise click.UsageError("--publish takes one profile and one Region.")
     if given["log_group"] and given["bucket"]:
         raise click.UsageError("Use one of --log-group and --s3.")
+    if given["bucket"]:
+        check_place(given["bucket"])
 
 
 @contextmanager
@@ -111,7 +119,7 @@ def _errors_end_with_3() -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError, LogSourceError) as error:
-        raise PublishError(str(error)) from error
+        raise PublishError(explain_failure(error)) from error
 
 
 def read_own_stack(session: boto3.Session, name: str) -> Stack:
@@ -161,9 +169,10 @@ def plan(session: boto3.Session, stack: Stack, source: str | None, now: datetime
 
 def describe(stack: Stack, progress: PublishProgress, hours: Sequence[int], amount: Amount) -> Iterator[str]:
     """Yield what is about to be published, and what it costs."""
-    records = "Records" if amount.records is None else count(amount.records, "record")
+    records = "All records" if amount.records is None else f"About {count(amount.records, 'record')}"
+    size = f" ({amount.size / 1e6:,.1f} MB)" if amount.size else ""
     yield (
-        f"{records} ({amount.size / 1e6:,.1f} MB) from {progress.source} go through the processor of {stack.name}. "
+        f"{records}{size} from {progress.source} go through the processor of {stack.name}. "
         f"Their calls began from {describe_time(hours[0])} on. {_describe_boundary(stack, progress)}"
     )
     yield _describe_cost(amount, len(hours))

@@ -19,7 +19,7 @@ def list_statements(stack: str, log_group: str, partition: str = "aws") -> list[
         return {"Sid": name, "Effect": "Allow", "Action": list(actions), "Resource": resource}
 
     group = f"logs:*:*:log-group:{log_group}"
-    in_group = ("logs:DescribeSubscriptionFilters", "logs:FilterLogEvents", "logs:StartQuery")
+    in_group = ("logs:DescribeSubscriptionFilters", "logs:FilterLogEvents")
     return [
         allow(
             "Stack",
@@ -27,8 +27,7 @@ def list_statements(stack: str, log_group: str, partition: str = "aws") -> list[
             f"cloudformation:*:*:stack/{stack}/*",
         ),
         allow("OlderRecords", in_group, group, f"{group}:*"),  # AWS's documentation has both forms
-        allow("NumberOfRecords", ["logs:GetQueryResults", "logs:StopQuery"], "*"),  # they take no resource
-        allow("FirstProcessed", ["cloudwatch:GetMetricData"], "*"),  # it takes no resource
+        allow("BoundaryAndSize", ["cloudwatch:GetMetricData"], "*"),  # it takes no resource
         allow("Processor", ["lambda:InvokeFunction"], f"lambda:*:*:function:{stack}-MetricProcessorFunction-*"),
         allow(
             "Progress",

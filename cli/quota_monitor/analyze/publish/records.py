@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import click
 import msgspec
 from botocore.config import Config
 
@@ -17,14 +16,14 @@ from bedrock_quota.log_sources.s3 import LogFolder
 from bedrock_quota.processor.delivery import MAX_MESSAGE_BYTES, LogEvent
 from bedrock_quota.processor.records import parse_timestamp
 from bedrock_quota.processor.usage import OLDEST_SECONDS
-from quota_monitor.analyze.log_group import run_query
+from quota_monitor.analyze.bucket import check_place
 from quota_monitor.analyze.publish.progress import PublishProgress
 from quota_monitor.answers.numbers import count
 from quota_monitor.aws_session import Stack
-from quota_monitor.window import Window
 
 if TYPE_CHECKING:
     import boto3
+    from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
 
@@ -51,7 +50,7 @@ class Records(msgspec.Struct, frozen=True):
 
 
 class Amount(msgspec.Struct, frozen=True):
-    """Records and their bytes. In S3 the number is not known before they are read, and the bytes are compressed."""
+    """Records and their bytes. The number is None if it is not known, as in S3, whose bytes are compressed."""
 
     records: int | None
     size: int
@@ -72,8 +71,10 @@ def open_records(session: boto3.Session, stack: Stack, progress: PublishProgress
         delivered = list_delivered(client, stack.outputs["InvocationLogGroupName"], boundary)
         return open_folder(session.client("s3"), folder, hours, boundary // 1000, delivered)
 
+    cloudwatch = session.client("cloudwatch")
+
     def measure(start: int) -> Amount:
-        return measure_log_group(client, group, Window(start, boundary // 1000 + 1))
+        return measure_log_group(cloudwatch, group, start, boundary // 1000)
 
     return Records(hours, lambda hour: read_log_group(client, group, hour, boundary), measure)
 
@@ -94,12 +95,35 @@ def _list_events(client: CloudWatchLogsClient, group: str, start: int, end: int)
         yield from page["events"]
 
 
-def measure_log_group(client: CloudWatchLogsClient, group: str, window: Window) -> Amount:
-    """Return the number of events in a window and their characters. Raises `LogSourceError`."""
-    query = "stats count(*) as records, sum(strlen(@message)) as characters"
-    result = run_query(client, group, query, window)
-    values = {each["field"]: each.get("value", "0") for row in result.rows for each in row}
-    return Amount(int(float(values.get("records", 0))), int(float(values.get("characters", 0) or 0)))
+def measure_log_group(client: CloudWatchClient, group: str, start: int, end: int) -> Amount:
+    """Return the events that a log group ingested from `start` to `end`, in seconds since the epoch.
+
+    CloudWatch counts them: `IncomingLogEvents` and `IncomingBytes` of `AWS/Logs`, before compression (CloudWatch Logs
+    User Guide, "Monitoring with CloudWatch metrics", read 2026-11-28). Propagates botocore errors.
+    """
+    names = {"records": "IncomingLogEvents", "size": "IncomingBytes"}
+    dimensions = [{"Name": "LogGroupName", "Value": group}]
+    queries: list[Any] = [
+        {
+            "Id": each,
+            "MetricStat": {
+                "Metric": {"Namespace": "AWS/Logs", "MetricName": name, "Dimensions": dimensions},
+                "Period": HOUR,
+                "Stat": "Sum",
+            },
+        }
+        for each, name in names.items()
+    ]
+    sums = dict.fromkeys(names, 0)
+    pages = client.get_paginator("get_metric_data").paginate(
+        StartTime=datetime.fromtimestamp(start, UTC),
+        EndTime=datetime.fromtimestamp(max(end, start + HOUR), UTC),
+        MetricDataQueries=queries,
+    )
+    for page in pages:
+        for found in page["MetricDataResults"]:
+            sums[found["Id"]] += round(sum(found["Values"]))
+    return Amount(sums["records"] or None, sums["size"])
 
 
 class _Begun(msgspec.Struct, frozen=True):
@@ -115,9 +139,7 @@ def find_folder(client: S3Client, stack: Stack, place: str) -> LogFolder:
 
     Raises `click.UsageError` if `place` is not one in S3. Propagates botocore errors.
     """
-    bucket, _, prefix = place.removeprefix(S3_SCHEME).partition("/")
-    if not bucket:
-        raise click.UsageError(f"--s3 takes s3://BUCKET or s3://BUCKET/PREFIX, not {place!r}.")
+    bucket, prefix = check_place(place)
     own = (stack.account, stack.region)
     folders = [each for each in s3.find_folders(client, bucket, prefix) if (each.account, each.region) == own]
     if len(folders) != 1:

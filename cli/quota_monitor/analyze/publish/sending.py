@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from bedrock_quota.errors import LogSourceError
 from bedrock_quota.processor.delivery import MAX_LOG_GROUP, LogEvent
 from quota_monitor.analyze.publish.deliveries import encode_delivery, pack_events
-from quota_monitor.analyze.publish.errors import PublishError
+from quota_monitor.analyze.publish.errors import PublishError, explain_failure
 from quota_monitor.analyze.publish.progress import describe_time
 from quota_monitor.analyze.publish.records import Records
 from quota_monitor.analyze.source import Progress
@@ -91,10 +91,9 @@ def send_hours(
                 sent = _send_hour(records.read(hour), invoke, pool)
                 mark(hour)
             except (PublishError, BotoCoreError, ClientError, LogSourceError) as error:
-                message = error.message if isinstance(error, PublishError) else str(error)
                 raise PublishError(
-                    f"{message.rstrip('.')}. Sent so far: {count(total.received, 'record')}, the whole hours before "
-                    f"{describe_time(hour)}. Run the command again to go on there."
+                    f"{explain_failure(error).rstrip('.')}. Sent so far: {count(total.received, 'record')}, the whole "
+                    f"hours before {describe_time(hour)}. Run the command again to go on there."
                 ) from error
             total.add(sent)
             progress(number / len(hours))
