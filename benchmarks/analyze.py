@@ -96,7 +96,7 @@ def read_floor(path: Path) -> int:
 
 def read_records(path: Path) -> int:
     """Read a file as `analyze` does. Return the number of records."""
-    reader = RecordReader(read_sources(MODELS), Scope())
+    reader = RecordReader(read_sources(MODELS), Scope(), may_repeat=True)
     reader.add_all(read_file(str(path)))
     reader.finish()
     reader.tally.measure({})

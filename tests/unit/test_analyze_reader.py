@@ -18,7 +18,6 @@ from records import (
     metadata_only,
     of_project,
     record,
-    with_id,
 )
 
 from bedrock_quota.analysis.answers import NOTHING_CHANGED as NOTHING
@@ -39,10 +38,9 @@ from quota_monitor.window import Window
 IN_WINDOW = Window(MINUTE, MINUTE + 60)
 
 
-def read(registry: Registry, *messages: Any, scope: Scope = Scope(), **options: Any) -> RecordReader:  # noqa: B008
+def read(registry: Registry, *messages: object, scope: Scope = Scope(), **options: Any) -> RecordReader:  # noqa: B008
     reader = RecordReader(registry, scope, **options)
-    for number, each in enumerate(messages):
-        reader.add(each if isinstance(each, str | bytes) else json.dumps(with_id(each, number)))
+    reader.add_all(each if isinstance(each, str | bytes) else json.dumps(each) for each in messages)
     reader.finish()
     return reader
 
@@ -53,7 +51,6 @@ def outcomes(counts: Counts) -> int:
         counts.answered
         + counts.failed
         + counts.ignored
-        + counts.duplicates
         + counts.not_asked_for
         + counts.rejected.total()
         + counts.out_of_scope.total()
@@ -61,7 +58,7 @@ def outcomes(counts: Counts) -> int:
 
 
 def usage_of(reader: RecordReader) -> PoolUsage:
-    (usage,) = (reader.listing or reader.tally).measure({})
+    (usage,) = reader.tally.measure({})
     return usage
 
 
@@ -128,14 +125,6 @@ def test_names_of_outcomes_add_up_to_all_records_that_are_in_no_sum(registry: Re
     assert sum(name_counts(counts).values()) == counts.received - counts.answered == 5
 
 
-def test_a_request_that_comes_twice_counts_once(registry: Registry) -> None:
-    line = json.dumps(converse())
-
-    counts = read(registry, line, line, converse()).counts
-
-    assert (counts.answered, counts.duplicates, counts.received) == (2, 1, 3)
-
-
 # ---------------------------------------------------------------- window
 
 
@@ -190,9 +179,7 @@ def test_records_of_any_time_are_added_up(registry: Registry) -> None:
         pytest.param(Scope(caller="Report", model="nova"), 1, 0, id="only the model selects"),
     ],
 )
-def test_a_scope_selects_models_and_counts_all_callers(
-    registry: Registry, scope: Scope, answered: int, throttled: int
-) -> None:
+def test_a_scope_selects_models_and_callers(registry: Registry, scope: Scope, answered: int, throttled: int) -> None:
     chat = converse(NOVA, **by_session("s", role="Chat"))
 
     counts = read(registry, converse(), chat, failed(), scope=scope).counts

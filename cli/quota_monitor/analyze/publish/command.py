@@ -25,7 +25,7 @@ from quota_monitor.analyze.publish.progress import (
     start_progress,
 )
 from quota_monitor.analyze.publish.records import S3_SCHEME, Amount, open_records
-from quota_monitor.analyze.publish.sending import INVOKE_CONFIG, Sent, make_invoke, send_hours
+from quota_monitor.analyze.publish.sending import INVOKE_OPTIONS, Sent, make_invoke, send_hours
 from quota_monitor.answers.numbers import count
 from quota_monitor.aws_session import Stack, open_session, read_stack
 from quota_monitor.cost import HOURS_PER_MONTH, METRICS_PER_POOL, Alarms, Use, bill, measure, read_prices
@@ -88,7 +88,9 @@ def publish(given: Mapping[str, Any], show: Callable[[], Any], *, yes: bool, onl
         stored = start_progress(client, table, progress)
         if (stored.boundary, stored.source) != (progress.boundary, progress.source):
             raise PublishError("Another run has begun in the meantime. Run the command again.")
-        invoke = make_invoke(session.client("lambda", config=INVOKE_CONFIG), stack, progress.source)
+        from botocore.config import Config  # noqa: PLC0415 - slow to import, and `--help` does not need it
+
+        invoke = make_invoke(session.client("lambda", config=Config(**INVOKE_OPTIONS)), stack, progress.source)
         with show() as update:
             sent = send_hours(records, hours, invoke, lambda hour: mark_hour(client, table, hour), update)
     click.echo(summarize(sent, hours))

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from botocore.config import Config
 
 from bedrock_quota.errors import LogSourceError, RecordError
 from bedrock_quota.log_sources import s3
@@ -32,7 +31,7 @@ HOUR = 3_600
 MARGIN_SECONDS = HOUR
 """Time for which the oldest records must still be accepted when a run begins. The oldest hours are sent first."""
 
-READ_CONFIG = Config(retries={"mode": "adaptive", "total_max_attempts": 10})
+READ_ATTEMPTS = 10
 """FilterLogEvents has 5 to 25 calls per second, by Region (CloudWatch Logs quotas, read 2026-11-28)."""
 
 S3_SCHEME = "s3://"
@@ -64,7 +63,9 @@ def list_hours(boundary: int, now: datetime) -> range:
 
 def open_records(session: boto3.Session, stack: Stack, progress: PublishProgress, now: datetime) -> Records:
     """Return the older records of a source. Raises `LogSourceError`. Propagates botocore errors."""
-    client = session.client("logs", config=READ_CONFIG)
+    from botocore.config import Config  # noqa: PLC0415 - slow to import, and `--help` does not need it
+
+    client = session.client("logs", config=Config(retries={"mode": "adaptive", "total_max_attempts": READ_ATTEMPTS}))
     hours, boundary, group = list_hours(progress.boundary, now), progress.boundary, progress.source
     if group.startswith(S3_SCHEME):
         folder = find_folder(session.client("s3"), stack, group)

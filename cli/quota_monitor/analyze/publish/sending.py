@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bedrock_quota.errors import LogSourceError
@@ -27,7 +26,11 @@ if TYPE_CHECKING:
 PARALLEL_INVOCATIONS = 3
 """Invocations at a time. A new account has a concurrency of 10, which the subscription needs too."""
 
-INVOKE_CONFIG = Config(connect_timeout=30, read_timeout=90, retries={"mode": "standard", "total_max_attempts": 6})
+INVOKE_OPTIONS: Mapping[str, Any] = {
+    "connect_timeout": 30,
+    "read_timeout": 90,
+    "retries": {"mode": "standard", "total_max_attempts": 6},
+}
 """The time-out covers the function's own. A second attempt is a duplicate, which the processor drops."""
 
 
