@@ -18,7 +18,12 @@ _REGION = re.compile(r"[a-z]+(-[a-z]+)+-\d+")
 _SUBSCRIPTION = "InvocationLogSubscription"
 _LIMIT_EXCEEDED = re.compile(r"limit\s*exceeded", re.IGNORECASE)
 _NO_RESPONSE = re.compile(r"not receive a response|failed to stabilize in expected time", re.IGNORECASE)
-"""Matches both wordings of CloudFormation (issues of several AWS samples, read 2026-11-28)."""
+"""Matches both wordings of CloudFormation (issues of several AWS samples, read 2026-11-28).
+
+The second is also that of other resources, such as a service that does not start.
+"""
+_CUSTOM = "Custom::"
+"""Beginning of the types of the stack's custom resources."""
 _CONSEQUENCE = re.compile(r"Resource \w+ cancelled")  # CloudFormation's reason if another resource failed
 
 
@@ -50,7 +55,8 @@ def apply_document(progress: RegionProgress, document: Mapping[str, Any]) -> Reg
         case {"type": "changeset", "logical_id": logical_id}:  # executed as soon as it is reported
             changed = {"state": State.DEPLOYING, "current": f"to change: {logical_id}", "started": True}
         case {"type": "event", "logical_id": logical_id, "status": status}:
-            reason = progress.reason or _reason(logical_id, status, document.get("reason", ""))
+            resource_type = document.get("resource_type", "")
+            reason = progress.reason or _reason(logical_id, resource_type, status, document.get("reason", ""))
             current = f"{logical_id} {status}"
             changed = {"state": State.DEPLOYING, "current": current, "reason": reason, "started": True}
         case {"type": "outputs", "stack_outputs": outputs}:
@@ -72,13 +78,13 @@ def finish(progress: RegionProgress, exit_code: int, last_lines: str) -> RegionP
     return msgspec.structs.replace(progress, state=State.FAILED, reason=reason)
 
 
-def _reason(logical_id: str, status: str, reason: str) -> str:
+def _reason(logical_id: str, resource_type: str, status: str, reason: str) -> str:
     if not status.endswith("_FAILED") or _CONSEQUENCE.match(reason):
         return ""
     what = f"{logical_id}: {reason or status}"
     if logical_id == _SUBSCRIPTION and _LIMIT_EXCEEDED.search(reason):
         return f"{what}\n  This means that {FULL_LOG_GROUP}."
-    if _NO_RESPONSE.search(reason):
+    if resource_type.startswith(_CUSTOM) and _NO_RESPONSE.search(reason):
         return f"{what}\n  {NO_RESPONSE}."
     return what
 
