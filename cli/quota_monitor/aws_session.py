@@ -94,7 +94,7 @@ def read_stack(session: boto3.Session, name: str) -> Stack:
         outputs={each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])},
         resources={each["LogicalResourceId"]: each["PhysicalResourceId"] for each in resources},
         types={each["LogicalResourceId"]: each["ResourceType"] for each in resources},
-        created=found["CreationTime"],
+        created=found.get("CreationTime"),
     )
 
 
