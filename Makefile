@@ -35,6 +35,10 @@ setup: .venv/ready ## Make .venv with everything that is needed
 	@UV_PROJECT_ENVIRONMENT=.venv $(SYNC)
 	@touch $@
 
+.venv/node: .venv/ready # which removes it
+	@UV_PROJECT_ENVIRONMENT=.venv $(SYNC) --group node
+	@touch $@
+
 .venv-lambda/ready: lambda-python setup pyproject.toml uv.lock
 	@UV_PROJECT_ENVIRONMENT=.venv-lambda $(SYNC) --python "$(LAMBDA_PYTHON)"
 	@touch $@
@@ -42,7 +46,7 @@ setup: .venv/ready ## Make .venv with everything that is needed
 demo: setup ## Deploy on this machine, play an hour of traffic, show the table
 	$(BIN)/quota-monitor demo
 
-test: setup check ## Run every check and test
+test: setup .venv/node check ## Run every check and test
 	$(BIN)/pytest $(IN_PARALLEL)
 
 test-fast: $(ENVIRONMENT)/ready ## Run unit, property and template tests, in ENVIRONMENT (.venv, or .venv-lambda for Lambda's Python)
@@ -66,7 +70,7 @@ format: setup ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: setup ## Lock the dependencies again, those of the functions, the examples, tests/iam, checkov and zizmor included
+lock: setup .venv/node ## Lock the dependencies again, those of the functions, the examples, tests/iam, checkov and zizmor included
 	$(BIN)/uv lock
 	$(BIN)/uv lock --project .ci
 	$(BIN)/uv lock --project examples

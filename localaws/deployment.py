@@ -126,11 +126,15 @@ class Deployment(msgspec.Struct, frozen=True):
             s3.create_bucket(Bucket=self._bucket, CreateBucketConfiguration=constraint)
 
     def _sam(self, command: str, *options: str) -> Iterator[str]:
-        """Run the SAM CLI and yield its output line by line. If it fails, raise an error with the end of the output."""
+        """Run the SAM CLI and yield its output line by line.
+
+        Raises `LocalAwsError` with CloudFormation's first reason, or with the end of the output if there is none.
+        """
         settings = self.directory.path / "samconfig.toml"  # the checkout's own samconfig.toml is for real accounts
         settings.write_text("version = 0.1\n", encoding="utf-8")
         arguments = [*sam.command(command, *options), "--config-file", str(settings)]
         arguments += ["--region", self.account.region, "--parameter-overrides", *self.overrides()]
+        reason = ""
         with self.directory.sam_log.open("w", encoding="utf-8") as log:
             running = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
                 arguments,
@@ -146,8 +150,13 @@ class Deployment(msgspec.Struct, frozen=True):
                 for line in _lines(running):
                     log.write(line)
                     log.flush()
+                    reason = reason or sam.read_failure(sam.document(line))
                     yield line.strip()
         if running.returncode != 0:
+            if reason:
+                raise LocalAwsError(
+                    f"sam {command} failed. {reason}\nAll of its output is in {self.directory.sam_log}."
+                )
             end = process.read_tail(self.directory.sam_log)
             raise LocalAwsError(f"sam {command} failed. The end of {self.directory.sam_log}:\n{end}")
 

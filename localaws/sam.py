@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+_CONSEQUENCE = re.compile(r"Resource \w+ cancelled")  # CloudFormation's reason if another resource failed
 _OF_MAKE = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}  # set by a `make` that started this process
 
 
@@ -39,6 +41,15 @@ def document(line: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def read_failure(found: Mapping[str, Any]) -> str:
+    """Return the resource and the reason of a document that reports a failure of its own, and otherwise nothing."""
+    match found:
+        case {"type": "event", "logical_id": str(logical_id), "status": str(status)} if status.endswith("_FAILED"):
+            reason = str(found.get("reason") or status)
+            return "" if _CONSEQUENCE.match(reason) else f"{logical_id}: {reason}"
+    return ""
 
 
 def _quoted(value: str) -> str:

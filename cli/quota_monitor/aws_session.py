@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
 
 
 class Stack(msgspec.Struct, frozen=True):
-    """A deployed stack. `resources` and `types` hold physical ids and resource types by logical id."""
+    """A deployed stack. `resources` and `types` hold physical ids and resource types by logical id.
+
+    `created` is when its creation began.
+    """
 
     name: str
     arn: str
@@ -38,6 +42,7 @@ class Stack(msgspec.Struct, frozen=True):
     outputs: Mapping[str, str]
     resources: Mapping[str, str]
     types: Mapping[str, str] = {}
+    created: datetime | None = None
 
     def logical_ids(self, resource_type: str) -> tuple[str, ...]:
         """Return the logical ids of the resources of one type."""
@@ -101,6 +106,7 @@ def read_stack(session: boto3.Session, name: str) -> Stack:
         outputs={each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])},
         resources={each["LogicalResourceId"]: each["PhysicalResourceId"] for each in resources},
         types={each["LogicalResourceId"]: each["ResourceType"] for each in resources},
+        created=found.get("CreationTime"),
     )
 
 

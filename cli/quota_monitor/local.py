@@ -44,7 +44,8 @@ _state = click.option(
 def local() -> None:
     """Run the stack on this machine, without an AWS account.
 
-    It needs no Docker and costs nothing.
+    It needs no Docker and costs nothing. `sam deploy` needs an AWS account. `quota-monitor local up` builds the same
+    template and deploys it on the emulator.
     """
 
 

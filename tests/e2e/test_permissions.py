@@ -51,6 +51,7 @@ def names(local: Instance, resource: Callable[[str], str]) -> Names:
         queue=arn("sqs", resource("LateBodiesQueue").rpartition("/")[2]),
         topic=local.outputs["AlarmTopicArn"],
         stack=stack_id(local),
+        overrides=arn("ssm", f"parameter{local.outputs['RegistryOverridesParameter']}"),
         functions={name: arn("lambda", f"function:{function}") for name, function in functions.items()},
         roles={name: f"arn:aws:iam::{ACCOUNT_ID}:role/{resource(name)}" for name in roles},
         logs={name: arn("logs", f"log-group:{resource(group)}") for name, group in logs.items()},

@@ -24,6 +24,7 @@ class Names(NamedTuple):
     queue: str
     topic: str
     stack: str
+    overrides: str
     functions: Mapping[str, str]
     roles: Mapping[str, str]
     logs: Mapping[str, str]
@@ -121,7 +122,7 @@ def never_asked(names: Names) -> list[Asked]:
         *((f"sns:{action}", names.topic) for action in ("Subscribe", "SetTopicAttributes", "DeleteTopic")),
         ("sns:Publish", other_topic),
         ("ssm:GetParameter", arn("ssm", "parameter/other")),
-        ("ssm:PutParameter", arn("ssm", "parameter/quota-e2e/registry-overrides")),
+        ("ssm:PutParameter", names.overrides),
         ("secretsmanager:GetSecretValue", arn("secretsmanager", "secret:other-123456")),
         ("kms:Decrypt", arn("kms", "key/1234abcd-12ab-34cd-56ef-1234567890ab")),
         # change log groups, stacks, alarms and quotas

@@ -169,6 +169,30 @@ def test_a_failed_build_shows_the_end_of_what_sam_said(tmp_path):
         Deployment(tmp_path, ACCOUNT, "s", directory).build(lambda *_: None)
 
 
+def test_a_failed_deployment_shows_the_first_reason(tmp_path, monkeypatch):
+    events = [
+        event("Table", "CREATE_COMPLETE", ""),
+        event("Topic", "CREATE_FAILED", "Resource creation cancelled"),
+        event("Setup", "CREATE_FAILED", "4 is no retention time"),
+        event("Other", "DELETE_FAILED", "not empty"),
+        {"type": "result", "status": "failure", "error": {"message": "ROLLBACK_COMPLETE"}},
+    ]
+    said = "\n".join(map(json.dumps, [*events, *[event("Table", "DELETE_COMPLETE", "")] * 40]))
+    script = f"print({said!r}); raise SystemExit(1)"
+    monkeypatch.setattr(sam, "command", lambda *_: [sys.executable, "-c", script])
+    directory = StateDirectory(tmp_path / "state")
+    directory.path.mkdir()
+    with pytest.raises(LocalAwsError) as raised:
+        list(Deployment(tmp_path, ACCOUNT, "s", directory)._sam("deploy"))
+    assert str(raised.value) == (
+        f"sam deploy failed. Setup: 4 is no retention time\nAll of its output is in {directory.sam_log}."
+    )
+
+
+def event(logical_id, status, reason):
+    return {"type": "event", "logical_id": logical_id, "status": status, "reason": reason}
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

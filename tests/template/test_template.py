@@ -1031,3 +1031,29 @@ def test_the_processor_takes_late_calls_back(stack: Tree) -> None:
     alarm = properties(stack, "LateBodiesAlarm")
     assert MAX_DELAY <= alarm["Threshold"] < LATE_BODIES_DELAY + 3 * queue["VisibilityTimeout"]
     assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": "${LateBodiesQueue.QueueName}"}]
+
+
+def statements(node: Any) -> Iterator[Tree]:
+    """Yield the statements of all policies below a node."""
+    if isinstance(node, dict):
+        yield from node.get("Statement", ())
+        node = list(node.values())
+    for each in node if isinstance(node, list) else ():
+        yield from statements(each)
+
+
+def test_the_documented_boundary_allows_what_the_roles_allow(stack: Tree, streaming: Tree) -> None:
+    text = (TEMPLATE.parent / "docs" / "operations.md").read_text(encoding="utf-8")
+    section = text.partition("\n## Permissions boundary\n")[2].partition("\n## ")[0]
+    documented = json.loads(section.partition("```json\n")[2].partition("```")[0])
+
+    properties = [
+        {**resource["Properties"], "AssumeRolePolicyDocument": {}}
+        for way in (stack, streaming)
+        for resource in way["Resources"].values()
+        if resource["Type"].startswith("AWS::IAM::")
+    ]
+    actions = [each["Action"] for each in statements(properties) if each["Effect"] == "Allow"]
+    allowed = {name for each in actions for name in ([each] if isinstance(each, str) else each)}
+    assert len(allowed) > 40
+    assert documented == {"Effect": "Allow", "Action": sorted(allowed), "Resource": "*"}

@@ -16,8 +16,9 @@ def told(*documents):
     return list(itertools.accumulate(documents, regions.apply_document, initial=RegionProgress()))
 
 
-def event(logical_id, status, reason=""):
-    return {"type": "event", "logical_id": logical_id, "status": status, "reason": reason}
+def event(logical_id, status, reason="", resource_type="AWS::Kinesis::Stream"):
+    given = {"resource_type": resource_type, "status": status, "reason": reason}
+    return {"type": "event", "logical_id": logical_id, **given}
 
 
 def test_a_region_goes_from_preparing_to_deployed_with_its_outputs():
@@ -86,9 +87,14 @@ def test_no_other_failure_is_explained_as_a_full_log_group(logical_id, said):
 )
 @pytest.mark.parametrize("logical_id", ["InvocationLogSetup", "FirstQuotaFetch", "EmptyLargeBodiesBucket"])
 def test_a_custom_resource_without_a_response_is_explained(logical_id, said):
-    last = told(event(logical_id, "CREATE_FAILED", said))[-1]
+    last = told(event(logical_id, "CREATE_FAILED", said, "Custom::EmptiedBucket"))[-1]
     assert last.reason.startswith(f"{logical_id}: {said}\n  Lambda did not run the function within 15 minutes")
     assert "concurrent executions of the account (10 in a new account)" in last.reason
+
+
+def test_another_resource_that_does_not_stabilize_is_not_explained_as_a_custom_resource():
+    said = "Resource failed to stabilize in expected time"
+    assert told(event("InvocationLogStream", "CREATE_FAILED", said))[-1].reason == f"InvocationLogStream: {said}"
 
 
 def test_a_failure_without_an_event_has_the_reason_of_sam():

@@ -13,8 +13,9 @@ import boto3
 import commands
 import msgspec
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.stub import Stubber
+from click.testing import CliRunner
 from rich.console import Console
 from samcli.yamlhelper import yaml_parse
 
@@ -48,6 +49,7 @@ from quota_monitor.doctor.observed import (
     Traffic,
     Unread,
 )
+from quota_monitor.main import main
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 GROUP = "/aws/bedrock/modelinvocations"
@@ -1057,7 +1059,7 @@ def test_text_left_out_can_be_made_up_for_in_two_ways(traffic: Traffic | Unread)
         ),
         pytest.param(
             {"subscribers": {"confirmed": 0, "pending": 2}},
-            ("problem", "topic", "Nobody is subscribed, so alarms reach nobody. Subscriptions not yet confirmed: 2."),
+            ("warning", "topic", "Nobody is subscribed, so alarms reach nobody. Subscriptions not yet confirmed: 2."),
             id="nobody subscribed",
         ),
     ],
@@ -1413,24 +1415,62 @@ def test_credentials_that_may_see_nothing_give_warnings_and_no_crash() -> None:
 @pytest.mark.parametrize(
     ("parameters", "advice"),
     [
-        pytest.param({}, "If it is a CloudWatch monitoring account, deploy with MonitoringAccount=yes.", id="not told"),
+        pytest.param({}, "If it is a CloudWatch monitoring account:\n  {}yes", id="not told"),
+        pytest.param({"MonitoringAccount": "no"}, "If it is a CloudWatch monitoring account:\n  {}yes", id="told no"),
         pytest.param(
-            {"MonitoringAccount": "no"},
-            "If it is a CloudWatch monitoring account, deploy with MonitoringAccount=yes.",
-            id="told no",
-        ),
-        pytest.param(
-            {"MonitoringAccount": "yes"},
-            "If it is no longer a CloudWatch monitoring account, deploy with MonitoringAccount=no.",
-            id="told yes",
+            {"MonitoringAccount": "yes"}, "If it is no longer a CloudWatch monitoring account:\n  {}no", id="told yes"
         ),
     ],
 )
 def test_sinks_that_may_not_be_listed_still_give_advice(parameters: dict[str, str], advice: str) -> None:
+    deploy = "quota-monitor deploy --regions us-east-1 --stack-name monitor --parameter MonitoringAccount="
     (found,) = unwell(sinks=Unread("no oam:ListSinks"), stack=change(STACK, parameters=parameters))
 
     assert (found.status, found.what) == (Status.WARNING, "Could not check: no oam:ListSinks")
-    assert found.do == f"Run the doctor again with credentials that allow it (--profile). {advice}"
+    assert found.do == f"Run the doctor again with credentials that allow it (--profile).\n{advice.format(deploy)}"
+
+
+@pytest.mark.parametrize(
+    ("value", "sinks"), [pytest.param("no", (SINK,), id="sink"), pytest.param("yes", (), id="no sink")]
+)
+def test_a_wrong_monitoring_account_gets_a_command_to_paste(value: str, sinks: tuple[str, ...]) -> None:
+    (found,) = unwell(sinks=sinks, stack=change(STACK, parameters={"MonitoringAccount": value}))
+
+    other = {"no": "yes", "yes": "no"}[value]
+    assert found.do == (
+        f"Deploy with MonitoringAccount={other}:\n"
+        f"  quota-monitor deploy --regions us-east-1 --stack-name monitor --parameter MonitoringAccount={other}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("alarms", "status"),
+    [
+        pytest.param(ALARMS, Status.WARNING, id="no alarm in ALARM"),
+        pytest.param((change(ALARMS[0], state="ALARM"), *ALARMS[1:]), Status.PROBLEM, id="alarm in ALARM"),
+        pytest.param((*ALARMS[:2], change(ALARMS[2], state="ALARM")), Status.WARNING, id="test alarm in ALARM"),
+        pytest.param(
+            (change(ALARMS[0], state="INSUFFICIENT_DATA"), *ALARMS[1:]), Status.WARNING, id="alarm without data"
+        ),
+        pytest.param(Unread("no cloudwatch:DescribeAlarms"), Status.WARNING, id="alarms unread"),
+    ],
+)
+def test_a_topic_without_a_subscriber_is_a_problem_only_while_an_alarm_is_on(alarms: Any, status: Status) -> None:
+    found = unwell(alarms=alarms, subscribers={"confirmed": 0, "pending": 0})
+
+    assert [each.status for each in found if each.where == "topic"] == [status]
+
+
+def test_a_stack_that_cannot_be_read_is_exit_code_3(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_given: Any) -> None:
+        raise NoCredentialsError
+
+    monkeypatch.setattr(command, "open_session", lambda _profile, _region: None)
+    monkeypatch.setattr(command, "collect", fail)
+
+    result = CliRunner().invoke(main, ["doctor"])
+
+    assert (result.exit_code, result.output) == (3, "Error: Unable to locate credentials\n")
 
 
 def alarm_answer(name: str, state: str, *, pools: bool) -> dict[str, Any]:

@@ -94,7 +94,8 @@ GOOD = Evidence(
         made_by_stack=True,
         large_bodies=True,
     ),
-    counts=Counts(invocations=1_000, errors=100, throttles=5, answered=1_000),
+    counts=Counts(invocations=1_000, errors=100, answered=1_000),
+    throttles=5,
     overrides=1,
 )
 
@@ -135,6 +136,13 @@ def values(processed: Total, consumed: Total) -> MetricValues:
             SEEN,
             "more lines than this command reads",
             id="more than was read",
+        ),
+        pytest.param(
+            "lines",
+            {"lines": lines(consumed={}), "values": MetricValues(LINES.processed)},
+            NOT_YET,
+            "No line with the tokens of a call",
+            id="only the test of the alarms",
         ),
         pytest.param("lines", {"refused": 2.0}, WRONG, "Lines that CloudWatch refused: 2.", id="line refused"),
         pytest.param("lines", {"lines": lines(broken=1)}, WRONG, "Broken lines in the log: 1.", id="line broken"),
@@ -230,8 +238,36 @@ def values(processed: Total, consumed: Total) -> MetricValues:
             "AWS/Bedrock Invocations: ModelId; ModelId, X; no dimension.",
             id="more combinations than assumed",
         ),
+        pytest.param(
+            "dimensions",
+            {
+                "dimensions": Dimensions(
+                    {
+                        "AWS/Bedrock Invocations": (("ModelId",),),
+                        "AWS/Bedrock ModelInvocationLogsCloudWatchDeliverySuccess": (("ModelId",),),
+                        "AWS/Logs DeliveryErrors": (("FilterName", "LogGroupName"),),
+                        "AWS/Logs ForwardedLogEvents": (("LogGroupName",),),
+                    }
+                )
+            },
+            SEEN,
+            "CloudWatchDeliverySuccess: ModelId. AWS/Logs ForwardedLogEvents: LogGroupName. AWS/Logs DeliveryErrors: "
+            "FilterName, LogGroupName.",
+            id="combinations that a query without dimensions matches",
+        ),
+        pytest.param(
+            "dimensions",
+            {
+                "dimensions": Dimensions(
+                    {"AWS/Bedrock Invocations": (("ModelId",),), "AWS/Logs DeliveryErrors": (("LogGroupName",),)}
+                )
+            },
+            WRONG,
+            "AWS/Logs DeliveryErrors lacks FilterName, LogGroupName.",
+            id="no dimension of a query's condition",
+        ),
         pytest.param("dimensions", {"dimensions": Dimensions()}, NOT_YET, "Not listed yet: AWS/Bedrock", id="no calls"),
-        pytest.param("log-delay", {}, SEEN, "3.5 to 14.6 s, median 9.1 s, of 2", id="delays"),
+        pytest.param("log-delay", {}, SEEN, "3.5 to 14.6 s, median 9.1 s.", id="delays"),
         pytest.param("log-delay", {"lines": lines(lags=(601.0,))}, WRONG, "601.0", id="late at the processor"),
         pytest.param("log-delay", {"lines": lines(lags=())}, NOT_YET, "CloudWatch Logs: 3.5", id="none processed"),
         pytest.param("log-delay", {"lines": MetricLines(), "delays": ()}, NOT_YET, "No delivery", id="no record"),
@@ -241,7 +277,12 @@ def values(processed: Total, consumed: Total) -> MetricValues:
         pytest.param("body-delay", {}, SEEN, "-1.0 to 42.0 s", id="body before its record"),
         pytest.param("body-delay", {"bodies": Bodies()}, NOT_YET, "names a body", id="no body"),
         pytest.param("body-delay", {"bodies": Bodies((301.0,))}, WRONG, "301.0", id="late body"),
-        pytest.param("body-delay", {"bodies": Bodies(missing=1)}, WRONG, "not in S3: 1.", id="missing body"),
+        pytest.param(
+            "body-delay", {"bodies": Bodies((1.0, 2.0, 3.0), missing=1)}, WRONG, "not in S3: 25.0%", id="missing body"
+        ),
+        pytest.param(
+            "body-delay", {"lines": lines(set_aside=4711, received=94220)}, SEEN, "body: 5.0%.", id="share that waited"
+        ),
         pytest.param("sdk", {}, SEEN, "botocore 1.40.4 knows s3Config.", id="SDK knows all"),
         pytest.param("sdk", {"sdk": Sdk()}, NOT_YET, "does not name its SDK", id="no report"),
         pytest.param(
@@ -263,15 +304,42 @@ def values(processed: Total, consumed: Total) -> MetricValues:
         pytest.param("large-bodies", {"sdk": Sdk(large_bodies=True)}, NOT_YET, "has not enabled", id="logging adopted"),
         pytest.param("failed-calls", {}, SEEN, "leaves out calls that failed", id="failed calls left out"),
         pytest.param(
-            "failed-calls", {"counts": Counts(1_000, 100, 0, 905)}, SEEN, "counts calls that failed", id="both counted"
+            "failed-calls",
+            {"counts": Counts(invocations=1_000, errors=100, answered=905)},
+            SEEN,
+            "counts calls that failed",
+            id="both counted",
         ),
-        pytest.param("failed-calls", {"counts": Counts(1_000, 100, 0, 500)}, WRONG, "neither", id="neither reading"),
-        pytest.param("failed-calls", {"counts": Counts(1_000, 20, 0, 980)}, NOT_YET, "Too few", id="few failed"),
+        pytest.param(
+            "failed-calls",
+            {"counts": Counts(invocations=1_000, errors=100, answered=500)},
+            WRONG,
+            "neither",
+            id="neither reading",
+        ),
+        pytest.param(
+            "failed-calls",
+            {"counts": Counts(invocations=1_000, errors=20, answered=980)},
+            NOT_YET,
+            "Too few",
+            id="few failed",
+        ),
+        pytest.param("failed-calls", {"counts": Counts(whole=False)}, NOT_YET, "too new", id="new stack"),
         pytest.param("failed-calls", {"counts": Counts()}, NOT_YET, "no call", id="not called"),
         pytest.param("throttled-calls", {}, SEEN, "are in the log", id="throttled calls logged"),
         pytest.param("throttled-calls", {"lines": lines(throttled=0)}, SEEN, "none of them", id="not logged"),
         pytest.param(
-            "throttled-calls", {"lines": lines(throttled=0), "counts": Counts()}, NOT_YET, "no call", id="no throttle"
+            "throttled-calls", {"lines": lines(throttled=0), "throttles": 0}, NOT_YET, "no call", id="no throttle"
+        ),
+        pytest.param(
+            "throttled-calls",
+            {"lines": lines(throttled=0, whole=False)},
+            NOT_YET,
+            "more lines than this command reads",
+            id="log not read whole",
+        ),
+        pytest.param(
+            "throttled-calls", {"lines": lines(whole=False)}, SEEN, "are in the log", id="seen in a part of the log"
         ),
         pytest.param("fields", {"lines": lines(fields=frozenset())}, NOT_YET, "Fields: none.", id="no optional field"),
         pytest.param("fields", {"lines": MetricLines()}, NOT_YET, "no line of a call", id="no call"),
@@ -343,6 +411,14 @@ def test_lines_of_a_minute_are_added_up() -> None:
     assert found.consumed == {NOVA: {MINUTE: Total(131.5, 4)}}  # 10 + 20 + 1.5 + 100
     assert (found.lags, found.set_aside, found.broken) == ((7.5, 8, 9), 1, 0)
     assert (found.operations, found.fields) == ({"Converse"}, {"service_tier"})
+
+
+def test_records_that_waited_are_counted_with_all_that_came() -> None:
+    lines_of_deliveries = [line(event="delivery", received=10), line(event="delivery", received=30, set_aside=2)]
+
+    found = add_up([at_age(each, minutes=20) for each in lines_of_deliveries], SINCE, UNTIL)
+
+    assert (found.received, found.set_aside, found.since) == (40, 2, SINCE)
 
 
 def test_a_minute_that_a_recent_line_adds_to_is_left_out() -> None:
@@ -785,11 +861,71 @@ def test_counts_are_those_of_the_own_account(parameters: dict[str, str], own: st
         account.client("cloudwatch"), msgspec.structs.replace(STACK, parameters=parameters), NOW
     )
 
-    assert found == Counts(invocations=7, errors=14, throttles=7, answered=7)  # each query has 7: 7 + 7 - 7 answered
+    assert found == Counts(invocations=7, errors=14, answered=7)  # each query has 7: 7 + 7 - 7 answered
     ((_, asked),) = account.called
     searches = [query["Expression"] for query in asked["MetricDataQueries"] if "Expression" in query]
     assert searches[0] == f"SUM(SEARCH('{{AWS/Bedrock,ModelId}} MetricName=\"Invocations\"{own}', 'Sum', 300))"
-    assert len(searches) == 4
+    assert len(searches) == 3
+
+
+def test_throttles_are_those_of_the_own_account() -> None:
+    account: Any = Account(ANSWERS)
+    stack = msgspec.structs.replace(STACK, parameters={"MonitoringAccount": "yes"})
+
+    found = collect_metrics.read_throttles(account.client("cloudwatch"), stack, lines(since=SINCE), NOW)
+
+    ((_, asked),) = account.called
+    assert found == 7
+    assert [each["Expression"] for each in asked["MetricDataQueries"]] == [
+        "SUM(SEARCH('{AWS/Bedrock,ModelId} MetricName=\"InvocationThrottles\" :aws.AccountId=\"LOCAL\"', 'Sum', 300))"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("created", "start"),
+    [
+        pytest.param(None, timedelta(hours=24), id="unknown"),
+        pytest.param(timedelta(days=9), timedelta(hours=24), id="last week"),
+        pytest.param(timedelta(hours=3), timedelta(hours=2, minutes=30), id="three hours ago"),
+        pytest.param(timedelta(hours=2, minutes=58), timedelta(hours=2, minutes=25), id="within a period"),
+        pytest.param(timedelta(hours=1, minutes=5), timedelta(minutes=35), id="one period of counts ago"),
+        pytest.param(timedelta(hours=1), None, id="an hour ago"),
+        pytest.param(timedelta(minutes=2), None, id="just now"),
+    ],
+)
+def test_counts_begin_when_the_stack_logs_every_call(created: timedelta | None, start: timedelta | None) -> None:
+    account: Any = Account(ANSWERS)
+    stack = msgspec.structs.replace(STACK, created=None if created is None else NOW - created)
+
+    found = collect_metrics.read_counts(account.client("cloudwatch"), stack, NOW)
+
+    assert found.whole is (start is not None)
+    asked = [(given["StartTime"], given["EndTime"]) for _, given in account.called]
+    assert asked == ([(NOW - start, NOW - timedelta(minutes=30))] if start is not None else [])
+
+
+@pytest.mark.parametrize(
+    ("since", "created", "start"),
+    [
+        pytest.param(timedelta(minutes=75), timedelta(days=1), timedelta(minutes=75), id="an hour of lines"),
+        pytest.param(timedelta(hours=24, minutes=13), None, timedelta(hours=24, minutes=10), id="a day of lines"),
+        pytest.param(timedelta(minutes=75), timedelta(minutes=90), timedelta(minutes=60), id="new stack"),
+        pytest.param(timedelta(minutes=75), timedelta(minutes=10), None, id="stack that is too new"),
+        pytest.param(None, None, None, id="no lines"),
+    ],
+)
+def test_throttles_are_those_of_the_time_of_the_lines(
+    since: timedelta | None, created: timedelta | None, start: timedelta | None
+) -> None:
+    account: Any = Account(ANSWERS)
+    stack = msgspec.structs.replace(STACK, created=None if created is None else NOW - created)
+    of_lines = lines(since=None if since is None else NOW - since)
+
+    found = collect_metrics.read_throttles(account.client("cloudwatch"), stack, of_lines, NOW)
+
+    assert found == (0 if start is None else 7)
+    asked = [(given["StartTime"], given["EndTime"]) for _, given in account.called]
+    assert asked == ([(NOW - start, NOW - timedelta(minutes=30))] if start is not None else [])
 
 
 def test_an_sdk_without_the_api_of_contributors_is_named() -> None:

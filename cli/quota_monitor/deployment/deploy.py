@@ -21,7 +21,7 @@ from quota_monitor.aws_session import aws_errors_as_messages, open_session
 from quota_monitor.deployment import checkout, regions
 from quota_monitor.deployment.parameters import check_names, parameters_option
 from quota_monitor.deployment.regions import RegionProgress, State
-from quota_monitor.deployment.tags import read_tags, tags_arguments, tags_option
+from quota_monitor.deployment.tags import configured_tags, read_tags, tags_arguments, tags_option
 
 PLATFORMS = {"arm64": "aarch64", "x86_64": "x86_64"}
 """Platform name in the makefiles of the layers, by value of the parameter Architecture."""
@@ -114,7 +114,8 @@ def deploy(
         options += ["--parameter-overrides", *sam.overrides(parameters)]
     with aws_errors_as_messages():
         present = {name: read_tags(open_session(profile, name), stack_name) for name in names}
-    of_region = {name: [*options, *tags_arguments({**present[name], **tags})] for name in names}
+    wanted = {**configured_tags(checkout.find_checkout()), **tags}
+    of_region = {name: [*options, *tags_arguments({**present[name], **wanted})] for name in names}
     deployments = [Deployment(name, of_region[name], profile) for name in names]
     try:
         with Live(console=console, get_renderable=lambda: _table(deployments)):

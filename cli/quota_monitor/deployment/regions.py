@@ -12,14 +12,19 @@ import msgspec
 
 from bedrock_quota.custom_resource import NO_RESPONSE
 from bedrock_quota.deployment.log_groups import FULL_LOG_GROUP
+from localaws import sam
 
 _REGION = re.compile(r"[a-z]+(-[a-z]+)+-\d+")
 """Matches any name that a Region may have, such as `eusc-de-east-1`. AWS decides if there is one."""
 _SUBSCRIPTION = "InvocationLogSubscription"
 _LIMIT_EXCEEDED = re.compile(r"limit\s*exceeded", re.IGNORECASE)
 _NO_RESPONSE = re.compile(r"not receive a response|failed to stabilize in expected time", re.IGNORECASE)
-"""Matches both wordings of CloudFormation (issues of several AWS samples, read 2026-11-28)."""
-_CONSEQUENCE = re.compile(r"Resource \w+ cancelled")  # CloudFormation's reason if another resource failed
+"""Matches both wordings of CloudFormation (issues of several AWS samples, read 2026-11-28).
+
+The second is also that of other resources, such as a service that does not start.
+"""
+_CUSTOM = "Custom::"
+"""Beginning of the types of the stack's custom resources."""
 
 
 class State(enum.StrEnum):
@@ -50,7 +55,7 @@ def apply_document(progress: RegionProgress, document: Mapping[str, Any]) -> Reg
         case {"type": "changeset", "logical_id": logical_id}:  # executed as soon as it is reported
             changed = {"state": State.DEPLOYING, "current": f"to change: {logical_id}", "started": True}
         case {"type": "event", "logical_id": logical_id, "status": status}:
-            reason = progress.reason or _reason(logical_id, status, document.get("reason", ""))
+            reason = progress.reason or _explain(document)
             current = f"{logical_id} {status}"
             changed = {"state": State.DEPLOYING, "current": current, "reason": reason, "started": True}
         case {"type": "outputs", "stack_outputs": outputs}:
@@ -72,13 +77,12 @@ def finish(progress: RegionProgress, exit_code: int, last_lines: str) -> RegionP
     return msgspec.structs.replace(progress, state=State.FAILED, reason=reason)
 
 
-def _reason(logical_id: str, status: str, reason: str) -> str:
-    if not status.endswith("_FAILED") or _CONSEQUENCE.match(reason):
-        return ""
-    what = f"{logical_id}: {reason or status}"
-    if logical_id == _SUBSCRIPTION and _LIMIT_EXCEEDED.search(reason):
+def _explain(event: Mapping[str, Any]) -> str:
+    """Return the reason of a failure and, if we know it, the meaning. Nothing for any other event."""
+    what = sam.read_failure(event)
+    if event["logical_id"] == _SUBSCRIPTION and _LIMIT_EXCEEDED.search(what):
         return f"{what}\n  This means that {FULL_LOG_GROUP}."
-    if _NO_RESPONSE.search(reason):
+    if event.get("resource_type", "").startswith(_CUSTOM) and _NO_RESPONSE.search(what):
         return f"{what}\n  {NO_RESPONSE}."
     return what
 

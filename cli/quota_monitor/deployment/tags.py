@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -22,15 +23,18 @@ tags_option = click.option(
     metavar="NAME=VALUE",
     multiple=True,
     callback=parse_assignments,
-    help="Tag the stack, and with it its resources. Other tags of the stack stay.",
+    help="Tag the stack, and with it its resources. A tag given here replaces that of samconfig.toml, which "
+    "replaces that of the stack. Other tags of the stack stay.",
 )
 """The option as a mapping of names to values. It can be given several times. `click.BadParameter` for another form."""
 
 
 def read_tags(session: boto3.Session, stack_name: str) -> dict[str, str]:
-    """Return the tags of a stack that a user has set, or none if it does not exist or cannot be read.
+    """Return the tags of a stack that a user has set, or none if there is no such stack.
 
-    `sam deploy` reads the stack as well and reports such an error itself.
+    Raises `click.ClickException` if the stack cannot be read: `sam deploy` would then remove all its tags.
+    CloudFormation answers `ValidationError` for a stack that does not exist, and for other faults of a request. Only
+    the message tells them apart (API reference, DescribeStacks; SAM CLI 1.167, deployer.py, read 2026-11-28).
     """
     from botocore.config import Config  # noqa: PLC0415 - half a second of CPU, which `--help` does not need
 
@@ -38,10 +42,45 @@ def read_tags(session: boto3.Session, stack_name: str) -> dict[str, str]:
     brief = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
     try:
         (stack,) = session.client("cloudformation", config=brief).describe_stacks(StackName=stack_name)["Stacks"]
-    except (BotoCoreError, ClientError):
-        return {}
+    except ClientError as error:
+        if _says_that_there_is_none(error):
+            return {}
+        raise _unreadable(session, stack_name, error) from error
+    except BotoCoreError as error:
+        raise _unreadable(session, stack_name, error) from error
     tags = {each["Key"]: each["Value"] for each in stack.get("Tags", [])}
     return {key: value for key, value in tags.items() if not key.lower().startswith(_OF_AWS)}
+
+
+def _says_that_there_is_none(error: ClientError) -> bool:
+    found = error.response.get("Error", {})
+    return found.get("Code") == "ValidationError" and "does not exist" in str(found.get("Message"))
+
+
+def _unreadable(session: boto3.Session, stack_name: str, error: Exception) -> click.ClickException:
+    return click.ClickException(
+        f"The tags of {stack_name} in {session.region_name} could not be read, and a deployment would remove them: "
+        f"{error}\nNothing was deployed. Run this again. If access is denied, use credentials that allow "
+        "cloudformation:DescribeStacks (--profile)."
+    )
+
+
+def configured_tags(checkout: Path) -> dict[str, str]:
+    """Return the tags that the checkout's samconfig file gives to `sam deploy` by default, as SAM CLI reads them.
+
+    `--tags` replaces them, so they have to be passed on with the others. Raises `click.ClickException` for a file, or
+    for tags, that SAM CLI cannot read.
+    """
+    from samcli.cli.types import CfnTags  # type: ignore[import-untyped]  # noqa: PLC0415 - of the extra `local`
+    from samcli.lib.config import exceptions, samconfig  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    try:
+        config = samconfig.SamConfig(str(checkout), samconfig.SamConfig.get_default_file(str(checkout)))
+        given = config.get_all(["deploy"], "parameters").get("tags", []) if config.exists() else []
+    except (exceptions.SamConfigFileReadException, exceptions.SamConfigVersionException) as error:
+        raise click.ClickException(f"The samconfig file in {checkout} cannot be read: {error}") from error
+    found: dict[str, str] = CfnTags().convert(given, None, None)
+    return found
 
 
 def tags_arguments(tags: Mapping[str, str]) -> list[str]:
@@ -51,7 +90,7 @@ def tags_arguments(tags: Mapping[str, str]) -> list[str]:
     CloudFormation API reference, UpdateStack, Tags, read 2026-11-28). Raises `click.ClickException` for tags that SAM
     CLI would change, such as two with both spaces and equals signs.
     """
-    from samcli.cli.types import CfnTags  # type: ignore[import-untyped]  # noqa: PLC0415 - of the extra `local`
+    from samcli.cli.types import CfnTags  # noqa: PLC0415 - of the extra `local`
 
     arguments = tuple(f'"{key}"="{value}"' if "=" in value else f"{key}={value}" for key, value in tags.items())
     if arguments and CfnTags().convert(arguments, None, None) != tags:

@@ -56,10 +56,10 @@ def doctor(
 ) -> None:
     """Check a deployed stack from end to end.
 
-    Each finding says what to do. The exit code is 1 if there is a problem. The command changes nothing, except with
-    --test-alarm and --test-failure. With --first-day it prints a checklist of what only a real account shows. The
-    checklist names no account, caller or resource. The exit code is then 1 if an assumption is wrong, and 3 if
-    something could not be looked at.
+    Each finding says what to do. The exit code is 1 if there is a problem, and 3 if the stack could not be read. A
+    warning keeps it at 0. The command changes nothing, except with --test-alarm and --test-failure. With --first-day it
+    prints a checklist of what only a real account shows. The checklist names no account, caller or resource. The exit
+    code is then 1 if an assumption is wrong, and 3 if something could not be looked at.
     """
     if test_alarm and (first_day or as_json):
         raise click.UsageError("--test-alarm cannot be combined with --first-day or --json.")
@@ -68,14 +68,17 @@ def doctor(
     console = Console(highlight=False)
     if first_day:
         sys.exit(_first_day(stack_name, profile, region, test_failure=test_failure, yes=yes, as_json=as_json))
-    with aws_errors_as_messages(), errors_as_messages(AlarmTestError):
-        session = open_session(profile, region)
-        if test_alarm:
+    if test_alarm:
+        with aws_errors_as_messages(), errors_as_messages(AlarmTestError):
+            session = open_session(profile, region)
             sys.exit(0 if _test_alarm(session, stack_name, console, yes=yes) else 1)
+    try:
         with Console(stderr=True).status("Checking the stack"):
-            now = datetime.now(UTC)
+            session, now = open_session(profile, region), datetime.now(UTC)
             findings = run_checks(collect(session, stack_name, now))
             use = "" if as_json else describe_recent_use(session, stack_name, now)
+    except (BotoCoreError, ClientError) as error:
+        raise _CouldNotLookError(str(error)) from error
     if as_json:
         click.echo(_format_json(findings))
     else:

@@ -10,7 +10,7 @@ from quota_monitor.doctor.observed import Observed, Unread
 
 
 class Status(StrEnum):
-    """Severity of a finding. A `problem` makes numbers wrong or missing, or keeps alarms from reaching anyone."""
+    """Severity of a finding. A `problem` makes numbers wrong or missing, or disables alarms."""
 
     OK = "ok"
     WARNING = "warning"

@@ -10,11 +10,14 @@ from quota_monitor.doctor.remedies import advise, command
 MAX_POOLS = 10
 """Most pools that a finding names."""
 
+_TEST_ALARM = "TestAlarm"
+"""Logical id of the alarm that `--test-alarm` sets off."""
+
 
 @check("alarms", needs=("stack", "alarms"))
 def check_alarms(stack: Stack, alarms: tuple[Alarm, ...]) -> Findings:
     """Check that every alarm notifies the topic, and that none is in ALARM."""
-    logical = {stack.resources[each]: each for each in stack.logical_ids("AWS::CloudWatch::Alarm")}
+    logical = _logical_ids(stack)
     topic = stack.resources.get("AlarmTopic", "")
     muted = [each.name for each in alarms if not each.armed]
     unconnected = [logical.get(each.name, each.name) for each in alarms if topic not in each.actions]
@@ -32,8 +35,13 @@ def check_alarms(stack: Stack, alarms: tuple[Alarm, ...]) -> Findings:
         yield ok(f"All {len(alarms)} alarms can notify the topic.")
     for each in alarms:
         name = logical.get(each.name, each.name)
-        if each.state == "ALARM" and name != "TestAlarm":
+        if each.state == "ALARM" and name != _TEST_ALARM:
             yield warning(f"{name} is in ALARM{_name_pools(each)}.", each.description or "See docs/operations.md.")
+
+
+def _logical_ids(stack: Stack) -> dict[str, str]:
+    """Return the logical ids of the stack's alarms by name."""
+    return {stack.resources[each]: each for each in stack.logical_ids("AWS::CloudWatch::Alarm")}
 
 
 def _name_pools(alarm: Alarm) -> str:
@@ -48,9 +56,12 @@ def _name_pools(alarm: Alarm) -> str:
     return f" for {', '.join(pools[:MAX_POOLS])}" + (f" and {left_out} more" if left_out > 0 else "")
 
 
-@check("topic", needs=("stack", "subscribers"))
-def check_topic(stack: Stack, subscribers: dict[str, int] | None) -> Findings:
-    """Check that somebody is subscribed. A deleted topic is a finding of `check_resources`."""
+@check("topic", needs=("stack", "subscribers"), uses=("alarms",))
+def check_topic(stack: Stack, subscribers: dict[str, int] | None, alarms: tuple[Alarm, ...] | Unread) -> Findings:
+    """Check that somebody is subscribed. A deleted topic is a finding of `check_resources`.
+
+    A new stack has no subscriber, and its numbers are right. So this is a problem only while an alarm is in ALARM.
+    """
     if subscribers is None:
         return
     if subscribers["confirmed"]:
@@ -61,7 +72,10 @@ def check_topic(stack: Stack, subscribers: dict[str, int] | None) -> Findings:
         *("aws", "sns", "subscribe", "--topic-arn", stack.resources.get("AlarmTopic", ""), "--protocol", "email"),
         *("--notification-endpoint", "YOUR-ADDRESS"),
     )
-    yield problem(f"Nobody is subscribed, so alarms reach nobody.{pending}", advise("Subscribe", subscribe))
+    logical = _logical_ids(stack)
+    firing = () if isinstance(alarms, Unread) else [each for each in alarms if each.state == "ALARM"]
+    judge = problem if any(logical.get(each.name) != _TEST_ALARM for each in firing) else warning
+    yield judge(f"Nobody is subscribed, so alarms reach nobody.{pending}", advise("Subscribe", subscribe))
 
 
 @check("monitoring account", needs=("stack",), uses=("sinks",))
@@ -71,20 +85,28 @@ def check_monitoring_account(stack: Stack, sinks: Sequence[str] | Unread) -> Fin
     if isinstance(sinks, Unread):
         finding = could_not_check(sinks)
         if told:
-            advice = "If it is no longer a CloudWatch monitoring account, deploy with MonitoringAccount=no."
+            advice = advise("If it is no longer a CloudWatch monitoring account", _deploy(stack, "no"))
         else:
-            advice = "If it is a CloudWatch monitoring account, deploy with MonitoringAccount=yes."
-        yield warning(finding.what, f"{finding.do} {advice}")
+            advice = advise("If it is a CloudWatch monitoring account", _deploy(stack, "yes"))
+        yield warning(finding.what, f"{finding.do}\n{advice}")
     elif sinks and not told:
         yield problem(
             f"This account is a CloudWatch monitoring account ({sinks[0]}). Alarms add up the percentages of all "
             "linked accounts, and the dashboard shows their pools.",
-            "Deploy with MonitoringAccount=yes.",
+            advise("Deploy with MonitoringAccount=yes", _deploy(stack, "yes")),
         )
     elif told and not sinks:
         yield problem(
             "MonitoringAccount is yes, but this account has no sink in this Region. Queries of alarms may be invalid.",
-            "Deploy with MonitoringAccount=no.",
+            advise("Deploy with MonitoringAccount=no", _deploy(stack, "no")),
         )
     else:
         yield ok("Alarms and dashboard read the metrics of this account only.")
+
+
+def _deploy(stack: Stack, value: str) -> str:
+    """Return the command that deploys this checkout with another value of MonitoringAccount, and no other change."""
+    return command(
+        *("quota-monitor", "deploy", "--regions", stack.region, "--stack-name", stack.name),
+        *("--parameter", f"MonitoringAccount={value}"),
+    )

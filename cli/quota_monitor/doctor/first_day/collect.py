@@ -47,6 +47,7 @@ def collect(session: boto3.Session, stack: Stack, template: Mapping[str, Any] | 
         bodies=attempt(lambda: collect_logs.read_bodies(session, stack, now)),
         sdk=attempt(lambda: collect_logs.read_sdk(session, stack)),
         counts=attempt(lambda: collect_metrics.read_counts(cloudwatch, stack, now)),
+        throttles=_from(lines, lambda found: collect_metrics.read_throttles(cloudwatch, stack, found, now)),
         overrides=attempt(lambda: collect_metrics.read_overrides(cloudwatch, stack, now)),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from bedrock_quota.fetcher.metric_data import make_metric_query
@@ -11,17 +11,27 @@ from quota_monitor.aws_session import Stack
 from quota_monitor.deployed.metrics import Series, read
 from quota_monitor.doctor.first_day.evidence import Counts, Dimensions, FailurePath, MetricLines, MetricValues, Total
 from quota_monitor.doctor.first_day.failure_test import PREFIX
-from quota_monitor.doctor.first_day.questions.metrics import EXPECTED_DIMENSIONS
+from quota_monitor.doctor.first_day.questions.metrics import VENDED_METRICS
 from quota_monitor.window import make_window
 
 if TYPE_CHECKING:
     import boto3
     from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef
 
 MAX_METRICS = 5_000
 """Most metrics that are listed per name: ten calls of ListMetrics."""
 
 COUNT_HOURS = 24
+SET_UP = timedelta(minutes=30)
+"""Time from the beginning of a stack's creation, after which every call is logged. The set-up may take 26 minutes."""
+
+RECORDS_ARRIVE = timedelta(minutes=30)
+"""Age of a call whose record must be there."""
+
+_PERIOD = 300
+"""Seconds of a period of the counts."""
+
 TWO_WEEKS = timedelta(days=14)
 """ListMetrics has the metrics of two weeks, and failed deliveries are kept for as long."""
 
@@ -92,7 +102,7 @@ def read_failure_path(session: boto3.Session, stack: Stack, now: datetime) -> Fa
 def read_dimensions(client: CloudWatchClient) -> Dimensions:
     """Read the names of the dimensions of each vended metric. Propagates botocore errors."""
     of_metrics, tiers = {}, set()
-    for metric in EXPECTED_DIMENSIONS:
+    for metric in VENDED_METRICS:
         namespace, _, name = metric.partition(" ")
         pages = client.get_paginator("list_metrics").paginate(
             Namespace=namespace, MetricName=name, PaginationConfig={"MaxItems": MAX_METRICS}
@@ -106,33 +116,60 @@ def read_dimensions(client: CloudWatchClient) -> Dimensions:
 
 
 def read_counts(client: CloudWatchClient, stack: Stack, now: datetime) -> Counts:
-    """Read Bedrock's counts of all models, and ours. The last half an hour is left out, because records are late.
+    """Read Bedrock's counts of all models, and ours, of the last day. Propagates botocore errors.
+
+    Both begin when the stack logs every call, and end before the calls whose records may still come.
+    """
+    start, end = _counted(stack, now - timedelta(hours=COUNT_HOURS), now)
+    if start >= end:
+        return Counts(whole=False)
+    namespace = stack.parameters.get("MetricsNamespace", "")
+    theirs = {
+        "invocations": "Invocations",
+        "client_errors": "InvocationClientErrors",
+        "server_errors": "InvocationServerErrors",
+    }
+    ours = {"processed": "RecordsProcessed", "out_of_scope": "RecordsOutOfScope", "tests": "AlarmTests"}
+    queries = [_search_all_models(query_id, name, stack) for query_id, name in theirs.items()]
+    queries += [make_metric_query(query_id, namespace, name, period=_PERIOD) for query_id, name in ours.items()]
+    found = _sum(client, queries, start, end)
+    return Counts(
+        invocations=found["invocations"],
+        errors=found["client_errors"] + found["server_errors"],
+        answered=found["processed"] + found["out_of_scope"] - found["tests"],
+    )
+
+
+def read_throttles(client: CloudWatchClient, stack: Stack, lines: MetricLines, now: datetime) -> float:
+    """Return how many calls Bedrock throttled while the lines were written. Propagates botocore errors.
+
+    Calls whose records may still come are left out, as in `read_counts`.
+    """
+    start, end = _counted(stack, lines.since or now, now)
+    if start >= end:
+        return 0
+    return _sum(client, [_search_all_models("throttles", "InvocationThrottles", stack)], start, end)["throttles"]
+
+
+def _counted(stack: Stack, start: datetime, now: datetime) -> tuple[datetime, datetime]:
+    """Return the whole periods from `start` on of which all records have come. There are none if the end is first."""
+    since = start if stack.created is None else max(start, stack.created + SET_UP)
+    return _cut(since + timedelta(seconds=_PERIOD - 1)), _cut(now - RECORDS_ARRIVE)
+
+
+def _cut(moment: datetime) -> datetime:
+    return datetime.fromtimestamp(moment.timestamp() // _PERIOD * _PERIOD, UTC)
+
+
+def _search_all_models(query_id: str, metric: str, stack: Stack) -> MetricDataQueryTypeDef:
+    """Return the query of Bedrock's metric, added up over all models of this account.
 
     A search in a CloudWatch monitoring account finds the metrics of linked accounts, too, unless it names `LOCAL`
     (CloudWatch User Guide, CloudWatch search expression syntax, read 2026-11-28).
     """
     own = ' :aws.AccountId="LOCAL"' if stack.parameters.get("MonitoringAccount") == "yes" else ""
-    namespace = stack.parameters.get("MetricsNamespace", "")
-    end = (now - timedelta(minutes=30)).replace(second=0, microsecond=0)
-    theirs = {
-        "invocations": "Invocations",
-        "client_errors": "InvocationClientErrors",
-        "server_errors": "InvocationServerErrors",
-        "throttles": "InvocationThrottles",
-    }
-    ours = {"processed": "RecordsProcessed", "out_of_scope": "RecordsOutOfScope", "tests": "AlarmTests"}
-    queries: list[Mapping[str, Any]] = [
-        {"Id": query_id, "Expression": f"SUM(SEARCH('{{AWS/Bedrock,ModelId}} MetricName=\"{name}\"{own}', 'Sum', 300))"}
-        for query_id, name in theirs.items()
-    ]
-    queries += [make_metric_query(query_id, namespace, name, period=300) for query_id, name in ours.items()]
-    found = _sum(client, queries, end - timedelta(hours=COUNT_HOURS), end)
-    return Counts(
-        invocations=found["invocations"],
-        errors=found["client_errors"] + found["server_errors"],
-        throttles=found["throttles"],
-        answered=found["processed"] + found["out_of_scope"] - found["tests"],
-    )
+    search = f"SEARCH('{{AWS/Bedrock,ModelId}} MetricName=\"{metric}\"{own}', 'Sum', {_PERIOD})"
+    return {"Id": query_id, "Expression": f"SUM({search})"}
 
 
 def read_overrides(client: CloudWatchClient, stack: Stack, now: datetime) -> float:

@@ -41,12 +41,16 @@ class MetricLines(msgspec.Struct, frozen=True):
     processed: Minutes = {}
     consumed: Mapping[QuotaPool, Minutes] = {}
     whole: bool = True
+    since: datetime | None = None
+    """Start of the time that was read."""
     broken: int = 0
     """Lines that begin like a metric line and are no valid one."""
     lags: tuple[float, ...] = ()
     """`RecordLagSeconds` of deliveries: from the start of the oldest call to the processor."""
     throttled: int = 0
     """Failed calls that were throttled, as the log has them."""
+    received: int = 0
+    """Log events of all deliveries. A call that was set aside is received once more when it comes back."""
     set_aside: int = 0
     """Calls that waited for their body in S3."""
     operations: frozenset[str] = frozenset()
@@ -150,11 +154,14 @@ class Sdk(msgspec.Struct, frozen=True):
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """Calls that Bedrock counts, and records that came, in the same hours."""
+    """Calls that Bedrock counts, and records that came, in the same hours.
 
+    `whole` is False if the stack is too new for any hour in which all calls were logged.
+    """
+
+    whole: bool = True
     invocations: float = 0
     errors: float = 0
-    throttles: float = 0
     answered: float = 0
     """Records of calls that Bedrock answered."""
 
@@ -178,6 +185,8 @@ class Evidence(msgspec.Struct, frozen=True):
     bodies: Bodies | Unreadable
     sdk: Sdk | Unreadable
     counts: Counts | Unreadable
+    throttles: float | Unreadable
+    """Calls that Bedrock throttled while the metric lines were written."""
     overrides: float | Unreadable
     """Times that the rule of changed overrides started the fetcher."""
     kept_test: bool | None = None

@@ -48,6 +48,7 @@ class _Line(msgspec.Struct, frozen=True):
     directive: _Directive = msgspec.field(name="_aws")
     processed: Values = msgspec.field(name="RecordsProcessed", default=None)
     lag: Values = msgspec.field(name="RecordLagSeconds", default=None)
+    received: int = 0
     set_aside: int = 0
     error_codes: dict[str, int] = {}
     model_id: str = msgspec.field(name="ModelId", default="")
@@ -81,9 +82,11 @@ def add_up(events: Iterable[LogEvent], since: datetime, until: datetime, *, whol
         processed=totals.pop(None, {}),
         consumed={pool: minutes for pool, minutes in totals.items() if pool is not None},
         whole=whole,
+        since=since,
         broken=broken,
         lags=tuple(lag for line in every for lag in _as_list(line.lag)),
         throttled=sum(line.error_codes.get(THROTTLED, 0) for line in every),
+        received=sum(line.received for line in every),
         set_aside=sum(line.set_aside for line in every),
         operations=frozenset(line.operation for line in every if line.operation),
         fields=frozenset(

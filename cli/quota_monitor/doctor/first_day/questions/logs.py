@@ -11,7 +11,7 @@ from quota_monitor.doctor.first_day.answers import (
     safe_names,
     seen,
 )
-from quota_monitor.doctor.first_day.evidence import Bodies, Counts, MetricLines, Unreadable
+from quota_monitor.doctor.first_day.evidence import Bodies, MetricLines, Unreadable
 from quota_monitor.doctor.first_day.question import CALL_BEDROCK, RUN_AGAIN_TOMORROW, describe_refusal, question
 
 
@@ -47,8 +47,7 @@ def ask_log_delay(lines: MetricLines, delays: tuple[float, ...] | Unreadable) ->
     needs=("bodies", "lines"),
 )
 def ask_body_delay(bodies: Bodies, lines: MetricLines) -> Answer:
-    """Return how much later than its record a body was in S3, and how many calls had to wait."""
-    waited = f"Calls that waited for their body: {lines.set_aside}."
+    """Return how much later than its record a body was in S3, and the share of records that had to wait."""
     if not bodies.delays and not bodies.missing:
         return not_yet(
             "No record older than 15 minutes names a body in S3.",
@@ -56,30 +55,43 @@ def ask_body_delay(bodies: Bodies, lines: MetricLines) -> Answer:
             "for large data, this cannot be seen.",
         )
     facts = [f"From the record to the body: {_spread(bodies.delays)}."] if bodies.delays else []
-    facts.append(waited)
+    facts += (
+        [f"Records that waited for their body: {_share(lines.set_aside, lines.received)}."] if lines.received else []
+    )
     if bodies.missing:
-        return not_as_assumed(f"Bodies that are not in S3: {bodies.missing}.", *facts)
+        looked_up = bodies.missing + len(bodies.delays)
+        return not_as_assumed(
+            f"Bodies that are not in S3: {_share(bodies.missing, looked_up)} of those looked up.", *facts
+        )
     return not_as_assumed(*facts) if max(bodies.delays) > 300 else seen(*facts)
 
 
 def _spread(seconds: tuple[float, ...]) -> str:
     middle = statistics.median(seconds)
-    return f"{min(seconds):,.1f} to {max(seconds):,.1f} s, median {middle:,.1f} s, of {len(seconds)}"
+    return f"{min(seconds):,.1f} to {max(seconds):,.1f} s, median {middle:,.1f} s"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f}%"
 
 
 @question(
     "throttled-calls",
     "Are throttled calls in the log?",
     assumption="AWS does not document if throttled calls are logged, so both is taken as possible.",
-    needs=("counts", "lines"),
+    needs=("throttles", "lines"),
 )
-def ask_throttled_calls(counts: Counts, lines: MetricLines) -> Answer:
-    """Look for records of throttled calls."""
+def ask_throttled_calls(throttles: float, lines: MetricLines) -> Answer:
+    """Look for records of throttled calls, if Bedrock throttled calls in the time of the lines."""
     if lines.throttled:
         return seen("Throttled calls are in the log.")
-    if counts.throttles:
-        return seen("Bedrock throttled calls, and none of them is in the log that was read.")
-    return not_yet("Bedrock has throttled no call.", then=RUN_AGAIN_TOMORROW)
+    if not throttles:
+        return not_yet("Bedrock has throttled no call in the time of the log that was read.", then=RUN_AGAIN_TOMORROW)
+    if not lines.whole:
+        return not_yet(
+            "Bedrock throttled calls, but there were more lines than this command reads.", then=RUN_AGAIN_TOMORROW
+        )
+    return seen("Bedrock throttled calls, and none of them is in the log of that time.")
 
 
 @question(

@@ -22,21 +22,30 @@ EXPECTED_DIMENSIONS: Mapping[str, tuple[frozenset[str], ...]] = {
     "AWS/Bedrock EstimatedTPMQuotaUsage": (frozenset({"ModelId"}),),
     "AWS/Bedrock InputTokenCount": (frozenset({"ModelId"}),),
     "AWS/Bedrock OutputTokenCount": (frozenset({"ModelId"}),),
-    "AWS/Bedrock ModelInvocationLogsCloudWatchDeliverySuccess": (frozenset(),),
-    "AWS/Bedrock ModelInvocationLogsCloudWatchDeliveryFailure": (frozenset(),),
-    "AWS/Bedrock ModelInvocationLargeDataS3DeliverySuccess": (frozenset(),),
-    "AWS/Bedrock ModelInvocationLargeDataS3DeliveryFailure": (frozenset(),),
-    "AWS/Logs ForwardedLogEvents": (frozenset({"LogGroupName", "DestinationType", "FilterName"}),),
-    "AWS/Logs DeliveryErrors": (frozenset({"LogGroupName", "DestinationType", "FilterName"}),),
-    "AWS/Logs DeliveryThrottling": (frozenset({"LogGroupName", "DestinationType", "FilterName"}),),
     "AWS/Logs EMFParsingErrors": (frozenset({"LogGroupName"}),),
     "AWS/Logs EMFValidationErrors": (frozenset({"LogGroupName"}),),
 }
-"""Combinations of dimensions that each vended metric is assumed to have. It may have others, too.
+"""Combinations of dimensions for which alarms and graphs ask by name. A metric may have others, too.
 
 Bedrock User Guide, Monitor bedrock-runtime inference, and CloudWatch Logs User Guide, Monitoring with CloudWatch
 metrics (both read 2026-11-28). The first names no series without a dimension.
 """
+
+_OF_THE_FILTER = frozenset({"LogGroupName", "FilterName"})
+
+CONTAINED_DIMENSIONS: Mapping[str, frozenset[str]] = {
+    "AWS/Bedrock ModelInvocationLogsCloudWatchDeliverySuccess": frozenset(),
+    "AWS/Bedrock ModelInvocationLogsCloudWatchDeliveryFailure": frozenset(),
+    "AWS/Bedrock ModelInvocationLargeDataS3DeliverySuccess": frozenset(),
+    "AWS/Bedrock ModelInvocationLargeDataS3DeliveryFailure": frozenset(),
+    "AWS/Logs ForwardedLogEvents": frozenset(),
+    "AWS/Logs DeliveryErrors": _OF_THE_FILTER,
+    "AWS/Logs DeliveryThrottling": _OF_THE_FILTER,
+}
+"""Dimensions that a query names in its condition. It matches every combination with these, and any if it names none."""
+
+VENDED_METRICS = (*EXPECTED_DIMENSIONS, *CONTAINED_DIMENSIONS)
+"""Metrics whose dimensions are listed."""
 
 ALWAYS_WITH_CALLS = "AWS/Bedrock Invocations"
 """Metric that exists as soon as Bedrock was called. The others may have had no reason to exist."""
@@ -68,6 +77,8 @@ def ask_lines(lines: MetricLines, values: MetricValues, refused: float) -> Answe
         return not_yet("The processor's log has no metric line older than 15 minutes.", then=CALL_BEDROCK)
     if found.less:
         return not_as_assumed(compared, f"Sums of which the metrics have less than the lines: {found.less}.")
+    if not lines.consumed:
+        return not_yet(compared, "No line with the tokens of a call was compared.", then=CALL_BEDROCK)
     if found.more and lines.whole:
         return seen(
             compared,
@@ -85,8 +96,11 @@ def ask_lines(lines: MetricLines, values: MetricValues, refused: float) -> Answe
     needs=("dimensions",),
 )
 def ask_dimensions(found: Dimensions) -> Answer:
-    """Compare the combinations of dimension names with those that alarms and graphs ask for."""
-    there = {name: {frozenset(each) for each in found.of_metrics.get(name, ())} for name in EXPECTED_DIMENSIONS}
+    """Compare the combinations of dimension names with those that alarms and graphs ask for.
+
+    The answer lists those of metrics that are asked for without dimensions, too. None of these is wrong.
+    """
+    there = {name: {frozenset(each) for each in found.of_metrics.get(name, ())} for name in VENDED_METRICS}
     facts = tuple(
         f"{name}: {'; '.join(sorted(_name_dimensions(each) for each in combinations))}."
         for name, combinations in there.items()
@@ -96,8 +110,13 @@ def ask_dimensions(found: Dimensions) -> Answer:
         f"{name} lacks {_name_dimensions(expected)}."
         for name, combinations in there.items()
         if combinations
-        for expected in EXPECTED_DIMENSIONS[name]
+        for expected in EXPECTED_DIMENSIONS.get(name, ())
         if expected not in combinations
+    ]
+    missing += [
+        f"{name} lacks {_name_dimensions(contained)}."
+        for name, contained in CONTAINED_DIMENSIONS.items()
+        if there[name] and not any(contained <= each for each in there[name])
     ]
     absent = [name for name, combinations in there.items() if not combinations]
     tiers = sorted({each if each.casefold() in KNOWN_TIERS else "another" for each in found.tiers})
@@ -122,6 +141,8 @@ def _name_dimensions(names: Iterable[str]) -> str:
 )
 def ask_failed_calls(counts: Counts) -> Answer:
     """Compare Bedrock's count with the records of answered calls. The answer has no number of calls."""
+    if not counts.whole:
+        return not_yet("The stack is too new: less than an hour old.", then=RUN_AGAIN_TOMORROW)
     rounding = max(1.0, SHARE_OF_ROUNDING * counts.invocations)
     if not counts.invocations:
         return not_yet("Bedrock has counted no call.", then=CALL_BEDROCK)
