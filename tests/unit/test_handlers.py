@@ -532,6 +532,47 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     return given
 
 
+class Stacks:
+    def __init__(self, status: str, **tags: str) -> None:
+        self.status, self.tags = status, tags
+
+    def describe_stacks(self, *, StackName: str) -> dict[str, Any]:  # noqa: N803 - AWS's name
+        assert StackName.startswith("arn:aws:cloudformation:")
+        tags = [{"Key": key, "Value": value} for key, value in self.tags.items()]
+        return {"Stacks": [{"StackStatus": self.status} | ({"Tags": tags} if tags else {})]}
+
+
+@pytest.fixture(autouse=True)
+def stack_in_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stack that sends requests is being updated, if a test says nothing else."""
+    monkeypatch.setattr(clients, "cloudformation", lambda: Stacks("UPDATE_IN_PROGRESS"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        pytest.param("Update", "UPDATE_ROLLBACK_COMPLETE", id="update after its rollback"),
+        pytest.param("Create", "CREATE_COMPLETE", id="creation of a complete stack"),
+        pytest.param("Create", "ROLLBACK_IN_PROGRESS", id="creation while it is rolled back"),
+        pytest.param("Update", "DELETE_IN_PROGRESS", id="update of a stack that leaves"),
+    ],
+)
+def test_first_fetch_that_comes_late_fetches_nothing(  # noqa: PLR0917 - fixtures
+    load: Load,
+    stored: Stored,
+    answers: list[tuple[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    status: str,
+) -> None:
+    monkeypatch.setattr(clients, "cloudformation", lambda: Stacks(status))
+
+    load("quota_fetcher").handler(request(kind), None)
+
+    assert answers == [("first-quota-fetch", {"Result": f"skipped: the stack is already {status}"})]
+    assert stored.items == []
+
+
 @pytest.mark.usefixtures("stored")
 def test_first_fetch_says_what_it_found(load: Load, answers: list[tuple[str, Any]]) -> None:
     assert load("quota_fetcher").handler(request("Create"), None) is None
@@ -656,7 +697,6 @@ def setup(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
     for client in ("bedrock_settings", "logs", "kms", "patient_state"):
         monkeypatch.setattr(clients, client, lambda client=client: client)
-    monkeypatch.setattr(clients, "cloudformation", lambda: Stacks("UPDATE_IN_PROGRESS"))
     monkeypatch.setenv("STATE_TABLE", "table")
     monkeypatch.setattr(table, "remember_log_group", called("remember", None))
     monkeypatch.setattr(table, "read_log_groups", called("read", ("/former",)))
@@ -672,16 +712,6 @@ def setup(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     monkeypatch.setattr(invocation_logging, "describe_existing", called("as found", SetupResult("/found", "left")))
     monkeypatch.setattr(invocation_logging, "remove_logging", called("take out", "taken out"))
     return calls
-
-
-class Stacks:
-    def __init__(self, status: str, **tags: str) -> None:
-        self.status, self.tags = status, tags
-
-    def describe_stacks(self, *, StackName: str) -> dict[str, Any]:  # noqa: N803 - AWS's name
-        assert StackName.startswith("arn:aws:cloudformation:")
-        tags = [{"Key": key, "Value": value} for key, value in self.tags.items()]
-        return {"Stacks": [{"StackStatus": self.status} | ({"Tags": tags} if tags else {})]}
 
 
 def test_setup_returns_the_group_and_what_was_done(
@@ -896,6 +926,13 @@ UNDONE = [
     "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
     "UPDATE_ROLLBACK_COMPLETE",
     "IMPORT_ROLLBACK_IN_PROGRESS",
+    "CREATE_COMPLETE",
+    "CREATE_FAILED",
+    "UPDATE_COMPLETE",
+    "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+    "UPDATE_FAILED",
+    "IMPORT_IN_PROGRESS",
+    "REVIEW_IN_PROGRESS",
 ]
 
 
@@ -904,6 +941,7 @@ UNDONE = [
     [
         *(pytest.param(kind, status, id=f"{kind} and {status}") for kind in ("Create", "Update") for status in UNDONE),
         pytest.param("Create", "UPDATE_ROLLBACK_IN_PROGRESS", id="Create and UPDATE_ROLLBACK_IN_PROGRESS"),
+        pytest.param("Update", "CREATE_IN_PROGRESS", id="Update and CREATE_IN_PROGRESS"),
     ],
 )
 def test_setup_that_comes_late_does_nothing(  # noqa: PLR0917 - fixtures

@@ -653,6 +653,37 @@ def test_a_log_group_of_ours_gets_the_tags_of_the_stack_that_it_lacks(
     assert services.set_up(msgspec.structs.replace(updated(), tags=TAGGED.tags)).done.startswith("kept")
 
 
+def many_tags(count: int) -> dict[str, str]:
+    return {f"key-{number:02}": "value" for number in range(count)}
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [pytest.param(49, 49, id="all fit"), pytest.param(50, 49, id="as many as a stack can have")],
+)
+def test_a_new_log_group_has_at_most_fifty_tags_and_that_of_its_maker(
+    services: Services, given: int, kept: int
+) -> None:
+    # AWS accepts 50 tags per log group, and 50 per stack
+    services.configured(None)
+    services.made(**many_tags(kept))
+    services.changed(None, OURS)
+
+    services.set_up(msgspec.structs.replace(WANTED, tags=many_tags(given)))
+
+
+def test_an_update_gives_a_log_group_no_more_tags_than_fit_and_replaces_values(services: Services) -> None:
+    # given 49 tags, one of them from AWS, so there is room for two
+    present = {MADE_BY: "monitor", "aws:x": "y", **many_tags(47)}
+    services.configured(OURS)
+    services.readable()
+    services.to_logs.add_response("list_tags_for_resource", {"tags": present}, {"resourceArn": arn(GROUP)})
+    given = {"key-00": "another value", "key-47": "value", "key-48": "value"}
+    services.to_logs.add_response("tag_resource", {}, {"resourceArn": arn(GROUP), "tags": given})
+
+    services.set_up(msgspec.structs.replace(updated(), tags=many_tags(50) | {"key-00": "another value"}))
+
+
 # Somebody else at the same time
 
 
