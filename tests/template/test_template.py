@@ -665,8 +665,8 @@ def test_setup_outlasts_the_time_a_new_role_needs(stack: Tree) -> None:
 
 
 def test_what_a_rollback_undoes_is_not_done_after_it(stack: Tree) -> None:
-    # A request that waited, then ran, has ended when CloudFormation gives up on it. None that changes settings or data is
-    # run again. The fetcher's are, because its schedule is, too: within the same age, and only if the stack waits.
+    # A request that waited, then ran, has ended when CloudFormation gives up on it. None that changes settings or data
+    # is run again. The fetcher's are, because its schedule is, too: within the same age, and only if the stack waits.
     for name, resource, retries in (
         ("LoggingSetup", "InvocationLogSetup", 0),
         ("BucketEmptying", "EmptyLargeBodiesBucket", 0),

@@ -45,6 +45,7 @@ from bedrock_quota.registry.quota_names import ListedQuota
 from bedrock_quota.settings import DEFAULT_NAMESPACE
 from bedrock_quota.state import table
 from bedrock_quota.state.snapshot import Snapshot
+from bedrock_quota.state.table import LoggingMemory, LoggingOrigin
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 
@@ -684,6 +685,8 @@ PROPERTIES = {
     "OwnLogGroups": ["/aws/lambda/own"],
 }
 PART = LoggingTarget(PROPERTIES["LogGroupName"], PROPERTIES["RoleArn"], 30, "ours")
+ORIGIN = LoggingOrigin(created=False, delivery="{}")
+NOTED = ("note origin", "table", "patient_state", ORIGIN)
 WANTED = SetupRequest(PART, "s", "s-metric-processor", own_log_groups=("/aws/lambda/own",))
 
 
@@ -707,10 +710,19 @@ def setup(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     monkeypatch.setattr(logging_configuration, "read_configuration", lambda _bedrock: None)
     found = SetupResult(PART.log_group, "done so")
     monkeypatch.setattr(
-        invocation_logging, "set_up_logging", lambda *given: (calls.append(("set up", *given[:-1])), found)[1]
+        invocation_logging,
+        "set_up_logging",
+        lambda *given, note_origin: (calls.append(("set up", *given[:-1])), note_origin(ORIGIN), found)[2],
     )
+    monkeypatch.setattr(table, "write_origin", called("note origin", None))
+    monkeypatch.setattr(table, "write_refused_bucket", called("note refusal", None))
+    monkeypatch.setattr(table, "read_memory", lambda *_given: LoggingMemory())
     monkeypatch.setattr(invocation_logging, "describe_existing", called("as found", SetupResult("/found", "left")))
-    monkeypatch.setattr(invocation_logging, "remove_logging", called("take out", "taken out"))
+    monkeypatch.setattr(
+        invocation_logging,
+        "remove_logging",
+        lambda *given, origin: (calls.append(("take out", *given, origin)), "taken out")[1],
+    )
     return calls
 
 
@@ -723,6 +735,7 @@ def test_setup_returns_the_group_and_what_was_done(
     assert answers == [("invocation-logging", {"LogGroupName": PART.log_group, "Done": "done so"} | nowhere)]
     assert setup == [
         ("set up", "bedrock_settings", "logs", "kms", WANTED),
+        NOTED,
         ("remember", "table", "patient_state", PART.log_group),
     ]
     done, sdk = printed()
@@ -747,7 +760,9 @@ def test_setup_remembers_a_log_group_that_it_adopts(
     load: Load, answers: list[tuple[str, Any]], setup: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given that another monitor has made it, and may be gone before this one
-    monkeypatch.setattr(invocation_logging, "set_up_logging", lambda *_given: SetupResult("/adopted", "adopted"))
+    monkeypatch.setattr(
+        invocation_logging, "set_up_logging", lambda *_given, **_more: SetupResult("/adopted", "adopted")
+    )
 
     load("logging_setup").handler(request("Create", **PROPERTIES), None)
 
@@ -774,6 +789,7 @@ def test_setup_knows_on_an_update_what_was_before_and_remembers_a_log_group_that
     assert setup == [
         *([("remember", "table", "patient_state", "/before")] if made else []),
         ("set up", "bedrock_settings", "logs", "kms", wanted),
+        NOTED,
         ("remember", "table", "patient_state", PART.log_group),
     ]
     assert len(answers) == 1
@@ -789,6 +805,70 @@ def test_setup_takes_the_properties_of_an_older_version_after_its_rollback(
     (wanted,) = [given[-1] for name, *given in setup if name == "set up"]
     assert (wanted.target.large_bodies_bucket, wanted.adopt_only, wanted.previous) == ("", False, PART)
     assert not isinstance(answers[0][1], Exception)
+
+
+REFUSED = LoggingMemory(ORIGIN, refused_bucket="ours")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "noted"),
+    [
+        pytest.param("", "ours", ["ours"], id="refused for the first time"),
+        pytest.param("ours", "ours", [], id="refused again"),
+        pytest.param("ours", "", [""], id="accepted at last"),
+    ],
+)
+def test_setup_remembers_a_bucket_that_bedrock_refuses(  # noqa: PLR0917 - fixtures
+    load: Load,
+    setup: list[tuple[Any, ...]],
+    answers: list[tuple[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    before: str,
+    now: str,
+    noted: list[str],
+) -> None:
+    memory = LoggingMemory(refused_bucket=before)
+    given: list[SetupRequest] = []
+
+    def set_up(*arguments: Any, **_more: Any) -> SetupResult:
+        given.append(arguments[3])
+        return SetupResult(PART.log_group, "done so", refused_bucket=now)
+
+    monkeypatch.setattr(table, "read_memory", lambda *_given: memory)
+    monkeypatch.setattr(invocation_logging, "set_up_logging", set_up)
+
+    load("logging_setup").handler(request("Update", **PROPERTIES) | {"OldResourceProperties": PROPERTIES}, None)
+
+    assert [each.memory for each in given] == [memory]
+    assert [call[-1] for call in setup if call[0] == "note refusal"] == noted
+    assert len(answers) == 1
+
+
+def test_removal_knows_what_was_there_before(
+    load: Load, setup: list[tuple[Any, ...]], answers: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "cloudformation", lambda: Stacks("DELETE_IN_PROGRESS"))
+    monkeypatch.setattr(table, "read_memory", lambda *_given: REFUSED)
+
+    load("logging_setup").handler(request("Delete", **PROPERTIES), None)
+
+    assert setup[-1] == ("take out", "bedrock_settings", "logs", PART, "s", ("/former",), ORIGIN)
+    assert answers == [("invocation-logging", {})]
+
+
+def test_removal_goes_on_if_the_notes_cannot_be_read(
+    load: Load, setup: list[tuple[Any, ...]], answers: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deny(*_given: object) -> None:
+        raise DENIED
+
+    monkeypatch.setattr(clients, "cloudformation", lambda: Stacks("DELETE_IN_PROGRESS"))
+    monkeypatch.setattr(table, "read_memory", deny)
+
+    load("logging_setup").handler(request("Delete", **PROPERTIES), None)
+
+    assert setup[-1] == ("take out", "bedrock_settings", "logs", PART, "s", ("/former",), None)
+    assert answers == [("invocation-logging", {})]
 
 
 def test_setup_that_may_only_adopt_is_told_so(
@@ -815,7 +895,7 @@ def test_setup_takes_out_what_is_its_stacks_when_the_stack_leaves(  # noqa: PLR0
 
     assert setup == [
         ("read", "table", "patient_state"),
-        ("take out", "bedrock_settings", "logs", PART, "s", ("/former",)),
+        ("take out", "bedrock_settings", "logs", PART, "s", ("/former",), None),
     ]
     assert answers == [("invocation-logging", {})]
     assert [line["done"] for line in printed()] == ["taken out"]
@@ -877,7 +957,7 @@ def test_setup_that_cannot_ask_bedrock_says_that_nothing_was_done(  # noqa: PLR0
     assert str(answer).startswith(f"Bedrock's invocation logging could not be read: {said}")
 
 
-def refuses(*_given: object) -> None:
+def refuses(*_given: object, **_more: object) -> None:
     raise InvocationLoggingError("the group is full")
 
 
@@ -1064,7 +1144,7 @@ def test_setup_is_cancelled_when_the_stack_is_not_as_it_was(
 ) -> None:
     stack, told = Stacks("CREATE_IN_PROGRESS"), []
 
-    def set_up(*given: Any) -> SetupResult:
+    def set_up(*given: Any, **_more: Any) -> SetupResult:
         *_, cancelled = given
         told.append(cancelled())
         stack.status = "ROLLBACK_IN_PROGRESS"
@@ -1085,7 +1165,7 @@ def test_setup_that_fails_is_answered_as_failed_and_can_be_deleted(
 ) -> None:
     error = InvocationLoggingError("point it elsewhere")
 
-    def refuse(*_arguments: object) -> None:
+    def refuse(*_arguments: object, **_more: object) -> None:
         raise error
 
     monkeypatch.setattr(invocation_logging, "set_up_logging", refuse)
