@@ -15,9 +15,10 @@ from bedrock_quota.custom_resource import NothingDoneError
 with custom_resource.report_import_failure():
     from bedrock_quota import clients
     from bedrock_quota.access_denied import AccessRefusedError, retry_while_denied, translate_access_errors
-    from bedrock_quota.deployment import invocation_logging, log_groups, logging_configuration
-    from bedrock_quota.deployment.invocation_logging import LoggingTarget, SetupRequest, SetupResult
+    from bedrock_quota.deployment import invocation_logging, log_groups, logging_configuration, logging_removal
+    from bedrock_quota.deployment.invocation_logging import SetupRequest, SetupResult
     from bedrock_quota.deployment.logging_configuration import ConfigurationUnreadableError
+    from bedrock_quota.deployment.logging_target import LoggingTarget
     from bedrock_quota.deployment.preflight import InvocationLoggingError
     from bedrock_quota.deployment.runtime_sdk import describe_sdk
     from bedrock_quota.state import table
@@ -61,7 +62,7 @@ def _check_bedrock() -> None:
 
 def _remove(event: Mapping[str, Any]) -> Mapping[str, str]:
     state, client = os.environ["STATE_TABLE"], clients.patient_state()
-    done = invocation_logging.remove_logging(
+    done = logging_removal.remove_logging(
         clients.bedrock_settings(),
         clients.logs(),
         _parse_target(event["ResourceProperties"]),

@@ -12,7 +12,7 @@ PACKAGES = {"registry", "state", "processor", "fetcher", "deployment"}
 FUNCTION_PACKAGES = {"processor", "fetcher", "deployment"}
 SHARED = {"registry", "state"}
 MAX_LINES = 450
-MAX_ARROWS = 30
+MAX_ARROWS = 31
 
 Arrows = dict[str, set[str]]
 

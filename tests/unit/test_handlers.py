@@ -33,9 +33,16 @@ from records import (
 
 from bedrock_quota import access_denied, clients, custom_resource
 from bedrock_quota.custom_resource import NothingDoneError
-from bedrock_quota.deployment import bucket_emptying, invocation_logging, log_groups, logging_configuration
-from bedrock_quota.deployment.invocation_logging import InvocationLoggingError, LoggingTarget, SetupRequest, SetupResult
+from bedrock_quota.deployment import (
+    bucket_emptying,
+    invocation_logging,
+    log_groups,
+    logging_configuration,
+    logging_removal,
+)
+from bedrock_quota.deployment.invocation_logging import InvocationLoggingError, SetupRequest, SetupResult
 from bedrock_quota.deployment.logging_configuration import ConfigurationUnreadableError
+from bedrock_quota.deployment.logging_target import LoggingTarget
 from bedrock_quota.errors import DeliveryError, QuotaFetchError
 from bedrock_quota.fetcher import aws_sources, burndown_drift
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
@@ -719,7 +726,7 @@ def setup(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     monkeypatch.setattr(table, "read_memory", lambda *_given: LoggingMemory())
     monkeypatch.setattr(invocation_logging, "describe_existing", called("as found", SetupResult("/found", "left")))
     monkeypatch.setattr(
-        invocation_logging,
+        logging_removal,
         "remove_logging",
         lambda *given, origin: (calls.append(("take out", *given, origin)), "taken out")[1],
     )

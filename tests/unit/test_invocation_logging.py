@@ -11,16 +11,16 @@ from bedrock_settings import BedrockSettings
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
-from bedrock_quota.deployment import invocation_logging, log_groups, logging_configuration
+from bedrock_quota.deployment import invocation_logging, log_groups, logging_configuration, logging_removal
 from bedrock_quota.deployment.invocation_logging import (
     BUCKET_REFUSED,
     LOOK_AGAIN,
-    LoggingTarget,
     SetupRequest,
     SetupResult,
 )
 from bedrock_quota.deployment.log_groups import MADE_BY
 from bedrock_quota.deployment.logging_configuration import LargeBodies
+from bedrock_quota.deployment.logging_target import LoggingTarget, is_ours
 from bedrock_quota.deployment.preflight import InvocationLoggingError
 from bedrock_quota.state.table import LoggingMemory, LoggingOrigin
 
@@ -141,7 +141,7 @@ class Services:
         self.removed()
 
     def take_out(self, *read: str, origin: LoggingOrigin | None = None) -> str:
-        return invocation_logging.remove_logging(self.bedrock, self.logs, PART, "monitor", read, origin=origin)
+        return logging_removal.remove_logging(self.bedrock, self.logs, PART, "monitor", read, origin=origin)
 
 
 def raw(configuration: dict[str, Any] | None) -> dict[str, msgspec.Raw] | None:
@@ -1554,7 +1554,7 @@ def test_taking_out_that_fails_is_raised(services: Services) -> None:
     ],
 )
 def test_what_bears_the_stacks_role_is_the_stacks(configuration: dict[str, Any] | None, ours: bool) -> None:
-    assert invocation_logging.is_ours(raw(configuration), PART, None) is ours
+    assert is_ours(raw(configuration), PART, None) is ours
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ also has what was there before (`LoggingOrigin`), so that the uninstall leaves j
 - A log group is the stack's if its tag `log_groups.MADE_BY` names the stack. It may also name another monitor that
   created the log group for both. Then both have read it.
 - If there was no configuration, and nothing but the stack's own is there at the uninstall, it is deleted. Otherwise the
-  rest is put back, even if it only switches kinds of data on or off: without it, the next set-up would start anew.
+  rest is put back, even if it only switches kinds of data on or off, because the next set-up must find these switches.
 - Nothing else is ever changed: `logging_configuration` carries all members as they were read. If the owner has switched
   text delivery off, it stays off. An adopted configuration without a bucket for large bodies gets none. Both would send
   prompts to a new place. A warning says so.
@@ -46,6 +46,7 @@ from bedrock_quota.deployment.logging_configuration import (
     is_same_delivery,
     read_configuration,
 )
+from bedrock_quota.deployment.logging_target import LoggingTarget, is_ours, may_be_created
 from bedrock_quota.deployment.preflight import InvocationLoggingError, check_log_group
 from bedrock_quota.state.table import LoggingMemory, LoggingOrigin
 
@@ -88,15 +89,6 @@ _MISSING_IN_S3 = (
 )
 
 
-class LoggingTarget(msgspec.Struct, frozen=True):
-    """The log group, role and bucket that a stack provides for invocation logs, or provided before an update."""
-
-    log_group: str
-    role_arn: str
-    retention_days: int
-    large_bodies_bucket: str = ""
-
-
 class SetupRequest(msgspec.Struct, frozen=True):
     """The set-up that a stack requests: its target, which replaces the `previous` one.
 
@@ -112,7 +104,7 @@ class SetupRequest(msgspec.Struct, frozen=True):
     tags: Mapping[str, str] = {}
     """Tags of the stack, which CloudFormation does not give to what a function creates."""
     memory: LoggingMemory = LoggingMemory()
-    """What earlier set-ups have noted."""
+    """Notes of earlier set-ups."""
 
 
 class SetupResult(msgspec.Struct, frozen=True):
@@ -125,12 +117,6 @@ class SetupResult(msgspec.Struct, frozen=True):
     done: str
     large_bodies: LargeBodies | None = None
     refused_bucket: str = ""
-
-
-def is_ours(configuration: Configuration | None, *targets: LoggingTarget | None) -> bool:
-    """Return True if a configuration delivers to CloudWatch Logs with the role of one of these targets."""
-    role = logging_configuration.configured_role(configuration)
-    return role is not None and role in {target.role_arn for target in targets if target is not None}
 
 
 def set_up_logging(
@@ -196,17 +182,12 @@ def _describe_origin(before: Configuration | None) -> LoggingOrigin:
     return LoggingOrigin(before is None, delivery if len(delivery) <= _MOST_OF_A_DELIVERY else "")
 
 
-def _may_be_created(origin: LoggingOrigin | None) -> bool:
-    """Return True if the stack created the configuration, or if that is not known."""
-    return origin is None or origin.created
-
-
 def _describe_own_kinds(configuration: Configuration, request: SetupRequest) -> list[str]:
     """Return a warning if a configuration that the stack created delivers more than text.
 
     An older version did not name every kind of data to switch it off, or somebody has switched one on since.
     """
-    owned = not _may_be_created(request.memory.origin) or logging_configuration.delivers_elsewhere(configuration)
+    owned = not may_be_created(request.memory.origin) or logging_configuration.delivers_elsewhere(configuration)
     kinds = [] if owned else logging_configuration.list_kinds_beside_text(configuration)
     if not kinds:
         return []
@@ -463,65 +444,3 @@ def describe_existing(
     if refused:
         done = f"{done}; {BUCKET_REFUSED} ({refused}), so it is not used: {LOOK_AGAIN}"
     return SetupResult(group, done, large, refused)
-
-
-def remove_logging(
-    bedrock: BedrockClient,
-    logs: CloudWatchLogsClient,
-    target: LoggingTarget,
-    stack_name: str,
-    groups_read: Iterable[str] = (),
-    *,
-    origin: LoggingOrigin | None = None,
-) -> str:
-    """Remove this stack's settings from the configuration, then its log groups, and nothing else.
-
-    `origin` is what was there before. If it is None, a configuration counts as the stack's own if it has nothing that
-    the stack does not set.
-
-    A log group that this stack created is deleted with its logs. So is one that another monitor created and this stack
-    has read (`groups_read`). A log group that Bedrock or a subscription still uses is kept, and the last of the stacks
-    that read it deletes it. Returns a sentence with the changes. Raises `InvocationLoggingError` if somebody has
-    changed the configuration and it still needs this stack's bucket. Propagates botocore errors.
-    """
-    done, present = _remove_delivery(bedrock, target, origin)
-    large = configured_large_bodies(present)
-    if large is not None and large.bucket == target.large_bodies_bucket:
-        raise InvocationLoggingError(
-            f"Somebody has changed Bedrock's invocation logging, and it still delivers large bodies to {large.bucket}, "
-            "which is deleted with this stack. Select another bucket or none (Bedrock console, Settings, Model "
-            "invocation logging), and delete the stack again."
-        )
-    delivered = configured_log_group(present)
-    sentences = [
-        log_groups.remove_unused(logs, name, stack_name, was_read=name in groups_read, in_use=name == delivered)
-        for name in dict.fromkeys([target.log_group, *groups_read])
-    ]
-    return "; ".join([done, *sentences])
-
-
-def _remove_delivery(
-    bedrock: BedrockClient, target: LoggingTarget, origin: LoggingOrigin | None
-) -> tuple[str, Configuration | None]:
-    """Take the stack's part out of the configuration, as it is now. Return the change and what is left.
-
-    AWS does not document if Bedrock accepts a configuration without a destination, so a refusal does not stop the
-    uninstall: the former `cloudWatchConfig` is left out then, and a configuration that delivers nowhere is deleted.
-    """
-    for delivery in dict.fromkeys([origin.delivery if origin else "", ""]):
-        present = read_configuration(bedrock)
-        if present is None or not is_ours(present, target):
-            return "did not change invocation logging: none of it is this stack's", present
-        rest = logging_configuration.restore_delivery(present, delivery)
-        if not rest or (_may_be_created(origin) and logging_configuration.is_text_only(rest)):
-            break
-        try:
-            logging_configuration.put_configuration(bedrock, rest)
-        except ClientError as error:
-            invalid = error.response["Error"].get("Code") == "ValidationException"
-            if not invalid or (not delivery and logging_configuration.delivers_elsewhere(rest)):
-                raise
-        else:
-            return "removed CloudWatch from the invocation logging", rest
-    bedrock.delete_model_invocation_logging_configuration()
-    return "disabled invocation logging", None

@@ -59,7 +59,7 @@ class LoggingOrigin(msgspec.Struct, frozen=True):
 
 
 class LoggingMemory(msgspec.Struct, frozen=True):
-    """What a stack remembers of its set-ups. `origin` is None if it is not noted, as by an older version.
+    """Notes of a stack's earlier set-ups. `origin` is None if it is not noted, as by an older version.
 
     `refused_bucket` is the stack's bucket for large bodies that Bedrock could not write to, so it was left out.
     """
