@@ -99,7 +99,7 @@ class Region:
     def updating(self, stack: str) -> Iterator[None]:
         """Keep a stack in the middle of an update while the block runs, because only then it waits for requests."""
         self.start(stack, waiting(self.small, after=AT_THE_END), update=True)
-        while not any(each["ResourceStatus"] == "CREATE_IN_PROGRESS" for each in self.events(stack, "Waiting")):
+        while not self.events(stack, "Waiting"):
             time.sleep(0.1)
         yield
         signal = json.dumps({"Status": "SUCCESS", "UniqueId": "1", "Data": "", "Reason": ""}).encode()
