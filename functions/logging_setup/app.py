@@ -15,13 +15,14 @@ from bedrock_quota.custom_resource import NothingDoneError
 with custom_resource.report_import_failure():
     from bedrock_quota import clients
     from bedrock_quota.access_denied import AccessRefusedError, retry_while_denied, translate_access_errors
-    from bedrock_quota.deployment import invocation_logging, log_groups, logging_configuration
-    from bedrock_quota.deployment.invocation_logging import LoggingTarget, SetupRequest, SetupResult
+    from bedrock_quota.deployment import invocation_logging, log_groups, logging_configuration, logging_removal
+    from bedrock_quota.deployment.invocation_logging import SetupRequest, SetupResult
     from bedrock_quota.deployment.logging_configuration import ConfigurationUnreadableError
+    from bedrock_quota.deployment.logging_target import LoggingTarget
     from bedrock_quota.deployment.preflight import InvocationLoggingError
     from bedrock_quota.deployment.runtime_sdk import describe_sdk
     from bedrock_quota.state import table
-    from bedrock_quota.state.table import SetupNote
+    from bedrock_quota.state.table import LoggingMemory, LoggingOrigin, SetupNote
 
 PHYSICAL_ID = "invocation-logging"
 """The id never changes. With a new one CloudFormation would delete the old one, and with it the new set-up."""
@@ -60,12 +61,14 @@ def _check_bedrock() -> None:
 
 
 def _remove(event: Mapping[str, Any]) -> Mapping[str, str]:
-    done = invocation_logging.remove_logging(
+    state, client = os.environ["STATE_TABLE"], clients.patient_state()
+    done = logging_removal.remove_logging(
         clients.bedrock_settings(),
         clients.logs(),
         _parse_target(event["ResourceProperties"]),
         custom_resource.stack_name(event),
-        table.read_log_groups(os.environ["STATE_TABLE"], clients.patient_state()),
+        table.read_log_groups(state, client),
+        origin=_read_memory().origin,
     )
     logger.info("invocation logging", done=done)
     return {}
@@ -84,6 +87,7 @@ def _set_up(event: Mapping[str, Any], status: str) -> Mapping[str, str]:
         adopt_only=given.get("Mode") == "adopt-only",
         own_log_groups=tuple(given["OwnLogGroups"]),
         tags=custom_resource.stack_tags(event, clients.cloudformation()),
+        memory=_read_memory(),
     )
     if request.previous and log_groups.is_created_by(clients.logs(), request.previous.log_group, request.stack_name):
         _remember(
@@ -91,6 +95,8 @@ def _set_up(event: Mapping[str, Any], status: str) -> Mapping[str, str]:
         )  # from before a failed update, or from an older version that stored fewer names
     found = _run_set_up(event, request, status)
     _remember(found.log_group)
+    if found.refused_bucket != request.memory.refused_bucket:
+        table.write_refused_bucket(os.environ["STATE_TABLE"], clients.patient_state(), found.refused_bucket)
     logger.info("invocation logging", done=found.done, log_group=found.log_group)
     logger.info("runtime SDK", **describe_sdk())  # the doctor's first-day check reads it
     large = found.large_bodies
@@ -110,7 +116,9 @@ def _run_set_up(event: Mapping[str, Any], request: SetupRequest, status: str) ->
 
     try:
         _check_order(event, status)
-        return invocation_logging.set_up_logging(bedrock, logs, clients.kms(), request, cancelled)
+        return invocation_logging.set_up_logging(
+            bedrock, logs, clients.kms(), request, cancelled, note_origin=_note_origin
+        )
     except InvocationLoggingError as refusal:
         if status != custom_resource.UPDATE_ROLLBACK:
             raise
@@ -140,6 +148,20 @@ def _check_order(event: Mapping[str, Any], status: str) -> None:
 def _remember(log_group: str) -> None:
     """Store the name of a log group that this stack reads or has created, so that it can be deleted with the stack."""
     table.remember_log_group(os.environ["STATE_TABLE"], clients.patient_state(), log_group)
+
+
+def _note_origin(origin: LoggingOrigin) -> None:
+    """Store what was there before the stack's part, so that the uninstall can leave just that."""
+    table.write_origin(os.environ["STATE_TABLE"], clients.patient_state(), origin)
+
+
+def _read_memory() -> LoggingMemory:
+    """Return what earlier set-ups have noted, or nothing if that cannot be read: no set-up or removal needs it."""
+    try:
+        return table.read_memory(os.environ["STATE_TABLE"], clients.patient_state())
+    except (BotoCoreError, ClientError):
+        logger.exception("the notes of earlier set-ups cannot be read")
+        return LoggingMemory()
 
 
 def _parse_target(given: Mapping[str, Any]) -> LoggingTarget:

@@ -41,12 +41,17 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, int] | None:
 def _fetch_first(event: Mapping[str, Any]) -> Mapping[str, str]:
     """Fetch at deployment. A failure does not stop the deployment: the stack's output shows it.
 
-    The role's policy may be too new to be known everywhere. All calls together wait for that.
+    The role's policy may be too new to be known everywhere. All calls together wait for that. A request for which the
+    stack no longer waits fetches nothing.
     """
     if event["RequestType"] == "Delete":
         return {}
     try:
-        counts = _fetch(make_waits())
+        waits = make_waits()
+        status = retry_while_denied(lambda: custom_resource.stack_status(event, clients.cloudformation()), waits=waits)
+        if custom_resource.is_too_late(event, status):
+            return {"Result": f"skipped: the stack is already {status}"}
+        counts = _fetch(waits)
     except Exception as error:
         logger.exception("first quota fetch failed")
         return {"Result": f"failed, will be retried on schedule: {error}"[:500]}

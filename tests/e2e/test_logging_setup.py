@@ -1,8 +1,11 @@
 """Setting invocation logging up, and leaving, on stacks of this very template: each in a Region of its own."""
 
+import contextlib
 import json
+import time
+import urllib.request
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -29,7 +32,10 @@ UNKNOWN = {
     "Retention": {"Days": 30, "exact": 1.0, "most": 12345678901234567890, "note": "é \U0001f600"},
 }
 """Members that no SDK has yet."""
-S3_ONLY = TEXTS | {"s3Config": {"bucketName": "theirs", "keyPrefix": "logs"}, "imageDataDeliveryEnabled": True}
+S3_PLACE = {"s3Config": {"bucketName": "theirs", "keyPrefix": "logs"}}
+S3_ONLY = TEXTS | S3_PLACE | {"imageDataDeliveryEnabled": True}
+FLAGS = {"textDataDeliveryEnabled": False, "imageDataDeliveryEnabled": False}
+"""A configuration that delivers nowhere, and keeps prompts from being stored."""
 AT_THE_END = "InvocationLogSubscription"
 """What needs the whole set-up: it, and all that it depends on, are a stack of their own in most tests here."""
 
@@ -88,6 +94,23 @@ class Region:
     def update(self, stack: str, body: Tree | None = None, **parameters: str) -> str:
         self.start(stack, body or self.small, update=True, **parameters)
         return self.wait(stack, "update")
+
+    @contextlib.contextmanager
+    def updating(self, stack: str) -> Iterator[None]:
+        """Keep a stack in the middle of an update while the block runs, because only then it waits for requests."""
+        self.start(stack, waiting(self.small, after=AT_THE_END), update=True)
+        while not self.events(stack, "Waiting"):
+            time.sleep(0.1)
+        yield
+        signal = json.dumps({"Status": "SUCCESS", "UniqueId": "1", "Data": "", "Reason": ""}).encode()
+        url = self.resource(stack, "Handle")
+        with urllib.request.urlopen(urllib.request.Request(url, data=signal, method="PUT")):  # noqa: S310
+            pass
+        assert self.wait(stack, "update") == "UPDATE_COMPLETE", self.reasons(stack)
+
+    def events(self, stack: str, resource: str) -> list[Any]:
+        found: list[Any] = list(self.stacks.describe_stack_events(StackName=stack)["StackEvents"])
+        return [each for each in found if each["LogicalResourceId"] == resource]
 
     def delete(self, stack: str) -> str:
         self.stacks.delete_stack(StackName=stack)
@@ -160,6 +183,14 @@ def only(whole: Tree, wanted: str) -> Tree:
     return {**whole, "Resources": {name: whole["Resources"][name] for name in sorted(needed)}, "Outputs": outputs}
 
 
+def waiting(body: Tree, after: str) -> Tree:
+    """The template with something more that waits for a signal, when `after` is made."""
+    handle = {"Type": "AWS::CloudFormation::WaitConditionHandle"}
+    properties = {"Handle": {"Ref": "Handle"}, "Timeout": "300", "Count": 1}
+    waits = {"Type": "AWS::CloudFormation::WaitCondition", "DependsOn": after, "Properties": properties}
+    return {**body, "Resources": {**body["Resources"], "Handle": handle, "Waiting": waits}}
+
+
 def broken(body: Tree, after: str) -> Tree:
     """The template with something more that cannot be made, when `after` is made."""
     nobody = {"ServiceToken": f"arn:aws:lambda:us-east-1:{ACCOUNT_ID}:function:nobody"}
@@ -195,6 +226,13 @@ SITUATIONS: Mapping[str, tuple[Any, dict[str, str], str]] = {
     "no-logging-1": (None, {}, "enabled invocation logging"),
     "cloudwatch-1": (THEIRS | UNKNOWN, {}, "adopted the existing invocation logging"),
     "s3-only-1": (S3_ONLY | UNKNOWN, {}, "added CloudWatch to the existing invocation logging"),
+    "flags-only-1": (FLAGS, {}, "added CloudWatch to the existing invocation logging; text delivery is off"),
+    "unknown-list-1": (TEXTS | {"streams": [{"to": None}]}, {}, "added CloudWatch to the existing invocation logging"),
+    "empty-delivery-1": (
+        {"textDataDeliveryEnabled": False, "cloudWatchConfig": {}} | S3_PLACE,
+        {},
+        "added CloudWatch to the existing invocation logging; text delivery is off",
+    ),
     "adopt-only-1": (THEIRS, {"InvocationLogging": "adopt-only"}, "adopted the existing invocation logging"),
 }
 
@@ -384,18 +422,19 @@ def test_calls_that_fail_leave_nothing_that_is_not_known_as_the_stacks_own(
     # given a stack, whose logging is taken away behind its back
     assert region.create("faulty") == "CREATE_COMPLETE"
     role = region.resource("faulty", "InvocationLoggingRole")
-    for fault, service, operation in FAILING:
-        region.bedrock.delete_model_invocation_logging_configuration()
-        for group in region.groups():
-            region.logs.delete_log_group(logGroupName=group)
-        # when a call fails, as often as it is tried
-        with region.proxy.failing(fault, service, operation=operation, function=region.function):
-            setup_event(region, "faulty")
-        # then what there is bears the stack's mark
-        found = (region.configuration() or {}).get("cloudWatchConfig", {})
-        assert found.get("roleArn", role).endswith(role), operation
-        for group in region.groups():
-            assert region.logs.list_tags_log_group(logGroupName=group)["tags"] == {MADE_BY: "faulty"}, operation
+    with region.updating("faulty"):
+        for fault, service, operation in FAILING:
+            region.bedrock.delete_model_invocation_logging_configuration()
+            for group in region.groups():
+                region.logs.delete_log_group(logGroupName=group)
+            # when a call fails, as often as it is tried
+            with region.proxy.failing(fault, service, operation=operation, function=region.function):
+                setup_event(region, "faulty")
+            # then what there is bears the stack's mark
+            found = (region.configuration() or {}).get("cloudWatchConfig", {})
+            assert found.get("roleArn", role).endswith(role), operation
+            for group in region.groups():
+                assert region.logs.list_tags_log_group(logGroupName=group)["tags"] == {MADE_BY: "faulty"}, operation
     # and all of it goes, though the first calls fail
     with region.proxy.failing(Fault.THROTTLED, "bedrock", function=region.function, times=2):
         assert region.delete("faulty") == "DELETE_COMPLETE"
@@ -500,12 +539,13 @@ def test_a_group_that_cannot_be_read_stops_the_deployment_and_says_what_to_do(
     region.logs.create_log_group(logGroupName="/rare", logGroupClass="INFREQUENT_ACCESS")
     region.logs.create_log_group(logGroupName="/locked", kmsKeyId=key["Arn"])
     said = {}
-    for group in ("/rare", "/locked", "/gone"):
-        theirs = {"logGroupName": group, "roleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/theirs"}
-        region.configure({"cloudWatchConfig": theirs})
-        answer = setup_event(region, "refusing")
-        assert answer["Status"] == "FAILED", group
-        said[group] = answer["Reason"]
+    with region.updating("refusing"):
+        for group in ("/rare", "/locked", "/gone"):
+            theirs = {"logGroupName": group, "roleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/theirs"}
+            region.configure({"cloudWatchConfig": theirs})
+            answer = setup_event(region, "refusing")
+            assert answer["Status"] == "FAILED", group
+            said[group] = answer["Reason"]
     assert "class INFREQUENT_ACCESS, which cannot be subscribed" in said["/rare"]
     assert "which is Disabled, so nothing can be written or read" in said["/locked"]
     assert "/gone, which does not exist. Create it" in said["/gone"]
@@ -526,7 +566,8 @@ def test_a_group_with_three_filters_of_others_is_adopted(region: Region, setup_e
         {"cloudWatchConfig": {"logGroupName": "/busy", "roleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/theirs"}}
     )
 
-    answer = setup_event(region, "fourth")
+    with region.updating("fourth"):
+        answer = setup_event(region, "fourth")
 
     assert answer["Status"] == "SUCCESS", answer
     assert answer["Data"]["LogGroupName"] == "/busy"

@@ -189,13 +189,22 @@ def test_a_response_with_several_long_attributes_is_cut(inbox: Inbox) -> None:
 
 
 def test_answer_that_is_refused_is_raised(inbox: Inbox) -> None:
-    inbox.status = 403
+    inbox.status = 400
 
     with pytest.raises(urllib.error.HTTPError) as caught:
         custom_resource.handle_request(request(inbox.url), "first-quota-fetch", lambda _event: {})
 
-    assert caught.value.code == 403
+    assert caught.value.code == 400
     caught.value.close()
+
+
+def test_answer_whose_url_has_expired_is_not_raised(inbox: Inbox) -> None:
+    # so that Lambda does not run the request again, for which nobody waits
+    inbox.status = 403
+
+    custom_resource.handle_request(request(inbox.url), "first-quota-fetch", lambda _event: {})
+
+    assert len(inbox.requests) == 1
 
 
 def test_answer_that_reaches_nobody_is_raised(inbox: Inbox) -> None:

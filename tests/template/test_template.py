@@ -316,6 +316,7 @@ GRANTED: dict[str, Grants] = {
         ),
         "ReadAndStoreSnapshot": ({"dynamodb:GetItem", "dynamodb:PutItem"}, STATE),
         "NotifySubscribers": ({"sns:Publish"}, ["${AlarmTopic}"]),
+        "DescribeOwnStack": ({"cloudformation:DescribeStacks"}, ["${AWS::StackId}"]),
         "OwnLog": (OWN_STREAMS, ["${QuotaFetcherLogGroup.Arn}"]),
     },
     "LoggingSetupRole": {
@@ -664,15 +665,17 @@ def test_setup_outlasts_the_time_a_new_role_needs(stack: Tree) -> None:
 
 
 def test_what_a_rollback_undoes_is_not_done_after_it(stack: Tree) -> None:
-    # A request that waited, then ran, has ended when CloudFormation gives up on it; and none is run again.
-    for name, resource in (
-        ("LoggingSetup", "InvocationLogSetup"),
-        ("BucketEmptying", "EmptyLargeBodiesBucket"),
-        ("BucketEmptying", "EmptyFailedDeliveriesBucket"),
+    # A request that waited, then ran, has ended when CloudFormation gives up on it. None that changes settings or data
+    # is run again. The fetcher's are, because its schedule is, too: within the same age, and only if the stack waits.
+    for name, resource, retries in (
+        ("LoggingSetup", "InvocationLogSetup", 0),
+        ("BucketEmptying", "EmptyLargeBodiesBucket", 0),
+        ("BucketEmptying", "EmptyFailedDeliveriesBucket", 0),
+        ("QuotaFetcher", "FirstQuotaFetch", 2),
     ):
         assert f"{name}FunctionEventInvokeConfig" in listed(stack["Resources"][resource]["DependsOn"])
         config = properties(stack, f"{name}FunctionEventInvokeConfig")
-        assert config["MaximumRetryAttempts"] == 0
+        assert config["MaximumRetryAttempts"] == retries
         assert config["MaximumEventAgeInSeconds"] == 15 * 60  # custom_resource.NO_RESPONSE names it
         latest = config["MaximumEventAgeInSeconds"] + properties(stack, f"{name}Function")["Timeout"]
         assert latest < properties(stack, resource)["ServiceTimeout"]

@@ -12,7 +12,7 @@ PACKAGES = {"registry", "state", "processor", "fetcher", "deployment", "analysis
 FUNCTION_PACKAGES = {"processor", "fetcher", "deployment", "analysis"}
 SHARED = {"registry", "state"}
 MAX_LINES = 450
-MAX_ARROWS = 32
+MAX_ARROWS = 33
 
 Arrows = dict[str, set[str]]
 

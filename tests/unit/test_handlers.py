@@ -33,9 +33,16 @@ from records import (
 
 from bedrock_quota import access_denied, clients, custom_resource
 from bedrock_quota.custom_resource import NothingDoneError
-from bedrock_quota.deployment import bucket_emptying, invocation_logging, log_groups, logging_configuration
-from bedrock_quota.deployment.invocation_logging import InvocationLoggingError, LoggingTarget, SetupRequest, SetupResult
+from bedrock_quota.deployment import (
+    bucket_emptying,
+    invocation_logging,
+    log_groups,
+    logging_configuration,
+    logging_removal,
+)
+from bedrock_quota.deployment.invocation_logging import InvocationLoggingError, SetupRequest, SetupResult
 from bedrock_quota.deployment.logging_configuration import ConfigurationUnreadableError
+from bedrock_quota.deployment.logging_target import LoggingTarget
 from bedrock_quota.errors import DeliveryError, QuotaFetchError
 from bedrock_quota.fetcher import aws_sources, burndown_drift
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
@@ -45,6 +52,7 @@ from bedrock_quota.registry.quota_names import ListedQuota
 from bedrock_quota.settings import DEFAULT_NAMESPACE
 from bedrock_quota.state import table
 from bedrock_quota.state.snapshot import Snapshot
+from bedrock_quota.state.table import LoggingMemory, LoggingOrigin
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 
@@ -532,6 +540,47 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     return given
 
 
+class Stacks:
+    def __init__(self, status: str, **tags: str) -> None:
+        self.status, self.tags = status, tags
+
+    def describe_stacks(self, *, StackName: str) -> dict[str, Any]:  # noqa: N803 - AWS's name
+        assert StackName.startswith("arn:aws:cloudformation:")
+        tags = [{"Key": key, "Value": value} for key, value in self.tags.items()]
+        return {"Stacks": [{"StackStatus": self.status} | ({"Tags": tags} if tags else {})]}
+
+
+@pytest.fixture(autouse=True)
+def stack_in_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stack that sends requests is being updated, if a test says nothing else."""
+    monkeypatch.setattr(clients, "cloudformation", lambda: Stacks("UPDATE_IN_PROGRESS"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        pytest.param("Update", "UPDATE_ROLLBACK_COMPLETE", id="update after its rollback"),
+        pytest.param("Create", "CREATE_COMPLETE", id="creation of a complete stack"),
+        pytest.param("Create", "ROLLBACK_IN_PROGRESS", id="creation while it is rolled back"),
+        pytest.param("Update", "DELETE_IN_PROGRESS", id="update of a stack that leaves"),
+    ],
+)
+def test_first_fetch_that_comes_late_fetches_nothing(  # noqa: PLR0917 - fixtures
+    load: Load,
+    stored: Stored,
+    answers: list[tuple[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    status: str,
+) -> None:
+    monkeypatch.setattr(clients, "cloudformation", lambda: Stacks(status))
+
+    load("quota_fetcher").handler(request(kind), None)
+
+    assert answers == [("first-quota-fetch", {"Result": f"skipped: the stack is already {status}"})]
+    assert stored.items == []
+
+
 @pytest.mark.usefixtures("stored")
 def test_first_fetch_says_what_it_found(load: Load, answers: list[tuple[str, Any]]) -> None:
     assert load("quota_fetcher").handler(request("Create"), None) is None
@@ -643,6 +692,8 @@ PROPERTIES = {
     "OwnLogGroups": ["/aws/lambda/own"],
 }
 PART = LoggingTarget(PROPERTIES["LogGroupName"], PROPERTIES["RoleArn"], 30, "ours")
+ORIGIN = LoggingOrigin(created=False, delivery="{}")
+NOTED = ("note origin", "table", "patient_state", ORIGIN)
 WANTED = SetupRequest(PART, "s", "s-metric-processor", own_log_groups=("/aws/lambda/own",))
 
 
@@ -656,7 +707,6 @@ def setup(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
     for client in ("bedrock_settings", "logs", "kms", "patient_state"):
         monkeypatch.setattr(clients, client, lambda client=client: client)
-    monkeypatch.setattr(clients, "cloudformation", lambda: Stacks("UPDATE_IN_PROGRESS"))
     monkeypatch.setenv("STATE_TABLE", "table")
     monkeypatch.setattr(table, "remember_log_group", called("remember", None))
     monkeypatch.setattr(table, "read_log_groups", called("read", ("/former",)))
@@ -667,21 +717,20 @@ def setup(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     monkeypatch.setattr(logging_configuration, "read_configuration", lambda _bedrock: None)
     found = SetupResult(PART.log_group, "done so")
     monkeypatch.setattr(
-        invocation_logging, "set_up_logging", lambda *given: (calls.append(("set up", *given[:-1])), found)[1]
+        invocation_logging,
+        "set_up_logging",
+        lambda *given, note_origin: (calls.append(("set up", *given[:-1])), note_origin(ORIGIN), found)[2],
     )
+    monkeypatch.setattr(table, "write_origin", called("note origin", None))
+    monkeypatch.setattr(table, "write_refused_bucket", called("note refusal", None))
+    monkeypatch.setattr(table, "read_memory", lambda *_given: LoggingMemory())
     monkeypatch.setattr(invocation_logging, "describe_existing", called("as found", SetupResult("/found", "left")))
-    monkeypatch.setattr(invocation_logging, "remove_logging", called("take out", "taken out"))
+    monkeypatch.setattr(
+        logging_removal,
+        "remove_logging",
+        lambda *given, origin: (calls.append(("take out", *given, origin)), "taken out")[1],
+    )
     return calls
-
-
-class Stacks:
-    def __init__(self, status: str, **tags: str) -> None:
-        self.status, self.tags = status, tags
-
-    def describe_stacks(self, *, StackName: str) -> dict[str, Any]:  # noqa: N803 - AWS's name
-        assert StackName.startswith("arn:aws:cloudformation:")
-        tags = [{"Key": key, "Value": value} for key, value in self.tags.items()]
-        return {"Stacks": [{"StackStatus": self.status} | ({"Tags": tags} if tags else {})]}
 
 
 def test_setup_returns_the_group_and_what_was_done(
@@ -693,6 +742,7 @@ def test_setup_returns_the_group_and_what_was_done(
     assert answers == [("invocation-logging", {"LogGroupName": PART.log_group, "Done": "done so"} | nowhere)]
     assert setup == [
         ("set up", "bedrock_settings", "logs", "kms", WANTED),
+        NOTED,
         ("remember", "table", "patient_state", PART.log_group),
     ]
     done, sdk = printed()
@@ -717,7 +767,9 @@ def test_setup_remembers_a_log_group_that_it_adopts(
     load: Load, answers: list[tuple[str, Any]], setup: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given that another monitor has made it, and may be gone before this one
-    monkeypatch.setattr(invocation_logging, "set_up_logging", lambda *_given: SetupResult("/adopted", "adopted"))
+    monkeypatch.setattr(
+        invocation_logging, "set_up_logging", lambda *_given, **_more: SetupResult("/adopted", "adopted")
+    )
 
     load("logging_setup").handler(request("Create", **PROPERTIES), None)
 
@@ -744,6 +796,7 @@ def test_setup_knows_on_an_update_what_was_before_and_remembers_a_log_group_that
     assert setup == [
         *([("remember", "table", "patient_state", "/before")] if made else []),
         ("set up", "bedrock_settings", "logs", "kms", wanted),
+        NOTED,
         ("remember", "table", "patient_state", PART.log_group),
     ]
     assert len(answers) == 1
@@ -759,6 +812,70 @@ def test_setup_takes_the_properties_of_an_older_version_after_its_rollback(
     (wanted,) = [given[-1] for name, *given in setup if name == "set up"]
     assert (wanted.target.large_bodies_bucket, wanted.adopt_only, wanted.previous) == ("", False, PART)
     assert not isinstance(answers[0][1], Exception)
+
+
+REFUSED = LoggingMemory(ORIGIN, refused_bucket="ours")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "noted"),
+    [
+        pytest.param("", "ours", ["ours"], id="refused for the first time"),
+        pytest.param("ours", "ours", [], id="refused again"),
+        pytest.param("ours", "", [""], id="accepted at last"),
+    ],
+)
+def test_setup_remembers_a_bucket_that_bedrock_refuses(  # noqa: PLR0917 - fixtures
+    load: Load,
+    setup: list[tuple[Any, ...]],
+    answers: list[tuple[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    before: str,
+    now: str,
+    noted: list[str],
+) -> None:
+    memory = LoggingMemory(refused_bucket=before)
+    given: list[SetupRequest] = []
+
+    def set_up(*arguments: Any, **_more: Any) -> SetupResult:
+        given.append(arguments[3])
+        return SetupResult(PART.log_group, "done so", refused_bucket=now)
+
+    monkeypatch.setattr(table, "read_memory", lambda *_given: memory)
+    monkeypatch.setattr(invocation_logging, "set_up_logging", set_up)
+
+    load("logging_setup").handler(request("Update", **PROPERTIES) | {"OldResourceProperties": PROPERTIES}, None)
+
+    assert [each.memory for each in given] == [memory]
+    assert [call[-1] for call in setup if call[0] == "note refusal"] == noted
+    assert len(answers) == 1
+
+
+def test_removal_knows_what_was_there_before(
+    load: Load, setup: list[tuple[Any, ...]], answers: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "cloudformation", lambda: Stacks("DELETE_IN_PROGRESS"))
+    monkeypatch.setattr(table, "read_memory", lambda *_given: REFUSED)
+
+    load("logging_setup").handler(request("Delete", **PROPERTIES), None)
+
+    assert setup[-1] == ("take out", "bedrock_settings", "logs", PART, "s", ("/former",), ORIGIN)
+    assert answers == [("invocation-logging", {})]
+
+
+def test_removal_goes_on_if_the_notes_cannot_be_read(
+    load: Load, setup: list[tuple[Any, ...]], answers: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deny(*_given: object) -> None:
+        raise DENIED
+
+    monkeypatch.setattr(clients, "cloudformation", lambda: Stacks("DELETE_IN_PROGRESS"))
+    monkeypatch.setattr(table, "read_memory", deny)
+
+    load("logging_setup").handler(request("Delete", **PROPERTIES), None)
+
+    assert setup[-1] == ("take out", "bedrock_settings", "logs", PART, "s", ("/former",), None)
+    assert answers == [("invocation-logging", {})]
 
 
 def test_setup_that_may_only_adopt_is_told_so(
@@ -785,7 +902,7 @@ def test_setup_takes_out_what_is_its_stacks_when_the_stack_leaves(  # noqa: PLR0
 
     assert setup == [
         ("read", "table", "patient_state"),
-        ("take out", "bedrock_settings", "logs", PART, "s", ("/former",)),
+        ("take out", "bedrock_settings", "logs", PART, "s", ("/former",), None),
     ]
     assert answers == [("invocation-logging", {})]
     assert [line["done"] for line in printed()] == ["taken out"]
@@ -847,7 +964,7 @@ def test_setup_that_cannot_ask_bedrock_says_that_nothing_was_done(  # noqa: PLR0
     assert str(answer).startswith(f"Bedrock's invocation logging could not be read: {said}")
 
 
-def refuses(*_given: object) -> None:
+def refuses(*_given: object, **_more: object) -> None:
     raise InvocationLoggingError("the group is full")
 
 
@@ -896,6 +1013,13 @@ UNDONE = [
     "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
     "UPDATE_ROLLBACK_COMPLETE",
     "IMPORT_ROLLBACK_IN_PROGRESS",
+    "CREATE_COMPLETE",
+    "CREATE_FAILED",
+    "UPDATE_COMPLETE",
+    "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+    "UPDATE_FAILED",
+    "IMPORT_IN_PROGRESS",
+    "REVIEW_IN_PROGRESS",
 ]
 
 
@@ -904,6 +1028,7 @@ UNDONE = [
     [
         *(pytest.param(kind, status, id=f"{kind} and {status}") for kind in ("Create", "Update") for status in UNDONE),
         pytest.param("Create", "UPDATE_ROLLBACK_IN_PROGRESS", id="Create and UPDATE_ROLLBACK_IN_PROGRESS"),
+        pytest.param("Update", "CREATE_IN_PROGRESS", id="Update and CREATE_IN_PROGRESS"),
     ],
 )
 def test_setup_that_comes_late_does_nothing(  # noqa: PLR0917 - fixtures
@@ -1026,7 +1151,7 @@ def test_setup_is_cancelled_when_the_stack_is_not_as_it_was(
 ) -> None:
     stack, told = Stacks("CREATE_IN_PROGRESS"), []
 
-    def set_up(*given: Any) -> SetupResult:
+    def set_up(*given: Any, **_more: Any) -> SetupResult:
         *_, cancelled = given
         told.append(cancelled())
         stack.status = "ROLLBACK_IN_PROGRESS"
@@ -1047,7 +1172,7 @@ def test_setup_that_fails_is_answered_as_failed_and_can_be_deleted(
 ) -> None:
     error = InvocationLoggingError("point it elsewhere")
 
-    def refuse(*_arguments: object) -> None:
+    def refuse(*_arguments: object, **_more: object) -> None:
         raise error
 
     monkeypatch.setattr(invocation_logging, "set_up_logging", refuse)

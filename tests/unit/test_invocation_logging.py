@@ -11,17 +11,18 @@ from bedrock_settings import BedrockSettings
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
-from bedrock_quota.deployment import invocation_logging, log_groups, logging_configuration
+from bedrock_quota.deployment import invocation_logging, log_groups, logging_configuration, logging_removal
 from bedrock_quota.deployment.invocation_logging import (
     BUCKET_REFUSED,
     LOOK_AGAIN,
-    LoggingTarget,
     SetupRequest,
     SetupResult,
 )
 from bedrock_quota.deployment.log_groups import MADE_BY
 from bedrock_quota.deployment.logging_configuration import LargeBodies
+from bedrock_quota.deployment.logging_target import LoggingTarget, is_ours
 from bedrock_quota.deployment.preflight import InvocationLoggingError
+from bedrock_quota.state.table import LoggingMemory, LoggingOrigin
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 
@@ -71,6 +72,7 @@ class Services:
         self.kms: Any = boto3.client("kms")
         self.to_logs, self.to_kms = Stubber(self.logs), Stubber(self.kms)
         self.slept: list[float] = []
+        self.noted: list[LoggingOrigin] = []
         self.waits: list[bool] = []  # whether CloudFormation still waits, each time it is asked; in the end it does
 
     def configured(self, configuration: dict[str, Any] | None) -> None:
@@ -117,7 +119,13 @@ class Services:
 
     def set_up(self, wanted: SetupRequest = WANTED) -> SetupResult:
         return invocation_logging.set_up_logging(
-            self.bedrock, self.logs, self.kms, wanted, self.cancelled, sleep=self.slept.append
+            self.bedrock,
+            self.logs,
+            self.kms,
+            wanted,
+            self.cancelled,
+            note_origin=self.noted.append,
+            sleep=self.slept.append,
         )
 
     def cancelled(self) -> bool:
@@ -132,8 +140,8 @@ class Services:
         self.filtered()
         self.removed()
 
-    def take_out(self, *read: str) -> str:
-        return invocation_logging.remove_logging(self.bedrock, self.logs, PART, "monitor", read)
+    def take_out(self, *read: str, origin: LoggingOrigin | None = None) -> str:
+        return logging_removal.remove_logging(self.bedrock, self.logs, PART, "monitor", read, origin=origin)
 
 
 def raw(configuration: dict[str, Any] | None) -> dict[str, msgspec.Raw] | None:
@@ -381,10 +389,115 @@ def test_what_bedrock_reads_back_with_more_flags_is_still_what_was_put(services:
     assert services.set_up().done == "enabled invocation logging"
 
 
-@pytest.mark.parametrize("before", [pytest.param(None, id="no configuration"), pytest.param(S3_ONLY, id="S3 only")])
+FLAGS = {"textDataDeliveryEnabled": False, "imageDataDeliveryEnabled": False}
+"""An owner's configuration without a destination, which keeps prompts from being stored."""
+
+
+def test_flags_of_the_owner_without_a_destination_stay(services: Services) -> None:
+    services.configured(FLAGS)
+    services.made()
+    services.changed(FLAGS, FLAGS | {"cloudWatchConfig": CLOUDWATCH})
+
+    done = services.set_up().done
+
+    assert done.startswith("added CloudWatch to the existing invocation logging; text delivery is off")
+
+
+@pytest.mark.parametrize(
+    ("before", "origin"),
+    [
+        pytest.param(None, LoggingOrigin(created=True), id="no configuration"),
+        pytest.param(FLAGS, LoggingOrigin(created=False), id="flags"),
+        pytest.param(S3_ONLY, LoggingOrigin(created=False), id="S3 only"),
+        pytest.param(FLAGS | {"cloudWatchConfig": {}}, LoggingOrigin(created=False, delivery="{}"), id="empty"),
+        pytest.param({"cloudWatchConfig": {"x": "y" * 10_000}}, LoggingOrigin(created=False), id="far too long"),
+    ],
+)
+def test_what_is_there_before_the_stacks_part_is_noted(
+    services: Services, before: dict[str, Any] | None, origin: LoggingOrigin
+) -> None:
+    present: Any = before or OURS
+    after = present | {"cloudWatchConfig": present.get("cloudWatchConfig", {}) | CLOUDWATCH}
+    services.configured(before)
+    services.made()
+    services.changed(before, after)
+
+    services.set_up()
+
+    assert services.noted == [origin]
+
+
+def test_note_is_made_before_the_change_and_made_again_if_another_was_faster(services: Services) -> None:
+    services.configured(None)
+    services.made()
+    services.configured(S3_ONLY)
+    services.configured(S3_ONLY)
+    services.readable()
+    services.changed(S3_ONLY, OURS_AND_S3)
+
+    services.set_up()
+
+    assert services.noted == [LoggingOrigin(created=True), LoggingOrigin(created=False)]
+
+
+def test_an_update_of_the_stacks_part_leaves_the_note(services: Services) -> None:
+    services.configured(OURS)
+    services.made("/elsewhere")
+    services.changed(OURS, moved(OURS, "/elsewhere"))
+
+    services.set_up(updated(log_group="/elsewhere"))
+
+    assert services.noted == []
+
+
+AUDIO = OURS | {"audioDataDeliveryEnabled": True, "smellDataDeliveryEnabled": True, "imageDataDeliveryEnabled": None}
+
+
+@pytest.mark.parametrize(
+    "origin", [pytest.param(None, id="older version"), pytest.param(LoggingOrigin(created=True), id="created")]
+)
+def test_kinds_of_data_that_the_stacks_own_configuration_delivers_are_named_at_an_update(
+    services: Services, origin: LoggingOrigin | None
+) -> None:
+    services.configured(AUDIO)
+    services.readable()
+
+    done = services.set_up(msgspec.structs.replace(updated(), memory=LoggingMemory(origin))).done
+
+    assert "kinds of data that this stack does not need (audioDataDeliveryEnabled, smellDataDeliveryEnabled)" in done
+    assert done.startswith("kept the invocation logging")
+
+
+@pytest.mark.parametrize(
+    ("present", "origin"),
+    [
+        pytest.param(AUDIO, LoggingOrigin(created=False), id="of an owner"),
+        pytest.param(AUDIO | S3_ONLY, None, id="with the owner's destination"),
+        pytest.param(OURS, None, id="text alone"),
+    ],
+)
+def test_kinds_of_data_of_an_owner_are_not_named_at_an_update(
+    services: Services, present: dict[str, Any], origin: LoggingOrigin | None
+) -> None:
+    services.configured(present)
+    services.readable()
+
+    done = services.set_up(msgspec.structs.replace(updated(), memory=LoggingMemory(origin))).done
+
+    assert done == "kept the invocation logging that this stack set up"
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param(None, id="no configuration"),
+        pytest.param(S3_ONLY, id="S3 only"),
+        pytest.param(FLAGS, id="no destination"),
+    ],
+)
 def test_adopt_only_changes_nothing_and_says_what_is_missing(services: Services, before: dict[str, Any] | None) -> None:
     services.configured(before)
-    missing = "delivers its invocation logs only to S3" if before else "logs no model invocations"
+    missing = "delivers its invocation logs only to S3" if before == S3_ONLY else "logs no model invocations"
 
     with pytest.raises(InvocationLoggingError, match=missing) as caught:
         services.set_up(msgspec.structs.replace(WANTED, adopt_only=True))
@@ -653,6 +766,37 @@ def test_a_log_group_of_ours_gets_the_tags_of_the_stack_that_it_lacks(
     assert services.set_up(msgspec.structs.replace(updated(), tags=TAGGED.tags)).done.startswith("kept")
 
 
+def many_tags(count: int) -> dict[str, str]:
+    return {f"key-{number:02}": "value" for number in range(count)}
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [pytest.param(49, 49, id="all fit"), pytest.param(50, 49, id="as many as a stack can have")],
+)
+def test_a_new_log_group_has_at_most_fifty_tags_and_that_of_its_maker(
+    services: Services, given: int, kept: int
+) -> None:
+    # AWS accepts 50 tags per log group, and 50 per stack
+    services.configured(None)
+    services.made(**many_tags(kept))
+    services.changed(None, OURS)
+
+    services.set_up(msgspec.structs.replace(WANTED, tags=many_tags(given)))
+
+
+def test_an_update_gives_a_log_group_no_more_tags_than_fit_and_replaces_values(services: Services) -> None:
+    # given 49 tags, one of them from AWS, so there is room for two
+    present = {MADE_BY: "monitor", "aws:x": "y", **many_tags(47)}
+    services.configured(OURS)
+    services.readable()
+    services.to_logs.add_response("list_tags_for_resource", {"tags": present}, {"resourceArn": arn(GROUP)})
+    given = {"key-00": "another value", "key-47": "value", "key-48": "value"}
+    services.to_logs.add_response("tag_resource", {}, {"resourceArn": arn(GROUP), "tags": given})
+
+    services.set_up(msgspec.structs.replace(updated(), tags=many_tags(50) | {"key-00": "another value"}))
+
+
 # Somebody else at the same time
 
 
@@ -771,6 +915,7 @@ def test_bucket_that_bedrock_cannot_write_to_is_left_out(
     found = services.set_up()
 
     assert (found.log_group, found.large_bodies) == (GROUP, None)
+    assert found.refused_bucket == "our-large-bodies"
     assert f"{BUCKET_REFUSED} (our-large-bodies)" in found.done
     assert f"AWS returned: {message}" in found.done
     assert "bodies over 100 KB are not delivered" in found.done
@@ -852,6 +997,58 @@ def test_an_update_of_a_stack_without_its_bucket_keeps_it_so_and_says_what_to_do
     assert "select a bucket for large data" in done
 
 
+def offered_again(**part: Any) -> SetupRequest:
+    """An update of a stack whose bucket was refused before."""
+    return msgspec.structs.replace(updated(**part), memory=LoggingMemory(refused_bucket="our-large-bodies"))
+
+
+def test_bucket_that_was_refused_is_offered_again_at_an_update(services: Services) -> None:
+    before = with_large(OURS, None)
+    services.configured(before)
+    services.readable()
+    services.changed(before, OURS)
+
+    assert services.set_up(offered_again()) == SetupResult(
+        GROUP, "changed the invocation logging that this stack set up", LARGE
+    )
+
+
+def test_bucket_that_is_refused_again_changes_nothing_and_stays_a_problem(services: Services) -> None:
+    before = with_large(OURS, None)
+    services.configured(before)
+    services.readable()
+    services.configured(before)
+    services.put_is_refused(REFUSED_AT_ONCE, "AccessDeniedException")
+    services.configured(before)
+
+    found = services.set_up(offered_again())
+
+    assert (found.large_bodies, found.refused_bucket) == (None, "our-large-bodies")
+    assert found.done.startswith("kept the invocation logging that this stack set up; bodies over 100 KB")
+    assert f"{BUCKET_REFUSED} (our-large-bodies)" in found.done
+    assert LOOK_AGAIN in found.done
+
+
+def test_bucket_that_another_has_replaced_since_it_was_refused_stays(services: Services) -> None:
+    there = with_large(OURS, {"bucketName": "elsewhere"})
+    services.configured(there)
+    services.readable()
+
+    found = services.set_up(offered_again())
+
+    assert (found.large_bodies, found.refused_bucket) == (LargeBodies("elsewhere"), "")
+
+
+def test_rollback_that_changes_nothing_still_names_a_bucket_that_was_refused(services: Services) -> None:
+    services.configured(with_large(OURS, None))
+    services.group(there=False)
+
+    found = services.as_found(offered_again())
+
+    assert found.refused_bucket == "our-large-bodies"
+    assert f"{BUCKET_REFUSED} (our-large-bodies)" in found.done
+
+
 REFUSED_AT_ONCE = "User: u is not authorized to perform: s3:PutObject with an explicit deny in an identity-based policy"
 SCP = "User: u is not authorized to perform: bedrock:PutModelInvocationLoggingConfiguration with an explicit deny in a"
 
@@ -909,6 +1106,72 @@ def test_creation_cancelled_after_its_change_takes_it_back(services: Services, b
     else:
         services.put(before)
     services.group_goes()
+
+    with pytest.raises(InvocationLoggingError, match=CANCELLED):
+        services.set_up()
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "left"),
+    [
+        pytest.param(
+            S3_ONLY,
+            OURS_AND_S3 | {"s3Config": {"bucketName": "new-place"}, "textDataDeliveryEnabled": False},
+            S3_ONLY | {"s3Config": {"bucketName": "new-place"}, "textDataDeliveryEnabled": False},
+            id="S3 only, moved and switched off since",
+        ),
+        pytest.param(
+            FLAGS | {"cloudWatchConfig": {}},
+            FLAGS | {"cloudWatchConfig": CLOUDWATCH, "imageDataDeliveryEnabled": True},
+            FLAGS | {"cloudWatchConfig": {}, "imageDataDeliveryEnabled": True},
+            id="empty delivery, image on since",
+        ),
+        pytest.param(
+            None,
+            OURS | {"textDataDeliveryEnabled": False},
+            {name: value for name, value in OURS.items() if name != "cloudWatchConfig"}
+            | {"textDataDeliveryEnabled": False},
+            id="no configuration, text off since",
+        ),
+    ],
+)
+def test_cancelled_creation_leaves_what_the_owner_has_changed_since(
+    services: Services, before: dict[str, Any] | None, now: dict[str, Any], left: dict[str, Any]
+) -> None:
+    services.waits = [True, False]
+    services.configured(before)
+    services.made()
+    services.changed(before, (before or OURS) | {"cloudWatchConfig": CLOUDWATCH})
+    services.configured(now)
+    services.put(left)
+    services.group_goes()
+
+    with pytest.raises(InvocationLoggingError, match=CANCELLED):
+        services.set_up()
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        pytest.param(THEIRS, id="another delivery"),
+        pytest.param(OURS | {"cloudWatchConfig": CLOUDWATCH | {"roleArn": "r"}}, id="another role"),
+        pytest.param(None, id="nothing"),
+    ],
+)
+@pytest.mark.parametrize("before", [pytest.param(None, id="no configuration"), pytest.param(S3_ONLY, id="S3 only")])
+def test_cancelled_creation_leaves_a_delivery_that_is_no_longer_its_own(
+    services: Services, before: dict[str, Any] | None, now: dict[str, Any] | None
+) -> None:
+    services.waits = [True, False]
+    services.configured(before)
+    services.made()
+    services.changed(before, (before or OURS) | {"cloudWatchConfig": CLOUDWATCH})
+    services.configured(now)
+    services.group()
+    services.tagged()
+    if now is None or now == THEIRS:
+        services.filtered()
+        services.removed()
 
     with pytest.raises(InvocationLoggingError, match=CANCELLED):
         services.set_up()
@@ -1032,15 +1295,100 @@ def test_taking_out_leaves_what_somebody_added_to_s3_since(services: Services) -
     assert services.take_out().startswith("removed CloudWatch")
 
 
+CREATED, FOUND = LoggingOrigin(created=True), LoggingOrigin(created=False)
+
+
+def without_delivery(configuration: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in configuration.items() if name != "cloudWatchConfig"}
+
+
 @pytest.mark.parametrize(
-    "present",
+    ("present", "origin"),
     [
-        pytest.param(OURS, id="as set up"),
-        pytest.param(OURS | {"textDataDeliveryEnabled": False}, id="text delivery off since"),
+        pytest.param(FLAGS, FOUND, id="flags"),
+        pytest.param(FLAGS, None, id="flags, and no note"),
+        pytest.param(without_delivery(OURS), FOUND, id="the stack's own flags that the owner had, too"),
+        pytest.param({"textDataDeliveryEnabled": True}, FOUND, id="text on"),
+        pytest.param({"textDataDeliveryEnabled": True, "streams": [{"bucket": "x"}]}, FOUND, id="unknown list"),
+        pytest.param({"textDataDeliveryEnabled": True, "streams": [{"bucket": "x"}]}, None, id="list, and no note"),
+        pytest.param({"textDataDeliveryEnabled": True, "mode": "STRICT"}, None, id="unknown text, and no note"),
+        pytest.param(without_delivery(OURS) | {"textDataDeliveryEnabled": False}, CREATED, id="text off since"),
+        pytest.param(without_delivery(OURS) | {"imageDataDeliveryEnabled": True}, CREATED, id="image on since"),
+        pytest.param(without_delivery(OURS) | {"mode": "STRICT"}, CREATED, id="more since"),
+    ],
+)
+def test_taking_out_leaves_a_configuration_of_the_owner_that_delivers_nowhere(
+    services: Services, present: dict[str, Any], origin: LoggingOrigin | None
+) -> None:
+    services.configured(present | {"cloudWatchConfig": CLOUDWATCH})
+    services.put(present)
+    services.group(there=False)
+
+    assert services.take_out(origin=origin).startswith("removed CloudWatch from the invocation logging")
+
+
+@pytest.mark.parametrize("before", [{}, FLAGS, S3_ONLY], ids=["alone", "with flags", "with S3"])
+def test_taking_out_puts_an_empty_delivery_back(services: Services, before: dict[str, Any]) -> None:
+    services.configured(before | {"cloudWatchConfig": CLOUDWATCH})
+    services.put(before | {"cloudWatchConfig": {}})
+    services.group(there=False)
+
+    done = services.take_out(origin=LoggingOrigin(created=False, delivery="{}"))
+
+    assert done.startswith("removed CloudWatch from the invocation logging")
+
+
+def test_taking_out_goes_on_if_bedrock_refuses_what_was_there(services: Services) -> None:
+    # given an owner who has moved S3 between the two attempts
+    services.configured(OURS_AND_S3)
+    services.put_is_refused("logGroupName is required")
+    now = OURS_AND_S3 | {"s3Config": {"bucketName": "new-place"}}
+    services.configured(now)
+    services.put(without_delivery(now))
+    services.group(there=False)
+
+    done = services.take_out(origin=LoggingOrigin(created=False, delivery="{}"))
+
+    assert done.startswith("removed CloudWatch from the invocation logging")
+
+
+def test_taking_out_deletes_flags_that_bedrock_refuses_without_a_destination(services: Services) -> None:
+    services.configured(FLAGS | {"cloudWatchConfig": CLOUDWATCH})
+    services.put_is_refused("a destination is required")
+    services.switched_off()
+    services.group(there=False)
+
+    assert services.take_out(origin=FOUND).startswith("disabled invocation logging")
+
+
+@pytest.mark.parametrize(
+    ("present", "code"),
+    [
+        pytest.param(OURS_AND_S3, "ValidationException", id="with the owner's destination"),
+        pytest.param(FLAGS | {"cloudWatchConfig": CLOUDWATCH}, "ThrottlingException", id="for another reason"),
+    ],
+)
+def test_taking_out_that_bedrock_refuses_otherwise_is_raised(
+    services: Services, present: dict[str, Any], code: str
+) -> None:
+    services.configured(present)
+    services.put_is_refused("no", code)
+
+    with pytest.raises(ClientError, match=code):
+        services.take_out(origin=FOUND)
+
+
+@pytest.mark.parametrize(
+    ("present", "origin"),
+    [
+        pytest.param(OURS, CREATED, id="as set up"),
+        pytest.param(OURS, None, id="as set up, and no note"),
+        pytest.param({"cloudWatchConfig": CLOUDWATCH, "textDataDeliveryEnabled": True}, None, id="older version"),
+        pytest.param(OURS | {"smellDataDeliveryEnabled": True}, CREATED, id="with a flag that Bedrock added"),
     ],
 )
 def test_taking_out_all_there_is_switches_it_off_and_removes_the_group_that_was_made(
-    services: Services, present: dict[str, Any]
+    services: Services, present: dict[str, Any], origin: LoggingOrigin | None
 ) -> None:
     services.configured(present)
     services.switched_off()
@@ -1049,7 +1397,7 @@ def test_taking_out_all_there_is_switches_it_off_and_removes_the_group_that_was_
     services.filtered()
     services.removed()
 
-    assert services.take_out() == f"disabled invocation logging; deleted {GROUP}"
+    assert services.take_out(origin=origin) == f"disabled invocation logging; deleted {GROUP}"
 
 
 def test_group_that_was_there_before_stays(services: Services) -> None:
@@ -1206,7 +1554,7 @@ def test_taking_out_that_fails_is_raised(services: Services) -> None:
     ],
 )
 def test_what_bears_the_stacks_role_is_the_stacks(configuration: dict[str, Any] | None, ours: bool) -> None:
-    assert invocation_logging.is_ours(raw(configuration), PART, None) is ours
+    assert is_ours(raw(configuration), PART, None) is ours
 
 
 @pytest.mark.parametrize(

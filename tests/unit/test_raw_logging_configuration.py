@@ -59,8 +59,7 @@ def test_configuration_is_put_back_byte_by_byte(settings: BedrockSettings, membe
     settings.expect("GET", answer=sent)
     present = configurations.read_configuration(settings.client)
     assert present is not None
-    rest = configurations.without_cloudwatch(present)
-    assert rest is not None
+    rest = configurations.restore_delivery(present, "")
     settings.expect("PUT")
     configurations.put_configuration(settings.client, rest)
     # then all is as before
@@ -157,6 +156,49 @@ def test_configurations_are_compared_by_their_values(
 
 
 @pytest.mark.parametrize(
+    ("members", "text_only"),
+    [
+        pytest.param(CLOUDWATCH, True, id="CloudWatch alone"),
+        pytest.param(CLOUDWATCH + b',"textDataDeliveryEnabled":true', True, id="text"),
+        pytest.param(CLOUDWATCH + b',"textDataDeliveryEnabled":true,"imageDataDeliveryEnabled":false', True, id="own"),
+        pytest.param(CLOUDWATCH + b',"smellDataDeliveryEnabled":true', True, id="kind that Bedrock added"),
+        pytest.param(CLOUDWATCH + b',"s3Config":null', True, id="null"),
+        pytest.param(CLOUDWATCH + b',"textDataDeliveryEnabled":false', False, id="text off"),
+        pytest.param(CLOUDWATCH + b',"imageDataDeliveryEnabled":true', False, id="image on"),
+        pytest.param(CLOUDWATCH + b',"textDataDeliveryEnabled":1', False, id="number as a switch"),
+        pytest.param(CLOUDWATCH + b',"textDataDeliveryEnabled":true,"level":"all"', False, id="unknown text"),
+        pytest.param(CLOUDWATCH + b',"destinations":[{"bucket":"theirs"}]', False, id="unknown list"),
+        pytest.param(CLOUDWATCH + b',"s3Config":{}', False, id="empty destination"),
+        pytest.param(CLOUDWATCH + b"," + S3, False, id="S3"),
+    ],
+)
+def test_only_what_the_stack_sets_is_the_stacks(settings: BedrockSettings, members: bytes, text_only: bool) -> None:
+    rest = configurations.restore_delivery(read(settings, members), "")
+
+    assert configurations.is_text_only(rest) is text_only
+
+
+@pytest.mark.parametrize(
+    "delivery",
+    [
+        pytest.param(b"{}", id="empty"),
+        pytest.param(b'{"format":{"v":1.0},"note":"\\u00e9 \xc3\xa9"}', id="unknown members"),
+        pytest.param(b"null", id="null"),
+    ],
+)
+def test_former_delivery_is_put_back_byte_by_byte_in_its_place(settings: BedrockSettings, delivery: bytes) -> None:
+    there = b'"cloudWatchConfig":' + delivery + b',"textDataDeliveryEnabled":false'
+    before = read(settings, there)
+    noted = configurations.encode_delivery(before)
+    after = configurations.deliver_to(before, "/g", "r", LargeBodies("b"))
+
+    settings.expect("PUT")
+    configurations.put_configuration(settings.client, configurations.restore_delivery(after, noted))
+
+    assert settings.bodies == [b'{"loggingConfig":{' + there + b"}}"]
+
+
+@pytest.mark.parametrize(
     ("members", "elsewhere"),
     [
         pytest.param(CLOUDWATCH, False, id="CloudWatch alone"),
@@ -167,10 +209,8 @@ def test_configurations_are_compared_by_their_values(
         pytest.param(CLOUDWATCH + b',"firehoseConfig":{"streamArn":"x"}', True, id="destination that no SDK has"),
     ],
 )
-def test_logging_goes_on_if_it_delivers_elsewhere(settings: BedrockSettings, members: bytes, elsewhere: bool) -> None:
-    rest = configurations.without_cloudwatch(read(settings, members))
-
-    assert (rest is not None) is elsewhere
+def test_another_destination_is_an_object(settings: BedrockSettings, members: bytes, elsewhere: bool) -> None:
+    assert configurations.delivers_elsewhere(read(settings, members)) is elsewhere
 
 
 def test_deep_values_are_carried(settings: BedrockSettings) -> None:

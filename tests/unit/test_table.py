@@ -20,15 +20,20 @@ from bedrock_quota.registry.models import Burndown, Model, ModelKind, QuotaCodes
 from bedrock_quota.state import table as state_table
 from bedrock_quota.state.snapshot import Snapshot, StoredSnapshot
 from bedrock_quota.state.table import (
+    LoggingMemory,
+    LoggingOrigin,
     SetupNote,
     read_log_groups,
+    read_memory,
     read_profile,
     read_setup,
     read_snapshot,
     read_stored_snapshot,
     remember_log_group,
     time,
+    write_origin,
     write_profile,
+    write_refused_bucket,
     write_setup,
     write_snapshot,
 )
@@ -263,6 +268,31 @@ def test_note_on_the_last_setup_comes_back(real_table: Any) -> None:
     for note in (SetupNote("a", "a"), SetupNote("b", "a")):
         write_setup("state", real_table, note)
         assert read_setup("state", real_table) == note
+
+
+def test_notes_of_set_ups_come_back_and_do_not_disturb_each_other(real_table: Any) -> None:
+    assert read_memory("state", real_table) == LoggingMemory()
+    assert read_memory("gone", real_table) == LoggingMemory()
+
+    write_origin("state", real_table, LoggingOrigin(created=True))
+    write_refused_bucket("state", real_table, "bucket")
+    assert read_setup("state", real_table) is None
+    write_setup("state", real_table, SetupNote("a", "a"))
+    assert read_memory("state", real_table) == LoggingMemory(LoggingOrigin(created=True), "bucket")
+
+    write_origin("state", real_table, LoggingOrigin(created=False, delivery='{"a":"\u00e9"}'))
+    write_refused_bucket("state", real_table, "")
+    assert read_memory("state", real_table) == LoggingMemory(LoggingOrigin(created=False, delivery='{"a":"\u00e9"}'))
+    assert read_setup("state", real_table) == SetupNote("a", "a")
+
+
+def test_notes_of_other_types_count_as_none(real_table: Any) -> None:
+    real_table.put_item(
+        TableName="state",
+        Item={"id": {"S": "setup"}, "created": {"S": "x"}, "delivery": {"N": "1"}, "refused_bucket": {"NULL": True}},
+    )
+
+    assert read_memory("state", real_table) == LoggingMemory()
 
 
 def test_no_log_groups_are_noted_at_first_nor_where_the_table_is_gone(real_table: Any) -> None:

@@ -35,6 +35,16 @@ DELETING_STATUSES = frozenset({"DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"})
 
 UPDATE_ROLLBACK = "UPDATE_ROLLBACK_IN_PROGRESS"
 
+_WAITING_STATUSES = {
+    "Create": frozenset({"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"}),
+    "Update": frozenset({"UPDATE_IN_PROGRESS", UPDATE_ROLLBACK}),
+}
+"""Statuses of a stack that waits for a creation or an update of a resource.
+
+In all others it waits for nothing, only deletes, or only imports (CloudFormation User Guide, Understand stack creation
+events, and API reference, Stack, read 2026-11-28). A clean-up after an update only deletes.
+"""
+
 NO_RESPONSE = (
     "Lambda did not run the function within 15 minutes, most likely because other functions used all concurrent "
     "executions of the account (10 in a new account). Deploy again while fewer functions run, or request an increase "
@@ -46,10 +56,10 @@ Lambda keeps an event for the template's `MaximumEventAgeInSeconds` and tries ag
 attempts (Lambda Developer Guide, How Lambda handles errors and retries with asynchronous invocation, read 2026-11-28).
 If a function runs, it responds, also if its imports fail."""
 
-_UNDOING = ("ROLLBACK", "DELETE")
-"""Words in the statuses of a stack whose changes are undone (CloudFormation API, Stack, read 2026-11-28)."""
-
 _ANSWER_ATTEMPTS = 3
+
+_EXPIRED = 403
+"""Status with which S3 refuses a presigned URL that has expired (S3 User Guide, presigned URLs, read 2026-11-28)."""
 
 Act = Callable[[Mapping[str, Any]], Mapping[str, str]]
 """Function that carries out one request (`RequestType` is Create, Update or Delete) and returns attributes."""
@@ -125,10 +135,9 @@ def is_too_late(event: Mapping[str, Any], status: str) -> bool:
     """Return True if a stack with this status cannot be waiting for this creation or update.
 
     Lambda delivers an event late if the account has no concurrency left, and sometimes twice. CloudFormation may have
-    stopped waiting, and undone or deleted the stack. Only a rollback of an update sends an update of its own.
+    stopped waiting, or completed, undone or deleted the stack. Only a rollback of an update sends an update of its own.
     """
-    undone = any(word in status for word in _UNDOING)
-    return undone and not (event["RequestType"] == "Update" and status == UPDATE_ROLLBACK)
+    return status not in _WAITING_STATUSES[event["RequestType"]]
 
 
 def digest_properties(properties: Mapping[str, Any]) -> str:
@@ -142,7 +151,7 @@ def handle_request(event: Mapping[str, Any], physical_id: str, act: Act) -> None
     Without a response, CloudFormation waits until the `ServiceTimeout` of the template. So every failure gets one. A
     creation that raises `NothingDoneError` gets its own id. CloudFormation then deletes that id, which does nothing and
     succeeds. A real deletion would fail for the same reason as the creation. Raises if the response cannot be
-    delivered, three times in a row.
+    delivered, three times in a row. If its URL has expired, nobody waits for the response, so that is only logged.
     """
     nothing_done = event.get("PhysicalResourceId") == NOTHING_DONE
     answer: dict[str, Any] = {
@@ -195,6 +204,10 @@ def _deliver(request: urllib.request.Request) -> None:
             with urllib.request.urlopen(request, timeout=10):  # noqa: S310
                 return
         except urllib.error.HTTPError as error:  # S3 has responded: only its own errors (5xx) are temporary
+            if error.code == _EXPIRED:
+                error.close()
+                _logger.warning("CloudFormation no longer accepts the response: its URL has expired")
+                return
             if attempt == _ANSWER_ATTEMPTS or error.code < 500:
                 raise
             error.close()

@@ -34,8 +34,7 @@ def check_reading(
         yield problem(
             f"Bodies over 100 KB are not logged, because Bedrock could not write to {bucket} at the last deployment. "
             f"{_UNKNOWN}",
-            f"Ask the owner of your organization's policies to let Bedrock write to {bucket}. Then choose it as the "
-            f"bucket for large data {SETTINGS}.\nThen {LOOK_AGAIN}.",
+            f"Ask the owner of your organization's policies to let Bedrock write to {bucket}.\nThen {LOOK_AGAIN}.",
         )
         return
     if large is None:

@@ -10,13 +10,16 @@ The log group to read is chosen in this order:
    stack's own. The log group is created if it does not exist. With `InvocationLogging=adopt-only` the set-up fails
    instead, unless the configuration is the stack's own.
 
-Ownership is recognized without stored state, except for the names of log groups that the stack has read:
+Ownership is recognized without stored state, except for the names of log groups that the stack has read. Stored state
+also has what was there before (`LoggingOrigin`), so that the uninstall leaves just that:
 
 - The CloudWatch Logs part of the configuration is the stack's if it has the stack's role. It is added and removed as a
   whole, including its bucket for large bodies. An update also knows the previous role, log group and bucket, so it can
   replace them.
 - A log group is the stack's if its tag `log_groups.MADE_BY` names the stack. It may also name another monitor that
   created the log group for both. Then both have read it.
+- If there was no configuration, and nothing but the stack's own is there at the uninstall, it is deleted. Otherwise the
+  rest is put back, even if it only switches kinds of data on or off, because the next set-up must find these switches.
 - Nothing else is ever changed: `logging_configuration` carries all members as they were read. If the owner has switched
   text delivery off, it stays off. An adopted configuration without a bucket for large bodies gets none. Both would send
   prompts to a new place. A warning says so.
@@ -43,7 +46,9 @@ from bedrock_quota.deployment.logging_configuration import (
     is_same_delivery,
     read_configuration,
 )
+from bedrock_quota.deployment.logging_target import LoggingTarget, is_ours, may_be_created
 from bedrock_quota.deployment.preflight import InvocationLoggingError, check_log_group
+from bedrock_quota.state.table import LoggingMemory, LoggingOrigin
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock import BedrockClient
@@ -51,10 +56,10 @@ if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
 
 LOOK_AGAIN = (
-    "deploy again with another LogRetentionDays (sam deploy --parameter-overrides LogRetentionDays=60): "
-    "the stack then checks the invocation logging again"
+    "deploy again with a new value of CheckLoggingAgain (sam deploy --parameter-overrides "
+    "CheckLoggingAgain=$(date +%s)): the stack then checks the invocation logging again"
 )
-"""The way to make CloudFormation repeat the set-up: one of its properties must change."""
+"""The way to make CloudFormation repeat the set-up: one of its properties must change. A new version changes one."""
 
 SETTLE_SECONDS = 3
 """Time between a change and the check that no other deployment has changed it at the same time."""
@@ -68,6 +73,9 @@ BUCKET_REFUSED = "Bedrock could not write to the stack's bucket for large bodies
 _MOST_OF_A_MESSAGE = 300
 """Characters of an AWS message in a warning. CloudFormation accepts 4 KB for all of a response."""
 
+_MOST_OF_A_DELIVERY = 10_000
+"""Characters of a former `cloudWatchConfig` to remember. The known one has under 3,000, and an item up to 400 KB."""
+
 _CANCELLED = "CloudFormation has cancelled this set-up. Its changes are rolled back."
 _MISSING = (
     "Bedrock logs no model invocations in this account and Region, and InvocationLogging=adopt-only does not "
@@ -79,15 +87,6 @@ _MISSING_IN_S3 = (
     "CloudWatch Logs. Add it (Bedrock console, Settings, Model invocation logging, Both S3 and CloudWatch Logs), or "
     "deploy with InvocationLogging=set-up, which keeps the existing settings."
 )
-
-
-class LoggingTarget(msgspec.Struct, frozen=True):
-    """The log group, role and bucket that a stack provides for invocation logs, or provided before an update."""
-
-    log_group: str
-    role_arn: str
-    retention_days: int
-    large_bodies_bucket: str = ""
 
 
 class SetupRequest(msgspec.Struct, frozen=True):
@@ -104,20 +103,20 @@ class SetupRequest(msgspec.Struct, frozen=True):
     own_log_groups: tuple[str, ...] = ()
     tags: Mapping[str, str] = {}
     """Tags of the stack, which CloudFormation does not give to what a function creates."""
+    memory: LoggingMemory = LoggingMemory()
+    """Notes of earlier set-ups."""
 
 
 class SetupResult(msgspec.Struct, frozen=True):
-    """The log group to read, a sentence with the changes that were made, and the place of large bodies, if any."""
+    """The log group to read, a sentence with the changes that were made, and the place of large bodies, if any.
+
+    `refused_bucket` is the stack's own bucket if Bedrock cannot write to it. Each later set-up tries it again.
+    """
 
     log_group: str
     done: str
     large_bodies: LargeBodies | None = None
-
-
-def is_ours(configuration: Configuration | None, *targets: LoggingTarget | None) -> bool:
-    """Return True if a configuration delivers to CloudWatch Logs with the role of one of these targets."""
-    role = logging_configuration.configured_role(configuration)
-    return role is not None and role in {target.role_arn for target in targets if target is not None}
+    refused_bucket: str = ""
 
 
 def set_up_logging(
@@ -127,6 +126,7 @@ def set_up_logging(
     request: SetupRequest,
     cancelled: Callable[[], bool],
     *,
+    note_origin: Callable[[LoggingOrigin], None],
     sleep: Sleep = time.sleep,
 ) -> SetupResult:
     """Make invocation logs reach a CloudWatch log group, on creation and on every update of the stack.
@@ -139,6 +139,8 @@ def set_up_logging(
     returns True then. It is called before each change and after the last one. The changes are then rolled back, because
     that deletion may have run before them.
 
+    `note_origin` is called with what is there, just before the stack's part is added to it.
+
     Raises `InvocationLoggingError` if the stack would get no records or the set-up is cancelled. Propagates botocore
     errors.
     """
@@ -148,12 +150,16 @@ def set_up_logging(
         if configured_log_group(before) and not (ours and _delivers_to_ours(before, request)):
             return _adopt(logs, kms, before or {}, request, sleep)
         if not ours and request.adopt_only:
-            raise InvocationLoggingError(_MISSING_IN_S3 if before else _MISSING)
+            raise InvocationLoggingError(
+                _MISSING_IN_S3 if logging_configuration.delivers_elsewhere(before) else _MISSING
+            )
         after = _add_cloudwatch(before or logging_configuration.make_text_only(bedrock), request)
         change = _Change(bedrock, before, after, _without_bucket(after, request), cancelled, sleep)
         try:
             again = ours and configured_log_group(before) == request.target.log_group
             remarks = _prepare_group(logs, kms, request, again=again, sleep=sleep)
+            if not ours:
+                note_origin(_describe_origin(before))
             settled = _apply(change)
         finally:
             if cancelled():
@@ -161,11 +167,34 @@ def set_up_logging(
                 raise InvocationLoggingError(_CANCELLED)
         if settled is not None:
             done = _describe_change(before, changed=not is_same_delivery(before, settled.configuration), ours=ours)
-            return _make_result(settled.configuration, done, [*settled.remarks, *remarks])
+            remarks += _describe_own_kinds(settled.configuration, request) if ours else []
+            found = _make_result(settled.configuration, done, [*settled.remarks, *remarks])
+            refused = request.target.large_bodies_bucket if settled.refused else ""
+            return msgspec.structs.replace(found, refused_bucket=refused)
     raise InvocationLoggingError(
         "Bedrock's invocation logging keeps changing, perhaps by another deployment. Wait until that is complete and "
         "deploy again."
     )
+
+
+def _describe_origin(before: Configuration | None) -> LoggingOrigin:
+    delivery = logging_configuration.encode_delivery(before)
+    return LoggingOrigin(before is None, delivery if len(delivery) <= _MOST_OF_A_DELIVERY else "")
+
+
+def _describe_own_kinds(configuration: Configuration, request: SetupRequest) -> list[str]:
+    """Return a warning if a configuration that the stack created delivers more than text.
+
+    An older version did not name every kind of data to switch it off, or somebody has switched one on since.
+    """
+    owned = not may_be_created(request.memory.origin) or logging_configuration.delivers_elsewhere(configuration)
+    kinds = [] if owned else logging_configuration.list_kinds_beside_text(configuration)
+    if not kinds:
+        return []
+    return [
+        f"Bedrock also delivers kinds of data that this stack does not need ({', '.join(kinds)}): switch them off in "
+        "Bedrock's settings if you do not want them in your logs"
+    ]
 
 
 def _delivers_to_ours(configuration: Configuration | None, request: SetupRequest) -> bool:
@@ -259,12 +288,18 @@ def _add_cloudwatch(before: Configuration, request: SetupRequest) -> Configurati
 
 
 def _choose_large_bodies(before: Configuration | None, request: SetupRequest) -> LargeBodies | None:
-    """Return the stack's bucket, unless somebody has selected another one or none since."""
+    """Return the stack's bucket, unless somebody has selected another one or none since.
+
+    A bucket that the stack itself left out, because Bedrock refused it, is offered again.
+    """
     there = configured_large_bodies(before)
     previous = request.previous.large_bodies_bucket if request.previous and configured_log_group(before) else ""
     if there is not None and there.bucket not in {previous} - {request.target.large_bodies_bucket}:
         return there
-    return None if there is None and previous else LargeBodies(request.target.large_bodies_bucket)
+    refused = request.memory.refused_bucket in {previous, request.target.large_bodies_bucket}
+    if there is None and previous and not refused:
+        return None
+    return LargeBodies(request.target.large_bodies_bucket)
 
 
 def _without_bucket(after: Configuration, request: SetupRequest) -> Configuration | None:
@@ -287,10 +322,11 @@ class _Change(msgspec.Struct, frozen=True):
 
 
 class _Settled(msgspec.Struct, frozen=True):
-    """The configuration that a change has led to, and warnings."""
+    """The configuration that a change has led to, warnings, and if the stack's bucket was refused."""
 
     configuration: Configuration
     remarks: tuple[str, ...] = ()
+    refused: bool = False
 
 
 def _apply(change: _Change) -> _Settled | None:
@@ -306,10 +342,10 @@ def _apply(change: _Change) -> _Settled | None:
         return None
     kinds = logging_configuration.list_unwanted_kinds(present, put.configuration)
     if not kinds:
-        return _Settled(present, put.remarks)
+        return _Settled(present, put.remarks, put.refused)
     if change.before is not None:
-        return _Settled(present, (*put.remarks, _describe_kinds(kinds)))
-    return _switch_off(change, present, kinds, put.remarks)
+        return _Settled(present, (*put.remarks, _describe_kinds(kinds)), put.refused)
+    return _switch_off(change, present, kinds, put)
 
 
 def _put_after_or_fallback(change: _Change) -> _Settled | None:
@@ -319,19 +355,20 @@ def _put_after_or_fallback(change: _Change) -> _Settled | None:
     except ClientError as error:
         if change.fallback is None or not may_concern_large_bodies(error):
             raise
-        done, refusal = _put(change, change.before, change.fallback), _describe_refusal(change, error)
-        return _Settled(change.fallback, (refusal,)) if done else None
+        kept = is_same_delivery(change.before, change.fallback)  # it was refused before, too
+        done = kept or _put(change, change.before, change.fallback)
+        return _Settled(change.fallback, (_describe_refusal(change, error),), refused=True) if done else None
     return _Settled(change.after) if done else None
 
 
-def _switch_off(change: _Change, present: Configuration, kinds: list[str], remarks: tuple[str, ...]) -> _Settled | None:
+def _switch_off(change: _Change, present: Configuration, kinds: list[str], put: _Settled) -> _Settled | None:
     """Switch off kinds of data that neither this code nor the SDK knows, in a configuration that the stack made."""
     quiet = logging_configuration.switch_off(present, kinds)
     try:
-        return _Settled(quiet, remarks) if _put(change, present, quiet) else None
+        return _Settled(quiet, put.remarks, put.refused) if _put(change, present, quiet) else None
     except ClientError as error:
         refused = f"{_describe_kinds(kinds)}. AWS returned: {_shorten(error)}"
-        return _Settled(present, (*remarks, refused))
+        return _Settled(present, (*put.remarks, refused), put.refused)
 
 
 def _put(change: _Change, before: Configuration | None, after: Configuration) -> bool:
@@ -357,8 +394,7 @@ def _describe_refusal(change: _Change, error: ClientError) -> str:
     large = configured_large_bodies(change.after)
     return (
         f"{BUCKET_REFUSED} ({large.bucket if large else ''}), so it is not used: check the policies of your "
-        "organization on S3, then select that bucket for large data in Bedrock's settings. AWS returned: "
-        f"{_shorten(error)}"
+        f"organization on S3, then {LOOK_AGAIN}. AWS returned: {_shorten(error)}"
     )
 
 
@@ -367,15 +403,21 @@ def _shorten(error: ClientError) -> str:
 
 
 def _roll_back(change: _Change, logs: CloudWatchLogsClient, request: SetupRequest) -> None:
-    """Roll back a change, unless somebody else has changed the configuration since. Delete a new stack's log group."""
+    """Roll back a change of the delivery, unless somebody else has changed it since. Delete a new stack's log group.
+
+    All other members stay as they are now, because their owner may have changed them since.
+    """
     present = read_configuration(change.bedrock)
     ours = any(each is not None and is_same_delivery(present, each) for each in (change.after, change.fallback))
     if ours and not is_same_delivery(present, change.before):
-        if change.before is None:
+        delivery = logging_configuration.encode_delivery(change.before)
+        rest = logging_configuration.restore_delivery(present or {}, delivery)
+        if change.before is None and logging_configuration.is_text_only(rest):
             change.bedrock.delete_model_invocation_logging_configuration()
+            present = None
         else:
-            logging_configuration.put_configuration(change.bedrock, change.before)
-        present = change.before
+            logging_configuration.put_configuration(change.bedrock, rest)
+            present = rest
     if request.previous is None:
         name = request.target.log_group
         in_use = name == configured_log_group(present)
@@ -397,45 +439,8 @@ def describe_existing(
     subscribed = (name for name in there if request.own_filter in log_groups.list_filters(logs, name))
     group = next(subscribed, None) or configured_log_group(configuration) or request.target.log_group
     done = f"did not change invocation logging, because an update was rolled back; {refusal}"
-    return SetupResult(group, done, configured_large_bodies(configuration))
-
-
-def remove_logging(
-    bedrock: BedrockClient,
-    logs: CloudWatchLogsClient,
-    target: LoggingTarget,
-    stack_name: str,
-    groups_read: Iterable[str] = (),
-) -> str:
-    """Remove this stack's settings from the configuration, then its log groups, and nothing else.
-
-    A log group that this stack created is deleted with its logs. So is one that another monitor created and this stack
-    has read (`groups_read`). A log group that Bedrock or a subscription still uses is kept, and the last of the stacks
-    that read it deletes it. Returns a sentence with the changes. Raises `InvocationLoggingError` if somebody has
-    changed the configuration and it still needs this stack's bucket. Propagates botocore errors.
-    """
-    present = read_configuration(bedrock)
-    if present is not None and is_ours(present, target):
-        rest = logging_configuration.without_cloudwatch(present)
-        if rest is not None:
-            logging_configuration.put_configuration(bedrock, rest)
-            done = "removed CloudWatch from the invocation logging"
-        else:
-            bedrock.delete_model_invocation_logging_configuration()
-            done = "disabled invocation logging"
-        present = rest
-    else:
-        done = "did not change invocation logging: none of it is this stack's"
-    large = configured_large_bodies(present)
-    if large is not None and large.bucket == target.large_bodies_bucket:
-        raise InvocationLoggingError(
-            f"Somebody has changed Bedrock's invocation logging, and it still delivers large bodies to {large.bucket}, "
-            "which is deleted with this stack. Select another bucket or none (Bedrock console, Settings, Model "
-            "invocation logging), and delete the stack again."
-        )
-    delivered = configured_log_group(present)
-    sentences = [
-        log_groups.remove_unused(logs, name, stack_name, was_read=name in groups_read, in_use=name == delivered)
-        for name in dict.fromkeys([target.log_group, *groups_read])
-    ]
-    return "; ".join([done, *sentences])
+    large = configured_large_bodies(configuration)
+    refused = "" if large else request.memory.refused_bucket
+    if refused:
+        done = f"{done}; {BUCKET_REFUSED} ({refused}), so it is not used: {LOOK_AGAIN}"
+    return SetupResult(group, done, large, refused)

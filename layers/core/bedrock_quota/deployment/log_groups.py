@@ -7,6 +7,7 @@ created, so it is there even if the next step fails.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 MADE_BY = "bedrock-quota-monitor:made-by"
 """The tag's key. The LoggingSetupRole may delete only log groups with this tag."""
+
+MAX_TAGS = 50
+"""Tags that a log group, and a stack, can have (CloudWatch Logs API reference, CreateLogGroup and TagResource, and
+CloudFormation API reference, CreateStack, read 2026-11-28). Tags that begin with `aws:` are not counted."""
 
 FULL_LOG_GROUP = (
     "the log group has no room for another subscription filter. Agree with the owners of its filters on readers that "
@@ -60,13 +65,14 @@ def create(
 ) -> None:
     """Create a log group with a retention and the stack's `tags`, unless it exists.
 
-    It has its tags from the start, because an organization may refuse a log group without them.
+    It has its tags from the start, because an organization may refuse a log group without them. If there are more than
+    fit beside `MADE_BY`, the last ones are left out.
 
     The policy that allows it may be as new as the name: after an update it takes a while to propagate. If the first
     response was lost, botocore has retried and the group exists already. It is this stack's, so it gets the retention
     too. Propagates botocore errors.
     """
-    all_tags = {**tags, MADE_BY: made_by}
+    all_tags = {**_take(tags, MAX_TAGS - 1), MADE_BY: made_by}
     try:
         retry_while_denied(lambda: client.create_log_group(logGroupName=name, tags=all_tags), sleep)
     except client.exceptions.ResourceAlreadyExistsException:
@@ -81,11 +87,22 @@ def find_creator(client: CloudWatchLogsClient, group: LogGroup) -> str | None:
 
 
 def update_tags(client: CloudWatchLogsClient, group: LogGroup, made_by: str, tags: Mapping[str, str]) -> None:
-    """Give a log group that this stack created the stack's `tags`. Its other tags stay. Propagates botocore errors."""
+    """Give a log group that this stack created the stack's `tags`. Its other tags stay. Propagates botocore errors.
+
+    New tags are left out if the log group has no room for them.
+    """
     present = _read_tags(client, group) if tags else {}
-    changed = {key: value for key, value in tags.items() if key != MADE_BY and present.get(key) != value}
+    room = MAX_TAGS - sum(not key.lower().startswith("aws:") for key in present)
+    fresh = _take({key: value for key, value in tags.items() if key not in present}, room)
+    replaced = {key: value for key, value in tags.items() if present.get(key, value) != value and key != MADE_BY}
+    changed = {**replaced, **fresh}
     if changed and present.get(MADE_BY) == made_by:
         client.tag_resource(resourceArn=group.arn, tags=changed)
+
+
+def _take(tags: Mapping[str, str], most: int) -> dict[str, str]:
+    others = (each for each in tags.items() if each[0] != MADE_BY)
+    return dict(itertools.islice(others, max(most, 0)))
 
 
 def _read_tags(client: CloudWatchLogsClient, group: LogGroup) -> dict[str, str]:

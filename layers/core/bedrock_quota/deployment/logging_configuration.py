@@ -154,13 +154,48 @@ def deliver_to(
     return {**configuration, _CLOUDWATCH: _encode(delivery)}
 
 
-def without_cloudwatch(configuration: Configuration) -> Configuration | None:
-    """Return a configuration without its delivery to CloudWatch Logs, or None if it delivers nowhere else.
+def encode_delivery(configuration: Configuration | None) -> str:
+    """Return `cloudWatchConfig` as JSON, as Bedrock returned it, or an empty text if there is none."""
+    raw = (configuration or {}).get(_CLOUDWATCH)
+    return "" if raw is None else bytes(raw).decode()
 
-    Another destination is an object, such as `s3Config`, also one that no SDK knows yet.
+
+def restore_delivery(configuration: Configuration, delivery: str) -> Configuration:
+    """Return a configuration with this JSON as `cloudWatchConfig`, or without it if the text is empty.
+
+    All other members stay as they are. A text that is not JSON counts as empty.
     """
-    rest = {name: value for name, value in configuration.items() if name != _CLOUDWATCH}
-    return rest if any(_object(rest, name) for name in rest) else None
+    try:
+        json.loads(delivery)
+    except ValueError:
+        return {name: value for name, value in configuration.items() if name != _CLOUDWATCH}
+    return {**configuration, _CLOUDWATCH: msgspec.Raw(delivery.encode())}
+
+
+def delivers_elsewhere(configuration: Configuration | None) -> bool:
+    """Return True if a configuration has a destination beside CloudWatch Logs.
+
+    A destination is an object, such as `s3Config`, also one that no SDK knows yet.
+    """
+    return any(_object(configuration, name) for name in configuration or {} if name != _CLOUDWATCH)
+
+
+def is_text_only(configuration: Configuration) -> bool:
+    """Return True if a configuration has only switches for kinds of data, set as `make_text_only` sets them.
+
+    A switch that Bedrock may have added by itself, of a kind that is not documented, can have either value.
+    """
+    asked: dict[str, bool] = {f"{kind}{_KIND_OF_DATA}": kind == "textData" for kind in _KINDS_OF_DATA}
+    found = {name: value for name, value in _parse_all(configuration).items() if value is not None}
+    return all(
+        name.endswith(_KIND_OF_DATA) and isinstance(value, bool) and value is asked.get(name, value)
+        for name, value in found.items()
+    )
+
+
+def list_kinds_beside_text(configuration: Configuration) -> list[str]:
+    """Return the members by which Bedrock delivers another kind of data than text."""
+    return list_unwanted_kinds(configuration, {_TEXT: _encode(True)})
 
 
 def is_same(one: Configuration | None, other: Configuration | None) -> bool:

@@ -47,6 +47,27 @@ class SetupNote(msgspec.Struct, frozen=True):
     replaced: str
 
 
+class LoggingOrigin(msgspec.Struct, frozen=True):
+    """The invocation logging that a stack found when it last added its part.
+
+    `created` is True if there was no configuration. `delivery` is the JSON text of the `cloudWatchConfig` that was
+    there and delivered nowhere, such as `{}`. It is empty if there was none.
+    """
+
+    created: bool
+    delivery: str = ""
+
+
+class LoggingMemory(msgspec.Struct, frozen=True):
+    """Notes of a stack's earlier set-ups. `origin` is None if it is not noted, as by an older version.
+
+    `refused_bucket` is the stack's bucket for large bodies that Bedrock could not write to, so it was left out.
+    """
+
+    origin: LoggingOrigin | None = None
+    refused_bucket: str = ""
+
+
 _ENDPOINT_TYPES = frozenset(EndpointType)
 
 _Pool = TypeVar("_Pool", QuotaPool, str)
@@ -239,4 +260,38 @@ def write_setup(table: str, client: DynamoDBClient, setup: SetupNote) -> None:
 def read_setup(table: str, client: DynamoDBClient) -> SetupNote | None:
     """Return the note on the last set-up, or None if there is none yet. Propagates botocore errors."""
     item = client.get_item(TableName=table, Key={"id": {"S": SETUP_ID}}, ConsistentRead=True).get("Item")
-    return SetupNote(item["current"]["S"], item["replaced"]["S"]) if item else None
+    return SetupNote(item["current"]["S"], item["replaced"]["S"]) if item and "current" in item else None
+
+
+def write_origin(table: str, client: DynamoDBClient, origin: LoggingOrigin) -> None:
+    """Store what was there before the stack's part of the invocation logging. Propagates botocore errors."""
+    client.update_item(
+        TableName=table,
+        Key={"id": {"S": SETUP_ID}},
+        UpdateExpression="SET created = :created, delivery = :delivery",
+        ExpressionAttributeValues={":created": {"BOOL": origin.created}, ":delivery": {"S": origin.delivery}},
+    )
+
+
+def write_refused_bucket(table: str, client: DynamoDBClient, bucket: str) -> None:
+    """Store the name of the stack's bucket if Bedrock refused it, or else an empty name. Propagates botocore errors."""
+    client.update_item(
+        TableName=table,
+        Key={"id": {"S": SETUP_ID}},
+        UpdateExpression="SET refused_bucket = :bucket",
+        ExpressionAttributeValues={":bucket": {"S": bucket}},
+    )
+
+
+def read_memory(table: str, client: DynamoDBClient) -> LoggingMemory:
+    """Return what the set-up has noted. It is empty if the table is gone, and for notes of another type.
+
+    Propagates other botocore errors.
+    """
+    try:
+        item: Any = client.get_item(TableName=table, Key={"id": {"S": SETUP_ID}}, ConsistentRead=True).get("Item", {})
+    except client.exceptions.ResourceNotFoundException:
+        return LoggingMemory()
+    created = item.get("created", {}).get("BOOL")
+    delivery, bucket = (item.get(name, {}).get("S", "") for name in ("delivery", "refused_bucket"))
+    return LoggingMemory(None if created is None else LoggingOrigin(created, delivery), bucket)
