@@ -4,6 +4,7 @@ The calls are recorded while the end-to-end tests run, and `@cloud-copilot/iam-s
 policies are read from the deployed stacks, where SAM has transformed them and CloudFormation has filled in all names.
 """
 
+import contextlib
 import gzip
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 from click.testing import CliRunner
+from held_update import Tree, deployed_template, held_update
 from iam.authorization import Authorization, access_level, any_resource, read_action
 from iam.evaluator import ALLOWED, DENIED, Request, evaluate
 from iam.recorder import Recorder, calls_recorded, request_of, role_name
@@ -98,7 +100,38 @@ def everything_used(
     before = {**snapshot.quotas_by_pool(), changed: PoolQuota(tokens_per_minute=111)}
     write_snapshot(table, client, msgspec.structs.replace(snapshot, quotas=tuple(before.items())), stored.version)
     invoke(local, resource("QuotaFetcherFunction"), {})
-    # the set-up: a group that is gone, a name that changes, and logs that are adopted, under a key
+    with updating(local, large_bodies):
+        set_up_again(local, resource, large_bodies)
+    # and the buckets, for the end
+    for bucket in (large_bodies, resource("FailedDeliveriesBucket")):
+        session.client("s3").put_object(Bucket=bucket, Key="left", Body=b"x")
+        session.client("s3").create_multipart_upload(Bucket=bucket, Key="never-completed")
+
+
+def updating(local: Instance, bucket: str) -> contextlib.AbstractContextManager[None]:
+    """Keep the stack in the middle of an update that changes nothing of it."""
+    session = local.session()
+    stacks = session.client("cloudformation")
+    key = "permissions-template.json"
+    (stack,) = stacks.describe_stacks(StackName=local.stack_name)["Stacks"]
+
+    def start(body: Tree) -> None:
+        session.client("s3").put_object(Bucket=bucket, Key=key, Body=json.dumps(body))
+        stacks.update_stack(
+            StackName=local.stack_name,
+            TemplateURL=f"https://s3.{session.region_name}.amazonaws.com/{bucket}/{key}",
+            Parameters=[
+                {"ParameterKey": each["ParameterKey"], "UsePreviousValue": True} for each in stack["Parameters"]
+            ],
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        )
+
+    return held_update(stacks, local.stack_name, deployed_template(stacks, local.stack_name), start)
+
+
+def set_up_again(local: Instance, resource: Callable[[str], str], large_bodies: str) -> None:
+    """A group that is gone, a name that changes, and logs that are adopted, under a key."""
+    session = local.session()
     bedrock, logs = session.client("bedrock"), session.client("logs")
     present = bedrock.get_model_invocation_logging_configuration()["loggingConfig"]
     logs.delete_log_group(logGroupName=local.outputs["InvocationLogGroupName"])
@@ -113,10 +146,6 @@ def everything_used(
     bedrock.put_model_invocation_logging_configuration(loggingConfig={"cloudWatchConfig": theirs})
     invoke(local, resource("LoggingSetupFunction"), request(local, "Create", resource, large_bodies))
     bedrock.put_model_invocation_logging_configuration(loggingConfig=present)
-    # and the buckets, for the end
-    for bucket in (large_bodies, resource("FailedDeliveriesBucket")):
-        session.client("s3").put_object(Bucket=bucket, Key="left", Body=b"x")
-        session.client("s3").create_multipart_upload(Bucket=bucket, Key="never-completed")
 
 
 def invoke(local: Instance, function: str, event: object) -> None:
@@ -351,7 +380,8 @@ def test_a_stack_that_would_read_its_own_log_is_refused(
     group = local.outputs["InvocationLogGroupName"]
     # when the stack is deployed
     asked = request(local, "Update", resource, large_bodies, own_log_groups=(group,))
-    invoke(local, resource("LoggingSetupFunction"), asked)
+    with updating(local, large_bodies):
+        invoke(local, resource("LoggingSetupFunction"), asked)
     # then the deployment fails, and says what to do
     answer = local.session().client("s3").get_object(Bucket=large_bodies, Key="answers/Update")["Body"].read()
     assert json.loads(answer)["Status"] == "FAILED"
