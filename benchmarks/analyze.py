@@ -7,7 +7,6 @@ the product. `python -m benchmarks.analyze --records 1000000` reads so many chat
 import argparse
 import itertools
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ import msgspec
 
 from bedrock_quota.registry.sources import read_sources
 from benchmarks import timing
+from benchmarks.limited_run import peak
 from benchmarks.timing import Measured, Taken
 from localaws import traffic
 from localaws.traffic import LogEvent
@@ -132,8 +132,7 @@ def run_apart(make: Make, different: int, count: int) -> Run:
 def _read_here(path: Path) -> Run:
     began = time.monotonic()
     records = read_records(path)
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return Run(records, time.monotonic() - began, time.process_time(), used.ru_maxrss * 1024)
+    return Run(records, time.monotonic() - began, time.process_time(), peak("VmHWM"))
 
 
 def rows(seconds: float) -> Iterator[str]:

@@ -336,7 +336,7 @@ SIGNS: dict[Fault, tuple[str, str]] = {
     failed_delivery: ("Failed deliveries in s3://", "quota-monitor failed replay"),
     muted_alarm: ("RecordsRejectedAlarm: actions are disabled", "aws cloudwatch enable-alarm-actions"),
     schedule_off: ("is disabled. Quotas are no longer updated.", "Enable it"),
-    linked_accounts: ("This account is a CloudWatch monitoring account", "Deploy with MonitoringAccount=yes."),
+    linked_accounts: ("This account is a CloudWatch monitoring account", "Deploy with MonitoringAccount=yes"),
 }
 
 

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from conftest import LOG_STREAM
+from held_update import deployed_template
 from oracle import facts_of, sum_up
 from test_logging_setup import GROUP as CREATED_GROUP
-from test_logging_setup import S3_ONLY, THEIRS, Region, template_of
+from test_logging_setup import S3_ONLY, THEIRS, Region
 from test_stack import converse, record
 
 from localaws.account import ACCOUNT_ID
@@ -35,8 +36,8 @@ Sums = dict[tuple[str, str, datetime], tuple[float, float, int]]
 def region(local: Instance, proxy: FaultProxy, request: pytest.FixtureRequest) -> Iterator[Region]:
     """A Region with a log group that Bedrock has been writing to."""
     stacks = local.session().client("cloudformation")
-    body = stacks.get_template(StackName=local.stack_name, TemplateStage="Original")["TemplateBody"]
-    made = Region(local, proxy, f"publish-{zlib.crc32(request.node.name.encode()) % 10_000}-1", template_of(body))
+    whole = deployed_template(stacks, local.stack_name)
+    made = Region(local, proxy, f"publish-{zlib.crc32(request.node.name.encode()) % 10_000}-1", whole)
     made.logs.create_log_group(logGroupName=GROUP)
     made.configure(THEIRS)
     yield made

@@ -44,7 +44,7 @@ class Recorder:
         if call.role and call.function.endswith("Function"):
             role = role_name(call.role)
             fresh = call.function.endswith(CUSTOM_RESOURCES)
-            self._observed.append((call, self.policies(role) if fresh else self._first_policies(role)))
+            self._observed.append((call, self.policies(role) if fresh else self._first_policies(role, call.region)))
 
     def requests(self) -> Iterator[tuple[str, Request]]:
         """Yield each distinct request so far, with the ARN of its role."""
@@ -68,7 +68,10 @@ class Recorder:
             for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
         }
 
-    _first_policies = functools.cache(policies)
+    @functools.cache  # noqa: B019 - one recorder lives as long as the tests
+    def _first_policies(self, role: str, _region: str) -> dict[str, Any]:
+        """Return what a role has at the first call from a Region. Stacks of one name have roles of one name there."""
+        return self.policies(role)
 
     @functools.cache  # noqa: B019 - one recorder lives as long as the tests
     def _iam(self) -> Any:
