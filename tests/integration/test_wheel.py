@@ -168,11 +168,13 @@ def test_in_a_checkout_it_works_on_that(run: Run, tmp_path: Path) -> None:
 
 
 def test_failed_deliveries_and_the_doctor_get_as_far_as_aws(run: Run) -> None:
-    for command in (("failed", "list"), ("failed", "replay"), ("doctor",)):
+    message = "Error: The config profile (nobody-has-this-profile) could not be found"
+    listed = ". `aws configure list-profiles` lists the profiles that exist."
+    for command, end in ((("failed", "list"), listed), (("failed", "replay"), listed), (("doctor",), "")):
         ran = run(*command, "--profile", "nobody-has-this-profile")
 
         assert ran.returncode == 3
-        assert "Error: The config profile (nobody-has-this-profile) could not be found" in ran.stderr
+        assert ran.stderr.endswith(f"{message}{end}\n")
 
 
 def test_the_wheel_holds_the_models_once_and_no_test(wheel: Path) -> None:
