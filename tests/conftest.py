@@ -38,22 +38,52 @@ settings.load_profile("quick")
 CACHED_CLIENTS = [made for made in vars(clients).values() if hasattr(made, "cache_clear")]
 
 
-class ByFile(LoadScopeScheduling):
-    """Run a file's tests in one worker, because they share what its fixtures made, and all of tests/e2e in one.
+SECOND_STACK = {
+    "test_demo_numbers.py",
+    "test_deploy_anywhere.py",
+    "test_deployed_dashboard.py",
+    "test_deployed_field_cases.py",
+    "test_duplicate_deliveries.py",
+    "test_killed.py",
+    "test_preview.py",
+    "test_publish.py",
+    "test_regions.py",
+    "test_sam_local.py",
+    "test_soak.py",
+}
+"""End-to-end tests that may run on a stack of their own. The others look at what earlier ones of them left behind."""
 
-    The tests of tests/e2e share one stack on one emulator. `--dist loadgroup` groups nothing with pytest 9.2:
-    https://github.com/pytest-dev/pytest-xdist/issues/1386 (read 2026-11-28).
+
+def find_scope(file: str) -> str:
+    """Return the name of what one worker runs: a file, or the end-to-end tests that share a stack and its emulator."""
+    if not file.startswith("tests/e2e/"):
+        return file
+    return "tests/e2e, second stack" if file.rpartition("/")[2] in SECOND_STACK else "tests/e2e"
+
+
+class ByFile(LoadScopeScheduling):
+    """Run a file's tests in one worker, because they share what its fixtures made. End-to-end tests share a stack.
+
+    `--dist loadgroup` groups nothing with pytest 9.2: https://github.com/pytest-dev/pytest-xdist/issues/1386
+    (read 2026-11-28).
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return "tests/e2e" if file.startswith("tests/e2e/") else file
+        return find_scope(nodeid.partition("::")[0])
 
 
 @pytest.hookimpl(optionalhook=True)  # it is pytest-xdist's
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    """Distribute tests to workers by file, whatever `--dist` says."""
+    """Distribute tests to workers by file, whatever `--dist` says, in the order of the collection."""
+    config.option.loadscopereorder = False
     return ByFile(config, log)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Begin with the end-to-end tests, because they take longest and each worker should have some."""
+    yield
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/e2e/"))  # after pytest-randomly; keeps the order else
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -20,7 +20,7 @@ PROCESSOR_LOG = "/aws/lambda/quota-e2e-metric-processor"
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Order all end-to-end tests, which one worker runs because they share one emulator: tests/conftest.py.
+    """Order all end-to-end tests, which share an emulator and its stack, or two of them: tests/conftest.py.
 
     First the doctor, who must find nothing wrong before anything was, and the first-day check; late what changes the
     stack over; last what looks back at all others.
@@ -100,8 +100,8 @@ def deliver(local: Instance) -> Callable[[Sequence[dict[str, Any] | str]], None]
 
 @pytest.fixture(scope="session")
 def minute() -> datetime:
-    """A whole minute, the same for all tests, before any hour that the demo's traffic takes."""
-    return datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=150)
+    """A whole minute, the same for all tests, before any hour that the demo's traffic takes: one or two of the last."""
+    return datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=13)
 
 
 @pytest.fixture(scope="session")

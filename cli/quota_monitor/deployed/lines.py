@@ -15,8 +15,9 @@ from quota_monitor.analyze.source import Progress
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
 
-LATE_SECONDS = 24 * 3600
-"""Lines are written when a record is processed: seconds after its call, or hours after it if it was replayed."""
+LATE_SECONDS = 14 * 24 * 3600
+"""Lines are written when a record is processed: seconds after its call, or up to 14 days after it if its delivery was
+replayed, or if it was older than the stack and was published later."""
 
 
 class LineCall(msgspec.Struct, frozen=True, gc=False):

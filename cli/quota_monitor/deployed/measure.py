@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -54,6 +56,8 @@ def measure_stack(session: boto3.Session, stack: Stack, scope: Scope, now: datet
     namespace = stack.parameters["MetricsNamespace"]
     until = min(int(now.timestamp()), scope.window.end + lines.LATE_SECONDS) + 1
     if scope.window.end - scope.window.start <= EXACT_SECONDS:
+        if until > scope.window.end + HOUR:
+            until = max(_find_last_written(logs, log_group, scope).values(), default=scope.window.start) + 1
         tallies = lines.Tallies(UsageTally(), UsageTally() if scope.dimension is not Dimension.CALLER else None)
         lines.read_lines(logs, log_group, scope, tallies, until=until, progress=progress)
         usages = tallies.callers.measure({})
@@ -64,22 +68,34 @@ def measure_stack(session: boto3.Session, stack: Stack, scope: Scope, now: datet
     minutes = metrics.read_minutes(cloudwatch, namespace, pools, scope.window)
     summed = _sum_up(logs, log_group, scope, ("caller",))
     throttled = _count_throttled(logs, log_group, scope)
-    quotas = metrics.read_quotas(cloudwatch, namespace, sorted({*minutes, *summed, *throttled}), now)
+    failed = _count_failed(logs, log_group, scope)
+    called = sorted({*minutes, *summed, *failed})
+    quotas = metrics.read_quotas(cloudwatch, namespace, called, now)
     busy = find_busy_hours(minutes, throttled)
+    written = _find_last_written(logs, log_group, scope)
     exact = lines.Tallies(UsageTally())
     for number, hour in enumerate(busy, start=1):
-        part = msgspec.structs.replace(scope, window=hour)
-        lines.read_lines(logs, log_group, part, exact, until=min(until, hour.end + HOUR), progress=lambda _share: None)
+        inside = Window(max(hour.start, scope.window.start), min(hour.end, scope.window.end))
+        part = msgspec.structs.replace(scope, window=inside)
+        last = min(until, written.get(hour.start, hour.end) + 1)
+        lines.read_lines(logs, log_group, part, exact, until=last, progress=lambda _share: None)
         progress(number / len(busy))
     in_busy_hours = {usage.pool: usage for usage in exact.callers.measure({})}
     usages = tuple(
-        combine(pool, minutes.get(pool, ()), summed.get(pool, {}), throttled.get(pool, {}), in_busy_hours.get(pool))
-        for pool in sorted({*minutes, *summed, *throttled})
+        combine(
+            pool,
+            minutes=minutes.get(pool, ()),
+            summed=summed.get(pool, {}),
+            throttled=throttled.get(pool, {}),
+            failed=failed.get(pool, ()),
+            busy=in_busy_hours.get(pool),
+        )
+        for pool in called
     )
     usages = tuple(
         msgspec.structs.replace(usage, token_quota=found.tokens_per_minute, request_quota=found.requests_per_minute)
         for usage in usages
-        if usage.minutes
+        if usage.minutes or usage.errors
         for found in [quotas.get(usage.pool, NO_QUOTA)]
     )
     note = (
@@ -89,7 +105,7 @@ def measure_stack(session: boto3.Session, stack: Stack, scope: Scope, now: datet
     listing = ()
     if scope.dimension is not Dimension.CALLER:
         by_label = _sum_up(logs, log_group, scope, _label_fields(scope))
-        listing = tuple(combine(pool, (), by_label[pool], {}, None) for pool in sorted(by_label))
+        listing = tuple(combine(pool, summed=by_label[pool]) for pool in sorted(by_label))
     return Measured(usages, listing, quotas, (note,))
 
 
@@ -193,6 +209,51 @@ def _count_throttled(logs: CloudWatchLogsClient, log_group: str, scope: Scope) -
     return found
 
 
+class FailedCalls(msgspec.Struct, frozen=True):
+    """Failed calls of one caller over a whole window."""
+
+    error_code: str
+    caller: str
+    calls: int
+
+
+def _count_failed(logs: CloudWatchLogsClient, log_group: str, scope: Scope) -> dict[QuotaPool, list[FailedCalls]]:
+    """Return the failed calls of each pool by error code and caller."""
+    query = "\n| ".join(
+        (
+            f"filter ispresent(error_code) and ispresent(EndpointType) and {_in_window('minute', scope)}",
+            "stats sum(requests_failed) as failed by ModelId, EndpointType, error_code, caller",
+        )
+    )
+    found: dict[QuotaPool, list[FailedCalls]] = {}
+    for row in _rows(logs, log_group, query, scope):
+        if scope.model in row["ModelId"]:
+            pool = QuotaPool(row["ModelId"], EndpointType(row["EndpointType"]))
+            failed = FailedCalls(row["error_code"], row.get("caller", "unknown"), _whole(row, "failed"))
+            found.setdefault(pool, []).append(failed)
+    return found
+
+
+def _find_last_written(logs: CloudWatchLogsClient, log_group: str, scope: Scope) -> dict[int, int]:
+    """Return when the last line about the calls of each hour was written, by the start of the hour, in seconds.
+
+    Replayed deliveries and older logs that were sent through the processor are written long after their hour.
+    """
+    query = "\n| ".join(
+        (
+            "fields jsonParse(@message) as line, toMillis(@timestamp) as written",
+            "filter ispresent(caller) and ispresent(EndpointType)",
+            "fields coalesce(line.minute, line.`_aws`.Timestamp) as began",
+            f"filter {_in_window('began', scope)}",
+            f"fields floor(began / {HOUR * 1000}) as hour",
+            "stats max(written) as last_written by hour",
+        )
+    )
+    return {
+        _whole(row, "hour") * HOUR: _whole(row, "last_written") // 1000 for row in _rows(logs, log_group, query, scope)
+    }
+
+
 def _in_window(milliseconds: str, scope: Scope) -> str:
     """Return the condition that a line's minute is in the window. Lines are written later than their calls."""
     return f"{milliseconds} >= {scope.window.start * 1000} and {milliseconds} < {scope.window.end * 1000}"
@@ -210,31 +271,43 @@ def _whole(row: Mapping[str, Any], name: str) -> int:
 
 def combine(
     pool: QuotaPool,
-    minutes: Sequence[PoolMinute],
+    *,
+    minutes: Sequence[PoolMinute] = (),
     summed: Mapping[str, Sequence[CallerSums]],
-    throttled: Mapping[int, int],
-    busy: PoolUsage | None,
+    throttled: Mapping[int, int] = MappingProxyType({}),
+    failed: Sequence[FailedCalls] = (),
+    busy: PoolUsage | None = None,
 ) -> PoolUsage:
-    """Return the usage of a pool: its minutes, the callers' sums, and from its busy hours the callers' minutes."""
+    """Return the usage of a pool: its minutes, the callers' sums, and from its busy hours the callers' minutes.
+
+    `throttled` has the throttled calls by minute, `failed` all failed calls by error code and caller.
+    """
     by_minute = {minute.minute: minute for minute in minutes}
     for minute, count in throttled.items():
         by_minute[minute] = msgspec.structs.replace(by_minute.get(minute, PoolMinute(minute)), throttled=count)
     exact = {caller.caller: caller for caller in busy.callers} if busy is not None else {}
-    callers = [_combine_caller(name, sums, exact.get(name)) for name, sums in summed.items()]
-    callers += [caller for name, caller in exact.items() if name not in summed]
+    refused = {each.caller: each.calls for each in failed if each.error_code == THROTTLED}
+    callers = [
+        _combine_caller(name, summed.get(name, ()), refused.get(name, 0), exact.get(name))
+        for name in dict.fromkeys((*summed, *refused, *exact))
+    ]
+    errors = Counter[str]()
+    for each in failed:
+        if each.error_code != THROTTLED:
+            errors[each.error_code] += each.calls
     return PoolUsage(
         pool=pool,
         token_quota=None,
         request_quota=None,
         minutes=tuple(by_minute[minute] for minute in sorted(by_minute)),
         callers=tuple(sorted(callers, key=lambda use: (-use.reserved_tokens, -use.consumed_tokens, use.caller))),
-        errors=busy.errors if busy is not None else (),
+        errors=tuple(errors.most_common()),
         input_sizes=busy.input_sizes if busy is not None else Sizes(),
         output_sizes=busy.output_sizes if busy is not None else Sizes(),
     )
 
 
-def _combine_caller(name: str, sums: Sequence[CallerSums], busy: CallerUsage | None) -> CallerUsage:
+def _combine_caller(name: str, sums: Sequence[CallerSums], throttled: int, busy: CallerUsage | None) -> CallerUsage:
     """Return a caller with its sums over the whole window. All else is from its calls in the busy hours, if any."""
     limits = {
         each.source: Limit(each.limit_most, each.source, each.requests) for each in sums if each.source != "unknown"
@@ -253,8 +326,8 @@ def _combine_caller(name: str, sums: Sequence[CallerSums], busy: CallerUsage | N
         output_tokens=sum(each.output_tokens for each in sums),
         reserved_tokens=sum(each.reserved_tokens for each in sums),
         consumed_tokens=sum(each.consumed_tokens for each in sums),
-        throttled=busy.throttled if busy is not None else 0,
-        sizes=msgspec.structs.replace(sizes, largest=max(each.output_most for each in sums)),
+        throttled=throttled,
+        sizes=msgspec.structs.replace(sizes, largest=max((each.output_most for each in sums), default=0)),
         limits=tuple(limits.values()),
         largest_limit=largest,
         cut_answers=truncated,

@@ -60,6 +60,8 @@ def sort_by_urgency(answers: Iterable[PoolAnswer]) -> list[PoolAnswer]:
 def select_callers(answers: Iterable[PoolAnswer], caller: str) -> tuple[PoolAnswer, ...]:
     """Return the answers with only the callers whose name has this text, and only the pools that they use.
 
+    An empty text selects all. Pools without a caller, whose calls all failed, are then among them.
+
     The verdict stays that of the whole pool, because all its callers share the quota.
     """
     found = (
@@ -72,7 +74,7 @@ def select_callers(answers: Iterable[PoolAnswer], caller: str) -> tuple[PoolAnsw
         )
         for answer in answers
     )
-    return tuple(answer for answer in found if answer.usage.callers)
+    return tuple(answer for answer in found if answer.usage.callers or not caller)
 
 
 def _answer(

@@ -1,0 +1,204 @@
+"""Reports whose lines were written late, or whose window is long: what Logs Insights adds up, and what is read."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from fake_aws import Answer, FakeAws
+
+from bedrock_quota.analysis.answers import NOTHING_CHANGED, PoolAnswer
+from bedrock_quota.pools import EndpointType, QuotaPool
+from localaws import log_queries
+from quota_monitor.analyze import log_group
+from quota_monitor.analyze.scope import Scope
+from quota_monitor.answers.document import Document
+from quota_monitor.aws_session import Stack
+from quota_monitor.deployed.report import make_report
+from quota_monitor.window import Window
+
+pytestmark = pytest.mark.usefixtures("no_aws")
+
+LOG_GROUP = "/aws/lambda/processor"
+STACK = Stack(
+    "monitor",
+    "arn:aws:cloudformation:us-east-1:123456789012:stack/monitor/1",
+    "CREATE_COMPLETE",
+    {"MetricsNamespace": "Bedrock/Quotas"},
+    {},
+    {"MetricProcessorLogGroup": LOG_GROUP},
+)
+END = int(datetime(2026, 11, 20, 20, 21, tzinfo=UTC).timestamp())
+DAY = Window(END - 24 * 3_600, END)
+NOW = datetime(2026, 11, 20, 23, 24, tzinfo=UTC)
+POOL = QuotaPool("vendor.model", EndpointType.CROSS_REGION)
+
+Event = tuple[int, dict[str, Any]]
+"""The second in which a line was written, and the line."""
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_group, "POLL_SECONDS", 0.0)
+
+
+def failed(second: int, *, written: int, calls: int, code: str = "ThrottlingException", caller: str = "One") -> Event:
+    line = {"event": "failed_calls", "minute": second // 60 * 60_000, "error_code": code, "requests_failed": calls}
+    return written, {**line, "ModelId": POOL.model_id, "EndpointType": POOL.endpoint_type, "caller": caller}
+
+
+def served(second: int, *, written: int, output: int, caller: str = "One") -> Event:
+    """The line of one call with 10 input tokens, max_tokens 1,000 and a burndown rate of 1."""
+    return written, {
+        "_aws": {"Timestamp": second // 60 * 60_000},
+        "ModelId": POOL.model_id,
+        "EndpointType": POOL.endpoint_type,
+        "caller": caller,
+        "max_tokens_source": "explicit",
+        "requests": 1,
+        "input_tokens": 10,
+        "output_tokens": output,
+        "reserved_tokens": 1_010,
+        "consumed_tokens": 10 + output,
+        "output_tokens_most": output,
+        "max_tokens_most": 1_000,
+        "ConsumedTokens": [10 + output],
+        "OutputTokens": [output],
+        "MaxTokens": [1_000],
+        "ReservedTokens": [1_010],
+    }
+
+
+def report(*events: Event, caller: str = "", window: Window = DAY, read: list[int] | None = None) -> Document:
+    """Return the report of a stack whose processor wrote these lines. CloudWatch has no metrics of them.
+
+    `read` receives the end of each search for lines, in milliseconds.
+    """
+    texts = [(second, json.dumps(line)) for second, line in events]
+    queries: list[Mapping[str, Any]] = []
+
+    def start(given: Mapping[str, Any]) -> Answer:
+        queries.append(given)
+        return {"queryId": str(len(queries) - 1)}
+
+    def results(given: Mapping[str, Any]) -> Answer:
+        query = queries[int(given["queryId"])]
+        found = [
+            {"timestamp": second * 1000, "message": text}
+            for second, text in texts
+            if query["startTime"] <= second <= query["endTime"]
+        ]
+        answer = log_queries.run_query(found, query["queryString"], query["limit"])
+        return {"status": "Complete", "results": answer.results, "statistics": answer.statistics}
+
+    def filter_events(given: Mapping[str, Any]) -> Answer:
+        first, last = given["startTime"], given["endTime"]
+        if read is not None:
+            read.append(last)
+        return {
+            "events": [
+                {"timestamp": second * 1000, "message": text}
+                for second, text in texts
+                if first <= second * 1000 <= last
+            ]
+        }
+
+    aws = FakeAws(
+        {
+            "ListMetrics": {"Metrics": []},
+            "GetMetricData": {"MetricDataResults": []},
+            "StartQuery": start,
+            "GetQueryResults": results,
+            "FilterLogEvents": filter_events,
+        }
+    )
+    return make_report(aws.session, STACK, Scope(window, caller=caller), NOTHING_CHANGED, now=NOW)
+
+
+def only(document: Document) -> PoolAnswer:
+    (answer,) = document.pools
+    assert answer.usage.pool == POOL
+    return answer
+
+
+def test_a_pool_that_refuses_every_call_is_reported_though_its_lines_were_written_hours_later() -> None:
+    written = int(NOW.timestamp()) - 60
+
+    found = only(report(*(failed(END - 600 + 60 * each, written=written, calls=4 + each) for each in range(3))))
+
+    assert found.usage.throttled == 4 + 5 + 6
+    (caller,) = found.usage.callers
+    assert (caller.caller, caller.requests, caller.throttled) == ("One", 0, 15)
+    assert [minute.throttled for minute in caller.minutes] == [4, 5, 6]
+
+
+def test_quantiles_come_from_calls_that_were_written_hours_later() -> None:
+    began, written = END - 5 * 3_600, int(NOW.timestamp()) - 60
+    throttled = failed(began, written=written, calls=1)  # no metrics, so this makes the hour a busy one
+
+    found = only(report(throttled, *(served(began, written=written, output=each) for each in (100, 200, 300, 400))))
+
+    (caller,) = found.usage.callers
+    assert (caller.sizes.p50, caller.sizes.largest, caller.requests, caller.throttled) == (200, 400, 4, 1)
+
+
+def test_throttles_and_errors_are_those_of_all_hours_not_only_of_the_busy_ones() -> None:
+    hours = [END - 3_600 * each for each in range(1, 21)]
+    lines = [failed(hour, written=hour + 30, calls=2) for hour in hours]
+    lines += [failed(hour, written=hour + 30, calls=1, code="ModelErrorException", caller="Two") for hour in hours]
+
+    found = only(report(*lines))
+
+    assert found.usage.throttled == 40
+    assert [(each.caller, each.throttled) for each in found.usage.callers] == [("One", 40)]
+    assert found.usage.errors == (("ModelErrorException", 20),)
+
+
+def test_a_pool_with_other_errors_only_is_reported() -> None:
+    found = only(report(failed(END - 60, written=END, calls=7, code="AccessDeniedException")))
+
+    assert (found.usage.errors, found.usage.callers) == ((("AccessDeniedException", 7),), ())
+
+
+def test_a_caller_that_is_asked_for_leaves_out_pools_without_it() -> None:
+    lines = [failed(END - 60, written=END, calls=7, caller="One")]
+
+    assert report(*lines, caller="Two").pools == ()
+    assert len(report(*lines, caller="One").pools) == 1
+
+
+def test_calls_from_before_the_window_do_not_count_though_their_hour_is_read() -> None:
+    first = DAY.start  # 20:21: its hour began at 20:00
+    lines = [
+        failed(first + 60, written=first + 90, calls=3),
+        failed(first - 60, written=first + 90, calls=50),
+        served(first - 60, written=first + 90, output=900),
+        served(first + 60, written=first + 90, output=100),
+    ]
+
+    found = only(report(*lines))
+
+    (caller,) = found.usage.callers
+    assert (found.usage.throttled, caller.throttled, caller.sizes.largest, caller.sizes.p99) == (3, 3, 100, 100)
+    assert [minute.minute for minute in caller.minutes] == [first + 60]
+
+
+@pytest.mark.parametrize("days", [5, 13])
+def test_an_hour_of_days_ago_has_what_was_published_today(days: int) -> None:
+    hour = Window(END - days * 86_400 - 3_600, END - days * 86_400)
+    written = int(NOW.timestamp()) - 60
+    lines = [served(hour.start, written=written, output=100), failed(hour.start, written=written, calls=2)]
+
+    found = only(report(*lines, window=hour))
+
+    assert (found.usage.requests, found.usage.throttled) == (1, 2)
+
+
+def test_lines_of_an_hour_of_days_ago_are_not_read_until_today() -> None:
+    hour = Window(END - 5 * 86_400 - 3_600, END - 5 * 86_400)
+    read: list[int] = []
+
+    report(served(hour.start, written=hour.start + 90, output=100), window=hour, read=read)
+
+    assert read == [(hour.start + 91) * 1000]
