@@ -119,7 +119,7 @@ soak: setup ## Send a million records of all fates and a backlog through the dep
 screenshots: setup ## Take the README's two pictures of the dashboard after a demo; needs chromium
 	$(BIN)/quota-monitor local down # another demo's hour would be drawn beside this one's
 	$(BIN)/quota-monitor demo
-	$(BIN)/python -m dashboard.screenshots "$$($(BIN)/quota-monitor local dashboard)"
+	$(BIN)/python -m dashboard.screenshots "$$($(BIN)/quota-monitor local dashboard)?model=anthropic.claude-sonnet-4-6&endpoint=cross-region"
 	$(BIN)/uv run --isolated $(LOCKED) --only-group screenshots --python $(BIN)/python python -c 'import sys; from PIL import Image; \
 		[Image.open(path).convert("RGB").quantize(256, dither=0).save(path, optimize=True) for path in sys.argv[1:]]' \
 		docs/images/dashboard.png docs/images/dashboard-whole.png

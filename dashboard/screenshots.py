@@ -9,7 +9,7 @@ from playwright.sync_api import ViewportSize, sync_playwright
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 
-FIRST_SCREEN = ViewportSize(width=1120, height=700)
+FIRST_SCREEN = ViewportSize(width=1120, height=720)
 """Size of the README's picture. GitHub shows it 830 pixels wide, where a wider one could not be read."""
 
 WHOLE_PAGE = ViewportSize(width=1440, height=900)
