@@ -14,7 +14,6 @@ CHECKER := UV_PROJECT_ENVIRONMENT=.venv $(UV) run --quiet --frozen --project .ci
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 IN_PARALLEL := --numprocesses auto
 ENVIRONMENT := .venv
-NO_SANDBOX := $(if $(filter 0,$(shell id -u)),--no-sandbox) # Chromium has none for root
 
 include layers/python.mk # LAMBDA_PYTHON, and settings of pip
 
@@ -117,14 +116,13 @@ fuzz: setup ## Fuzz what reads input, SECONDS for each target (60); Linux on x86
 soak: setup ## Send a million records of all fates and a backlog through the deployed stack; half an hour
 	SOAK_RECORDS=1000000 $(BIN)/pytest -q -s -p no:randomly tests/e2e/test_soak.py
 
-screenshots: setup ## Take the README's picture of the dashboard after a demo; needs chromium
+screenshots: setup ## Take the README's two pictures of the dashboard after a demo; needs chromium
 	$(BIN)/quota-monitor local down # another demo's hour would be drawn beside this one's
 	$(BIN)/quota-monitor demo
-	chromium --headless $(NO_SANDBOX) --disable-gpu --disable-quic --no-first-run --disable-background-networking \
-		--disable-component-update --disable-sync --hide-scrollbars --window-size=1400,3714 --virtual-time-budget=20000 \
-		--screenshot=docs/images/dashboard.png "$$($(BIN)/quota-monitor local dashboard)?model=anthropic.claude-sonnet-4-6&endpoint=cross-region"
-	$(BIN)/uv run --isolated $(LOCKED) --only-group screenshots --python $(BIN)/python python -c \
-		'from PIL import Image; path = "docs/images/dashboard.png"; Image.open(path).convert("RGB").quantize(256, dither=0).save(path, optimize=True)'
+	$(BIN)/python -m dashboard.screenshots "$$($(BIN)/quota-monitor local dashboard)?model=anthropic.claude-sonnet-4-6&endpoint=cross-region"
+	$(BIN)/uv run --isolated $(LOCKED) --only-group screenshots --python $(BIN)/python python -c 'import sys; from PIL import Image; \
+		[Image.open(path).convert("RGB").quantize(256, dither=0).save(path, optimize=True) for path in sys.argv[1:]]' \
+		docs/images/dashboard.png docs/images/dashboard-whole.png
 
 clean: ## Remove what was made here
 	rm -rf .venv .venv-lambda .ci/.venv examples/.venv .aws-sam .localaws dist tests/iam/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz

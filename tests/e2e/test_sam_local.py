@@ -1,4 +1,4 @@
-"""`sam local invoke` as the README has it: in Docker, with no AWS credentials and no network to speak of."""
+"""`sam local invoke` as docs/getting-started.md shows it: in Docker, without AWS credentials and without a network."""
 
 import json
 import os

@@ -291,17 +291,6 @@ def test_readme_says_what_the_command_computes() -> None:
     assert f"${fixed:.2f} for the monitor itself" in text
 
 
-def test_readme_shows_what_the_command_prints() -> None:
-    text = README.read_text(encoding="utf-8")
-    ((command, printed),) = re.findall(
-        r"^\.venv/bin/quota-monitor (cost .+)\n```\n\n```\n([^`]+)```", text, re.MULTILINE
-    )
-
-    output = CliRunner().invoke(main, command.split()).output
-
-    assert printed.splitlines() == [line.rstrip() for line in output.splitlines()[:-2]]
-
-
 def test_operations_says_the_streams_prices() -> None:
     text = (README.parent / "docs" / "operations.md").read_text(encoding="utf-8")
     price = cost.read_prices()
