@@ -32,8 +32,7 @@ variable "parameters" {
   description = "Parameters of the template. docs/reference.md lists them."
   type        = map(string)
   default = {
-    InvocationLogging     = "adopt-only" # set-up also turns on Bedrock's invocation logging, which stores prompts
-    AlarmThresholdPercent = "80"
+    InvocationLogging = "adopt-only" # with set-up, a stack turns on Bedrock's invocation logging, which stores prompts
   }
 }
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import hcl2
 import pytest
@@ -87,7 +88,7 @@ def test_terraform_sets_parameters_that_the_template_takes(
     given = terraform["variable"]["parameters"]["default"]
 
     # nobody begins to store prompts without having chosen it
-    assert given == {"InvocationLogging": "adopt-only", "AlarmThresholdPercent": "80"}
+    assert given == {"InvocationLogging": "adopt-only"}
     for name, value in given.items():
         wanted = template["Parameters"][name]
         assert value in wanted.get("AllowedValues", [value])
@@ -127,6 +128,29 @@ def test_terraform_shows_outputs_that_the_template_has(template: dict[str, Any])
 
     assert shown == ["DashboardURL", "AlarmTopicArn"]
     assert set(shown) <= template["Outputs"].keys()
+
+
+# ---------------------------------------------------------------- quick-create link
+
+
+def test_quick_create_link_names_what_the_template_has(template: dict[str, Any]) -> None:
+    """https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cfn-console-create-stacks-quick-create-links.html
+
+    Read 2026-11-29.
+    """
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    (link,) = re.findall(r"^https://\S+/stacks/create/review\?\S+$", page, re.MULTILINE)
+    given = dict(parse_qsl(link.partition("?")[2].partition("?")[2], strict_parsing=True))
+    named = {name.removeprefix("param_"): value for name, value in given.items() if name.startswith("param_")}
+
+    assert given.keys() - {f"param_{name}" for name in named} == {"templateURL", "stackName"}
+    assert re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,127}", given["stackName"])
+    assert len(given["templateURL"]) <= 1_024
+    assert named == {"InvocationLogging": "adopt-only"}
+    assert "adopt-only" in template["Parameters"]["InvocationLogging"]["AllowedValues"]
+    # AWS wants the template in the Region of the stack
+    regions = re.findall(r"[a-z]{2}-[a-z]+-\d", link)
+    assert regions == ["us-east-1"] * 4
 
 
 # ---------------------------------------------------------------- AWS CDK
