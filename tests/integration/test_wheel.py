@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from subcommands import find_subcommands
+from wheels import build_wheel, install, run_script
 
 ROOT = Path(__file__).parents[2]
 LISTING = ROOT / "tests" / "data" / "registry_sync" / "listing.json"
@@ -25,27 +26,15 @@ pytestmark = pytest.mark.xdist_group("wheel")  # builds it once
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def uv(*arguments: object) -> None:
-    command = [Path(sys.executable).with_name("uv"), *map(str, arguments)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-
-
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("wheel")
-    uv("build", "--wheel", "--quiet", "--out-dir", directory, ROOT)
-    (built,) = directory.glob("*.whl")
-    return built
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the scripts of an environment that has the wheel and what it needs, and nothing else."""
-    environment: Path = tmp_path_factory.mktemp("environment") / "venv"
-    uv("venv", "--quiet", "--python", sys.executable, environment)
-    uv("pip", "install", "--quiet", "--python", environment / "bin" / "python", wheel)
-    return environment / "bin"
+    return install(wheel, tmp_path_factory.mktemp("environment"))
 
 
 @pytest.fixture
@@ -53,12 +42,7 @@ def run(installed: Path, tmp_path: Path) -> Run:
     """Run a script of the environment in an empty folder."""
 
     def ran(*arguments: str, script: str = "quota-monitor", cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
-        left_out = ("AWS_", "PYTHONPATH", "VIRTUAL_ENV")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
-        kept |= {"HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"}
-        return subprocess.run(
-            [installed / script, *arguments], cwd=cwd, env=kept, capture_output=True, text=True, check=False
-        )
+        return run_script(installed / script, *arguments, cwd=cwd)
 
     return ran
 
