@@ -2,8 +2,6 @@
 # docs/install.md says how to use it.
 
 terraform {
-  required_version = ">= 1.3"
-
   required_providers {
     aws = {
       source  = "hashicorp/aws"
