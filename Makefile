@@ -97,6 +97,7 @@ dist: lambda-python setup ## Build what a release consists of, into dist/: sam d
 	find functions examples \( -name __pycache__ -o -name .venv \) -prune -exec rm -rf {} +
 	$(BIN)/uv export --frozen --only-group functions --no-emit-project --format cyclonedx1.5 --quiet \
 		--preview-features sbom-export --output-file dist/sbom.cdx.json
+	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) $(BIN)/python -m hatchling build -t wheel -d dist
 	$(BIN)/python release.py $(VERSION) $(LAMBDA_PYTHON_VERSION) $(SOURCE_DATE_EPOCH)
 
 bench: setup ## Measure all that docs/performance.md says, and write it there; five minutes

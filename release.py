@@ -78,16 +78,17 @@ def list_without_pyc(names: Iterable[str], version: str) -> list[str]:
 
 
 def main(version: str, python_version: str, seconds: str) -> None:
-    """Write the zip file and SHA256SUMS into dist/, and settle the SBOM that is there."""
+    """Write the zip file and SHA256SUMS into dist/, and settle the SBOM there. The wheel is there, too."""
     at = datetime.fromtimestamp(int(seconds), UTC)
     root, dist = Path(), Path("dist")
     names = list_files(root)
     if missing := list_without_pyc(names, python_version):
         sys.exit(f"{len(missing)} modules have no .pyc file of Python {python_version}, the first is {missing[0]}")
     archive, sbom = dist / f"bedrock-quota-monitor-{version}.zip", dist / "sbom.cdx.json"
+    wheel = dist / f"bedrock_quota_monitor-{version}-py3-none-any.whl"
     write_archive(archive, root, names, at)
     sbom.write_text(settle_sbom(sbom.read_text(encoding="utf-8"), at), encoding="utf-8")
-    sums = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in (archive, sbom)]
+    sums = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in (archive, sbom, wheel)]
     (dist / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")
 
 

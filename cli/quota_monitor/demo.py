@@ -77,8 +77,8 @@ def demo(seed: int, down: bool) -> None:
     The traffic is invented. Sixteen applications use thirteen quota pools. In one pool, a single caller reserves so
     much that Bedrock throttles all callers. The command prints the usage of each pool and serves the dashboard.
     """
-    require_local_extra()
     home = find_checkout()
+    require_local_extra()
     directory = home / local.DIRECTORY_NAME
     began = time.monotonic()
     with errors_as_messages(LocalAwsError), local.progress_bars() as progress:

@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 from subcommands import find_subcommands
+from wheels import build_wheel, install, run_script
 
 ROOT = Path(__file__).parents[2]
 LISTING = ROOT / "tests" / "data" / "registry_sync" / "listing.json"
+RECORDS = ROOT / "events" / "records"
+DEPLOY = ("deploy", "--regions", "us-east-1")
+PACKAGE = ("package", "--regions", "us-east-1", "--bucket-prefix", "code")
 SCRIPTS = ("quota-monitor", "bedrock-quota-monitor")
 HEAVY = ("boto3", "botocore", "localaws", "msgspec", "rich", "samcli", "yaml")
 """Packages that `--help` must not import. Without them it takes a tenth of a second of CPU."""
@@ -22,27 +26,15 @@ pytestmark = pytest.mark.xdist_group("wheel")  # builds it once
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def uv(*arguments: object) -> None:
-    command = [Path(sys.executable).with_name("uv"), *map(str, arguments)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-
-
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("wheel")
-    uv("build", "--wheel", "--quiet", "--out-dir", directory, ROOT)
-    (built,) = directory.glob("*.whl")
-    return built
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the scripts of an environment that has the wheel and what it needs, and nothing else."""
-    environment: Path = tmp_path_factory.mktemp("environment") / "venv"
-    uv("venv", "--quiet", "--python", sys.executable, environment)
-    uv("pip", "install", "--quiet", "--python", environment / "bin" / "python", wheel)
-    return environment / "bin"
+    return install(wheel, tmp_path_factory.mktemp("environment"))
 
 
 @pytest.fixture
@@ -50,10 +42,7 @@ def run(installed: Path, tmp_path: Path) -> Run:
     """Run a script of the environment in an empty folder."""
 
     def ran(*arguments: str, script: str = "quota-monitor", cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
-        kept = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}
-        return subprocess.run(
-            [installed / script, *arguments], cwd=cwd, env=kept, capture_output=True, text=True, check=False
-        )
+        return run_script(installed / script, *arguments, cwd=cwd)
 
     return ran
 
@@ -118,8 +107,7 @@ def test_the_registry_is_checked_and_compared(run: Run) -> None:
     [
         pytest.param(("registry", "write"), id="registry write"),
         pytest.param(("events",), id="events"),
-        pytest.param(("deploy", "--regions", "us-east-1"), id="deploy"),
-        pytest.param(("package", "--regions", "us-east-1", "--bucket-prefix", "code"), id="package"),
+        pytest.param(("demo",), id="demo"),
         pytest.param(("local", "up"), id="local up"),
         pytest.param(("local", "status"), id="local status"),
     ],
@@ -127,24 +115,103 @@ def test_the_registry_is_checked_and_compared(run: Run) -> None:
 def test_a_command_that_needs_the_source_code_says_so(run: Run, command: tuple[str, ...]) -> None:
     ran = run(*command)
 
-    assert ran.returncode == 1
-    assert ran.stderr == ("Error: This command needs the source code. Run it in a checkout of Bedrock Quota Monitor.\n")
+    assert ran.returncode == 2
+    assert ran.stderr == (
+        "Error: This command needs the source code. Clone the repository, and run the command in its folder.\n"
+    )
+
+
+@pytest.mark.parametrize("command", [DEPLOY, PACKAGE], ids=["deploy", "package"])
+def test_a_command_that_a_release_is_enough_for_says_so(run: Run, command: tuple[str, ...]) -> None:
+    ran = run(*command)
+
+    assert ran.returncode == 2
+    assert ran.stderr == (
+        "Error: This command needs a clone of the repository, or an unpacked release zip. "
+        "Run it in that folder, the one with template.yaml.\n"
+    )
 
 
 @pytest.mark.parametrize(
     "command",
     [
-        pytest.param(("deploy", "--regions", "us-east-1"), id="deploy"),
-        pytest.param(("package", "--regions", "us-east-1", "--bucket-prefix", "code"), id="package"),
+        pytest.param(DEPLOY, id="deploy"),
+        pytest.param(PACKAGE, id="package"),
         pytest.param(("demo",), id="demo"),
         pytest.param(("local", "up"), id="local up"),
     ],
 )
-def test_a_command_that_needs_the_extra_says_so(run: Run, command: tuple[str, ...]) -> None:
+def test_in_a_checkout_a_command_says_how_to_install_the_extra(run: Run, command: tuple[str, ...]) -> None:
     ran = run(*command, cwd=ROOT)
 
-    assert ran.returncode == 1
-    assert ran.stderr == "Error: This command needs more packages: pip install 'bedrock-quota-monitor[local]'\n"
+    assert ran.returncode == 2
+    assert ran.stderr == (
+        "Error: This command needs the AWS SAM CLI and the emulator, which `make setup` installs. "
+        f"Run: make -C {ROOT} setup && {ROOT}/.venv/bin/quota-monitor {' '.join(command)}\n"
+    )
+
+
+def test_in_a_release_a_command_says_how_to_install_the_extra(run: Run, tmp_path: Path) -> None:
+    built = tmp_path / ".aws-sam" / "build"
+    built.mkdir(parents=True)
+    shutil.copy(ROOT / "template.yaml", built)
+
+    ran = run(*DEPLOY, cwd=tmp_path)
+
+    assert ran.returncode == 2
+    assert ran.stderr == (
+        "Error: This command needs the AWS SAM CLI, which the extra `local` has. Run, with the .whl file of the "
+        "release: uvx --from 'FILE.whl[local]' quota-monitor deploy --regions us-east-1\n"
+    )
+
+
+def test_prices_say_how_to_install_their_package(run: Run) -> None:
+    ran = run("analyze", "--files", str(RECORDS), "--dollars")
+
+    assert ran.returncode == 2
+    assert ran.stderr == (
+        "Error: Prices need the package genai-prices, which is not installed beside quota-monitor. Install it there, "
+        "with `pip install genai-prices` or `uv pip install genai-prices`, or give uvx the option "
+        "`--with genai-prices`.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        pytest.param(
+            ("analyze",), "amazon.nova-pro-v1:0 (cross-region) is throttled, and its quota is unknown.", id="analyze"
+        ),
+        pytest.param(
+            ("explain", "--at", "2026-11-20T09:15"),
+            "amazon.nova-pro-v1:0 (cross-region), the minute from 2026-11-20T09:15:00Z",
+            id="explain",
+        ),
+    ],
+)
+def test_files_are_read_without_a_checkout_and_without_credentials(
+    run: Run, command: tuple[str, ...], shown: str
+) -> None:
+    arguments = (*command, "--files", str(RECORDS))
+    ran = run(*arguments)
+    here = subprocess.run(
+        [Path(sys.executable).with_name("quota-monitor"), *arguments], capture_output=True, text=True, check=True
+    )
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert shown in ran.stdout
+    assert ran.stdout == here.stdout  # which has the registry of the checkout
+
+
+def test_uvx_runs_it_from_a_repository(tmp_path: Path) -> None:
+    kept = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}
+    command = [Path(sys.executable).with_name("uvx"), "--python", sys.executable, "--quiet"]
+    command += ["--from", f"git+file://{ROOT}", "quota-monitor", "cost", "--pools", "1", "--calls", "1000"]
+
+    ran = subprocess.run(command, cwd=tmp_path, env=kept, capture_output=True, text=True, check=False)
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "\nTotal " in ran.stdout
 
 
 def test_in_a_checkout_it_works_on_that(run: Run, tmp_path: Path) -> None:

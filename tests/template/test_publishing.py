@@ -74,7 +74,11 @@ def test_the_job_that_builds_a_release_runs_nothing_else() -> None:
     assert uses["check"] == set_up
     assert jobs["check"]["permissions"] == jobs["build"]["permissions"] == {"contents": "read"}
     assert jobs["build"]["needs"] == "check"
-    assert runs["build"] == ["make dist", 'test -f "dist/bedrock-quota-monitor-${GITHUB_REF_NAME#v}.zip"']
+    named = (
+        "bedrock-quota-monitor-${GITHUB_REF_NAME#v}.zip",
+        "bedrock_quota_monitor-${GITHUB_REF_NAME#v}-py3-none-any.whl",
+    )
+    assert runs["build"] == ["make dist", "".join(f'test -f "dist/{name}"\n' for name in named)]
     assert uses["build"] == [*set_up, "actions/upload-artifact"]
     # and what may write installs nothing
     assert jobs["publish"]["needs"] == "build"

@@ -28,6 +28,7 @@ TRIED_BY = {
     "make test": (".ci/run", "make test\n"),
     "make test-fast": (".ci/run", "make test-fast"),
     "sam build": ("localaws/deployment.py", '"build"'),  # every end-to-end test runs on what it has built
+    "uvx --from": ("tests/integration/test_wheel.py", '"--from", f"git+file://'),
     "sam local invoke": ("tests/e2e/test_sam_local.py", '"local", "invoke"'),
 }
 """What tries a command that is too large to be run here, and where that says so; by the command's beginning."""

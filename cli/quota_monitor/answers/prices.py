@@ -23,9 +23,12 @@ Prices = Mapping[tuple[QuotaPool, str], float | None]
 def require_prices() -> None:
     """Raise `click.ClickException` if the extra is not installed."""
     if util.find_spec("genai_prices") is None:
-        raise click.ClickException(
-            "Prices need the extra `prices`. Install it with: pip install 'bedrock-quota-monitor[prices]'"
+        error = click.ClickException(
+            f"Prices need the package {PACKAGE}, which is not installed beside quota-monitor. Install it there, with "
+            f"`pip install {PACKAGE}` or `uv pip install {PACKAGE}`, or give uvx the option `--with {PACKAGE}`."
         )
+        error.exit_code = click.UsageError.exit_code
+        raise error
 
 
 def price_callers(usages: Iterable[PoolUsage]) -> Prices:

@@ -1,8 +1,14 @@
-"""The checkout that commands build and deploy: the one that holds this module, or the one around the current folder."""
+"""The folder that commands build and deploy: a checkout, or an unpacked release, which is already built.
+
+It is the checkout that holds this module, or else the folder around the current one.
+"""
 
 import importlib.util
 import os
+import shlex
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -14,16 +20,19 @@ ROOT = CHECKOUT
 """The folder with template.yaml in it, if this module belongs to a checkout."""
 
 
+def is_checkout(folder: Path) -> bool:
+    """Return True if a folder has the source code."""
+    return (folder / "template.yaml").is_file() and (folder / "layers" / "core" / "bedrock_quota").is_dir()
+
+
+def is_release(folder: Path) -> bool:
+    """Return True if a folder is an unpacked release: it has what `sam build` makes, and not the source code."""
+    return (folder / ".aws-sam" / "build" / "template.yaml").is_file() and not is_checkout(folder)
+
+
 def locate_checkout() -> Path | None:
     """Return the folder of the checkout, or None outside of one."""
-    try:
-        here = [Path.cwd()]
-    except FileNotFoundError:  # the current folder is deleted
-        here = []
-    for folder in (ROOT, *here, *(parent for each in here for parent in each.parents)):
-        if (folder / "template.yaml").is_file() and (folder / "layers" / "core" / "bedrock_quota").is_dir():
-            return folder
-    return None
+    return _locate(is_checkout)
 
 
 def find_checkout() -> Path:
@@ -31,20 +40,58 @@ def find_checkout() -> Path:
     found = locate_checkout()
     if found is not None:
         return found
-    raise click.ClickException("This command needs the source code. Run it in a checkout of Bedrock Quota Monitor.")
+    raise _not_here("This command needs the source code. Clone the repository, and run the command in its folder.")
+
+
+def find_deployable() -> Path:
+    """Return the folder of the checkout, or of an unpacked release. Raises `click.ClickException` outside of both."""
+    found = _locate(lambda folder: is_checkout(folder) or is_release(folder))
+    if found is not None:
+        return found
+    raise _not_here(
+        "This command needs a clone of the repository, or an unpacked release zip. "
+        "Run it in that folder, the one with template.yaml."
+    )
 
 
 def require_local_extra() -> None:
     """Raise `click.ClickException` if the packages of the extra `local` are not installed."""
-    if any(importlib.util.find_spec(name) is None for name in ("samcli", "ministack")):
-        raise click.ClickException("This command needs more packages: pip install 'bedrock-quota-monitor[local]'")
+    if all(importlib.util.find_spec(name) is not None for name in ("samcli", "ministack")):
+        return
+    arguments = shlex.join(sys.argv[1:])
+    if (folder := locate_checkout()) is not None:
+        place = shlex.quote(str(folder))
+        raise _not_here(
+            "This command needs the AWS SAM CLI and the emulator, which `make setup` installs. "
+            f"Run: make -C {place} setup && {place}/.venv/bin/quota-monitor {arguments}"
+        )
+    raise _not_here(
+        "This command needs the AWS SAM CLI, which the extra `local` has. "
+        f"Run, with the .whl file of the release: uvx --from 'FILE.whl[local]' quota-monitor {arguments}"
+    )
+
+
+def _locate(wanted: Callable[[Path], bool]) -> Path | None:
+    try:
+        here = [Path.cwd()]
+    except FileNotFoundError:  # the current folder is deleted
+        here = []
+    around = (ROOT, *here, *(parent for each in here for parent in each.parents))
+    return next((folder for folder in around if wanted(folder)), None)
+
+
+def _not_here(message: str) -> click.ClickException:
+    """Return an error whose exit code is that of wrong usage, because the command cannot work where it was called."""
+    error = click.ClickException(message)
+    error.exit_code = click.UsageError.exit_code
+    return error
 
 
 def run_sam(name: str, *options: str, profile: str | None = None, **environment: str) -> None:
-    """Run a command of the SAM CLI in the checkout. Raises `click.ClickException` with its output if it fails."""
+    """Run a command of the SAM CLI in that folder. Raises `click.ClickException` with its output if it fails."""
     ran = subprocess.run(  # noqa: S603 - our own interpreter and arguments
         sam.command(name, *options, *profile_option(profile)),
-        cwd=find_checkout(),
+        cwd=find_deployable(),
         env={**environment, **sam.environment(os.environ)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""`quota-monitor deploy`: build the checkout once and deploy it to several Regions in parallel."""
+"""`quota-monitor deploy`: build once and deploy to several Regions in parallel."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ from quota_monitor.deployment.tags import configured_tags, read_tags, tags_argum
 PLATFORMS = {"arm64": "aarch64", "x86_64": "x86_64"}
 """Platform name in the makefiles of the layers, by value of the parameter Architecture."""
 
+BUILT_FOR = "arm64"
+"""Architecture that the layers of a release are built for."""
+
 LAST_LINES = 8
 """Lines of output kept to explain a failure for which `sam` gives no reason."""
 
@@ -49,7 +52,7 @@ class Deployment:
         # A separate session: Ctrl-C in the terminal reaches this command only, which then reports each Region.
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
             sam.command("deploy", *options, "--region", region, *checkout.profile_option(profile)),
-            cwd=checkout.find_checkout(),
+            cwd=checkout.find_deployable(),
             env=sam.environment(os.environ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -105,7 +108,7 @@ def deploy(
     A failure in one Region does not stop the others. The command prints the reason and exits with code 1. After Ctrl-C,
     CloudFormation finishes the deployments that have started.
     """
-    checkout.find_checkout()
+    checkout.find_deployable()
     checkout.require_local_extra()
     build(parameters)
     options = ["--stack-name", stack_name, "--s3-prefix", stack_name, "--on-failure", "DELETE", "--output", "json"]
@@ -114,7 +117,7 @@ def deploy(
         options += ["--parameter-overrides", *sam.overrides(parameters)]
     with aws_errors_as_messages():
         present = {name: read_tags(open_session(profile, name), stack_name) for name in names}
-    wanted = {**configured_tags(checkout.find_checkout()), **tags}
+    wanted = {**configured_tags(checkout.find_deployable()), **tags}
     of_region = {name: [*options, *tags_arguments({**present[name], **wanted})] for name in names}
     deployments = [Deployment(name, of_region[name], profile) for name in names]
     try:
@@ -132,8 +135,15 @@ def deploy(
 
 
 def build(parameters: Mapping[str, str]) -> None:
-    """Run `sam build` for the architecture of the functions. Raises `click.ClickException` if it fails."""
+    """Run `sam build` for the architecture of the functions. Raises `click.ClickException` if it fails.
+
+    A release is built already, for arm64.
+    """
     check_names(parameters)
+    if checkout.is_release(checkout.find_deployable()):
+        if parameters.get("Architecture", BUILT_FOR) != BUILT_FOR:
+            raise click.UsageError(f"A release is built for {BUILT_FOR}. Build another architecture from a clone.")
+        return
     options = ["--parameter-overrides", *sam.overrides(parameters)] if parameters else []
     platform = (
         {"LAMBDA_PLATFORM": PLATFORMS.get(parameters["Architecture"], "")} if "Architecture" in parameters else {}

@@ -1,4 +1,4 @@
-"""`quota-monitor package`: write the checkout as one self-contained template that a stack set can deploy."""
+"""`quota-monitor package`: write one self-contained template, which stack sets, Terraform and the CDK can deploy."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def package(
     own Region. The template is plain CloudFormation, because stack sets with service-managed permissions accept no
     macros.
     """
-    checkout.find_checkout()
+    checkout.find_deployable()
     checkout.require_local_extra()
     deploy.build(parameters)
     with console.status("Uploading the code to the bucket of each Region"), ThreadPoolExecutor(len(names)) as parallel:
@@ -82,7 +82,7 @@ def use_regional_buckets(packaged: Template, bucket_prefix: str) -> Template:
 
 
 def _package(region: str, bucket: str, profile: str | None) -> Template:
-    output = checkout.find_checkout() / ".aws-sam" / f"packaged-{region}.yaml"
+    output = checkout.find_deployable() / ".aws-sam" / f"packaged-{region}.yaml"
     options = ["--s3-bucket", bucket, "--region", region, "--output-template-file", str(output)]
     checkout.run_sam("package", *options, profile=profile)
     return read_template(output)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import click
 
-from quota_monitor.deployment.checkout import find_checkout
+from quota_monitor.deployment.checkout import find_deployable
 from quota_monitor.template import read_template
 
 
@@ -34,11 +34,11 @@ parameters_option = click.option(
 
 
 def check_names(given: Iterable[str]) -> None:
-    """Refuse names that the checkout's template does not have, because SAM CLI ignores them without a warning.
+    """Refuse names that the template does not have, because SAM CLI ignores them without a warning.
 
-    Raises `click.UsageError` for such a name, and `click.ClickException` outside of a checkout.
+    Raises `click.UsageError` for such a name, and `click.ClickException` where there is no template to deploy.
     """
-    known = read_template(find_checkout() / "template.yaml").get("Parameters", {})
+    known = read_template(find_deployable() / "template.yaml").get("Parameters", {})
     for name in given:
         if name not in known:
             nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
