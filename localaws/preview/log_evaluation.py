@@ -95,35 +95,26 @@ def _order(value: object) -> tuple[int, float, str]:
 
 def _grouped(rows: Sequence[Row], columns: Iterable[Named], by: Iterable[Named]) -> list[Row]:
     groups: dict[tuple[Any, ...], list[Row]] = {}
-    keys, named = list(by), list(columns)
+    keys = list(by)
     for row in rows:
         groups.setdefault(tuple(_value(each.expression, row) for each in keys), []).append(row)
-    found: list[Row] = []
-    for group, members in groups.items():
-        made = {each.name: value for each, value in zip(keys, group, strict=True) if value is not None}
-        for each in named:
-            value = _aggregate(each.expression, members, made)
-            if value is not None:
-                made[each.name] = value
-        found.append(made)
-    return found
+    return [
+        {
+            **{each.name: value for each, value in zip(keys, group, strict=True) if value is not None},
+            **{each.name: found for each in columns if (found := _aggregate(each.expression, members)) is not None},
+        }
+        for group, members in groups.items()
+    ]
 
 
-def _aggregate(expression: Expression, rows: Sequence[Row], made: Row) -> Any:
-    """Return the value of a column of stats. It may use columns that are `made` before it.
-
-    AWS's sample query for overprovisioned memory subtracts one column from another, and a sample of Container Insights
-    has floor(avg(…)) (pages on sample queries, read 2026-11-29).
-    """
+def _aggregate(expression: Expression, rows: Sequence[Row]) -> Any:
     match expression:
         case Call(function, _) if function in AGGREGATES:
             return _aggregated(expression, rows)
         case Call(function, arguments) if function in _OF_NUMBERS or function in _OF_ONE_VALUE:
-            return _call(function, [_aggregate(each, rows, made) for each in arguments])
+            return _call(function, [_aggregate(each, rows) for each in arguments])
         case Operation(operator, operands):
-            return _operate(operator, [_aggregate(each, rows, made) for each in operands])
-        case Field(name) if name in made:
-            return made[name]
+            return _operate(operator, [_aggregate(each, rows) for each in operands])
     return _value(expression, rows[-1])
 
 

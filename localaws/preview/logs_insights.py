@@ -313,9 +313,8 @@ def read_fields(query: Query) -> set[str]:
                 read |= {name for each in columns for name in _read(each.expression)} - made
                 made |= {each.name for each in columns}
             case Stats(columns, by):
-                for each in (*by, *columns):  # a column may use those before it
-                    read |= _read(each.expression) - made
-                    made.add(each.name)
+                read |= {name for each in (*columns, *by) for name in _read(each.expression)} - made
+                made |= {each.name for each in (*columns, *by)}
             case Sort(keys):
                 read |= {key for key, _ in keys} - made
     return read

@@ -156,12 +156,13 @@ function lines(place, drawing, filled, range, card) {
   const style = getComputedStyle(document.documentElement);
   const axis = { stroke: style.getPropertyValue("--soft"), grid: { stroke: style.getPropertyValue("--line"), width: 0.5 }, font: "11px sans-serif" };
   const scale = (side) => ({ range: (_, low, high) => bounds(side, low, high, side === drawing.left ? drawing.annotations : []) });
+  const named = ({ label }) => (label ? { label, labelSize: 16, labelGap: 0, labelFont: "11px sans-serif" } : {});
   const short = (_, splits) => splits.map((each) => (Math.abs(each) >= 1e6 ? `${each / 1e6}M` : Math.abs(each) >= 1e4 ? `${each / 1e3}K` : number(each)));
   const chart = new uPlot({
     width: place.clientWidth, height: Math.max(60, place.clientHeight), padding: [null, right ? null : margin(drawing.annotations), null, null],
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
     scales: { x: { time: true, range }, left: scale(drawing.left), right: scale(drawing.right) },
-    axes: [{ ...axis, space: days(range[0], range[1]) ? 100 : 56, values: (_, splits) => splits.map(clock) }, { ...axis, scale: "left", size: 58, values: short }, { ...axis, scale: "right", side: 1, show: right, grid: { show: false }, values: short }],
+    axes: [{ ...axis, space: days(range[0], range[1]) ? 100 : 56, values: (_, splits) => splits.map(clock) }, { ...axis, ...named(drawing.left), scale: "left", size: 50, values: short }, { ...axis, ...named(drawing.right), scale: "right", side: 1, show: right, grid: { show: false }, values: short }],
     series: [{}, ...filled.map((each) => ({
       label: each.label, scale: each.axis, stroke: each.color, width: 1.6, spanGaps: false,
       fill: drawing.stacked ? `${each.color}55` : undefined,

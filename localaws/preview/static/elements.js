@@ -15,7 +15,7 @@ export function shape(name, attributes, text) {
   return made;
 }
 
-export const PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#8B6F00"];
+export const PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#8B6F00", "#7A5CC2", "#C2453D", "#2E7D5B", "#B5578F", "#5C7A99", "#A3B01E", "#D55E00", "#999999"];
 
 export function number(value) {
   if (value === null || value === undefined) return "–";
