@@ -18,7 +18,7 @@ INPUT = 7
 (QUERY,) = (
     logs_insights.parse(widget["properties"]["query"])
     for widget in resolved.dashboard(resolved.template())["widgets"]
-    if widget["properties"].get("title", "").startswith("What to change first")
+    if widget["properties"].get("title", "").startswith("Callers to change first")
 )
 
 

@@ -281,7 +281,7 @@ def test_the_first_screen_answers_without_a_choice(body: Tree) -> None:
     first = [widget for widget in body["widgets"] if widget["y"] < FIRST_ROWS]
     assert max(widget["y"] + widget["height"] for widget in first) == FIRST_ROWS
     assert [widget["properties"].get("title", "").partition(",")[0].partition(":")[0] for widget in first] == [
-        "", "Peak reserved", "Highest use of any pool", "Lowest token quotas. 0", "What to change first",
+        "", "Peak reserved", "Highest use of any pool", "Lowest token quotas. 0", "Callers to change first",
     ]  # fmt: skip
     assert not [name for name in (MODEL, ENDPOINT) if name in json.dumps(first)]
     # and what is about the chosen pool stands together, below a heading that says what to choose
@@ -300,7 +300,7 @@ def test_texts_name_widgets_and_lines_by_their_titles(body: Tree) -> None:
     named = {name for text in texts for name in re.findall(r"(?<!\*)\*(\w[^*]+)\*(?!\*)", text)}
 
     assert named - {"pool", "average"} == {  # a new word, and the column of a table
-        "Peak reserved", "What to change first", "highest consumed", "max_tokens_source"
+        "Peak reserved", "Callers to change first", "highest consumed", "max_tokens_source"
     }  # fmt: skip
     for name in named - {"pool", "average"}:
         assert any(name in each for each in shown), name

@@ -340,8 +340,8 @@ CHAT = [200, 256, 30, 33.3, -1.1, 5]
 def test_what_to_change_first(body: Tree, account: MadeAccount) -> None:
     found = drawn(body, account)
 
-    assert shown(found, "What to change first")["columns"] == ["ModelId", "EndpointType", "caller", *PROPOSAL]
-    assert rows(found, "What to change first") == [
+    assert shown(found, "Callers to change first")["columns"] == ["ModelId", "EndpointType", "caller", *PROPOSAL]
+    assert rows(found, "Callers to change first") == [
         [*OF_CROSS, "Report", *REPORT],
         [NOVA, "regional", "Batch", 500, 500, 20, 0, 0, 60],  # 256 is more than half of 500
         [*OF_CROSS, "Chat", *CHAT],
