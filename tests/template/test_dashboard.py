@@ -422,7 +422,7 @@ MEANINGS = {
     "#F0E442": ["median output"],
     "#D55E00": ["quota"],
     "#009E73": ["requests", "processed"],
-    "#CC79A7": ["failed"],
+    "#CC79A7": ["failed", "throttled"],
     "#999999": ["alarm"],
     "#8C564B": ["out of scope"],
     "#DDCC77": ["rejected"],
