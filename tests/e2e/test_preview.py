@@ -230,14 +230,12 @@ def test_what_is_not_yet_drawn_again_is_dimmed_and_charts_fit_their_widgets(watc
     page = watched.page
     # given widgets that take a while
     held: list[Any] = []
-    page.route("**/widgets/*", held.append)
+    page.route("**/widgets/*", lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks its handlers
     # when another pool is chosen
     page.select_option("#variable-endpoint", "regional")
     # then no widget looks as if it were about that one, until it is
     assert page.locator("section.stale").count() == page.locator("section").count() > 30
-    page.unroute("**/widgets/*")
-    for route in held:
-        route.continue_()
+    page.unroute("**/widgets/*")  # lets those go on that were held
     wait_until_drawn(page, MODEL, "regional")
     assert page.locator("section.stale").count() == 0
     # and when the window changes, then so do the charts

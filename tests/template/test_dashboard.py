@@ -122,7 +122,7 @@ def test_a_pool_is_a_row_of_the_peaks_and_what_is_over_its_quota_is_marked(body:
     over = (["MAX", "AVG"], 100, "above")
     assert marks == {
         "Peak reserved, % of quota per minute": over,
-        "Lowest token quotas. 0: every call fails": (["MIN"], 0, "below"),
+        "Lowest token quotas. 0: every call fails": (["MIN"], 1, "below"),
         "Peak consumed, % of quota per minute": over,
         "Peak requests, % of quota per minute": over,
     }
