@@ -179,8 +179,8 @@ function gaps({ times, period }) {
   return times.slice(0, -1).filter((time, at) => times[at + 1] - time > period * 1000).map((time) => time + period * 1000);
 }
 
-// Labels of marks stand beside the graph, where they cover no line.
-const margin = (marks) => Math.max(0, ...marks.map(([{ label }]) => 7 * (label || "").length + 34));
+// Labels of marks stand beside the graph, where they cover no line, and half of the last time has room there.
+const margin = (marks) => Math.max(18, ...marks.map(([{ label }]) => 7 * (label || "").length + 34));
 
 const days = (first, last) => last - first > 86_400;
 
