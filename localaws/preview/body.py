@@ -7,7 +7,7 @@ of every widget.
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -35,13 +35,19 @@ Find = Callable[[metric_search.Search], Iterable[Metric]]
 """Returns the metrics that a search finds."""
 
 
-def variables(body: Mapping[str, Any], find: Find) -> list[Variable]:
-    """Return a body's variables, visible or not. A variable with a search has the values that exist now."""
-    return [_variable(each, find) for each in body.get("variables", [])]
+def variables(body: Mapping[str, Any], find: Find, regions: Sequence[str] = ()) -> list[Variable]:
+    """Return a body's variables, visible or not. A variable with a search has the values that exist now.
+
+    A Region to type becomes a choice of these `regions`, because no other has data. CloudWatch has a text field.
+    """
+    return [_variable(each, find, regions) for each in body.get("variables", [])]
 
 
-def _variable(given: Mapping[str, Any], find: Find) -> Variable:
+def _variable(given: Mapping[str, Any], find: Find, regions: Sequence[str]) -> Variable:
     options = [(each["value"], each.get("label", each["value"])) for each in given.get("values", [])]
+    typed = given.get("inputType") == "input"
+    if typed and regions and given.get("property") == "region":
+        typed, options = False, [(region, region) for region in regions]
     if "search" in given:
         found = find(metric_search.parse(given["search"]))
         values = {dict(metric.dimensions).get(given["populateFrom"], "") for metric in found}
@@ -49,7 +55,6 @@ def _variable(given: Mapping[str, Any], find: Find) -> Variable:
     default = given.get("defaultValue", "")
     if default == FIRST:
         default = options[0][0] if options else ""
-    typed = given.get("inputType") == "input"
     return Variable(given["id"], given.get("label", given["id"]), tuple(options), default, typed)
 
 

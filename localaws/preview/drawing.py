@@ -316,6 +316,7 @@ def _drawn(line: _Line, value: Value | None) -> Iterator[dict[str, Any]]:
             "label": _label(line, series, several=isinstance(value, tuple)),
             "color": line.options.get("color") if len(found) == 1 else None,
             "axis": line.options.get("yAxis", "left"),
+            "period": series.period,
             "times": [moment * 1000 for moment in series.values],
             "values": list(series.values.values()),
         }

@@ -108,11 +108,20 @@ def _grouped(rows: Sequence[Row], columns: Iterable[Named], by: Iterable[Named])
 
 
 def _aggregate(expression: Expression, rows: Sequence[Row]) -> Any:
-    if isinstance(expression, Call) and expression.function in AGGREGATES:
-        return _aggregated(expression, rows)
-    if isinstance(expression, Operation):
-        return _operate(expression.operator, [_aggregate(each, rows) for each in expression.operands])
+    match expression:
+        case Call(function, _) if function in AGGREGATES:
+            return _aggregated(expression, rows)
+        case Call(function, arguments) if function in _OF_NUMBERS or function in _OF_ONE_VALUE:
+            return _call(function, [_aggregate(each, rows) for each in arguments])
+        case Operation(operator, operands):
+            return _operate(operator, [_aggregate(each, rows) for each in operands])
     return _value(expression, rows[-1])
+
+
+def _call(function: str, values: Sequence[Any]) -> Any:
+    if function in _OF_NUMBERS:
+        return _OF_NUMBERS[function](values) if all(isinstance(each, int | float) for each in values) else None
+    return _OF_ONE_VALUE[function](values[0])
 
 
 def _aggregated(call: Call, rows: Sequence[Row]) -> Any:
@@ -158,8 +167,8 @@ def _value(expression: Expression, row: Row) -> Any:
             return next((value for each in arguments if (value := _value(each, row)) is not None), None)
         case Call("strcontains", (text, part)):
             return int(str(_value(part, row)) in str(_value(text, row) or ""))
-        case Call(function, arguments) if function in _OF_ONE_VALUE:
-            return _OF_ONE_VALUE[function](_value(arguments[0], row))
+        case Call(function, arguments) if function in _OF_NUMBERS or function in _OF_ONE_VALUE:
+            return _call(function, [_value(each, row) for each in arguments])
         case Call(function, _):
             raise PreviewError(f"{function} is not allowed here")
 
@@ -201,8 +210,12 @@ def _timestamp(milliseconds: object) -> str | None:
     return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03}"
 
 
+_OF_NUMBERS: dict[str, Callable[[Sequence[float]], float]] = {"greatest": max, "least": min}
+"""Functions of several numbers. The page does not say what a missing one gives, and here it gives nothing."""
+
 _OF_ONE_VALUE: dict[str, Callable[[Any], Any]] = {
     "abs": lambda value: _number(math.fabs, value),
+    "log": lambda value: _number(math.log, value) if isinstance(value, int | float) and value > 0 else None,
     "floor": lambda value: _number(math.floor, value),
     "ceil": lambda value: _number(math.ceil, value),
     "frommillis": _timestamp,
@@ -223,6 +236,7 @@ _ARITHMETIC: dict[str, Callable[[float, float], float | None]] = {
     "-": lambda left, right: left - right,
     "*": lambda left, right: left * right,
     "/": lambda left, right: left / right if right else None,
+    "^": lambda left, right: float(left**right),
 }
 
 

@@ -2,16 +2,20 @@
 
 Source: AmazonCloudWatch/latest/logs/CWL_QuerySyntax.html and its pages on commands and functions, read 2026-11-23.
 The commands are SOURCE, fields, display, filter, stats, sort and limit. A query with any other command is refused, and
-the message names the command.
+the message names the command. Two stats commands are allowed, and sort and limit only after the last of them (page on
+stats, read 2026-11-29).
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from localaws.preview.cursor import END, Cursor, unquoted
-from localaws.preview.errors import NotSupportedError
+from localaws.preview.errors import NotSupportedError, PreviewError
+
+MAX_STATS = 2
+"""The most stats commands of a query."""
 
 
 class Literal(msgspec.Struct, frozen=True):
@@ -98,7 +102,7 @@ _TOKENS = re.compile(
     |(?P<quoted>`[^`]+`)
     |(?P<word>[@A-Za-z_][\w@]*(?:\.(?:\w+|`[^`]+`))*)
     |(?P<pattern>(?<=like\s)/(?:[^/\\\n]|\\.)+/i?)
-    |(?P<symbol><=|>=|!=|[|,()=<>+\-*/\[\]])""",
+    |(?P<symbol><=|>=|!=|[|,()=<>+\-*/^\[\]])""",
     re.VERBOSE,
 )
 AGGREGATES = frozenset(
@@ -111,6 +115,9 @@ _FUNCTIONS = frozenset(
         "abs",
         "floor",
         "ceil",
+        "greatest",
+        "least",
+        "log",
         "bin",
         "frommillis",
         "tomillis",
@@ -140,7 +147,17 @@ def parse(text: str) -> Query:
         commands.append(_COMMANDS[word](cursor))
         if cursor.token.kind != END and not cursor.sees("|", "source"):
             cursor.fail("expected |")
+    _check_order(commands)
     return Query(tuple(groups), tuple(commands))
+
+
+def _check_order(commands: Sequence["Command"]) -> None:
+    """Refuse commands in an order that Logs Insights refuses."""
+    stats = [at for at, command in enumerate(commands) if isinstance(command, Stats)]
+    if len(stats) > MAX_STATS:
+        raise PreviewError(f"a query has at most {MAX_STATS} stats commands, not {len(stats)}")
+    if stats and any(isinstance(command, Sort | Limit) for command in commands[: stats[-1]]):
+        raise PreviewError("sort and limit come after the last stats command")
 
 
 def _fields(cursor: Cursor) -> Fields:
@@ -247,10 +264,15 @@ def _added(cursor: Cursor) -> Expression:
 
 
 def _multiplied(cursor: Cursor) -> Expression:
-    left = _atom(cursor)
+    left = _power(cursor)
     while found := cursor.accept("*", "/"):
-        left = Operation(found.text, (left, _atom(cursor)))
+        left = Operation(found.text, (left, _power(cursor)))
     return left
+
+
+def _power(cursor: Cursor) -> Expression:
+    base = _atom(cursor)
+    return Operation("^", (base, _power(cursor))) if cursor.accept("^") else base
 
 
 def _atom(cursor: Cursor) -> Expression:

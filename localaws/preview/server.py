@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,16 +44,23 @@ POLICY = (
 
 LONGEST_SECONDS = 15 * 24 * 3600
 
+NO_DASHBOARD = frozenset({"ResourceNotFound", "DashboardNotFoundError"})
+"""Error codes of GetDashboard: that of the service model, and the shape's name."""
+
 
 class NotThereError(Exception):
-    """The path does not exist."""
+    """The path does not exist. The message says what is missing."""
 
 
 class Dashboards:
-    """The dashboards of one account. Clients are made once, because a page requests several widgets at a time."""
+    """The dashboards of one account, and the Regions that have something to draw: `session`'s, unless others are given.
 
-    def __init__(self, session: boto3.Session) -> None:
+    Clients are made once, because a page requests several widgets at a time.
+    """
+
+    def __init__(self, session: boto3.Session, regions: Sequence[str] = ()) -> None:
         self._session = session
+        self._regions = tuple(regions) or (session.region_name,)
         self._cloudwatch = session.client("cloudwatch")
         self._readers = {session.region_name: Reader(session, session.region_name)}
 
@@ -65,7 +72,7 @@ class Dashboards:
         """Return a dashboard's variables with the chosen values, and the positions of its widgets."""
         text = self._text(name)
         given = json.loads(text)
-        variables = body.variables(given, self._readers[self._session.region_name].find)
+        variables = body.variables(given, self._readers[self._session.region_name].find, self._regions)
         return {
             "name": name,
             "start": given.get("start", "-PT3H"),
@@ -90,21 +97,35 @@ class Dashboards:
         """Return the drawing of one widget of a dashboard."""
         widgets = body.chosen(self._text(name), values)["widgets"]
         if not 0 <= index < len(widgets):
-            raise NotThereError
-        return drawing.draw(widgets[index], time_range, self._find_reader(widgets[index]))
+            raise NotThereError(f"the dashboard {name} has no widget {index}")
+        properties = widgets[index].get("properties", {})
+        region = properties.get("region") or self._session.region_name
+        if region not in self._regions:
+            reason = f"no stack in {region}: choose {' or '.join(self._regions)}"
+            return {"kind": "unsupported", "title": str(properties.get("title", "")), "reason": reason}
+        return drawing.draw(widgets[index], time_range, self._find_reader(region))
 
-    def _find_reader(self, widget: Mapping[str, Any]) -> Reader:
-        """Return the reader of the widget's Region. It is made for the first widget of that Region."""
-        region = widget.get("properties", {}).get("region") or self._session.region_name
+    def _find_reader(self, region: str) -> Reader:
+        """Return the reader of a Region. It is made for the first widget of that Region."""
         if region not in self._readers:
             self._readers[region] = Reader(self._session, region)
         return self._readers[region]
 
+    def exists(self, name: str) -> bool:
+        """Return whether there is a dashboard of this name."""
+        try:
+            self._text(name)
+        except NotThereError:
+            return False
+        return True
+
     def _text(self, name: str) -> str:
         try:
             return self._cloudwatch.get_dashboard(DashboardName=name)["DashboardBody"]
-        except self._cloudwatch.exceptions.DashboardNotFoundError as error:
-            raise NotThereError from error
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in NO_DASHBOARD:
+                raise
+            raise NotThereError(f"there is no dashboard named {name}") from error
 
 
 class Server(ThreadingHTTPServer):
@@ -133,8 +154,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = [unquote(each) for each in parts.path.split("/")[1:]]
         try:
             self._route(path, dict(parse_qsl(parts.query)))
-        except NotThereError:
-            self._json(404, {"message": f"nothing at {parts.path}"})
+        except NotThereError as error:
+            self._json(404, {"message": str(error) or f"nothing at {parts.path}"})
         except (PreviewError, ValueError, KeyError, TypeError) as error:
             self._json(400, {"message": f"{type(error).__name__}: {error}"})
         except (BotoCoreError, ClientError) as error:
@@ -142,8 +163,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _route(self, path: list[str], query: dict[str, str]) -> None:
         match path:
-            case [""] | ["dashboards", _]:
+            case [""]:
                 self._file(STATIC / "page.html")
+            case ["dashboards", name]:  # the page says itself what is missing
+                self._file(STATIC / "page.html", 200 if self.server.dashboards.exists(name) else 404)
             case ["static", *names]:
                 self._file(STATIC.joinpath(*names))
             case ["api", "dashboards"]:
@@ -158,11 +181,11 @@ class _Handler(BaseHTTPRequestHandler):
             case _:
                 raise NotThereError
 
-    def _file(self, path: Path) -> None:
+    def _file(self, path: Path, status: int = 200) -> None:
         found = path.resolve()
         if not found.is_relative_to(STATIC) or not found.is_file() or found.suffix not in TYPES:
             raise NotThereError
-        self._answer(200, TYPES[found.suffix], found.read_bytes())
+        self._answer(status, TYPES[found.suffix], found.read_bytes())
 
     def _json(self, status: int, document: Any) -> None:
         self._answer(status, "application/json", json.dumps(_finite(document), allow_nan=False).encode())

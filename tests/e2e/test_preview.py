@@ -19,6 +19,7 @@ from bedrock_quota.settings import DEFAULT_NAMESPACE
 from localaws.instance import Instance
 from quota_monitor.deployment.checkout import ROOT
 
+PEAKS = "Peak reserved, % of quota per minute"
 MODEL, OTHER = "amazon.nova-premier-v1:0", "cohere.command-r-plus-v1:0"
 FLAGS = (
     *(("--no-sandbox",) if os.geteuid() == 0 else ()),  # Chromium has none for root
@@ -70,14 +71,18 @@ def test_every_widget_of_the_deployed_dashboard_is_drawn(local: Instance, dashbo
     at = lines["reserved (what throttles)"]["times"].index(int(minute.timestamp()) * 1000)
     assert lines["reserved (what throttles)"]["values"][at] == 3_000_000
     assert lines["consumed"]["values"][at] == 300_060
-    assert lines["gap: reserved but not consumed"]["values"][at] == 2_699_940
     quota = lines["quota"]["values"][-1]
-    (peak,) = by_title["Peak reserved, percent"]["series"]
-    assert peak["values"][-1] == pytest.approx(100 * 3_000_000 / quota)
+    (peak,) = by_title["Peak reserved, % of the quota"]["series"]
+    reserved = 100 * 3_000_000 / quota
+    assert peak["values"][-1] == pytest.approx(reserved)
     (row,) = by_title[next(title for title in by_title if title.startswith("Callers of the chosen pool"))]["rows"]
-    assert row == ["e2e-app", "explicit", 900_000, 20, None, 3_000_000, 300_060, 3]  # no answer was cut
+    freed = 100 * 3 * (900_000 - 256) / quota
+    proposal = [900_000, 256, 20, 0, pytest.approx(freed, abs=0.06), pytest.approx(reserved, abs=0.06)]
+    assert row == ["e2e-app", "explicit", *proposal, 3_000_000, 300_060, 3]
+    to_change = next(rows for title, rows in by_title.items() if title.startswith("Callers to change first"))["rows"]
+    assert [MODEL, "cross-region", "e2e-app", *proposal] in to_change
     assert [row[:2] for row in by_title["Quotas of the chosen pool"]["rows"]] == [[quota, None]]
-    assert MODEL in [each[1] for each in by_title["Callers of all pools by reserved tokens"]["rows"]]
+    assert MODEL in [each[1] for each in by_title["Callers of all pools by consumed tokens"]["rows"]]
 
 
 def test_any_dashboard_is_drawn_and_an_alarms_query_sees_what_it_watches(
@@ -96,7 +101,9 @@ def test_any_dashboard_is_drawn_and_an_alarms_query_sees_what_it_watches(
     # when both are drawn
     (own,) = drawings(local, "own", minute)
     gauges = drawings(local, dashboard, minute, model=MODEL, endpoint="cross-region")
-    (peak,) = [each["series"][0]["values"][-1] for each in gauges if each.get("title") == "Peak reserved, percent"]
+    (peak,) = [
+        each["series"][0]["values"][-1] for each in gauges if each.get("title") == "Peak reserved, % of the quota"
+    ]
     # then the alarm sees the pool's peak, in the pool's name, and what cannot be drawn is named
     series = {each["label"]: each for each in own["series"]}
     assert max(series[f"{MODEL} cross-region"]["values"]) == pytest.approx(peak)
@@ -169,7 +176,7 @@ def test_the_page_shows_the_quota_where_it_is_and_changes_with_its_variables(
     ]
     colour = chart.evaluate(
         """(place, quota) => {
-            const chart = place.chart, index = chart.data[4].findLastIndex((value) => value !== null);
+            const chart = place.chart, index = chart.data[3].findLastIndex((value) => value !== null);
             const x = Math.round(chart.valToPos(chart.data[0][index - 1], "x", true));
             const y = Math.round(chart.valToPos(quota, "left", true));
             const area = chart.ctx.getImageData(x - 2, y - 3, 4, 7).data;
@@ -181,11 +188,11 @@ def test_the_page_shows_the_quota_where_it_is_and_changes_with_its_variables(
     )
     assert colour is True
     # and what is over its quota is marked in the tables of peaks, be it the peak or the average
-    marked = card(page, "Peak reserved (what throttles)").locator("td.over").all_text_contents()
+    marked = card(page, PEAKS).locator("td.over").all_text_contents()
     (peaks,) = [
         [each["values"] for each in drawing["series"]]
         for drawing in drawings(local, dashboard, minute, before=12 * 3600)  # as the page does, other tests' calls too
-        if drawing.get("title") == "Peak reserved (what throttles)"
+        if drawing.get("title") == PEAKS
     ]
     assert len(marked) == sum((max(each) >= 100) + (sum(each) >= 100 * len(each)) for each in peaks) > 0
     # when another pool is chosen
@@ -193,12 +200,71 @@ def test_the_page_shows_the_quota_where_it_is_and_changes_with_its_variables(
     page.select_option("#variable-endpoint", "regional")
     wait_until_drawn(page, OTHER, "regional")
     # then headings, graphs and tables are about that one
-    assert page.get_by_text(f"Why is the chosen pool throttled? {OTHER}, regional").is_visible()
+    assert page.get_by_text(f"The chosen pool: {OTHER}, regional").is_visible()
     reserved = chart_values(page, "Tokens per minute")
     assert max(value for value in reserved if value is not None) == 105  # 5 + 100
     # and nothing went wrong, and nothing came from elsewhere
     assert watched.errors == []
     assert watched.hosts == {"127.0.0.1"}
+
+
+def test_the_first_screen_answers_before_anybody_chooses(browser: Browser, local: Instance, dashboard: str) -> None:
+    # given a browser of the usual size
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    # when the dashboard is opened without a choice, as late as the other tests may have made it
+    page.goto(f"{local.preview_url}/dashboards/{dashboard}?hours=12")
+    page.wait_for_selector("body[data-drawn]", timeout=60_000)
+    # then the pool nearest its quota, and who to change first, with both values, are seen without a click
+    for title, cells in ((PEAKS, 3), ("Callers to change first", 9)):
+        row = card(page, title).locator("tbody tr").first
+        box = row.bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] < 900, title
+        assert all(text not in {"", "–"} for text in row.locator("td").all_text_contents()[:5]), title
+        assert row.locator("td").count() == cells
+    # and the page is drawn again each minute, counted from the end of the last time
+    assert page.locator("#refresh").input_value() == "60"
+
+
+def test_what_is_not_yet_drawn_again_is_dimmed_and_charts_fit_their_widgets(watched: Watched) -> None:
+    page = watched.page
+    # given widgets that take a while
+    held: list[Any] = []
+    page.route("**/widgets/*", lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks its handlers
+    # when another pool is chosen
+    page.select_option("#variable-endpoint", "regional")
+    # then no widget looks as if it were about that one, until it is
+    assert page.locator("section.stale").count() == page.locator("section").count() > 30
+    page.unroute("**/widgets/*")  # lets those go on that were held
+    wait_until_drawn(page, MODEL, "regional")
+    assert page.locator("section.stale").count() == 0
+    # and when the window changes, then so do the charts
+    for width in (900, 1500):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.wait_for_function(
+            """() => [...document.querySelectorAll(".drawing")].filter((place) => place.chart)
+                .every((place) => Math.abs(place.chart.width - place.clientWidth) < 2)""",
+            timeout=10_000,
+        )
+    assert watched.errors == []
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        pytest.param("/dashboards/nothing", "there is no dashboard named nothing", id="dashboard"),
+        pytest.param("/dashboards/{}?region=eu-west-1", "no stack in eu-west-1: choose us-east-1", id="Region"),
+        pytest.param("/dashboards/{}?region=Mars", "no stack in Mars: choose us-east-1", id="no Region"),
+    ],
+)
+def test_the_page_names_what_is_not_there(
+    browser: Browser, local: Instance, dashboard: str, path: str, message: str
+) -> None:
+    page = browser.new_page()
+
+    page.goto(local.preview_url + path.format(dashboard))
+
+    page.get_by_text(message).first.wait_for(timeout=60_000)
 
 
 def chart_values(page: Page, title: str) -> list[float | None]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from localaws.preview import body, drawing
 from localaws.preview.drawing import Reader
@@ -52,9 +53,6 @@ BODY = {
 class Account:
     """Three services of one account, as far as the preview asks them."""
 
-    class exceptions:  # noqa: N801 - botocore's name
-        class DashboardNotFoundError(Exception): ...
-
     region_name = "here"
 
     def __init__(self) -> None:
@@ -69,7 +67,7 @@ class Account:
 
     def get_dashboard(self, *, DashboardName: str) -> Any:  # noqa: N803 - botocore's names
         if DashboardName != "mine":
-            raise self.exceptions.DashboardNotFoundError
+            raise ClientError({"Error": {"Code": "ResourceNotFound"}}, "GetDashboard")
         return {"DashboardBody": json.dumps(BODY)}
 
     def get_paginator(self, operation: str) -> Any:
@@ -139,11 +137,19 @@ def test_variables_search_and_take_the_first(account: Any) -> None:
 
 
 def test_a_variable_to_write_has_nothing_to_choose_from() -> None:
+    given = {"type": "property", "property": "stat", "inputType": "input", "id": "s", "defaultValue": "Sum"}
+
+    (found,) = body.variables({"variables": [given]}, lambda _search: [], ["here"])
+
+    assert (found.default, found.options, found.typed) == ("Sum", (), True)
+
+
+def test_a_region_is_one_of_those_that_have_something_to_draw() -> None:
     given = {"type": "property", "property": "region", "inputType": "input", "id": "r", "defaultValue": "here"}
 
-    (found,) = body.variables({"variables": [given]}, lambda _search: [])
+    (found,) = body.variables({"variables": [given]}, lambda _search: [], ["here", "there"])
 
-    assert (found.default, found.options, found.typed) == ("here", (), True)
+    assert (found.default, found.options, found.typed) == ("here", (("here", "here"), ("there", "there")), False)
 
 
 def test_a_pattern_is_replaced_everywhere_and_a_property_set() -> None:
@@ -304,11 +310,34 @@ def test_more_events_than_somebody_waits_for_are_said(account: Any, monkeypatch:
 
 
 def test_a_widget_is_drawn_of_the_region_it_names(account: Any) -> None:
-    dashboards = Dashboards(account)
+    dashboards = Dashboards(account, ["here", "x"])
     for _ in range(2):
         dashboards.draw("mine", 1, {"r": "x"}, RANGE)
 
     assert account.regions == ["here"] * 3 + ["x"] * 2
+
+
+@pytest.mark.parametrize(("index", "title"), [pytest.param(1, "Use", id="graph"), pytest.param(0, "", id="text")])
+def test_a_region_without_a_stack_is_named_in_the_widget(account: Any, index: int, title: str) -> None:
+    found = Dashboards(account).draw("mine", index, {"r": "eu-west-1"}, RANGE)
+
+    if title:
+        assert found == {"kind": "unsupported", "title": title, "reason": "no stack in eu-west-1: choose here"}
+        assert account.regions == ["here"] * 3  # nothing was read
+    else:
+        assert found["kind"] == "text"
+
+
+def test_a_dashboard_that_is_not_there_is_named(port: int) -> None:
+    status, headers, _ = get(port, "/dashboards/other")
+    assert (status, headers["Content-Type"]) == (404, "text/html; charset=utf-8")  # the page says it, too
+
+    status, _, content = get(port, "/api/dashboards/other")
+    assert (status, json.loads(content)) == (404, {"message": "there is no dashboard named other"})
+
+
+def test_a_series_has_its_period_so_that_gaps_are_seen(account: Any) -> None:
+    assert [each["period"] for each in drawn(account, 1, m="a")["series"]] == [60, 60]
 
 
 # The server

@@ -114,12 +114,18 @@ def test_a_minute_is_a_minute_in_every_time_range(body: Tree) -> None:
 def test_a_pool_is_a_row_of_the_peaks_and_what_is_over_its_quota_is_marked(body: Tree) -> None:
     # "vertical" makes metrics columns (add_remove_table_dashboard.html, read 2026-11-24).
     peaks = [graph for graph in graphs(body) if graph["view"] == "table"]
-
-    assert [graph["title"] for graph in peaks] == ["Peak reserved (what throttles)", "Peak consumed", "Peak requests"]
+    marks = {}
     for graph in peaks:
-        assert (graph["table"]["layout"], graph["table"]["summaryColumns"]) == ("horizontal", ["MAX", "AVG"])
         (mark,) = graph["annotations"]["horizontal"]
-        assert (mark["value"], mark["fill"]) == (100, "above")
+        assert graph["table"]["layout"] == "horizontal"
+        marks[graph["title"]] = (graph["table"]["summaryColumns"], mark["value"], mark["fill"])
+    over = (["MAX", "AVG"], 100, "above")
+    assert marks == {
+        "Peak reserved, % of quota per minute": over,
+        "Lowest token quotas. 0: every call fails": (["MIN"], 1, "below"),
+        "Peak consumed, % of quota per minute": over,
+        "Peak requests, % of quota per minute": over,
+    }
 
 
 def test_widgets_stay_inside_24_columns_and_do_not_overlap(body: Tree) -> None:
@@ -244,18 +250,60 @@ def test_shares_and_tokens_are_summed_over_a_minute(body: Tree) -> None:
             if row[0] == NAMESPACE and row[1].endswith("Percent"):
                 assert (options(row)["stat"], graph["period"]) == ("Sum", 60)
     percents = [each for each in expressions(body) if "QuotaPercent" in each]
-    assert len(percents) == 6
+    assert len(percents) == 8
     assert all("'Sum', 60)" in each for each in percents)
 
 
 def test_the_quota_and_the_alarms_threshold_are_drawn_beside_every_percentage(body: Tree) -> None:
-    percentages = [graph for graph in graphs(body) if graph["title"].endswith("percent of the quota")]
+    percentages = {graph["title"]: graph for graph in graphs(body) if "% of quota" in graph["title"]}
+    percentages = {title: graph for title, graph in percentages.items() if graph["view"] == "timeSeries"}
 
-    assert len(percentages) == 3
-    for graph in percentages:
+    alarms = {}
+    for title, graph in percentages.items():
         assert [mark["value"] for mark in graph["annotations"]["horizontal"]] == [100]
-        alarms = [options(row) for row in graph["metrics"] if options(row)["id"] == "alarm"]
-        assert [(each["expression"], each["label"]) for each in alarms] == [("TIME_SERIES(80)", "alarm 80")]
+        drawn = [options(row) for row in graph["metrics"] if options(row)["id"] == "alarm"]
+        alarms[title.partition(",")[0]] = [(each["expression"], each["label"]) for each in drawn]
+    assert alarms == {
+        "Highest use of any pool": [],  # one line to look at
+        **{
+            f"{what} of each pool": [("TIME_SERIES(80)", "alarm at 80%")]
+            for what in ("Reserved", "Consumed", "Requests")
+        },
+    }
+
+
+FIRST_ROWS = 14
+"""Rows of the grid that a browser of 1440 × 900 shows below CloudWatch's own bars."""
+
+
+def test_the_first_screen_answers_without_a_choice(body: Tree) -> None:
+    # A new visitor has chosen nothing. The variables then name two first values, which may not belong together.
+    first = [widget for widget in body["widgets"] if widget["y"] < FIRST_ROWS]
+    assert max(widget["y"] + widget["height"] for widget in first) == FIRST_ROWS
+    assert [re.split("[,.]", widget["properties"].get("title", ""))[0] for widget in first] == [
+        "", "Peak reserved", "Highest use of any pool", "Lowest token quotas", "Callers to change first",
+    ]  # fmt: skip
+    assert not [name for name in (MODEL, ENDPOINT) if name in json.dumps(first)]
+    # and what is about the chosen pool stands together, below a heading that says what to choose
+    (heading,) = [widget for widget in body["widgets"] if MODEL in widget["properties"].get("markdown", "")]
+    assert heading["properties"]["markdown"].startswith(f"## The chosen pool: {MODEL}, {ENDPOINT}\n**Choose Model and ")
+    about = [widget["y"] for widget in body["widgets"] if MODEL in json.dumps(widget)]
+    below = [widget["y"] for widget in body["widgets"] if widget["type"] == "text" and widget["y"] > heading["y"]]
+    assert heading["y"] == min(about)
+    assert max(about) < min(below)
+
+
+def test_texts_name_widgets_and_lines_by_their_titles(body: Tree) -> None:
+    shown = [widget["properties"].get("title", "") for widget in body["widgets"]]
+    shown += [options(row).get("label", "") for row in rows(body)]
+    texts = [widget["properties"]["markdown"] for widget in body["widgets"] if widget["type"] == "text"]
+    named = {name for text in texts for name in re.findall(r"(?<!\*)\*(\w[^*]+)\*(?!\*)", text)}
+
+    assert named - {"pool", "average"} == {  # a new word, and the column of a table
+        "Peak reserved", "Callers to change first", "highest consumed", "max_tokens_source"
+    }  # fmt: skip
+    for name in named - {"pool", "average"}:
+        assert any(name in each for each in shown), name
 
 
 def test_quotas_are_drawn_as_they_are_and_not_added_up(body: Tree) -> None:
@@ -367,18 +415,59 @@ def test_colours_of_one_graph_can_be_told_apart_by_the_colour_blind(body: Tree, 
             assert apart > 11, f"{graph['title']}: {one} and {other} are {apart:.0f} apart with {vision}"
 
 
-def test_the_colour_of_the_quota_has_no_other_meaning(body: Tree) -> None:
-    drawn = [
-        (options(row).get("label"), options(row).get("color")) for graph in graphs(body) for row in graph["metrics"]
-    ]
-    drawn += [
+MEANINGS = {
+    "#0072B2": ["reserved", "max_tokens"],
+    "#56B4E9": ["median max_tokens"],
+    "#E69F00": ["consumed", "largest output"],
+    "#F0E442": ["median output"],
+    "#D55E00": ["quota"],
+    "#009E73": ["requests", "processed"],
+    "#CC79A7": ["failed", "throttled"],
+    "#999999": ["alarm"],
+    "#8C564B": ["out of scope"],
+    "#DDCC77": ["rejected"],
+    "#44AA99": ["age"],
+    "#AA4466": ["EstimatedTPMQuotaUsage"],
+    "#8B8B2A": ["unlisted models"],
+    "#33BBEE": ["duplicate"],
+    "#6B5FC7": ["could not log"],
+}
+
+
+def test_a_colour_has_one_meaning_on_the_whole_page(body: Tree) -> None:
+    drawn = {(options(row).get("label", ""), options(row).get("color")) for row in rows(body)}
+    drawn |= {
         (each["label"], each["color"])
         for graph in graphs(body)
         for each in graph.get("annotations", {}).get("horizontal", [])
-    ]
-    (colour,) = {colour for label, colour in drawn if label == "quota"}
+    }
 
-    assert {label for label, used in drawn if used == colour} == {"quota"}
+    assert {colour for _, colour in drawn} - {None} == set(MEANINGS)
+    for label, colour in drawn:
+        if colour is not None:
+            assert any(word in label for word in MEANINGS[colour]), (label, colour)
+
+
+def test_a_series_of_zeros_is_not_painted_over_the_others(body: Tree) -> None:
+    # In a stack the last series is drawn on top, so the one that is never 0 comes last.
+    (stack,) = [graph for graph in graphs(body) if graph.get("stacked")]
+
+    assert [options(row)["label"] for row in stack["metrics"]] == [
+        "rejected", "out of scope", "failed calls", "processed"
+    ]  # fmt: skip
+
+
+def test_names_of_many_pools_have_room_beside_their_graph(body: Tree) -> None:
+    for graph in graphs(body):
+        if any(", 20)" in options(row).get("expression", "") for row in graph["metrics"]):
+            assert graph["legend"] == {"position": "right"}, graph["title"]
+
+
+def test_a_metric_of_a_median_is_not_drawn_on_the_scale_of_another(body: Tree) -> None:
+    # max_tokens can be 200 times the output, which would be a flat line at 0.
+    for graph in graphs(body):
+        named = {row[1] for row in graph["metrics"] if row[0] == NAMESPACE}
+        assert not {"MaxTokens", "OutputTokens"} <= named, graph["title"]
 
 
 def seen(colour: str, vision: str) -> tuple[float, float, float]:

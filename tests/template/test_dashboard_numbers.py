@@ -161,32 +161,56 @@ REQUESTS = {NAME: {A: 10, B: 25, C: 5, D: 5}, OTHER: {A: 20, D: 20}}
 @pytest.mark.parametrize(
     ("table", "graph", "expected"),
     [
-        pytest.param("Peak reserved (", "Reserved, percent", RESERVED, id="reserved"),
-        pytest.param("Peak consumed", "Consumed, percent", CONSUMED, id="consumed"),
-        pytest.param("Peak requests", "Requests, percent", REQUESTS, id="requests"),
+        pytest.param("Peak reserved", "Reserved of each pool", RESERVED, id="reserved"),
+        pytest.param("Peak consumed", "Consumed of each pool", CONSUMED, id="consumed"),
+        pytest.param("Peak requests", "Requests of each pool", REQUESTS, id="requests"),
     ],
 )
 def test_the_pool_with_the_highest_peak_comes_first(
     body: Tree, account: MadeAccount, table: str, graph: str, expected: dict[str, dict[int, float]]
 ) -> None:
     # The first one's peak is the higher, its average, its least, and its name are the lower.
-    found = {title: each for title, each in drawn(body, account).items() if not title.endswith(", percent")}
+    found = drawn(body, account)
 
+    table = f"{table}, % of quota per minute"
     peaks = points(shown(found, table))
     assert (peaks, list(peaks)) == (expected, list(expected))
     assert shown(found, table)["summary"] == ["MAX", "AVG"]
     over_time = points(shown(found, graph))
-    assert over_time.pop("alarm 80") == dict.fromkeys(RANGE.moments(60), 80)
+    assert over_time.pop("alarm at 80%") == dict.fromkeys(RANGE.moments(60), 80)
     assert (over_time, list(over_time)) == (expected, list(expected))
     assert shown(found, graph)["stacked"] is False
+
+
+def test_the_first_graph_is_of_the_pools_with_the_highest_peaks(body: Tree, account: MadeAccount) -> None:
+    # given a pool that consumes more of its quota than the one that reserves most of its own
+    account.put(NAMESPACE, "ConsumedQuotaPercent", C, 14, ModelId=TITAN, EndpointType="regional")
+
+    found = shown(drawn(body, account), "Highest use of any pool")
+
+    assert points(found) == {
+        f"highest reserved {NAME}": RESERVED[NAME],
+        f"highest consumed {TITAN} regional": {C: 14},
+    }
+    assert [each["color"] for each in found["series"]] == ["#0072B2", "#E69F00"]
+    assert [[mark["value"] for mark in each] for each in found["annotations"]] == [[100]]
+
+
+def test_a_quota_of_0_comes_first(body: Tree, account: MadeAccount) -> None:
+    found = shown(drawn(body, account), "Lowest token quotas")
+
+    # The embedding model has no quota on tokens. That of the first pool was 9,000 before it was raised.
+    lowest = [(each["label"], min(each["values"])) for each in found["series"]]
+    assert lowest == [(f"{TITAN} regional", 0), (OTHER, 1_000), (NAME, 9_000)]
+    assert found["summary"] == ["MIN"]
 
 
 @pytest.mark.parametrize(
     ("title", "label", "peak"),
     [
-        pytest.param("Peak reserved, percent", "reserved", 128, id="reserved"),
-        pytest.param("Peak consumed, percent", "consumed", 13, id="consumed"),
-        pytest.param("Peak requests, percent", "requests", 25, id="requests"),
+        pytest.param("Peak reserved, % of the quota", "reserved", 128, id="reserved"),
+        pytest.param("Peak consumed, % of the quota", "consumed", 13, id="consumed"),
+        pytest.param("Peak requests, % of the quota", "requests", 25, id="requests"),
     ],
 )
 def test_gauges_stand_at_the_peak(body: Tree, account: MadeAccount, title: str, label: str, peak: float) -> None:
@@ -202,9 +226,8 @@ def test_tokens_and_requests_of_each_minute_beside_the_quota(body: Tree, account
     found = drawn(body, account)
 
     assert points(found["Tokens per minute"]) == {
-        "reserved (what throttles)": {A: 2_200, B: 12_800, C: 250},
+        "reserved (what throttles)": {A: 2_200, B: 12_800, C: 250},  # none where nothing is known
         "consumed": {A: 400, B: 1_300, C: 200, D: 62},
-        "gap: reserved but not consumed": {A: 1_800, B: 11_500, C: 50},  # none where nothing is known
         "quota": dict.fromkeys((A, B, C, D), 10_000),
     }
     assert points(found["Requests per minute"]) == {
@@ -220,14 +243,9 @@ def test_what_was_asked_for_beside_what_came_of_it(body: Tree) -> None:
     for name, first in (("MaxTokens", 1), ("OutputTokens", 1_001)):
         made.put(NAMESPACE, name, A, *range(first, first + 200), ModelId=SONNET, EndpointType="cross-region")
 
-    assert points(shown(drawn(body, made), "max_tokens and output")) == {
-        "max_tokens, maximum": {A: 200},
-        "max_tokens, p99": {A: 198},
-        "max_tokens, median": {A: 100},
-        "output, maximum": {A: 1_200},
-        "output, p99": {A: 1_198},
-        "output, median": {A: 1_100},
-    }
+    found = drawn(body, made)
+    assert points(found["max_tokens per call"]) == {"largest max_tokens": {A: 200}, "median max_tokens": {A: 100}}
+    assert points(found["Output per call"]) == {"largest output": {A: 1_200}, "median output": {A: 1_100}}
 
 
 def test_bedrocks_own_counts_are_of_this_model_however_it_is_called(body: Tree, account: MadeAccount) -> None:
@@ -312,16 +330,35 @@ FAILED = [
 ]
 
 
+PROPOSAL = ["max_tokens", "set_max_tokens_to", "largest_output", "cut_percent", "frees_percent", "peak_percent"]
+REPORT = [4_000, 256, 40, 0, 112.3, 123]
+"""At 11:58 it reserves 3 × 4,100 of 10,000, 3 × 4,000 of them for max_tokens. 256 instead frees 3 × 3,744."""
+CHAT = [200, 256, 30, 33.3, -1.1, 5]
+"""One answer of three was cut at 200 tokens, so it may need 1.25 × 200. 2 × 56 more of 10,000 are reserved at 11:58."""
+
+
+def test_what_to_change_first(body: Tree, account: MadeAccount) -> None:
+    found = drawn(body, account)
+
+    assert shown(found, "Callers to change first")["columns"] == ["ModelId", "EndpointType", "caller", *PROPOSAL]
+    assert rows(found, "Callers to change first") == [
+        [*OF_CROSS, "Report", *REPORT],
+        [NOVA, "regional", "Batch", 500, 500, 20, 0, 0, 60],  # 256 is more than half of 500
+        [*OF_CROSS, "Chat", *CHAT],
+        [SONNET, "regional", "Report", 100, 100, 2, 0, None, None],  # without a quota
+    ]
+
+
 def test_tables_of_the_chosen_pool(body: Tree, account: MadeAccount) -> None:
     found = drawn(body, account)
 
     assert shown(found, "Callers of the chosen pool")["columns"] == [
-        "caller", "max_tokens_source", "max_tokens", "output", "answers_cut", "reserved", "consumed", "calls"
+        "caller", "max_tokens_source", *PROPOSAL, "reserved", "consumed", "calls"
     ]  # fmt: skip
     assert rows(found, "Callers of the chosen pool") == [
-        ["Report", "explicit", 4_000, 40, None, 14_500, 1_300, 5],
-        ["Chat", "explicit", 200, 30, 1, 750, 600, 3],
-        ["Chat", "unknown", None, 11, None, None, 62, 1],
+        ["Report", "explicit", *REPORT, 14_500, 1_300, 5],
+        ["Chat", "explicit", *CHAT, 750, 600, 3],
+        ["Chat", "unknown", None, None, 11, 0, None, None, None, 62, 1],
     ]
     assert rows(found, "Failed calls of the chosen pool") == [[THROTTLED, "Chat", 2], [INVALID, "Report", 1]]
     assert sorted(rows(found, "Calls of the chosen pool by")) == [["explicit", 8], ["unknown", 1]]
@@ -344,7 +381,6 @@ def test_tables_of_all_pools(body: Tree, account: MadeAccount) -> None:
     report, batch = ["Report", *OF_CROSS, 14_500, 1_300, 5], ["Batch", NOVA, "regional", 1_200, 240, 2]
     chat, once = ["Chat", *OF_CROSS, 750, 662, 4], ["Report", SONNET, "regional", 110, 20, 1]
 
-    assert rows(found, "Callers of all pools by reserved tokens") == [report, batch, chat, once]
     assert rows(found, "Callers of all pools by consumed tokens") == [report, chat, batch, once]
     assert rows(found, "Calls by operation and application profile") == [["Converse", None, 16_560, 2_222, 12]]
     assert rows(found, "Failed calls by caller")[0] == FAILED[0]

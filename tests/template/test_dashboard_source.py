@@ -70,7 +70,7 @@ def test_a_template_without_its_marks_is_refused(template: str) -> None:
 def test_the_command_writes_and_the_check_only_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # given a template whose body is stale
     template = tmp_path / "template.yaml"
-    stale = TEMPLATE.read_text(encoding="utf-8").replace('"title":"Peak consumed"', '"title":"Peak eaten"')
+    stale = TEMPLATE.read_text(encoding="utf-8").replace('"title":"Peak consumed,', '"title":"Peak eaten,')
     template.write_text(stale, encoding="utf-8")
     monkeypatch.setattr(command, "TEMPLATE", template)
     # when it is checked, then the check fails and says what to do
@@ -95,5 +95,5 @@ def test_the_body_is_json_before_anything_is_substituted() -> None:
     # so every `${…}` is inside a string, and only a quote or a backslash could break out of it
     text, values = resolved.template()["Resources"]["QuotaDashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
 
-    assert len(json.loads(text)["widgets"]) == 32
+    assert len(json.loads(text)["widgets"]) == 35
     assert set(re.findall(r"\$\{(\w+)\}", text)) >= values.keys()

@@ -40,6 +40,10 @@ def run(query: str) -> tuple[list[str], list[list[Any]]]:
         pytest.param("filter not ispresent(tokens) and ispresent(caller) | stats sum(tokens) as none by caller", ["caller", "none"], [["b", None]], id="sum of no values"),
         pytest.param("filter ispresent(tokens) | sort caller desc, tokens asc | limit 2 | display caller, tokens", ["caller", "tokens"], [["b", 70], ["a", 10]], id="sort by two keys, limited"),
         pytest.param("filter ispresent(caller) | stats latest(tokens) as last, latest(note) as said, sortsLast(note) as z, sortsFirst(note) as a", ["last", "said", "z", "a"], [[None, "new", "old", "new"]], id="sortsLast and sortsFirst"),
+        pytest.param("filter tokens = 10 | fields 2 ^ ceil(log(tokens) / log(2)) as power, 2 * 3 ^ 2 as eighteen, greatest(tokens, 3, 12) as most, least(tokens, 3) as least | display power, eighteen, most, least", ["power", "eighteen", "most", "least"], [[16, 18, 12, 3]], id="powers, greatest and least"),
+        pytest.param("filter ispresent(note) | fields greatest(tokens, 100) as most, log(failed - 4) as none | display most, none", ["most", "none"], [[100, None], [None, None]], id="greatest of a missing field and log of 0"),
+        pytest.param("filter ispresent(tokens) | stats floor(max(tokens) / 3) as third, greatest(sum(requests), 5) as five by caller | sort third desc", ["caller", "third", "five"], [["b", 23, 5], ["a", 10, 5]], id="functions of aggregates"),
+        pytest.param("filter ispresent(tokens) | stats sum(tokens) as t, sum(requests) as n by caller, tags.team | stats max(t) as most, sum(n) as all by caller | sort most desc | limit 1", ["caller", "most", "all"], [["b", 70, 2]], id="stats of stats"),
         pytest.param("filter failed = 4 | fields fromMillis(failed * 1000) as at, fromMillis(note) as none | display at, none", ["at", "none"], [["1970-01-01 00:00:04.000", None]], id="fromMillis"),
     ],
 )  # fmt: skip
@@ -71,6 +75,9 @@ def test_source_names_the_groups() -> None:
         pytest.param("filter a = ", id="missing operand"),
         pytest.param("limit many", id="limit without a number"),
         pytest.param("sum(x)", id="function without a command"),
+        pytest.param("stats sum(a) as b | stats sum(b) as c | stats sum(c)", id="three stats commands"),
+        pytest.param("stats sum(a) as b by c | sort b desc | stats max(b)", id="sort before the last stats command"),
+        pytest.param("stats sum(a) as b by c | limit 5 | stats max(b)", id="limit before the last stats command"),
     ],
 )
 def test_what_is_not_supported_or_wrong_is_said(query: str) -> None:

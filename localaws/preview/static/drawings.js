@@ -1,5 +1,5 @@
 // One widget's drawing: lines by uPlot, everything else as plain elements.
-import { element, number, PALETTE, shape } from "./elements.js";
+import { decimals, element, format, number, PALETTE, shape } from "./elements.js";
 
 export function draw(card, drawing, range) {
   const place = element("div", { class: `drawing ${drawing.kind}` });
@@ -21,7 +21,8 @@ function rows(place, { columns, rows: found }) {
   if (!found.length) return place.append(element("div", { class: "nothing", text: "no data" }));
   const numeric = columns.map((_, at) => found.some((row) => typeof row[at] === "number"));
   const head = columns.map((name, at) => element("th", { text: name, class: numeric[at] ? "number" : "" }));
-  const cells = (row) => row.map((cell, at) => element("td", { text: number(cell), class: numeric[at] ? "number" : "" }));
+  const digits = columns.map((_, at) => decimals(found.map((row) => row[at])));
+  const cells = (row) => row.map((cell, at) => element("td", { text: format(cell, digits[at]), class: numeric[at] ? "number" : "" }));
   place.append(
     element("table", {}, [
       element("thead", {}, [element("tr", {}, head)]),
@@ -40,7 +41,7 @@ const SUMMARIES = {
   SUM: (all) => all.reduce((sum, each) => sum + each, 0),
   AVG: (all) => SUMMARIES.SUM(all) / all.length,
 };
-const NAMES = { MAX: "peak", MIN: "least", SUM: "sum", AVG: "average" };
+const NAMES = { MAX: "max", MIN: "min", SUM: "sum", AVG: "average" };
 
 function summary(place, drawing, filled) {
   const marks = drawing.annotations.map(([mark]) => mark);
@@ -55,9 +56,7 @@ function summary(place, drawing, filled) {
 function values(place, drawing, filled) {
   place.append(
     element("div", { class: "values" }, filled.map((each) => {
-      const strong = element("strong", { text: last(each).toLocaleString("en-US") });
-      strong.style.color = each.color;
-      return element("div", {}, [strong, document.createTextNode(each.label)]);
+      return element("div", {}, [element("strong", { text: last(each).toLocaleString("en-US") }), swatch(each.color), document.createTextNode(each.label)]);
     })),
   );
 }
@@ -133,43 +132,55 @@ function pie(place, card, found) {
 }
 
 function legend(card, found) {
-  card.append(element("div", { class: "legend" }, found.map((each) => {
-    const mark = element("i", {});
-    mark.style.background = each.color;
-    return element("span", {}, [mark, document.createTextNode(each.label)]);
-  })));
+  card.append(element("div", { class: "legend" }, found.map((each) => element("span", { title: each.label }, [swatch(each.color), document.createTextNode(each.label)]))));
+}
+
+function swatch(color) {
+  const mark = element("i", { class: "swatch" });
+  mark.style.background = color;
+  return mark;
 }
 
 // ---------------------------------------------------------------- lines
 
 function lines(place, drawing, filled, range, card) {
-  const times = [...new Set(filled.flatMap((each) => each.times))].sort((a, b) => a - b);
+  const times = [...new Set(filled.flatMap((each) => [...each.times, ...gaps(each)]))].sort((a, b) => a - b);
   const columns = filled.map((each) => {
     const at = new Map(each.times.map((time, index) => [time, each.values[index]]));
     return times.map((time) => at.get(time) ?? null);
   });
   const stacked = drawing.stacked ? stack(columns) : columns;
   const right = filled.some((each) => each.axis === "right");
+  card.classList.toggle("beside", drawing.legend === "right");
   if (drawing.legend !== "hidden") legend(card, filled);
   const style = getComputedStyle(document.documentElement);
   const axis = { stroke: style.getPropertyValue("--soft"), grid: { stroke: style.getPropertyValue("--line"), width: 0.5 }, font: "11px sans-serif" };
   const scale = (side) => ({ range: (_, low, high) => bounds(side, low, high, side === drawing.left ? drawing.annotations : []) });
+  const named = ({ label }) => (label ? { label, labelSize: 16, labelGap: 0, labelFont: "11px sans-serif" } : {});
   const short = (_, splits) => splits.map((each) => (Math.abs(each) >= 1e6 ? `${each / 1e6}M` : Math.abs(each) >= 1e4 ? `${each / 1e3}K` : number(each)));
   const chart = new uPlot({
-    width: place.clientWidth, height: Math.max(60, place.clientHeight),
+    width: place.clientWidth, height: Math.max(60, place.clientHeight), padding: [null, right ? null : margin(drawing.annotations), null, null],
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
     scales: { x: { time: true, range }, left: scale(drawing.left), right: scale(drawing.right) },
-    axes: [{ ...axis, space: days(range[0], range[1]) ? 100 : 56, values: (_, splits) => splits.map(clock) }, { ...axis, scale: "left", size: 58, values: short }, { ...axis, scale: "right", side: 1, show: right, grid: { show: false }, values: short }],
+    axes: [{ ...axis, space: days(range[0], range[1]) ? 100 : 56, values: (_, splits) => splits.map(clock) }, { ...axis, ...named(drawing.left), scale: "left", size: 50, values: short }, { ...axis, ...named(drawing.right), scale: "right", side: 1, show: right, grid: { show: false }, values: short }],
     series: [{}, ...filled.map((each) => ({
       label: each.label, scale: each.axis, stroke: each.color, width: 1.6, spanGaps: false,
       fill: drawing.stacked ? `${each.color}55` : undefined,
-      points: { show: each.values.length < 40, size: 4, fill: each.color },
+      points: { show: each.values.length < 2, size: 4, fill: each.color },
     }))],
     cursor: { drag: { x: false, y: false } },
     plugins: [annotations(drawing.annotations), moments(drawing.moments), tip(filled, columns)],
   }, [times.map((time) => time / 1000), ...stacked], place);
   place.chart = chart;
 }
+
+// A line ends where its next value is missing. One rule for all graphs: AWS's pages do not say what the console does.
+function gaps({ times, period }) {
+  return times.slice(0, -1).filter((time, at) => times[at + 1] - time > period * 1000).map((time) => time + period * 1000);
+}
+
+// Labels of marks stand beside the graph, where they cover no line, and half of the last time has room there.
+const margin = (marks) => Math.max(18, ...marks.map(([{ label }]) => 7 * (label || "").length + 34));
 
 const days = (first, last) => last - first > 86_400;
 
@@ -226,20 +237,24 @@ function markOf({ ctx, bbox }, mark, strokes, area) {
   ctx.strokeStyle = ctx.fillStyle = mark.color || "#D55E00";
   ctx.lineWidth = 1.5 * devicePixelRatio;
   ctx.beginPath();
-  for (const [x1, y1, x2, y2] of strokes) {
-    ctx.moveTo(x1, y1);
-    ctx.lineTo(x2, y2);
+  for (const [left, top, right, bottom] of strokes) {
+    ctx.moveTo(left, top);
+    ctx.lineTo(right, bottom);
   }
   ctx.stroke();
-  const [x, y] = strokes[0];
-  const size = 11 * devicePixelRatio;
-  const below = y - size - 4 < bbox.top; // no room above the line
-  ctx.font = `${size}px sans-serif`;
-  ctx.textAlign = "left";
-  ctx.textBaseline = below ? "top" : "bottom";
-  if (mark.label) ctx.fillText(`${mark.label} ${mark.value}`, x + 6, y + (below ? 2 : -2));
+  const [x1, y1, x2] = strokes[0];
   ctx.globalAlpha = 0.12;
   if (area) ctx.fillRect(...area);
+  ctx.restore();
+  if (!mark.label) return;
+  ctx.save();
+  ctx.font = `${11 * devicePixelRatio}px sans-serif`;
+  ctx.fillStyle = mark.color || "#D55E00";
+  const across = x1 !== x2;
+  ctx.textAlign = "left";
+  ctx.textBaseline = across ? "middle" : "top";
+  if (across) ctx.fillText(`${mark.label} ${mark.value}`, x2 + 6, y1);
+  else ctx.fillText(mark.label, x1 + 6, bbox.top + 2);
   ctx.restore();
 }
 

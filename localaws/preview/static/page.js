@@ -35,8 +35,21 @@ async function start() {
     main.append(card);
     return card;
   });
+  watchSizes();
   await refresh();
   setInterval(tick, 1000);
+}
+
+// A card is drawn again when its size changes, because a chart has the size that it was made with.
+function watchSizes() {
+  const observer = new ResizeObserver((entries) => {
+    for (const { target, contentRect } of entries) {
+      const size = `${Math.round(contentRect.width)} × ${Math.round(contentRect.height)}`;
+      if (target.last && target.size !== size) show(target, ...target.last);
+      target.size = size;
+    }
+  });
+  state.cards.forEach((card) => observer.observe(card));
 }
 
 async function describe() {
@@ -54,7 +67,7 @@ async function describe() {
     control.addEventListener("change", () => {
       state.values[variable.id] = control.value;
       remember();
-      refresh();
+      refresh({ stale: true });
     });
     place.append(element("label", { text: `${variable.label} ` }, [control]));
   }
@@ -73,7 +86,7 @@ function choose(hours) {
     button.setAttribute("aria-pressed", String(HOURS[button.textContent] === hours));
   }
   remember();
-  refresh();
+  refresh({ stale: true });
 }
 
 const choices = () => new URLSearchParams({ ...state.values, hours: state.hours });
@@ -88,33 +101,42 @@ function tick() {
   if (seconds && !state.busy && !document.hidden && Date.now() - since > seconds * 1000) refresh();
 }
 
-async function refresh() {
+async function refresh({ stale = false } = {}) {
   const run = (state.run += 1);
   const drawn = String(choices());
   state.busy = true;
-  since = Date.now();
-  const status = document.getElementById("status");
-  status.textContent = "loading …";
+  if (stale) state.cards.forEach((card) => card.classList.add("stale"));
   const to = Math.floor(Date.now() / 60000) * 60 + 60;
-  const query = new URLSearchParams({ ...state.values, from: to - state.hours * 3600, to });
   const range = [to - state.hours * 3600, to];
+  const query = new URLSearchParams({ ...state.values, from: range[0], to });
   let next = 0;
+  let done = 0;
+  say(`loading 0 of ${state.cards.length} …`);
   const worker = async () => {
     while (next < state.cards.length && run === state.run) {
       const index = next++;
       const path = `/api/dashboards/${encodeURIComponent(state.name)}/widgets/${index}?${query}`;
       const drawing = await get(path).catch((error) => ({ kind: "error", title: "", reason: error.message }));
-      if (run === state.run) show(state.cards[index], drawing, range);
+      if (run !== state.run) return;
+      show(state.cards[index], drawing, range);
+      say(`loading ${(done += 1)} of ${state.cards.length} …`);
     }
   };
   await Promise.all([worker(), worker(), worker(), worker()]);
   if (run !== state.run) return; // a later refresh has started and draws everything
   state.busy = false;
-  status.textContent = `${new Date().toISOString().slice(11, 19)} UTC`;
+  since = Date.now(); // the next refresh counts from the end of this one, which can take longer than the interval
+  say(`${new Date().toISOString().slice(11, 19)} UTC`);
   document.body.dataset.drawn = drawn;
 }
 
+function say(text) {
+  document.getElementById("status").textContent = text;
+}
+
 function show(card, drawing, range) {
+  card.last = [drawing, range];
+  card.classList.remove("stale", "beside");
   card.classList.toggle("text", drawing.kind === "text");
   const problems = (drawing.problems || []).map((each) => element("div", { class: "problem", text: each }));
   if (drawing.kind === "text") {
