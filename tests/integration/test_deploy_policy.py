@@ -19,8 +19,9 @@ from botocore import xform_name
 from iam import evaluator
 from iam.authorization import ACTIONS
 from iam.evaluator import ALLOWED, DENIED, Request, evaluate
-from localaws.account import ACCOUNT_ID
 from plain import plain_template
+
+from localaws.account import ACCOUNT_ID
 
 POLICY = Path(__file__).parents[2] / "examples" / "deploy-policy.json"
 MANAGED_POLICY_CHARACTERS = 6144
@@ -31,7 +32,7 @@ STACK = "bedrock-quota-monitor"
 OTHER = "somebody-elses"
 
 NOT_USED = {
-    "data of a table, which only replicas and imports need": "dynamodb:Scan Query PutItem GetItem UpdateItem DeleteItem "
+    "data of a table, for replicas and imports": "dynamodb:Scan Query PutItem GetItem UpdateItem DeleteItem "
     "BatchWriteItem ImportTable DescribeImport CreateTableReplica AssociateTableReplica",
     "settings of the table that the template leaves out": "dynamodb:UpdateContributorInsights UpdateContinuousBackups "
     "EnableKinesisStreamingDestination DisableKinesisStreamingDestination UpdateKinesisStreamingDestination "
@@ -46,7 +47,8 @@ NOT_USED = {
     "PutRuntimeManagementConfig PassCapacityProvider PublishVersion GetCodeSigningConfig",
     "settings of log groups that the template leaves out": "logs:AssociateKmsKey DisassociateKmsKey CreateLogDelivery "
     "CreateLogStream DescribeLogStreams PutLogEvents PutDataProtectionPolicy DeleteDataProtectionPolicy PutIndexPolicy "
-    "DeleteIndexPolicy PutResourcePolicy DeleteResourcePolicy PutBearerTokenAuthentication PutLogGroupDeletionProtection",
+    "DeleteIndexPolicy PutResourcePolicy DeleteResourcePolicy PutBearerTokenAuthentication "
+    "PutLogGroupDeletionProtection",
     "Firehose": "firehose:*",
     "settings of buckets that the template leaves out": "s3:PutBucketAbac PutAnalyticsConfiguration PutBucketCORS "
     "PutInventoryConfiguration PutMetricsConfiguration PutBucketNotification PutBucketWebsite DeleteBucketWebsite "
@@ -59,7 +61,7 @@ NOT_USED = {
     "policies of users and groups, and managed policies": "iam:GetUserPolicy PutUserPolicy DeleteUserPolicy "
     "GetGroupPolicy PutGroupPolicy DeleteGroupPolicy AttachRolePolicy DetachRolePolicy",
     "roles of services, which DynamoDB needs for replicas": "iam:CreateServiceLinkedRole",
-    "a permissions boundary that changes, for which docs/permissions.md names the actions": "iam:PutRolePermissionsBoundary "
+    "a permissions boundary that changes (docs/permissions.md)": "iam:PutRolePermissionsBoundary "
     "DeleteRolePermissionsBoundary",
 }
 """Actions of the schemas that this template needs none of, by the reason."""
@@ -126,8 +128,8 @@ UPLOAD = {"s3:PutObject", "s3:AbortMultipartUpload"}
 """Actions of boto3's `upload_file` (S3 User Guide, "Uploading and copying objects using multipart upload")."""
 
 BY_CLOUDFORMATION = {"lambda:InvokeFunction", "cloudformation:TagResource", "cloudformation:UntagResource"}
-"""CloudFormation invokes the functions of custom resources (CloudFormation User Guide, "Custom resources"). It checks that
-the caller may tag if the stack has tags (CloudFormation API reference, UpdateStackSet, Tags, read 2026-11-29)."""
+"""CloudFormation invokes the functions of custom resources (CloudFormation User Guide, "Custom resources"). If a stack
+has tags, it checks that the caller may tag (CloudFormation API reference, UpdateStackSet, Tags, read 2026-11-29)."""
 
 
 @pytest.fixture(scope="module")
