@@ -172,9 +172,9 @@ def test_at_the_break_even_both_ways_cost_the_same(calls_per_delivery: int) -> N
         assert (through < direct) is through_is_cheaper
 
 
-def test_the_page_on_streams_says_the_break_even_that_is_computed() -> None:
-    page = (README.parent / "docs" / "kinesis.md").read_text(encoding="utf-8")
-    table = page.partition("from so many deliveries per second |\n|---|---|\n")[2].partition("\n\n")[0]
+def test_operations_says_the_break_even_that_is_computed() -> None:
+    page = (README.parent / "docs" / "operations.md").read_text(encoding="utf-8")
+    table = page.partition("from so many deliveries a second on |\n|---|---|\n")[2].partition("\n\n")[0]
     told = [tuple(map(int, re.findall(r"\d+", row))) for row in table.splitlines()]
 
     assert len(told) == 4
@@ -302,8 +302,8 @@ def test_readme_shows_what_the_command_prints() -> None:
     assert printed.splitlines() == [line.rstrip() for line in output.splitlines()[:-2]]
 
 
-def test_the_page_on_streams_says_their_prices() -> None:
-    text = (README.parent / "docs" / "kinesis.md").read_text(encoding="utf-8")
+def test_operations_says_the_streams_prices() -> None:
+    text = (README.parent / "docs" / "operations.md").read_text(encoding="utf-8")
     price = cost.read_prices()
 
     # each GB is paid when it goes in, and when it comes out

@@ -91,7 +91,7 @@ def commands_of(page: str, beginning: str) -> list[str]:
 
 
 def test_the_stack_set_starts_to_store_no_prompts() -> None:
-    (command,) = commands_of("docs/regions-and-accounts.md", "aws cloudformation create-stack-set ")
+    (command,) = commands_of("docs/operations.md", "aws cloudformation create-stack-set ")
 
     assert "--parameters ParameterKey=InvocationLogging,ParameterValue=adopt-only " in command
 
