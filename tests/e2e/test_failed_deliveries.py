@@ -84,7 +84,8 @@ def test_replay_processes_what_can_be_and_keeps_the_rest(
     # and the commands have asked for nothing but what docs/permissions.md names
     to_list, to_replay = actions_of("quota-monitor failed list"), actions_of("quota-monitor failed replay")
     assert {read_action(call) for call in listing} <= to_list
-    assert {read_action(call) for call in replaying} == to_list | to_replay
+    asked = {read_action(call) for call in replaying if call.service != "iam"}  # which the tests' own recorder asks
+    assert asked == to_list | to_replay
 
 
 def keys(s3: Any, bucket: str) -> set[str]:
