@@ -10,6 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from documented_actions import actions_of
+from iam.authorization import read_action
+from iam.recorder import calls_recorded
 from oracle import Bodies, Totals, facts_of, sum_up
 from usage_sums import Sums, sums_of, sums_of_oracle
 
@@ -17,6 +20,7 @@ from bedrock_quota.analysis.answers import NOTHING_CHANGED
 from bedrock_quota.registry.sources import read_sources
 from localaws import applications, traffic
 from localaws.account import ACCOUNT_ID
+from localaws.fault_proxy import Call
 from localaws.instance import Instance
 from localaws.traffic import LogEvent
 from quota_monitor import demo
@@ -119,10 +123,13 @@ def test_the_report_of_a_long_window_has_the_sums_of_the_oracle(
     local: Instance, shown: demo.DemoResult, expected: Totals
 ) -> None:
     window = Window(shown.window.start - 7 * 3600, shown.window.end)
-    stack = read_stack(local.session(), local.stack_name)
+    calls: list[Call] = []
+    with calls_recorded(calls):
+        stack = read_stack(local.session(), local.stack_name)
+        document = make_report(local.session(), stack, Scope(window), NOTHING_CHANGED, now=datetime.now(UTC))
 
-    document = make_report(local.session(), stack, Scope(window), NOTHING_CHANGED, now=datetime.now(UTC))
-
+    # nothing but what docs/permissions.md names. An interruption stops queries, too
+    assert {read_action(call) for call in calls} == actions_of("quota-monitor report") - {"logs:StopQuery"}
     wanted = sums_of_oracle(expected)
     found = sums(document)
     pool_minutes = {key: value for key, value in wanted.items() if len(key) == 3}

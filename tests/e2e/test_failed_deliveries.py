@@ -6,8 +6,12 @@ from datetime import datetime
 from typing import Any
 
 from click.testing import CliRunner
+from documented_actions import actions_of
+from iam.authorization import read_action
+from iam.recorder import calls_recorded
 from test_stack import converse, record
 
+from localaws.fault_proxy import Call
 from localaws.instance import Instance
 from quota_monitor import sample_events as events
 from quota_monitor.main import main
@@ -46,9 +50,13 @@ def test_replay_processes_what_can_be_and_keeps_the_rest(
         s3.put_object(Bucket=bucket, Key=f"aws/lambda/async/processor/2026/11/20/{number}", Body=invocation(event))
     arguments = ["--profile", "local", "--stack-name", local.stack_name]
     # when
-    listed = CliRunner().invoke(main, ["failed", "list", *arguments])
-    replayed = CliRunner().invoke(main, ["failed", "replay", *arguments])
-    again = CliRunner().invoke(main, ["failed", "replay", *arguments])
+    listing: list[Call] = []
+    with calls_recorded(listing):
+        listed = CliRunner().invoke(main, ["failed", "list", *arguments])
+    replaying: list[Call] = []
+    with calls_recorded(replaying):
+        replayed = CliRunner().invoke(main, ["failed", "replay", *arguments])
+        again = CliRunner().invoke(main, ["failed", "replay", *arguments])
     local.drain()
     # then the first is gone, the second stays and is named, and the third stays because of its rejected record
     assert listed.output.endswith(f"Failed deliveries in s3://{bucket}: 3\n")
@@ -73,6 +81,11 @@ def test_replay_processes_what_can_be_and_keeps_the_rest(
     assert keys(s3, bucket) == {second, f"progress/{second}"}
     for key in keys(s3, bucket):
         s3.delete_object(Bucket=bucket, Key=key)
+    # and the commands have asked for nothing but what docs/permissions.md names
+    to_list, to_replay = actions_of("quota-monitor failed list"), actions_of("quota-monitor failed replay")
+    assert {read_action(call) for call in listing} <= to_list
+    asked = {read_action(call) for call in replaying if call.service != "iam"}  # which the tests' own recorder asks
+    assert asked == to_list | to_replay
 
 
 def keys(s3: Any, bucket: str) -> set[str]:

@@ -21,6 +21,8 @@ PREFIXES = {"service-quotas": "servicequotas"}
 ACTIONS = {
     # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html (read 2026-11-28)
     "sqs:SendMessageBatch": "sqs:SendMessage",
+    # https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html (read 2026-11-29)
+    "lambda:Invoke": "lambda:InvokeFunction",
     # https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html (read 2026-11-24)
     "s3:ListObjectVersions": "s3:ListBucketVersions",
     "s3:ListObjectsV2": "s3:ListBucket",

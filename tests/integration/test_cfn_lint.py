@@ -68,8 +68,8 @@ def test_every_other_resource_can_be_tagged_by_cloudformation_and_none_has_tags_
 
 
 def test_the_destination_for_other_accounts_is_well_formed_and_opens_to_that_account_alone(tmp_path: Path) -> None:
-    # given the template that docs/operations.md tells
-    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    # given the template that docs/regions-and-accounts.md shows
+    page = (ROOT / "docs" / "regions-and-accounts.md").read_text(encoding="utf-8")
     (block,) = [each for each in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "# destination.yaml" in each]
     told = tmp_path / "destination.yaml"
     told.write_text(textwrap.dedent(block), encoding="utf-8")

@@ -661,10 +661,10 @@ def test_the_longest_wait_in_the_stream_is_what_rings(alarms: dict[str, Tree], s
     assert not streaming or alarms["StreamLagAlarm"]["Statistic"] == "Maximum"  # one shard may be behind
 
 
-def test_operations_explains_every_alarm_in_the_order_of_the_template(
+def test_the_page_on_alarms_explains_each_in_the_order_of_the_template(
     all_alarms: dict[str, Tree], streaming: bool
 ) -> None:
-    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "alarms.md").read_text(encoding="utf-8")
     explained = re.findall(r"^\| `(\w+Alarm)` \|", page, re.MULTILINE)
 
     assert len(explained) > 15

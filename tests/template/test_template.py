@@ -1046,7 +1046,7 @@ def statements(node: Any) -> Iterator[Tree]:
 
 
 def test_the_documented_boundary_allows_what_the_roles_allow(stack: Tree, streaming: Tree) -> None:
-    text = (TEMPLATE.parent / "docs" / "operations.md").read_text(encoding="utf-8")
+    text = (TEMPLATE.parent / "docs" / "permissions.md").read_text(encoding="utf-8")
     section = text.partition("\n## Permissions boundary\n")[2].partition("\n## ")[0]
     documented = json.loads(section.partition("```json\n")[2].partition("```")[0])
 

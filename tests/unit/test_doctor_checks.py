@@ -156,7 +156,7 @@ def change(value: Any, **changes: Any) -> Any:
 
 
 def test_every_place_that_is_looked_at_stands_in_the_docs() -> None:
-    page = Path(__file__).parents[2].joinpath("docs", "operations.md").read_text(encoding="utf-8")
+    page = Path(__file__).parents[2].joinpath("docs", "health-check.md").read_text(encoding="utf-8")
     rows = page.partition("| where | a problem (or warning) is |\n|---|---|\n")[2].partition("\n\n")[0].splitlines()
 
     documented = {where for row in rows for where in row.split(" | ")[0].strip("| ").split(", ")}
@@ -566,7 +566,7 @@ def test_text_left_out_can_be_made_up_for_in_two_ways(traffic: Traffic | Unread)
 
     assert [each.do for each in problems] == [
         "Switch on Text in the Bedrock console, under Settings, Model invocation logging, or declare the limits: see "
-        "docs/operations.md, Accounts that may not log prompts."
+        "docs/invocation-logging.md#accounts-that-may-not-log-prompts."
     ]
 
 

@@ -388,8 +388,8 @@ def test_progress_is_stored_once_and_grows_by_hours(aws: Any, made: MadeAws) -> 
 
 
 def test_the_policy_on_the_page_is_that_of_the_code() -> None:
-    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    section = page.partition("## Start with the last 14 days")[2].partition("\n## ")[0]
+    page = (ROOT / "docs" / "analyze.md").read_text(encoding="utf-8")
+    section = page.partition("## Load the last 14 days")[2].partition("\n## ")[0]
     shown = json.loads(section.partition("```json\n")[2].partition("```")[0])
     assert shown["Statement"] == list_statements("bedrock-quota-monitor", GROUP)
 

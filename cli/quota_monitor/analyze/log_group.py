@@ -61,7 +61,8 @@ LATE_SECONDS = 120
 
 NO_TEXT = (
     "Bedrock does not deliver texts to this log group, so no max_tokens is known. Turn on text delivery in the logging "
-    "settings of the Bedrock console, or have applications declare theirs (docs/operations.md)."
+    "settings of the Bedrock console, or have applications declare theirs "
+    "(docs/invocation-logging.md#accounts-that-may-not-log-prompts)."
 )
 
 _NOT_KEPT = ("log groups creation time", "log retention")

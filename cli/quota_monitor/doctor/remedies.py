@@ -11,7 +11,7 @@ from quota_monitor.doctor.observed import Key
 
 SETTINGS = "in the Bedrock console, under Settings, Model invocation logging"
 
-DECLARE_LIMITS = "declare the limits: see docs/operations.md, Accounts that may not log prompts"
+DECLARE_LIMITS = "declare the limits: see docs/invocation-logging.md#accounts-that-may-not-log-prompts"
 
 READ_LOGGING_AGAIN = f"{LOOK_AGAIN[:1].upper()}{LOOK_AGAIN[1:]}."
 """The deployment that makes the stack read the account's invocation logging again."""

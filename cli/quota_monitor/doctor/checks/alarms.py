@@ -36,7 +36,8 @@ def check_alarms(stack: Stack, alarms: tuple[Alarm, ...]) -> Findings:
     for each in alarms:
         name = logical.get(each.name, each.name)
         if each.state == "ALARM" and name != _TEST_ALARM:
-            yield warning(f"{name} is in ALARM{_name_pools(each)}.", each.description or "See docs/operations.md.")
+            do = each.description or "See docs/alarms.md#alarms-by-name."
+            yield warning(f"{name} is in ALARM{_name_pools(each)}.", do)
 
 
 def _logical_ids(stack: Stack) -> dict[str, str]:

@@ -93,7 +93,8 @@ def _keep_stacks_part(stack: Stack) -> str:
     bucket = stack.resources.get("LargeBodiesBucket", "")
     return (
         "If Terraform, another stack or a policy of your organization owns this configuration, it puts its own back "
-        "again. Add the stack's part there first (docs/operations.md, If another tool owns the invocation logging):\n"
+        "again. Add the stack's part there first "
+        "(docs/invocation-logging.md#if-another-tool-owns-the-invocation-logging):\n"
         f"  log group {stack.outputs.get('InvocationLogGroupName', '')}\n"
         f"  role {stack.role_arn(role)}\n"
         + (f"  bucket for large data {bucket}\n" if bucket else "")

@@ -28,7 +28,7 @@ def check_quotas(stack: Stack, parts: Parts, snapshot: Snapshot | None, now: dat
     if snapshot.account_tokens_per_day is not None:
         yield ok(ACCOUNT_NOTE.format(tokens=snapshot.account_tokens_per_day))
     for notice in (each for topic in NOTICES for each in snapshot.active_notices.get(topic, ())):
-        yield warning(notice, "See docs/operations.md, When something is wrong.")
+        yield warning(notice, "See docs/alarms.md#messages-about-quotas.")
 
 
 @check("quotas", needs=("stack", "traffic", "at"))

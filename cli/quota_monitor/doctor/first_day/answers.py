@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
-LIMITS = "docs/limits.md, First-day check"
+LIMITS = "docs/limits.md#first-day-check"
 """The section that lists every assumption by its question."""
 
 _SECRETS = (

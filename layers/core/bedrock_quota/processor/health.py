@@ -10,7 +10,7 @@ To add a metric:
 4. Add its row to "Health metrics" in docs/reference.md. A test compares the two. An optional metric needs a record in
    that test's `written`.
 5. If people should see it, add it to dashboard/dashboard.yaml and run `make dashboard`. If they should be notified, add
-   an alarm to template.yaml and its row to docs/operations.md.
+   an alarm to template.yaml and its row to docs/alarms.md.
 6. Correct the cost in README.md: each metric and each alarm costs. Tests compare the figures.
 7. Extend the tests that list the metrics: `test_metric_lines`, `test_pipeline`, and `rare` in `test_cost`.
 """
