@@ -18,6 +18,7 @@ from quota_monitor.cost.prices import Prices, read_price_list, read_prices
 from quota_monitor.main import main
 
 README = Path(__file__).parents[2] / "README.md"
+COSTS = (README.parent / "docs" / "costs.md").read_text(encoding="utf-8")
 PRICES = Prices(
     metric_month=0.5,
     alarm_metric_month=0.25,
@@ -174,10 +175,20 @@ def test_at_the_break_even_both_ways_cost_the_same(calls_per_delivery: int) -> N
         assert (through < direct) is through_is_cheaper
 
 
-def test_operations_says_the_break_even_that_is_computed() -> None:
-    page = (README.parent / "docs" / "operations.md").read_text(encoding="utf-8")
-    table = page.partition("from so many deliveries a second on |\n|---|---|\n")[2].partition("\n\n")[0]
-    told = [tuple(map(int, re.findall(r"\d+", row))) for row in table.splitlines()]
+def find_page(pattern: str) -> str:
+    """Return the only page of the docs whose text, on one line, matches a pattern."""
+    (found,) = [
+        text
+        for page in (README.parent / "docs").glob("*.md")
+        if page.name != "costs.md" and re.search(pattern, text := " ".join(page.read_text(encoding="utf-8").split()))
+    ]
+    return found
+
+
+def test_the_docs_say_the_break_even_that_is_computed() -> None:
+    heading = r"a stream is cheaper from so many deliveries (a|per) second( on)? \|"
+    table = re.split(heading, find_page(heading))[-1].partition(" With ")[0].partition(" Where ")[0]
+    told = [(int(calls), int(figure)) for calls, figure in re.findall(r"\| (\d+) \| (\d+) \|", table)]
 
     assert len(told) == 4
     for calls, figure in told:
@@ -306,15 +317,56 @@ def test_readme_shows_what_the_command_prints() -> None:
     assert printed.splitlines() == [line.rstrip() for line in output.splitlines()[:-2]]
 
 
-def test_operations_says_the_streams_prices() -> None:
-    text = (README.parent / "docs" / "operations.md").read_text(encoding="utf-8")
+def test_the_docs_say_the_streams_prices() -> None:
     price = read_prices()
-
     # each GB is paid when it goes in, and when it comes out
-    assert f"${price.stream_hour:.2f} an hour and ${price.stream_gigabyte_in + price.stream_gigabyte_out:.2f} a GB" in (
-        " ".join(text.split())
-    )
+    both = f"${price.stream_hour:.2f} an hour and ${price.stream_gigabyte_in + price.stream_gigabyte_out:.2f} a GB"
+
+    assert find_page(re.escape(both))
+    assert both in COSTS
     assert (price.stream_gigabyte_in, price.stream_gigabyte_out) == (0.08, 0.04)  # Kinesis's list, on demand
+
+
+def test_the_page_on_costs_says_what_is_computed() -> None:
+    price, watched = read_prices(), bill.count_alarm_metrics()
+    line = " ".join(COSTS.split())
+
+    assert f"costs **${bill.pool_dollars(price):.2f} per month for each quota pool in use** and " in line
+    assert f"and ${bill.monitor_dollars(price):.2f} for itself." in line
+    for calls, told in ((10, "add ${} if ten calls arrive together"), (1, "and ${} if each arrives alone")):
+        items = bill.estimate(Use(5, 1_000_000, calls), price)
+        assert told.format(f"{sum(each.dollars for each in items if each.what not in bill.FIXED_ITEMS):.2f}") in line
+    of_pool = watched.per_pool * price.alarm_metric_month
+    assert f"this is ${of_pool:.2f} of the ${bill.pool_dollars(price):.2f} per pool" in line
+    assert f"The other alarms cost ${watched.fixed * price.alarm_metric_month:.2f}." in line
+    assert f"each GB of prompts and answers costs ${price.log_gigabyte:.2f}." in line
+    assert f"at ${price.log_scanned_gigabyte:g} per GB" in line
+    assert f"it runs {bill.count_log_queries()} queries in Logs Insights" in line
+    assert f"Another Region or account adds ${bill.monitor_dollars(price):.2f} per month" in line
+    for calls in (10, 100):
+        size = bill.line_bytes(calls).per_call(price.event_overhead_bytes)
+        assert f"{size:.0f} bytes per call at 10" in line or f"{size:.0f} at {calls}" in line
+
+
+def test_the_page_on_costs_shows_what_the_command_prints() -> None:
+    ((command, printed),) = re.findall(
+        r"^\.venv/bin/quota-monitor (cost --pools .+)\n```\n\n```\n([^`]+)```", COSTS, re.MULTILINE
+    )
+
+    output = CliRunner().invoke(main, command.split()).output
+
+    assert printed.splitlines() == [line.rstrip() for line in output.splitlines()]
+
+
+def test_the_page_on_costs_has_every_price_with_its_page_and_day() -> None:
+    rows = [
+        f"| ${price.usd:.10f}".rstrip("0").rstrip(".")
+        + f" | {price.per} | [{price.page.split('/')[2].removeprefix('www.')}]({price.page})"
+        + f" | {price.dated or '–'} | {price.read} | [AWS]({price.check}) |"
+        for price in read_price_list().price.values()
+    ]
+
+    assert [line for line in COSTS.splitlines() if line.endswith(") |") and line.startswith("| $")] == rows
 
 
 def test_every_price_has_a_page_of_aws_and_the_page_and_day_on_which_it_was_read() -> None:
@@ -323,7 +375,7 @@ def test_every_price_has_a_page_of_aws_and_the_page_and_day_on_which_it_was_read
     for name, price in listed.price.items():
         assert re.fullmatch(r"https://(docs\.)?aws\.amazon\.com/.+", price.check), name
         assert price.page.startswith("https://"), name
-        assert (price.date or price.read) <= price.read, name
+        assert (price.dated or "2026") <= price.read.isoformat(), name
     assert listed.read == min(price.read for price in listed.price.values())
 
 

@@ -1,8 +1,10 @@
 """`quota-monitor cost --from-account`: every number is worked out by hand from the account's metrics and logs."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,7 +54,7 @@ def metrics(series: Mapping[tuple[str, str], float]) -> Handler:
 def list_metrics(given: Mapping[str, Any]) -> Answer:
     if given["Namespace"] == "AWS/Bedrock":
         found = [[{"Name": "ModelId", "Value": name}] for name in CALLS]
-        found.append([{"Name": "ModelId", "Value": SONNET}, {"Name": "ServiceTier", "Value": "flex"}])
+        found.append([{"Name": "ServiceTier", "Value": "flex"}, {"Name": "ModelId", "Value": SONNET}])
     else:
         found = [
             [{"Name": "ModelId", "Value": SONNET}, {"Name": "EndpointType", "Value": kind}]
@@ -63,6 +65,7 @@ def list_metrics(given: Mapping[str, Any]) -> Answer:
 
 SERIES = {
     **{("Invocations", name): calls for name, calls in CALLS.items()},
+    ("Invocations", "flex"): 5_000.0,  # the same calls by tier, which must not count again
     ("InputTokenCount", SONNET): 500e6,
     ("OutputTokenCount", SONNET): 200e6,
     ("CacheReadInputTokenCount", f"us.{SONNET}"): 30e6,
@@ -142,6 +145,9 @@ def test_before_a_deployment_pools_and_calls_are_those_of_bedrocks_metrics(regis
     )
     changing = [name for name in aws.operations() if not name.split(":")[1].startswith(("Get", "List", "Describe"))]
     assert changing == []
+    # by the hour, because CloudWatch keeps single minutes for 15 days only
+    queries = [query for given in aws.parameters("monitoring:GetMetricData") for query in given["MetricDataQueries"]]
+    assert {query["MetricStat"]["Period"] for query in queries} == {3_600}
 
 
 def test_an_account_without_a_log_has_its_size_from_tokens(registry: Registry) -> None:
@@ -304,4 +310,28 @@ def test_a_size_per_call_adds_the_log_to_an_estimate_without_an_account() -> Non
     ran = CliRunner().invoke(main, ["cost", "--calls", "2000000", "--kb-per-call", "6"])
 
     # 12 GB at $0.50
-    assert "The invocation log adds 12.0 GB per month, $6.00, if it is off today." in ran.output
+    assert "If invocation logging is off today, its log adds 12.0 GB per month, $6.00." in ran.output
+
+
+def test_the_page_on_costs_shows_what_the_command_prints_for_an_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Fixed(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> "Fixed":
+            return cls.fromtimestamp(NOW.timestamp(), tz)
+
+    monkeypatch.setattr(command, "datetime", Fixed)
+    page = (Path(__file__).parents[2] / "docs" / "costs.md").read_text(encoding="utf-8")
+    printed = page.partition("```\nAccount ")[2].partition("```")[0]
+
+    ran = run(monkeypatch, {"us-east-1": {**BEFORE, "GetModelInvocationLoggingConfiguration": {}}})
+
+    assert f"Account {printed}".splitlines() == [line.rstrip() for line in ran.output.splitlines()]
+
+
+def test_the_page_on_costs_has_every_member_of_the_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "costs.md").read_text(encoding="utf-8").partition("## JSON")[2]
+    content = json.loads(run(monkeypatch, {"us-east-1": BEFORE}, "--json").output)
+    (estimate,) = content["estimates"]
+    members = {*content, *estimate, *content["another_region"], *estimate["invocation_log"], *estimate["items"][0]}
+
+    assert members - set(re.findall(r"`(\w+)`", page)) == set()

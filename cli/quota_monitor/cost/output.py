@@ -80,7 +80,9 @@ def _describe_log(estimate: Estimate, price: Prices) -> str:
     if log.log_group is not None:
         return f"The invocation log exists: {size}. You pay for it already, unless the stack switched it on. {storage}"
     total = estimate.dollars + log.dollars
-    return f"The invocation log adds {size}, if it is off today. Then the total is ${total:,.2f}. {storage}"
+    return (
+        f"If invocation logging is off today, its log adds {size}. Then the total is ${total:,.2f} per month. {storage}"
+    )
 
 
 def describe_another(price: Prices) -> str:

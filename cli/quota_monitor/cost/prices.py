@@ -12,14 +12,16 @@ from quota_monitor.data_files import PRICES
 
 
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A list price in US dollars. `page` is where it was read, `check` is the page of AWS to compare it with."""
+    """A list price in US dollars. `page` is where it was read, `check` is the page of AWS to compare it with,
+    and `dated` the date that the page gives itself.
+    """
 
     usd: float
     per: str
     check: str
     page: str
     read: date
-    date: date | None = None
+    dated: str = ""
 
 
 class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
