@@ -198,6 +198,16 @@ def test_a_stack_of_today_is_estimated_as_before_its_deployment(registry: Regist
 
     assert (found.pools, found.calls, found.calls_per_delivery) == (2, 1_000_000, None)
     assert (found.log_group, found.log_gigabytes, found.tokens) == (GROUP, None, 750e6)
+    assert found.measured[0] == f"The stack {STACK} is younger than 24 hours. Its metrics are not used."
+
+
+def test_a_stack_of_another_kind_is_not_used(registry: Registry) -> None:
+    answers = deployed(datetime(2026, 9, 1, tzinfo=UTC))
+    (stack,) = answers["DescribeStacks"]["Stacks"]  # type: ignore[call-overload,index]
+    found = measure({**answers, "DescribeStacks": {"Stacks": [{**stack, "Parameters": []}]}}, registry)
+
+    assert (found.pools, found.calls, dict(found.parameters)) == (2, 1_000_000, {})
+    assert found.assumed[0].startswith(f"The stack {STACK} is not a stack of this monitor.")
 
 
 @pytest.mark.parametrize(

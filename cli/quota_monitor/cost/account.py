@@ -117,6 +117,10 @@ def measure_account(session: boto3.Session, stack_name: str, registry: Registry,
     since = Window(_begin_of_stack(stack, window), end)
     is_young = stack is not None and since.end - since.start < YOUNGEST_HOURS * HOUR
     if stack is None or is_young:
+        if stack is not None:
+            notes.measured.append(
+                f"The stack {stack.name} is younger than {YOUNGEST_HOURS} hours. Its metrics are not used."
+            )
         found = notes.attempt(
             lambda: _read_bedrock(session, cloudwatch, registry, window, notes), METRICS_RIGHT, NOT_COUNTED
         )
@@ -148,13 +152,17 @@ def measure_account(session: boto3.Session, stack_name: str, registry: Registry,
 
 
 def _find_stack(session: boto3.Session, name: str) -> Stack | None:
+    """Return the stack, or None if there is none. Raises `LogSourceError` for a stack of another kind."""
     try:
-        return read_stack(session, name)
+        stack = read_stack(session, name)
     except ClientError as error:
         found = error.response["Error"]
         if found.get("Code") == "ValidationError" and "does not exist" in str(found.get("Message")):
             return None
         raise
+    if "MetricsNamespace" not in stack.parameters:
+        raise LogSourceError(f"The stack {name} is not a stack of this monitor. --stack-name sets another name.")
+    return stack
 
 
 def _begin_of_stack(stack: Stack | None, window: Window) -> int:
