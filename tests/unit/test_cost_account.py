@@ -185,6 +185,15 @@ def test_a_deployed_stack_has_its_own_pools_records_and_deliveries(registry: Reg
     )
 
 
+def test_what_is_given_overrules_what_is_measured(registry: Registry) -> None:
+    found = measure(deployed(datetime(2026, 9, 1, tzinfo=UTC), Ingestion="kinesis"), registry)
+    given = Given(9, 5_000_000, 3.0, duplicate_detection=False, through_stream=False, with_sessions=True)
+    use = make_estimate(given, read_prices(), found).use
+
+    assert (use.pools, use.calls, use.calls_per_delivery) == (9, 5_000_000, 3.0)
+    assert (use.duplicate_detection, use.through_stream, use.with_sessions) == (False, False, True)
+
+
 def test_a_younger_stack_is_scaled_to_a_month(registry: Registry) -> None:
     # created 10 days before the last full hour: three times as many records and bytes per month
     found = measure(deployed(datetime(2026, 11, 19, 11, 30, tzinfo=UTC)), registry)
