@@ -9,7 +9,6 @@ from typing import Any
 
 import oracle
 import pytest
-from click.testing import CliRunner
 from records import SONNET, Process, converse
 
 import benchmarks.__main__ as bench
@@ -24,7 +23,6 @@ from localaws import traffic
 from localaws.traffic import LogEvent
 from quota_monitor.cost import bill
 from quota_monitor.cost.prices import read_prices
-from quota_monitor.main import main
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
@@ -539,11 +537,6 @@ def test_a_client_that_calls_once_a_minute_pays_what_the_page_says() -> None:
     (ten,) = (row for row in price.rows() if row.deliveries == "10")
     calls = requests / 1_000 * 0.01 / ten.with_detection * 1e6
     assert f"from some\n{calls / requests:.0f} calls a minute and process on" in PAGE
-
-
-def test_command_runs_with_the_calls_per_delivery_that_the_query_says() -> None:
-    assert 'filter event = "delivery" | stats sum(received) / count(*) as calls_per_delivery' in README
-    assert CliRunner().invoke(main, ["cost", "--calls-per-delivery", "3"]).exit_code == 0
 
 
 def test_costs_are_read_as_they_are_written() -> None:

@@ -15,7 +15,7 @@ import msgspec
 from botocore.exceptions import ClientError
 
 from bedrock_quota.access_denied import is_denied
-from bedrock_quota.errors import LogSourceError
+from bedrock_quota.errors import LogSourceError, QuotaMonitorError
 from bedrock_quota.fetcher.aws_sources import find_pool, list_application_profiles, list_pools_called
 from bedrock_quota.fetcher.metric_data import MAX_QUERIES, make_metric_query
 from bedrock_quota.model_ids import Reference
@@ -155,6 +155,8 @@ def _find_stack(session: boto3.Session, name: str) -> Stack | None:
     """Return the stack, or None if there is none. Raises `LogSourceError` for a stack of another kind."""
     try:
         stack = read_stack(session, name)
+    except QuotaMonitorError:  # it is missing
+        return None
     except ClientError as error:
         found = error.response["Error"]
         if found.get("Code") == "ValidationError" and "does not exist" in str(found.get("Message")):
