@@ -161,6 +161,13 @@ def test_an_account_without_a_log_has_its_size_from_tokens(registry: Registry) -
     assert "A record of the invocation log has 4 bytes per token and 1,000 more." in estimate.assumed[-1]
 
 
+def test_a_log_group_that_got_nothing_yet_has_its_size_from_tokens(registry: Registry) -> None:
+    series = {key: value for key, value in SERIES.items() if key[0] != "IncomingBytes"}
+    found = measure({**BEFORE, "GetMetricData": metrics(series)}, registry)
+
+    assert (found.log_group, found.log_gigabytes, found.tokens) == (GROUP, None, 750e6)
+
+
 def test_a_size_per_call_that_is_given_overrules_the_tokens(registry: Registry) -> None:
     found = measure({**BEFORE, "GetModelInvocationLoggingConfiguration": {}}, registry)
     estimate = make_estimate(Given(kilobytes_per_call=20), read_prices(), found)

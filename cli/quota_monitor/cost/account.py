@@ -132,7 +132,8 @@ def measure_account(session: boto3.Session, stack_name: str, registry: Registry,
     gigabytes = tokens = None
     if found is not None and log_group is not None and not is_young:
         gigabytes = _read_log_size(cloudwatch, log_group, window if stack is None else since, notes)
-    elif found is not None:
+    if found is not None and not gigabytes:  # not logged yet, or only since this hour
+        gigabytes = None
         tokens = _sum_tokens(cloudwatch, window)
         notes.measured.append(f"{tokens:,.0f} tokens in the last {DAYS} days, from Bedrock's metrics, cached ones too.")
     return AccountUse(
