@@ -21,7 +21,7 @@ from benchmarks.contenders import FLOOR, GROUPED, OURS, USUAL, contenders
 from benchmarks.handler import Cost
 from benchmarks.processor import Processor
 from benchmarks.timing import Taken, interleaved
-from quota_monitor import cost
+from quota_monitor.cost import bill
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "performance.md"
@@ -150,7 +150,7 @@ def _cold_start(rounds: int) -> Iterator[str]:
         yield (
             f"| {name} | {took.median * 1e3:.0f} ±{took.spread:.0%} | {start.above * 1e3:.0f} | {start.to_boto3:.2f} "
             f"| {start.modules} "
-            f"| {price.billed_seconds(took.median, cost.memory_gigabytes() * 1024):.1f} |"
+            f"| {price.billed_seconds(took.median, bill.memory_gigabytes() * 1024):.1f} |"
         )
     yield ""
     yield f"Loading the compiled registry takes {_registry_milliseconds(rounds):.2f} ms of it."
@@ -189,7 +189,7 @@ def render_price_table(costs: Mapping[int, Cost]) -> Iterator[str]:
 def agents(hot: Hot) -> str:
     """Describe the additional price of larger calls."""
     chat, agent = seconds_per_record(hot, CHAT), seconds_per_record(hot, AGENT)
-    memory_megabytes = cost.memory_gigabytes() * 1024
+    memory_megabytes = bill.memory_gigabytes() * 1024
     more = price.billed_seconds(agent - chat, memory_megabytes)
     dollars = price.lambda_dollars(more, memory_megabytes, price.CALLS)
     return (

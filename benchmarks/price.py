@@ -7,13 +7,13 @@ import msgspec
 
 from localaws import traffic
 from localaws.traffic import LogEvent
-from quota_monitor import cost
-from quota_monitor.cost import Alarms, Use
+from quota_monitor.cost import bill
+from quota_monitor.cost.bill import FIXED_ITEMS, Alarms, Use
+from quota_monitor.cost.prices import read_prices
 
 CALLS = 1_000_000
 CALLS_PER_DELIVERY = (1, 10, 100, 1_000)
 ONE_KIND = "10, all of one kind"
-STANDING = frozenset({"metrics", "alarms", "dashboard", "queue of late calls"})
 
 PROCESSOR_MEGABYTES = 1_769
 """Memory of a function with one whole processor. Less memory gives that part of it (Lambda, "Configure Lambda function
@@ -52,19 +52,19 @@ def make_records_of_one_kind(count: int, end: datetime, seed: int) -> list[LogEv
 
 def rows() -> Iterator[Row]:
     """Yield the price for each size of deliveries."""
-    price = cost.read_prices()
+    price = read_prices()
     sizes = [(f"{calls:,}", calls, traffic.chat) for calls in CALLS_PER_DELIVERY]
     for deliveries, calls, records in (*sizes, (ONE_KIND, 10, make_records_of_one_kind)):
-        written = cost.line_bytes(calls, records)
+        written = bill.line_bytes(calls, records)
         bills = [
             [
                 item
-                for item in cost.bill(Use(5, CALLS, calls, detection), price, Alarms(0, 0), written)
-                if item.what not in STANDING
+                for item in bill.itemize(Use(5, CALLS, calls, detection), price, Alarms(0, 0), written)
+                if item.what not in FIXED_ITEMS
             ]
             for detection in (True, False)
         ]
-        with_detection, without_detection = (sum(item.dollars for item in bill) for bill in bills)
+        with_detection, without_detection = (sum(item.dollars for item in items) for items in bills)
         parts = ", ".join(f"{item.what} {item.dollars:.3f}" for item in bills[0])
         of_lines = (written.written + written.lines * price.event_overhead_bytes) / calls
         yield Row(deliveries, calls, of_lines, with_detection, without_detection, parts)
@@ -77,15 +77,15 @@ def billed_seconds(cpu: float, megabytes: float, waiting: float = 0) -> float:
 
 def lambda_dollars(seconds: float, megabytes: float, times: float) -> float:
     """Return the price of invocations of this duration, without their requests."""
-    return seconds * megabytes / 1024 * cost.read_prices().lambda_gigabyte_second * times
+    return seconds * megabytes / 1024 * read_prices().lambda_gigabyte_second * times
 
 
 def sizes(cpu: float, calls: int = 10) -> Iterator[Size]:
     """Yield the price of a million calls at each memory size. `cpu` is in seconds, with duplicate detection."""
     deliveries = CALLS / calls
-    requests = deliveries / 1e6 * cost.read_prices().lambda_million_requests
-    bill = list(cost.bill(Use(5, CALLS, calls), cost.read_prices(), Alarms(0, 0), cost.line_bytes(calls)))
-    beside = sum(item.dollars for item in bill if item.what not in STANDING | {"Lambda"})
+    requests = deliveries / 1e6 * read_prices().lambda_million_requests
+    items = list(bill.itemize(Use(5, CALLS, calls), read_prices(), Alarms(0, 0), bill.line_bytes(calls)))
+    beside = sum(item.dollars for item in items if item.what not in FIXED_ITEMS | {"Lambda"})
     for megabytes in MEMORY_SIZES:
         seconds = billed_seconds(cpu, megabytes, WAITING_SECONDS)
         of_functions = requests + lambda_dollars(seconds, megabytes, deliveries)

@@ -11,7 +11,7 @@ COMMANDS = {
         "quota_monitor.analyze.command:analyze",
         "Say why calls are throttled, who causes it, and what to change.",
     ),
-    "cost": ("quota_monitor.cost:cost", "Estimate what the monitor costs per month."),
+    "cost": ("quota_monitor.cost.command:cost", "Estimate what the monitor costs per month."),
     "demo": ("quota_monitor.demo:demo", "Deploy the stack on this machine and send it an hour of traffic."),
     "deploy": ("quota_monitor.deployment.deploy:deploy", "Build once and deploy to several Regions in parallel."),
     "doctor": ("quota_monitor.doctor.command:doctor", "Check a deployed stack from end to end."),

@@ -21,7 +21,8 @@ from benchmarks.processor import Processor
 from benchmarks.timing import Measured
 from localaws import traffic
 from localaws.traffic import LogEvent
-from quota_monitor import cost
+from quota_monitor.cost import bill
+from quota_monitor.cost.prices import read_prices
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
@@ -315,7 +316,7 @@ def test_a_size_that_the_worst_delivery_does_not_fit_into_says_so() -> None:
 
 def test_bytes_of_a_call_are_those_that_the_bill_counts() -> None:
     for row in price.rows():
-        written = cost.line_bytes(
+        written = bill.line_bytes(
             row.calls, price.make_records_of_one_kind if row.deliveries == price.ONE_KIND else traffic.chat
         )
         assert row.line_bytes == (written.written + 26 * written.lines) / row.calls
@@ -471,8 +472,8 @@ def milliseconds(cell: str) -> float:
 
 
 def test_durations_that_are_billed_follow_from_the_cpu_that_was_measured() -> None:
-    parts, assumed = handler.parts(measured_cpu()), cost.read_prices()
-    memory = cost.memory_gigabytes() * 1024
+    parts, assumed = handler.parts(measured_cpu()), read_prices()
+    memory = bill.memory_gigabytes() * 1024
 
     # as far as another machine, or a busy one, measures something else
     for seconds, cpu, waiting in (
@@ -493,7 +494,7 @@ def test_page_says_the_cpu_of_a_thousand_calls_that_was_measured() -> None:
 
 def test_page_shows_the_templates_memory_and_that_half_of_it_is_too_little() -> None:
     shown = cells("memory sizes")
-    memory = round(cost.memory_gigabytes() * 1024)
+    memory = round(bill.memory_gigabytes() * 1024)
 
     assert f"the template takes {memory} MB" in PAGE
     left = {int(size.replace(",", "")): row["left by the worst delivery"] for size, row in shown.items()}
@@ -509,7 +510,7 @@ def test_page_shows_the_templates_memory_and_that_half_of_it_is_too_little() -> 
 
 def test_a_further_kind_among_ten_calls_costs_what_the_page_says() -> None:
     rows = {row.deliveries: row.with_detection for row in price.rows()}
-    many, one = cost.line_bytes(10, traffic.chat), cost.line_bytes(10, price.make_records_of_one_kind)
+    many, one = bill.line_bytes(10, traffic.chat), bill.line_bytes(10, price.make_records_of_one_kind)
 
     each = (rows["10"] - rows[price.ONE_KIND]) / (many.lines - one.lines)
 

@@ -134,7 +134,7 @@ def test_the_terraform_example_has_blocks_and_arguments_that_the_provider_takes(
 
 
 def test_every_language_is_known_and_no_command_hides_in_a_block_without_one() -> None:
-    assert {block.language for block in blocks()} <= {"sh", "toml", "json", "yaml", "hcl", ""}
+    assert {block.language for block in blocks()} <= {"sh", "toml", "json", "yaml", "hcl", "diff", ""}
     for block in blocks():
         if not block.language:
             first = [shlex.split(line, comments=True)[:1] for line in block.text.splitlines()[:1]]

@@ -14,7 +14,8 @@ import msgspec
 from botocore.exceptions import ClientError
 
 from bedrock_quota.access_denied import is_denied
-from quota_monitor.cost import GIGABYTE, read_prices
+from quota_monitor.cost.bill import GIGABYTE
+from quota_monitor.cost.prices import read_prices
 from quota_monitor.window import Window
 
 if TYPE_CHECKING:

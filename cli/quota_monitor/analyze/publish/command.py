@@ -28,7 +28,8 @@ from quota_monitor.analyze.publish.records import S3_SCHEME, Amount, open_record
 from quota_monitor.analyze.publish.sending import INVOKE_OPTIONS, Sent, make_invoke, send_hours
 from quota_monitor.answers.numbers import count
 from quota_monitor.aws_session import Stack, open_session, read_stack
-from quota_monitor.cost import HOURS_PER_MONTH, METRICS_PER_POOL, Alarms, Use, bill, measure, read_prices
+from quota_monitor.cost.bill import HOURS_PER_MONTH, METRICS_PER_POOL, Alarms, Use, itemize, measure
+from quota_monitor.cost.prices import read_prices
 
 if TYPE_CHECKING:
     import boto3
@@ -191,7 +192,7 @@ def _describe_cost(amount: Amount, hours: int) -> str:
     records = 1_000_000 if amount.records is None else amount.records
     deliveries = min(records, hours + amount.size // MAX_DELIVERY_BYTES)
     use = Use(1, records, max(1, records // deliveries))
-    items = [item for item in bill(use, price, Alarms(0, 0), measure(use)[0]) if item.what in PROCESSING_ITEMS]
+    items = [item for item in itemize(use, price, Alarms(0, 0), measure(use)[0]) if item.what in PROCESSING_ITEMS]
     dollars = sum(item.dollars for item in items)
     pool = METRICS_PER_POOL * price.metric_month / HOURS_PER_MONTH
     each = "per million records " if amount.records is None else ""

@@ -74,7 +74,7 @@ def list_pools_refused(client: CloudWatchClient, known: Registry) -> set[QuotaPo
     found: set[QuotaPool] = set()
     for name in REFUSED_CALLS:
         for dimensions in _list_dimensions(client, burndown_drift.NAMESPACE, name):
-            pool = _find_pool(dimensions, known)
+            pool = find_pool(dimensions, known)
             if pool is not None:
                 found.add(pool)
     return found
@@ -89,7 +89,7 @@ def list_pools_throttled(
     """
     pool_of: dict[str, QuotaPool] = {}
     for dimensions in _list_dimensions(client, burndown_drift.NAMESPACE, THROTTLED_CALLS, RecentlyActive="PT3H"):
-        pool = _find_pool(dimensions, known)
+        pool = find_pool(dimensions, known)
         if pool is not None and pool in pools:
             pool_of[dimensions["ModelId"]] = pool
     names = sorted(pool_of)
@@ -109,7 +109,7 @@ def list_pools_throttled(
     return found
 
 
-def _find_pool(dimensions: Mapping[str, str], known: Registry) -> QuotaPool | None:
+def find_pool(dimensions: Mapping[str, str], known: Registry) -> QuotaPool | None:
     """Return the pool of a metric of AWS whose only dimension is the id that callers passed, or None."""
     if dimensions.keys() != {"ModelId"}:
         return None

@@ -1,4 +1,4 @@
-"""`quota-monitor cost`: the monthly cost of the monitor, from `prices.toml` and the metric lines it really writes.
+"""The items of a month's bill, from the prices and from the metric lines that the processor really writes.
 
 Both ways of ingestion can be compared: one invocation per delivery, or many deliveries per invocation with a stream.
 """
@@ -12,9 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import click
 import msgspec
-from rich.table import Table
 
 from bedrock_quota.model_ids import OutOfScope
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
@@ -25,9 +23,9 @@ from bedrock_quota.processor.usage import UsageCalculator
 from bedrock_quota.registry.sources import read_sources
 from localaws import traffic
 from quota_monitor import sample_events
-from quota_monitor.data_files import MODELS, PRICES, TEMPLATE
+from quota_monitor.cost.prices import Prices
+from quota_monitor.data_files import MODELS, TEMPLATE
 from quota_monitor.template import read_template
-from quota_monitor.terminal import make_console
 
 METRICS_PER_POOL = 9
 """Four of tokens, three of percent, two of quotas."""
@@ -49,6 +47,9 @@ Lambda waits so long."""
 REQUESTS_PER_MESSAGE = 2
 """Requests that send and delete a message. Polling receives it."""
 
+FIXED_ITEMS = frozenset({"metrics", "alarms", "dashboard", "queue of late calls"})
+"""Items that cost as much without calls."""
+
 GIGABYTE = 1e9
 HOURS_PER_MONTH = 730
 HOURS_SHOWN = 3
@@ -66,29 +67,6 @@ MAX_MEASURED = 500
 
 MAX_PER_SECOND = 10_000
 """Deliveries per second up to which the break-even is searched."""
-
-
-class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """List prices in US dollars, and the time and bytes of an invocation. See `prices.toml`."""
-
-    metric_month: float
-    alarm_metric_month: float
-    dashboard_month: float
-    log_gigabyte: float
-    log_gigabyte_month: float
-    log_scanned_gigabyte: float
-    lambda_million_requests: float
-    lambda_gigabyte_second: float
-    table_million_writes: float
-    queue_million_requests: float
-    stream_hour: float
-    stream_gigabyte_in: float
-    stream_gigabyte_out: float
-    event_overhead_bytes: float
-    platform_log_bytes: float
-    delivery_seconds: float
-    duplicate_detection_seconds: float
-    call_seconds: float
 
 
 class Alarms(msgspec.Struct, frozen=True):
@@ -115,7 +93,7 @@ class Use(msgspec.Struct, frozen=True):
 
     pools: int
     calls: int
-    calls_per_delivery: int
+    calls_per_delivery: float
     duplicate_detection: bool = True
     through_stream: bool = False
     with_sessions: bool = False
@@ -130,109 +108,6 @@ class Use(msgspec.Struct, frozen=True):
     def metric_bytes(self, each: float, late: float) -> float:
         """Return the bytes of metric lines per month, from those of a call and those of a late call."""
         return (self.calls - self.late_calls) * each + self.late_calls * late
-
-
-@click.command()
-@click.option("--pools", default=5, show_default=True, type=click.IntRange(1), help="Quota pools in use.")
-@click.option("--calls", default=1_000_000, show_default=True, type=click.IntRange(0), help="Calls per month.")
-@click.option(
-    "--calls-per-delivery",
-    default=10,
-    show_default=True,
-    type=click.IntRange(1, 1_000),
-    help="Calls that reach the processor together. A busy account has more.",
-)
-@click.option(
-    "--duplicate-detection/--no-duplicate-detection",
-    default=True,
-    show_default=True,
-    help="Count repeated deliveries once, at two table writes per delivery (parameter DuplicateDetection).",
-)
-@click.option(
-    "--ingestion",
-    default="direct",
-    show_default=True,
-    type=click.Choice(["direct", "kinesis"]),
-    help="Path of the logs: one run per delivery, or many per run by a stream (parameter Ingestion).",
-)
-@click.option(
-    "--caller-detail",
-    default="role",
-    show_default=True,
-    type=click.Choice(["role", "session"]),
-    help="Lines per role, or per session of a role (parameter CallerDetail). Invented roles have 8 sessions each.",
-)
-@click.option(
-    "--late-calls",
-    default=0,
-    show_default=True,
-    type=click.IntRange(0),
-    help="Calls over 100 KB per month whose body is not in S3 yet when their record arrives. The estimate "
-    "assumes that the first retry, a minute later, finds it.",
-)
-def cost(
-    *,
-    pools: int,
-    calls: int,
-    calls_per_delivery: int,
-    duplicate_detection: bool,
-    ingestion: str,
-    caller_detail: str,
-    late_calls: int,
-) -> None:
-    """Estimate what the monitor costs per month.
-
-    Prices are list prices of us-east-1. Metric lines are those that the processor writes for invented calls.
-    """
-    if late_calls > calls:
-        raise click.UsageError(
-            f"--late-calls is {late_calls:,}, but there are only {calls:,} calls per month (--calls)."
-        )
-    use = Use(
-        pools,
-        calls,
-        calls_per_delivery,
-        duplicate_detection,
-        through_stream=ingestion == "kinesis",
-        with_sessions=caller_detail == "session",
-        late_calls=late_calls,
-    )
-    price = read_prices()
-    written, batch = measure(use)
-    items = list(bill(use, price, count_alarm_metrics(through_stream=use.through_stream), written, batch))
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("Item")
-    table.add_column("Basis", overflow="fold")
-    table.add_column("US$ per month", justify="right")
-    for item in items:
-        table.add_row(item.what, item.basis, f"{item.dollars:,.2f}")
-    table.add_row("[bold]Total[/]", "", f"[bold]{sum(item.dollars for item in items):,.2f}[/]")
-    make_console().print(table)
-    queries = count_log_queries()
-    click.echo(
-        f"Opening the dashboard 1,000 times costs ${1_000 * dashboard_view(use, price, written, queries):,.2f}. "
-        f"Each time runs {queries} queries over {HOURS_SHOWN} hours of metric lines."
-    )
-    click.echo(
-        "Not included: Bedrock's invocation log, if it is switched on for the monitor "
-        f"(${price.log_gigabyte:.2f} per GB of prompts and answers), and log storage "
-        f"(${price.log_gigabyte_month:.2f} per GB and month, compressed)."
-    )
-    even = break_even(use, price)
-    click.echo(
-        f"With {calls_per_delivery} calls per delivery and "
-        f"duplicate detection {'on' if duplicate_detection else 'off'}, "
-        + (
-            f"a stream (Ingestion=kinesis) is cheaper from {even:,.0f} deliveries per second."
-            if even is not None
-            else f"a stream (Ingestion=kinesis) is not cheaper, up to {MAX_PER_SECOND:,} deliveries per second."
-        )
-    )
-
-
-def read_prices() -> Prices:
-    """Read `prices.toml`."""
-    return msgspec.toml.decode(PRICES.read_bytes(), type=Prices)
 
 
 def count_alarm_metrics(*, through_stream: bool = False) -> Alarms:
@@ -274,13 +149,14 @@ def _resources() -> Mapping[str, Any]:
 def estimate(use: Use, price: Prices) -> list[Item]:
     """Return the bill of a month for such usage, from measured metric lines and deliveries."""
     written, batch = measure(use)
-    return list(bill(use, price, count_alarm_metrics(through_stream=use.through_stream), written, batch))
+    return list(itemize(use, price, count_alarm_metrics(through_stream=use.through_stream), written, batch))
 
 
 def measure(use: Use) -> tuple[LineBytes, Batch]:
     """Measure the metric lines and the batches for such usage."""
-    batch = estimate_batch(use, measure_delivery_bytes(use.calls_per_delivery)) if use.through_stream else Batch()
-    calls = min(round(use.calls_per_delivery * batch.deliveries), MAX_MEASURED)
+    size = measure_delivery_bytes(max(1, round(use.calls_per_delivery))) if use.through_stream else 0
+    batch = estimate_batch(use, size) if use.through_stream else Batch()
+    calls = max(1, min(round(use.calls_per_delivery * batch.deliveries), MAX_MEASURED))
     return line_bytes(calls, with_sessions=use.with_sessions), batch
 
 
@@ -311,7 +187,7 @@ def break_even(use: Use, price: Prices) -> float | None:
     return high
 
 
-def bill(use: Use, price: Prices, watched: Alarms, written: LineBytes, batch: Batch | None = None) -> Iterator[Item]:
+def itemize(use: Use, price: Prices, watched: Alarms, written: LineBytes, batch: Batch | None = None) -> Iterator[Item]:
     """Yield the items of a month: first the fixed ones, then those that grow with the calls."""
     batch = batch or Batch()
     reader = METRICS_OF_READER if use.through_stream else 0
@@ -446,3 +322,14 @@ def line_bytes(calls: int, records: Records = traffic.chat, *, with_sessions: bo
         priced = price_delivery(Delivery("DATA_MESSAGE", log_events), accounts, now)
         written += make_lines([priced], quotas=quotas, namespace="Bedrock/Quotas", now=now, quota_age_seconds=60).lines
     return LineBytes(sum(len(line) for line in written) / len(QUARTERS), len(written) / len(QUARTERS), calls)
+
+
+def monitor_dollars(price: Prices) -> float:
+    """Return what the monitor costs per month without a quota pool and without calls."""
+    items = itemize(Use(0, 0, 1), price, count_alarm_metrics(), LineBytes(0, 0, 1))
+    return sum(item.dollars for item in items if item.what in FIXED_ITEMS)
+
+
+def pool_dollars(price: Prices) -> float:
+    """Return what each quota pool in use adds per month, without its calls."""
+    return METRICS_PER_POOL * price.metric_month + count_alarm_metrics().per_pool * price.alarm_metric_month

@@ -1,0 +1,1 @@
+"""`quota-monitor cost`: the monthly cost of the monitor."""
