@@ -1,0 +1,97 @@
+"""The documentation's site: its navigation has every page, and its links lead out of docs/ to the repository."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import website
+
+ROOT = Path(__file__).parents[2]
+SECTIONS = ["Start", "Answers", "Operate", "Reference", "Inside"]
+
+
+class Loader(yaml.SafeLoader):
+    """Reads mkdocs.yml without calling the functions that it names."""
+
+
+Loader.add_multi_constructor("tag:yaml.org,2002:python/", lambda _loader, suffix, _node: suffix)
+
+
+@pytest.fixture(scope="module")
+def config() -> dict[str, Any]:
+    read: dict[str, Any] = yaml.load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"), Loader)  # noqa: S506 - ours
+    return read
+
+
+def pages_of(nav: Any) -> Iterator[str]:
+    if isinstance(nav, str):
+        yield nav
+    else:
+        for each in nav.values() if isinstance(nav, dict) else nav:
+            yield from pages_of(each)
+
+
+def test_the_navigation_has_every_page_once_and_no_other(config: dict[str, Any]) -> None:
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")}
+    listed = list(pages_of(config["nav"]))
+
+    assert [next(iter(section)) for section in config["nav"]] == SECTIONS
+    assert listed[0] == "index.md"
+    assert len(listed) == len(set(listed))
+    assert set(listed) == pages
+
+
+def test_pages_load_nothing_from_other_hosts(config: dict[str, Any]) -> None:
+    assert config["theme"]["font"] is False
+    assert not {"extra_javascript", "extra_css", "repo_url"} & config.keys()  # a repo_url asks GitHub for its stars
+
+
+def test_anchors_are_those_of_github(config: dict[str, Any]) -> None:
+    (toc,) = [each["toc"] for each in config["markdown_extensions"] if isinstance(each, dict)]
+
+    assert toc["slugify"] == "object/apply:pymdownx.slugs.slugify"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("[a](limits.md#bounds)", "[a](limits.md#bounds)", id="page"),
+        pytest.param("[a](images/growth.svg)", "[a](images/growth.svg)", id="picture"),
+        pytest.param("[a](#bounds)", "[a](#bounds)", id="anchor"),
+        pytest.param("[a](https://b.c/../d)", "[a](https://b.c/../d)", id="address"),
+        pytest.param("[a](../template.yaml)", "[a](https://x.y/z/template.yaml)", id="file outside"),
+        pytest.param(
+            "[`a`](../examples/README.md#rules)", "[`a`](https://x.y/z/examples/README.md#rules)", id="anchor"
+        ),
+        pytest.param("a[0] and [b](../LICENSE)", "a[0] and [b](https://x.y/z/LICENSE)", id="other brackets"),
+    ],
+)
+def test_links_out_of_the_docs_lead_to_the_repository(text: str, expected: str) -> None:
+    assert website.redirect_links(text, ROOT / "docs" / "a.md", "https://x.y/z") == expected
+
+
+def test_links_of_a_page_in_a_folder_are_relative_to_it() -> None:
+    page, text = ROOT / "docs" / "decisions" / "a.md", "[a](../limits.md) [b](../../Makefile)"
+
+    assert website.redirect_links(text, page, "https://x.y/z") == "[a](../limits.md) [b](https://x.y/z/Makefile)"
+
+
+def test_without_an_address_links_out_of_the_docs_are_text() -> None:
+    assert website.redirect_links("see [b](../Makefile).", ROOT / "docs" / "a.md", "") == "see b."
+
+
+def test_the_copy_is_written_from_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text("[b](../LICENSE)")
+    (tmp_path / "mkdocs.yml").write_text("site_name: a")
+    (tmp_path / ".website" / "old").mkdir(parents=True)
+    for name, path in (("ROOT", "."), ("DOCS", "docs"), ("BUILD", ".website")):
+        monkeypatch.setattr(website, name, tmp_path / path)
+
+    website.main("https://x.y/z/")
+
+    assert {path.name for path in (tmp_path / ".website").rglob("*")} == {"docs", "a.md", "mkdocs.yml"}
+    assert (tmp_path / ".website" / "docs" / "a.md").read_text() == "[b](https://x.y/z/LICENSE)"
