@@ -1,4 +1,4 @@
-"""Command lines as people read them in the docs and in advice: whether what they name is there.
+"""Check command lines as people read them in the docs and in advice: what they name exists.
 
 `aws` is checked against botocore's service models, from which the AWS CLI makes its commands and options
 (AWS CLI User Guide, "Command structure", read 2026-11-24); `quota-monitor` and `sam` against the commands themselves.
@@ -8,6 +8,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import botocore.session
@@ -16,6 +17,11 @@ from botocore import xform_name
 from samcli.cli.main import cli as sam
 
 from quota_monitor.main import main as quota_monitor
+
+ROOT = Path(__file__).parents[1]
+
+UNCHECKED = {"cd", "done", "export", "for", "git", "pip", "pipx", "terraform", "unzip"}
+"""Programs and words of the shell of which nothing is known here."""
 
 GLOBAL_OPTIONS = {"region", "profile", "output", "query", "endpoint-url", "no-cli-pager", "cli-input-json"}
 """Of the AWS CLI's own, those that are used here."""
@@ -71,14 +77,37 @@ def words_of(command: str) -> list[str]:
 
 
 def check(command: str) -> None:
-    """Raise if a command names what is not there; of programs other than these three nothing is known."""
+    """Raise if a command names what does not exist, or if its program is an unknown one."""
     program, *arguments = words_of(command)
     if program == "aws":
         _check_aws(arguments)
-    elif program == "quota-monitor":
+    elif program in {"quota-monitor", "bedrock-quota-monitor"}:
         _check_click(quota_monitor, arguments)
     elif program == "sam":
         _check_click(sam, arguments)
+    elif program == "make":
+        _check_make(arguments)
+    elif program in {"uvx", "pipx"} and "quota-monitor" in arguments:
+        _check_click(quota_monitor, arguments[arguments.index("quota-monitor") + 1 :])
+    elif program in {"python", "python3", "uv", "pytest", "bash"}:
+        _check_files(arguments)
+    else:
+        assert program in UNCHECKED, f"nothing is known of {program}"
+
+
+def _check_make(arguments: list[str]) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([\w./-]+):", makefile, re.MULTILINE))
+    for word in arguments:
+        name, equals, _ = word.partition("=")
+        assert f"$({name})" in makefile if equals else name in targets, f"make has no {name}"
+
+
+def _check_files(arguments: list[str]) -> None:
+    for word in arguments:
+        path = word.partition("::")[0]
+        if path.endswith((".py", ".txt")) or path.startswith("tests/"):
+            assert (ROOT / path).exists(), f"there is no {path}"
 
 
 def _check_aws(arguments: list[str]) -> None:
