@@ -22,8 +22,8 @@ from bedrock_quota.registry.models import Model
 from localaws.preview import logs_insights
 from quota_monitor.main import main
 
-KINDS = {"sh", "toml", "json", "yaml", "python", "hcl", "query", "picture", "output", "markdown"}
-"""What blocks there are. Each has its test here, `sh` in test_documented_commands; to a picture there is none."""
+KINDS = {"sh", "toml", "json", "yaml", "python", "hcl", "diff", "row", "query", "picture", "output"}
+"""All kinds of blocks. Each has its test here, `sh` in test_documented_commands. A picture needs none."""
 
 READERS: dict[str, Callable[[str], Any]] = {"toml": tomllib.loads, "json": json.loads, "yaml": yaml_parse}
 """CloudFormation's YAML has tags such as !Sub."""
@@ -103,6 +103,16 @@ def test_python_runs_or_imports_what_is_there() -> None:
 
 def test_an_import_of_what_is_not_there_is_noticed() -> None:
     assert unknown_names("from json import dumps, dampf\nfrom declared_boto3 import declare_max_tokens") == ["dampf"]
+
+
+# Changes to apply
+
+
+def test_changes_to_this_repository_are_applied_by_a_test() -> None:
+    tests = [file.read_text(encoding="utf-8") for file in (ROOT / "tests" / "integration").glob("test_*.py")]
+
+    for page in {block.page for block in blocks("diff", "row")}:
+        assert any(f'"{Path(page).name}"' in test or f'"{page}"' in test for test in tests), page
 
 
 # Terraform

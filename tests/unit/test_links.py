@@ -24,7 +24,7 @@ FOLDERS = [
     "registry",
     "tests",
 ]
-SUFFIXES = {".py", ".toml", ".yaml", ".yml", ".mk", ".html", ".js", ".json", ".tf", ".ts", ""}
+SUFFIXES = {".py", ".toml", ".yaml", ".yml", ".mk", ".html", ".js", ".mjs", ".json", ".tf", ".ts", ""}
 OTHER_FILES = sorted(
     file
     for pattern in ("*", ".ci/*", ".github/**/*", *(f"{folder}/**/*" for folder in FOLDERS))

@@ -150,9 +150,9 @@ def test_every_health_metric_is_documented() -> None:
 OUTCOMES = ("RecordsProcessed", "RecordsRejected", "RecordsOutOfScope", "RequestsFailed", "ignored", "set_aside")
 
 
-def test_outcomes_add_up_to_the_records_received_and_the_page_says_so(written: list[Line]) -> None:
+def test_outcomes_add_up_to_the_records_received_and_operations_says_so(written: list[Line]) -> None:
     deliveries = [line for line in written if line.get("event") == "delivery"]
-    page = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
     for line in deliveries:
         assert sum(line.get(name, 0) for name in OUTCOMES) == line["received"]
