@@ -1,4 +1,4 @@
-"""The bounds of input in docs/limits.md and docs/testing.md are the code's. Other tests hold the code to each of them."""
+"""The bounds of input in docs/limits.md and docs/testing.md are the code's. Other tests hold the code to each."""
 
 from pathlib import Path
 

@@ -1,5 +1,6 @@
 """The documentation's site: its navigation has every page, and its links lead out of docs/ to the repository."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,49 @@ def test_anchors_are_those_of_github(config: dict[str, Any]) -> None:
     (toc,) = [each["toc"] for each in config["markdown_extensions"] if isinstance(each, dict)]
 
     assert toc["slugify"] == "object/apply:pymdownx.slugs.slugify"
+
+
+# Python-Markdown, which renders the site, reads lists otherwise than GitHub
+
+ITEM = re.compile(r"( *)(?:[-*]|\d+\.) ")
+
+
+def misread_lists(text: str) -> list[str]:
+    """The lines that are in a list on GitHub only. The site wants a blank line before a list, and steps of 4 spaces."""
+    found, previous, in_list, fence = [], "", False, False
+    for line in text.splitlines():
+        stripped, indent = line.strip(), len(line) - len(line.lstrip())
+        item = ITEM.match(line)
+        if not fence:
+            starts_block = item or (not previous and stripped) or stripped.startswith("```")
+            if (starts_block and indent % 4 and in_list) or (item and previous and not in_list):
+                found.append(line)
+            in_list = bool(item) or (in_list and (not stripped or indent > 0 or bool(previous)))
+        fence ^= stripped.startswith("```")
+        previous = stripped
+    return found
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.name)
+def test_lists_are_read_as_github_reads_them(page: Path) -> None:
+    assert misread_lists(page.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("a\n\n- b\n  c\n- d\n\ne\n", [], id="list"),
+        pytest.param("a\n- b\n", ["- b"], id="no blank line"),
+        pytest.param("- a\n  - b\n", ["  - b"], id="2 spaces"),
+        pytest.param("- a\n    - b\n", [], id="4 spaces"),
+        pytest.param("1. a\n\n   b\n", ["   b"], id="paragraph"),
+        pytest.param("1. a\n\n    b\n    c\n", [], id="paragraph of 4 spaces"),
+        pytest.param("1. a\n   ```sh\n   b\n   ```\n", ["   ```sh"], id="code"),
+        pytest.param("```\na\n- b\n```\n", [], id="list in code"),
+    ],
+)
+def test_a_list_that_the_site_misreads_is_noticed(text: str, expected: list[str]) -> None:
+    assert misread_lists(text) == expected
 
 
 @pytest.mark.parametrize(
