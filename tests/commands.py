@@ -69,11 +69,12 @@ def options_of(command: str) -> dict[str, list[str]]:
 
 
 def words_of(command: str) -> list[str]:
-    """Words of one command without the variables set before it and the path of its program."""
+    """Words of one command without the variables set before it, the path of its program, and where its output goes."""
     words = shlex.split(command, comments=True)
     while "=" in words[0]:
         words = words[1:]
-    return [words[0].rpartition("/")[2], *words[1:]]
+    redirected = next((place for place, word in enumerate(words) if word in {">", ">>", "<"}), len(words))
+    return [words[0].rpartition("/")[2], *words[1:redirected]]
 
 
 def check(command: str) -> None:
@@ -82,13 +83,13 @@ def check(command: str) -> None:
     if program == "aws":
         _check_aws(arguments)
     elif program in {"quota-monitor", "bedrock-quota-monitor"}:
-        _check_click(quota_monitor, arguments)
+        _check_ours(arguments)
     elif program == "sam":
         _check_click(sam, arguments)
     elif program == "make":
         _check_make(arguments)
     elif program in {"uvx", "pipx"} and "quota-monitor" in arguments:
-        _check_click(quota_monitor, arguments[arguments.index("quota-monitor") + 1 :])
+        _check_ours(arguments[arguments.index("quota-monitor") + 1 :])
     elif program in {"python", "python3", "uv", "pytest", "bash"}:
         _check_files(arguments)
     else:
@@ -155,3 +156,19 @@ def _check_click(command: click.Command, arguments: list[str]) -> None:
     options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
     unknown = {word.partition("=")[0] for word in arguments if word.startswith("-")} - options - {"-h", "--help"}
     assert not unknown, f"{command.name} has no {', '.join(sorted(unknown))}"
+
+
+def _check_ours(arguments: list[str]) -> None:
+    """Parse a command of ours with all its values, as click does before it runs it. Files need not exist."""
+    _check_click(quota_monitor, arguments)
+    command: click.Command = quota_monitor
+    while isinstance(command, click.Group) and arguments and not {"-h", "--help", "--version"} & set(arguments):
+        found = command.get_command(click.Context(command), arguments[0])
+        assert found is not None
+        command, arguments = found, arguments[1:]
+    try:
+        command.make_context(command.name, list(arguments)).close()
+    except click.exceptions.Exit:  # of --help and --version
+        pass
+    except click.UsageError as error:
+        assert "does not exist" in error.message, error.message

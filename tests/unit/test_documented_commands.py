@@ -99,6 +99,8 @@ def test_events_of_a_failed_deployment_are_asked_for_by_the_arn_that_a_deleted_s
         pytest.param("aws iam put-role-policy --role-name x --policy-name y --policy-document '{Version}'", id="JSON"),
         pytest.param("quota-monitor doktor", id="command"),
         pytest.param("quota-monitor doctor --stack x", id="option of ours"),
+        pytest.param("quota-monitor analyze --hours many", id="value of ours"),
+        pytest.param("quota-monitor failed replay --nothing", id="option of a subcommand"),
         pytest.param("uvx --from git+https://a.b/c quota-monitor doktor", id="command of uvx"),
         pytest.param("sam deploy --regions us-east-1", id="option of sam"),
         pytest.param("make tests", id="target of make"),
