@@ -20,7 +20,7 @@ from quota_monitor.main import main as quota_monitor
 
 ROOT = Path(__file__).parents[1]
 
-UNCHECKED = {"cd", "cdk", "done", "export", "for", "git", "npx", "pip", "pipx", "sha256sum", "terraform", "unzip"}
+UNCHECKED = {"cd", "cdk", "cp", "done", "export", "for", "git", "npx", "pip", "pipx", "sha256sum", "terraform", "unzip"}
 """Programs and words of the shell of which nothing is known here."""
 
 GLOBAL_OPTIONS = {"region", "profile", "output", "query", "endpoint-url", "no-cli-pager", "cli-input-json"}
