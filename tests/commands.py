@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[1]
 UNCHECKED = {"cd", "cdk", "cp", "done", "export", "for", "git", "npx", "pip", "pipx", "sha256sum", "terraform", "unzip"}
 """Programs and words of the shell of which nothing is known here."""
 
+HELP = {"-h", "--help"}
+
 GLOBAL_OPTIONS = {"region", "profile", "output", "query", "endpoint-url", "no-cli-pager", "cli-input-json"}
 """Of the AWS CLI's own, those that are used here."""
 
@@ -148,13 +150,13 @@ def _check_values(name: str, values: list[str], member: Any, *, streams: bool) -
 
 
 def _check_click(command: click.Command, arguments: list[str]) -> None:
-    while isinstance(command, click.Group) and arguments:
+    while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
         with click.Context(command, obj=True) as context:  # samcli reads a command only where there is an object
             found = command.get_command(context, arguments[0])
         assert found is not None, f"{command.name} has no {arguments[0]}"
         command, arguments = found, arguments[1:]
     options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
-    unknown = {word.partition("=")[0] for word in arguments if word.startswith("-")} - options - {"-h", "--help"}
+    unknown = {word.partition("=")[0] for word in arguments if word.startswith("-")} - options - HELP
     assert not unknown, f"{command.name} has no {', '.join(sorted(unknown))}"
 
 
@@ -162,7 +164,7 @@ def _check_ours(arguments: list[str]) -> None:
     """Parse a command of ours with all its values, as click does before it runs it. Files need not exist."""
     _check_click(quota_monitor, arguments)
     command: click.Command = quota_monitor
-    while isinstance(command, click.Group) and arguments and not {"-h", "--help", "--version"} & set(arguments):
+    while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
         found = command.get_command(click.Context(command), arguments[0])
         assert found is not None
         command, arguments = found, arguments[1:]

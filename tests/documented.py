@@ -44,11 +44,13 @@ class Block(msgspec.Struct, frozen=True):
 
     @property
     def kind(self) -> str:
-        """Its language, and without one `row` (of a table), `query`, `picture` or `output`."""
+        """Its language, and without one `row` (of a table), `address`, `query`, `picture` or `output`."""
         if self.language not in {"", "text"}:
             return self.language
         if self.text.startswith("| "):
             return "row"
+        if self.text.startswith("https://"):
+            return "address"
         if QUERY.match(self.text):
             return "query"
         return "picture" if ARROWS.search(self.text) else "output"

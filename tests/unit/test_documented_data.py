@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import pytest
@@ -22,7 +23,7 @@ from bedrock_quota.registry.models import Model
 from localaws.preview import logs_insights
 from quota_monitor.main import main
 
-KINDS = {"sh", "toml", "json", "yaml", "python", "hcl", "diff", "row", "query", "picture", "output"}
+KINDS = {"sh", "toml", "json", "yaml", "python", "hcl", "diff", "row", "address", "query", "picture", "output"}
 """All kinds of blocks. Each has its test here, `sh` in test_documented_commands. A picture needs none."""
 
 READERS: dict[str, Callable[[str], Any]] = {"toml": tomllib.loads, "json": json.loads, "yaml": yaml_parse}
@@ -79,6 +80,34 @@ def test_a_wrong_action_and_a_wrong_property_are_noticed() -> None:
 
     assert [each.partition(" ")[0] for each in problems_of(policy)] == ["W3037"]
     assert [each.partition(" ")[0] for each in problems_of(template)] == ["E3002"]
+
+
+# Links that create a stack
+
+
+def unknown_in_link(address: str) -> set[str]:
+    """The parameters of a quick-create link that CloudFormation or the template does not have."""
+    where = urlsplit("".join(address.split()))
+    assert where.hostname is not None
+    assert where.hostname.endswith(".console.aws.amazon.com")
+    page, _, query = where.fragment.partition("?")
+    assert page in {"/stacks/create/review", "/stacks/quickcreate"}
+    template = yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))
+    known = {"templateURL", "stackName", *(f"param_{name}" for name in template["Parameters"])}
+    return parse_qs(query, strict_parsing=True).keys() - known
+
+
+def test_quick_create_links_have_parameters_of_the_template() -> None:
+    assert {str(block): unknown for block in blocks("address") if (unknown := unknown_in_link(block.text))} == {}
+
+
+def test_a_wrong_parameter_of_a_link_is_noticed() -> None:
+    link = (
+        "https://a.console.aws.amazon.com/cloudformation/home?region=a#/stacks/create/review?templateURL=b&param_{}=c"
+    )
+
+    assert unknown_in_link(link.format("AlarmEmail")) == set()
+    assert unknown_in_link(link.format("AlarmMail")) == {"param_AlarmMail"}
 
 
 # Python
@@ -141,14 +170,18 @@ def unknown_arguments(text: str) -> list[str]:
     return unknown + inside[1:]
 
 
-def test_terraform_has_arguments_that_the_provider_takes_or_is_part_of_an_example() -> None:
-    examples = [file.read_text(encoding="utf-8") for file in (ROOT / "examples").rglob("*.tf")]
+def is_in_examples(text: str) -> bool:
+    """Tell if a file of examples/ has the whole text. Tests of their own run these files."""
+    files = [file for end in ("py", "tf") for file in (ROOT / "examples").rglob(f"*.{end}")]
+    return any(text.strip() in file.read_text(encoding="utf-8") for file in files if ".venv" not in file.parts)
 
+
+def test_terraform_has_arguments_that_the_provider_takes_or_is_part_of_an_example() -> None:
     for block in blocks("hcl"):
         if "aws_bedrock_model_invocation_logging_configuration" in block.text:
             assert unknown_arguments(block.text) == [], str(block)
         else:
-            assert any(block.text.strip() in example for example in examples), f"no example has {block}"
+            assert is_in_examples(block.text), f"no example has {block}"
 
 
 def test_a_wrong_argument_is_noticed() -> None:
@@ -172,6 +205,14 @@ def test_queries_of_logs_insights_parse() -> None:
 
 
 # Output
+
+PRINTED_ELSEWHERE = {
+    "Account 111122223333, us-east-1": (
+        "tests/unit/test_cost_account.py",
+        "test_the_page_on_costs_shows_what_the_command_prints_for_an_account",
+    ),
+}
+"""The test that holds the output of a command that needs an account: file and name, by the output's beginning."""
 
 OF_THE_DEMO = "MonthEndReport"
 """The caller that only the demo has: output with it is from its report."""
@@ -257,7 +298,10 @@ def test_output_is_what_the_command_above_prints(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
 
     for block in blocks("output"):
-        if OF_THE_DEMO not in block.text:
+        elsewhere = [held for start, held in PRINTED_ELSEWHERE.items() if block.text.startswith(start)]
+        for file, test in elsewhere:
+            assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8")
+        if not elsewhere and OF_THE_DEMO not in block.text and not is_in_examples(block.text):
             assert block.before is not None, f"no command is above {block}"
             assert (block.before.kind, block.before.needs_account) == ("sh", False), str(block)
             program, *arguments = words_of(list(lines_of(block.before.text))[-1])

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import click
 from documented import PAGES, name_of
 
-from quota_monitor.analyze.source import INTERRUPTED
+from quota_monitor.deployment.deploy import INTERRUPTED
 from quota_monitor.terminal import COULD_NOT_LOOK
 
 DONE, FOUND_A_PROBLEM = 0, click.ClickException.exit_code
