@@ -47,7 +47,9 @@ def test_the_navigation_has_every_page_once_and_no_other(config: dict[str, Any])
 
 def test_pages_load_nothing_from_other_hosts(config: dict[str, Any]) -> None:
     assert config["theme"]["font"] is False
-    assert not {"extra_javascript", "extra_css", "repo_url"} & config.keys()  # a repo_url asks GitHub for its stars
+    assert not {"extra_javascript", "repo_url"} & config.keys()  # a repo_url asks GitHub for its stars
+    for style in config["extra_css"]:
+        assert "url(" not in (ROOT / "docs" / style).read_text(encoding="utf-8")
 
 
 def test_anchors_are_those_of_github(config: dict[str, Any]) -> None:
