@@ -14,11 +14,12 @@ CHECKER := UV_PROJECT_ENVIRONMENT=.venv $(UV) run --quiet --frozen --project .ci
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 IN_PARALLEL := --numprocesses auto
 ENVIRONMENT := .venv
+SITE := $(UV) run --isolated $(LOCKED) --only-group docs --python $(BIN)/python
 
 include layers/python.mk # LAMBDA_PYTHON, and settings of pip
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check checkov workflows format lock dashboard events lambda-python dist bench memory cpu fuzz soak screenshots clean
+.PHONY: help setup demo test test-fast check checkov workflows format lock dashboard events lambda-python dist bench memory cpu fuzz soak screenshots docs docs-serve clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -125,5 +126,12 @@ screenshots: setup ## Take the README's two pictures of the dashboard after a de
 		[Image.open(path).convert("RGB").quantize(256, dither=0).save(path, optimize=True) for path in sys.argv[1:]]' \
 		docs/images/dashboard.png docs/images/dashboard-whole.png
 
+docs: setup ## Build the documentation's site into .website/site. SOURCE is the address of the repository's files
+	$(BIN)/python website.py $(SOURCE)
+	$(SITE) zensical build --strict --config-file .website/mkdocs.yml
+
+docs-serve: setup ## Show docs/ in a browser, and follow its changes
+	$(SITE) zensical serve
+
 clean: ## Remove what was made here
-	rm -rf .venv .venv-lambda .ci/.venv examples/.venv .aws-sam .localaws dist tests/iam/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz
+	rm -rf .website .cache site .venv .venv-lambda .ci/.venv examples/.venv .aws-sam .localaws dist tests/iam/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz

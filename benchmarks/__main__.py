@@ -25,7 +25,6 @@ from quota_monitor.cost import bill
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "performance.md"
-README = ROOT / "README.md"
 GROWTH = ROOT / "docs" / "images" / "growth.svg"
 
 AGENT = "100 agent turns of 60-100 KB"
@@ -39,7 +38,7 @@ Hot = Mapping[str, tuple[int, Mapping[str, Taken]]]
 
 
 def main() -> None:
-    """Measure, and write each table between its marks in the page or in the README."""
+    """Measure, and write each table between its marks in the page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
     parser.add_argument("--seconds", type=float, default=200, help="approximate time for all timed runs together (200)")
     seconds = parser.parse_args().seconds
@@ -48,6 +47,7 @@ def main() -> None:
     hot, side = _measure_mixes(seconds * 0.4), client_side.measure()
     costs = handler.measure(seconds * 0.15)
     tables = {
+        "speed": "\n".join(speed(hot)),
         "hot path": "\n".join([*hot_path(hot), "", beside(hot, side, costs)]),
         "handler": "\n".join(render_handler_table(costs)),
         "cold start": "\n".join(_cold_start(max(3, round(seconds / 20)))),
@@ -60,7 +60,6 @@ def main() -> None:
     for table in tables.values():
         print(f"\n{table}")
     _put(PAGE, tables)
-    _put(README, {"speed": "\n".join(speed(hot))})
 
 
 def _put(page: Path, tables: Mapping[str, str]) -> None:
@@ -104,7 +103,7 @@ def hot_path(hot: Hot) -> Iterator[str]:
 
 
 def speed(hot: Hot) -> Iterator[str]:
-    """Yield the README's table: the same ratios for fewer contenders, without their spread."""
+    """Yield the short table: the same ratios for fewer contenders, without their spread."""
     names = (OURS, "standard library", GROUPED, USUAL)
     yield "| delivery | " + " | ".join(names) + " |"
     yield "|---" * (len(names) + 1) + "|"
@@ -128,7 +127,7 @@ def beside(hot: Hot, side: ClientSide, costs: Mapping[int, Cost]) -> str:
     return (
         f"Above the floor, a record takes {above[0]:.1f} µs in deliveries of 1,000 records, {above[1]:.1f} µs in "
         f"deliveries of 10, and {above[2]:.0f} µs in deliveries of 1. A client's own put_metric_data call takes "
-        f"{side.cpu * 1e6:,.0f} µs of CPU. That is {side.cpu / seconds_per_record(hot, ONE):.0f} times the CPU of a "
+        f"{side.cpu * 1e6:,.0f} µs of CPU. This is {side.cpu / seconds_per_record(hot, ONE):.0f} times the CPU of a "
         f"delivery of 1 record, or {side.cpu / (costs[1].on.median):.1f} times with duplicate detection."
     )
 

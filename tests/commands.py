@@ -1,4 +1,4 @@
-"""Command lines as people read them in the docs and in advice: whether what they name is there.
+"""Check command lines as people read them in the docs and in advice: what they name exists.
 
 `aws` is checked against botocore's service models, from which the AWS CLI makes its commands and options
 (AWS CLI User Guide, "Command structure", read 2026-11-24); `quota-monitor` and `sam` against the commands themselves.
@@ -8,6 +8,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import botocore.session
@@ -16,6 +17,13 @@ from botocore import xform_name
 from samcli.cli.main import cli as sam
 
 from quota_monitor.main import main as quota_monitor
+
+ROOT = Path(__file__).parents[1]
+
+UNCHECKED = {"cd", "cdk", "cp", "done", "export", "for", "git", "npx", "pip", "pipx", "sha256sum", "terraform", "unzip"}
+"""Programs and words of the shell of which nothing is known here."""
+
+HELP = {"-h", "--help"}
 
 GLOBAL_OPTIONS = {"region", "profile", "output", "query", "endpoint-url", "no-cli-pager", "cli-input-json"}
 """Of the AWS CLI's own, those that are used here."""
@@ -63,22 +71,46 @@ def options_of(command: str) -> dict[str, list[str]]:
 
 
 def words_of(command: str) -> list[str]:
-    """Words of one command without the variables set before it and the path of its program."""
+    """Words of one command without the variables set before it, the path of its program, and where its output goes."""
     words = shlex.split(command, comments=True)
     while "=" in words[0]:
         words = words[1:]
-    return [words[0].rpartition("/")[2], *words[1:]]
+    redirected = next((place for place, word in enumerate(words) if word in {">", ">>", "<"}), len(words))
+    return [words[0].rpartition("/")[2], *words[1:redirected]]
 
 
 def check(command: str) -> None:
-    """Raise if a command names what is not there; of programs other than these three nothing is known."""
+    """Raise if a command names what does not exist, or if its program is an unknown one."""
     program, *arguments = words_of(command)
     if program == "aws":
         _check_aws(arguments)
-    elif program == "quota-monitor":
-        _check_click(quota_monitor, arguments)
+    elif program in {"quota-monitor", "bedrock-quota-monitor"}:
+        _check_ours(arguments)
     elif program == "sam":
         _check_click(sam, arguments)
+    elif program == "make":
+        _check_make(arguments)
+    elif program in {"uvx", "pipx"} and "quota-monitor" in arguments:
+        _check_ours(arguments[arguments.index("quota-monitor") + 1 :])
+    elif program in {"python", "python3", "uv", "pytest", "bash"}:
+        _check_files(arguments)
+    else:
+        assert program in UNCHECKED, f"nothing is known of {program}"
+
+
+def _check_make(arguments: list[str]) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([\w./-]+):", makefile, re.MULTILINE))
+    for word in arguments:
+        name, equals, _ = word.partition("=")
+        assert f"$({name})" in makefile if equals else name in targets, f"make has no {name}"
+
+
+def _check_files(arguments: list[str]) -> None:
+    for word in arguments:
+        path = word.partition("::")[0]
+        if path.endswith((".py", ".txt")) or path.startswith("tests/"):
+            assert (ROOT / path).exists(), f"there is no {path}"
 
 
 def _check_aws(arguments: list[str]) -> None:
@@ -118,11 +150,27 @@ def _check_values(name: str, values: list[str], member: Any, *, streams: bool) -
 
 
 def _check_click(command: click.Command, arguments: list[str]) -> None:
-    while isinstance(command, click.Group) and arguments:
+    while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
         with click.Context(command, obj=True) as context:  # samcli reads a command only where there is an object
             found = command.get_command(context, arguments[0])
         assert found is not None, f"{command.name} has no {arguments[0]}"
         command, arguments = found, arguments[1:]
     options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
-    unknown = {word.partition("=")[0] for word in arguments if word.startswith("-")} - options - {"-h", "--help"}
+    unknown = {word.partition("=")[0] for word in arguments if word.startswith("-")} - options - HELP
     assert not unknown, f"{command.name} has no {', '.join(sorted(unknown))}"
+
+
+def _check_ours(arguments: list[str]) -> None:
+    """Parse a command of ours with all its values, as click does before it runs it. Files need not exist."""
+    _check_click(quota_monitor, arguments)
+    command: click.Command = quota_monitor
+    while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
+        found = command.get_command(click.Context(command), arguments[0])
+        assert found is not None
+        command, arguments = found, arguments[1:]
+    try:
+        command.make_context(command.name, list(arguments)).close()
+    except click.exceptions.Exit:  # of --help and --version
+        pass
+    except click.UsageError as error:
+        assert "does not exist" in error.message, error.message

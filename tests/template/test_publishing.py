@@ -13,6 +13,7 @@ import release
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+MAY_WRITE = {"release.yml": {"contents", "id-token", "attestations"}, "docs.yml": {"pages", "id-token"}}
 LIMITS = {
     "Name": (140, "[a-zA-Z0-9-]+"),
     "Description": (256, ".+"),
@@ -58,7 +59,7 @@ def test_workflows_are_pinned_and_may_do_little(file: Path) -> None:
         assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", used), used
     assert workflow["permissions"] == {}
     writing = {name for job in workflow["jobs"].values() for name, may in job["permissions"].items() if may == "write"}
-    assert writing == ({"contents", "id-token", "attestations"} if file.name == "release.yml" else set())
+    assert writing == MAY_WRITE.get(file.name, set())
     assert "secrets." not in text
     assert text.count("actions/checkout@") == text.count("persist-credentials: false")
 
@@ -83,6 +84,23 @@ def test_the_job_that_builds_a_release_runs_nothing_else() -> None:
     # and what may write installs nothing
     assert jobs["publish"]["needs"] == "build"
     assert [run.split()[0] for run in runs["publish"]] == ["sha256sum", "gh"]
+
+
+def test_the_site_is_built_by_the_command_that_everybody_has_and_published_by_a_job_that_runs_nothing() -> None:
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "docs.yml").read_text(encoding="utf-8"))["jobs"]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    runs = {name: [step["run"] for step in job["steps"] if "run" in step] for name, job in jobs.items()}
+    (path,) = [
+        step["with"]["path"] for step in jobs["build"]["steps"] if "upload-pages-artifact" in step.get("uses", "")
+    ]
+
+    assert runs == {
+        "build": ['make docs SOURCE="$GITHUB_SERVER_URL/$GITHUB_REPOSITORY/blob/$GITHUB_SHA"'],
+        "publish": [],
+    }
+    assert jobs["publish"]["needs"] == "build"
+    assert f" {path.removesuffix('/site')}/mkdocs.yml\n" in makefile
+    assert "\nmake docs\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
 def test_a_pull_request_runs_what_everybody_can_run() -> None:

@@ -426,6 +426,7 @@ def test_page_has_one_place_for_each_table_and_it_is_filled() -> None:
 
     assert [name for name, _ in places] == [
         "machine",
+        "speed",
         "hot path",
         "handler",
         "cold start",
@@ -437,8 +438,8 @@ def test_page_has_one_place_for_each_table_and_it_is_filled() -> None:
     assert all(text.strip() for _, text in places)
 
 
-def test_readme_shows_the_speed_that_was_measured() -> None:
-    measured, shown = cells("hot path"), cells("speed", README)
+def test_the_short_table_shows_the_speed_that_was_measured() -> None:
+    measured, shown = cells("hot path"), cells("speed")
 
     assert list(shown) == list(measured)
     for delivery, row in shown.items():
@@ -501,7 +502,7 @@ def test_page_shows_the_templates_memory_and_that_half_of_it_is_too_little() -> 
     assert left[memory].endswith(" MB")
     assert left[memory // 2] == "does not fit"
     half, less, all_of_it = (float(shown[str(size)]["total, $"]) for size in (128, 192, memory))
-    assert "less than a cent a million calls" in PAGE
+    assert "less than a cent per million calls" in PAGE
     assert 0 < all_of_it - half < 0.01
     assert "192 MB would leave nothing to spare" in PAGE
     assert left[192] == "does not fit" or int(left[192].removesuffix(" MB")) < 32
@@ -514,7 +515,7 @@ def test_a_further_kind_among_ten_calls_costs_what_the_page_says() -> None:
 
     each = (rows["10"] - rows[price.ONE_KIND]) / (many.lines - one.lines)
 
-    assert "a line more, some $0.05 a million" in PAGE
+    assert "is one more line, some $0.05 per million" in PAGE
     assert each == pytest.approx(0.05, abs=0.005)
 
 
@@ -532,11 +533,11 @@ def test_a_client_that_calls_once_a_minute_pays_what_the_page_says() -> None:
     # a month of minutes, a request each, at $0.01 a thousand
     requests = 730 * 60
 
-    assert f"{requests:,} requests a month, ${requests / 1_000 * 0.01:.2f}" in PAGE
+    assert f"{requests:,} requests per month, ${requests / 1_000 * 0.01:.2f}" in PAGE
     # for which this has so many calls, in deliveries of ten
     (ten,) = (row for row in price.rows() if row.deliveries == "10")
     calls = requests / 1_000 * 0.01 / ten.with_detection * 1e6
-    assert f"from some\n{calls / requests:.0f} calls a minute and process on" in PAGE
+    assert f"from\nsome {calls / requests:.0f} calls per minute and process" in PAGE
 
 
 def test_costs_are_read_as_they_are_written() -> None:

@@ -1,4 +1,4 @@
-"""The bounds that docs/limits.md gives for input are the code's; other tests hold the code to each of them."""
+"""The bounds of input in docs/limits.md and docs/testing.md are the code's. Other tests hold the code to each."""
 
 from pathlib import Path
 
@@ -16,9 +16,11 @@ from bedrock_quota.processor.records import MAX_COUNT
 from bedrock_quota.processor.unlisted_pools import MAX_UNLISTED_POOLS
 from bedrock_quota.processor.usage import NEWEST_SECONDS, OLDEST_SECONDS
 
+DOCS = Path(__file__).parents[2] / "docs"
 ROWS = [
     line
-    for line in Path(__file__).parents[2].joinpath("docs", "limits.md").read_text().splitlines()
+    for page in ("limits.md", "testing.md")
+    for line in (DOCS / page).read_text(encoding="utf-8").splitlines()
     if line.startswith("| ")
 ]
 MIB = 1024 * 1024

@@ -10,7 +10,7 @@ _INTRO = """\
 # Models
 
 {models} models of {providers} providers, from `registry/models/*.toml`. Do not edit this page: `quota-monitor registry
-write` generates it from these files. See [Adding a model](adding-models.md).
+write` generates it from these files. See [Add a model](adding-models.md).
 
 A **burndown rate** is the number of quota tokens that one output token costs. Its status shows how certain it is:
 
