@@ -33,7 +33,7 @@ ARGUMENTS = {
     "aws_s3_object": "for_each region bucket key source source_hash content etag tags",
 }
 """Arguments of the AWS provider's resources (hashicorp/terraform-provider-aws, website/docs/r, read 2026-11-29), and
-Terraform's own `for_each`. Each Regional resource has `region` from 6.0 on (docs/enhanced-region-support.md)."""
+Terraform's own `for_each`. Each Regional resource has `region` from 6.0 on (page on enhanced Region support)."""
 
 
 @pytest.fixture(scope="module")
