@@ -37,6 +37,7 @@ from quota_monitor.analyze.sources import open_sources, source_options
 from quota_monitor.answers.numbers import count, percent, timestamp
 from quota_monitor.answers.options import parse_time
 from quota_monitor.data_files import MODELS
+from quota_monitor.program import own_command
 from quota_monitor.terminal import make_console
 from quota_monitor.window import Window
 
@@ -98,7 +99,7 @@ def explain(moment: str, model: str, as_json: bool, **given: Any) -> None:
     if not found:
         raise click.ClickException(
             f"No call to {model or 'a quota pool'} began in the minute from {timestamp(minute)}, or just before. "
-            "`quota-monitor analyze` names a minute with throttled calls."
+            f"`{own_command('analyze')}` names a minute with throttled calls."
         )
     sys.exit(0)
 

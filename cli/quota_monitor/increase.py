@@ -30,6 +30,7 @@ from quota_monitor.answers.options import make_scope, parse_pools, scope_options
 from quota_monitor.aws_session import open_session, read_stack
 from quota_monitor.data_files import MODELS
 from quota_monitor.deployed.measure import measure_stack
+from quota_monitor.program import own_command
 from quota_monitor.window import Window
 
 if TYPE_CHECKING:
@@ -314,7 +315,7 @@ def _write_command(request: Request) -> Iterator[str]:
         if request.quota is None or ask_for.code == request.quota.code:
             yield (
                 f"The quota is {ask_for.value:,.0f} already, so no increase is needed. If calls are throttled all the "
-                "same, `quota-monitor analyze` says why."
+                f"same, `{own_command('analyze')}` says why."
             )
         else:
             yield (

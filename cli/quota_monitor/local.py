@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from localaws import instance
 from localaws.counters import Counters
 from localaws.errors import LocalAwsError
+from quota_monitor.command_groups import WholeSummaryGroup
 from quota_monitor.deployment.checkout import find_checkout, require_local_extra
 from quota_monitor.deployment.parameters import check_names, parameters_option
 from quota_monitor.terminal import errors_as_messages
@@ -40,7 +41,7 @@ _state = click.option(
 )
 
 
-@click.group()
+@click.group(cls=WholeSummaryGroup)
 def local() -> None:
     """Run the stack on this machine, without an AWS account.
 
@@ -55,7 +56,10 @@ def local() -> None:
 @click.option("--stack-name", default=instance.STACK_NAME, show_default=True, help="Name of the stack.")
 @parameters_option
 def up(directory: Path, region: str, stack_name: str, parameters: Mapping[str, str]) -> None:
-    """Start the emulator and deploy the checkout on it. If it already runs, deploy again."""
+    """Start the local emulator and deploy the checkout on it.
+
+    If the emulator already runs, the command deploys again.
+    """
     require_local_extra()
     check_names(parameters)
     with progress_bars() as progress, errors_as_messages(LocalAwsError):
@@ -96,7 +100,7 @@ def down(directory: Path) -> None:
 @local.command()
 @_state
 def dashboard(directory: Path) -> None:
-    """Print the URL of the dashboard."""
+    """Print the URL of the dashboard of the local stack."""
     with errors_as_messages(LocalAwsError):
         found = instance.status(directory).instance
     if found is None:

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from localaws import sam
 from quota_monitor.aws_session import aws_errors_as_messages, open_session
+from quota_monitor.command_groups import INTERRUPTED
 from quota_monitor.deployment import checkout, regions
 from quota_monitor.deployment.parameters import check_names, parameters_option
 from quota_monitor.deployment.regions import RegionProgress, State
@@ -28,9 +29,6 @@ PLATFORMS = {"arm64": "aarch64", "x86_64": "x86_64"}
 
 LAST_LINES = 8
 """Lines of output kept to explain a failure for which `sam` gives no reason."""
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, the same as that of a shell."""
 
 SUCCEEDED = {State.DEPLOYED, State.UNCHANGED}
 STYLES = {State.FAILED: "red", **dict.fromkeys(SUCCEEDED, "green")}

@@ -7,11 +7,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from quota_monitor.aws_session import aws_errors_as_messages, open_session, stack_options
+from quota_monitor.command_groups import WholeSummaryGroup
 from quota_monitor.failed import store
 from quota_monitor.failed.store import Replayed
 
 
-@click.group()
+@click.group(cls=WholeSummaryGroup)
 def failed() -> None:
     """List failed deliveries and replay them."""
 
@@ -19,9 +20,9 @@ def failed() -> None:
 @failed.command("list")
 @stack_options
 def list_deliveries(stack_name: str, profile: str | None, region: str | None) -> None:
-    """List failed deliveries with the progress of their replay, the oldest first.
+    """List failed deliveries and the progress of their replay.
 
-    The list includes replayed deliveries with records that the processor rejected.
+    The oldest is first. The list includes replayed deliveries with records that the processor rejected.
     """
     with aws_errors_as_messages():
         session = open_session(profile, region)
@@ -47,11 +48,12 @@ def list_deliveries(stack_name: str, profile: str | None, region: str | None) ->
 )
 @click.option("--discard", is_flag=True, help="Delete processed deliveries even if records of them were rejected.")
 def replay(keys: tuple[str, ...], stack_name: str, profile: str | None, region: str | None, discard: bool) -> None:
-    """Replay failed deliveries, the oldest first.
+    """Send failed deliveries to the processor again.
 
-    A delivery that is processed completely is deleted. One with rejected records stays in the bucket until it expires,
-    14 days after Lambda wrote it, or is deleted with --discard. A delivery that fails again stays, too. The next replay
-    sends only its failed parts. A delivery that times out or takes too much memory is halved, down to one log event.
+    The oldest is first. A delivery that is processed completely is deleted. One with rejected records stays in the
+    bucket until it expires, 14 days after Lambda wrote it, or is deleted with --discard. A delivery that fails again
+    stays, too. The next replay sends only its failed parts. A delivery that times out or takes too much memory is
+    halved, down to one log event.
     """
     console = Console(stderr=True, highlight=False)
     problems: list[Replayed] = []

@@ -9,17 +9,19 @@ from bedrock_quota.errors import RegistryError
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.sources import read_sources
 from bedrock_quota.registry.validation import find_problems
+from quota_monitor.command_groups import WholeSummaryGroup
 from quota_monitor.data_files import MODELS
 from quota_monitor.deployment import checkout
+from quota_monitor.program import own_command
 from quota_monitor.registry import models_page, schema
 from quota_monitor.registry.aws_listing import ListingError
 from quota_monitor.registry.sync import sync_registry
-from quota_monitor.terminal import errors_as_messages
+from quota_monitor.terminal import COULD_NOT_LOOK, errors_as_messages
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.group()
+@click.group(cls=WholeSummaryGroup)
 def registry() -> None:
     """Check the registry of models, and compare it with AWS."""
 
@@ -35,7 +37,7 @@ def check() -> None:
     root = checkout.locate_checkout()
     if root is not None:  # an installed package has no generated files
         wrong += [
-            f"{path.relative_to(root).as_posix()} is out of date. Run `quota-monitor registry write`."
+            f"{path.relative_to(root).as_posix()} is out of date. Run `{own_command('registry', 'write')}`."
             for path, text in generate(known, root).items()
             if not path.is_file() or path.read_text(encoding="utf-8") != text
         ]
@@ -46,7 +48,10 @@ def check() -> None:
 
 @registry.command()
 def write() -> None:
-    """Write docs/models.md and registry/schema.json from registry/models/*.toml."""
+    """Write docs/models.md and registry/schema.json.
+
+    Both are generated from registry/models/*.toml.
+    """
     root = checkout.find_checkout()
     known = _read()
     for path, text in generate(known, root).items():
@@ -70,7 +75,7 @@ def sync(profile: str | None, region: str | None, saved: Path | None, save: Path
     """
     if saved is not None and (profile is not None or region is not None):
         raise click.UsageError("--listing cannot be combined with --profile or --region")
-    with errors_as_messages(ListingError):
+    with errors_as_messages(ListingError, exit_code=COULD_NOT_LOOK):
         sync_registry(_read(), profile=profile, region=region, saved=saved, save=save, output=output)
 
 

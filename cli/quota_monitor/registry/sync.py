@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import click
-from botocore.exceptions import BotoCoreError, ProfileNotFound
+from botocore.exceptions import BotoCoreError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from bedrock_quota.registry.models import Registry
-from quota_monitor.aws_session import open_session
+from quota_monitor.aws_session import explain_aws_error, open_session
 from quota_monitor.registry import aws_listing, diff, toml_drafts
 from quota_monitor.registry.aws_listing import Listing, ListingError
 from quota_monitor.registry.diff import Comparison, Gone, NewModel, UnknownSpelling
@@ -22,10 +22,8 @@ def obtain(profile: str | None, region: str | None, saved: Path | None) -> Listi
         return aws_listing.read(saved)
     try:
         session = open_session(profile, region)
-    except ProfileNotFound as error:
-        raise ListingError(f"{error}. `aws configure list-profiles` lists the existing ones.") from error
     except BotoCoreError as error:
-        raise ListingError(str(error)) from error
+        raise ListingError(explain_aws_error(error)) from error
     with Console(stderr=True).status("Listing") as status:
         return aws_listing.fetch(session, status.update)
 
