@@ -23,6 +23,7 @@ from botocore.exceptions import (
     SSOError,
     TokenRetrievalError,
 )
+from botocore.exceptions import ConnectionError as NoConnectionError
 
 from bedrock_quota.access_denied import is_denied
 from bedrock_quota.errors import QuotaMonitorError
@@ -133,8 +134,7 @@ def says_that_there_is_no_stack(error: ClientError) -> bool:
     """Return True if CloudFormation says that a stack does not exist.
 
     It answers `ValidationError`, as for other faults of a request. Only the message tells them apart (API reference,
-    DescribeStacks; SAM CLI 1.167, deployer.py, read 2026-11-28). That a resource of a stack does not exist is worded
-    with "for stack".
+    DescribeStacks; SAM CLI 1.167, deployer.py, read 2026-11-28). The message about a missing resource has "for stack".
     """
     found = error.response["Error"]
     said = str(found.get("Message"))
@@ -156,7 +156,7 @@ MAX_STACK_PAGES = 10
 
 
 def _describe_missing_stack(session: boto3.Session, name: str) -> str:
-    """Return where the stack is missing, and which stacks to name instead. What may not be read is left out."""
+    """Return where the stack is missing, and which stacks to name instead, as far as they can be read."""
     place, similar = f"in {session.region_name}", []
     with suppress(BotoCoreError, ClientError):
         place += f" of account {session.client('sts').get_caller_identity()['Account']}"
@@ -241,7 +241,7 @@ _SENTENCES: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     ),
     ((ProfileNotFound,), "{error}. `aws configure list-profiles` lists the profiles that exist."),
     (_RENEWAL_ERRORS, f"The AWS session cannot be renewed. {_SIGN_IN} {{error}}"),
-    ((HTTPClientError,), "{error}. Check your network, and run the command again."),
+    ((NoConnectionError, HTTPClientError), "{error}. Check your network, and run the command again."),
 )
 
 
@@ -259,5 +259,6 @@ def _explain_answer(error: ClientError) -> str:
     if code in _UNKNOWN:
         return f"AWS does not accept these credentials ({code}). {_SIGN_IN}"
     if is_denied(error):
-        return f"These credentials may not call {error.operation_name}. Ask for that right. AWS returned: {said}"
+        returned = f" AWS returned: {said}" if said else ""
+        return f"These credentials may not call {error.operation_name}. Ask for that right.{returned}"
     return str(error)

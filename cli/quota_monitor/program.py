@@ -28,7 +28,7 @@ _SHORT_COMMIT = 9
 
 
 def own_command(*words: str) -> str:
-    """Return a command line of this program, such as `quota-monitor local down`, for the shell.
+    """Return a command line of this program, such as `quota-monitor local down`, with its words quoted.
 
     It names the program as the user did, and repeats the options that select where the running command looks, if the
     named command has them and `words` do not.
@@ -76,7 +76,10 @@ def _repeat_options(words: tuple[str, ...]) -> Iterator[str]:
 
 
 def _default(option: click.Option) -> str | None:
-    default = option.default() if callable(option.default) else option.default
+    try:
+        default = option.default() if callable(option.default) else option.default
+    except click.ClickException:  # outside of a checkout, there is no default
+        return None
     return None if default is None else str(default)
 
 

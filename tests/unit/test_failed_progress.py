@@ -76,6 +76,8 @@ def batch(*events: dict[str, Any]) -> bytes:
 class Account(Objects):
     """The bucket, and the deployed processor: `refuses` deliveries that hold one of these texts."""
 
+    region_name = "us-east-1"
+
     def __init__(self, registry: Registry, *, detect_duplicates: bool = True, **objects: bytes) -> None:
         super().__init__(**objects)
         settings = Settings(state_table="state", detect_duplicates=detect_duplicates)

@@ -1,8 +1,13 @@
 const pools = JSON.parse(document.getElementById("minutes").textContent);
 const number = value => value == null ? "–" : Math.round(value).toLocaleString("en-US");
+// uPlot's own labels have 12 hours. Columns: seconds between ticks, label, and what is added when a year, a day begins.
+const clock = [
+  [86400, "{YYYY}-{MM}-{DD}", null, null, null, null, null, null, 1],
+  [60, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
+];
 for (const pool of pools) {
   const place = document.getElementById(pool.id);
-  const series = [{ label: "minute (UTC)" }];
+  const series = [{ label: "minute (UTC)", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" }];
   const data = [pool.minutes];
   const add = (label, values, stroke, more) => {
     if (values.some(value => value != null)) {
@@ -18,7 +23,7 @@ for (const pool of pools) {
   const options = () => ({
     width: place.clientWidth, height: 280, series, tzDate: second => uPlot.tzDate(new Date(second * 1000), "UTC"),
     scales: { y: { range: (_, low, high) => [0, high * 1.05 || 1] }, calls: { range: (_, low, high) => [0, high * 4 || 1] } },
-    axes: [{}, { size: 80, values: (_, ticks) => ticks.map(number) }, { scale: "calls", side: 1, grid: { show: false } }],
+    axes: [{ values: clock }, { size: 80, values: (_, ticks) => ticks.map(number) }, { scale: "calls", side: 1, grid: { show: false } }],
   });
   const drawn = new uPlot(options(), data, place);
   addEventListener("resize", () => drawn.setSize({ width: place.clientWidth, height: 280 }));
