@@ -618,7 +618,7 @@ def test_list_shows_progress_and_why_records_were_rejected(
     run(account, "replay", exit_code=1)
     listed = run(account, "list").splitlines()
 
-    assert [line.split("bytes  ")[-1].strip() for line in listed] == [
+    assert [line.strip() for line in listed if not line.endswith(" bytes")] == [
         "a",
         "processed: 1 of 2 deliveries",
         "b",

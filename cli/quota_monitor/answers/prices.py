@@ -21,9 +21,9 @@ Prices = Mapping[tuple[QuotaPool, str], float | None]
 
 
 def require_prices() -> None:
-    """Raise `click.ClickException` if the extra is not installed."""
+    """Raise `click.UsageError` if the extra is not installed."""
     if util.find_spec("genai_prices") is None:
-        raise click.ClickException(
+        raise click.UsageError(
             "Prices need the extra `prices`. Install it with: pip install 'bedrock-quota-monitor[prices]'"
         )
 

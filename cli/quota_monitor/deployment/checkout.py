@@ -14,6 +14,12 @@ ROOT = CHECKOUT
 """The folder with template.yaml in it, if this module belongs to a checkout."""
 
 
+class NotHereError(click.ClickException):
+    """The command cannot work where it was called. The message says what it needs."""
+
+    exit_code = click.UsageError.exit_code
+
+
 def locate_checkout() -> Path | None:
     """Return the folder of the checkout, or None outside of one."""
     try:
@@ -27,17 +33,17 @@ def locate_checkout() -> Path | None:
 
 
 def find_checkout() -> Path:
-    """Return the folder of the checkout. Raises `click.ClickException` outside of one."""
+    """Return the folder of the checkout. Raises `NotHereError` outside of one."""
     found = locate_checkout()
     if found is not None:
         return found
-    raise click.ClickException("This command needs the source code. Run it in a checkout of Bedrock Quota Monitor.")
+    raise NotHereError("This command needs the source code. Run it in a checkout of Bedrock Quota Monitor.")
 
 
 def require_local_extra() -> None:
-    """Raise `click.ClickException` if the packages of the extra `local` are not installed."""
+    """Raise `NotHereError` if the packages of the extra `local` are not installed."""
     if any(importlib.util.find_spec(name) is None for name in ("samcli", "ministack")):
-        raise click.ClickException("This command needs more packages: pip install 'bedrock-quota-monitor[local]'")
+        raise NotHereError("This command needs more packages: pip install 'bedrock-quota-monitor[local]'")
 
 
 def run_sam(name: str, *options: str, profile: str | None = None, **environment: str) -> None:
