@@ -33,20 +33,20 @@ def check_region(name: str) -> None:
 @functools.cache
 def list_regions() -> frozenset[str]:
     """Return the Regions of all partitions that boto3 knows."""
-    import boto3  # noqa: PLC0415 - half a second of CPU, which `--help` does not need
+    from botocore.session import Session  # noqa: PLC0415 - half a second of CPU, which `--help` does not need
 
-    session = boto3.Session()
+    session = Session()
     partitions = session.get_available_partitions()
     return frozenset(name for each in partitions for name in session.get_available_regions("cloudformation", each))
 
 
 def _has_address(name: str) -> bool:
     """Return True if the endpoint of CloudFormation in a Region has an address, or if only a proxy would know."""
-    import boto3  # noqa: PLC0415 - see `list_regions`
+    from botocore.session import Session  # noqa: PLC0415 - see `list_regions`
 
     if "https" in urllib.request.getproxies():
         return True
-    endpoint = boto3.Session().client("cloudformation", region_name=name).meta.endpoint_url
+    endpoint = Session().create_client("cloudformation", region_name=name).meta.endpoint_url
     try:
         return bool(socket.getaddrinfo(urlsplit(endpoint).hostname, 443))
     except OSError:

@@ -63,12 +63,12 @@ Add the line for your shell to its startup file, and open a new terminal.
 |---|---|---|
 | Bash 4.4 or newer | `~/.bashrc` | `eval "$(_QUOTA_MONITOR_COMPLETE=bash_source quota-monitor)"` |
 | Zsh | `~/.zshrc` | `eval "$(_QUOTA_MONITOR_COMPLETE=zsh_source quota-monitor)"` |
-| Fish | `~/.config/fish/completions/quota-monitor.fish` | `_QUOTA_MONITOR_COMPLETE=fish_source quota-monitor \\| source` |
+| Fish | `~/.config/fish/config.fish` | `_QUOTA_MONITOR_COMPLETE=fish_source quota-monitor \\| source` |
 
 ## JSON
 
-With `--json`, a command prints one document on standard output. `schema_version` is 1 in all of them. It is raised when a
-member is removed or changes its meaning. New members may come at any time. Each number has one type: tokens and
+With `--json`, a command prints one document on standard output. `schema_version` is 1 in all of them. It is raised
+when a member is removed or changes its meaning. New members may come at any time. Each number has one type: tokens and
 percentages are real numbers, counts are whole. A value that is not known is `null`.
 
 [answers.md](answers.md) describes the document of `analyze` and `report`. The others have these members.
@@ -202,7 +202,7 @@ def _describe(group: click.Group, above: tuple[str, ...], name: str) -> Iterator
 
 
 def _write_help(command: click.Command) -> Iterator[str]:
-    """Yield the help in paragraphs. What it names as code stays so."""
+    """Yield the help in paragraphs."""
     for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(command.help or read_summary(command))):
         yield " ".join(paragraph.split())
         yield ""
