@@ -54,9 +54,11 @@ def check(as_json: bool) -> None:
 def _find_stale_files(known: Registry) -> list[str]:
     """Return the generated files that are out of date. An installed package has none."""
     root = checkout.locate_checkout()
+    if root is None:
+        return []
     return [
         path.relative_to(root).as_posix()
-        for path, text in (generate(known, root).items() if root is not None else ())
+        for path, text in generate(known, root).items()
         if not path.is_file() or path.read_text(encoding="utf-8") != text
     ]
 
