@@ -50,7 +50,7 @@ Errors are printed on standard error, one sentence each with the next step. Prog
 | `AWS_CONFIG_FILE`, `AWS_SHARED_CREDENTIALS_FILE` | Files with profiles and credentials. |
 | `AWS_ENDPOINT_URL` | Endpoint of AWS. The local stack uses it. |
 | `HTTPS_PROXY`, `NO_PROXY` | Proxy on the way to AWS. |
-| `COLUMNS` | Width of tables in the terminal. In a file or a pipe, it is {width_in_a_file} columns. |
+| `COLUMNS` | Width of tables. Without it, that of the terminal, or {width_in_a_file} columns in a file or a pipe. |
 | `NO_COLOR` | Print no colors. |
 
 All other variables of boto3 work, too.
@@ -197,7 +197,7 @@ def _describe(group: click.Group, above: tuple[str, ...], name: str) -> Iterator
     records = [record for each in command.get_params(inside) if (record := each.get_help_record(inside)) is not None]
     yield "| Option | Meaning |"
     yield "|---|---|"
-    yield from (f"| `{_cell(option)}` | {_cell(text)} |" for option, text in records if option != "--help")
+    yield from (f"| `{_cell(option)}` | {_cell(text)} |" for option, text in records if not option.endswith("--help"))
     yield ""
 
 

@@ -29,7 +29,7 @@ def doctor(local: Instance, doctor_calls: list[Call], monkeypatch: pytest.Monkey
     def run(*options: str) -> Result:
         arguments = ["doctor", "--profile", "local", "--stack-name", local.stack_name, *options]
         with calls_recorded(doctor_calls if "--test-alarm" not in options else []):
-            return CliRunner(env={"COLUMNS": "250"}).invoke(main, arguments)
+            return CliRunner(env={"COLUMNS": "1000"}).invoke(main, arguments)
 
     return run
 
@@ -582,7 +582,8 @@ def test_no_such_stack_is_said_in_a_sentence(local: Instance, monkeypatch: pytes
     result = CliRunner().invoke(main, ["doctor", "--profile", "local", "--stack-name", "nobody-made-this"])
 
     assert result.exit_code == 3
-    assert "nobody-made-this does not exist" in result.output
+    assert result.output.startswith("Error: There is no stack nobody-made-this in us-east-1 of account 111122223333. ")
+    assert f"These look like the monitor: {local.stack_name}. Name one with --stack-name." in result.output
 
 
 def ringing(cloudwatch: Any) -> set[str]:
