@@ -1817,3 +1817,87 @@ def test_every_check_is_run() -> None:
     assert len(decorated) > 20
     assert set(decorated) == set(CHECKS)
     assert len(CHECKS) == len(set(CHECKS))
+
+
+# ---------------------------------------------------------------- quotas
+
+
+def test_a_quota_of_0_gets_the_commands_that_request_more() -> None:
+    notice = "quota is 0: m (regional) may not be called by this account in this Region"
+    snapshot = change(WELL.snapshot, active_notices={ZERO: (notice,)})
+
+    (found,) = unwell(snapshot=snapshot)
+
+    assert found.what == notice
+    find, ask = commands.in_advice(found.do)
+    assert find == (
+        "aws service-quotas list-service-quotas --service-code bedrock --query "
+        "'Quotas[?Value==`0.0`].[QuotaCode,QuotaName]' --output text --region us-east-1"
+    )
+    assert ask == (
+        "aws service-quotas request-service-quota-increase --service-code bedrock --quota-code CODE "
+        "--desired-value VALUE --region us-east-1"
+    )
+
+
+def test_a_failed_fetch_has_the_reason_from_the_log() -> None:
+    reason = "the registry's overrides are rejected, the last valid ones stay in use: unknown field `burndwon`"
+
+    (found,) = unwell(traffic=change(WELL.traffic, last_failed_fetch=ago(minutes=10)), fetch_error=reason)
+
+    assert found.what.endswith(f"in whole or in part. Its log says: {reason}")
+
+
+class _Log:
+    """CloudWatch Logs with pages of messages. It counts the pages that are read."""
+
+    def __init__(self, *pages: list[str]) -> None:
+        self._pages, self.read = pages, 0
+        self.asked: dict[str, Any] = {}
+
+    def get_paginator(self, operation: str) -> Any:
+        assert operation == "filter_log_events"
+        return self
+
+    def paginate(self, **asked: Any) -> Any:
+        self.asked = asked
+        for page in self._pages:
+            self.read += 1
+            yield {"events": [{"message": message} for message in page]}
+
+
+@pytest.mark.parametrize(
+    ("pages", "reason"),
+    [
+        pytest.param([[]], None, id="no error"),
+        pytest.param(
+            [['{"level":"ERROR","message":"first"}'], ['{"level":"ERROR","message":"a\\n b"}']], "a b", id="last"
+        ),
+        pytest.param(
+            [["2026-11-28 Task timed out after 60.00 seconds\n\n"]],
+            "2026-11-28 Task timed out after 60.00 seconds",
+            id="timeout",
+        ),
+        pytest.param([['{"message":"' + "x" * 2_000 + '"}']], "x" * 500, id="long"),
+    ],
+)
+def test_the_last_error_of_a_log(pages: list[list[str]], reason: str | None) -> None:
+    log: Any = _Log(*pages)
+
+    assert collect.read_last_error(log, "/fetcher", NOW) == reason
+    assert log.asked["startTime"] == int(NOW.timestamp() * 1000)
+
+
+def test_few_pages_of_a_log_are_searched() -> None:
+    log: Any = _Log(*[[]] * 100)
+
+    assert collect.read_last_error(log, "/fetcher", NOW) is None
+    assert log.read == 5
+
+
+def test_an_expired_session_ends_the_doctor_at_once() -> None:
+    def expire() -> None:
+        raise ClientError({"Error": {"Code": "ExpiredToken", "Message": ""}}, "GetRole")
+
+    with pytest.raises(ClientError, match="ExpiredToken"):
+        collect._attempt(expire)
