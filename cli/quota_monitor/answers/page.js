@@ -5,6 +5,12 @@ const clock = [
   [86400, "{YYYY}-{MM}-{DD}", null, null, null, null, null, null, 1],
   [60, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
 ];
+// A minute between two without calls has no line, so it is drawn as a point.
+const alone = (chart, number) => {
+  const values = chart.data[number];
+  return values.flatMap((value, at) => value != null && values[at - 1] == null && values[at + 1] == null ? [at] : []);
+};
+const line = { width: 1.5, points: { show: true, size: 4, filter: alone } };
 for (const pool of pools) {
   const place = document.getElementById(pool.id);
   const series = [{ label: "minute (UTC)", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" }];
@@ -15,9 +21,9 @@ for (const pool of pools) {
       data.push(values);
     }
   };
-  add("reserved", pool.reserved, "#0072B2", { width: 1.5 });
-  add("consumed", pool.consumed, "#E69F00", { width: 1.5 });
-  add("in use at once (model)", pool.in_use, "#009E73", { width: 1.5 });
+  add("reserved", pool.reserved, "#0072B2", line);
+  add("consumed", pool.consumed, "#E69F00", line);
+  add("in use at once (model)", pool.in_use, "#009E73", line);
   add("throttled requests", pool.throttled, "#CC79A7", { scale: "calls", paths: uPlot.paths.bars(), fill: "#CC79A788" });
   if (pool.quota != null) add("quota", pool.minutes.map(() => pool.quota), "#c62828", { dash: [6, 4] });
   const options = () => ({
