@@ -97,7 +97,11 @@ def test_cost_is_that_of_the_checkout(run: Run) -> None:
 
     assert (ran.returncode, ran.stderr) == (0, "")
     here = subprocess.run(
-        [Path(sys.executable).with_name("quota-monitor"), *arguments], capture_output=True, text=True, check=True
+        [Path(sys.executable).with_name("quota-monitor"), *arguments],
+        env=dict(os.environ),  # without the COLUMNS that readline sets for children
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert ran.stdout == here.stdout
 
