@@ -230,7 +230,7 @@ def _freed(row: _Row) -> Text:
     if advice.max_tokens is None or not advice.freed_tokens:
         return Text("–", style="dim")
     quota = answer.usage.token_quota
-    share = f"\n{advice.freed_percent:,.0f}%" if quota and advice.freed_percent is not None else ""
+    share = f"\n{percent(advice.freed_percent, 100)}" if quota and advice.freed_percent is not None else ""
     return Text(f"{advice.freed_tokens:,.0f}{share}")
 
 

@@ -66,14 +66,17 @@ RECENT = timedelta(hours=3)
 
 
 def describe_recent_use(session: boto3.Session, stack_name: str, now: datetime) -> str:
-    """Return one line about the last hours. Never raises, because the doctor has other things to say."""
+    """Return a sentence about the last hours, and the command for more.
+
+    Never raises, because the doctor has other things to say.
+    """
     scope = Scope(make_window(now - RECENT, now))
     try:
         document = make_report(session, read_stack(session, stack_name), scope, NOTHING_CHANGED, now=now)
     except (*AWS_ERRORS, LogSourceError) as error:
         return f"Use of the quotas could not be read: {explain_aws_error(error)}"
     more = own_command("report", "--hours", f"{RECENT.total_seconds() / 3600:g}")
-    return f"Last 3 hours: {summarize(document)} For more, run `{more}`."
+    return f"Last 3 hours: {summarize(document)} For more, run:\n  {more}"
 
 
 def make_report(
