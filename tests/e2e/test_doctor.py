@@ -565,7 +565,11 @@ def test_a_key_that_the_processor_may_not_use_is_a_problem_until_its_policy_says
     assert resource("MetricProcessorRole") in advice
     assert lost.exit_code == 1
     assert f"is encrypted with {key}, which is PendingDeletion" in lost.output
-    assert command_of(lost, "aws kms cancel-key-deletion") == {"--key-id": [key]}
+    assert command_of(lost, "aws kms cancel-key-deletion") == {
+        "--key-id": [key],
+        "--region": ["us-east-1"],
+        "--profile": ["local"],
+    }
     assert well.exit_code == 0, well.output
 
 
