@@ -19,7 +19,7 @@ SITE := $(UV) run --isolated $(LOCKED) --only-group docs --python $(BIN)/python
 include layers/python.mk # LAMBDA_PYTHON, and settings of pip
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check checkov workflows format lock dashboard events lambda-python dist bench memory cpu fuzz soak screenshots docs docs-serve clean
+.PHONY: help setup demo test test-fast check checkov workflows format lock dashboard command-line events lambda-python dist bench memory cpu fuzz soak screenshots docs docs-serve clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -81,6 +81,9 @@ lock: setup .venv/node ## Lock the dependencies again, those of the functions, t
 
 dashboard: setup ## Write dashboard/dashboard.yaml into template.yaml
 	$(BIN)/python -m dashboard
+
+command-line: setup ## Write docs/command-line.md from the commands
+	$(BIN)/python -m quota_monitor.command_reference
 
 events: setup ## Rebuild events/ from the readable records
 	$(BIN)/quota-monitor events

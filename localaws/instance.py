@@ -130,7 +130,7 @@ def status(directory: Path = DIRECTORY) -> Status:
     if state is None or not state.processes():
         return Status()
     trouble = tuple(
-        f"the {name} is not running. Its log is {log}"
+        f"The {name} is not running. Its log is {log}."
         for name, running, log in (
             ("emulator", state.emulator, home.emulator_log),
             ("sidecar", state.sidecar, home.sidecar_log),
@@ -144,6 +144,8 @@ def status(directory: Path = DIRECTORY) -> Status:
         outputs, stack_status = _stack(account, state.stack_name)
         counters = _counters(account, "GET", "/health")
     except (LocalAwsError, BotoCoreError, ClientError) as error:
+        if isinstance(error, ClientError) and error.response["Error"].get("Code") == "ValidationError":
+            return Status(trouble=(f"The emulator is running, but the stack {state.stack_name} is not deployed.",))
         return Status(trouble=(str(error),))
     found = Instance(home.path, account, state.stack_name, outputs, state.preview_url, state.left_out)
     return Status(found, stack_status, counters)

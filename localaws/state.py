@@ -115,7 +115,7 @@ class StateDirectory(msgspec.Struct, frozen=True):
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise LocalAwsError(f"another command is using {self.path}: wait until it has finished") from error
+                raise LocalAwsError(f"Another command is using {self.path}. Wait until it has finished.") from error
             yield
 
     def find(self) -> State | None:
@@ -127,10 +127,10 @@ class StateDirectory(msgspec.Struct, frozen=True):
         try:
             return msgspec.json.decode(self._file.read_bytes(), type=State)
         except FileNotFoundError as error:
-            raise LocalAwsError(f"{self.path} has no local AWS: start one with `quota-monitor local up`") from error
+            raise LocalAwsError(f"There is no local stack in {self.path}.") from error
         except msgspec.DecodeError as error:
             raise LocalAwsError(
-                f"{self._file} is of another version ({error}): delete the file and try again"
+                f"{self._file} is of another version ({error}). Delete the file, and try again."
             ) from error
 
     def write(self, state: State) -> None:

@@ -1,6 +1,7 @@
 """Remove the resources on an explicit list from a built template, because the emulator cannot create them."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -19,6 +20,7 @@ class Omission(msgspec.Struct, frozen=True):
     target: str
     reason: str
     having: str | None = None
+    nouns: str = "resources"
 
     def covers(self, logical_id: str, resource: Mapping[str, Any]) -> bool:
         """Return True if the resource is to be left out."""
@@ -32,14 +34,23 @@ class Omission(msgspec.Struct, frozen=True):
 LEFT_OUT = (
     Omission(
         target="AWS::Logs::QueryDefinition",
+        nouns="saved queries",
         reason="MiniStack does not support saved queries and refuses the whole change set",
     ),
     Omission(
         target="AWS::CloudWatch::Alarm",
+        nouns="alarms",
         having="Metrics",
         reason="MiniStack does not evaluate metric math or queries and refuses such alarms",
     ),
 )
+
+
+def describe_left_out(left_out: Mapping[str, str], omissions: tuple[Omission, ...] = LEFT_OUT) -> dict[str, str]:
+    """Return the reasons by what is left out, such as `10 alarms`."""
+    counts = Counter(left_out.values())
+    nouns = {omission.reason: omission.nouns for omission in omissions}
+    return {f"{count} {nouns.get(reason, 'resources')}": reason for reason, count in counts.items()}
 
 
 def without(template: Template, omissions: tuple[Omission, ...] = LEFT_OUT) -> tuple[Template, dict[str, str]]:

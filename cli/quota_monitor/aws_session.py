@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import click
@@ -13,7 +15,7 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     CredentialRetrievalError,
-    EndpointConnectionError,
+    HTTPClientError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
@@ -21,8 +23,11 @@ from botocore.exceptions import (
     SSOError,
     TokenRetrievalError,
 )
+from botocore.exceptions import ConnectionError as NoConnectionError
 
 from bedrock_quota.access_denied import is_denied
+from bedrock_quota.errors import QuotaMonitorError
+from quota_monitor.aws_regions import check_region
 from quota_monitor.terminal import COULD_NOT_LOOK, errors_as_messages
 
 if TYPE_CHECKING:
@@ -82,16 +87,23 @@ class Stack(msgspec.Struct, frozen=True):
 
 
 def open_session(profile: str | None, region: str | None) -> boto3.Session:
-    """Return a session with AWS. Propagates botocore errors."""
+    """Return a session with AWS. Without a Region it takes AWS_REGION, as the AWS CLI does and boto3 does not.
+
+    Raises `click.UsageError` for a Region that does not exist. Propagates botocore errors.
+    """
     import boto3  # noqa: PLC0415 - half a second of CPU, which `--help` does not need
 
-    return boto3.Session(profile_name=profile, region_name=region)
+    session = boto3.Session(profile_name=profile, region_name=region or os.environ.get("AWS_REGION") or None)
+    if session.region_name is not None:
+        check_region(session.region_name)
+    return session
 
 
 def read_stack(session: boto3.Session, name: str) -> Stack:
-    """Read a deployed stack. Propagates botocore errors."""
+    """Read a deployed stack. Raises `NoStackError`. Propagates botocore errors."""
     client = session.client("cloudformation")
-    (found,) = client.describe_stacks(StackName=name)["Stacks"]
+    with _missing_stacks_named(session, name):
+        (found,) = client.describe_stacks(StackName=name)["Stacks"]
     resources = [
         each
         for page in client.get_paginator("list_stack_resources").paginate(StackName=name)
@@ -111,9 +123,59 @@ def read_stack(session: boto3.Session, name: str) -> Stack:
 
 
 def physical_id(session: boto3.Session, stack_name: str, logical_id: str) -> str:
-    """Return the physical id of one resource of a stack. Propagates botocore errors."""
-    found = session.client("cloudformation").describe_stack_resource(StackName=stack_name, LogicalResourceId=logical_id)
+    """Return the physical id of one resource of a stack. Raises `NoStackError`. Propagates botocore errors."""
+    client = session.client("cloudformation")
+    with _missing_stacks_named(session, stack_name):
+        found = client.describe_stack_resource(StackName=stack_name, LogicalResourceId=logical_id)
     return found["StackResourceDetail"]["PhysicalResourceId"]
+
+
+def says_that_there_is_no_stack(error: ClientError) -> bool:
+    """Return True if CloudFormation says that a stack does not exist.
+
+    It answers `ValidationError`, as for other faults of a request. Only the message tells them apart (API reference,
+    DescribeStacks; SAM CLI 1.167, deployer.py, read 2026-11-28). The message about a missing resource has "for stack".
+    """
+    found = error.response["Error"]
+    said = str(found.get("Message"))
+    return found.get("Code") == "ValidationError" and "does not exist" in said and "for stack" not in said
+
+
+@contextmanager
+def _missing_stacks_named(session: boto3.Session, name: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        if says_that_there_is_no_stack(error):
+            raise NoStackError(_describe_missing_stack(session, name)) from error
+        raise
+
+
+MAX_STACK_PAGES = 10
+"""Pages of stacks, of about 100 each, among which other deployments are searched."""
+
+
+def _describe_missing_stack(session: boto3.Session, name: str) -> str:
+    """Return where the stack is missing, and which stacks to name instead, as far as they can be read."""
+    place, similar = f"in {session.region_name}", []
+    with suppress(BotoCoreError, ClientError):
+        place += f" of account {session.client('sts').get_caller_identity()['Account']}"
+    with suppress(BotoCoreError, ClientError):
+        pages = session.client("cloudformation").get_paginator("describe_stacks").paginate()
+        similar = [
+            stack["StackName"]
+            for page in islice(pages, MAX_STACK_PAGES)
+            for stack in page["Stacks"]
+            if {each["OutputKey"] for each in stack.get("Outputs", [])} >= _OUTPUTS
+        ]
+    hint = "Check --region and --profile, or deploy it first."
+    if similar:
+        hint = f"These look like the monitor: {', '.join(similar)}. Name one with --stack-name."
+    return f"There is no stack {name} {place}. {hint}"
+
+
+_OUTPUTS = {"InvocationLogGroupName", "AlarmTopicArn", "DashboardName"}
+"""Outputs by which a stack of this monitor is recognized."""
 
 
 def stack_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -127,9 +189,22 @@ def stack_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def aws_errors_as_messages() -> AbstractContextManager[None]:
-    """Print errors of AWS and of botocore as one message with the next step. The exit code is 3."""
-    return errors_as_messages(BotoCoreError, ClientError, exit_code=COULD_NOT_LOOK, explain=explain_aws_error)
+class NoStackError(QuotaMonitorError):
+    """There is no stack of this name. The message names those that look like the monitor."""
+
+
+AWS_ERRORS = (BotoCoreError, ClientError, NoStackError)
+"""Errors of AWS, of botocore, and of a stack that does not exist."""
+
+
+def aws_errors_as_messages(
+    *others: type[Exception], explain: Callable[[Exception], str] | None = None
+) -> AbstractContextManager[None]:
+    """Print errors of AWS, and others, as one message with the next step. The exit code is 3.
+
+    Every command that talks to AWS uses this. `explain` returns the message, `explain_aws_error` by default.
+    """
+    return errors_as_messages(*AWS_ERRORS, *others, exit_code=COULD_NOT_LOOK, explain=explain or explain_aws_error)
 
 
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
@@ -151,20 +226,30 @@ def explain_aws_error(error: Exception) -> str:
         return _explain_answer(error)
     for kinds, sentence in _SENTENCES:
         if isinstance(error, kinds):
-            return sentence.format(error=error)
+            return sentence.format(error=error, profile=_name_option("--profile"), region=_name_option("--region"))
     return str(error)
 
 
 _SENTENCES: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     (
         (NoCredentialsError, PartialCredentialsError),
-        f"There are no AWS credentials. {_SIGN_IN} Or set AWS_PROFILE to a profile that has some.",
+        f"There are no AWS credentials. {_SIGN_IN} Or name a profile that has some with {{profile}}.",
     ),
-    ((NoRegionError,), "There is no AWS Region. Set AWS_REGION, or set one in your profile with `aws configure`."),
+    (
+        (NoRegionError,),
+        "There is no AWS Region. Name one with {region}, or set one in your profile with `aws configure`.",
+    ),
     ((ProfileNotFound,), "{error}. `aws configure list-profiles` lists the profiles that exist."),
-    ((EndpointConnectionError,), "{error} Check the name of the Region, and your network."),
     (_RENEWAL_ERRORS, f"The AWS session cannot be renewed. {_SIGN_IN} {{error}}"),
+    ((NoConnectionError, HTTPClientError), "{error}. Check your network, and run the command again."),
 )
+
+
+def _name_option(name: str) -> str:
+    """Return the option as the running command has it: `--region` or `--regions`."""
+    context = click.get_current_context(silent=True)
+    options = () if context is None else [option for each in context.command.params for option in each.opts]
+    return f"{name}s" if f"{name}s" in options else name
 
 
 def _explain_answer(error: ClientError) -> str:
@@ -174,5 +259,6 @@ def _explain_answer(error: ClientError) -> str:
     if code in _UNKNOWN:
         return f"AWS does not accept these credentials ({code}). {_SIGN_IN}"
     if is_denied(error):
-        return f"These credentials may not call {error.operation_name}. Ask for that right. AWS returned: {said}"
+        returned = f" AWS returned: {said}" if said else ""
+        return f"These credentials may not call {error.operation_name}. Ask for that right.{returned}"
     return str(error)

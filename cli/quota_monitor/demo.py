@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,7 @@ from quota_monitor.deployed import metrics
 from quota_monitor.deployed.metrics import OUTCOMES
 from quota_monitor.deployed.report import make_report
 from quota_monitor.deployment.checkout import find_checkout, require_local_extra
+from quota_monitor.program import own_command
 from quota_monitor.terminal import errors_as_messages, make_console
 from quota_monitor.window import Window, make_window
 
@@ -41,6 +43,9 @@ METADATA_KEYS = "team,environment"
 """Metadata keys of the traffic that the stack of the demo adds to its metric lines."""
 
 HOUR = timedelta(hours=1)
+HOURS_SHOWN = 3
+"""Hours that the dashboard shows by default."""
+
 OLDEST = timedelta(days=13)
 """CloudWatch accepts no data older than two weeks."""
 
@@ -81,23 +86,27 @@ def demo(seed: int, down: bool) -> None:
     require_local_extra()
     directory = home / local.DIRECTORY_NAME
     began = time.monotonic()
-    with errors_as_messages(LocalAwsError), local.progress_bars() as progress:
+    with errors_as_messages(LocalAwsError), local.progress_bars() as progress, local.interruptions_explained():
         running = instance.up(home, directory, parameters={"RequestMetadataKeys": METADATA_KEYS}, progress=progress)
         result = run_demo(running, seed, progress)
     _print(result)
-    if down:
-        local.console.print()
-    else:
-        nearest = next(answer for answer in result.document.pools if answer.usage.requests).usage.pool
-        local.show_dashboard(running, {"model": nearest.model_id, "endpoint": nearest.endpoint_type.value})
-    local.console.print(f"The demo took {time.monotonic() - began:.0f} s.", end=" ")
+    took = f"The demo took {time.monotonic() - began:.0f} s."
     if down:
         with errors_as_messages(LocalAwsError):
             instance.down(directory)
-        local.console.print("The local stack is stopped.")
-    else:
-        local.console.print("The local stack keeps running. Stop it with [bold]quota-monitor local down[/].\n")
-        local.show_instance(running)
+        local.console.print(f"\n{took} The local stack is stopped.")
+        return
+    nearest = next(answer for answer in result.document.pools if answer.usage.requests).usage.pool
+    chosen = {"model": nearest.model_id, "endpoint": nearest.endpoint_type.value}
+    local.show_dashboard(running, {**chosen, "hours": str(_hours_since(result.window, datetime.now(UTC)))})
+    local.show_instance(running)
+    local.show_down()
+    local.console.print(f"\n{took}")
+
+
+def _hours_since(window: Window, now: datetime) -> int:
+    """Return the hours that the dashboard must show so that the window is on it, at least `HOURS_SHOWN`."""
+    return max(HOURS_SHOWN, math.ceil((now - window.starts_at) / HOUR))
 
 
 def run_demo(running: Instance, seed: int, progress: Progress = lambda _stage, _done, _total: None) -> DemoResult:
@@ -143,7 +152,7 @@ def _untouched_hour(session: boto3.Session, now: datetime) -> Window:
         if not metrics.has_calls(session.client("cloudwatch"), DEFAULT_NAMESPACE, window):
             return window
         end -= HOUR
-    raise LocalAwsError("No hour is left for more traffic. Start again with `quota-monitor local down`.")
+    raise LocalAwsError(f"No hour is left for more traffic. Start again with `{own_command('local', 'down')}`.")
 
 
 def _profiles(session: boto3.Session) -> dict[Profile, str]:
@@ -241,7 +250,7 @@ def _describe_difference(sent: int, counts: dict[str, int]) -> str:
     detail = ", ".join(f"{name} {count:,}" for name, count in counts.items())
     return (
         f"{sent:,} records were sent and {accounted:,} counted, {kind}: {detail}. "
-        "See the processor's log and `quota-monitor local status`."
+        f"See the processor's log and `{own_command('local', 'status')}`."
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -34,10 +33,12 @@ from quota_monitor.analyze.reader import RecordReader
 from quota_monitor.analyze.scope import Scope
 from quota_monitor.analyze.source import Progress, Source, source_errors_as_messages
 from quota_monitor.analyze.sources import open_sources, source_options
-from quota_monitor.answers.numbers import count, percent, timestamp
+from quota_monitor.answers.numbers import count, percent, real, timestamp
 from quota_monitor.answers.options import parse_time
 from quota_monitor.data_files import MODELS
-from quota_monitor.terminal import make_console
+from quota_monitor.json_output import format_json, json_option
+from quota_monitor.program import own_command
+from quota_monitor.terminal import COULD_NOT_LOOK, make_console
 from quota_monitor.window import Window
 
 BEFORE = 15 * 60
@@ -67,7 +68,7 @@ class PoolTrace(msgspec.Struct):
 )
 @click.option("--model", default="", metavar="TEXT", help="Only models whose id has this text.")
 @source_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def explain(moment: str, model: str, as_json: bool, **given: Any) -> None:
     """Show one minute of a quota pool, second by second.
 
@@ -77,30 +78,56 @@ def explain(moment: str, model: str, as_json: bool, **given: Any) -> None:
     minute = parse_minute(moment, datetime.now(UTC))
     registry = read_sources(MODELS)
     console = make_console()
-    found = False
     with source_errors_as_messages(), show_progress() as progress:
         traced = [
             (source, trace_source(source, minute, model, registry, progress))
             for source in open_sources(given, registry)
         ]
-    for source, pools in traced:
-        chosen = choose_pool(pools)
-        if chosen is None:
-            continue
-        found = True
-        refused = [RefusedCalls(*key, calls) for key, calls in pools[chosen].refused.items()]
-        timeline = trace_minute(minute, pools[chosen].calls, refused)
-        quota = source.account.quotas.get(chosen, NO_QUOTA)
-        if as_json:
-            click.echo(to_json(chosen, quota, timeline))
-        else:
-            console.print(render(chosen, quota, timeline, pools[chosen].left_out))
+    found = [
+        _explain_pool(source, minute, pools, pool)
+        for source, pools in traced
+        if (pool := choose_pool(pools)) is not None
+    ]
     if not found:
-        raise click.ClickException(
+        raise NothingToExplainError(
             f"No call to {model or 'a quota pool'} began in the minute from {timestamp(minute)}, or just before. "
-            "`quota-monitor analyze` names a minute with throttled calls."
+            f"`{own_command('analyze')}` names a minute with throttled calls."
         )
-    sys.exit(0)
+    if as_json:
+        click.echo(format_json({"accounts": [to_data(each) for each in found]}))
+        return
+    for each in found:
+        console.print(render(each.pool, each.quota, each.timeline, each.left_out))
+
+
+class NothingToExplainError(click.ClickException):
+    """There is no call in the minute."""
+
+    exit_code = COULD_NOT_LOOK
+
+
+class ExplainedPool(msgspec.Struct, frozen=True):
+    """One minute of a quota pool. `left_out` are calls beyond `MAX_CALLS`."""
+
+    account: str
+    region: str
+    pool: QuotaPool
+    quota: PoolQuota
+    timeline: Timeline
+    left_out: int = 0
+
+
+def _explain_pool(source: Source, minute: int, pools: dict[QuotaPool, PoolTrace], pool: QuotaPool) -> ExplainedPool:
+    trace = pools[pool]
+    refused = [RefusedCalls(*key, calls) for key, calls in trace.refused.items()]
+    return ExplainedPool(
+        account=source.account.account_id,
+        region=source.account.region,
+        pool=pool,
+        quota=source.account.quotas.get(pool, NO_QUOTA),
+        timeline=trace_minute(minute, trace.calls, refused),
+        left_out=trace.left_out,
+    )
 
 
 def parse_minute(text: str, now: datetime) -> int:
@@ -232,27 +259,30 @@ def _row(second: Second, quota: float | None) -> Iterator[RenderableType]:
     yield Text("\n".join(f"{tokens:,.0f} {caller}" for caller, tokens in second.held[:MAX_HOLDERS]))
 
 
-def to_json(pool: QuotaPool, quota: PoolQuota, timeline: Timeline) -> str:
-    """Return the timeline as JSON."""
-    content = {
-        "schema_version": 1,
-        "model_id": pool.model_id,
-        "endpoint_type": str(pool.endpoint_type),
-        "token_quota": quota.tokens_per_minute,
-        "request_quota": quota.requests_per_minute,
+def to_data(explained: ExplainedPool) -> dict[str, Any]:
+    """Return the minute of a pool as data for JSON."""
+    quota, timeline = explained.quota, explained.timeline
+    return {
+        "account": explained.account or None,
+        "region": explained.region or None,
+        "model_id": explained.pool.model_id,
+        "endpoint_type": str(explained.pool.endpoint_type),
+        "token_quota": real(quota.tokens_per_minute),
+        "request_quota": real(quota.requests_per_minute),
         "calls": timeline.calls,
         "calls_with_unknown_end": timeline.unknown_ends,
+        "calls_left_out": explained.left_out,
         "refused": timeline.refused,
+        "findings": list(write_sentences(quota, timeline, explained.left_out)),
         "seconds": [
             {
                 "second": timestamp(each.second),
                 "begun": each.begun,
                 "running": each.running,
-                "in_use_tokens": each.in_use,
-                "held": dict(each.held),
+                "in_use_tokens": real(each.in_use),
+                "held": {caller: real(tokens) for caller, tokens in each.held},
                 "refused": dict(each.refused),
             }
             for each in timeline.seconds
         ],
     }
-    return msgspec.json.format(msgspec.json.encode(content), indent=2).decode()

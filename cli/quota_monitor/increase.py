@@ -15,6 +15,7 @@ from bedrock_quota.analysis.advice import plan_changes
 from bedrock_quota.analysis.increase import Evidence, Proposal, gather_evidence, propose_quota
 from bedrock_quota.analysis.levers import QUOTA_HEADROOM
 from bedrock_quota.analysis.usage import PoolUsage
+from bedrock_quota.errors import LogSourceError
 from bedrock_quota.pools import EndpointType, QuotaKey, QuotaPool, Unit
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.quota_names import SERVICE_CODE, ListedQuota, match_quota, models_by_quota_name
@@ -25,11 +26,13 @@ from quota_monitor.analyze.scope import Scope
 from quota_monitor.analyze.source import Progress, Source, source_errors_as_messages
 from quota_monitor.analyze.sources import open_sources, source_options
 from quota_monitor.answers.markdown import escape
-from quota_monitor.answers.numbers import count, percent
+from quota_monitor.answers.numbers import count, percent, real, timestamp
 from quota_monitor.answers.options import make_scope, parse_pools, scope_options
 from quota_monitor.aws_session import open_session, read_stack
 from quota_monitor.data_files import MODELS
 from quota_monitor.deployed.measure import measure_stack
+from quota_monitor.json_output import format_json, json_option
+from quota_monitor.program import own_command
 from quota_monitor.window import Window
 
 if TYPE_CHECKING:
@@ -78,6 +81,7 @@ class Request(msgspec.Struct, frozen=True):
 @click.option("--request", "send", is_flag=True, help="Send the request to Service Quotas, after a question.")
 @source_options
 @scope_options
+@json_option
 def increase(
     pool_name: str,
     *,
@@ -86,6 +90,7 @@ def increase(
     headroom: float,
     stack_name: str | None,
     send: bool,
+    as_json: bool,
     **given: Any,
 ) -> None:
     """Write the evidence for a larger quota, as Markdown.
@@ -105,7 +110,7 @@ def increase(
         usage = _choose(usages, pools, pool_name)
         request = _prepare(session, usage, scope, registry, unit, growth=growth, headroom=headroom)
         request = msgspec.structs.replace(request, notes=tuple(notes))
-        click.echo("\n".join(write_markdown(request)))
+        click.echo(format_json(to_data(request)) if as_json else "\n".join(write_markdown(request)))
         if send:
             sys.exit(_send(session, request))
 
@@ -136,11 +141,11 @@ def _measure(
 
 
 def _open_session_for(source: Source, session: boto3.Session, profile: str | None) -> boto3.Session:
-    """Return a session in the Region of a source. Raises `click.ClickException` if the source is another account's."""
+    """Return a session in the Region of a source. Raises `LogSourceError` if the source is another account's."""
     account = source.account
     own = session.client("sts").get_caller_identity()["Account"]
     if account.account_id and account.account_id != own:
-        raise click.ClickException(
+        raise LogSourceError(
             f"These logs are of account {account.account_id}, and the credentials of {own}. Its quotas cannot be read."
         )
     if account.region and account.region != session.region_name:
@@ -152,7 +157,7 @@ def _choose(usages: Sequence[PoolUsage], pools: Sequence[QuotaPool], name: str) 
     found = [usage for usage in usages if usage.pool in pools]
     if not found:
         known = ", ".join(f"{usage.pool.model_id}/{usage.pool.endpoint_type}" for usage in usages) or "none"
-        raise click.ClickException(f"No call to {name} in this window. Pools of this model with calls: {known}.")
+        raise LogSourceError(f"No call to {name} in this window. Pools of this model with calls: {known}.")
     return max(found, key=lambda usage: (usage.peak_percent or 0, usage.peak_used))
 
 
@@ -204,6 +209,58 @@ def list_pool_quotas(session: boto3.Session, registry: Registry) -> dict[QuotaKe
     return found
 
 
+def to_data(request: Request) -> dict[str, Any]:
+    """Return the request as data for JSON."""
+    usage, evidence, proposal = request.usage, request.evidence, request.proposal
+    return {
+        "model_id": request.pool.model_id,
+        "endpoint_type": str(request.pool.endpoint_type),
+        "region": request.region or None,
+        "from": timestamp(request.window.start),
+        "to": timestamp(request.window.end),
+        "quota": _quota_data(request.quota),
+        "quota_to_ask_for": _quota_data(request.ask_for),
+        "end_of_life": None if request.end_of_life is None else request.end_of_life.isoformat(),
+        "busy_minutes": evidence.busy_minutes,
+        "use_per_minute": {
+            name: {"tokens": real(load.tokens), "requests": real(load.requests)}
+            for name, load in (("steady", evidence.steady), ("high", evidence.high), ("peak", evidence.peak))
+        },
+        "mean_input_tokens": real(evidence.mean_input),
+        "mean_output_tokens": real(evidence.mean_output),
+        "requests": usage.requests,
+        "throttled": evidence.throttled,
+        "throttled_minutes": evidence.throttled_minutes,
+        "coverage": real(usage.coverage),
+        "changes": [
+            {"caller": change.caller.caller, "max_tokens": change.max_tokens, "peak_tokens": real(change.peak)}
+            for change in plan_changes(usage)
+        ],
+        "proposal": {
+            "unit": str(proposal.unit),
+            "base": real(proposal.base),
+            "growth": real(proposal.growth),
+            "headroom": real(proposal.headroom),
+            "value": proposal.value,
+            "is_after_changes": proposal.is_after_changes,
+        },
+        "command": _command(request) if _is_larger(request) else None,
+        "notes": list(request.notes),
+    }
+
+
+def _quota_data(quota: Quota | None) -> dict[str, Any] | None:
+    if quota is None:
+        return None
+    return {"code": quota.code, "name": quota.name, "value": real(quota.value), "adjustable": quota.adjustable}
+
+
+def _is_larger(request: Request) -> bool:
+    """Return True if there is a quota to ask for, and the proposal is larger."""
+    ask_for = request.ask_for
+    return ask_for is not None and (ask_for.value is None or request.proposal.value > ask_for.value)
+
+
 # ---------------------------------------------------------------- Markdown
 
 
@@ -240,6 +297,12 @@ def write_markdown(request: Request) -> Iterator[str]:
         f"Bedrock throttled {count(evidence.throttled, 'request')} of {usage.requests + evidence.throttled:,}, "
         f"in {count(evidence.throttled_minutes, 'minute')}."
     )
+    if usage.coverage < 1:
+        yield ""
+        yield (
+            f"The max_tokens of {_count_unknown(usage)} is unknown. Their reservations are missing, so the numbers may "
+            "be too low."
+        )
     for note in request.notes:
         yield ""
         yield escape(note)
@@ -285,8 +348,18 @@ def _write_quota(request: Request, unit: str) -> Iterator[str]:
 _ADJUSTABLE = {True: "yes", False: "no, open a case with AWS Support", None: "not said"}
 
 
+def _count_unknown(usage: PoolUsage) -> str:
+    return f"{round((1 - usage.coverage) * usage.requests):,} of {count(usage.requests, 'request')}"
+
+
 def _write_limits(usage: PoolUsage) -> Iterator[str]:
     changes = plan_changes(usage)
+    if not changes and usage.coverage < 1:
+        yield (
+            f"No smaller max_tokens is proposed, because that of {_count_unknown(usage)} is unknown. Log the text of "
+            "requests, or declare the limits, before you ask for more."
+        )
+        return
     if not changes:
         used = sum(caller.consumed_tokens for caller in usage.callers)
         reserved = sum(caller.reserved_tokens for caller in usage.callers)
@@ -310,11 +383,11 @@ def _write_command(request: Request) -> Iterator[str]:
     if ask_for is None:
         return
     yield ""
-    if ask_for.value is not None and request.proposal.value <= ask_for.value:
+    if ask_for.value is not None and not _is_larger(request):
         if request.quota is None or ask_for.code == request.quota.code:
             yield (
                 f"The quota is {ask_for.value:,.0f} already, so no increase is needed. If calls are throttled all the "
-                "same, `quota-monitor analyze` says why."
+                f"same, `{own_command('analyze')}` says why."
             )
         else:
             yield (
@@ -323,10 +396,14 @@ def _write_command(request: Request) -> Iterator[str]:
             )
         return
     yield "```"
-    yield " ".join(["aws", "service-quotas", "request-service-quota-increase", *_arguments(request)])
+    yield _command(request)
     yield "```"
     yield ""
     yield "Service Quotas has no field for a reason. Add this page to the case that it opens."
+
+
+def _command(request: Request) -> str:
+    return " ".join(["aws", "service-quotas", "request-service-quota-increase", *_arguments(request)])
 
 
 def _arguments(request: Request) -> list[str]:

@@ -1,7 +1,7 @@
 """`quota-monitor local`: an emulator of AWS on this machine, with the checkout deployed on it."""
 
-import os
 import shlex
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,12 +11,15 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from localaws import instance
+from localaws import instance, template
 from localaws.counters import Counters
 from localaws.errors import LocalAwsError
+from quota_monitor.command_groups import WholeSummaryGroup
 from quota_monitor.deployment.checkout import find_checkout, require_local_extra
-from quota_monitor.deployment.parameters import check_names, parameters_option
-from quota_monitor.terminal import errors_as_messages
+from quota_monitor.deployment.parameters import check_parameters, parameters_option
+from quota_monitor.json_output import format_json, json_option
+from quota_monitor.program import own_command
+from quota_monitor.terminal import errors_as_messages, wrap_prose
 
 DIRECTORY_NAME = instance.DIRECTORY.name
 
@@ -25,8 +28,6 @@ STAGES = {
     "building": "Building functions and layers",
     "deploying": "Deploying the stack",
 }
-
-_NOT_RUNNING = "The local stack is not running. Start it with `quota-monitor local up`."
 
 console = Console(highlight=False)
 
@@ -40,7 +41,7 @@ _state = click.option(
 )
 
 
-@click.group()
+@click.group(cls=WholeSummaryGroup)
 def local() -> None:
     """Run the stack on this machine, without an AWS account.
 
@@ -55,33 +56,89 @@ def local() -> None:
 @click.option("--stack-name", default=instance.STACK_NAME, show_default=True, help="Name of the stack.")
 @parameters_option
 def up(directory: Path, region: str, stack_name: str, parameters: Mapping[str, str]) -> None:
-    """Start the emulator and deploy the checkout on it. If it already runs, deploy again."""
+    """Start the local emulator and deploy the checkout on it.
+
+    If the emulator already runs, the command deploys again.
+    """
     require_local_extra()
-    check_names(parameters)
-    with progress_bars() as progress, errors_as_messages(LocalAwsError):
+    check_parameters(parameters)
+    with progress_bars() as progress, errors_as_messages(LocalAwsError), interruptions_explained():
         running = instance.up(
             find_checkout(), directory, region=region, stack_name=stack_name, parameters=parameters, progress=progress
         )
-    console.print("\nThe local stack is running. Stop it with [bold]quota-monitor local down[/].")
+    console.print("\nThe local stack is running.")
     show_dashboard(running)
     show_instance(running)
+    show_down()
+
+
+def show_down() -> None:
+    """Print the command that stops the local stack."""
+    console.print("\nThe local stack keeps running until you stop it:\n", style="bold")
+    console.print(f"  {own_command('local', 'down')}", markup=False, soft_wrap=True)
+
+
+@contextmanager
+def interruptions_explained() -> Iterator[None]:
+    """Say after Ctrl-C that the emulator may go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(
+            f"\nThe emulator may still be running. `{own_command('local', 'up')}` goes on with it, and "
+            f"`{own_command('local', 'down')}` stops it.",
+            err=True,
+        )
+        raise
 
 
 @local.command()
 @_state
-def status(directory: Path) -> None:
-    """Show the status of the local stack."""
+@json_option
+def status(directory: Path, as_json: bool) -> None:
+    """Show the status of the local stack.
+
+    The exit code is 1 if it is not running.
+    """
     with errors_as_messages(LocalAwsError):
         found = instance.status(directory)
-    if found.instance is None:
-        for trouble in found.trouble or (_NOT_RUNNING,):
-            console.print(trouble, style="red" if found.trouble else "", markup=False)
-        raise SystemExit(1)
-    show_dashboard(found.instance)
-    show_instance(found.instance, list_left_out=True)
-    console.print(f"\nStack {found.instance.stack_name}: {found.stack_status}")
-    if found.counters is not None:
-        show_counters(found.counters)
+    if as_json:
+        click.echo(to_json(found))
+    elif found.instance is None:
+        for line in found.trouble or ("The local stack is not running.",):
+            click.echo(line)
+        click.echo(f"To start it, run `{own_command('local', 'up')}`.")
+        if found.trouble:
+            click.echo(f"To stop what is left of it, run `{own_command('local', 'down')}`.")
+    else:
+        show_dashboard(found.instance)
+        show_instance(found.instance)
+        console.print(f"\nStack {found.instance.stack_name}: {found.stack_status}")
+        if found.counters is not None:
+            show_counters(found.counters)
+    sys.exit(0 if found.instance is not None else 1)
+
+
+def to_json(found: instance.Status) -> str:
+    """Return the status as JSON."""
+    running = found.instance
+    return format_json(
+        {
+            "running": running is not None,
+            "trouble": list(found.trouble),
+            "stack": None if running is None else running.stack_name,
+            "stack_status": found.stack_status or None,
+            "region": None if running is None else running.account.region,
+            "account": None if running is None else running.account.id,
+            "endpoint_url": None if running is None else running.endpoint_url,
+            "dashboard_url": None if running is None or not has_dashboard(running) else _dashboard_url(running),
+            "aws_config_file": None if running is None else str(running.cli_config.resolve()),
+            "outputs": {} if running is None else running.outputs,
+            "left_out": {} if running is None else running.left_out,
+            "metric_lines": None if found.counters is None else found.counters.metric_lines,
+            "metric_values": None if found.counters is None else found.counters.data,
+        }
+    )
 
 
 @local.command()
@@ -96,11 +153,11 @@ def down(directory: Path) -> None:
 @local.command()
 @_state
 def dashboard(directory: Path) -> None:
-    """Print the URL of the dashboard."""
+    """Print the URL of the dashboard of the local stack."""
     with errors_as_messages(LocalAwsError):
         found = instance.status(directory).instance
     if found is None:
-        raise click.ClickException(_NOT_RUNNING)
+        raise click.ClickException(f"The local stack is not running. Start it with `{own_command('local', 'up')}`.")
     click.echo(_dashboard_url(found))
 
 
@@ -131,12 +188,17 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
 
 def show_dashboard(running: instance.Instance, chosen: Mapping[str, str] | None = None) -> None:
     """Print the URL of the dashboard, if the stack has one. `chosen` has values of its variables."""
-    if "DashboardName" in running.outputs:
+    if has_dashboard(running):
         console.print("\nDashboard, drawn on this machine:\n", style="bold")
         console.print(f"  {_dashboard_url(running, chosen)}\n", markup=False, soft_wrap=True)
 
 
-def show_instance(running: instance.Instance, *, list_left_out: bool = False) -> None:
+def has_dashboard(running: instance.Instance) -> bool:
+    """Return True if the local stack has a dashboard."""
+    return "DashboardName" in running.outputs
+
+
+def show_instance(running: instance.Instance) -> None:
     """Print endpoint, outputs and how to use them, and which resources the emulator leaves out."""
     facts = {
         "Endpoint": running.endpoint_url,
@@ -146,20 +208,15 @@ def show_instance(running: instance.Instance, *, list_left_out: bool = False) ->
     width = max(map(len, facts))
     for name, value in facts.items():
         console.print(f"{name:<{width}}  {value}", markup=False, soft_wrap=True)
-    if list_left_out:
-        for name, reason in running.left_out.items():
-            console.print(f"Left out on this machine: {name} ({reason})", style="dim", markup=False)
-    elif running.left_out:
-        left_out = f"Resources of the template that are left out on this machine: {len(running.left_out)}."
-        console.print(
-            f"\n{left_out} `quota-monitor local status` lists them.", style="dim", markup=False, soft_wrap=True
-        )
-    config = shlex.quote(_short(running.cli_config))
+    for what, reason in template.describe_left_out(running.left_out).items():
+        said = wrap_prose(f"Left out on this machine: {what} ({reason}).", console.width)
+        console.print(f"\n{said}", style="dim", markup=False, soft_wrap=True)
+    config = shlex.quote(str(running.cli_config.resolve()))
     console.print("\nUse it with the AWS CLI or any SDK:\n", style="bold")
     console.print(f"  export AWS_CONFIG_FILE={config} AWS_PROFILE=local", markup=False, soft_wrap=True)
     group = running.outputs.get("InvocationLogGroupName")
     if group is not None:
-        console.print(f"  aws logs tail {shlex.quote(group)}", markup=False, soft_wrap=True)
+        console.print(f"  aws logs tail {shlex.quote(group)}  # AWS CLI 2", markup=False, soft_wrap=True)
     console.print("  aws cloudwatch list-metrics --namespace Bedrock/Quotas", markup=False, soft_wrap=True)
 
 
@@ -176,8 +233,3 @@ def show_counters(counters: Counters) -> None:
         )
     if counters.unreachable:
         console.print(f"The sidecar cannot reach the emulator: {counters.unreachable}", style="red", markup=False)
-
-
-def _short(path: Path) -> str:
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith(os.pardir) else relative

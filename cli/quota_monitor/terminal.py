@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,9 +18,21 @@ WIDTH_IN_A_FILE = 132
 
 
 def make_console() -> Console:
-    """Return a console for tables, as wide as the terminal, or `WIDTH_IN_A_FILE` wide in a file."""
+    """Return a console for tables, as wide as the terminal or COLUMNS, or `WIDTH_IN_A_FILE` wide in a file."""
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=WIDTH_IN_A_FILE)
+    if console.is_terminal or "COLUMNS" in os.environ:
+        return console
+    return Console(highlight=False, width=WIDTH_IN_A_FILE)
+
+
+def wrap_prose(text: str, width: int, indent: str = "") -> str:
+    """Return a text with its lines broken between words. Words stay whole, and so do indented lines: commands."""
+    return "\n".join(
+        line
+        if line.startswith(" ")
+        else textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+        for line in text.splitlines()
+    )
 
 
 @contextmanager

@@ -29,7 +29,7 @@ def doctor(local: Instance, doctor_calls: list[Call], monkeypatch: pytest.Monkey
     def run(*options: str) -> Result:
         arguments = ["doctor", "--profile", "local", "--stack-name", local.stack_name, *options]
         with calls_recorded(doctor_calls if "--test-alarm" not in options else []):
-            return CliRunner(env={"COLUMNS": "250"}).invoke(main, arguments)
+            return CliRunner(env={"COLUMNS": "1000"}).invoke(main, arguments)
 
     return run
 
@@ -565,7 +565,11 @@ def test_a_key_that_the_processor_may_not_use_is_a_problem_until_its_policy_says
     assert resource("MetricProcessorRole") in advice
     assert lost.exit_code == 1
     assert f"is encrypted with {key}, which is PendingDeletion" in lost.output
-    assert command_of(lost, "aws kms cancel-key-deletion") == {"--key-id": [key]}
+    assert command_of(lost, "aws kms cancel-key-deletion") == {
+        "--key-id": [key],
+        "--region": ["us-east-1"],
+        "--profile": ["local"],
+    }
     assert well.exit_code == 0, well.output
 
 
@@ -582,7 +586,8 @@ def test_no_such_stack_is_said_in_a_sentence(local: Instance, monkeypatch: pytes
     result = CliRunner().invoke(main, ["doctor", "--profile", "local", "--stack-name", "nobody-made-this"])
 
     assert result.exit_code == 3
-    assert "nobody-made-this does not exist" in result.output
+    assert result.output.startswith("Error: There is no stack nobody-made-this in us-east-1 of account 111122223333. ")
+    assert f"These look like the monitor: {local.stack_name}. Name one with --stack-name." in result.output
 
 
 def ringing(cloudwatch: Any) -> set[str]:
@@ -626,7 +631,7 @@ def test_test_of_the_alarms_reaches_a_subscriber_and_touches_nothing_else(
     assert [each["Dimensions"] for each in metrics if each["MetricName"] == "AlarmTests"] == [[]]
     assert model_ids.ALARM_TEST not in {each["Value"] for metric in metrics for each in metric["Dimensions"]}
     # and a second test waits for the first one's alarm to end
-    assert again.exit_code == 1
+    assert again.exit_code == 3
     assert "is still in ALARM from the last test" in again.output
 
 

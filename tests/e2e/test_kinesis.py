@@ -132,7 +132,7 @@ def test_the_doctor_looks_at_the_stream(streaming: Instance, resource: Resource,
 
     def said() -> list[str]:
         arguments = ["doctor", "--profile", "local", "--stack-name", streaming.stack_name]
-        output = CliRunner(env={"COLUMNS": "250"}).invoke(main, arguments).output
+        output = CliRunner(env={"COLUMNS": "1000"}).invoke(main, arguments).output
         return [
             line for line in output.splitlines() if line.split()[1:2] in (["subscription"], ["stream"], ["permission"])
         ]

@@ -1,5 +1,6 @@
 """`--help` and `--version` are quick: they import no subcommand, and a subcommand's `--help` imports no boto3."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +27,24 @@ def test_help_and_version_import_no_subcommand_and_no_library_but_click(option: 
 
     assert "click" in imported
     assert {name.partition(".")[0] for name in imported} & SLOW == set()
-    assert {name for name in imported if name.startswith("quota_monitor.")} == {"quota_monitor.main"}
+    assert {name for name in imported if name.startswith("quota_monitor.")} <= {
+        "quota_monitor.main",
+        "quota_monitor.command_groups",
+        *({"quota_monitor.program", "quota_monitor.data_files"} if option == "--version" else ()),
+    }
+
+
+def test_the_version_of_a_checkout_has_its_commit() -> None:
+    root = Path(__file__).parents[2]
+    command = [Path(sys.executable).with_name("quota-monitor"), "--version"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    if not (root / ".git").exists():
+        assert "commit" not in shown
+        return
+    ask = [shutil.which("git") or "git", "-C", root, "rev-parse", "HEAD"]
+    head = subprocess.run(ask, capture_output=True, text=True, check=True).stdout
+    assert shown.endswith(f" (commit {head[:9]})\n")
 
 
 @pytest.mark.parametrize("command", [names for names, _ in find_subcommands() if names], ids=" ".join)

@@ -93,18 +93,18 @@ def test_the_state_is_read_as_it_was_written(home):
 
 def test_a_state_that_cannot_be_read_says_what_to_do(home):
     assert home.find() is None
-    with pytest.raises(LocalAwsError, match="has no local AWS: start one with `quota-monitor local up`"):
+    with pytest.raises(LocalAwsError, match="There is no local stack in"):
         home.read()
     home.path.mkdir()
     (home.path / "state.json").write_text("{}")
-    with pytest.raises(LocalAwsError, match="delete the file and try again"):
+    with pytest.raises(LocalAwsError, match=r"Delete the file, and try again\."):
         home.read()
 
 
 def test_two_commands_do_not_work_on_one_directory(home):
     with (
         home.locked(),
-        pytest.raises(LocalAwsError, match=r"another command is using .*: wait until it has finished"),
+        pytest.raises(LocalAwsError, match=r"Another command is using .*\. Wait until it has finished\."),
         home.locked(),
     ):
         pytest.fail("both are in")
@@ -124,8 +124,8 @@ def test_stale_processes_are_told_and_cleared_away(home):
     found = instance.status(home.path)
     assert found.instance is None
     assert [text.partition(".")[0] for text in found.trouble] == [
-        "the emulator is not running",
-        "the sidecar is not running",
+        "The emulator is not running",
+        "The sidecar is not running",
     ]
     assert not instance.down(home.path)
     assert home.read().processes() == []

@@ -187,6 +187,9 @@ def test_failed_calls_are_counted_by_code_and_throttled_ones_by_minute_and_calle
         pytest.param(measure(*calls(8), quota=PoolQuota(None, 10)), State.NEAR, id="8 of 10 requests without a TPM"),
         pytest.param(measure(*calls(239)), State.FINE, id="478,000 of 600,000"),
         pytest.param(measure(Call(), quota=PoolQuota()), State.NO_QUOTA, id="no quota known"),
+        pytest.param(measure(Call(), Call(max_tokens=None)), State.FINE, id="half of the limits known"),
+        pytest.param(measure(Call(), *calls(2, max_tokens=None)), State.MOSTLY_UNKNOWN, id="a third known"),
+        pytest.param(measure(*calls(9, consumed_tokens=54_000, max_tokens=None)), State.NEAR, id="near, all unknown"),
     ],
 )
 def test_verdicts(usage: PoolUsage, state: State):

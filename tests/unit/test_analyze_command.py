@@ -82,7 +82,7 @@ SIGN_IN = "Sign in, for example with `aws sso login`, and run the command again.
         pytest.param(
             botocore.exceptions.NoCredentialsError(), f"There are no AWS credentials. {SIGN_IN}", id="no credentials"
         ),
-        pytest.param(botocore.exceptions.NoRegionError(), "There is no AWS Region. Set AWS_REGION", id="no Region"),
+        pytest.param(botocore.exceptions.NoRegionError(), "no AWS Region. Name one with --regions", id="no Region"),
         pytest.param(
             botocore.exceptions.ProfileNotFound(profile="x"),
             "The config profile (x) could not be found. `aws configure list-profiles` lists",

@@ -14,9 +14,10 @@ from bedrock_quota.analysis.tally import UsageTally
 from bedrock_quota.analysis.verdict import State
 from bedrock_quota.analysis.what_if import Scenario
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
-from quota_monitor.answers.data import SCHEMA_VERSION, to_csv, to_json
+from quota_monitor.answers.data import to_csv, to_json
 from quota_monitor.answers.document import Document
 from quota_monitor.deployed.lines import LineCall
+from quota_monitor.json_output import SCHEMA_VERSION
 from quota_monitor.window import Window
 
 PAGE = (Path(__file__).parents[2] / "docs" / "answers.md").read_text(encoding="utf-8")

@@ -13,6 +13,7 @@ from bedrock_quota.settings import DEFAULT_NAMESPACE
 from localaws.account import Account
 from localaws.errors import LocalAwsError
 from localaws.instance import Instance
+from localaws.template import LEFT_OUT
 from quota_monitor import demo, local
 from quota_monitor.analyze.scope import Scope
 from quota_monitor.aws_session import Stack
@@ -292,19 +293,24 @@ def test_the_dashboard_opens_at_a_pool(capsys: pytest.CaptureFixture[str]) -> No
     assert "  http://127.0.0.1:2/dashboards/d?model=a.b-v1:0&endpoint=regional\n" in capsys.readouterr().out
 
 
-def test_what_is_left_out_is_one_sentence_and_each_with_its_reason_if_asked_for(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_what_is_left_out_is_counted_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
     account = Account("http://127.0.0.1:1", "http://127.0.0.1:3", "us-east-1")
-    running = Instance(Path(), account, "stack", {}, preview_url="", left_out={"Query": "because", "Alarm": "so"})
+    queries, alarms = (omission.reason for omission in LEFT_OUT)
+    left_out = {"A": alarms, "Query": queries, "B": alarms}
+    running = Instance(Path("state"), account, "stack", {}, preview_url="", left_out=left_out)
 
     local.show_instance(running)
-    local.show_instance(running, list_left_out=True)
 
-    once, each = capsys.readouterr().out.split("Use it with the AWS CLI")[:2]
-    assert (
-        "Resources of the template that are left out on this machine: 2. `quota-monitor local status` lists them."
-        in once
-    )
-    assert "because" not in once
-    assert "Left out on this machine: Query (because)\nLeft out on this machine: Alarm (so)\n" in each
+    shown = capsys.readouterr().out
+    assert f"Left out on this machine: 2 alarms ({alarms})." in " ".join(shown.split())
+    assert f"Left out on this machine: 1 saved queries ({queries})." in " ".join(shown.split())
+    assert f"  export AWS_CONFIG_FILE={Path('state').resolve()}/aws-config AWS_PROFILE=local\n" in shown
+
+
+def test_the_link_shows_the_hour_of_an_older_demo_too() -> None:
+    now = datetime(2026, 11, 28, 15, 30, tzinfo=UTC)
+    hours = [
+        demo._hours_since(make_window(now - timedelta(hours=n), now - timedelta(hours=n - 1)), now) for n in (1, 5)
+    ]
+
+    assert hours == [3, 5]

@@ -86,18 +86,25 @@ def test_a_stack_that_does_not_exist_has_no_tags(session, monkeypatch):
 
 @pytest.mark.usefixtures("no_aws")
 @pytest.mark.parametrize(
-    ("code", "message"),
+    ("code", "message", "said"),
     [
-        pytest.param("Throttling", "Rate exceeded", id="throttled"),
-        pytest.param("AccessDenied", "not authorized: it does not exist", id="denied"),
-        pytest.param("ValidationError", "1 validation error detected", id="another validation error"),
-        pytest.param("ExpiredToken", "The security token is expired", id="expired credentials"),
+        pytest.param("Throttling", "Rate exceeded", "Rate exceeded", id="throttled"),
+        pytest.param(
+            "AccessDenied", "it does not exist", "may not call DescribeStacks. .*: it does not exist", id="denied"
+        ),
+        pytest.param("ValidationError", "1 validation error", "1 validation error", id="another validation error"),
+        pytest.param(
+            "ExpiredToken", "The security token is expired", "session has expired.*", id="expired credentials"
+        ),
     ],
 )
-def test_a_stack_that_cannot_be_read_stops_the_deployment(session, monkeypatch, code, message):
+def test_a_stack_that_cannot_be_read_stops_the_deployment(session, monkeypatch, code, message, said):
     found = stubbed(session, monkeypatch, lambda stub: stub.add_client_error("describe_stacks", code, message))
-    with pytest.raises(click.ClickException, match=rf"monitor in eu-west-1 .*{message}\nNothing was deployed"):
+    with pytest.raises(
+        click.ClickException, match=rf"{said}\nNothing was deployed to eu-west-1 .* of monitor,"
+    ) as raised:
         tags.read_tags(found, "monitor")
+    assert raised.value.exit_code == 3
 
 
 def test_a_timeout_stops_the_deployment(session, monkeypatch):

@@ -27,7 +27,7 @@ from bedrock_quota.fetcher.fetch import DAILY_ZERO, DRIFT, END_OF_LIFE, UNREAD, 
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from bedrock_quota.state.snapshot import Snapshot
 from quota_monitor.aws_session import Stack
-from quota_monitor.doctor import alarms, collect, command, logging_owner, remedies, traffic
+from quota_monitor.doctor import alarms, collect, command, logging_owner, traffic
 from quota_monitor.doctor import checks as checks_package
 from quota_monitor.doctor.checks import CHECKS, run_checks
 from quota_monitor.doctor.findings import Finding, Status
@@ -49,6 +49,7 @@ from quota_monitor.doctor.observed import (
     Traffic,
     Unread,
 )
+from quota_monitor.doctor.remedies import list_commands
 from quota_monitor.main import main
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -127,11 +128,18 @@ WELL = Observed(
     reserved_models=(),
     snapshot=Snapshot(ago(minutes=100), QUOTAS),
     fetcher=msgspec.structs.replace(FUNCTION, name="fetcher"),
+    fetch_error=None,
     schedule="ENABLED",
     overrides_rule="ENABLED",
     alarms=ALARMS,
     subscribers={"confirmed": 1, "pending": 0},
     sinks=(),
+)
+
+
+READ_AGAIN = (
+    "Deploy again with a new value of CheckLoggingAgain, so that the stack checks the invocation logging again:",
+    "  quota-monitor deploy --regions us-east-1 --stack-name monitor --parameter CheckLoggingAgain=$(date +%s)",
 )
 
 
@@ -141,6 +149,8 @@ def unwell(**signs: Any) -> list[Finding]:
     for each in found:
         for advised in commands.in_advice(each.do):
             commands.check(advised)
+            assert "--region us-" in advised or "--region cn-" in advised or "--regions us-" in advised
+        assert list_commands(each.do) == commands.in_advice(each.do)
     return [each for each in found if each.status is not Status.OK]
 
 
@@ -342,7 +352,9 @@ def test_a_filter_that_still_delivers_to_the_function_is_none_to_the_stream() ->
     (found,) = unwell(stream=THROUGH)
 
     assert found.what == f"No filter of {GROUP} delivers to the stream of processor."
-    assert found.do.endswith(f"--destination-arn {STREAM} --role-arn {THROUGH.role.arn} --distribution Random")
+    assert found.do.endswith(
+        f"--destination-arn {STREAM} --role-arn {THROUGH.role.arn} --distribution Random --region us-east-1"
+    )
 
 
 @pytest.mark.parametrize(
@@ -443,7 +455,7 @@ def test_logging_that_an_owner_put_back_is_recognized_and_says_what_to_add_there
     lines = told.do.splitlines()
     assert "Terraform" in lines[0]
     assert lines[1:4] == [f"  log group {GROUP}", f"  role {LOGGING_ROLE}", "  bucket for large data ours-large"]
-    assert lines[4:] == ["Otherwise let the stack add its part again:", remedies.READ_LOGGING_AGAIN]
+    assert lines[4:] == ["Otherwise let the stack add its part again:", *READ_AGAIN]
 
 
 @pytest.mark.parametrize(
@@ -1142,12 +1154,13 @@ def test_a_stack_that_cannot_be_updated_is_readied_first() -> None:
         (found,) = unwell(stack=change(STACK, status=status))
         return commands.in_advice(found.do)
 
-    events = "aws cloudformation describe-stack-events --stack-name monitor"
+    there = "--stack-name monitor --region us-east-1"
+    events = f"aws cloudformation describe-stack-events {there}"
     assert advised("UPDATE_ROLLBACK_COMPLETE") == [events]
-    assert advised("ROLLBACK_COMPLETE") == [events, "aws cloudformation delete-stack --stack-name monitor"]
+    assert advised("ROLLBACK_COMPLETE") == [events, f"aws cloudformation delete-stack {there}"]
     assert advised("UPDATE_ROLLBACK_FAILED") == [
         events,
-        "aws cloudformation continue-update-rollback --stack-name monitor",
+        f"aws cloudformation continue-update-rollback {there}",
     ]
 
 
@@ -1166,7 +1179,7 @@ def test_what_is_gone_is_brought_back_with_the_parameters_there_are() -> None:
 
     create, describe, execute = commands.in_advice(found.do)
 
-    named = {"--stack-name": ["monitor"], "--change-set-name": ["bring-back"]}
+    named = {"--stack-name": ["monitor"], "--change-set-name": ["bring-back"], "--region": ["us-east-1"]}
     assert commands.options_of(create) == {
         **named,
         "--use-previous-template": [],
@@ -1187,7 +1200,10 @@ def test_names_with_spaces_reach_the_command_whole() -> None:
     (found,) = unwell(alarms=(*muted, ALARMS[2]))
 
     (advised,) = commands.in_advice(found.do)
-    assert commands.options_of(advised) == {"--alarm-names": ["monitor-silence-1", RESERVED]}
+    assert commands.options_of(advised) == {
+        "--alarm-names": ["monitor-silence-1", RESERVED],
+        "--region": ["us-east-1"],
+    }
 
 
 def test_a_failure_destination_is_put_whole_for_its_configuration_may_be_gone() -> None:
@@ -1200,6 +1216,7 @@ def test_a_failure_destination_is_put_whole_for_its_configuration_may_be_gone() 
     assert advised.startswith("aws lambda put-function-event-invoke-config ")
     assert commands.options_of(advised) == {
         "--function-name": ["processor"],
+        "--region": ["us-east-1"],
         "--qualifier": ["$LATEST"],
         "--maximum-retry-attempts": [str(wanted["MaximumRetryAttempts"])],
         "--maximum-event-age-in-seconds": [str(wanted["MaximumEventAgeInSeconds"])],
@@ -1264,9 +1281,11 @@ def test_commands_name_what_they_are_for() -> None:
 
     assert gone.do.endswith(
         f"--log-group-name {GROUP} --filter-name monitor-metric-processor "
-        f"--filter-pattern '' --destination-arn {PROCESSOR}"
+        f"--filter-pattern '' --destination-arn {PROCESSOR} --region us-east-1"
     )
-    assert forbidden.do.endswith(f"--principal logs.amazonaws.com --source-account {ACCOUNT} --source-arn '{SOURCE}'")
+    assert forbidden.do.endswith(
+        f"--principal logs.amazonaws.com --source-account {ACCOUNT} --source-arn '{SOURCE}' --region us-east-1"
+    )
 
 
 @pytest.mark.parametrize(("partition", "region"), [("aws-us-gov", "us-gov-west-1"), ("aws-cn", "cn-north-1")])
@@ -1307,7 +1326,7 @@ def test_advice_is_for_the_partition_of_the_stack(partition: str, region: str) -
 @pytest.mark.parametrize(
     "field",
     # the last change is read only if there is a problem, which then says why it could not be read
-    [each for each in Observed.__struct_fields__ if each not in {"at", "stack", "logging_change"}],
+    [each for each in Observed.__struct_fields__ if each not in {"at", "stack", "logging_change", "fetch_error"}],
 )
 def test_what_could_not_be_read_is_a_warning_with_the_reason(field: str) -> None:
     found = unwell(**{field: Unread("User is not authorized to perform: x:Y")})
@@ -1321,14 +1340,16 @@ def test_the_table_shows_all_and_the_advice_stays_in_one_piece() -> None:
     found = [
         Finding(Status.OK, "stack", "is fine"),
         Finding(Status.WARNING, "records", "2 were rejected [at noon]", "read the log"),
-        Finding(Status.PROBLEM, "permission", "is gone", "aws lambda add-permission " + "--option value " * 20),
+        Finding(
+            Status.PROBLEM, "permission", "is gone", "Allow it:\n  aws lambda add-permission " + "--option value " * 20
+        ),
     ]
     console = Console(file=StringIO(), width=60)
-    console.print(command.render(found), soft_wrap=True)
+    console.print(command.render(found, 60), soft_wrap=True)
     written = console.file.getvalue()  # type: ignore[attr-defined]
 
     assert "2 were rejected [at noon]" in written
-    assert found[2].do in written
+    assert found[2].do.partition("\n")[2] in written
     assert written.index("▸ permission") < written.index("▸ records")
     assert "▸ stack" not in written
 
@@ -1400,11 +1421,19 @@ def test_credentials_that_may_see_nothing_give_warnings_and_no_crash() -> None:
         "own_log_groups",
         "parts",
         "logging_change",
+        "fetch_error",
         "logging_role",
         "large_bodies",
         "log_group_key",
     }
-    assert signs.parts == Parts(unread=(Unread(f"ClientError: {denied('get_topic_attributes')}"),))
+    assert signs.parts == Parts(
+        unread=(
+            Unread(
+                "These credentials may not call get_topic_attributes. Ask for that right. AWS returned: may not "
+                "get_topic_attributes"
+            ),
+        )
+    )
     assert signs.stack.logical_ids("AWS::CloudWatch::Alarm") == ("NoRecordsAlarm", "ReservedQuotaAlarm", "TestAlarm")
     assert "Gone" not in signs.stack.resources
     statuses = [each.status for each in run_checks(signs)]
@@ -1415,15 +1444,16 @@ def test_credentials_that_may_see_nothing_give_warnings_and_no_crash() -> None:
 @pytest.mark.parametrize(
     ("parameters", "advice"),
     [
-        pytest.param({}, "If it is a CloudWatch monitoring account:\n  {}yes", id="not told"),
-        pytest.param({"MonitoringAccount": "no"}, "If it is a CloudWatch monitoring account:\n  {}yes", id="told no"),
+        pytest.param({}, "If it is a CloudWatch monitoring account:\n  {}", id="not told"),
+        pytest.param({"MonitoringAccount": "no"}, "If it is a CloudWatch monitoring account:\n  {}", id="told no"),
         pytest.param(
-            {"MonitoringAccount": "yes"}, "If it is no longer a CloudWatch monitoring account:\n  {}no", id="told yes"
+            {"MonitoringAccount": "yes"}, "If it is no longer a CloudWatch monitoring account:\n  {}", id="told yes"
         ),
     ],
 )
 def test_sinks_that_may_not_be_listed_still_give_advice(parameters: dict[str, str], advice: str) -> None:
-    deploy = "quota-monitor deploy --regions us-east-1 --stack-name monitor --parameter MonitoringAccount="
+    other = "no" if parameters.get("MonitoringAccount") == "yes" else "yes"
+    deploy = f"quota-monitor deploy --parameter MonitoringAccount={other} --regions us-east-1 --stack-name monitor"
     (found,) = unwell(sinks=Unread("no oam:ListSinks"), stack=change(STACK, parameters=parameters))
 
     assert (found.status, found.what) == (Status.WARNING, "Could not check: no oam:ListSinks")
@@ -1439,7 +1469,7 @@ def test_a_wrong_monitoring_account_gets_a_command_to_paste(value: str, sinks: t
     other = {"no": "yes", "yes": "no"}[value]
     assert found.do == (
         f"Deploy with MonitoringAccount={other}:\n"
-        f"  quota-monitor deploy --regions us-east-1 --stack-name monitor --parameter MonitoringAccount={other}"
+        f"  quota-monitor deploy --parameter MonitoringAccount={other} --regions us-east-1 --stack-name monitor"
     )
 
 
@@ -1470,7 +1500,11 @@ def test_a_stack_that_cannot_be_read_is_exit_code_3(monkeypatch: pytest.MonkeyPa
 
     result = CliRunner().invoke(main, ["doctor"])
 
-    assert (result.exit_code, result.output) == (3, "Error: Unable to locate credentials\n")
+    assert (result.exit_code, result.output) == (
+        3,
+        "Error: There are no AWS credentials. Sign in, for example with `aws sso login`, and run the command again. "
+        "Or name a profile that has some with --profile.\n",
+    )
 
 
 def alarm_answer(name: str, state: str, *, pools: bool) -> dict[str, Any]:
@@ -1783,3 +1817,87 @@ def test_every_check_is_run() -> None:
     assert len(decorated) > 20
     assert set(decorated) == set(CHECKS)
     assert len(CHECKS) == len(set(CHECKS))
+
+
+# ---------------------------------------------------------------- quotas
+
+
+def test_a_quota_of_0_gets_the_commands_that_request_more() -> None:
+    notice = "quota is 0: m (regional) may not be called by this account in this Region"
+    snapshot = change(WELL.snapshot, active_notices={ZERO: (notice,)})
+
+    (found,) = unwell(snapshot=snapshot)
+
+    assert found.what == notice
+    find, ask = commands.in_advice(found.do)
+    assert find == (
+        "aws service-quotas list-service-quotas --service-code bedrock --query "
+        "'Quotas[?Value==`0.0`].[QuotaCode,QuotaName]' --output text --region us-east-1"
+    )
+    assert ask == (
+        "aws service-quotas request-service-quota-increase --service-code bedrock --quota-code CODE "
+        "--desired-value VALUE --region us-east-1"
+    )
+
+
+def test_a_failed_fetch_has_the_reason_from_the_log() -> None:
+    reason = "the registry's overrides are rejected, the last valid ones stay in use: unknown field `burndwon`"
+
+    (found,) = unwell(traffic=change(WELL.traffic, last_failed_fetch=ago(minutes=10)), fetch_error=reason)
+
+    assert found.what.endswith(f"in whole or in part. Its log says: {reason}")
+
+
+class _Log:
+    """CloudWatch Logs with pages of messages. It counts the pages that are read."""
+
+    def __init__(self, *pages: list[str]) -> None:
+        self._pages, self.read = pages, 0
+        self.asked: dict[str, Any] = {}
+
+    def get_paginator(self, operation: str) -> Any:
+        assert operation == "filter_log_events"
+        return self
+
+    def paginate(self, **asked: Any) -> Any:
+        self.asked = asked
+        for page in self._pages:
+            self.read += 1
+            yield {"events": [{"message": message} for message in page]}
+
+
+@pytest.mark.parametrize(
+    ("pages", "reason"),
+    [
+        pytest.param([[]], None, id="no error"),
+        pytest.param(
+            [['{"level":"ERROR","message":"first"}'], ['{"level":"ERROR","message":"a\\n b"}']], "a b", id="last"
+        ),
+        pytest.param(
+            [["2026-11-28 Task timed out after 60.00 seconds\n\n"]],
+            "2026-11-28 Task timed out after 60.00 seconds",
+            id="timeout",
+        ),
+        pytest.param([['{"message":"' + "x" * 2_000 + '"}']], "x" * 500, id="long"),
+    ],
+)
+def test_the_last_error_of_a_log(pages: list[list[str]], reason: str | None) -> None:
+    log: Any = _Log(*pages)
+
+    assert collect.read_last_error(log, "/fetcher", NOW) == reason
+    assert log.asked["startTime"] == int(NOW.timestamp() * 1000)
+
+
+def test_few_pages_of_a_log_are_searched() -> None:
+    log: Any = _Log(*[[]] * 100)
+
+    assert collect.read_last_error(log, "/fetcher", NOW) is None
+    assert log.read == 5
+
+
+def test_an_expired_session_ends_the_doctor_at_once() -> None:
+    def expire() -> None:
+        raise ClientError({"Error": {"Code": "ExpiredToken", "Message": ""}}, "GetRole")
+
+    with pytest.raises(ClientError, match="ExpiredToken"):
+        collect._attempt(expire)

@@ -124,12 +124,13 @@ def test_the_command_from_files(tmp_path):
     shown = CliRunner().invoke(main, options, catch_exceptions=False)
     assert shown.exit_code == 0
     assert "Bedrock refused 2 calls: 2 of Big." in shown.output
-    found = json.loads(CliRunner().invoke(main, [*options, "--json"], catch_exceptions=False).output)
+    document = json.loads(CliRunner().invoke(main, [*options, "--json"], catch_exceptions=False).output)
+    (found,) = document["accounts"]
     # 10 + 100 reserved in seconds 5 and 6, then 10 + 5 × 4 consumed
     in_use = [second["in_use_tokens"] for second in found["seconds"]]
     assert (in_use[4], in_use[5], in_use[6], in_use[7]) == (0, 110, 110, 30)
     missing = CliRunner().invoke(main, ["explain", "--at", "2026-11-28T13:00", "--files", str(file)])
-    assert missing.exit_code != 0
+    assert missing.exit_code == 3
     assert "No call to a quota pool began in the minute" in missing.output
 
 

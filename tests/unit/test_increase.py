@@ -17,7 +17,7 @@ NOON = 1_795_867_200  # 2026-11-28T12:00:00Z
 QUOTA = Quota("L-12345678", "Cross-region tokens per minute for Model 1", 12_000, True)
 
 
-def usage(*, max_tokens: int = 900, throttled: int = 0) -> PoolUsage:
+def usage(*, max_tokens: int | None = 900, throttled: int = 0) -> PoolUsage:
     """Ten busy minutes with 1 to 10 calls of 100 input tokens and 50 output tokens."""
     tally = UsageTally()
     for minute in range(10):
@@ -107,3 +107,12 @@ def test_names_are_text_in_markdown():
     found = msgspec.structs.replace(usage(max_tokens=9_000), callers=(caller,))
 
     assert "- App\\`\\|\\<b\\> \\# x: 9,000" in request(found)
+
+
+def test_unknown_limits_are_no_reason_to_ask_for_more():
+    text = request(usage(max_tokens=None))
+
+    assert "The max_tokens of 55 of 55 requests is unknown. Their reservations are missing" in text
+    assert "No smaller max_tokens is proposed, because that of 55 of 55 requests is unknown." in text
+    assert "of what they reserved" not in text
+    assert "would lower the peak" not in text

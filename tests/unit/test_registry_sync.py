@@ -1,6 +1,7 @@
 """`quota-monitor registry sync`: a listing of an invented AWS against an invented registry, both in tests/data."""
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -336,8 +337,13 @@ def test_command_prints_all_sections_and_the_tables(sync: Any) -> None:
     result = sync("--listing", SAVED)
 
     assert result.exit_code == 0, result.output
-    for part in ("New: 4", "Gone: 2", "Different: 7", "Unknown spellings: 6", "Unread names: 1", "acme.glider-v1:0"):
+    for part in ("New: 4", "Gone: 2", "Different: 7", "Unknown spellings: 6", "Unread names: 1", "acme.rover-v1:0"):
         assert part in result.output
+    assert "LEGACY: 1. Not available in mars-north-1: 1. To list them, use --all." in result.output
+    assert re.search(r"^ *acme.rover-v1:0 .* legacy *$", result.output, re.MULTILINE)
+    absent = re.compile(r"^ *acme.glider-v1:0 .* absent *$", re.MULTILINE)
+    assert not absent.search(result.output)
+    assert absent.search(sync("--listing", SAVED, "--all").output)
     assert "# -------------------- append to registry/models/acme.toml" in result.output
     assert "# -------------------- new file registry/models/zenith.toml" in result.output
 
@@ -368,7 +374,7 @@ def test_command_says_what_is_wrong_with_a_listing(
 
     result = sync("--listing", path)
 
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert result.output.startswith("Error: ")
     assert message in result.output
 
@@ -376,7 +382,7 @@ def test_command_says_what_is_wrong_with_a_listing(
 def test_command_says_that_a_file_cannot_be_written(sync: Any, tmp_path: Path) -> None:
     result = sync("--listing", SAVED, "--output", tmp_path / "absent" / "new.toml")
 
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert "No such file or directory" in result.output
 
 
@@ -388,7 +394,7 @@ def test_command_takes_a_listing_or_an_account(sync: Any) -> None:
 def test_command_names_a_profile_that_is_not_there(sync: Any) -> None:
     result = sync("--profile", "nobody", "--region", "us-east-1")
 
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert "(nobody) could not be found" in result.output
 
 
@@ -401,7 +407,7 @@ def test_command_names_an_aws_configuration_that_cannot_be_read(
 
     result = sync("--region", "us-east-1")
 
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert result.output.startswith("Error: Unable to parse config file")
 
 
@@ -510,17 +516,15 @@ def test_saved_listing_holds_no_account_id(account: Account, tmp_path: Path) -> 
     [
         pytest.param(
             "AccessDeniedException",
-            "These AWS credentials are not allowed to call ListFoundationModels. They need bedrock:List",
+            "These credentials may not call ListFoundationModels. Ask for that right. The command needs bedrock:List",
             id="denied",
         ),
         pytest.param(
             "ExpiredTokenException",
-            "AWS does not accept these credentials (ExpiredTokenException). Sign in again.",
+            "The AWS session has expired. Sign in, for example with `aws sso login`",
             id="expired",
         ),
-        pytest.param(
-            "ThrottlingException", "AWS could not be listed: An error occurred (ThrottlingException)", id="throttled"
-        ),
+        pytest.param("ThrottlingException", "An error occurred (ThrottlingException)", id="throttled"),
     ],
 )
 def test_refusal_of_bedrock_is_explained(account: Account, code: str, message: str) -> None:
@@ -537,7 +541,7 @@ def test_refusal_of_service_quotas_is_explained(account: Account) -> None:
     account.stubs["bedrock"].add_response("list_inference_profiles", {"inferenceProfileSummaries": []})
     account.stubs["service-quotas"].add_client_error("list_aws_default_service_quotas", "AccessDeniedException")
 
-    with pytest.raises(ListingError, match="are not allowed to call ListAWSDefaultServiceQuotas"):
+    with pytest.raises(ListingError, match="may not call ListAWSDefaultServiceQuotas"):
         aws_listing.fetch(account)  # type: ignore[arg-type]
 
 
@@ -550,5 +554,5 @@ def test_no_credentials_and_no_region_are_explained(no_aws: None, monkeypatch: p
         aws_listing.fetch(boto3.Session(region_name="us-east-1"))
     assert isinstance(raised.value.__cause__, NoCredentialsError)
     monkeypatch.delenv("AWS_DEFAULT_REGION")
-    with pytest.raises(ListingError, match=r"There is no AWS Region\. Choose one with --region"):
+    with pytest.raises(ListingError, match=r"There is no AWS Region\. Name one with --region"):
         aws_listing.fetch(boto3.Session())

@@ -67,9 +67,9 @@ def analyze(
     only_policy: bool,
     **given: Any,
 ) -> None:
-    """Say why calls are throttled, who causes it, and what to change.
+    """Say why calls are throttled, from invocation logs that exist.
 
-    Reads invocation logs that exist. Deploys nothing, and changes nothing without --publish.
+    It says who causes it and what to change. It deploys nothing, and changes nothing without --publish.
     """
     if given["publish"] is not None:
         publish(given, show_progress, yes=yes, only_policy=only_policy)

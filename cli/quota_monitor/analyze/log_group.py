@@ -22,6 +22,7 @@ from quota_monitor.analyze.reader import RecordReader
 from quota_monitor.analyze.scope import Scope
 from quota_monitor.analyze.source import Progress, Source
 from quota_monitor.answers.numbers import count
+from quota_monitor.program import own_command
 from quota_monitor.window import Window
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def find_log_group(session: boto3.Session, name: str | None) -> LoggedTo:
     if bucket:
         prefix = (configuration.get("s3Config") or {}).get("keyPrefix") or ""
         raise LogSourceError(
-            f"Bedrock writes its logs only to S3. Read them with `quota-monitor analyze --s3 s3://{bucket}/{prefix}`."
+            f"Bedrock writes its logs only to S3. Read them with `{own_command('analyze', '--s3', f's3://{bucket}/{prefix}')}`."
         )
     raise LogSourceError(
         f"Bedrock writes no invocation logs in {session.region_name}, so there is nothing to analyze. "

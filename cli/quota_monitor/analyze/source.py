@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-import click
 import msgspec
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from bedrock_quota.access_denied import is_denied
 from bedrock_quota.errors import LogSourceError
@@ -17,12 +15,9 @@ from quota_monitor.analyze.account import Account
 from quota_monitor.analyze.estimate import Estimate
 from quota_monitor.analyze.reader import RecordReader, ResolveProfile
 from quota_monitor.analyze.scope import Scope
-from quota_monitor.aws_session import explain_aws_error
-from quota_monitor.terminal import COULD_NOT_LOOK, errors_as_messages
+from quota_monitor.aws_session import aws_errors_as_messages, explain_aws_error
+from quota_monitor.program import own_command
 from quota_monitor.window import Window
-
-INTERRUPTED = 130
-"""Exit code of a command that Ctrl-C stopped: 128 and the number of the signal."""
 
 Progress = Callable[[float], None]
 """Gets the share that is done, from 0 to 1."""
@@ -47,21 +42,14 @@ class Source(msgspec.Struct, frozen=True):
 
 @contextmanager
 def source_errors_as_messages() -> Iterator[None]:
-    """Print errors of AWS and of logs that cannot be read as one message with the next step. The exit code is 3.
-
-    Ctrl-C has the exit code that a shell gives it, because 1 means that a problem was found.
-    """
-    try:
-        with errors_as_messages(LogSourceError, BotoCoreError, ClientError, exit_code=COULD_NOT_LOOK, explain=explain):
-            yield
-    except KeyboardInterrupt:
-        click.echo("Stopped.", err=True)
-        sys.exit(INTERRUPTED)
+    """Print errors of AWS and of logs that cannot be read as one message with the next step. The exit code is 3."""
+    with aws_errors_as_messages(LogSourceError, explain=explain):
+        yield
 
 
 def explain(error: Exception) -> str:
     """Return an error in words. For a missing right, it names the command that prints all rights."""
     sentence = explain_aws_error(error)
     if isinstance(error, ClientError) and is_denied(error):
-        return f"{sentence} `quota-monitor analyze --policy` prints all rights that reading takes."
+        return f"{sentence} `{own_command('analyze', '--policy')}` prints all rights that reading takes."
     return sentence

@@ -20,6 +20,7 @@ from quota_monitor.analyze.reader import RecordReader
 from quota_monitor.analyze.scope import Scope
 from quota_monitor.analyze.source import Progress, Source
 from quota_monitor.answers.numbers import count
+from quota_monitor.aws_regions import check_region
 from quota_monitor.aws_session import open_session
 
 
@@ -105,7 +106,10 @@ def _open_bucket(given: Mapping[str, Any], registry: Registry) -> Opening:
 
 
 def _list_profiles_and_regions(given: Mapping[str, Any]) -> list[tuple[str | None, str | None]]:
-    return [(profile, region) for profile in split_names(given["profiles"]) for region in split_names(given["regions"])]
+    regions = split_names(given["regions"])
+    for region in filter(None, regions):
+        check_region(region)  # all of them before anything is read
+    return [(profile, region) for profile in split_names(given["profiles"]) for region in regions]
 
 
 def split_names(text: str | None) -> list[str] | list[None]:

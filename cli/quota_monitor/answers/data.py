@@ -14,18 +14,15 @@ from bedrock_quota.analysis.answers import PoolAnswer
 from bedrock_quota.analysis.usage import CallerUsage, PoolMinute, PoolUsage
 from bedrock_quota.pools import QuotaPool
 from quota_monitor.answers.document import Document
-from quota_monitor.answers.numbers import timestamp
+from quota_monitor.answers.numbers import real, timestamp
 from quota_monitor.answers.prices import Prices
 from quota_monitor.answers.words import write_paragraphs
-
-SCHEMA_VERSION = 1
-"""Raised when a member is removed or changes its meaning. New members may come at any time."""
+from quota_monitor.json_output import format_json
 
 
 def to_json(documents: Sequence[Document]) -> bytes:
     """Return the answers as indented JSON in UTF-8."""
-    content = {"schema_version": SCHEMA_VERSION, "accounts": [_document(each) for each in documents]}
-    return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
+    return (format_json({"accounts": [_document(each) for each in documents]}) + "\n").encode()
 
 
 def to_csv(documents: Sequence[Document]) -> str:
@@ -121,11 +118,11 @@ def _document(document: Document) -> dict[str, Any]:
         "records_received": document.received,
         "records_not_counted": dict(document.counts),
         "notes": list(document.notes),
-        "account_tokens_per_day_quota": document.account_tokens_per_day,
+        "account_tokens_per_day_quota": real(document.account_tokens_per_day),
         "scenario": {
-            "growth": scenario.growth,
+            "growth": real(scenario.growth),
             "max_tokens": dict(scenario.max_tokens),
-            "token_quotas": {str(pool): quota for pool, quota in scenario.token_quotas.items()},
+            "token_quotas": {str(pool): real(quota) for pool, quota in scenario.token_quotas.items()},
         },
         "findings": [str(paragraph) for paragraph in write_paragraphs(document)],
         "pools": [_pool(answer, document.prices) for answer in document.pools],
@@ -147,28 +144,28 @@ def _pool(answer: PoolAnswer, prices: Prices | None) -> dict[str, Any]:
         "model_id": usage.pool.model_id,
         "endpoint_type": str(usage.pool.endpoint_type),
         "state": str(answer.verdict.state),
-        "token_quota": usage.token_quota,
-        "request_quota": usage.request_quota,
+        "token_quota": real(usage.token_quota),
+        "request_quota": real(usage.request_quota),
         "requests": usage.requests,
         "throttled": usage.throttled,
         "throttled_by_cause": {str(cause): number for cause, number in answer.verdict.count_throttled().items()},
         "errors": dict(usage.errors),
-        "coverage": usage.coverage,
-        "peak_reserved_tokens": usage.peak_reserved,
-        "peak_consumed_tokens": usage.peak_consumed,
+        "coverage": real(usage.coverage),
+        "peak_reserved_tokens": real(usage.peak_reserved),
+        "peak_consumed_tokens": real(usage.peak_consumed),
         "peak_requests": usage.peak_requests,
-        "peak_percent": usage.peak_percent,
+        "peak_percent": real(usage.peak_percent),
         "calls_with_unknown_end": usage.unknown_ends,
         "changes": [
-            {"caller": change.caller.caller, "max_tokens": change.max_tokens, "peak_tokens": change.peak}
+            {"caller": change.caller.caller, "max_tokens": change.max_tokens, "peak_tokens": real(change.peak)}
             for change in answer.changes
         ],
         "levers": [
             {
                 "lever": str(lever.lever),
                 "unit": str(lever.unit),
-                "amount": lever.amount,
-                "most": lever.most,
+                "amount": real(lever.amount),
+                "most": real(lever.most),
                 "pool": None if lever.pool is None else str(lever.pool),
                 "caller": lever.caller or None,
             }
@@ -178,10 +175,10 @@ def _pool(answer: PoolAnswer, prices: Prices | None) -> dict[str, Any]:
         if projection is None
         else {
             "outcome": str(projection.outcome),
-            "peak_tokens": projection.usage.peak_used,
-            "peak_tokens_with_throttled": projection.peak_with_throttled,
-            "peak_requests": projection.usage.peak_requests,
-            "peak_requests_with_throttled": projection.requests_with_throttled,
+            "peak_tokens": real(projection.usage.peak_used),
+            "peak_tokens_with_throttled": real(projection.peak_with_throttled),
+            "peak_requests": real(projection.usage.peak_requests),
+            "peak_requests_with_throttled": real(projection.requests_with_throttled),
             "callers_with_cut_answers": list(projection.cut_callers),
         },
         "callers": _callers(usage, answer.advice, prices),
@@ -207,11 +204,11 @@ def _caller(caller: CallerUsage, advice: Advice | None, price: float | None) -> 
         "cache_write_tokens": caller.cache_write_tokens,
         "output_tokens": caller.output_tokens,
         "reserved_tokens": caller.reserved_tokens,
-        "consumed_tokens": caller.consumed_tokens,
+        "consumed_tokens": real(caller.consumed_tokens),
         "output_sizes": msgspec.to_builtins(caller.sizes),
         "cut_answers": caller.cut_answers,
         "largest_cut": caller.largest_cut or None,
-        "price_usd": price,
+        "price_usd": real(price),
         "limits": msgspec.to_builtins(caller.limits),
         "advice": None
         if advice is None
@@ -220,8 +217,8 @@ def _caller(caller: CallerUsage, advice: Advice | None, price: float | None) -> 
             "reason": str(advice.reason),
             "max_tokens": advice.max_tokens,
             "rests_on_answers": advice.calls,
-            "freed_tokens_at_peak": advice.freed_tokens,
-            "freed_percent_at_peak": advice.freed_percent,
+            "freed_tokens_at_peak": real(advice.freed_tokens),
+            "freed_percent_at_peak": real(advice.freed_percent),
         },
     }
 
@@ -229,10 +226,10 @@ def _caller(caller: CallerUsage, advice: Advice | None, price: float | None) -> 
 def _minute(minute: PoolMinute) -> dict[str, Any]:
     return {
         "minute": timestamp(minute.minute),
-        "reserved_tokens": minute.reserved_tokens,
-        "consumed_tokens": minute.consumed_tokens,
+        "reserved_tokens": real(minute.reserved_tokens),
+        "consumed_tokens": real(minute.consumed_tokens),
         "requests": minute.requests,
         "requests_with_known_max_tokens": minute.known_requests,
         "throttled": minute.throttled,
-        "in_use_tokens": minute.in_use,
+        "in_use_tokens": real(minute.in_use),
     }

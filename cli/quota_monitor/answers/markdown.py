@@ -113,7 +113,7 @@ def write_advice_row(answer: PoolAnswer, advice: Advice) -> tuple[str, ...]:
     limit, quota = advice.limit, answer.usage.token_quota
     freed = ""
     if advice.max_tokens is not None:
-        share = f" ({advice.freed_percent:,.0f}%)" if quota and advice.freed_percent is not None else ""
+        share = f" ({percent(advice.freed_percent, 100)})" if quota and advice.freed_percent is not None else ""
         freed = f"{advice.freed_tokens:,.0f}{share}"
     return (
         advice.caller,

@@ -23,3 +23,8 @@ def count(number: float, noun: str, plural: str = "") -> str:
 def timestamp(second: int) -> str:
     """Return a moment in ISO 8601."""
     return f"{datetime.fromtimestamp(min(second, LAST_SECOND), UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def real(value: float | None) -> float | None:
+    """Return a number that JSON shows with a decimal point, so that a member always has the same type."""
+    return None if value is None else float(value)

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from importlib import metadata, util
 
-import click
-
 from bedrock_quota.analysis.usage import CallerUsage, PoolUsage
 from bedrock_quota.pools import LONG_CONTEXT_SUFFIX, EndpointType, QuotaPool
+from quota_monitor.deployment.checkout import NotHereError
 
 PACKAGE = "genai-prices"
 
@@ -21,14 +20,12 @@ Prices = Mapping[tuple[QuotaPool, str], float | None]
 
 
 def require_prices() -> None:
-    """Raise `click.ClickException` if the extra is not installed."""
+    """Raise `NotHereError` if the extra is not installed."""
     if util.find_spec("genai_prices") is None:
-        error = click.ClickException(
+        raise NotHereError(
             f"Prices need the package {PACKAGE}, which is not installed beside quota-monitor. Install it there, with "
             f"`pip install {PACKAGE}` or `uv pip install {PACKAGE}`, or give uvx the option `--with {PACKAGE}`."
         )
-        error.exit_code = click.UsageError.exit_code
-        raise error
 
 
 def price_callers(usages: Iterable[PoolUsage]) -> Prices:

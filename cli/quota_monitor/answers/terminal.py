@@ -43,16 +43,16 @@ def render(document: Document, width: int) -> RenderableType:
         findings.add_row("▸", text)
     parts.append(findings)
     if document.pools:
-        parts.append(_table([_POOL, *_POOL_COLUMNS], document.pools, width))
+        parts += _table([_POOL, *_POOL_COLUMNS], document.pools, width)
     advice = [(answer, each) for answer in document.pools for each in answer.advice]
     if advice:
-        parts.append(_table(_advice_columns(), advice[:MAX_ADVICE], width))
+        parts += _table(_advice_columns(), advice[:MAX_ADVICE], width)
         if len(advice) > MAX_ADVICE:
             parts.append(
                 Text(f"{count(len(advice) - MAX_ADVICE, 'more line')} in --json, --csv or --html.\n", style="dim")
             )
     if document.shows_usage and document.pools:
-        parts.append(_table(_token_columns(document), list(list_callers(document)), width))
+        parts += _table(_token_columns(document), list(list_callers(document)), width)
         parts.append(Text(NOT_BILLED, style="dim"))
     parts += [Text(note, style="dim") for note in _notes(document)]
     return Group(*parts)
@@ -88,8 +88,10 @@ class Column(msgspec.Struct, frozen=True):
     left: bool = False
 
 
-def _table(columns: list[Column], rows: Iterable[object], width: int) -> Table:
-    """Return a table with the columns that fit into this width whole, those with the lowest rank first.
+def _table(columns: list[Column], rows: Iterable[object], width: int) -> Iterator[RenderableType]:
+    """Yield a table with the columns that fit into this width whole, those with the lowest rank first, and a hint.
+
+    The hint names the columns that are left out.
 
     The first column may take several lines, but not less than `MIN_NAME` characters.
     """
@@ -112,7 +114,10 @@ def _table(columns: list[Column], rows: Iterable[object], width: int) -> Table:
     for number, name in enumerate(cells[first.head]):
         others_of_row = (cells[column.head][number] for column in columns if column in kept and column is not first)
         table.add_row(break_name(name, left), *others_of_row)
-    return table
+    yield table
+    left_out = [column.head.replace("\n", " ") for column in columns if column not in kept]
+    if left_out:
+        yield Text(f"Left out at {width} columns: {', '.join(left_out)}.\n", style="dim")
 
 
 def _measure(head: str, cells: Iterable[Text]) -> int:
@@ -225,7 +230,7 @@ def _freed(row: _Row) -> Text:
     if advice.max_tokens is None or not advice.freed_tokens:
         return Text("–", style="dim")
     quota = answer.usage.token_quota
-    share = f"\n{advice.freed_percent:,.0f}%" if quota and advice.freed_percent is not None else ""
+    share = f"\n{percent(advice.freed_percent, 100)}" if quota and advice.freed_percent is not None else ""
     return Text(f"{advice.freed_tokens:,.0f}{share}")
 
 

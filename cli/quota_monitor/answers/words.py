@@ -70,6 +70,13 @@ def _write_all_is_well(document: Document) -> Paragraph:
         return Paragraph(WARNING, "No calls: ", (f"no call to a quota pool is in this window and selection.{also}",))
     if all(answer.verdict.state is State.NO_QUOTA for answer in document.pools):
         return Paragraph(WARNING, "No quota is known", (", so there are no percentages.",))
+    unknown = [str(answer.usage.pool) for answer in document.pools if answer.verdict.state is State.MOSTLY_UNKNOWN]
+    if unknown:
+        return Paragraph(
+            WARNING,
+            "No quota pool is known to have reached its quota, ",
+            (f"but most reservations are unknown of {', '.join(unknown)}.",),
+        )
     return Paragraph(GOOD, "No quota pool reached its quota.")
 
 

@@ -18,6 +18,7 @@ from quota_monitor.cost.account import measure_account
 from quota_monitor.cost.estimate import DEFAULTS, Estimate, Given, make_estimate
 from quota_monitor.cost.prices import read_prices
 from quota_monitor.data_files import MODELS
+from quota_monitor.json_output import json_option
 from quota_monitor.terminal import COULD_NOT_LOOK
 
 
@@ -76,7 +77,7 @@ from quota_monitor.terminal import COULD_NOT_LOOK
     show_default=True,
     help="With --from-account: name of the stack, if it is deployed.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON. docs/costs.md has its members.")
+@json_option
 def cost(*, from_account: bool, as_json: bool, stack_name: str, **given: Any) -> None:
     """Estimate what the monitor costs per month.
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
-import msgspec
 from rich.table import Table
 
 from quota_monitor.answers.numbers import timestamp
@@ -14,10 +13,8 @@ from quota_monitor.cost import bill
 from quota_monitor.cost.bill import HOURS_SHOWN, MAX_PER_SECOND
 from quota_monitor.cost.estimate import Estimate
 from quota_monitor.cost.prices import Prices, read_price_list
+from quota_monitor.json_output import format_json
 from quota_monitor.terminal import make_console
-
-SCHEMA_VERSION = 1
-"""Raised when a member is removed or changes its meaning. New members may come at any time."""
 
 
 def write(estimate: Estimate, price: Prices) -> None:
@@ -97,7 +94,6 @@ def to_json(estimates: Sequence[Estimate], price: Prices) -> str:
     """Return estimates as indented JSON."""
     listed = read_price_list()
     content = {
-        "schema_version": SCHEMA_VERSION,
         "currency": "USD",
         "price_region": listed.region,
         "prices_read": listed.read.isoformat(),
@@ -107,7 +103,7 @@ def to_json(estimates: Sequence[Estimate], price: Prices) -> str:
         },
         "estimates": [_estimate(each) for each in estimates],
     }
-    return msgspec.json.format(msgspec.json.encode(content), indent=2).decode()
+    return format_json(content)
 
 
 def _estimate(estimate: Estimate) -> dict[str, Any]:

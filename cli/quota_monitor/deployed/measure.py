@@ -20,6 +20,7 @@ from quota_monitor.analyze.scope import NO_LABEL, Dimension, Scope
 from quota_monitor.analyze.source import Progress
 from quota_monitor.aws_session import Stack
 from quota_monitor.deployed import lines, metrics
+from quota_monitor.program import own_command
 from quota_monitor.window import Window
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def measure_stack(session: boto3.Session, stack: Stack, scope: Scope, now: datet
     """Return the usage of the pools of a stack. Raises `LogSourceError`. Propagates botocore errors."""
     log_group = stack.resources.get("MetricProcessorLogGroup")
     if log_group is None:
-        raise LogSourceError(f"The stack {stack.name} has no processor. `quota-monitor doctor` says what is wrong.")
+        raise LogSourceError(f"The stack {stack.name} has no processor. `{own_command('doctor')}` says what is wrong.")
     logs, cloudwatch = session.client("logs"), session.client("cloudwatch")
     namespace = stack.parameters["MetricsNamespace"]
     until = min(int(now.timestamp()), scope.window.end + lines.LATE_SECONDS) + 1

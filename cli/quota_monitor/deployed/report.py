@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
-from botocore.exceptions import BotoCoreError, ClientError
 
 from bedrock_quota.analysis.answers import NOTHING_CHANGED, find_answers, select_callers
 from bedrock_quota.analysis.what_if import Scenario
@@ -27,8 +26,9 @@ from quota_monitor.answers.options import (
     scope_options,
 )
 from quota_monitor.answers.words import summarize
-from quota_monitor.aws_session import Stack, open_session, read_stack, stack_options
+from quota_monitor.aws_session import AWS_ERRORS, Stack, explain_aws_error, open_session, read_stack, stack_options
 from quota_monitor.deployed.measure import measure_stack
+from quota_monitor.program import own_command
 from quota_monitor.window import make_window
 
 if TYPE_CHECKING:
@@ -66,14 +66,17 @@ RECENT = timedelta(hours=3)
 
 
 def describe_recent_use(session: boto3.Session, stack_name: str, now: datetime) -> str:
-    """Return one line about the last hours. Never raises, because the doctor has other things to say."""
+    """Return a sentence about the last hours, and the command for more.
+
+    Never raises, because the doctor has other things to say.
+    """
     scope = Scope(make_window(now - RECENT, now))
     try:
         document = make_report(session, read_stack(session, stack_name), scope, NOTHING_CHANGED, now=now)
-    except (BotoCoreError, ClientError, LogSourceError) as error:
-        return f"Use of the quotas could not be read: {error}"
-    hours = f"--hours {RECENT.total_seconds() / 3600:g}"
-    return f"Last 3 hours: {summarize(document)} For more, run `quota-monitor report {hours}`."
+    except (*AWS_ERRORS, LogSourceError) as error:
+        return f"Use of the quotas could not be read: {explain_aws_error(error)}"
+    more = own_command("report", "--hours", f"{RECENT.total_seconds() / 3600:g}")
+    return f"Last 3 hours: {summarize(document)} For more, run:\n  {more}"
 
 
 def make_report(

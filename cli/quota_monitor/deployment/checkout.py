@@ -30,17 +30,23 @@ def is_release(folder: Path) -> bool:
     return (folder / ".aws-sam" / "build" / "template.yaml").is_file() and not is_checkout(folder)
 
 
+class NotHereError(click.ClickException):
+    """The command cannot work where it was called. The message says what it needs."""
+
+    exit_code = click.UsageError.exit_code
+
+
 def locate_checkout() -> Path | None:
     """Return the folder of the checkout, or None outside of one."""
     return _locate(is_checkout)
 
 
 def find_checkout() -> Path:
-    """Return the folder of the checkout. Raises `click.ClickException` outside of one."""
+    """Return the folder of the checkout. Raises `NotHereError` outside of one."""
     found = locate_checkout()
     if found is not None:
         return found
-    raise _not_here("This command needs the source code. Clone the repository, and run the command in its folder.")
+    raise NotHereError("This command needs the source code. Clone the repository, and run the command in its folder.")
 
 
 def find_deployable() -> Path:
@@ -48,7 +54,7 @@ def find_deployable() -> Path:
     found = _locate(lambda folder: is_checkout(folder) or is_release(folder))
     if found is not None:
         return found
-    raise _not_here(
+    raise NotHereError(
         "This command needs a clone of the repository, or an unpacked release zip. "
         "Run it in that folder, the one with template.yaml."
     )
@@ -61,11 +67,11 @@ def require_local_extra() -> None:
     arguments = shlex.join(sys.argv[1:])
     if (folder := locate_checkout()) is not None:
         place = shlex.quote(str(folder))
-        raise _not_here(
+        raise NotHereError(
             "This command needs the AWS SAM CLI and the emulator, which `make setup` installs. "
             f"Run: make -C {place} setup && {place}/.venv/bin/quota-monitor {arguments}"
         )
-    raise _not_here(
+    raise NotHereError(
         "This command needs the AWS SAM CLI, which the extra `local` has. "
         f"Run, with the .whl file of the release: uvx --from 'FILE.whl[local]' quota-monitor {arguments}"
     )
@@ -78,13 +84,6 @@ def _locate(wanted: Callable[[Path], bool]) -> Path | None:
         here = []
     around = (ROOT, *here, *(parent for each in here for parent in each.parents))
     return next((folder for folder in around if wanted(folder)), None)
-
-
-def _not_here(message: str) -> click.ClickException:
-    """Return an error whose exit code is that of wrong usage, because the command cannot work where it was called."""
-    error = click.ClickException(message)
-    error.exit_code = click.UsageError.exit_code
-    return error
 
 
 def run_sam(name: str, *options: str, profile: str | None = None, **environment: str) -> None:

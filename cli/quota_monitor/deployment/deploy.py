@@ -18,10 +18,13 @@ from rich.text import Text
 
 from localaws import sam
 from quota_monitor.aws_session import aws_errors_as_messages, open_session
+from quota_monitor.command_groups import INTERRUPTED
 from quota_monitor.deployment import checkout, regions
-from quota_monitor.deployment.parameters import check_names, parameters_option
+from quota_monitor.deployment.parameters import check_parameters, parameters_option
 from quota_monitor.deployment.regions import RegionProgress, State
 from quota_monitor.deployment.tags import configured_tags, read_tags, tags_arguments, tags_option
+from quota_monitor.json_output import format_json, json_option
+from quota_monitor.program import own_command
 
 PLATFORMS = {"arm64": "aarch64", "x86_64": "x86_64"}
 """Platform name in the makefiles of the layers, by value of the parameter Architecture."""
@@ -32,13 +35,13 @@ BUILT_FOR = "arm64"
 LAST_LINES = 8
 """Lines of output kept to explain a failure for which `sam` gives no reason."""
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, the same as that of a shell."""
-
 SUCCEEDED = {State.DEPLOYED, State.UNCHANGED}
 STYLES = {State.FAILED: "red", **dict.fromkeys(SUCCEEDED, "green")}
 
-console = Console(highlight=False)
+console = Console(highlight=False, stderr=True)
+"""For progress."""
+
+results = Console(highlight=False)
 
 
 class Deployment:
@@ -96,12 +99,15 @@ class Deployment:
 )
 @parameters_option
 @tags_option
+@json_option
 def deploy(
+    *,
     names: tuple[str, ...],
     profile: str | None,
     stack_name: str,
     parameters: Mapping[str, str],
     tags: Mapping[str, str],
+    as_json: bool,
 ) -> None:
     """Build once and deploy to several Regions in parallel.
 
@@ -110,16 +116,29 @@ def deploy(
     """
     checkout.find_deployable()
     checkout.require_local_extra()
+    check_parameters(parameters)
+    with aws_errors_as_messages():  # what AWS refuses, it refuses before the build
+        sessions = {name: open_session(profile, name) for name in names}
+        present = {name: read_tags(session, stack_name) for name, session in sessions.items()}
     build(parameters)
     options = ["--stack-name", stack_name, "--s3-prefix", stack_name, "--on-failure", "DELETE", "--output", "json"]
     options += ["--no-confirm-changeset", "--no-fail-on-empty-changeset"]
     if parameters:
         options += ["--parameter-overrides", *sam.overrides(parameters)]
-    with aws_errors_as_messages():
-        present = {name: read_tags(open_session(profile, name), stack_name) for name in names}
     wanted = {**configured_tags(checkout.find_deployable()), **tags}
     of_region = {name: [*options, *tags_arguments({**present[name], **wanted})] for name in names}
     deployments = [Deployment(name, of_region[name], profile) for name in names]
+    _wait(deployments, stack_name)
+    if as_json:
+        click.echo(to_json(deployments, stack_name))
+    else:
+        results.print(_endings(deployments, stack_name), soft_wrap=True)
+    if any(each.progress.state not in SUCCEEDED for each in deployments):
+        raise SystemExit(1)
+
+
+def _wait(deployments: Sequence[Deployment], stack_name: str) -> None:
+    """Wait for all deployments. After Ctrl-C, report each and exit."""
     try:
         with Live(console=console, get_renderable=lambda: _table(deployments)):
             for each in deployments:
@@ -129,9 +148,25 @@ def deploy(
         for each in deployments:
             each.stop_watching()
         raise SystemExit(INTERRUPTED) from None
-    console.print(_endings(deployments, stack_name), soft_wrap=True)
-    if any(each.progress.state not in SUCCEEDED for each in deployments):
-        raise SystemExit(1)
+
+
+def to_json(deployments: Sequence[Deployment], stack_name: str) -> str:
+    """Return the result of each Region as JSON."""
+    return format_json(
+        {
+            "stack": stack_name,
+            "regions": [
+                {
+                    "region": each.region,
+                    "state": str(each.progress.state),
+                    "seconds": round(each.seconds),
+                    "reason": each.progress.reason or None,
+                    "outputs": dict(each.progress.outputs),
+                }
+                for each in deployments
+            ],
+        }
+    )
 
 
 def build(parameters: Mapping[str, str]) -> None:
@@ -139,7 +174,6 @@ def build(parameters: Mapping[str, str]) -> None:
 
     A release is built already, for arm64.
     """
-    check_names(parameters)
     if checkout.is_release(checkout.find_deployable()):
         if parameters.get("Architecture", BUILT_FOR) != BUILT_FOR:
             raise click.UsageError(f"A release is built for {BUILT_FOR}. Build another architecture from a clone.")
@@ -206,6 +240,7 @@ def _report_interruption(deployments: Sequence[Deployment], stack_name: str) -> 
     if started:
         console.print(f"\nCloudFormation finishes the deployment in {', '.join(started)}. To see the result:")
         for name in started:
-            console.print(f"  quota-monitor doctor --region {name} --stack-name {stack_name}", soft_wrap=True)
+            doctor = own_command("doctor", "--region", name, "--stack-name", stack_name)
+            console.print(f"  {doctor}", soft_wrap=True, markup=False)
     if not_started:
         console.print(f"\nNot started in {', '.join(not_started)}. Nothing has changed there.")

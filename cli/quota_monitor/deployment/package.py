@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from botocore.exceptions import ClientError
 from rich.console import Console
 
 from localaws.template import Template
+from quota_monitor.aws_session import aws_errors_as_messages, open_session
 from quota_monitor.deployment import checkout, deploy, regions
-from quota_monitor.deployment.parameters import parameters_option
+from quota_monitor.deployment.parameters import check_parameters, parameters_option
 from quota_monitor.deployment.plain_template import MacroLeftError, expand_macros
 from quota_monitor.template import read_template
+
+if TYPE_CHECKING:
+    import boto3
 
 CODE = ("CodeUri", "ContentUri")
 PUBLISHING = "AWS::ServerlessRepo::Application"
@@ -54,6 +60,10 @@ def package(
     """
     checkout.find_deployable()
     checkout.require_local_extra()
+    check_parameters(parameters)
+    with aws_errors_as_messages():
+        for name in names:
+            check_bucket(open_session(profile, name), f"{bucket_prefix}-{name}", name)
     deploy.build(parameters)
     with console.status("Uploading the code to the bucket of each Region"), ThreadPoolExecutor(len(names)) as parallel:
         packaged = list(parallel.map(lambda name: _package(name, f"{bucket_prefix}-{name}", profile), names))
@@ -66,6 +76,38 @@ def package(
         raise click.ClickException(str(error)) from error
     output.write_text(text, encoding="utf-8")
     console.print(f"{output}: {len(text.encode()):,} bytes, for {', '.join(names)}", soft_wrap=True)
+
+
+def check_bucket(session: boto3.Session, bucket: str, region: str) -> None:
+    """Raise `click.UsageError` if a bucket does not exist, or is in another Region. Propagates botocore errors.
+
+    Credentials that may only write to it are refused the question. The upload then shows if it exists.
+    """
+    try:
+        found = session.client("s3").head_bucket(Bucket=bucket)
+    except ClientError as error:
+        code = error.response["Error"].get("Code")
+        if code == "404":
+            place = (
+                [] if region == _NO_CONSTRAINT else ["--create-bucket-configuration", f"LocationConstraint={region}"]
+            )
+            create = ["aws", "s3api", "create-bucket", "--bucket", bucket, "--region", region, *place]
+            option = ["--profile", session.profile_name] if session.profile_name != "default" else []
+            raise click.UsageError(
+                f"There is no bucket {bucket}. Create it:\n  {shlex.join([*create, *option])}"
+            ) from None
+        if code != "403":
+            raise
+        return
+    place_found = found["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region", region)
+    if place_found != region:
+        raise click.UsageError(
+            f"The bucket {bucket} is in {place_found}. Lambda accepts code only from its own Region, {region}."
+        )
+
+
+_NO_CONSTRAINT = "us-east-1"
+"""Region for which CreateBucket takes no LocationConstraint (S3 API reference, CreateBucket)."""
 
 
 def use_regional_buckets(packaged: Template, bucket_prefix: str) -> Template:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import click
 
@@ -33,14 +35,30 @@ parameters_option = click.option(
 """The option as a mapping of names to values. It can be given several times. `click.BadParameter` for another form."""
 
 
-def check_names(given: Iterable[str]) -> None:
-    """Refuse names that the template does not have, because SAM CLI ignores them without a warning.
+def check_parameters(given: Mapping[str, str]) -> None:
+    """Refuse what the template does not accept, before anything is built.
 
-    Raises `click.UsageError` for such a name, and `click.ClickException` where there is no template to deploy.
+    SAM CLI ignores unknown names without a warning, and CloudFormation refuses values after the build. Raises
+    `click.UsageError`, and `NotHereError` if there is no template to deploy.
     """
     known = read_template(find_deployable() / "template.yaml").get("Parameters", {})
-    for name in given:
+    for name, value in given.items():
         if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = f" Did you mean {nearest[0]}?" if nearest else ""
+            hint = _suggest(name, known)
             raise click.UsageError(f"The template has no parameter {name}.{hint} It has: {', '.join(sorted(known))}.")
+        _check_value(name, value, known[name])
+
+
+def _check_value(name: str, value: str, parameter: Mapping[str, Any]) -> None:
+    allowed = [str(each) for each in parameter.get("AllowedValues", ())]
+    if allowed and value not in allowed:
+        raise click.UsageError(f"{name} is {' or '.join(allowed)}, not {value!r}.{_suggest(value, allowed)}")
+    pattern = parameter.get("AllowedPattern")
+    if pattern is not None and re.fullmatch(pattern, value) is None:
+        what = parameter.get("ConstraintDescription", f"text that matches {pattern}")
+        raise click.UsageError(f"{name} takes {what}, not {value!r}.")
+
+
+def _suggest(name: str, known: Iterable[str]) -> str:
+    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {nearest[0]}?" if nearest else ""

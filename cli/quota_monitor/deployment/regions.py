@@ -13,9 +13,8 @@ import msgspec
 from bedrock_quota.custom_resource import NO_RESPONSE
 from bedrock_quota.deployment.log_groups import FULL_LOG_GROUP
 from localaws import sam
+from quota_monitor.aws_regions import NAME
 
-_REGION = re.compile(r"[a-z]+(-[a-z]+)+-\d+")
-"""Matches any name that a Region may have, such as `eusc-de-east-1`. AWS decides if there is one."""
 _SUBSCRIPTION = "InvocationLogSubscription"
 _LIMIT_EXCEEDED = re.compile(r"limit\s*exceeded", re.IGNORECASE)
 _NO_RESPONSE = re.compile(r"not receive a response|failed to stabilize in expected time", re.IGNORECASE)
@@ -91,7 +90,7 @@ def parse_regions(_context: click.Context, _parameter: click.Parameter, given: s
     """Return the comma-separated Regions of an option. Raises `click.BadParameter` for a wrong or repeated one."""
     names = tuple(name.strip() for name in given.split(","))
     for name in names:
-        if not _REGION.fullmatch(name):
+        if not NAME.fullmatch(name):
             raise click.BadParameter(f"{name!r} is not a Region")
         if names.count(name) > 1:
             raise click.BadParameter(f"{name} is named twice")

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
+from quota_monitor.aws_session import explain_aws_error, says_that_there_is_no_stack
 from quota_monitor.deployment.parameters import parse_assignments
+from quota_monitor.terminal import COULD_NOT_LOOK
 
 if TYPE_CHECKING:
     import boto3
@@ -32,9 +34,7 @@ tags_option = click.option(
 def read_tags(session: boto3.Session, stack_name: str) -> dict[str, str]:
     """Return the tags of a stack that a user has set, or none if there is no such stack.
 
-    Raises `click.ClickException` if the stack cannot be read: `sam deploy` would then remove all its tags.
-    CloudFormation answers `ValidationError` for a stack that does not exist, and for other faults of a request. Only
-    the message tells them apart (API reference, DescribeStacks; SAM CLI 1.167, deployer.py, read 2026-11-28).
+    Raises `UnreadableTagsError` if the stack cannot be read: `sam deploy` would then remove all its tags.
     """
     from botocore.config import Config  # noqa: PLC0415 - half a second of CPU, which `--help` does not need
 
@@ -42,27 +42,21 @@ def read_tags(session: boto3.Session, stack_name: str) -> dict[str, str]:
     brief = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
     try:
         (stack,) = session.client("cloudformation", config=brief).describe_stacks(StackName=stack_name)["Stacks"]
-    except ClientError as error:
-        if _says_that_there_is_none(error):
+    except (BotoCoreError, ClientError) as error:
+        if isinstance(error, ClientError) and says_that_there_is_no_stack(error):
             return {}
-        raise _unreadable(session, stack_name, error) from error
-    except BotoCoreError as error:
-        raise _unreadable(session, stack_name, error) from error
+        raise UnreadableTagsError(
+            f"{explain_aws_error(error)}\nNothing was deployed to {session.region_name} or any other Region, because a "
+            f"deployment would remove the tags of {stack_name}, which could not be read."
+        ) from error
     tags = {each["Key"]: each["Value"] for each in stack.get("Tags", [])}
     return {key: value for key, value in tags.items() if not key.lower().startswith(_OF_AWS)}
 
 
-def _says_that_there_is_none(error: ClientError) -> bool:
-    found = error.response.get("Error", {})
-    return found.get("Code") == "ValidationError" and "does not exist" in str(found.get("Message"))
+class UnreadableTagsError(click.ClickException):
+    """The tags of a stack could not be read. The message says why, and what to do."""
 
-
-def _unreadable(session: boto3.Session, stack_name: str, error: Exception) -> click.ClickException:
-    return click.ClickException(
-        f"The tags of {stack_name} in {session.region_name} could not be read, and a deployment would remove them: "
-        f"{error}\nNothing was deployed. Run this again. If access is denied, use credentials that allow "
-        "cloudformation:DescribeStacks (--profile)."
-    )
+    exit_code = COULD_NOT_LOOK
 
 
 def configured_tags(checkout: Path) -> dict[str, str]:

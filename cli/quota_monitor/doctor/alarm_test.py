@@ -20,6 +20,7 @@ from bedrock_quota import model_ids
 from bedrock_quota.errors import QuotaMonitorError
 from quota_monitor.aws_session import read_stack
 from quota_monitor.doctor.collect import count_subscribers
+from quota_monitor.program import own_command
 
 if TYPE_CHECKING:
     import boto3
@@ -70,9 +71,9 @@ def find_target(session: boto3.Session, stack_name: str) -> Target:
         )
     found = session.client("cloudwatch").describe_alarms(AlarmNames=[alarm])["MetricAlarms"]
     if not found:
-        raise AlarmTestError(f"The alarm {alarm} does not exist. Run `quota-monitor doctor` to see what to do.")
+        raise AlarmTestError(f"The alarm {alarm} does not exist. Run `{own_command('doctor')}` to see what to do.")
     if not found[0]["ActionsEnabled"]:
-        raise AlarmTestError(f"The actions of {alarm} are disabled. Run `quota-monitor doctor` to see what to do.")
+        raise AlarmTestError(f"The actions of {alarm} are disabled. Run `{own_command('doctor')}` to see what to do.")
     if found[0]["StateValue"] == "ALARM":
         raise AlarmTestError(f"{alarm} is still in ALARM from the last test. Try again in some minutes.")
     topic = stack.resources["AlarmTopic"]
@@ -110,7 +111,7 @@ def run_test(session: boto3.Session, given: Target, progress: Callable[[str], No
     if not _wait(has_metric, STEP_SECONDS):
         yield Step(
             f"metric: AlarmTests did not arrive in {given.namespace} after {STEP_SECONDS / 60:.0f} minutes. "
-            "Run `quota-monitor doctor` to see where records get lost.",
+            f"Run `{own_command('doctor')}` to see where records get lost.",
             reached=False,
         )
         return

@@ -6,6 +6,7 @@ import functools
 import zlib
 from collections.abc import Callable
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -15,7 +16,7 @@ from bedrock_quota.deployment import log_groups, logging_configuration
 from bedrock_quota.deployment.preflight import is_usable
 from bedrock_quota.errors import QuotaMonitorError
 from bedrock_quota.state.table import read_snapshot
-from quota_monitor.aws_session import Stack, read_stack
+from quota_monitor.aws_session import Stack, explain_aws_error, is_expired, read_stack
 from quota_monitor.doctor import observed
 from quota_monitor.doctor.alarms import collect_alarms, list_sinks
 from quota_monitor.doctor.logging_owner import is_replaced, read_last_change
@@ -91,6 +92,8 @@ def collect(session: boto3.Session, stack_name: str, now: datetime) -> Observed:
     log_group = _attempt(lambda: log_groups.find(logs, group))
     log_key = None if isinstance(log_group, Unread) or log_group is None else log_group.key
     alarms = _attempt(lambda: collect_alarms(session.client("cloudwatch"), stack))
+    traffic = _attempt(lambda: collect_traffic(session.client("cloudwatch"), stack, now))
+    failed = None if isinstance(traffic, Unread) else traffic.last_failed_fetch
     return Observed(
         at=now,
         stack=stack,
@@ -110,7 +113,7 @@ def collect(session: boto3.Session, stack_name: str, now: datetime) -> Observed:
         processor=read("MetricProcessorFunction", lambda name: _function(functions, name)),
         on_failure=read("MetricProcessorFunction", lambda name: _or_none(lambda: _on_failure(functions, name))),
         own_log_groups=_attempt(lambda: {name: log_groups.find(logs, name) is not None for name in own}),
-        traffic=_attempt(lambda: collect_traffic(session.client("cloudwatch"), stack, now)),
+        traffic=traffic,
         large_bodies=read(
             "MetricProcessorRole", lambda role: _or_none(lambda: _access(session, stack, role, large_bodies))
         ),
@@ -125,6 +128,9 @@ def collect(session: boto3.Session, stack_name: str, now: datetime) -> Observed:
             lambda table: _or_none(lambda: read_snapshot(table, session.client("dynamodb"))),
         ),
         fetcher=read("QuotaFetcherFunction", lambda name: _function(functions, name)),
+        fetch_error=None
+        if failed is None
+        else read("QuotaFetcherLogGroup", lambda group: _or_none(lambda: read_last_error(logs, group, failed))),
         schedule=read(
             "QuotaFetcherFunctionSchedule",
             lambda name: _or_none(lambda: session.client("scheduler").get_schedule(Name=name)["State"]),
@@ -142,7 +148,11 @@ def collect(session: boto3.Session, stack_name: str, now: datetime) -> Observed:
 def _attempt(look: Callable[[], Value]) -> Value | Unread:
     try:
         return look()
-    except (BotoCoreError, ClientError, zlib.error, msgspec.DecodeError, QuotaMonitorError, KeyError) as error:
+    except (BotoCoreError, ClientError) as error:
+        if is_expired(error):
+            raise
+        return Unread(explain_aws_error(error))
+    except (zlib.error, msgspec.DecodeError, QuotaMonitorError, KeyError) as error:
         return Unread(f"{type(error).__name__}: {error}")
 
 
@@ -299,6 +309,32 @@ def _function(client: LambdaClient, name: str) -> observed.Function | None:
         environment=found.get("Environment", {}).get("Variables", {}),
         reserved=client.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions"),
     )
+
+
+_MAX_PAGES = 5
+"""Pages of the fetcher's log that are searched for its last error. Most of them have no match."""
+
+_MOST_OF_A_REASON = 500
+"""Characters of an error that are shown."""
+
+
+class _LogLine(msgspec.Struct):
+    message: str = ""
+
+
+def read_last_error(client: CloudWatchLogsClient, group: str, since: datetime) -> str | None:
+    """Return the message of the last error in a function's log from a time on, or None if there is none."""
+    pages = client.get_paginator("filter_log_events").paginate(
+        logGroupName=group, startTime=int(since.timestamp() * 1000), filterPattern='?ERROR ?"Task timed out"'
+    )
+    found = [event["message"] for page in islice(pages, _MAX_PAGES) for event in page["events"]]
+    if not found:
+        return None
+    try:
+        said = msgspec.json.decode(found[-1], type=_LogLine).message
+    except msgspec.DecodeError:
+        said = found[-1]
+    return " ".join(said.split())[:_MOST_OF_A_REASON]
 
 
 def _permissions(client: LambdaClient, name: str) -> tuple[observed.Permission, ...]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 import msgspec
-from botocore.exceptions import BotoCoreError, ClientError
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -24,10 +23,16 @@ from quota_monitor.doctor.collect import collect
 from quota_monitor.doctor.findings import Finding, Status
 from quota_monitor.doctor.first_day import answers, failure_test
 from quota_monitor.doctor.first_day.command import check_first_day
-from quota_monitor.terminal import errors_as_messages
+from quota_monitor.doctor.observed import Observed
+from quota_monitor.doctor.remedies import list_commands
+from quota_monitor.json_output import format_json, json_option
+from quota_monitor.terminal import make_console, wrap_prose
 
 if TYPE_CHECKING:
     import boto3
+
+_GAP = 2
+"""Blanks between two columns."""
 
 _STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.PROBLEM: "bold red"}
 
@@ -42,7 +47,7 @@ _STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.PROBLEM: "bold r
     help="With --first-day: send the processor one event that fails, to see if Lambda keeps it.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation before a test.")
-@click.option("--json", "as_json", is_flag=True, help="Print the findings or the checklist as JSON.")
+@json_option
 def doctor(
     *,
     stack_name: str,
@@ -65,50 +70,59 @@ def doctor(
         raise click.UsageError("--test-alarm cannot be combined with --first-day or --json.")
     if test_failure and not first_day:
         raise click.UsageError("--test-failure needs --first-day.")
-    console = Console(highlight=False)
-    if first_day:
-        sys.exit(_first_day(stack_name, profile, region, test_failure=test_failure, yes=yes, as_json=as_json))
-    if test_alarm:
-        with aws_errors_as_messages(), errors_as_messages(AlarmTestError):
-            session = open_session(profile, region)
+    console = make_console()
+    with aws_errors_as_messages(AlarmTestError):
+        session, now = open_session(profile, region), datetime.now(UTC)
+        if first_day:
+            sys.exit(_first_day(session, stack_name, now, test_failure=test_failure, yes=yes, as_json=as_json))
+        if test_alarm:
             sys.exit(0 if _test_alarm(session, stack_name, console, yes=yes) else 1)
-    try:
         with Console(stderr=True).status("Checking the stack"):
-            session, now = open_session(profile, region), datetime.now(UTC)
-            findings = run_checks(collect(session, stack_name, now))
-            use = "" if as_json else describe_recent_use(session, stack_name, now)
-    except (BotoCoreError, ClientError) as error:
-        raise _CouldNotLookError(str(error)) from error
+            observed = collect(session, stack_name, now)
+            findings = run_checks(observed)
+            use = describe_recent_use(session, stack_name, now)
     if as_json:
-        click.echo(_format_json(findings))
+        click.echo(to_json(observed, findings, use))
     else:
-        console.print(render(findings), soft_wrap=True)
-        console.print(Text(use), soft_wrap=True)
+        console.print(render(findings, console.width), soft_wrap=True)
+        console.print(Text(wrap_prose(use, console.width)), soft_wrap=True)
     sys.exit(1 if any(each.status is Status.PROBLEM for each in findings) else 0)
 
 
-def _format_json(value: object) -> str:
-    return msgspec.json.format(msgspec.json.encode(value)).decode()
-
-
-class _CouldNotLookError(click.ClickException):
-    exit_code = 3
+def to_json(observed: Observed, findings: Sequence[Finding], use: str) -> str:
+    """Return all findings as JSON, with the commands of each remedy."""
+    stack = observed.stack
+    return format_json(
+        {
+            "checked_at": observed.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "stack": stack.name,
+            "account": stack.account,
+            "region": stack.region,
+            "use": use,
+            "checks": [
+                {
+                    "name": each.where,
+                    "state": str(each.status),
+                    "detail": each.what,
+                    "remedy": each.do or None,
+                    "commands": list_commands(each.do),
+                }
+                for each in findings
+            ],
+        }
+    )
 
 
 def _first_day(
-    stack_name: str, profile: str | None, region: str | None, *, test_failure: bool, yes: bool, as_json: bool
+    session: boto3.Session, stack_name: str, now: datetime, *, test_failure: bool, yes: bool, as_json: bool
 ) -> int:
     """Print the checklist of the first-day check, and return the exit code."""
-    try:
-        session = open_session(profile, region)
-        stack = read_stack(session, stack_name)
-    except (BotoCoreError, ClientError) as error:
-        raise _CouldNotLookError(str(error)) from error
+    stack = read_stack(session, stack_name)
     if test_failure:
         _confirm_failure_test(stack, yes=yes)
     with Console(stderr=True).status("") as status:
-        report = check_first_day(session, stack, datetime.now(UTC), test_failure=test_failure, progress=status.update)
-    click.echo(_format_json(report) if as_json else answers.render(report))
+        report = check_first_day(session, stack, now, test_failure=test_failure, progress=status.update)
+    click.echo(format_json(msgspec.to_builtins(report)) if as_json else answers.render(report))
     return answers.exit_code(report.answers)
 
 
@@ -125,20 +139,45 @@ def _confirm_failure_test(stack: Stack, *, yes: bool) -> None:
         click.confirm("Continue?", abort=True, err=True)
 
 
-def render(findings: Sequence[Finding]) -> RenderableType:
-    """Return a table of all findings, and below it what to do about those that are not ok."""
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1), pad_edge=False)
-    table.add_column("Status")
+def render(findings: Sequence[Finding], width: int) -> RenderableType:
+    """Return all findings, and below them what to do about those that are not ok. No name and no command is broken."""
+    to_do = [each for each in findings if each.status is not Status.OK]
+    advice = [_advise(each, width) for each in sorted(to_do, key=lambda each: each.status is not Status.PROBLEM)]
+    return Group(_list_all(findings, width), *(advice or [Text("All checks passed.", style="bold green")]))
+
+
+def _advise(finding: Finding, width: int) -> Text:
+    head = Text(wrap_prose(f"▸ {finding.where}: {finding.what}\n", width, indent="  "))
+    head.stylize(_STYLES[finding.status], 2, len(f"▸ {finding.where}:"))
+    return head + Text("\n" + _indent(wrap_prose(finding.do, width - 2)))
+
+
+def _list_all(findings: Sequence[Finding], width: int) -> RenderableType:
+    """Return a table, or two lines per finding if a name would not fit into the last column whole."""
+    used = max(len(each.status) + len(each.where) for each in findings) + 2 * _GAP
+    longest = max((len(word) for each in findings for word in each.what.split()), default=0)
+    if longest > width - used:
+        return (
+            Text("\n")
+            .join(
+                [
+                    Text.assemble(
+                        (f"{each.status:<7}", _STYLES[each.status]),
+                        f"  {each.where}\n  ",
+                        wrap_prose(each.what, width - 2, indent="  "),
+                    )
+                    for each in findings
+                ]
+            )
+            .append("\n")
+        )
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, _GAP, 0, 0), pad_edge=False)
+    table.add_column("Status", no_wrap=True)
     table.add_column("Where", no_wrap=True)
     table.add_column("Finding", overflow="fold")
     for each in findings:
         table.add_row(Text(each.status, style=_STYLES[each.status]), each.where, Text(each.what))
-    to_do = [each for each in findings if each.status is not Status.OK]
-    advice = [
-        Text.assemble("▸ ", (f"{each.where}: ", _STYLES[each.status]), f"{each.what}\n", _indent(each.do))
-        for each in sorted(to_do, key=lambda each: each.status is not Status.PROBLEM)
-    ]
-    return Group(table, *(advice or [Text("All checks passed.", style="bold green")]))
+    return table
 
 
 def _indent(advice: str) -> str:

@@ -208,6 +208,8 @@ class Observed(msgspec.Struct, frozen=True):
     """Ids, as callers passed them, of the models that reserved capacity has served in the last two weeks."""
     snapshot: Snapshot | Unread | None
     fetcher: Function | Unread | None
+    fetch_error: str | Unread | None
+    """The last error in the fetcher's log. It is read only if a fetch has failed."""
     schedule: str | Unread | None
     overrides_rule: str | Unread | None
     """State of the schedule and of the rule, such as `ENABLED`."""

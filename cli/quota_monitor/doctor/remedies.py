@@ -1,20 +1,19 @@
 """Remedies: what to do about a finding, with commands that can be pasted."""
 
+import re
 import shlex
 from typing import Any
 
+import click
 import msgspec
 
-from bedrock_quota.deployment.invocation_logging import LOOK_AGAIN
 from quota_monitor.aws_session import Stack
 from quota_monitor.doctor.observed import Key
+from quota_monitor.program import describe_program, own_command
 
 SETTINGS = "in the Bedrock console, under Settings, Model invocation logging"
 
 DECLARE_LIMITS = "declare the limits: see docs/invocation-logging.md#accounts-that-may-not-log-prompts"
-
-READ_LOGGING_AGAIN = f"{LOOK_AGAIN[:1].upper()}{LOOK_AGAIN[1:]}."
-"""The deployment that makes the stack read the account's invocation logging again."""
 
 DENIED_ABOVE = "If that does not help, a policy of your organization denies it."
 
@@ -22,6 +21,43 @@ DENIED_ABOVE = "If that does not help, a policy of your organization denies it."
 def command(*words: str) -> str:
     """Return a command line with every word quoted for the shell."""
     return shlex.join(words)
+
+
+def own(stack: Stack, *words: str) -> str:
+    """Return a command line of this program for a stack, such as `quota-monitor failed replay`."""
+    option = "--regions" if words[0] == "deploy" else "--region"
+    return own_command(*words, option, stack.region, "--stack-name", stack.name)
+
+
+def read_logging_again(stack: Stack) -> str:
+    """Return the deployment that makes the stack read the account's invocation logging again, and keeps its tags."""
+    deploy = own(stack, "deploy")
+    return advise(
+        "Deploy again with a new value of CheckLoggingAgain, so that the stack checks the invocation logging again",
+        f"{deploy} --parameter CheckLoggingAgain=$(date +%s)",
+    )
+
+
+def aim(advice: str, stack: Stack) -> str:
+    """Return advice whose AWS commands name the stack's Region, and the profile if the user gave one."""
+    return _AWS_COMMAND.sub(lambda found: _add_options(found[0], stack), advice)
+
+
+_AWS_COMMAND = re.compile(r"^  aws .*$", re.MULTILINE)
+
+
+def _add_options(found: str, stack: Stack) -> str:
+    context = click.get_current_context(silent=True)
+    profile = None if context is None else context.params.get("profile")
+    given = {"--region": stack.region, "--profile": profile}
+    added = [word for name, value in given.items() if value and f" {name} " not in found for word in (name, value)]
+    return " ".join((found, command(*added))) if added else found
+
+
+def list_commands(advice: str) -> list[str]:
+    """Return the commands in advice: each on a line of its own, indented."""
+    programs = ("aws ", f"{describe_program()} ")
+    return [line.strip() for line in advice.splitlines() if line.startswith("  ") and line.strip().startswith(programs)]
 
 
 def advise(sentence: str, *commands: str) -> str:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from bedrock_quota.access_denied import is_denied
 from bedrock_quota.errors import QuotaFetchError, QuotaMonitorError
 from bedrock_quota.fetcher.aws_sources import list_quotas
 from bedrock_quota.registry.quota_names import ListedQuota
+from quota_monitor.aws_session import explain_aws_error
 
 if TYPE_CHECKING:
     import boto3
@@ -32,8 +33,6 @@ ACTIVE = "ACTIVE"
 
 Progress = Callable[[str], None]
 """Gets a text about the current step."""
-
-_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"})
 
 
 class ListingError(QuotaMonitorError):
@@ -139,19 +138,10 @@ def _report_pages(client: Any, progress: Progress) -> None:
 
 def _explain(error: Exception) -> str:
     cause = error.__cause__ if isinstance(error, QuotaFetchError) and error.__cause__ is not None else error
-    if isinstance(cause, NoCredentialsError):
-        return "There are no AWS credentials. Sign in, or choose a profile with --profile."
-    if isinstance(cause, NoRegionError):
-        return "There is no AWS Region. Choose one with --region."
-    if isinstance(cause, ClientError):
-        code = cause.response["Error"].get("Code", "")
-        if is_denied(cause):
-            return (
-                f"These AWS credentials are not allowed to call {cause.operation_name}. They need {', '.join(ACTIONS)}."
-            )
-        if code in _EXPIRED:
-            return f"AWS does not accept these credentials ({code}). Sign in again."
-    return f"AWS could not be listed: {cause}"
+    sentence = explain_aws_error(cause if isinstance(cause, Exception) else error)
+    if isinstance(cause, ClientError) and is_denied(cause):
+        return f"{sentence} The command needs {', '.join(ACTIONS)}."
+    return sentence
 
 
 def read(path: Path) -> Listing:

@@ -1,18 +1,20 @@
 """`quota-monitor registry sync`: compare the registry with AWS."""
 
 from pathlib import Path
+from typing import Any
 
 import click
-from botocore.exceptions import BotoCoreError, ProfileNotFound
+from botocore.exceptions import BotoCoreError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from bedrock_quota.registry.models import Registry
-from quota_monitor.aws_session import open_session
+from quota_monitor.aws_session import explain_aws_error, open_session
+from quota_monitor.json_output import format_json
 from quota_monitor.registry import aws_listing, diff, toml_drafts
 from quota_monitor.registry.aws_listing import Listing, ListingError
-from quota_monitor.registry.diff import Comparison, Gone, NewModel, UnknownSpelling
+from quota_monitor.registry.diff import Absence, Comparison, Gone, NewModel, UnknownSpelling
 from quota_monitor.terminal import make_console
 
 
@@ -22,42 +24,67 @@ def obtain(profile: str | None, region: str | None, saved: Path | None) -> Listi
         return aws_listing.read(saved)
     try:
         session = open_session(profile, region)
-    except ProfileNotFound as error:
-        raise ListingError(f"{error}. `aws configure list-profiles` lists the existing ones.") from error
     except BotoCoreError as error:
-        raise ListingError(str(error)) from error
+        raise ListingError(explain_aws_error(error)) from error
     with Console(stderr=True).status("Listing") as status:
         return aws_listing.fetch(session, status.update)
 
 
 def sync_registry(
-    known: Registry,
-    *,
-    profile: str | None,
-    region: str | None,
-    saved: Path | None,
-    save: Path | None,
-    output: Path | None,
+    known: Registry, found: Listing, *, save: Path | None, output: Path | None, list_all: bool, as_json: bool
 ) -> None:
     """Compare, print the result, and write the requested files. Raises `ListingError`."""
-    found = obtain(profile, region, saved)
     if save is not None:
         aws_listing.save(found, save)
     compared = diff.compare(known, found)
-    show(make_console(), compared, found)
-    drafts = toml_drafts.draft_models(compared.new, known, found)
+    drafts = toml_drafts.render(toml_drafts.draft_models(compared.new, known, found)) if compared.new else ""
+    if as_json:
+        click.echo(format_json(to_data(compared, found) | {"tables": drafts}))
+    else:
+        show(make_console(), compared, found, list_all=list_all)
     if output is not None:
         try:
-            output.write_text(toml_drafts.render(drafts), encoding="utf-8")
+            output.write_text(drafts, encoding="utf-8")
         except OSError as error:
             raise ListingError(f"{output}: {error.strerror}") from error
-        click.echo(f"\nTables for {len(compared.new)} new models are in {output}. Review them before you paste them.")
-    elif drafts:
+        written = f"Tables for {len(compared.new)} new models are in {output}. Review them before you paste them."
+        click.echo(f"\n{written}", err=as_json)
+    elif drafts and not as_json:
         click.echo("\nTables for the new models, to review and paste:\n")
-        click.echo(toml_drafts.render(drafts), nl=False)
+        click.echo(drafts, nl=False)
 
 
-def show(console: Console, compared: Comparison, found: Listing) -> None:
+def to_data(compared: Comparison, found: Listing) -> dict[str, Any]:
+    """Return the differences as data for JSON."""
+    return {
+        "region": found.region,
+        "day": found.day.isoformat(),
+        "listed": {"models": len(found.models), "profiles": len(found.profiles), "quotas": len(found.quotas)},
+        "quota_names_matched": compared.matched,
+        "quota_names_unmatched": {str(reason): count for reason, count in compared.refused.items()},
+        "new": [
+            {
+                "id": each.listed.id,
+                "name": each.listed.name,
+                "kind": str(each.kind),
+                "called_as": list(each.reached),
+                "quota_names": list(each.spellings),
+                "possible_quota_names": list(each.similar),
+            }
+            for each in compared.new
+        ],
+        "provisioned_only": list(compared.provisioned_only),
+        "gone": [{"id": each.model.id, "name": each.model.name, "reason": str(each.absence)} for each in compared.gone],
+        "different": list(compared.different),
+        "unknown_spellings": [
+            {"spelling": each.spelling, "quotas": len(each.names), "exact_name_of": list(each.exactly)}
+            for each in compared.unknown_spellings
+        ],
+        "unread_names": list(compared.unread),
+    }
+
+
+def show(console: Console, compared: Comparison, found: Listing, *, list_all: bool = False) -> None:
     """Print the differences for a person to review, and the rest as counts."""
     console.print(
         Text(
@@ -73,8 +100,14 @@ def show(console: Console, compared: Comparison, found: Listing) -> None:
     if compared.provisioned_only:
         console.print(Text(f"Left out, for provisioned throughput only: {', '.join(compared.provisioned_only)}"))
     _title(console, "Gone", len(compared.gone), "marked LEGACY by AWS, or not available in this Region")
-    if compared.gone:
-        console.print(_gone(compared.gone))
+    legacy = tuple(each for each in compared.gone if each.absence is Absence.LEGACY)
+    listed = compared.gone if list_all else legacy
+    if listed:
+        console.print(_gone(listed))
+    absent = len(compared.gone) - len(legacy)
+    if absent:
+        more = "" if list_all else " To list them, use --all."
+        console.print(Text(f"  LEGACY: {len(legacy)}. Not available in {found.region}: {absent}.{more}"))
     _title(console, "Different", len(compared.different), "registry and AWS disagree")
     for sentence in compared.different:
         console.print(Text(f"  {sentence}"), soft_wrap=True)

@@ -9,6 +9,7 @@ import msgspec
 
 from quota_monitor.analyze.publish.errors import PublishError
 from quota_monitor.aws_session import Stack
+from quota_monitor.program import own_command
 
 if TYPE_CHECKING:
     import boto3
@@ -37,7 +38,7 @@ def find_boundary(session: boto3.Session, stack: Stack, now: datetime) -> int:
     if not created:
         raise PublishError(
             f"The log group {group} has no subscription filter {name}, so its records do not reach the stack. "
-            f"Run `quota-monitor doctor --stack-name {stack.name}`."
+            f"Run `{own_command('doctor', '--region', stack.region, '--stack-name', stack.name)}`."
         )
     first = find_first_processed(session, stack.parameters["MetricsNamespace"], now)
     if first is None or (first.minute + 60) * 1000 > created[0]:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
-from botocore.exceptions import BotoCoreError, ClientError
 from click.core import ParameterSource
 
 from bedrock_quota.errors import LogSourceError
@@ -27,7 +26,7 @@ from quota_monitor.analyze.publish.progress import (
 from quota_monitor.analyze.publish.records import S3_SCHEME, Amount, open_records
 from quota_monitor.analyze.publish.sending import INVOKE_OPTIONS, Sent, make_invoke, send_hours
 from quota_monitor.answers.numbers import count
-from quota_monitor.aws_session import Stack, open_session, read_stack
+from quota_monitor.aws_session import AWS_ERRORS, Stack, open_session, read_stack
 from quota_monitor.cost.bill import HOURS_PER_MONTH, METRICS_PER_POOL, Alarms, Use, itemize, measure
 from quota_monitor.cost.prices import read_prices
 
@@ -121,7 +120,7 @@ def check_options(given: Mapping[str, Any]) -> None:
 def _errors_end_with_3() -> Iterator[None]:
     try:
         yield
-    except (BotoCoreError, ClientError, LogSourceError) as error:
+    except (*AWS_ERRORS, LogSourceError) as error:
         raise PublishError(explain_failure(error)) from error
 
 

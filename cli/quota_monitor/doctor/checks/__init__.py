@@ -1,8 +1,11 @@
 """Checks of a deployed stack, one module per part of it."""
 
+import msgspec
+
 from quota_monitor.doctor.checks import alarms, large_bodies, logging, processor, quotas, stack, stream
 from quota_monitor.doctor.findings import Check, Finding
 from quota_monitor.doctor.observed import Observed
+from quota_monitor.doctor.remedies import aim
 
 CHECKS: tuple[Check, ...] = (
     stack.check_status,
@@ -36,4 +39,5 @@ CHECKS: tuple[Check, ...] = (
 
 def run_checks(observed: Observed) -> list[Finding]:
     """Return the findings of all checks. A part that could not be read gives a warning with the reason."""
-    return [finding for check in CHECKS for finding in check(observed)]
+    found = [finding for check in CHECKS for finding in check(observed)]
+    return [msgspec.structs.replace(each, do=aim(each.do, observed.stack)) for each in found]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from quota_monitor.aws_session import Stack
 from quota_monitor.doctor.findings import Findings, check, could_not_check, ok, problem, warning
 from quota_monitor.doctor.observed import Alarm, Unread
-from quota_monitor.doctor.remedies import advise, command
+from quota_monitor.doctor.remedies import advise, command, own
 
 MAX_POOLS = 10
 """Most pools that a finding names."""
@@ -107,7 +107,4 @@ def check_monitoring_account(stack: Stack, sinks: Sequence[str] | Unread) -> Fin
 
 def _deploy(stack: Stack, value: str) -> str:
     """Return the command that deploys this checkout with another value of MonitoringAccount, and no other change."""
-    return command(
-        *("quota-monitor", "deploy", "--regions", stack.region, "--stack-name", stack.name),
-        *("--parameter", f"MonitoringAccount={value}"),
-    )
+    return own(stack, "deploy", "--parameter", f"MonitoringAccount={value}")

@@ -1,19 +1,19 @@
 """Checks of large bodies: request bodies over 100 KB, which Bedrock writes to a bucket instead of the log."""
 
-from bedrock_quota.deployment.invocation_logging import BUCKET_REFUSED, LOOK_AGAIN
+from bedrock_quota.deployment.invocation_logging import BUCKET_REFUSED
 from bedrock_quota.deployment.preflight import is_usable
 from quota_monitor.aws_session import Stack
 from quota_monitor.doctor.findings import Findings, check, ok, problem
 from quota_monitor.doctor.observed import READING_STATES, Access, Function, InvocationLogging, Parts, Reader
 from quota_monitor.doctor.policies import allows
 from quota_monitor.doctor.remedies import (
-    READ_LOGGING_AGAIN,
     SETTINGS,
     add_statement,
     advise,
     command,
     enable_key,
     for_this_account,
+    read_logging_again,
     restore_resources,
 )
 
@@ -34,7 +34,8 @@ def check_reading(
         yield problem(
             f"Bodies over 100 KB are not logged, because Bedrock could not write to {bucket} at the last deployment. "
             f"{_UNKNOWN}",
-            f"Ask the owner of your organization's policies to let Bedrock write to {bucket}.\nThen {LOOK_AGAIN}.",
+            f"Ask the owner of your organization's policies to let Bedrock write to {bucket}.\n"
+            f"{read_logging_again(stack)}",
         )
         return
     if large is None:
@@ -46,10 +47,13 @@ def check_reading(
         yield problem(f"The bucket {large.bucket} does not exist.", f"Create it, or choose another one {SETTINGS}.")
     elif processor.environment.get("LARGE_BODIES_BUCKET") != large.bucket:
         yield problem(
-            f"Large bodies go to {large.bucket}, but the processor does not know that bucket.", READ_LOGGING_AGAIN
+            f"Large bodies go to {large.bucket}, but the processor does not know that bucket.",
+            read_logging_again(stack),
         )
     elif not access.reads:
-        yield problem(f"The processor is not allowed to read s3://{large.bucket}/{large.prefix}.", READ_LOGGING_AGAIN)
+        yield problem(
+            f"The processor is not allowed to read s3://{large.bucket}/{large.prefix}.", read_logging_again(stack)
+        )
     elif access.key is not None and not is_usable(access.key.state):
         yield problem(
             f"s3://{large.bucket} is encrypted with {access.key.arn}, which is {access.key.state}. {_UNKNOWN}",

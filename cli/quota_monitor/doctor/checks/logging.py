@@ -1,6 +1,5 @@
 """Checks of invocation logging: from Bedrock to the function or stream that CloudWatch Logs delivers to."""
 
-from bedrock_quota.deployment.invocation_logging import LOOK_AGAIN
 from bedrock_quota.deployment.log_groups import FULL_LOG_GROUP, LogGroup
 from bedrock_quota.deployment.preflight import can_be_subscribed, is_usable
 from quota_monitor.aws_session import Stack
@@ -22,7 +21,6 @@ from quota_monitor.doctor.observed import (
 from quota_monitor.doctor.policies import allows
 from quota_monitor.doctor.remedies import (
     DECLARE_LIMITS,
-    READ_LOGGING_AGAIN,
     SETTINGS,
     advise,
     command,
@@ -30,6 +28,7 @@ from quota_monitor.doctor.remedies import (
     enable_key,
     for_this_account,
     policy_document,
+    read_logging_again,
 )
 
 _BEDROCK = "bedrock.amazonaws.com"
@@ -46,7 +45,8 @@ def check_invocation_logging(
     subscribed = stack.outputs.get("InvocationLogGroupName", "")
     adopts = stack.parameters.get("InvocationLogging") == "adopt-only"
     configure = f"Set CloudWatch Logs as a destination {SETTINGS}, or deploy with InvocationLogging=set-up."
-    do = f"{configure}\nThen {LOOK_AGAIN}." if adopts else READ_LOGGING_AGAIN
+    again = read_logging_again(stack)
+    do = f"{configure}\n{again}" if adopts else again
     replaced, keep = "", ""
     if is_replaced(stack, logging):
         replaced, keep = f" {_describe_replacement(change)}", _keep_stacks_part(stack)
@@ -57,7 +57,7 @@ def check_invocation_logging(
         yield problem(f"Invocation logging no longer delivers to CloudWatch Logs.{replaced}", f"{keep}{do}")
     elif logging.log_group != subscribed:
         what = f"Bedrock logs to {logging.log_group}, but the stack reads {subscribed}.{replaced}"
-        yield problem(what, f"{keep}{READ_LOGGING_AGAIN}")
+        yield problem(what, f"{keep}{again}")
     else:
         yield ok(f"Bedrock logs to {logging.log_group}.")
     if logging.text:
@@ -165,7 +165,7 @@ def check_log_group(stack: Stack, group: LogGroup | None, key: Key | None) -> Fi
     elif not can_be_subscribed(group):
         yield problem(
             f"{name} has the class {group.log_class}, which cannot be subscribed to.",
-            f"Choose another log group {SETTINGS}.\nThen {LOOK_AGAIN}.",
+            f"Choose another log group {SETTINGS}.\n{read_logging_again(stack)}",
         )
     elif key is not None and not is_usable(key.state):
         yield problem(

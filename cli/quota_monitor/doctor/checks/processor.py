@@ -12,6 +12,7 @@ from quota_monitor.doctor.remedies import (
     advise,
     command,
     create_log_group,
+    own,
     restore_resources,
 )
 
@@ -77,7 +78,7 @@ def check_failed_deliveries(
         )
     if kept.count:
         since = f", the oldest since {kept.oldest:%Y-%m-%d %H:%M} UTC" if kept.oldest else ""
-        replay = command("quota-monitor", "failed", "replay", "--stack-name", stack.name)
+        replay = own(stack, "failed", "replay")
         yield problem(
             f"Failed deliveries in s3://{bucket}: {kept.count:,}{since}. Their records are missing from the metrics.",
             advise("Fix the error that the processor's log names, then replay them", replay),
@@ -115,14 +116,14 @@ def check_own_log_groups(log_groups: dict[str, bool]) -> Findings:
         yield ok("The functions' log groups exist.")
 
 
-@check("records", needs=("traffic", "at"))
-def check_records(traffic: Traffic, now: datetime) -> Findings:
+@check("records", needs=("stack", "traffic", "at"))
+def check_records(stack: Stack, traffic: Traffic, now: datetime) -> Findings:
     """Check that a record arrived for every call, and that records are complete."""
     last = max(traffic.records, default=None)
     arrived = f"the last record arrived {ago_in_period(last, now)}" if last else "no record arrived"
     missing = min((call for call in traffic.calls if last is None or call > last), default=now)
     if missing <= now - LATEST_RECORD:
-        test = command("quota-monitor", "doctor", "--test-alarm")
+        test = own(stack, "doctor", "--test-alarm")
         yield problem(
             f"Bedrock was called {ago_in_period(missing, now)}, but {arrived}.",
             advise("Fix the other problems first. If there are none, test how far a record gets", test),

@@ -2,13 +2,14 @@
 
 from datetime import datetime
 
-from bedrock_quota.fetcher.fetch import NOTICES
+from bedrock_quota.fetcher.fetch import NOTICES, ZERO
 from bedrock_quota.fetcher.quota_lines import ACCOUNT_NOTE
+from bedrock_quota.registry.quota_names import SERVICE_CODE
 from bedrock_quota.state.snapshot import OLDEST_QUOTAS, Snapshot
 from quota_monitor.aws_session import Stack
 from quota_monitor.doctor.checks.processor import ago, ago_in_period, check_function
 from quota_monitor.doctor.findings import Findings, check, ok, problem, warning
-from quota_monitor.doctor.observed import Function, Parts, Traffic
+from quota_monitor.doctor.observed import Function, Parts, Traffic, Unread
 from quota_monitor.doctor.remedies import advise, command
 
 
@@ -27,16 +28,31 @@ def check_quotas(stack: Stack, parts: Parts, snapshot: Snapshot | None, now: dat
         return
     if snapshot.account_tokens_per_day is not None:
         yield ok(ACCOUNT_NOTE.format(tokens=snapshot.account_tokens_per_day))
-    for notice in (each for topic in NOTICES for each in snapshot.active_notices.get(topic, ())):
-        yield warning(notice, "See docs/alarms.md#messages-about-quotas.")
+    for topic in NOTICES:
+        for notice in snapshot.active_notices.get(topic, ()):
+            yield warning(notice, _request() if topic == ZERO else "See docs/alarms.md#messages-about-quotas.")
 
 
-@check("quotas", needs=("stack", "traffic", "at"))
-def check_failed_fetches(stack: Stack, traffic: Traffic, now: datetime) -> Findings:
-    """Check that no fetch failed lately."""
+def _request() -> str:
+    """Return how to request an increase of a quota that is 0."""
+    bedrock = ("--service-code", SERVICE_CODE)
+    zero = ("--query", "Quotas[?Value==`0.0`].[QuotaCode,QuotaName]", "--output", "text")
+    request = command("aws", "service-quotas", "request-service-quota-increase", *bedrock)
+    return "\n".join(
+        (
+            advise("Find its quota code", command("aws", "service-quotas", "list-service-quotas", *bedrock, *zero)),
+            advise("Request an increase, or use another model", f"{request} --quota-code CODE --desired-value VALUE"),
+        )
+    )
+
+
+@check("quotas", needs=("stack", "traffic", "at"), uses=("fetch_error",))
+def check_failed_fetches(stack: Stack, traffic: Traffic, now: datetime, reason: str | Unread | None) -> Findings:
+    """Check that no fetch failed lately. The reason is from the fetcher's log."""
     failed = traffic.last_failed_fetch
     if failed and now - failed < OLDEST_QUOTAS:
-        yield warning(f"A fetch failed {ago_in_period(failed, now)}, in whole or in part.", _fetch(stack))
+        said = f" Its log says: {reason}" if isinstance(reason, str) else ""
+        yield warning(f"A fetch failed {ago_in_period(failed, now)}, in whole or in part.{said}", _fetch(stack))
 
 
 def _fetch(stack: Stack) -> str:

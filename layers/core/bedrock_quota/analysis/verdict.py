@@ -32,9 +32,14 @@ class State(StrEnum):
     REACHED = "reached its quota"
     """No call was throttled, but a minute's sum reached the quota."""
     NEAR = "near its quota"
+    MOSTLY_UNKNOWN = "mostly unknown"
+    """All known use stayed below the quota, but the max_tokens of most calls is unknown."""
     FINE = "fine"
     NO_QUOTA = "quota unknown"
 
+
+ENOUGH_COVERAGE = 0.5
+"""Share of calls with a known max_tokens from which a pool can be called fine."""
 
 _STATES = {
     Cause.RESERVATION: State.THROTTLED_BY_RESERVATION,
@@ -88,8 +93,10 @@ def judge(usage: PoolUsage) -> Verdict:
         state = State.NO_QUOTA
     elif reached:
         state = State.REACHED
+    elif (usage.peak_percent or 0) >= NEAR_PERCENT:
+        state = State.NEAR
     else:
-        state = State.NEAR if (usage.peak_percent or 0) >= NEAR_PERCENT else State.FINE
+        state = State.FINE if usage.coverage >= ENOUGH_COVERAGE else State.MOSTLY_UNKNOWN
     return msgspec.structs.replace(verdict, state=state)
 
 

@@ -56,8 +56,8 @@ if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
 
 LOOK_AGAIN = (
-    "deploy again with a new value of CheckLoggingAgain (sam deploy --parameter-overrides "
-    "CheckLoggingAgain=$(date +%s)): the stack then checks the invocation logging again"
+    "deploy again with a new value of CheckLoggingAgain (quota-monitor deploy --regions REGION "
+    "--parameter CheckLoggingAgain=$(date +%s)): the stack then checks the logging again"
 )
 """The way to make CloudFormation repeat the set-up: one of its properties must change. A new version changes one."""
 

@@ -1,0 +1,21 @@
+"""JSON of all commands: one option, and one form. docs/command-line.md describes the documents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+SCHEMA_VERSION = 1
+"""Raised when a member of a document is removed or changes its meaning. New members may come at any time."""
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON. docs/command-line.md has its members.")
+
+
+def format_json(content: Mapping[str, Any]) -> str:
+    """Return a document as indented JSON, with the version of its schema first."""
+    import msgspec  # noqa: PLC0415 - `--help` does not need it
+
+    document = {"schema_version": SCHEMA_VERSION, **content}
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
