@@ -13,13 +13,16 @@ SYNC := $(UV) sync $(LOCKED)
 CHECKER := UV_PROJECT_ENVIRONMENT=.venv $(UV) run --quiet --frozen --project .ci --python $(BIN)/python
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 IN_PARALLEL := --numprocesses auto
-ENVIRONMENT := .venv
+FAST_TESTS := tests/unit tests/property tests/template
+# Those that import the functions' code, and nothing of what runs on a user's Python only.
+TESTS_OF_FUNCTIONS = $(shell grep -rLE --include='test_*.py' '^(from|import) (quota_monitor|localaws|dashboard|benchmarks)' \
+  $$(grep -rlE --include='test_*.py' '^(from|import) bedrock_quota' $(FAST_TESTS)))
 SITE := $(UV) run --isolated $(LOCKED) --only-group docs --python $(BIN)/python
 
 include layers/python.mk # LAMBDA_PYTHON, and settings of pip
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check checkov workflows format lock dashboard command-line events lambda-python dist bench memory cpu fuzz soak screenshots docs docs-serve clean
+.PHONY: help setup demo test test-fast test-lambda check checkov workflows format lock dashboard command-line events lambda-python dist bench memory cpu fuzz soak screenshots docs docs-serve clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -49,8 +52,11 @@ demo: setup ## Deploy on this machine, play an hour of traffic, show the table
 test: setup .venv/node check ## Run every check and test
 	$(BIN)/pytest $(IN_PARALLEL)
 
-test-fast: $(ENVIRONMENT)/ready ## Run unit, property and template tests, in ENVIRONMENT (.venv, or .venv-lambda for Lambda's Python)
-	$(ENVIRONMENT)/bin/pytest $(IN_PARALLEL) tests/unit tests/property tests/template
+test-fast: setup ## Run unit, property and template tests
+	$(BIN)/pytest $(IN_PARALLEL) $(FAST_TESTS)
+
+test-lambda: .venv-lambda/ready ## Run the fast tests of the functions' code on Lambda's Python
+	.venv-lambda/bin/pytest $(IN_PARALLEL) $(TESTS_OF_FUNCTIONS)
 
 check: setup ## Check code, types, the template and that nothing generated in it is stale
 	$(BIN)/ruff check .

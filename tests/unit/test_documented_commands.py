@@ -14,7 +14,8 @@ from quota_monitor.main import main
 TRIED_BY = {
     "make demo": (".ci/run", "make demo"),
     "make test": (".ci/run", "make test\n"),
-    "make test-fast": (".ci/run", "make test-fast"),
+    "make test-fast": (".ci/run", "make test\n"),
+    "make test-lambda": (".ci/run", "make test-lambda\n"),
     "make check": ("Makefile", "test: setup .venv/node check "),
     "make setup": ("Makefile", "\ncheck: setup "),
     "make docs": (".ci/run", "make docs\n"),
