@@ -72,7 +72,7 @@ def options_of(command: str) -> dict[str, list[str]]:
 
 def words_of(command: str) -> list[str]:
     """Words of one command without the variables set before it, the path of its program, and where its output goes."""
-    words = shlex.split(command, comments=True)
+    words = shlex.split(re.sub(r"\$\([^()]*\)", "PRINTED", command), comments=True)
     while "=" in words[0]:
         words = words[1:]
     redirected = next((place for place, word in enumerate(words) if word in {">", ">>", "<"}), len(words))

@@ -26,6 +26,10 @@ from bedrock_quota.registry.sources import read_sources
 
 ROOT = Path(__file__).parents[1]
 
+os.environ.pop(
+    "COLUMNS", None
+)  # pytest imports readline, which sets it for child processes such as pytest-xdist's workers
+
 settings.register_profile(
     "quick",
     deadline=None,

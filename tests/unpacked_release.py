@@ -1,4 +1,4 @@
-"""An unpacked release as far as `quota-monitor deploy` and `package` look at it, with `sam` replaced."""
+"""An unpacked release as far as `quota-monitor deploy` and `package` look at it, with `sam` and AWS replaced."""
 
 import json
 import shutil
@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_aws import FakeAws
 
-from quota_monitor.deployment import checkout
+from quota_monitor.deployment import checkout, package
 from quota_monitor.template import read_template
 
 ROOT = Path(__file__).parents[1]
@@ -29,6 +30,10 @@ def unpack(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
             packaged = upload(read_template(built / "template.yaml"), given["--s3-bucket"])
             Path(given["--output-template-file"]).write_text(json.dumps(packaged), encoding="utf-8")
 
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    buckets = FakeAws({"HeadBucket": {"ResponseMetadata": {"HTTPHeaders": {}}}})
+    monkeypatch.setattr(package, "open_session", lambda _profile, _region: buckets.session)
     monkeypatch.setattr(checkout, "run_sam", run_sam)
     monkeypatch.setattr(checkout, "ROOT", folder.parent)  # which is no checkout
     monkeypatch.chdir(folder)

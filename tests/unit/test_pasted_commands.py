@@ -14,17 +14,24 @@ SOURCES = sorted((ROOT / "cli" / "quota_monitor").rglob("*.py"))
 NOT_MESSAGES = {"models_page.py", "command_reference.py", "failure_test.py"}
 """Modules that write pages, and one with a mark in an event."""
 
+VALUES = {"--hours": "3", "--parameter": "MonitoringAccount=123456789012"}
+"""Values of options that take no text of any kind."""
+
+NEEDED = {"deploy": ("--regions", "us-east-1")}
+"""Options that `own` adds, because a stack is in a Region."""
+
 
 def own_commands(source: str) -> Iterator[str]:
-    """Yield the commands that `own_command` and `own` get, up to the first word that is not in the source."""
+    """Yield the commands that `own_command` and `own` get. Words that are not in the source get an example's value."""
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
             continue
         if node.func.id in {"own_command", "own"}:
             arguments = node.args[1:] if node.func.id == "own" else node.args
-            words = [each.value if isinstance(each, ast.Constant) else "VALUE" for each in arguments]
-            if words[0] != "VALUE":
-                yield " ".join(["quota-monitor", *map(str, words)])
+            words = [str(each.value) if isinstance(each, ast.Constant) else "" for each in arguments]
+            if words[0]:
+                words = [word or VALUES.get(before, "VALUE") for before, word in zip(["", *words], words, strict=False)]
+                yield " ".join(["quota-monitor", *words, *NEEDED.get(words[0], ())])
 
 
 def messages(source: str) -> Iterator[str]:
