@@ -14,8 +14,9 @@ from records import SONNET
 
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.sources import read_sources
+from localaws import log_queries
 from quota_monitor.cost import command
-from quota_monitor.cost.account import AccountUse, measure_account
+from quota_monitor.cost.account import DELIVERIES, AccountUse, measure_account
 from quota_monitor.cost.estimate import Given, make_estimate
 from quota_monitor.cost.prices import read_prices
 from quota_monitor.data_files import MODELS
@@ -190,6 +191,22 @@ def test_a_deployed_stack_has_its_own_pools_records_and_deliveries(registry: Reg
     assert (
         found.measured[1] == "7.5 calls per delivery, from 4,000 deliveries in the processor's log of the last 7 days."
     )
+
+
+def test_deliveries_of_a_stream_that_were_written_together_count_one_by_one() -> None:
+    lines = [{"event": "delivery", "received": 8}, {"event": "delivery", "received": 40, "deliveries": 5}]
+    others = [{"event": "duplicate_delivery", "received": 8}, {"caller": "One", "requests": 8}]
+    events = [{"timestamp": 1_000, "message": json.dumps(line)} for line in (*lines, *others)]
+
+    (row,) = log_queries.run_query(events, DELIVERIES).results
+
+    assert {cell["field"]: float(cell["value"]) for cell in row} == {"received": 48, "deliveries": 6}
+
+
+def test_the_page_on_costs_has_the_query() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "costs.md").read_text(encoding="utf-8")
+
+    assert DELIVERIES in " ".join(page.split())
 
 
 def test_what_is_given_overrules_what_is_measured(registry: Registry) -> None:
