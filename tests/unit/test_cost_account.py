@@ -349,6 +349,14 @@ def test_regions_and_profiles_need_an_account(arguments: Sequence[str]) -> None:
     assert "--regions and --profiles need --from-account." in ran.output
 
 
+@pytest.mark.parametrize("option", ["--calls-per-delivery", "--kb-per-call"])
+def test_what_is_not_a_number_is_wrong_usage(option: str) -> None:
+    ran = CliRunner().invoke(main, ["cost", option, "nan"])
+
+    assert ran.exit_code == 2
+    assert f"{option} takes a number, not nan." in ran.output
+
+
 def test_a_size_per_call_adds_the_log_to_an_estimate_without_an_account() -> None:
     ran = CliRunner().invoke(main, ["cost", "--calls", "2000000", "--kb-per-call", "6"])
 
