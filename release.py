@@ -6,6 +6,7 @@ The same commit gives the same bytes: files in order, one time and mode for all 
 
 import hashlib
 import json
+import re
 import stat
 import sys
 import uuid
@@ -24,6 +25,9 @@ PACKED = (
     "LICENSE",
     "CHANGELOG.md",
 )
+OF_TOOLS = re.compile(r"(^|/)(\.terraform(\.lock\.hcl)?|cdk\.out|[^/]*\.tfstate[^/]*|[^/]*\.tfvars)($|/)")
+"""Matches files that Terraform and the CDK leave beside the examples. A state can have secrets."""
+
 LAYERS = (".aws-sam/build/CoreLayer/python", ".aws-sam/build/DependenciesLayer/python")
 COMPRESSION_LEVEL = 9
 MODE = stat.S_IFREG | 0o644
@@ -33,7 +37,8 @@ UNIX = 3
 
 def list_files(root: Path, packed: Iterable[str] = PACKED) -> list[str]:
     """Return the files among `packed` and below, relative to `root`, in one order on every machine."""
-    return sorted(file.relative_to(root).as_posix() for name in packed for file in _files_of(root / name))
+    names = (file.relative_to(root).as_posix() for name in packed for file in _files_of(root / name))
+    return sorted(name for name in names if not OF_TOOLS.search(name))
 
 
 def _files_of(path: Path) -> Iterator[Path]:

@@ -27,7 +27,7 @@ from quota_monitor.analyze.source import Progress, Source, source_errors_as_mess
 from quota_monitor.analyze.sources import open_sources, source_options
 from quota_monitor.answers.markdown import escape
 from quota_monitor.answers.numbers import count, percent, real, timestamp
-from quota_monitor.answers.options import make_scope, parse_pools, scope_options
+from quota_monitor.answers.options import make_scope, parse_pools, require_finite, scope_options
 from quota_monitor.aws_session import open_session, read_stack
 from quota_monitor.data_files import MODELS
 from quota_monitor.deployed.measure import measure_stack
@@ -97,6 +97,7 @@ def increase(
 
     It covers the last 7 days unless an option says otherwise. Only --request changes anything.
     """
+    require_finite({"growth": growth, "headroom": headroom}, "growth", "headroom")
     if given["hours"] is None and given["days"] is None and given["start"] is None:
         given["days"] = DEFAULT_DAYS
     now = datetime.now(UTC)

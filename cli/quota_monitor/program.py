@@ -24,6 +24,9 @@ SCRIPTS = (NAME, PACKAGE)
 _SELECTING = ("profile", "profiles", "region", "regions", "stack_name", "log_group", "bucket", "directory")
 """Parameters that select the account, the Region, the stack, the logs or the local stack."""
 
+_SAME = {"profile": "profiles", "profiles": "profile", "region": "regions", "regions": "region"}
+"""Some commands take one profile and Region, others several."""
+
 _SHORT_COMMIT = 9
 
 
@@ -67,8 +70,11 @@ def _repeat_options(words: tuple[str, ...]) -> Iterator[str]:
         return
     options = {parameter.name: parameter for parameter in target.params if isinstance(parameter, click.Option)}
     for name in _SELECTING:
-        value, parameter = context.params.get(name), options.get(name)
-        if parameter is None or parameter.opts[0] in words or value is None:
+        parameter = options.get(name)
+        if parameter is None or parameter.opts[0] in words:
+            continue
+        value = context.params.get(name) or context.params.get(_SAME.get(name, ""))
+        if value is None or (name in {"profile", "region"} and "," in str(value)):
             continue
         given = str(value.resolve() if isinstance(value, Path) else value)
         if given != _default(parameter):

@@ -266,6 +266,13 @@ def test_what_is_of_somebody_else_stays_out_of_reach(policy: Any, needed: set[st
     assert {pair for pair, result in results.items() if result not in DENIED} == set()
 
 
+def test_the_code_of_other_stacks_in_the_bucket_of_sam_cli_stays_out_of_reach(policy: Any) -> None:
+    code = f"arn:aws:s3:::aws-sam-cli-managed-default-x/{OTHER}/code"
+    actions = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject")
+
+    assert set(ask(policy, [(action, code) for action in actions]).values()) <= DENIED
+
+
 def only_on_mappings(action: str) -> bool:
     service, _, name = action.partition(":")
     types = [each["name"] for each in evaluator.read_data("actions", service)[name.lower()]["resourceTypes"]]

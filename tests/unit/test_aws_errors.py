@@ -233,6 +233,17 @@ def test_regions_of_all_partitions_are_known_offline(name: str, monkeypatch: pyt
     aws_regions.check_region(name)
 
 
+def test_regions_are_known_whatever_profile_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    aws_regions.list_regions.cache_clear()
+
+    aws_regions.check_region("us-east-1")
+    ran = CliRunner().invoke(main, ["analyze", "--regions", "us-east-1"])
+
+    assert ran.exit_code == 3
+    assert ran.output.startswith("Error: The config profile (nobody) could not be found.")
+
+
 def test_a_region_newer_than_boto3_is_taken_if_it_has_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr(socket, "getaddrinfo", lambda host, port: asked.append((host, port)) or [1])

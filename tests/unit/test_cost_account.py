@@ -14,8 +14,9 @@ from records import SONNET
 
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.sources import read_sources
+from localaws import log_queries
 from quota_monitor.cost import command
-from quota_monitor.cost.account import AccountUse, measure_account
+from quota_monitor.cost.account import DELIVERIES, AccountUse, measure_account
 from quota_monitor.cost.estimate import Given, make_estimate
 from quota_monitor.cost.prices import read_prices
 from quota_monitor.data_files import MODELS
@@ -192,6 +193,22 @@ def test_a_deployed_stack_has_its_own_pools_records_and_deliveries(registry: Reg
     )
 
 
+def test_deliveries_of_a_stream_that_were_written_together_count_one_by_one() -> None:
+    lines = [{"event": "delivery", "received": 8}, {"event": "delivery", "received": 40, "deliveries": 5}]
+    others = [{"event": "duplicate_delivery", "received": 8}, {"caller": "One", "requests": 8}]
+    events = [{"timestamp": 1_000, "message": json.dumps(line)} for line in (*lines, *others)]
+
+    (row,) = log_queries.run_query(events, DELIVERIES).results
+
+    assert {cell["field"]: float(cell["value"]) for cell in row} == {"received": 48, "deliveries": 6}
+
+
+def test_the_page_on_costs_has_the_query() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "costs.md").read_text(encoding="utf-8")
+
+    assert DELIVERIES in " ".join(page.split())
+
+
 def test_what_is_given_overrules_what_is_measured(registry: Registry) -> None:
     found = measure(deployed(datetime(2026, 9, 1, tzinfo=UTC), Ingestion="kinesis"), registry)
     given = Given(9, 5_000_000, 3.0, duplicate_detection=False, through_stream=False, with_sessions=True)
@@ -330,6 +347,14 @@ def test_regions_and_profiles_need_an_account(arguments: Sequence[str]) -> None:
 
     assert ran.exit_code == 2
     assert "--regions and --profiles need --from-account." in ran.output
+
+
+@pytest.mark.parametrize("option", ["--calls-per-delivery", "--kb-per-call"])
+def test_what_is_not_a_number_is_wrong_usage(option: str) -> None:
+    ran = CliRunner().invoke(main, ["cost", option, "nan"])
+
+    assert ran.exit_code == 2
+    assert f"{option} takes a number, not nan." in ran.output
 
 
 def test_a_size_per_call_adds_the_log_to_an_estimate_without_an_account() -> None:

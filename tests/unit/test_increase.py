@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
 from bedrock_quota.analysis.advice import plan_changes
 from bedrock_quota.analysis.increase import Load, gather_evidence, propose_quota
@@ -10,6 +11,7 @@ from bedrock_quota.analysis.usage import THROTTLED, PoolUsage
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool, Unit
 from quota_monitor.deployed.lines import LineCall
 from quota_monitor.increase import Quota, Request, write_markdown
+from quota_monitor.main import main
 from quota_monitor.window import Window
 
 POOL = QuotaPool("vendor.model-1", EndpointType.CROSS_REGION)
@@ -116,3 +118,11 @@ def test_unknown_limits_are_no_reason_to_ask_for_more():
     assert "No smaller max_tokens is proposed, because that of 55 of 55 requests is unknown." in text
     assert "of what they reserved" not in text
     assert "would lower the peak" not in text
+
+
+@pytest.mark.parametrize("option", ["--growth", "--headroom"])
+def test_what_is_not_a_number_is_wrong_usage(option: str) -> None:
+    ran = CliRunner().invoke(main, ["increase", "--pool", "amazon.nova-lite-v1:0", option, "nan"])
+
+    assert ran.exit_code == 2
+    assert f"{option} takes a number, not nan." in ran.output

@@ -70,10 +70,12 @@ def served(second: int, *, written: int, output: int, caller: str = "One") -> Ev
     }
 
 
-def report(*events: Event, caller: str = "", window: Window = DAY, read: list[int] | None = None) -> Document:
+def report(
+    *events: Event, caller: str = "", window: Window = DAY, read: list[tuple[int, int]] | None = None
+) -> Document:
     """Return the report of a stack whose processor wrote these lines. CloudWatch has no metrics of them.
 
-    `read` receives the end of each search for lines, in milliseconds.
+    `read` receives the beginning and the end of each search for lines, in milliseconds.
     """
     texts = [(second, json.dumps(line)) for second, line in events]
     queries: list[Mapping[str, Any]] = []
@@ -95,7 +97,7 @@ def report(*events: Event, caller: str = "", window: Window = DAY, read: list[in
     def filter_events(given: Mapping[str, Any]) -> Answer:
         first, last = given["startTime"], given["endTime"]
         if read is not None:
-            read.append(last)
+            read.append((first, last))
         return {
             "events": [
                 {"timestamp": second * 1000, "message": text}
@@ -195,10 +197,20 @@ def test_an_hour_of_days_ago_has_what_was_published_today(days: int) -> None:
     assert (found.usage.requests, found.usage.throttled) == (1, 2)
 
 
-def test_lines_of_an_hour_of_days_ago_are_not_read_until_today() -> None:
-    hour = Window(END - 5 * 86_400 - 3_600, END - 5 * 86_400)
-    read: list[int] = []
+@pytest.mark.parametrize("hours", [1, 24])
+def test_only_the_hours_in_which_lines_of_days_ago_were_written_are_read(hours: int) -> None:
+    window = Window(END - 5 * 86_400 - hours * 3_600, END - 5 * 86_400)
+    began, today = window.end - 600, int(NOW.timestamp()) - 60
+    read: list[tuple[int, int]] = []
+    lines = [
+        failed(began, written=began + 90, calls=2),
+        served(began, written=began + 90, output=100),
+        served(began, written=today, output=100),
+        *(served(day, written=day + 9, output=100) for day in range(window.end + 86_400, END, 3_600)),
+    ]
 
-    report(served(hour.start, written=hour.start + 90, output=100), window=hour, read=read)
+    found = only(report(*lines, window=window, read=read))
 
-    assert read == [(hour.start + 91) * 1000]
+    (caller,) = found.usage.callers
+    assert (caller.requests, caller.throttled, caller.sizes.p99) == (2, 2, 100)
+    assert [(last - first) // 1_000 for first, last in read] == [3_599, 24 * 60]  # from 20:00, and from 23:00 to NOW

@@ -161,6 +161,16 @@ def test_messages_name_the_program_as_it_was_started(
             "quota-monitor analyze --regions eu-west-1 --log-group g",
             id="logs",
         ),
+        pytest.param(
+            ("analyze",),
+            ["--profiles", "p", "--regions", "eu-west-1"],
+            ("doctor",),
+            "quota-monitor doctor --profile p --region eu-west-1",
+            id="one of several",
+        ),
+        pytest.param(
+            ("analyze",), ["--profiles", "p,q"], ("doctor",), "quota-monitor doctor", id="several of which one is meant"
+        ),
         pytest.param(("report",), ["--region", "eu-west-1"], ("local", "down"), "quota-monitor local down", id="none"),
     ],
 )

@@ -45,7 +45,11 @@ YOUNGEST_HOURS = 24
 
 HOUR = 3_600
 
-DELIVERIES = 'filter event = "delivery" | stats sum(received) as received, count(*) as deliveries'
+DELIVERIES = (
+    'filter event = "delivery" | fields coalesce(deliveries, 1) as together '
+    "| stats sum(received) as received, sum(together) as deliveries"
+)
+"""One line can be about several deliveries of a stream. It then has their number."""
 
 BEDROCK, CALLS = "AWS/Bedrock", "Invocations"
 

@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from bedrock_quota.registry.sources import read_sources
 from quota_monitor.analyze.sources import split_names
+from quota_monitor.answers.options import require_finite
 from quota_monitor.aws_session import aws_errors_as_messages, explain_aws_error, open_session
 from quota_monitor.cost import output
 from quota_monitor.cost.account import measure_account
@@ -90,6 +91,7 @@ def cost(*, from_account: bool, as_json: bool, stack_name: str, **given: Any) ->
     """
     if not from_account and (given["regions"] or given["profiles"]):
         raise click.UsageError("--regions and --profiles need --from-account.")
+    require_finite(given, "calls_per_delivery", "kb_per_call")
     chosen = Given(
         given["pools"],
         given["calls"],

@@ -11,6 +11,7 @@ from bedrock_quota.analysis.tally import UsageTally
 from bedrock_quota.pools import EndpointType, QuotaPool
 from quota_monitor.analyze.scope import NO_LABEL, Dimension, Scope
 from quota_monitor.analyze.source import Progress
+from quota_monitor.window import Window
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
@@ -170,23 +171,33 @@ def _find_cut(output: Sequence[int], limits: Sequence[int | None], truncated: in
 
 
 def read_lines(
-    client: CloudWatchLogsClient, log_group: str, scope: Scope, tallies: Tallies, *, until: int, progress: Progress
+    client: CloudWatchLogsClient,
+    log_group: str,
+    scope: Scope,
+    tallies: Tallies,
+    *,
+    written: Sequence[Window],
+    progress: Progress,
 ) -> int:
     """Add all metric lines of a window to the tallies, and return their number. Propagates botocore errors.
 
-    Lines are searched from the window's start to `until`, in seconds since the epoch.
+    Only the lines of the `written` times are read. Lines are written later than their calls.
     """
-    start = scope.window.start
-    pages = client.get_paginator("filter_log_events").paginate(
-        logGroupName=log_group, startTime=start * 1000, endTime=until * 1000, filterPattern="{ $.caller = * }"
-    )
-    found = 0
-    for page in pages:
-        for event in page["events"]:
-            line = parse_line(event["message"])
-            if line is not None:
-                found += 1
-                add_line(tallies, line, scope)
-        if page["events"]:
-            progress((page["events"][-1]["timestamp"] / 1000 - start) / max(1, until - start))
+    total, done, found = sum(part.end - part.start for part in written), 0, 0
+    for part in written:
+        pages = client.get_paginator("filter_log_events").paginate(
+            logGroupName=log_group,
+            startTime=part.start * 1000,
+            endTime=part.end * 1000 - 1,
+            filterPattern="{ $.caller = * }",
+        )
+        for page in pages:
+            for event in page["events"]:
+                line = parse_line(event["message"])
+                if line is not None:
+                    found += 1
+                    add_line(tallies, line, scope)
+            if page["events"]:
+                progress((done + page["events"][-1]["timestamp"] / 1000 - part.start) / total)
+        done += part.end - part.start
     return found

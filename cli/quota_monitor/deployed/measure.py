@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -57,10 +57,12 @@ def measure_stack(session: boto3.Session, stack: Stack, scope: Scope, now: datet
     namespace = stack.parameters["MetricsNamespace"]
     until = min(int(now.timestamp()), scope.window.end + lines.LATE_SECONDS) + 1
     if scope.window.end - scope.window.start <= EXACT_SECONDS:
+        parts = [Window(scope.window.start, until)]
         if until > scope.window.end + HOUR:
-            until = max(_find_last_written(logs, log_group, scope).values(), default=scope.window.start) + 1
+            hours = _find_hours_written(logs, log_group, scope).values()
+            parts = _join_hours({hour for found in hours for hour in found}, scope.window.start, until)
         tallies = lines.Tallies(UsageTally(), UsageTally() if scope.dimension is not Dimension.CALLER else None)
-        lines.read_lines(logs, log_group, scope, tallies, until=until, progress=progress)
+        lines.read_lines(logs, log_group, scope, tallies, written=parts, progress=progress)
         usages = tallies.callers.measure({})
         quotas = metrics.read_quotas(cloudwatch, namespace, [usage.pool for usage in usages], now)
         listing = tallies.listing.measure(quotas) if tallies.listing is not None else ()
@@ -73,13 +75,13 @@ def measure_stack(session: boto3.Session, stack: Stack, scope: Scope, now: datet
     called = sorted({*minutes, *summed, *failed})
     quotas = metrics.read_quotas(cloudwatch, namespace, called, now)
     busy = find_busy_hours(minutes, throttled)
-    written = _find_last_written(logs, log_group, scope)
+    written = _find_hours_written(logs, log_group, scope)
     exact = lines.Tallies(UsageTally())
     for number, hour in enumerate(busy, start=1):
         inside = Window(max(hour.start, scope.window.start), min(hour.end, scope.window.end))
         part = msgspec.structs.replace(scope, window=inside)
-        last = min(until, written.get(hour.start, hour.end) + 1)
-        lines.read_lines(logs, log_group, part, exact, until=last, progress=lambda _share: None)
+        parts = _join_hours(written.get(hour.start, {hour.start}), scope.window.start, until)
+        lines.read_lines(logs, log_group, part, exact, written=parts, progress=lambda _share: None)
         progress(number / len(busy))
     in_busy_hours = {usage.pool: usage for usage in exact.callers.measure({})}
     usages = tuple(
@@ -235,10 +237,11 @@ def _count_failed(logs: CloudWatchLogsClient, log_group: str, scope: Scope) -> d
     return found
 
 
-def _find_last_written(logs: CloudWatchLogsClient, log_group: str, scope: Scope) -> dict[int, int]:
-    """Return when the last line about the calls of each hour was written, by the start of the hour, in seconds.
+def _find_hours_written(logs: CloudWatchLogsClient, log_group: str, scope: Scope) -> dict[int, set[int]]:
+    """Return the hours in which lines about the calls of each hour were written. Both are starts of hours, in seconds.
 
-    Replayed deliveries and older logs that were sent through the processor are written long after their hour.
+    Replayed deliveries and older logs that were sent through the processor are written up to days later. Only the hours
+    with such lines are read then, and not the days between them.
     """
     query = "\n| ".join(
         (
@@ -246,13 +249,25 @@ def _find_last_written(logs: CloudWatchLogsClient, log_group: str, scope: Scope)
             "filter ispresent(caller) and ispresent(EndpointType)",
             "fields coalesce(line.minute, line.`_aws`.Timestamp) as began",
             f"filter {_in_window('began', scope)}",
-            f"fields floor(began / {HOUR * 1000}) as hour",
-            "stats max(written) as last_written by hour",
+            f"fields floor(began / {HOUR * 1000}) as hour, floor(written / {HOUR * 1000}) as hour_written",
+            "stats count(*) as found by hour, hour_written",
         )
     )
-    return {
-        _whole(row, "hour") * HOUR: _whole(row, "last_written") // 1000 for row in _rows(logs, log_group, query, scope)
-    }
+    found: dict[int, set[int]] = {}
+    for row in _rows(logs, log_group, query, scope):
+        found.setdefault(_whole(row, "hour") * HOUR, set()).add(_whole(row, "hour_written") * HOUR)
+    return found
+
+
+def _join_hours(hours: Set[int], first: int, last: int) -> list[Window]:
+    """Return hours as windows between `first` and `last`. Hours that follow one another are one window."""
+    found: list[Window] = []
+    for hour in sorted(hours):
+        if found and found[-1].end == hour:
+            found[-1] = Window(found[-1].start, min(hour + HOUR, last))
+        else:
+            found.append(Window(max(hour, first), min(hour + HOUR, last)))
+    return found
 
 
 def _in_window(milliseconds: str, scope: Scope) -> str:
