@@ -70,13 +70,8 @@ def served(second: int, *, written: int, output: int, caller: str = "One") -> Ev
     }
 
 
-def report(
-    *events: Event, caller: str = "", window: Window = DAY, read: list[tuple[int, int]] | None = None
-) -> Document:
-    """Return the report of a stack whose processor wrote these lines. CloudWatch has no metrics of them.
-
-    `read` receives the beginning and the end of each search for lines, in milliseconds.
-    """
+def processor(*events: Event) -> FakeAws:
+    """Return the AWS of a stack whose processor wrote these lines. CloudWatch has no metrics of them."""
     texts = [(second, json.dumps(line)) for second, line in events]
     queries: list[Mapping[str, Any]] = []
 
@@ -96,17 +91,10 @@ def report(
 
     def filter_events(given: Mapping[str, Any]) -> Answer:
         first, last = given["startTime"], given["endTime"]
-        if read is not None:
-            read.append((first, last))
-        return {
-            "events": [
-                {"timestamp": second * 1000, "message": text}
-                for second, text in texts
-                if first <= second * 1000 <= last
-            ]
-        }
+        found = [{"timestamp": second * 1000, "message": text} for second, text in texts]
+        return {"events": [each for each in found if first <= each["timestamp"] <= last]}
 
-    aws = FakeAws(
+    return FakeAws(
         {
             "ListMetrics": {"Metrics": []},
             "GetMetricData": {"MetricDataResults": []},
@@ -115,6 +103,9 @@ def report(
             "FilterLogEvents": filter_events,
         }
     )
+
+
+def report(aws: FakeAws, window: Window = DAY, caller: str = "") -> Document:
     return make_report(aws.session, STACK, Scope(window, caller=caller), NOTHING_CHANGED, now=NOW)
 
 
@@ -127,7 +118,9 @@ def only(document: Document) -> PoolAnswer:
 def test_a_pool_that_refuses_every_call_is_reported_though_its_lines_were_written_hours_later() -> None:
     written = int(NOW.timestamp()) - 60
 
-    found = only(report(*(failed(END - 600 + 60 * each, written=written, calls=4 + each) for each in range(3))))
+    found = only(
+        report(processor(*(failed(END - 600 + 60 * each, written=written, calls=4 + each) for each in range(3))))
+    )
 
     assert found.usage.throttled == 4 + 5 + 6
     (caller,) = found.usage.callers
@@ -139,7 +132,9 @@ def test_quantiles_come_from_calls_that_were_written_hours_later() -> None:
     began, written = END - 5 * 3_600, int(NOW.timestamp()) - 60
     throttled = failed(began, written=written, calls=1)  # no metrics, so this makes the hour a busy one
 
-    found = only(report(throttled, *(served(began, written=written, output=each) for each in (100, 200, 300, 400))))
+    answers = [served(began, written=written, output=each) for each in (100, 200, 300, 400)]
+
+    found = only(report(processor(throttled, *answers)))
 
     (caller,) = found.usage.callers
     assert (caller.sizes.p50, caller.sizes.largest, caller.requests, caller.throttled) == (200, 400, 4, 1)
@@ -150,7 +145,7 @@ def test_throttles_and_errors_are_those_of_all_hours_not_only_of_the_busy_ones()
     lines = [failed(hour, written=hour + 30, calls=2) for hour in hours]
     lines += [failed(hour, written=hour + 30, calls=1, code="ModelErrorException", caller="Two") for hour in hours]
 
-    found = only(report(*lines))
+    found = only(report(processor(*lines)))
 
     assert found.usage.throttled == 40
     assert [(each.caller, each.throttled) for each in found.usage.callers] == [("One", 40)]
@@ -158,7 +153,7 @@ def test_throttles_and_errors_are_those_of_all_hours_not_only_of_the_busy_ones()
 
 
 def test_a_pool_with_other_errors_only_is_reported() -> None:
-    found = only(report(failed(END - 60, written=END, calls=7, code="AccessDeniedException")))
+    found = only(report(processor(failed(END - 60, written=END, calls=7, code="AccessDeniedException"))))
 
     assert (found.usage.errors, found.usage.callers) == ((("AccessDeniedException", 7),), ())
 
@@ -166,8 +161,8 @@ def test_a_pool_with_other_errors_only_is_reported() -> None:
 def test_a_caller_that_is_asked_for_leaves_out_pools_without_it() -> None:
     lines = [failed(END - 60, written=END, calls=7, caller="One")]
 
-    assert report(*lines, caller="Two").pools == ()
-    assert len(report(*lines, caller="One").pools) == 1
+    assert report(processor(*lines), caller="Two").pools == ()
+    assert len(report(processor(*lines), caller="One").pools) == 1
 
 
 def test_calls_from_before_the_window_do_not_count_though_their_hour_is_read() -> None:
@@ -179,7 +174,7 @@ def test_calls_from_before_the_window_do_not_count_though_their_hour_is_read() -
         served(first + 60, written=first + 90, output=100),
     ]
 
-    found = only(report(*lines))
+    found = only(report(processor(*lines)))
 
     (caller,) = found.usage.callers
     assert (found.usage.throttled, caller.throttled, caller.sizes.largest, caller.sizes.p99) == (3, 3, 100, 100)
@@ -192,7 +187,7 @@ def test_an_hour_of_days_ago_has_what_was_published_today(days: int) -> None:
     written = int(NOW.timestamp()) - 60
     lines = [served(hour.start, written=written, output=100), failed(hour.start, written=written, calls=2)]
 
-    found = only(report(*lines, window=hour))
+    found = only(report(processor(*lines), hour))
 
     assert (found.usage.requests, found.usage.throttled) == (1, 2)
 
@@ -201,7 +196,6 @@ def test_an_hour_of_days_ago_has_what_was_published_today(days: int) -> None:
 def test_only_the_hours_in_which_lines_of_days_ago_were_written_are_read(hours: int) -> None:
     window = Window(END - 5 * 86_400 - hours * 3_600, END - 5 * 86_400)
     began, today = window.end - 600, int(NOW.timestamp()) - 60
-    read: list[tuple[int, int]] = []
     lines = [
         failed(began, written=began + 90, calls=2),
         served(began, written=began + 90, output=100),
@@ -209,8 +203,23 @@ def test_only_the_hours_in_which_lines_of_days_ago_were_written_are_read(hours: 
         *(served(day, written=day + 9, output=100) for day in range(window.end + 86_400, END, 3_600)),
     ]
 
-    found = only(report(*lines, window=window, read=read))
+    aws = processor(*lines)
+
+    found = only(report(aws, window))
 
     (caller,) = found.usage.callers
     assert (caller.requests, caller.throttled, caller.sizes.p99) == (2, 2, 100)
-    assert [(last - first) // 1_000 for first, last in read] == [3_599, 24 * 60]  # from 20:00, and from 23:00 to NOW
+    read = [(each["endTime"] - each["startTime"]) // 1_000 for each in aws.parameters("logs:FilterLogEvents")]
+    assert read == [3_599, 24 * 60]  # from 20:00, and from 23:00 to NOW
+
+
+def test_only_one_query_searches_for_lines_that_were_written_days_later() -> None:
+    day = Window(END - 6 * 86_400, END - 5 * 86_400)
+    aws = processor(served(day.start, written=day.start + 90, output=100))
+
+    report(aws, day)
+
+    searched = [(each["startTime"], each["endTime"]) for each in aws.parameters("logs:StartQuery")]
+    first_hour_written = day.start // 3_600 * 3_600
+    assert searched[0] == (day.start, int(NOW.timestamp()) + 1)
+    assert searched[1:] == [(day.start, first_hour_written + 3_600)] * 3

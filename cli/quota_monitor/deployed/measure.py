@@ -59,7 +59,7 @@ def measure_stack(session: boto3.Session, stack: Stack, scope: Scope, now: datet
     if scope.window.end - scope.window.start <= EXACT_SECONDS:
         parts = [Window(scope.window.start, until)]
         if until > scope.window.end + HOUR:
-            hours = _find_hours_written(logs, log_group, scope).values()
+            hours = _find_hours_written(logs, log_group, scope, Window(scope.window.start, until)).values()
             parts = _join_hours({hour for found in hours for hour in found}, scope.window.start, until)
         tallies = lines.Tallies(UsageTally(), UsageTally() if scope.dimension is not Dimension.CALLER else None)
         lines.read_lines(logs, log_group, scope, tallies, written=parts, progress=progress)
@@ -69,13 +69,15 @@ def measure_stack(session: boto3.Session, stack: Stack, scope: Scope, now: datet
         return Measured(tallies.callers.measure(quotas), listing, quotas, (EXACT,))
     pools = sorted(pool for pool in list_pools_called(cloudwatch, namespace) if scope.model in pool.model_id)
     minutes = metrics.read_minutes(cloudwatch, namespace, pools, scope.window)
-    summed = _sum_up(logs, log_group, scope, ("caller",))
-    throttled = _count_throttled(logs, log_group, scope)
-    failed = _count_failed(logs, log_group, scope)
+    written = _find_hours_written(logs, log_group, scope, Window(scope.window.start, until))
+    last = max((hour + HOUR for hours in written.values() for hour in hours), default=scope.window.end)
+    searched = Window(scope.window.start, min(last, until))
+    summed = _sum_up(logs, log_group, scope, searched, ("caller",))
+    throttled = _count_throttled(logs, log_group, scope, searched)
+    failed = _count_failed(logs, log_group, scope, searched)
     called = sorted({*minutes, *summed, *failed})
     quotas = metrics.read_quotas(cloudwatch, namespace, called, now)
     busy = find_busy_hours(minutes, throttled)
-    written = _find_hours_written(logs, log_group, scope)
     exact = lines.Tallies(UsageTally())
     for number, hour in enumerate(busy, start=1):
         inside = Window(max(hour.start, scope.window.start), min(hour.end, scope.window.end))
@@ -107,7 +109,7 @@ def measure_stack(session: boto3.Session, stack: Stack, scope: Scope, now: datet
     )
     listing = ()
     if scope.dimension is not Dimension.CALLER:
-        by_label = _sum_up(logs, log_group, scope, _label_fields(scope))
+        by_label = _sum_up(logs, log_group, scope, searched, _label_fields(scope))
         listing = tuple(combine(pool, summed=by_label[pool]) for pool in sorted(by_label))
     return Measured(usages, listing, quotas, (note,))
 
@@ -164,7 +166,7 @@ def _read_label(row: Mapping[str, str], fields: Sequence[str]) -> str:
 
 
 def _sum_up(
-    logs: CloudWatchLogsClient, log_group: str, scope: Scope, fields: Sequence[str]
+    logs: CloudWatchLogsClient, log_group: str, scope: Scope, searched: Window, fields: Sequence[str]
 ) -> dict[QuotaPool, dict[str, list[CallerSums]]]:
     """Return the sums of each pool and caller, added up by Logs Insights."""
     in_window = _in_window("line.`_aws`.Timestamp", scope)
@@ -180,7 +182,7 @@ def _sum_up(
         )
     )
     found: dict[QuotaPool, dict[str, list[CallerSums]]] = {}
-    for row in _rows(logs, log_group, query, scope):
+    for row in _rows(logs, log_group, query, searched):
         pool = QuotaPool(row["ModelId"], EndpointType(row["EndpointType"]))
         label = _read_label(row, [field.replace("`", "") for field in fields])
         if scope.model in pool.model_id:
@@ -196,7 +198,9 @@ def _sum_up(
     return found
 
 
-def _count_throttled(logs: CloudWatchLogsClient, log_group: str, scope: Scope) -> dict[QuotaPool, dict[int, int]]:
+def _count_throttled(
+    logs: CloudWatchLogsClient, log_group: str, scope: Scope, searched: Window
+) -> dict[QuotaPool, dict[int, int]]:
     """Return the throttled calls of each pool by minute."""
     query = "\n| ".join(
         (
@@ -205,7 +209,7 @@ def _count_throttled(logs: CloudWatchLogsClient, log_group: str, scope: Scope) -
         )
     )
     found: dict[QuotaPool, dict[int, int]] = {}
-    for row in _rows(logs, log_group, query, scope):
+    for row in _rows(logs, log_group, query, searched):
         if scope.model in row["ModelId"]:
             pool = QuotaPool(row["ModelId"], EndpointType(row["EndpointType"]))
             found.setdefault(pool, {})[_whole(row, "minute") // 1000] = _whole(row, "failed")
@@ -220,7 +224,9 @@ class FailedCalls(msgspec.Struct, frozen=True):
     calls: int
 
 
-def _count_failed(logs: CloudWatchLogsClient, log_group: str, scope: Scope) -> dict[QuotaPool, list[FailedCalls]]:
+def _count_failed(
+    logs: CloudWatchLogsClient, log_group: str, scope: Scope, searched: Window
+) -> dict[QuotaPool, list[FailedCalls]]:
     """Return the failed calls of each pool by error code and caller."""
     query = "\n| ".join(
         (
@@ -229,7 +235,7 @@ def _count_failed(logs: CloudWatchLogsClient, log_group: str, scope: Scope) -> d
         )
     )
     found: dict[QuotaPool, list[FailedCalls]] = {}
-    for row in _rows(logs, log_group, query, scope):
+    for row in _rows(logs, log_group, query, searched):
         if scope.model in row["ModelId"]:
             pool = QuotaPool(row["ModelId"], EndpointType(row["EndpointType"]))
             failed = FailedCalls(row["error_code"], row.get("caller", "unknown"), _whole(row, "failed"))
@@ -237,7 +243,9 @@ def _count_failed(logs: CloudWatchLogsClient, log_group: str, scope: Scope) -> d
     return found
 
 
-def _find_hours_written(logs: CloudWatchLogsClient, log_group: str, scope: Scope) -> dict[int, set[int]]:
+def _find_hours_written(
+    logs: CloudWatchLogsClient, log_group: str, scope: Scope, searched: Window
+) -> dict[int, set[int]]:
     """Return the hours in which lines about the calls of each hour were written. Both are starts of hours, in seconds.
 
     Replayed deliveries and older logs that were sent through the processor are written up to days later. Only the hours
@@ -254,7 +262,7 @@ def _find_hours_written(logs: CloudWatchLogsClient, log_group: str, scope: Scope
         )
     )
     found: dict[int, set[int]] = {}
-    for row in _rows(logs, log_group, query, scope):
+    for row in _rows(logs, log_group, query, searched):
         found.setdefault(_whole(row, "hour") * HOUR, set()).add(_whole(row, "hour_written") * HOUR)
     return found
 
@@ -275,9 +283,8 @@ def _in_window(milliseconds: str, scope: Scope) -> str:
     return f"{milliseconds} >= {scope.window.start * 1000} and {milliseconds} < {scope.window.end * 1000}"
 
 
-def _rows(logs: CloudWatchLogsClient, log_group: str, query: str, scope: Scope) -> Iterator[Mapping[str, str]]:
-    result = run_query(logs, log_group, query, Window(scope.window.start, scope.window.end + lines.LATE_SECONDS))
-    for row in result.rows:
+def _rows(logs: CloudWatchLogsClient, log_group: str, query: str, searched: Window) -> Iterator[Mapping[str, str]]:
+    for row in run_query(logs, log_group, query, searched).rows:
         yield {each["field"]: each["value"] for each in row}
 
 
@@ -302,15 +309,16 @@ def combine(
     for minute, count in throttled.items():
         by_minute[minute] = msgspec.structs.replace(by_minute.get(minute, PoolMinute(minute)), throttled=count)
     exact = {caller.caller: caller for caller in busy.callers} if busy is not None else {}
-    refused = {each.caller: each.calls for each in failed if each.error_code == THROTTLED}
+    refused, errors = Counter[str](), Counter[str]()
+    for each in failed:
+        if each.error_code == THROTTLED:
+            refused[each.caller] += each.calls
+        else:
+            errors[each.error_code] += each.calls
     callers = [
-        _combine_caller(name, summed.get(name, ()), refused.get(name, 0), exact.get(name))
+        _combine_caller(name, summed.get(name, ()), refused[name], exact.get(name))
         for name in dict.fromkeys((*summed, *refused, *exact))
     ]
-    errors = Counter[str]()
-    for each in failed:
-        if each.error_code != THROTTLED:
-            errors[each.error_code] += each.calls
     return PoolUsage(
         pool=pool,
         token_quota=None,
