@@ -5,7 +5,7 @@ import os
 import shutil
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -26,6 +26,12 @@ FLAGS = (
     "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def minute() -> datetime:
+    """A whole minute of the three hours that the page shows when it opens."""
+    return datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=150)
 
 
 @pytest.fixture(scope="module")

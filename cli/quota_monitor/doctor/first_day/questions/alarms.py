@@ -13,7 +13,6 @@ from quota_monitor.doctor.first_day.answers import (
 )
 from quota_monitor.doctor.first_day.evidence import Actions, AlarmState, Contributors
 from quota_monitor.doctor.first_day.question import question
-from quota_monitor.program import own_command
 
 POOL_ATTRIBUTES = ("ModelId", "EndpointType")
 """Attributes by which a notification of a contributor names the pool."""
@@ -103,7 +102,7 @@ def ask_actions(actions: Actions) -> Answer:
     if not actions.tested:
         return not_yet(
             "The history of TestAlarm has no action.",
-            then=f"Run `{own_command('doctor', '--test-alarm')}`, then run this again.",
+            then="Run the doctor with the option --test-alarm, then run this again.",
         )
     done = actions.tested.count(True)
     what = f"Actions of TestAlarm: {len(actions.tested)}, of them successful: {done}."
