@@ -113,8 +113,8 @@ def measure_account(session: boto3.Session, stack_name: str, registry: Registry,
     end = int(now.timestamp()) // HOUR * HOUR
     window = Window(end - DAYS * 24 * HOUR, end)
     notes = _Notes()
+    cloudwatch = session.client("cloudwatch")  # first, because STS needs no Region
     identity = session.client("sts").get_caller_identity()["Account"]
-    cloudwatch = session.client("cloudwatch")
     stack = notes.attempt(
         lambda: _find_stack(session, stack_name), STACK_RIGHT, "So only Bedrock's own metrics are used."
     )
