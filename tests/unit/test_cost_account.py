@@ -15,6 +15,7 @@ from records import SONNET
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.sources import read_sources
 from localaws import log_queries
+from quota_monitor import aws_regions
 from quota_monitor.cost import command
 from quota_monitor.cost.account import DELIVERIES, AccountUse, measure_account
 from quota_monitor.cost.estimate import Given, make_estimate
@@ -347,6 +348,34 @@ def test_regions_and_profiles_need_an_account(arguments: Sequence[str]) -> None:
 
     assert ran.exit_code == 2
     assert "--regions and --profiles need --from-account." in ran.output
+
+
+def test_a_region_that_does_not_exist_is_refused_before_any_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aws_regions, "_has_address", lambda _name: False)
+    ran = run(monkeypatch, {}, "--regions", "us-east-1,us-esat-1")
+
+    assert ran.exit_code == 2
+    assert "'us-esat-1' is no AWS Region. Did you mean us-east-1?" in ran.output
+
+
+def test_a_region_that_is_named_twice_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = run(monkeypatch, {"us-east-1": BEFORE}, "--regions", "us-east-1, us-east-1", "--json")
+
+    assert [each["region"] for each in json.loads(ran.output)["estimates"]] == ["us-east-1"]
+
+
+def test_more_late_calls_than_calls_are_refused_before_anything_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = run(monkeypatch, {}, "--calls", "10", "--late-calls", "11")
+
+    assert ran.exit_code == 2
+    assert "--late-calls is 11, but there are only 10 calls per month (--calls)." in ran.output
+
+
+def test_more_late_calls_than_an_account_has_calls_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = run(monkeypatch, {"us-east-1": BEFORE}, "--late-calls", "1000001")
+
+    assert ran.exit_code == 2
+    assert "--late-calls is 1,000,001, but there are only 1,000,000 calls per month (--calls)." in ran.output
 
 
 @pytest.mark.parametrize("option", ["--calls-per-delivery", "--kb-per-call"])
