@@ -148,6 +148,10 @@ def test_before_a_deployment_pools_and_calls_are_those_of_bedrocks_metrics(regis
     changing = [name for name in aws.operations() if not name.split(":")[1].startswith(("Get", "List", "Describe"))]
     assert changing == []
     # by the hour, because CloudWatch keeps single minutes for 15 days only
+    assert [aws.operations().count(name) for name in ("cloudformation:DescribeStacks", "sts:GetCallerIdentity")] == [
+        1,
+        1,
+    ]
     queries = [query for given in aws.parameters("monitoring:GetMetricData") for query in given["MetricDataQueries"]]
     assert {query["MetricStat"]["Period"] for query in queries} == {3_600}
 

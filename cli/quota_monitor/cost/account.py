@@ -15,7 +15,7 @@ import msgspec
 from botocore.exceptions import ClientError
 
 from bedrock_quota.access_denied import is_denied
-from bedrock_quota.errors import LogSourceError, QuotaMonitorError
+from bedrock_quota.errors import LogSourceError
 from bedrock_quota.fetcher.aws_sources import find_pool, list_application_profiles, list_pools_called
 from bedrock_quota.fetcher.metric_data import MAX_QUERIES, make_metric_query
 from bedrock_quota.model_ids import Reference
@@ -24,7 +24,7 @@ from bedrock_quota.registry.models import Registry
 from quota_monitor.analyze.account import PROFILE_ACTIONS
 from quota_monitor.analyze.log_group import LOGGING_ACTION, run_query
 from quota_monitor.answers.numbers import count
-from quota_monitor.aws_session import Stack, read_stack
+from quota_monitor.aws_session import Stack, read_stack_if_any
 from quota_monitor.cost.bill import GIGABYTE
 from quota_monitor.deployed.metrics import OUTCOMES
 from quota_monitor.window import Window
@@ -158,16 +158,8 @@ def measure_account(session: boto3.Session, stack_name: str, registry: Registry,
 
 def _find_stack(session: boto3.Session, name: str) -> Stack | None:
     """Return the stack, or None if there is none. Raises `LogSourceError` for a stack of another kind."""
-    try:
-        stack = read_stack(session, name)
-    except QuotaMonitorError:  # it is missing
-        return None
-    except ClientError as error:
-        found = error.response["Error"]
-        if found.get("Code") == "ValidationError" and "does not exist" in str(found.get("Message")):
-            return None
-        raise
-    if "MetricsNamespace" not in stack.parameters:
+    stack = read_stack_if_any(session, name)
+    if stack is not None and "MetricsNamespace" not in stack.parameters:
         raise LogSourceError(f"The stack {name} is not a stack of this monitor. --stack-name sets another name.")
     return stack
 
