@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +172,36 @@ def test_a_log_group_that_got_nothing_yet_has_its_size_from_tokens(registry: Reg
     found = measure({**BEFORE, "GetMetricData": metrics(series)}, registry)
 
     assert (found.log_group, found.log_gigabytes, found.tokens) == (GROUP, None, 750e6)
+
+
+def logged_since(hours: int) -> Handler:
+    """Answer GetMetricData: 1.2 GB of the log in each of the last hours."""
+
+    def answer(given: Mapping[str, Any]) -> Answer:
+        (*_, query) = given["MetricDataQueries"]
+        if query["MetricStat"]["Metric"]["MetricName"] != "IncomingBytes":
+            return metrics(SERIES)(given)
+        times = [given["EndTime"] - timedelta(hours=each) for each in range(1, hours + 1)]
+        return {"MetricDataResults": [{"Id": "q0", "Timestamps": times, "Values": [1.2e9] * hours}]}
+
+    return answer
+
+
+def test_a_log_group_that_got_data_only_lately_is_scaled_from_its_first_hour(registry: Registry) -> None:
+    found = measure({**BEFORE, "GetMetricData": logged_since(48)}, registry)
+
+    # 1.2 GB in each of 720 hours
+    assert found.log_gigabytes == pytest.approx(864)
+    assert found.measured[-1] == (
+        f"57.6 GB in 48 hours in the log group {GROUP}, from IncomingBytes, since its first data, scaled to 30 days."
+    )
+
+
+def test_a_log_group_with_less_than_a_day_of_data_has_its_size_from_tokens(registry: Registry) -> None:
+    found = measure({**BEFORE, "GetMetricData": logged_since(23)}, registry)
+
+    assert (found.log_group, found.log_gigabytes, found.tokens) == (GROUP, None, 750e6)
+    assert found.measured[1] == f"The log group {GROUP} has data since 23 hours only. Its size is not used."
 
 
 def test_a_size_per_call_that_is_given_overrules_the_tokens(registry: Registry) -> None:

@@ -135,9 +135,8 @@ def measure_account(session: boto3.Session, stack_name: str, registry: Registry,
     log_group = _find_log_group(session, stack, notes)
     gigabytes = tokens = None
     if found is not None and log_group is not None and not is_young:
-        gigabytes = _read_log_size(cloudwatch, log_group, window if stack is None else since, notes)
-    if found is not None and not gigabytes:  # not logged yet, or only since this hour
-        gigabytes = None
+        gigabytes = _read_log_size(cloudwatch, log_group, since, is_new=stack is None, notes=notes)
+    if found is not None and gigabytes is None:  # not logged yet, or only lately
         tokens = _sum_tokens(cloudwatch, window)
         notes.measured.append(f"{tokens:,.0f} tokens in the last {DAYS} days, from Bedrock's metrics, cached ones too.")
     return AccountUse(
@@ -281,13 +280,28 @@ def _find_log_group(session: boto3.Session, stack: Stack | None, notes: _Notes) 
     return group
 
 
-def _read_log_size(cloudwatch: CloudWatchClient, group: str, part: Window, notes: _Notes) -> float:
-    """Return the GB that a log group gets per month."""
+def _read_log_size(
+    cloudwatch: CloudWatchClient, group: str, part: Window, *, is_new: bool, notes: _Notes
+) -> float | None:
+    """Return the GB that a log group gets per month, or None if it got none yet, or too little to scale.
+
+    `is_new` says that the logging may have begun within the window, which then counts from the first hour with data.
+    """
     query = make_metric_query("q", "AWS/Logs", "IncomingBytes", {"LogGroupName": group}, period=HOUR)
-    gigabytes = _sum_series(cloudwatch, {group: query}, part)[group] / GIGABYTE
-    hours = (part.end - part.start) // HOUR
-    notes.measured.append(f"{gigabytes:,.1f} GB in {hours:,} hours in the log group {group}, from IncomingBytes.")
-    return gigabytes * DAYS * 24 / hours
+    values = {at: number for at, number in _read_series(cloudwatch, {group: query}, part)[group] if number}
+    gigabytes = sum(values.values()) / GIGABYTE
+    begin = min(values, default=part.start) if is_new else part.start
+    hours = (part.end - begin) // HOUR
+    if values and hours < YOUNGEST_HOURS:
+        notes.measured.append(
+            f"The log group {group} has data since {count(hours, 'hour')} only. Its size is not used."
+        )
+        return None
+    scaled = f", since its first data, scaled to {DAYS} days" if begin > part.start else ""
+    notes.measured.append(
+        f"{gigabytes:,.1f} GB in {hours:,} hours in the log group {group}, from IncomingBytes{scaled}."
+    )
+    return gigabytes * DAYS * 24 / hours if values else None
 
 
 def _read_configuration(session: boto3.Session) -> Mapping[str, Any]:
@@ -308,8 +322,16 @@ def _sum_series(
     cloudwatch: CloudWatchClient, queries: Mapping[str, MetricDataQueryTypeDef], window: Window
 ) -> dict[str, float]:
     """Return the sum of each metric over the window, by the name of its query."""
+    series = _read_series(cloudwatch, queries, window)
+    return {name: sum(number for _, number in values) for name, values in series.items()}
+
+
+def _read_series(
+    cloudwatch: CloudWatchClient, queries: Mapping[str, MetricDataQueryTypeDef], window: Window
+) -> dict[str, list[tuple[int, float]]]:
+    """Return the time and the value of each hour of each metric, by the name of its query."""
     names = list(queries)
-    sums = dict.fromkeys(names, 0.0)
+    series: dict[str, list[tuple[int, float]]] = {name: [] for name in names}
     for first in range(0, len(names), MAX_QUERIES):
         part = names[first : first + MAX_QUERIES]
         numbered: list[MetricDataQueryTypeDef] = [
@@ -322,5 +344,6 @@ def _sum_series(
         )
         for page in pages:
             for result in page["MetricDataResults"]:
-                sums[part[int(result["Id"][1:])]] += sum(result["Values"])
-    return sums
+                times = (int(at.timestamp()) for at in result["Timestamps"])
+                series[part[int(result["Id"][1:])]] += zip(times, result["Values"], strict=True)
+    return series
