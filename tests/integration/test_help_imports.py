@@ -21,17 +21,22 @@ def modules_of(*arguments: str) -> set[str]:
     return set(ran.stderr.split())
 
 
-@pytest.mark.parametrize("option", ["--help", "--version"])
+OWN_MODULES = {
+    "--help": {"quota_monitor.main", "quota_monitor.command_groups"},
+    "--version": {
+        *("quota_monitor.main", "quota_monitor.command_groups"),
+        *("quota_monitor.program", "quota_monitor.data_files"),
+    },
+}
+
+
+@pytest.mark.parametrize("option", OWN_MODULES)
 def test_help_and_version_import_no_subcommand_and_no_library_but_click(option: str) -> None:
     imported = modules_of(option)
 
     assert "click" in imported
     assert {name.partition(".")[0] for name in imported} & SLOW == set()
-    assert {name for name in imported if name.startswith("quota_monitor.")} <= {
-        "quota_monitor.main",
-        "quota_monitor.command_groups",
-        *({"quota_monitor.program", "quota_monitor.data_files"} if option == "--version" else ()),
-    }
+    assert {name for name in imported if name.startswith("quota_monitor.")} == OWN_MODULES[option]
 
 
 def test_the_version_of_a_checkout_has_its_commit() -> None:
