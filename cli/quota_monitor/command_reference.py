@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 from collections.abc import Iterator
 
 import click
@@ -71,7 +70,8 @@ With `--json`, a command prints one document on standard output. `schema_version
 when a member is removed or changes its meaning. New members may come at any time. Each number has one type: tokens and
 percentages are real numbers, counts are whole. A value that is not known is `null`.
 
-[answers.md](answers.md) describes the document of `analyze` and `report`. The others have these members.
+[answers.md](answers.md) describes the document of `analyze` and `report`, and [costs.md](costs.md#json) that of `cost`.
+The others have these members.
 
 {documents}
 """
@@ -213,8 +213,4 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--check"]:
-        sys.exit(
-            0 if PAGE.read_text(encoding="utf-8") == render() else f"{PAGE} is out of date. Run `make command-line`."
-        )
     PAGE.write_text(render(), encoding="utf-8")
