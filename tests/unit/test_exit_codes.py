@@ -100,6 +100,20 @@ def test_what_needs_the_source_code_is_wrong_usage_elsewhere(
     assert CliRunner().invoke(main, list(words)).exit_code == 2
 
 
+@pytest.mark.parametrize("words", [("local", "up"), ("local", "up", "--state", "{tmp}/state"), ("demo",)], ids=" ".join)
+def test_the_source_code_is_missed_before_the_packages_are(
+    monkeypatch: pytest.MonkeyPatch, files: Mapping[str, Path], words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(files["tmp"])
+    monkeypatch.setattr(checkout, "ROOT", files["tmp"])
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+
+    ran = run(files, *words)
+
+    assert ran.exit_code == 2
+    assert ran.stderr.startswith("Error: This command needs the source code.")
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
