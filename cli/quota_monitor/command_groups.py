@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -66,8 +67,16 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command. Ctrl-C has the exit code that a shell gives it, because 1 means that a problem was found."""
+        _drop_unusable_columns()
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             click.echo("Stopped.", err=True)
             sys.exit(INTERRUPTED)
+
+
+def _drop_unusable_columns() -> None:
+    """Take COLUMNS out of the environment unless it is a positive number. rich prints no table in 0 columns."""
+    columns = os.environ.get("COLUMNS", "")
+    if not (columns.isdecimal() and int(columns) > 0):
+        os.environ.pop("COLUMNS", None)

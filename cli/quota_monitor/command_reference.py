@@ -49,7 +49,7 @@ Errors are printed on standard error, one sentence each with the next step. Prog
 | `AWS_CONFIG_FILE`, `AWS_SHARED_CREDENTIALS_FILE` | Files with profiles and credentials. |
 | `AWS_ENDPOINT_URL` | Endpoint of AWS. The local stack uses it. |
 | `HTTPS_PROXY`, `NO_PROXY` | Proxy on the way to AWS. |
-| `COLUMNS` | Width of tables. Without it, that of the terminal, or {width_in_a_file} columns in a file or a pipe. |
+| `COLUMNS` | Width of tables, above 0. Without it, that of the terminal, or {width_in_a_file} in a file or a pipe. |
 | `NO_COLOR` | Print no colors. |
 
 All other variables of boto3 work, too.
