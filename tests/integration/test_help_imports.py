@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from subcommands import find_subcommands
 
+from quota_monitor import program
+
 SLOW = {"bedrock_quota", "boto3", "botocore", "localaws", "msgspec", "rich", "samcli", "yaml"}
 
 PROGRAM = (
@@ -50,6 +52,22 @@ def test_the_version_of_a_checkout_has_its_commit() -> None:
     ask = [shutil.which("git") or "git", "-C", root, "rev-parse", "HEAD"]
     head = subprocess.run(ask, capture_output=True, text=True, check=True).stdout
     assert shown.endswith(f" (commit {head[:9]})\n")
+
+
+@pytest.mark.parametrize("nested", [pytest.param(False, id="checkout"), pytest.param(True, id="another repository")])
+def test_the_commit_is_that_of_the_checkout_and_not_of_a_repository_around_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, nested: bool
+) -> None:
+    git = shutil.which("git")
+    assert git is not None
+    author = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
+    for words in (("init", "-q"), (*author, "commit", "-q", "--allow-empty", "-m", "first")):
+        subprocess.run([git, "-C", tmp_path, *words], check=True)
+    folder = tmp_path / "unpacked" if nested else tmp_path
+    folder.mkdir(exist_ok=True)
+    monkeypatch.setattr(program, "CHECKOUT", folder.resolve())
+
+    assert ("commit" in program.describe_version()) is not nested
 
 
 @pytest.mark.parametrize("command", [names for names, _ in find_subcommands() if names], ids=" ".join)
