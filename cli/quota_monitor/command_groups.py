@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -71,8 +71,16 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            click.echo("Stopped.", err=True)
-            sys.exit(INTERRUPTED)
+            _stop()
+        except click.Abort as error:  # click raises it for Ctrl-C at a question, for "no", and at the end of the input
+            if isinstance(error.__context__, KeyboardInterrupt):
+                _stop()
+            raise
+
+
+def _stop() -> NoReturn:
+    click.echo("Stopped.", err=True)
+    sys.exit(INTERRUPTED)
 
 
 def _drop_unusable_columns() -> None:

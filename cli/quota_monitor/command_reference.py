@@ -33,7 +33,7 @@ _HEAD = """\
 | Code | Meaning |
 |---|---|
 | 0 | Done. |
-| 1 | A problem was found, or a step failed. |
+| 1 | A problem was found, a step failed, or you answered "no" to a question. |
 | 2 | Wrong usage: an option, a name or a Region that does not exist, or a command that needs the source code. |
 | 3 | Could not look: the facts could not be read, so nothing is known. |
 | 130 | Stopped by Ctrl-C. |
