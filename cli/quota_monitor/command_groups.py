@@ -84,7 +84,7 @@ def _stop() -> NoReturn:
 
 
 def _drop_unusable_columns() -> None:
-    """Take COLUMNS out of the environment unless it is a positive number. rich prints no table in 0 columns."""
+    """Remove COLUMNS from the environment unless it is a positive number. rich prints no table in 0 columns."""
     columns = os.environ.get("COLUMNS", "")
     if not (columns.isdecimal() and int(columns) > 0):
         os.environ.pop("COLUMNS", None)

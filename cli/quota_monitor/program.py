@@ -29,7 +29,7 @@ _SAME = {"profile": "profiles", "profiles": "profile", "region": "regions", "reg
 """Some commands take one profile and Region, others several."""
 
 _EXTRAS = {"local": "samcli", "prices": "genai_prices"}
-"""A package of each extra. What is installed has no list of the extras that were asked for."""
+"""A package of each extra, by which it is recognized. An installed package does not list the extras it came with."""
 
 _SHORT_COMMIT = 9
 
