@@ -101,9 +101,23 @@ def open_session(profile: str | None, region: str | None) -> boto3.Session:
 
 def read_stack(session: boto3.Session, name: str) -> Stack:
     """Read a deployed stack. Raises `NoStackError`. Propagates botocore errors."""
-    client = session.client("cloudformation")
     with _missing_stacks_named(session, name):
-        (found,) = client.describe_stacks(StackName=name)["Stacks"]
+        return _read_stack(session, name)
+
+
+def read_stack_if_any(session: boto3.Session, name: str) -> Stack | None:
+    """Read a deployed stack. Return None, without a search of others, if there is none. Propagates botocore errors."""
+    try:
+        return _read_stack(session, name)
+    except ClientError as error:
+        if says_that_there_is_no_stack(error):
+            return None
+        raise
+
+
+def _read_stack(session: boto3.Session, name: str) -> Stack:
+    client = session.client("cloudformation")
+    (found,) = client.describe_stacks(StackName=name)["Stacks"]
     resources = [
         each
         for page in client.get_paginator("list_stack_resources").paginate(StackName=name)

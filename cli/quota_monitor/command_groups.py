@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -66,8 +67,24 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command. Ctrl-C has the exit code that a shell gives it, because 1 means that a problem was found."""
+        _drop_unusable_columns()
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            click.echo("Stopped.", err=True)
-            sys.exit(INTERRUPTED)
+            _stop()
+        except click.Abort as error:  # click raises it for Ctrl-C at a question, for "no", and at the end of the input
+            if isinstance(error.__context__, KeyboardInterrupt):
+                _stop()
+            raise
+
+
+def _stop() -> NoReturn:
+    click.echo("Stopped.", err=True)
+    sys.exit(INTERRUPTED)
+
+
+def _drop_unusable_columns() -> None:
+    """Remove COLUMNS from the environment unless it is a positive number. rich prints no table in 0 columns."""
+    columns = os.environ.get("COLUMNS", "")
+    if not (columns.isdecimal() and int(columns) > 0):
+        os.environ.pop("COLUMNS", None)

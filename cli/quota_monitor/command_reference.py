@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 from collections.abc import Iterator
 
 import click
@@ -34,7 +33,7 @@ _HEAD = """\
 | Code | Meaning |
 |---|---|
 | 0 | Done. |
-| 1 | A problem was found, or a step failed. |
+| 1 | A problem was found, a step failed, or you answered "no" to a question. |
 | 2 | Wrong usage: an option, a name or a Region that does not exist, or a command that needs the source code. |
 | 3 | Could not look: the facts could not be read, so nothing is known. |
 | 130 | Stopped by Ctrl-C. |
@@ -50,7 +49,7 @@ Errors are printed on standard error, one sentence each with the next step. Prog
 | `AWS_CONFIG_FILE`, `AWS_SHARED_CREDENTIALS_FILE` | Files with profiles and credentials. |
 | `AWS_ENDPOINT_URL` | Endpoint of AWS. The local stack uses it. |
 | `HTTPS_PROXY`, `NO_PROXY` | Proxy on the way to AWS. |
-| `COLUMNS` | Width of tables. Without it, that of the terminal, or {width_in_a_file} columns in a file or a pipe. |
+| `COLUMNS` | Width of tables, above 0. Without it, that of the terminal, or {width_in_a_file} in a file or a pipe. |
 | `NO_COLOR` | Print no colors. |
 
 All other variables of boto3 work, too.
@@ -71,7 +70,8 @@ With `--json`, a command prints one document on standard output. `schema_version
 when a member is removed or changes its meaning. New members may come at any time. Each number has one type: tokens and
 percentages are real numbers, counts are whole. A value that is not known is `null`.
 
-[answers.md](answers.md) describes the document of `analyze` and `report`. The others have these members.
+[answers.md](answers.md) describes the document of `analyze` and `report`, and [costs.md](costs.md#json) that of `cost`.
+The others have these members.
 
 {documents}
 """
@@ -213,8 +213,4 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--check"]:
-        sys.exit(
-            0 if PAGE.read_text(encoding="utf-8") == render() else f"{PAGE} is out of date. Run `make command-line`."
-        )
     PAGE.write_text(render(), encoding="utf-8")

@@ -60,11 +60,12 @@ def up(directory: Path, region: str, stack_name: str, parameters: Mapping[str, s
 
     If the emulator already runs, the command deploys again.
     """
+    home = find_checkout()
     require_local_extra()
     check_parameters(parameters)
     with progress_bars() as progress, errors_as_messages(LocalAwsError), interruptions_explained():
         running = instance.up(
-            find_checkout(), directory, region=region, stack_name=stack_name, parameters=parameters, progress=progress
+            home, directory, region=region, stack_name=stack_name, parameters=parameters, progress=progress
         )
     console.print("\nThe local stack is running.")
     show_dashboard(running)

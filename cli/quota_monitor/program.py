@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import json
 import shlex
 import shutil
@@ -26,6 +27,9 @@ _SELECTING = ("profile", "profiles", "region", "regions", "stack_name", "log_gro
 
 _SAME = {"profile": "profiles", "profiles": "profile", "region": "regions", "regions": "region"}
 """Some commands take one profile and Region, others several."""
+
+_EXTRAS = {"local": "samcli", "prices": "genai_prices"}
+"""A package of each extra, by which it is recognized. An installed package does not list the extras it came with."""
 
 _SHORT_COMMIT = 9
 
@@ -53,13 +57,20 @@ def describe_program() -> str:
 
 
 def _uvx_source() -> tuple[str, ...]:
-    source = _direct_url()
+    source, extras = _direct_url(), _list_extras()
     url, vcs = source.get("url"), source.get("vcs_info", {})
     if url is None:
-        return ("--from", PACKAGE)
+        return ("--from", shlex.quote(PACKAGE + extras))
     place = f"{vcs['vcs']}+{url}" if "vcs" in vcs else url
     revision = f"@{vcs['requested_revision']}" if "requested_revision" in vcs else ""
-    return ("--from", shlex.quote(place + revision))
+    named = f"{PACKAGE}{extras} @ " if extras else ""
+    return ("--from", shlex.quote(named + place + revision))
+
+
+def _list_extras() -> str:
+    """Return the extras whose packages are installed, such as `[local]`, or nothing."""
+    found = [name for name, module in _EXTRAS.items() if importlib.util.find_spec(module) is not None]
+    return f"[{','.join(found)}]" if found else ""
 
 
 def _repeat_options(words: tuple[str, ...]) -> Iterator[str]:
@@ -113,9 +124,12 @@ def _read_commit() -> str:
     if git is None:
         return ""
     ran = subprocess.run(  # noqa: S603 - the user's git, with our own arguments
-        [git, "-C", CHECKOUT, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        [git, "-C", CHECKOUT, "rev-parse", "--show-toplevel", "HEAD"], capture_output=True, text=True, check=False
     )
-    return ran.stdout.strip() if ran.returncode == 0 else ""
+    if ran.returncode != 0:
+        return ""
+    folder, commit = ran.stdout.splitlines()
+    return commit if Path(folder).resolve() == CHECKOUT else ""  # or else the folder lies in another repository
 
 
 def _direct_url() -> Mapping[str, Any]:

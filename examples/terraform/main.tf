@@ -34,6 +34,8 @@ variable "parameters" {
   }
 }
 
+data "aws_partition" "current" {} # its URLs end with amazonaws.com, or in China with amazonaws.com.cn
+
 # The template is larger than the 51,200 bytes that CloudFormation takes in a request. The hash in the key makes a new
 # template an update of the stack: Terraform compares the URL, and does not look at what is there.
 resource "aws_s3_object" "template" {
@@ -50,7 +52,7 @@ resource "aws_cloudformation_stack" "monitor" {
 
   region       = each.key
   name         = "bedrock-quota-monitor"
-  template_url = "https://${aws_s3_object.template[each.key].bucket}.s3.${each.key}.amazonaws.com/${aws_s3_object.template[each.key].key}"
+  template_url = "https://${aws_s3_object.template[each.key].bucket}.s3.${each.key}.${data.aws_partition.current.dns_suffix}/${aws_s3_object.template[each.key].key}"
   parameters   = var.parameters
   capabilities = ["CAPABILITY_IAM"]
   on_failure   = "DELETE"

@@ -231,12 +231,22 @@ _ORDERED: dict[str, Callable[[Any, Any], bool]] = {
     ">": lambda left, right: bool(left > right),
     ">=": lambda left, right: bool(left >= right),
 }
+
+
+def _power(left: float, right: float) -> float | None:
+    """Return a power, or None for one that is no real number or too large: the page does not say what it gives."""
+    try:
+        return math.pow(left, right)
+    except (OverflowError, ValueError):
+        return None
+
+
 _ARITHMETIC: dict[str, Callable[[float, float], float | None]] = {
     "+": lambda left, right: left + right,
     "-": lambda left, right: left - right,
     "*": lambda left, right: left * right,
     "/": lambda left, right: left / right if right else None,
-    "^": lambda left, right: float(left**right),
+    "^": _power,
 }
 
 

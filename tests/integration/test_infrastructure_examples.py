@@ -109,7 +109,9 @@ def test_terraform_deploys_the_template_as_it_is_packaged(
     }
     assert (uploaded["bucket"], uploaded["region"]) == ("${var.bucket_prefix}-${each.key}", "${each.key}")
     at = "aws_s3_object.template[each.key]"
-    assert stack["template_url"] == f"https://${{{at}.bucket}}.s3.${{each.key}}.amazonaws.com/${{{at}.key}}"
+    suffix = "data.aws_partition.current.dns_suffix"  # (provider's website/docs/d/partition, read 2026-11-29)
+    assert stack["template_url"] == f"https://${{{at}.bucket}}.s3.${{each.key}}.${{{suffix}}}/${{{at}.key}}"
+    assert terraform["data"] == {"aws_partition": {"current": {}}}
     # no macro and no role with a name of its own: this capability is enough
     assert "Transform" not in template
     roles = [each for each in template["Resources"].values() if each["Type"] == "AWS::IAM::Role"]

@@ -134,8 +134,8 @@ def test_a_release_has_the_code_that_is_not_built_but_used_as_it_stands() -> Non
 
 def test_a_release_has_nothing_that_tools_left_beside_the_examples(tmp_path: Path) -> None:
     left = (".terraform/providers/a", ".terraform.lock.hcl", "terraform.tfstate.backup", "my.tfvars", "cdk.out/a.json")
-    for name in ("main.tf", "terraform.md", "terraform.tfstate", *left):
+    for name in ("main.tf", "README.md", "terraform.tfstate", *left):
         (tmp_path / "examples" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "examples" / name).touch()
 
-    assert release.list_files(tmp_path, ["examples"]) == ["examples/main.tf", "examples/terraform.md"]
+    assert release.list_files(tmp_path, ["examples"]) == ["examples/README.md", "examples/main.tf"]

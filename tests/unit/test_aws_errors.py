@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "doctor, test of the alarm": ("doctor", "--stack-name", "nope", "--test-alarm"),
     "failed list": ("failed", "list", "--stack-name", "nope"),
     "failed replay": ("failed", "replay", "--stack-name", "nope"),
+    "cost, from the account": ("cost", "--from-account"),
     "registry sync": ("registry", "sync"),
     "deploy": ("deploy",),
     "package": ("package", "--bucket-prefix", "code"),
@@ -42,9 +43,12 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 NEEDS_REGIONS = {"deploy", "package"}
 """Commands with a required option --regions, so that they never lack a Region."""
 
+PLURAL = {"analyze", "explain", "increase", "cost"}
+"""Commands that take several profiles and Regions."""
+
 OF_STACKS = {name for name, words in COMMANDS.items() if "nope" in words}
 
-WITHOUT_AWS = {"cost", "events", "demo", "local up"}
+WITHOUT_AWS = {"events", "demo", "local up"}
 """Commands with one of these options, or with AWS in the future, that ask no account."""
 
 
@@ -72,7 +76,7 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], Any]], 
 
 def run(name: str, *options: str, region: str = "us-east-1") -> Result:
     words = COMMANDS[name]
-    plural = words[0] in {"analyze", "explain", "increase", *NEEDS_REGIONS}
+    plural = words[0] in PLURAL | NEEDS_REGIONS
     there = (("--regions",) if plural else ("--region",), (region,)) if region else ()
     return CliRunner(mix_stderr=False).invoke(main, [*words, *(word for part in there for word in part), *options])
 
@@ -140,7 +144,7 @@ def test_no_credentials(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ran = run(name)
 
     assert (ran.exit_code, ran.stdout) == (3, "")
-    option = "--profiles" if COMMANDS[name][0] in {"analyze", "explain", "increase"} else "--profile"
+    option = "--profiles" if COMMANDS[name][0] in PLURAL else "--profile"
     assert ran.stderr.startswith(
         "Error: There are no AWS credentials. Sign in, for example with `aws sso login`, and run the command again. Or "
         f"name a profile that has some with {option}."
@@ -154,7 +158,7 @@ def test_no_region(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ran = run(name, region="")
 
     assert (ran.exit_code, ran.stdout) == (3, "")
-    option = "--regions" if COMMANDS[name][0] in {"analyze", "explain", "increase"} else "--region"
+    option = "--regions" if COMMANDS[name][0] in PLURAL else "--region"
     assert ran.stderr == (
         f"Error: There is no AWS Region. Name one with {option}, or set one in your profile with `aws configure`.\n"
     )
@@ -162,7 +166,7 @@ def test_no_region(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_such_profile(name: str) -> None:
-    plural = COMMANDS[name][0] in {"analyze", "explain", "increase"}
+    plural = COMMANDS[name][0] in PLURAL
 
     ran = run(name, "--profiles" if plural else "--profile", "nobody")
 

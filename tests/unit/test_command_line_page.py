@@ -2,10 +2,15 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
+from click.testing import CliRunner
 from subcommands import find_subcommands
 from test_doctor_checks import WELL
 from test_explain import POOL, call, trace
@@ -15,16 +20,28 @@ from bedrock_quota.analysis.increase import gather_evidence, propose_quota
 from bedrock_quota.pools import PoolQuota, Unit
 from localaws.instance import Status
 from quota_monitor import command_reference, explain, increase, local
+from quota_monitor.deployment import deploy
+from quota_monitor.deployment.deploy import RegionProgress
 from quota_monitor.doctor import command as doctor
 from quota_monitor.doctor.checks import run_checks
+from quota_monitor.doctor.first_day import answers
 from quota_monitor.explain import ExplainedPool
+from quota_monitor.failed import command as failed
+from quota_monitor.failed.progress import Part, Progress
+from quota_monitor.failed.store import FailedDelivery
 from quota_monitor.increase import Request
 from quota_monitor.json_output import format_json
+from quota_monitor.main import main
 from quota_monitor.window import Window
 
 PAGE = command_reference.PAGE.read_text(encoding="utf-8")
 
-DATA = {"outputs", "left_out", "held", "refused", "settings"}
+LISTING = Path(__file__).parents[1] / "data" / "registry_sync" / "listing.json"
+
+DATA = {
+    *("outputs", "left_out", "held", "refused", "settings"),
+    *("burndown_rates", "quota_names_unmatched", "records_rejected"),
+}
 """Objects whose names are data."""
 
 
@@ -47,10 +64,14 @@ def test_every_command_that_prints_facts_has_json() -> None:
         if any("--json" in parameter.opts for parameter in command.params)
     }
 
-    assert with_json >= {
+    assert with_json == {
         *("analyze", "report", "explain", "increase", "doctor", "deploy", "failed list", "local status"),
-        *("registry check", "registry sync"),
+        *("registry check", "registry sync", "cost"),
     }
+    names = {each.partition(" --")[0] for each in command_reference._DOCUMENTS}
+    assert with_json - names == {"analyze", "report", "cost"}
+    assert "[answers.md](answers.md) describes the document of `analyze` and `report`" in PAGE
+    assert "[costs.md](costs.md#json) that of `cost`" in PAGE
 
 
 def members(value: object) -> Iterator[str]:
@@ -71,8 +92,29 @@ def increase_data() -> dict[str, Any]:
     return increase.to_data(Request(POOL, "us-east-1", window, found, gather_evidence(found), proposal, QUOTA, QUOTA))
 
 
-DOCUMENTS = {
+def deploy_json() -> str:
+    deployed: Any = SimpleNamespace(region="us-east-1", progress=RegionProgress(), seconds=1.0)
+    return deploy.to_json([deployed], "stack")
+
+
+def failed_json() -> str:
+    part = Part(0, status="processed", rejected={"invalid_json": 1})
+    return failed.to_json("bucket", [FailedDelivery("key", 1, datetime(2026, 11, 28, tzinfo=UTC), Progress((part,)))])
+
+
+def run(*words: str) -> Any:
+    return json.loads(CliRunner(mix_stderr=False).invoke(main, [*words, "--json"]).stdout)
+
+
+DOCUMENTS: dict[str, Callable[[], Any]] = {
     "doctor": lambda: json.loads(doctor.to_json(WELL, run_checks(WELL), "")),
+    "doctor --first-day": lambda: msgspec.to_builtins(
+        answers.Report("", "us-east-1", "1", "1", {}, (answers.seen("It was."),))
+    ),
+    "failed list": lambda: json.loads(failed_json()),
+    "deploy": lambda: json.loads(deploy_json()),
+    "registry check": lambda: run("registry", "check"),
+    "registry sync": lambda: run("registry", "sync", "--listing", str(LISTING)),
     "explain": lambda: {
         "accounts": [explain.to_data(ExplainedPool("1", "r", POOL, PoolQuota(10_000, 5), trace(call(5))))]
     },
@@ -81,15 +123,23 @@ DOCUMENTS = {
 }
 
 
+def names_in(text: str) -> set[str]:
+    return {each.removesuffix("[]").rpartition(".")[2] for each in re.findall(r"`([a-z_.\[\]]+)`", text)}
+
+
+def test_all_described_documents_are_compared() -> None:
+    assert DOCUMENTS.keys() == command_reference._DOCUMENTS.keys()
+
+
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_member_is_described(name: str) -> None:
     part = PAGE.partition(f"### JSON of `{name}`\n")[2].partition("\n#")[0]
-    described = {each.removesuffix("[]").rpartition(".")[2] for each in re.findall(r"`([a-z_.\[\]]+)`", part)}
+    members_column = "".join(re.findall(r"^\| (.+?) \|", part, re.MULTILINE))
 
     found = set(members(DOCUMENTS[name]()))
 
-    assert found - {"schema_version"} <= described
-    assert len(found) > 8
+    assert found - {"schema_version"} <= names_in(part)
+    assert names_in(members_column) <= found
 
 
 def test_tokens_are_real_numbers_and_counts_are_whole() -> None:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from records import SONNET
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.sources import read_sources
 from localaws import log_queries
+from quota_monitor import aws_regions
 from quota_monitor.cost import command
 from quota_monitor.cost.account import DELIVERIES, AccountUse, measure_account
 from quota_monitor.cost.estimate import Given, make_estimate
@@ -147,6 +148,10 @@ def test_before_a_deployment_pools_and_calls_are_those_of_bedrocks_metrics(regis
     changing = [name for name in aws.operations() if not name.split(":")[1].startswith(("Get", "List", "Describe"))]
     assert changing == []
     # by the hour, because CloudWatch keeps single minutes for 15 days only
+    assert [aws.operations().count(name) for name in ("cloudformation:DescribeStacks", "sts:GetCallerIdentity")] == [
+        1,
+        1,
+    ]
     queries = [query for given in aws.parameters("monitoring:GetMetricData") for query in given["MetricDataQueries"]]
     assert {query["MetricStat"]["Period"] for query in queries} == {3_600}
 
@@ -167,6 +172,36 @@ def test_a_log_group_that_got_nothing_yet_has_its_size_from_tokens(registry: Reg
     found = measure({**BEFORE, "GetMetricData": metrics(series)}, registry)
 
     assert (found.log_group, found.log_gigabytes, found.tokens) == (GROUP, None, 750e6)
+
+
+def logged_since(hours: int) -> Handler:
+    """Answer GetMetricData: 1.2 GB of the log in each of the last hours."""
+
+    def answer(given: Mapping[str, Any]) -> Answer:
+        (*_, query) = given["MetricDataQueries"]
+        if query["MetricStat"]["Metric"]["MetricName"] != "IncomingBytes":
+            return metrics(SERIES)(given)
+        times = [given["EndTime"] - timedelta(hours=each) for each in range(1, hours + 1)]
+        return {"MetricDataResults": [{"Id": "q0", "Timestamps": times, "Values": [1.2e9] * hours}]}
+
+    return answer
+
+
+def test_a_log_group_that_got_data_only_lately_is_scaled_from_its_first_hour(registry: Registry) -> None:
+    found = measure({**BEFORE, "GetMetricData": logged_since(48)}, registry)
+
+    # 1.2 GB in each of 720 hours
+    assert found.log_gigabytes == pytest.approx(864)
+    assert found.measured[-1] == (
+        f"57.6 GB in 48 hours in the log group {GROUP}, from IncomingBytes, since its first data, scaled to 30 days."
+    )
+
+
+def test_a_log_group_with_less_than_a_day_of_data_has_its_size_from_tokens(registry: Registry) -> None:
+    found = measure({**BEFORE, "GetMetricData": logged_since(23)}, registry)
+
+    assert (found.log_group, found.log_gigabytes, found.tokens) == (GROUP, None, 750e6)
+    assert found.measured[1] == f"The log group {GROUP} has data since 23 hours only. Its size is not used."
 
 
 def test_a_size_per_call_that_is_given_overrules_the_tokens(registry: Registry) -> None:
@@ -347,6 +382,34 @@ def test_regions_and_profiles_need_an_account(arguments: Sequence[str]) -> None:
 
     assert ran.exit_code == 2
     assert "--regions and --profiles need --from-account." in ran.output
+
+
+def test_a_region_that_does_not_exist_is_refused_before_any_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aws_regions, "_has_address", lambda _name: False)
+    ran = run(monkeypatch, {}, "--regions", "us-east-1,us-esat-1")
+
+    assert ran.exit_code == 2
+    assert "'us-esat-1' is no AWS Region. Did you mean us-east-1?" in ran.output
+
+
+def test_a_region_that_is_named_twice_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = run(monkeypatch, {"us-east-1": BEFORE}, "--regions", "us-east-1, us-east-1", "--json")
+
+    assert [each["region"] for each in json.loads(ran.output)["estimates"]] == ["us-east-1"]
+
+
+def test_more_late_calls_than_calls_are_refused_before_anything_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = run(monkeypatch, {}, "--calls", "10", "--late-calls", "11")
+
+    assert ran.exit_code == 2
+    assert "--late-calls is 11, but there are only 10 calls per month (--calls)." in ran.output
+
+
+def test_more_late_calls_than_an_account_has_calls_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = run(monkeypatch, {"us-east-1": BEFORE}, "--late-calls", "1000001")
+
+    assert ran.exit_code == 2
+    assert "--late-calls is 1,000,001, but there are only 1,000,000 calls per month (--calls)." in ran.output
 
 
 @pytest.mark.parametrize("option", ["--calls-per-delivery", "--kb-per-call"])

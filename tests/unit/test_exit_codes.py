@@ -3,8 +3,10 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import click
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
@@ -100,6 +102,20 @@ def test_what_needs_the_source_code_is_wrong_usage_elsewhere(
     assert CliRunner().invoke(main, list(words)).exit_code == 2
 
 
+@pytest.mark.parametrize("words", [("local", "up"), ("local", "up", "--state", "{tmp}/state"), ("demo",)], ids=" ".join)
+def test_the_source_code_is_missed_before_the_packages_are(
+    monkeypatch: pytest.MonkeyPatch, files: Mapping[str, Path], words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(files["tmp"])
+    monkeypatch.setattr(checkout, "ROOT", files["tmp"])
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+
+    ran = run(files, *words)
+
+    assert ran.exit_code == 2
+    assert ran.stderr.startswith("Error: This command needs the source code.")
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -135,3 +151,54 @@ def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
     ran = CliRunner(mix_stderr=False).invoke(main, ["doctor"])
 
     assert (ran.exit_code, ran.stderr) == (130, "Stopped.\n")
+
+
+ASKING = [
+    pytest.param(("doctor", "--first-day", "--test-failure"), id="doctor --test-failure"),
+    pytest.param(("doctor", "--test-alarm"), id="doctor --test-alarm"),
+]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail if a command goes on after its question."""
+    stack: Any = SimpleNamespace(resources={})
+    target: Any = SimpleNamespace(log_group="g", alarm="a", topic="t", subscribers=1)
+    monkeypatch.setattr(command, "open_session", lambda *_given: None)
+    monkeypatch.setattr(command, "read_stack", lambda *_given: stack)
+    monkeypatch.setattr(command.alarm_test, "find_target", lambda *_given: target)
+    for module, name in ((command, "check_first_day"), (command.alarm_test, "run_test")):
+        monkeypatch.setattr(module, name, lambda *_given, **_more: pytest.fail("it went on"))
+
+
+@pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize("words", ASKING)
+@pytest.mark.parametrize(
+    ("given", "exit_code"),
+    [
+        pytest.param("n\n", 1, id="no"),
+        pytest.param("", 1, id="no input"),
+        pytest.param(KeyboardInterrupt, 130, id="Ctrl-C"),
+    ],
+)
+def test_a_question_that_is_not_answered_with_yes(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    given: Any,
+    exit_code: int,
+) -> None:
+    def answer(_prompt: str) -> str:
+        if given is KeyboardInterrupt:
+            raise KeyboardInterrupt
+        if not given:
+            raise EOFError
+        return str(given)
+
+    monkeypatch.setattr(click.termui, "visible_prompt_func", answer)
+
+    with pytest.raises(SystemExit) as exited:
+        main(words)
+
+    assert exited.value.code == exit_code
+    assert capsys.readouterr().err.endswith("Stopped.\n" if exit_code == 130 else "Aborted!\n")

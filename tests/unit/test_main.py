@@ -129,8 +129,36 @@ def test_messages_name_the_program_as_it_was_started(
     monkeypatch.setattr("sys.argv", [started.format(**places)])
     monkeypatch.setenv("PATH", on_path.format(**places))
     monkeypatch.setattr(program, "_direct_url", lambda: source)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
 
     assert own_command("local", "down") == f"{named.format(**places)} local down"
+
+
+WHEEL = {"url": "file:///x/bedrock_quota_monitor-0.1.0-py3-none-any.whl", "archive_info": {}}
+
+
+@pytest.mark.parametrize(
+    ("installed", "source", "place"),
+    [
+        pytest.param({"samcli"}, {}, "'bedrock-quota-monitor[local]'", id="index"),
+        pytest.param({"samcli"}, WHEEL, f"'bedrock-quota-monitor[local] @ {WHEEL['url']}'", id="wheel"),
+        pytest.param(
+            {"samcli", "genai_prices"},
+            GIT,
+            "'bedrock-quota-monitor[local,prices] @ git+https://github.com/o/r@v1'",
+            id="git, both extras",
+        ),
+        pytest.param({"genai_prices"}, {}, "'bedrock-quota-monitor[prices]'", id="prices"),
+    ],
+)
+def test_a_command_of_uvx_has_the_extras_that_are_installed(
+    monkeypatch: pytest.MonkeyPatch, installed: set[str], source: Mapping[str, Any], place: str
+) -> None:
+    monkeypatch.setattr("sys.argv", ["/uv/archive-v0/x/bin/quota-monitor"])
+    monkeypatch.setattr(program, "_direct_url", lambda: source)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if name in installed else None)
+
+    assert own_command("deploy") == f"uvx --from {place} quota-monitor deploy"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console, RenderableType
 from test_answers_data import document
 from test_doctor_checks import ALARMS, GROUP, WELL, change
@@ -18,6 +19,7 @@ from quota_monitor.answers import terminal
 from quota_monitor.doctor import command
 from quota_monitor.doctor.checks import run_checks
 from quota_monitor.doctor.observed import Parts, Unread
+from quota_monitor.main import main
 from quota_monitor.terminal import WIDTH_IN_A_FILE, make_console, wrap_prose
 
 WIDTHS = [
@@ -143,3 +145,20 @@ def test_a_pipe_is_wide_enough_for_all_columns(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("COLUMNS", raising=False)
 
     assert make_console().width == WIDTH_IN_A_FILE
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        pytest.param("0", id="zero"),
+        pytest.param("-5", id="negative"),
+        pytest.param("", id="empty"),
+        pytest.param("wide", id="a word"),
+        pytest.param("²", id="a digit that is no number"),
+    ],
+)
+def test_columns_that_are_no_width_count_as_not_set(columns: str) -> None:
+    usual, other = (CliRunner(env={"COLUMNS": value}).invoke(main, ["cost"]) for value in (None, columns))
+
+    assert (other.exit_code, other.output) == (0, usual.output)
+    assert max(map(len, usual.output.splitlines())) > 80

@@ -85,14 +85,19 @@ def analyze(
     if only_estimate and (given["files"] or given["bucket"]):
         raise click.UsageError("--estimate is for log groups. Nothing is charged for reading files, or per GB in S3.")
 
+    unread: list[Source] = []
+
     def analyze_one(source: Source) -> Document | None:
         if source.estimate is not None and not _is_wanted(source.estimate(scope.window), only=only_estimate, yes=yes):
+            unread.append(source)
             return None
         with show_progress() as progress:
             return analyze_source(source, scope, scenario, registry, progress)
 
     documents, failures = _analyze_each(openings, analyze_one)
     exit_code = output.write(documents, chosen) if documents else 0
+    if unread and not only_estimate:  # the answer was "no", as for `click.Abort`
+        exit_code = max(exit_code, 1)
     for failure in failures:
         click.echo(f"Error: {failure}", err=True)
     sys.exit(COULD_NOT_LOOK if failures else exit_code)

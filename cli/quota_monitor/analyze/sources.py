@@ -87,7 +87,7 @@ def list_openings(given: Mapping[str, Any], registry: Registry) -> list[Opening]
 
     return [
         Opening(" in ".join(filter(None, (profile, region))), functools.partial(open_one, profile, region))
-        for profile, region in _list_profiles_and_regions(given)
+        for profile, region in list_profiles_and_regions(given)
     ]
 
 
@@ -105,7 +105,11 @@ def _open_bucket(given: Mapping[str, Any], registry: Registry) -> Opening:
     return Opening(place, open_it)
 
 
-def _list_profiles_and_regions(given: Mapping[str, Any]) -> list[tuple[str | None, str | None]]:
+def list_profiles_and_regions(given: Mapping[str, Any]) -> list[tuple[str | None, str | None]]:
+    """Return each profile with each Region, once. None stands for the default.
+
+    Raises `click.UsageError` for a Region that does not exist.
+    """
     regions = split_names(given["regions"])
     for region in filter(None, regions):
         check_region(region)  # all of them before anything is read
@@ -119,7 +123,7 @@ def split_names(text: str | None) -> list[str] | list[None]:
 
 def _open_files(given: Mapping[str, Any], registry: Registry) -> Source:
     """Return a source of local files. Quotas, profiles and bodies in S3 are read only if an option names an account."""
-    wanted = _list_profiles_and_regions(given) if given["profiles"] or given["regions"] else []
+    wanted = list_profiles_and_regions(given) if given["profiles"] or given["regions"] else []
     if len(wanted) > 1:
         raise click.UsageError("--files takes one profile and one Region, because files do not say whose they are.")
     sessions = [open_session(*each) for each in wanted]

@@ -15,7 +15,7 @@ import msgspec
 from botocore.exceptions import ClientError
 
 from bedrock_quota.access_denied import is_denied
-from bedrock_quota.errors import LogSourceError, QuotaMonitorError
+from bedrock_quota.errors import LogSourceError
 from bedrock_quota.fetcher.aws_sources import find_pool, list_application_profiles, list_pools_called
 from bedrock_quota.fetcher.metric_data import MAX_QUERIES, make_metric_query
 from bedrock_quota.model_ids import Reference
@@ -24,7 +24,7 @@ from bedrock_quota.registry.models import Registry
 from quota_monitor.analyze.account import PROFILE_ACTIONS
 from quota_monitor.analyze.log_group import LOGGING_ACTION, run_query
 from quota_monitor.answers.numbers import count
-from quota_monitor.aws_session import Stack, read_stack
+from quota_monitor.aws_session import Stack, read_stack_if_any
 from quota_monitor.cost.bill import GIGABYTE
 from quota_monitor.deployed.metrics import OUTCOMES
 from quota_monitor.window import Window
@@ -113,8 +113,8 @@ def measure_account(session: boto3.Session, stack_name: str, registry: Registry,
     end = int(now.timestamp()) // HOUR * HOUR
     window = Window(end - DAYS * 24 * HOUR, end)
     notes = _Notes()
+    cloudwatch = session.client("cloudwatch")  # first, because STS needs no Region
     identity = session.client("sts").get_caller_identity()["Account"]
-    cloudwatch = session.client("cloudwatch")
     stack = notes.attempt(
         lambda: _find_stack(session, stack_name), STACK_RIGHT, "So only Bedrock's own metrics are used."
     )
@@ -135,9 +135,8 @@ def measure_account(session: boto3.Session, stack_name: str, registry: Registry,
     log_group = _find_log_group(session, stack, notes)
     gigabytes = tokens = None
     if found is not None and log_group is not None and not is_young:
-        gigabytes = _read_log_size(cloudwatch, log_group, window if stack is None else since, notes)
-    if found is not None and not gigabytes:  # not logged yet, or only since this hour
-        gigabytes = None
+        gigabytes = _read_log_size(cloudwatch, log_group, since, is_new=stack is None, notes=notes)
+    if found is not None and gigabytes is None:  # not logged yet, or only lately
         tokens = _sum_tokens(cloudwatch, window)
         notes.measured.append(f"{tokens:,.0f} tokens in the last {DAYS} days, from Bedrock's metrics, cached ones too.")
     return AccountUse(
@@ -158,16 +157,8 @@ def measure_account(session: boto3.Session, stack_name: str, registry: Registry,
 
 def _find_stack(session: boto3.Session, name: str) -> Stack | None:
     """Return the stack, or None if there is none. Raises `LogSourceError` for a stack of another kind."""
-    try:
-        stack = read_stack(session, name)
-    except QuotaMonitorError:  # it is missing
-        return None
-    except ClientError as error:
-        found = error.response["Error"]
-        if found.get("Code") == "ValidationError" and "does not exist" in str(found.get("Message")):
-            return None
-        raise
-    if "MetricsNamespace" not in stack.parameters:
+    stack = read_stack_if_any(session, name)
+    if stack is not None and "MetricsNamespace" not in stack.parameters:
         raise LogSourceError(f"The stack {name} is not a stack of this monitor. --stack-name sets another name.")
     return stack
 
@@ -289,13 +280,28 @@ def _find_log_group(session: boto3.Session, stack: Stack | None, notes: _Notes) 
     return group
 
 
-def _read_log_size(cloudwatch: CloudWatchClient, group: str, part: Window, notes: _Notes) -> float:
-    """Return the GB that a log group gets per month."""
+def _read_log_size(
+    cloudwatch: CloudWatchClient, group: str, part: Window, *, is_new: bool, notes: _Notes
+) -> float | None:
+    """Return the GB that a log group gets per month, or None if it got none yet, or too little to scale.
+
+    `is_new` says that the logging may have begun within the window, which then counts from the first hour with data.
+    """
     query = make_metric_query("q", "AWS/Logs", "IncomingBytes", {"LogGroupName": group}, period=HOUR)
-    gigabytes = _sum_series(cloudwatch, {group: query}, part)[group] / GIGABYTE
-    hours = (part.end - part.start) // HOUR
-    notes.measured.append(f"{gigabytes:,.1f} GB in {hours:,} hours in the log group {group}, from IncomingBytes.")
-    return gigabytes * DAYS * 24 / hours
+    values = {at: number for at, number in _read_series(cloudwatch, {group: query}, part)[group] if number}
+    gigabytes = sum(values.values()) / GIGABYTE
+    begin = min(values, default=part.start) if is_new else part.start
+    hours = (part.end - begin) // HOUR
+    if values and hours < YOUNGEST_HOURS:
+        notes.measured.append(
+            f"The log group {group} has data since {count(hours, 'hour')} only. Its size is not used."
+        )
+        return None
+    scaled = f", since its first data, scaled to {DAYS} days" if begin > part.start else ""
+    notes.measured.append(
+        f"{gigabytes:,.1f} GB in {hours:,} hours in the log group {group}, from IncomingBytes{scaled}."
+    )
+    return gigabytes * DAYS * 24 / hours if values else None
 
 
 def _read_configuration(session: boto3.Session) -> Mapping[str, Any]:
@@ -316,8 +322,16 @@ def _sum_series(
     cloudwatch: CloudWatchClient, queries: Mapping[str, MetricDataQueryTypeDef], window: Window
 ) -> dict[str, float]:
     """Return the sum of each metric over the window, by the name of its query."""
+    series = _read_series(cloudwatch, queries, window)
+    return {name: sum(number for _, number in values) for name, values in series.items()}
+
+
+def _read_series(
+    cloudwatch: CloudWatchClient, queries: Mapping[str, MetricDataQueryTypeDef], window: Window
+) -> dict[str, list[tuple[int, float]]]:
+    """Return the time and the value of each hour of each metric, by the name of its query."""
     names = list(queries)
-    sums = dict.fromkeys(names, 0.0)
+    series: dict[str, list[tuple[int, float]]] = {name: [] for name in names}
     for first in range(0, len(names), MAX_QUERIES):
         part = names[first : first + MAX_QUERIES]
         numbered: list[MetricDataQueryTypeDef] = [
@@ -330,5 +344,6 @@ def _sum_series(
         )
         for page in pages:
             for result in page["MetricDataResults"]:
-                sums[part[int(result["Id"][1:])]] += sum(result["Values"])
-    return sums
+                times = (int(at.timestamp()) for at in result["Timestamps"])
+                series[part[int(result["Id"][1:])]] += zip(times, result["Values"], strict=True)
+    return series

@@ -11,7 +11,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bedrock_quota.registry.sources import read_sources
-from quota_monitor.analyze.sources import split_names
+from quota_monitor.analyze.sources import list_profiles_and_regions
 from quota_monitor.answers.options import require_finite
 from quota_monitor.aws_session import aws_errors_as_messages, explain_aws_error, open_session
 from quota_monitor.cost import output
@@ -102,11 +102,12 @@ def cost(*, from_account: bool, as_json: bool, stack_name: str, **given: Any) ->
         given["late_calls"],
         given["kb_per_call"],
     )
+    if chosen.calls is not None or not from_account:
+        _check_late_calls(chosen.late_calls, DEFAULTS.calls if chosen.calls is None else chosen.calls)
     price, failures = read_prices(), list[str]()
     if from_account:
         estimates = list(_measure_each(chosen, stack_name, given, failures))
     else:
-        _check_late_calls(chosen.late_calls, DEFAULTS.calls if chosen.calls is None else chosen.calls)
         estimates = [make_estimate(chosen, price)]
     if as_json:
         click.echo(output.to_json(estimates, price))
@@ -125,9 +126,7 @@ def cost(*, from_account: bool, as_json: bool, stack_name: str, **given: Any) ->
 def _measure_each(given: Given, stack_name: str, options: dict[str, Any], failures: list[str]) -> Iterator[Estimate]:
     """Yield an estimate per profile and Region. One that cannot be read is noted, unless it is the only one."""
     registry, price = read_sources(MODELS), read_prices()
-    wanted = [
-        (profile, region) for profile in split_names(options["profiles"]) for region in split_names(options["regions"])
-    ]
+    wanted = list_profiles_and_regions(options)
     for profile, region in wanted:
         with aws_errors_as_messages():
             try:

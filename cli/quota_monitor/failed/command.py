@@ -1,6 +1,7 @@
 """`quota-monitor failed`: list failed deliveries and replay them."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -32,7 +33,7 @@ def list_deliveries(stack_name: str, profile: str | None, region: str | None, as
         where = store.find_store(session, stack_name)
         kept = store.list_all(session, where.bucket)
     if as_json:
-        click.echo(format_json({"bucket": where.bucket, "deliveries": [_to_data(each) for each in kept]}))
+        click.echo(to_json(where.bucket, kept))
         return
     for each in kept:
         click.echo(f"{each.kept_at:%Y-%m-%d %H:%M:%S}  {each.size:>9,} bytes")
@@ -43,6 +44,11 @@ def list_deliveries(stack_name: str, profile: str | None, region: str | None, as
     click.echo(f"Failed deliveries in s3://{where.bucket}: {len(kept) - rejected}")
     if rejected:
         click.echo(f"Replayed deliveries with rejected records: {rejected}")
+
+
+def to_json(bucket: str, kept: Sequence[FailedDelivery]) -> str:
+    """Return failed deliveries as JSON."""
+    return format_json({"bucket": bucket, "deliveries": [_to_data(each) for each in kept]})
 
 
 def _to_data(each: FailedDelivery) -> dict[str, Any]:
