@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from bedrock_quota.analysis.advice import plan_changes
 from bedrock_quota.analysis.increase import Evidence, Proposal, gather_evidence, propose_quota
 from bedrock_quota.analysis.levers import QUOTA_HEADROOM
-from bedrock_quota.analysis.usage import PoolUsage
+from bedrock_quota.analysis.usage import PoolUsage, Sizes
 from bedrock_quota.errors import LogSourceError
 from bedrock_quota.pools import EndpointType, QuotaKey, QuotaPool, Unit
 from bedrock_quota.registry.models import Registry
@@ -26,6 +26,7 @@ from quota_monitor.analyze.scope import Scope
 from quota_monitor.analyze.source import Progress, Source, source_errors_as_messages
 from quota_monitor.analyze.sources import open_sources, source_options
 from quota_monitor.answers.markdown import escape
+from quota_monitor.answers.models import find_end_of_life
 from quota_monitor.answers.numbers import count, percent, real, timestamp
 from quota_monitor.answers.options import make_scope, parse_pools, require_finite, scope_options
 from quota_monitor.aws_session import open_session, read_stack
@@ -62,8 +63,24 @@ class Request(msgspec.Struct, frozen=True):
     quota: Quota | None
     ask_for: Quota | None
     """The quota to ask for: for an in-Region pool, that of the cross-Region pool."""
+    named_value: int | None = None
+    """The value that the user named, instead of the proposal."""
     end_of_life: date | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def value(self) -> int | None:
+        """Return the value to ask for, None if there is neither a named one nor a proposal."""
+        return self.named_value or self.proposal.value
+
+    @property
+    def why_no_value(self) -> str | None:
+        """Return why there is no value, None if there is one."""
+        if self.value is not None:
+            return None
+        if not self.usage.requests:
+            return "No call was answered in this window, so no value can be derived."
+        return "The calls used no tokens of a quota in this window, so no value can be derived."
 
 
 @click.command()
@@ -77,6 +94,7 @@ class Request(msgspec.Struct, frozen=True):
     show_default=True,
     help="Factor above the highest use.",
 )
+@click.option("--value", type=click.IntRange(min=1), metavar="N", help="Ask for this value instead of a derived one.")
 @click.option("--stack-name", metavar="NAME", help="Take the numbers from a deployed stack instead of the logs.")
 @click.option("--request", "send", is_flag=True, help="Send the request to Service Quotas, after a question.")
 @source_options
@@ -88,6 +106,7 @@ def increase(
     by_requests: bool,
     growth: float,
     headroom: float,
+    value: int | None,
     stack_name: str | None,
     send: bool,
     as_json: bool,
@@ -110,7 +129,7 @@ def increase(
             session, usages, notes = _measure(given, stack_name, scope, registry, now=now, progress=progress)
         usage = _choose(usages, pools, pool_name)
         request = _prepare(session, usage, scope, registry, unit, growth=growth, headroom=headroom)
-        request = msgspec.structs.replace(request, notes=tuple(notes))
+        request = msgspec.structs.replace(request, named_value=value, notes=tuple(notes))
         click.echo(format_json(to_data(request)) if as_json else "\n".join(write_markdown(request)))
         if send:
             sys.exit(_send(session, request))
@@ -179,7 +198,6 @@ def _prepare(
     if pool.endpoint_type is EndpointType.REGIONAL and unit is Unit.TOKENS_PER_MINUTE:
         ask_for = listed.get(QuotaKey(QuotaPool(pool.model_id, EndpointType.CROSS_REGION), unit)) or quota
     changes = plan_changes(usage)
-    model = registry.find(pool.model_id)
     return Request(
         pool=pool,
         region=session.region_name or "",
@@ -191,7 +209,7 @@ def _prepare(
         ),
         quota=quota,
         ask_for=ask_for,
-        end_of_life=model.end_of_life.day if model is not None and model.end_of_life is not None else None,
+        end_of_life=find_end_of_life(pool),
     )
 
 
@@ -242,10 +260,11 @@ def to_data(request: Request) -> dict[str, Any]:
             "base": real(proposal.base),
             "growth": real(proposal.growth),
             "headroom": real(proposal.headroom),
-            "value": proposal.value,
+            "value": request.value,
+            "reason": request.why_no_value,
             "is_after_changes": proposal.is_after_changes,
         },
-        "command": _command(request) if _is_larger(request) else None,
+        "command": _command(request) if _is_worth_asking(request) else None,
         "notes": list(request.notes),
     }
 
@@ -256,10 +275,12 @@ def _quota_data(quota: Quota | None) -> dict[str, Any] | None:
     return {"code": quota.code, "name": quota.name, "value": real(quota.value), "adjustable": quota.adjustable}
 
 
-def _is_larger(request: Request) -> bool:
-    """Return True if there is a quota to ask for, and the proposal is larger."""
-    ask_for = request.ask_for
-    return ask_for is not None and (ask_for.value is None or request.proposal.value > ask_for.value)
+def _is_worth_asking(request: Request) -> bool:
+    """Return True if there is a value to ask for that is larger than the quota, and AWS may grant it."""
+    ask_for, value = request.ask_for, request.value
+    if ask_for is None or value is None or request.end_of_life is not None:
+        return False
+    return ask_for.value is None or value > ask_for.value
 
 
 # ---------------------------------------------------------------- Markdown
@@ -291,8 +312,8 @@ def write_markdown(request: Request) -> Iterator[str]:
     yield ""
     yield "| Per request | Mean | 95th percentile |"
     yield "|---|--:|--:|"
-    yield f"| Input tokens | {evidence.mean_input:,.0f} | {usage.input_sizes.p95:,} |"
-    yield f"| Output tokens | {evidence.mean_output:,.0f} | {usage.output_sizes.p95:,} |"
+    yield f"| Input tokens | {_write_sizes(evidence.mean_input, usage.input_sizes, usage.requests)} |"
+    yield f"| Output tokens | {_write_sizes(evidence.mean_output, usage.output_sizes, usage.requests)} |"
     yield ""
     yield (
         f"Bedrock throttled {count(evidence.throttled, 'request')} of {usage.requests + evidence.throttled:,}, "
@@ -314,14 +335,35 @@ def write_markdown(request: Request) -> Iterator[str]:
     yield ""
     yield "## Value"
     yield ""
+    yield _write_value(request, unit)
+    yield from _write_command(request)
+
+
+def _write_sizes(mean: float, sizes: Sizes, requests: int) -> str:
+    """Return the cells of the mean and the 95th percentile, which is unknown if single calls were not seen."""
+    if not requests:
+        return "– | –"
+    if not mean:
+        return "none | none"
+    return f"{mean:,.0f} | {'–' if sizes.p95 is None else f'{sizes.p95:,}'}"
+
+
+def _write_value(request: Request, unit: str) -> str:
+    proposal = request.proposal
+    if request.named_value is not None:
+        return f"**{request.named_value:,} {unit}**, as named with --value."
+    if request.value is None:
+        return (
+            f"{request.why_no_value} Estimate it: requests per minute × tokens per request (input + max_tokens). "
+            "Then name it with `--value N`."
+        )
     base = "the peak after these changes" if proposal.is_after_changes else "the peak"
     if proposal.unit is Unit.REQUESTS_PER_MINUTE:
         base = "the most requests wanted in a minute"
-    yield (
+    return (
         f"{proposal.base:,.0f} {unit} ({base}) × {proposal.growth:g} growth × {proposal.headroom:g} headroom, "
-        f"rounded up: **{proposal.value:,} {unit}**."
+        f"rounded up: **{request.value:,} {unit}**."
     )
-    yield from _write_command(request)
 
 
 def _write_quota(request: Request, unit: str) -> Iterator[str]:
@@ -342,7 +384,7 @@ def _write_quota(request: Request, unit: str) -> Iterator[str]:
     if request.end_of_life is not None:
         yield (
             f"- The model ends on {request.end_of_life}. AWS grants no increases for models that it marks as legacy. "
-            "Move to a newer model first."
+            "Move its callers to another model."
         )
 
 
@@ -384,7 +426,10 @@ def _write_command(request: Request) -> Iterator[str]:
     if ask_for is None:
         return
     yield ""
-    if ask_for.value is not None and not _is_larger(request):
+    if request.end_of_life is not None:
+        yield "Do not ask for this quota: the model is legacy. Move its callers to another model."
+        return
+    if ask_for.value is not None and request.value is not None and not _is_worth_asking(request):
         if request.quota is None or ask_for.code == request.quota.code:
             yield (
                 f"The quota is {ask_for.value:,.0f} already, so no increase is needed. If calls are throttled all the "
@@ -409,15 +454,18 @@ def _command(request: Request) -> str:
 
 def _arguments(request: Request) -> list[str]:
     code = request.ask_for.code if request.ask_for is not None else ""
-    found = ["--service-code", SERVICE_CODE, "--quota-code", code, "--desired-value", str(request.proposal.value)]
+    value = "VALUE" if request.value is None else str(request.value)
+    found = ["--service-code", SERVICE_CODE, "--quota-code", code, "--desired-value", value]
     return [*found, "--region", request.region] if request.region else found
 
 
 def _send(session: boto3.Session, request: Request) -> int:
     """Send the request after a question. Return the exit code."""
-    ask_for, value = request.ask_for, request.proposal.value
+    ask_for, value = request.ask_for, request.value
     if ask_for is None:
         raise click.ClickException("There is no quota to ask for.")
+    if value is None:
+        raise click.ClickException(f"{request.why_no_value} Name one with --value N.")
     if ask_for.value is not None and value <= ask_for.value:
         raise click.ClickException(f"The quota is {ask_for.value:,.0f} already, which is not less than {value:,}.")
     click.confirm(f"Ask AWS for {value:,} as {ask_for.name} in {request.region}?", abort=True, err=True)

@@ -1,16 +1,19 @@
 """The evidence for a larger quota. Every number is worked out by hand."""
 
+from datetime import date
+from typing import Any
+
 import msgspec
 import pytest
 from click.testing import CliRunner
 
 from bedrock_quota.analysis.advice import plan_changes
 from bedrock_quota.analysis.increase import Load, gather_evidence, propose_quota
-from bedrock_quota.analysis.tally import UsageTally
+from bedrock_quota.analysis.tally import NO_OUTPUT, UsageTally
 from bedrock_quota.analysis.usage import THROTTLED, PoolUsage
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool, Unit
 from quota_monitor.deployed.lines import LineCall
-from quota_monitor.increase import Quota, Request, write_markdown
+from quota_monitor.increase import Quota, Request, to_data, write_markdown
 from quota_monitor.main import main
 from quota_monitor.window import Window
 
@@ -32,15 +35,24 @@ def usage(*, max_tokens: int | None = 900, throttled: int = 0) -> PoolUsage:
     return found
 
 
-def request(found: PoolUsage, *, quota: Quota | None = QUOTA, ask_for: Quota | None = QUOTA, growth: float = 1) -> str:
+def gather(
+    found: PoolUsage,
+    *,
+    quota: Quota | None = QUOTA,
+    ask_for: Quota | None = QUOTA,
+    growth: float = 1,
+    unit: Unit = Unit.TOKENS_PER_MINUTE,
+    **changed: Any,
+) -> Request:
     changes = plan_changes(found)
-    proposal = propose_quota(
-        found, Unit.TOKENS_PER_MINUTE, changed_peak=changes[-1].peak if changes else None, growth=growth
-    )
-    given = Request(
-        POOL, "us-east-1", Window(NOON, NOON + 600), found, gather_evidence(found), proposal, quota, ask_for
-    )
-    return "\n".join(write_markdown(given))
+    proposal = propose_quota(found, unit, changed_peak=changes[-1].peak if changes else None, growth=growth)
+    window = Window(NOON, NOON + 600)
+    given = Request(POOL, "us-east-1", window, found, gather_evidence(found), proposal, quota, ask_for)
+    return msgspec.structs.replace(given, **changed)
+
+
+def request(found: PoolUsage, **given: Any) -> str:
+    return "\n".join(write_markdown(gather(found, **given)))
 
 
 def test_steady_high_and_peak_are_of_the_same_minutes():
@@ -118,6 +130,74 @@ def test_unknown_limits_are_no_reason_to_ask_for_more():
     assert "No smaller max_tokens is proposed, because that of 55 of 55 requests is unknown." in text
     assert "of what they reserved" not in text
     assert "would lower the peak" not in text
+
+
+def embeddings() -> PoolUsage:
+    """One minute with 10 calls of 100 input tokens and no output."""
+    tally = UsageTally()
+    for _ in range(10):
+        tally.open_calls(POOL, NOON, "App", NO_OUTPUT).add(LineCall(100, 0, 0, 0, 0, 100, False))
+    (found,) = tally.measure({POOL: PoolQuota(12_000, 100)})
+    return found
+
+
+def all_failed() -> PoolUsage:
+    tally = UsageTally()
+    tally.add_failed(POOL, NOON, "App", THROTTLED, 44)
+    (found,) = tally.measure({POOL: PoolQuota(0, None)})
+    return found
+
+
+ZERO = Quota("L-12345678", "Cross-region tokens per minute for Model 1", 0, True)
+
+
+@pytest.mark.parametrize(
+    ("found", "input_row", "output_row", "value"),
+    [
+        pytest.param(embeddings(), "100 | 100", "none | none", 2_400, id="embeddings: 1,000 of input"),
+        pytest.param(all_failed(), "– | –", "– | –", None, id="no call answered"),
+        pytest.param(usage(max_tokens=None), "100 | 100", "50 | 50", 3_600, id="unknown max_tokens: 1,500 consumed"),
+        pytest.param(usage(max_tokens=100), "100 | 100", "50 | 50", 4_800, id="2,000 reserved"),
+    ],
+)
+def test_every_kind_of_usage_has_a_page_and_data(
+    found: PoolUsage, input_row: str, output_row: str, value: int | None
+) -> None:
+    text = request(found, growth=2)
+
+    assert f"| Input tokens | {input_row} |" in text
+    assert f"| Output tokens | {output_row} |" in text
+    assert to_data(gather(found, growth=2))["proposal"]["value"] == value
+
+
+@pytest.mark.parametrize("unit", [Unit.TOKENS_PER_MINUTE, Unit.REQUESTS_PER_MINUTE], ids=["tokens", "requests"])
+def test_without_an_answered_call_the_user_names_the_value(unit: Unit) -> None:
+    text = request(all_failed(), quota=ZERO, ask_for=ZERO, unit=unit)
+    found = to_data(gather(all_failed(), quota=ZERO, ask_for=ZERO, unit=unit))
+
+    assert "No call was answered in this window, so no value can be derived." in text
+    assert "--quota-code L-12345678 --desired-value VALUE --region us-east-1" in text
+    assert "already" not in text
+    assert (found["proposal"]["value"], found["command"]) == (None, None)
+    assert found["proposal"]["reason"] == "No call was answered in this window, so no value can be derived."
+
+
+def test_a_named_value_is_asked_for() -> None:
+    given = gather(all_failed(), quota=ZERO, ask_for=ZERO, named_value=200_000)
+
+    assert "**200,000 TPM**, as named with --value." in "\n".join(write_markdown(given))
+    assert to_data(given)["command"].endswith("--desired-value 200000 --region us-east-1")
+    assert to_data(given)["proposal"]["reason"] is None
+
+
+def test_no_quota_of_a_legacy_model_is_asked_for() -> None:
+    given = gather(usage(max_tokens=900), growth=10, end_of_life=date(2027, 1, 8))
+    text = "\n".join(write_markdown(given))
+
+    assert "- The model ends on 2027-01-08. AWS grants no increases for models that it marks as legacy." in text
+    assert "Move its callers to another model." in text
+    assert "aws service-quotas" not in text
+    assert to_data(given)["command"] is None
 
 
 @pytest.mark.parametrize("option", ["--growth", "--headroom"])
