@@ -13,7 +13,8 @@ from bedrock_quota.analysis.tally import NO_OUTPUT, UsageTally
 from bedrock_quota.analysis.usage import THROTTLED, PoolUsage
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool, Unit
 from quota_monitor.deployed.lines import LineCall
-from quota_monitor.increase import Quota, Request, to_data, write_markdown
+from quota_monitor.increase.page import write_markdown
+from quota_monitor.increase.request import Quota, Request, to_data
 from quota_monitor.main import main
 from quota_monitor.window import Window
 

@@ -28,5 +28,13 @@ def find_end_of_life(pool: QuotaPool) -> date | None:
     return None if model is None or model.end_of_life is None else model.end_of_life.day
 
 
+def advise_for_legacy(pool: QuotaPool) -> str:
+    """Return what to do instead of a request for a larger quota if the model has an end of life, "" otherwise."""
+    day = find_end_of_life(pool)
+    if day is None:
+        return ""
+    return f"The model ends on {day}, and AWS grants no increase for legacy models. Move its callers to another model."
+
+
 def _find_model(pool: QuotaPool) -> Model | None:
     return _read_registry().find(pool.model_id.removesuffix(LONG_CONTEXT_SUFFIX))

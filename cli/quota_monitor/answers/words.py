@@ -14,6 +14,7 @@ from bedrock_quota.analysis.verdict import State
 from bedrock_quota.analysis.what_if import Outcome, Projection
 from bedrock_quota.pools import Unit
 from quota_monitor.answers.document import Document
+from quota_monitor.answers.models import advise_for_legacy
 from quota_monitor.answers.numbers import count, percent, timestamp
 
 MAX_CHANGES = 3
@@ -90,7 +91,7 @@ def _write_pool(answer: PoolAnswer) -> Iterator[Paragraph]:
             "Quota is 0: ",
             (
                 f"Bedrock throttles every call to {pool} ({usage.throttled:,} in this window{served}). "
-                "Request an increase in Service Quotas, or use another model.",
+                f"{advise_for_legacy(usage.pool) or 'Request an increase in Service Quotas, or use another model.'}",
             ),
         )
     elif state is State.THROTTLED_OTHERWISE:
@@ -136,7 +137,12 @@ def _write_over(answer: PoolAnswer) -> Paragraph:
             peak = percent(answer.changes[-1].peak, usage.token_quota)
             found[-1] += f" With the proposals for {more:,} more below, it would have peaked at {peak}."
         found[-1] += _write_rest(answer)
-    found[-1] += "".join(" " + _write_lever(lever) for lever in answer.levers)
+    legacy = advise_for_legacy(usage.pool)
+    found[-1] += "".join(
+        " " + _write_lever(lever) for lever in answer.levers if lever.lever is not Lever.QUOTA or not legacy
+    )
+    if legacy and any(lever.lever is Lever.QUOTA for lever in answer.levers):
+        found[-1] += f" {legacy}"
     return Paragraph(PROBLEM, f"{usage.pool} {_HEADS[verdict.state]}", tuple(found))
 
 
