@@ -12,7 +12,7 @@ from bedrock_quota.analysis.answers import NOTHING_CHANGED, PoolAnswer
 from bedrock_quota.pools import EndpointType, QuotaPool
 from localaws import log_queries
 from quota_monitor.analyze import log_group
-from quota_monitor.analyze.scope import Scope
+from quota_monitor.analyze.scope import Dimension, Scope
 from quota_monitor.answers.document import Document
 from quota_monitor.aws_session import Stack
 from quota_monitor.deployed.report import make_report
@@ -223,3 +223,28 @@ def test_only_one_query_searches_for_lines_that_were_written_days_later() -> Non
     first_hour_written = day.start // 3_600 * 3_600
     assert searched[0] == (day.start, int(NOW.timestamp()) + 1)
     assert searched[1:] == [(day.start, first_hour_written + 3_600)] * 3
+
+
+HOURS_5 = Window(END - 5 * 3_600, END)
+
+
+@pytest.mark.parametrize("window", [DAY, HOURS_5], ids=["summed up", "exact"])
+def test_a_tag_that_no_call_has_is_noted_with_the_parameter(window: Window) -> None:
+    aws = processor(served(END - 600, written=int(NOW.timestamp()) - 60, output=9))
+
+    found = make_report(
+        aws.session, STACK, Scope(window, dimension=Dimension.TAG, tag="tema"), NOTHING_CHANGED, now=NOW
+    )
+
+    assert found.notes[-1] == (
+        "No call in this window has the tag tema. The stack keeps only the tags in its parameter RequestMetadataKeys, "
+        "which is empty."
+    )
+
+
+def test_models_with_calls_are_named_if_the_one_asked_for_has_none() -> None:
+    aws = processor(served(END - 600, written=int(NOW.timestamp()) - 60, output=9))
+
+    found = make_report(aws.session, STACK, Scope(HOURS_5, model="sonet"), NOTHING_CHANGED, now=NOW)
+
+    assert (found.pools, found.other_models) == ((), (POOL.model_id,))

@@ -68,7 +68,9 @@ def _write_all_is_well(document: Document) -> Paragraph:
     if not document.pools:
         left_out = sum(document.counts.values())
         also = f" {count(left_out, 'record')} are not counted, see below." if left_out else ""
-        return Paragraph(WARNING, "No calls: ", (f"no call to a quota pool is in this window and selection.{also}",))
+        others = f" Models with calls: {', '.join(document.other_models)}." if document.other_models else ""
+        said = f"no call to a quota pool is in this window and selection.{others}{also}"
+        return Paragraph(WARNING, "No calls: ", (said,))
     if all(answer.verdict.state is State.NO_QUOTA for answer in document.pools):
         return Paragraph(WARNING, "No quota is known", (", so there are no percentages.",))
     unknown = [str(answer.usage.pool) for answer in document.pools if answer.verdict.state is State.MOSTLY_UNKNOWN]
@@ -315,10 +317,8 @@ def _write_projections(document: Document) -> Iterator[Paragraph]:
     unknown = sum(projection.outcome is Outcome.UNKNOWN for _, projection in projected)
     if unknown:
         yield Paragraph(PLAIN, f"{what}: ", (f"nothing is known of {count(unknown, 'quota pool')} without a quota.",))
-    callers = {caller.caller for answer in document.pools for caller in answer.usage.callers}
-    pools = {answer.usage.pool for answer in document.pools}
+    callers = document.callers | {caller.caller for answer in document.pools for caller in answer.usage.callers}
     missing = [name for name in scenario.max_tokens if name not in callers]
-    missing += sorted({pool.model_id for pool in scenario.token_quotas} - {pool.model_id for pool in pools})
     if missing:
         yield Paragraph(WARNING, "Not found: ", (f"no call in this window is of {', '.join(missing)}.",))
 

@@ -46,6 +46,8 @@ class Measured(msgspec.Struct, frozen=True):
     """Usage by the property that the scope names, if that is not the caller."""
     quotas: Mapping[QuotaPool, PoolQuota]
     notes: tuple[str, ...]
+    other_models: Set[str] = frozenset()
+    """Models with calls that are not in scope."""
 
 
 def measure_stack(session: boto3.Session, stack: Stack, scope: Scope, now: datetime, progress: Progress) -> Measured:
@@ -66,8 +68,9 @@ def measure_stack(session: boto3.Session, stack: Stack, scope: Scope, now: datet
         usages = tallies.callers.measure({})
         quotas = metrics.read_quotas(cloudwatch, namespace, [usage.pool for usage in usages], now)
         listing = tallies.listing.measure(quotas) if tallies.listing is not None else ()
-        return Measured(tallies.callers.measure(quotas), listing, quotas, (EXACT,))
-    pools = sorted(pool for pool in list_pools_called(cloudwatch, namespace) if scope.model in pool.model_id)
+        return Measured(tallies.callers.measure(quotas), listing, quotas, (EXACT,), tallies.other_models)
+    in_use = list_pools_called(cloudwatch, namespace)
+    pools = sorted(pool for pool in in_use if scope.model in pool.model_id)
     minutes = metrics.read_minutes(cloudwatch, namespace, pools, scope.window)
     written = _find_hours_written(logs, log_group, scope, Window(scope.window.start, until))
     last = max((hour + HOUR for hours in written.values() for hour in hours), default=scope.window.end)
@@ -111,7 +114,8 @@ def measure_stack(session: boto3.Session, stack: Stack, scope: Scope, now: datet
     if scope.dimension is not Dimension.CALLER:
         by_label = _sum_up(logs, log_group, scope, searched, _label_fields(scope))
         listing = tuple(combine(pool, summed=by_label[pool]) for pool in sorted(by_label))
-    return Measured(usages, listing, quotas, (note,))
+    others = {pool.model_id for pool in in_use if scope.model not in pool.model_id}
+    return Measured(usages, listing, quotas, (note,), others)
 
 
 def find_busy_hours(
