@@ -1,11 +1,15 @@
 """The evidence for a larger quota. Every number is worked out by hand."""
 
+import json
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from click.testing import CliRunner
+from fake_aws import ACCOUNT, FakeAws
+from records import SONNET, converse, message, with_id
 
 from bedrock_quota.analysis.advice import plan_changes
 from bedrock_quota.analysis.increase import Load, gather_evidence, propose_quota
@@ -13,6 +17,7 @@ from bedrock_quota.analysis.tally import NO_OUTPUT, UsageTally
 from bedrock_quota.analysis.usage import THROTTLED, PoolUsage
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool, Unit
 from quota_monitor.deployed.lines import LineCall
+from quota_monitor.increase import command
 from quota_monitor.increase.page import write_markdown
 from quota_monitor.increase.request import Quota, Request, to_data
 from quota_monitor.main import main
@@ -207,3 +212,41 @@ def test_what_is_not_a_number_is_wrong_usage(option: str) -> None:
 
     assert ran.exit_code == 2
     assert f"{option} takes a number, not nan." in ran.output
+
+
+@pytest.fixture
+def old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a file with calls of two days of 2025, in an account with a quota of 1,000."""
+    session = FakeAws(ACCOUNT).session
+    monkeypatch.setattr(command, "open_session", lambda *_given: session)
+    path = tmp_path / "records.jsonl"
+    entries = [converse(max_tokens=900, timestamp=f"2025-01-0{day}T12:00:00Z") for day in (5, 7)]
+    path.write_text("\n".join(message(with_id(each, number)) for number, each in enumerate(entries)))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "requests", "start"),
+    [
+        pytest.param((), 2, "2025-01-05T12:00:00Z", id="whole"),
+        pytest.param(("--from", "2025-01-06", "--to", "2025-01-08"), 1, "2025-01-06T00:00:00Z", id="window"),
+    ],
+)
+@pytest.mark.usefixtures("no_aws")
+def test_files_are_read_whole_unless_an_option_sets_a_window(
+    old_file: Path, options: tuple[str, ...], requests: int, start: str
+) -> None:
+    ran = CliRunner().invoke(
+        main, ["increase", "--pool", SONNET, "--files", str(old_file), "--growth", "2", "--json", *options]
+    )
+
+    assert ran.exit_code == 0, ran.output
+    found = json.loads(ran.output)
+    assert (found["requests"], found["from"]) == (requests, start)
+
+
+def test_the_help_names_one_window() -> None:
+    text = " ".join(CliRunner().invoke(main, ["increase", "-h"]).output.split())
+
+    assert "Days before now. Default: 7." in text
+    assert "Default: 24" not in text

@@ -25,7 +25,7 @@ from quota_monitor.analyze.estimate import Estimate
 from quota_monitor.analyze.policy import write_policy
 from quota_monitor.analyze.publish.command import publish, publish_option
 from quota_monitor.analyze.reader import Counts, RecordReader
-from quota_monitor.analyze.scope import ALL_TIME, Scope, is_tag_absent
+from quota_monitor.analyze.scope import Scope, bound_window, is_tag_absent
 from quota_monitor.analyze.source import Progress, Source, explain, source_errors_as_messages
 from quota_monitor.analyze.sources import Opening, list_openings, source_options
 from quota_monitor.answers import output
@@ -43,7 +43,6 @@ from quota_monitor.answers.options import (
 )
 from quota_monitor.data_files import MODELS
 from quota_monitor.terminal import COULD_NOT_LOOK
-from quota_monitor.window import Window
 
 
 @click.command()
@@ -175,10 +174,6 @@ def make_document(
     usages = reader.tally.measure(account.quotas)
     listing = reader.listing.measure(account.quotas) if reader.listing is not None else ()
     scenario = keep_pools_with_calls(scenario, usages)
-    minutes = [minute.minute for usage in usages for minute in usage.minutes]
-    window = scope.window
-    if window.start == ALL_TIME.start or window.end == ALL_TIME.end:
-        window = Window(min(minutes), max(minutes) + 60) if minutes else Window(0, 0)
     said = [*notes, *account.notes]
     if not reader.counts.received:
         said.append("There are no records in this window. Use a longer one, such as --days 7.")
@@ -200,7 +195,7 @@ def make_document(
         )
     return Document(
         source=source,
-        window=window,
+        window=bound_window(scope.window, usages),
         pools=select_callers(find_answers(usages, account.quotas, scenario, find_model_maximum), scope.caller),
         account=account.account_id,
         region=account.region,

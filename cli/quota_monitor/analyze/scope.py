@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -27,6 +27,14 @@ class Dimension(StrEnum):
 
 
 ALL_TIME = Window(0, 2**53)
+
+
+def bound_window(window: Window, usages: Iterable[PoolUsage]) -> Window:
+    """Return a window, or the minutes with calls if it has no start or no end."""
+    if window.start != ALL_TIME.start and window.end != ALL_TIME.end:
+        return window
+    minutes = [minute.minute for usage in usages for minute in usage.minutes]
+    return Window(min(minutes), max(minutes) + 60) if minutes else Window(0, 0)
 
 
 class Scope(msgspec.Struct, frozen=True):

@@ -22,11 +22,11 @@ from bedrock_quota.registry.quota_names import SERVICE_CODE, ListedQuota, match_
 from bedrock_quota.registry.sources import read_sources
 from quota_monitor.analyze.command import show_progress
 from quota_monitor.analyze.reader import RecordReader
-from quota_monitor.analyze.scope import Scope
+from quota_monitor.analyze.scope import Scope, bound_window
 from quota_monitor.analyze.source import Progress, Source, source_errors_as_messages
 from quota_monitor.analyze.sources import open_sources, source_options
 from quota_monitor.answers.models import find_end_of_life
-from quota_monitor.answers.options import make_scope, parse_pools, require_finite, scope_options
+from quota_monitor.answers.options import DEFAULT_DAYS, make_scope, parse_pools, require_finite, week_options
 from quota_monitor.aws_session import open_session, read_stack
 from quota_monitor.data_files import MODELS
 from quota_monitor.deployed.measure import measure_stack
@@ -36,8 +36,6 @@ from quota_monitor.json_output import format_json, json_option
 
 if TYPE_CHECKING:
     import boto3
-
-DEFAULT_DAYS = 7.0
 
 
 @click.command()
@@ -55,7 +53,7 @@ DEFAULT_DAYS = 7.0
 @click.option("--stack-name", metavar="NAME", help="Take the numbers from a deployed stack instead of the logs.")
 @click.option("--request", "send", is_flag=True, help="Send the request to Service Quotas, after a question.")
 @source_options
-@scope_options
+@week_options
 @json_option
 def increase(
     pool_name: str,
@@ -71,14 +69,17 @@ def increase(
 ) -> None:
     """Write the evidence for a larger quota, as Markdown.
 
-    It covers the last 7 days unless an option says otherwise. Only --request changes anything.
+    It covers the last 7 days unless an option says otherwise, and files whole. Only --request changes anything.
+
+    The quotas come from Service Quotas, so it needs AWS credentials, with --files as well.
     """
     require_finite({"growth": growth, "headroom": headroom}, "growth", "headroom")
-    if given["hours"] is None and given["days"] is None and given["start"] is None:
+    is_whole = bool(given["files"]) and not stack_name
+    if not is_whole and given["hours"] is None and given["days"] is None and given["start"] is None:
         given["days"] = DEFAULT_DAYS
     now = datetime.now(UTC)
     pools = parse_pools(pool_name)
-    scope = msgspec.structs.replace(make_scope(given, now), model=pools[0].model_id)
+    scope = msgspec.structs.replace(make_scope(given, now, all_time=is_whole), model=pools[0].model_id)
     registry = read_sources(MODELS)
     unit = Unit.REQUESTS_PER_MINUTE if by_requests else Unit.TOKENS_PER_MINUTE
     with source_errors_as_messages():
@@ -158,7 +159,7 @@ def _prepare(
     return Request(
         pool=pool,
         region=session.region_name or "",
-        window=scope.window,
+        window=bound_window(scope.window, [usage]),
         usage=usage,
         evidence=gather_evidence(usage),
         proposal=propose_quota(
