@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ MAX_BUSY_HOURS = 12
 
 HOUR = 3_600
 
-EXACT = "All numbers are exact. They come from the processor's metric lines."
+SOURCE_OF_EXACT = "They come from the processor's metric lines."
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -68,7 +68,8 @@ def measure_stack(session: boto3.Session, stack: Stack, scope: Scope, now: datet
         usages = tallies.callers.measure({})
         quotas = metrics.read_quotas(cloudwatch, namespace, [usage.pool for usage in usages], now)
         listing = tallies.listing.measure(quotas) if tallies.listing is not None else ()
-        return Measured(tallies.callers.measure(quotas), listing, quotas, (EXACT,), tallies.other_models)
+        usages = tallies.callers.measure(quotas)
+        return Measured(usages, listing, quotas, (describe_exactness(usages),), tallies.other_models)
     in_use = list_pools_called(cloudwatch, namespace)
     pools = sorted(pool for pool in in_use if scope.model in pool.model_id)
     minutes = metrics.read_minutes(cloudwatch, namespace, pools, scope.window)
@@ -106,16 +107,28 @@ def measure_stack(session: boto3.Session, stack: Stack, scope: Scope, now: datet
         if usage.minutes or usage.errors
         for found in [quotas.get(usage.pool, NO_QUOTA)]
     )
-    note = (
-        "Minutes of pools, sums and largest outputs cover the whole window. Percentiles, and what a change frees, come "
-        f"from the {len(busy)} hours with the busiest minutes."
-    )
     listing = ()
     if scope.dimension is not Dimension.CALLER:
         by_label = _sum_up(logs, log_group, scope, searched, _label_fields(scope))
         listing = tuple(combine(pool, summed=by_label[pool]) for pool in sorted(by_label))
     others = {pool.model_id for pool in in_use if scope.model not in pool.model_id}
-    return Measured(usages, listing, quotas, (note,), others)
+    return Measured(usages, listing, quotas, (describe_hours(len(busy)),), others)
+
+
+def describe_exactness(usages: Iterable[PoolUsage]) -> str:
+    """Return a note on a window whose calls were all read."""
+    is_known = all(usage.coverage == 1 for usage in usages)
+    exact = "All numbers are exact." if is_known else "Numbers are exact where they are not unknown."
+    return f"{exact} {SOURCE_OF_EXACT}"
+
+
+def describe_hours(busy: int) -> str:
+    """Return a note on a window of which the calls of some hours were read."""
+    whole = "Minutes of pools, sums and largest outputs cover the whole window."
+    if not busy:
+        return whole
+    hours = "hour" if busy == 1 else f"{busy} hours"
+    return f"{whole} Percentiles, and what a change frees, come from the {hours} with the busiest minutes."
 
 
 def find_busy_hours(
