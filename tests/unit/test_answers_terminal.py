@@ -34,6 +34,8 @@ def test_no_number_is_cut_at_any_width(width: int):
     cells = set(re.split(r"\s{2,}", text.replace("\n", "   ")))
     assert {"600,000", "650,000"} <= {cell.strip() for cell in cells}
     assert "set 256" in text
+    assert "10 answers:" in text
+    assert "take more days" in text
 
 
 @pytest.mark.parametrize("width", [80, 160], ids=["narrow", "wide"])
@@ -42,7 +44,7 @@ def test_the_verdict_comes_before_the_tables(width: int):
 
     assert text.index("is throttled by reservation.") < text.index("Quota")
     assert "The cause: Hungry sets max_tokens to 64,000, but its largest output has 100 tokens" in text
-    assert "(99th percentile 100, only 10 answers)" in text
+    assert "(99th percentile 100, only 10 answers: take more days)" in text
     assert "With max_tokens set to 256, the same traffic would have peaked at 2% of the quota." in text
     # twice the traffic: 1,300,000 of 600,000, and 6 more calls of 65,000 each if all had been served
     assert "With traffic × 2: vendor.model-1 (cross-region) would peak at 217% to 282% of the token quota" in text

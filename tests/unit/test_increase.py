@@ -105,6 +105,14 @@ def test_smaller_limits_come_first():
     assert "- That is 30% of the quota. Make these changes before you ask for more." in text
 
 
+def test_a_smaller_limit_on_few_answers_says_so():
+    tally = UsageTally()
+    tally.open_calls(POOL, NOON, "App", "explicit").add(LineCall(100, 0, 0, 50, 9_000, 150, False))
+    (found,) = tally.measure({POOL: PoolQuota(12_000, 100)})
+
+    assert "Its largest of 1 answer has 50 tokens. Take more days to be sure." in request(found)
+
+
 def test_no_command_asks_for_less_than_the_quota():
     text = request(usage(max_tokens=100))
 

@@ -216,9 +216,9 @@ def _write_change(change: Change, usage: PoolUsage, *, is_first: bool) -> Iterat
 
 
 def _write_basis(caller: CallerUsage) -> str:
-    few = "only " if caller.answers < FEW_CALLS else ""
     quantile = "" if caller.sizes.p99 is None else f"99th percentile {caller.sizes.p99:,}, "
-    return f"{quantile}{few}{count(caller.answers, 'answer')}"
+    answers = count(caller.answers, "answer")
+    return f"{quantile}only {answers}: take more days" if caller.answers < FEW_CALLS else f"{quantile}{answers}"
 
 
 def _write_rest(answer: PoolAnswer) -> str:

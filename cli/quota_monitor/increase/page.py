@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bedrock_quota.analysis.advice import plan_changes
+from bedrock_quota.analysis.advice import FEW_CALLS, plan_changes
 from bedrock_quota.analysis.usage import PoolUsage, Sizes
 from bedrock_quota.pools import Unit
 from quota_monitor.answers.markdown import escape
@@ -141,6 +141,7 @@ def _write_limits(usage: PoolUsage) -> Iterator[str]:
         yield (
             f"- {escape(change.caller.caller)}: {limit.max_tokens if limit else 0:,} → {change.max_tokens:,}. Its "
             f"largest of {count(change.caller.requests, 'answer')} has {change.caller.sizes.largest:,} tokens."
+            f"{' Take more days to be sure.' if change.caller.answers < FEW_CALLS else ''}"
         )
     yield f"- Peak with these changes: {changes[-1].peak:,.0f} TPM, instead of {usage.peak_used:,.0f}."
     quota = usage.token_quota
