@@ -191,6 +191,7 @@ def test_without_an_answered_call_the_user_names_the_value(unit: Unit) -> None:
 
     assert "No call was answered in this window, so no value can be derived." in text
     assert "--quota-code L-12345678 --desired-value VALUE --region us-east-1" in text
+    assert ("tokens per request" in text) == (unit is Unit.TOKENS_PER_MINUTE)
     assert "already" not in text
     assert (found["proposal"]["value"], found["command"]) == (None, None)
     assert found["proposal"]["reason"] == "No call was answered in this window, so no value can be derived."
@@ -254,7 +255,7 @@ def test_files_are_read_whole_unless_an_option_sets_a_window(
 
 
 def test_the_help_names_one_window() -> None:
-    text = " ".join(CliRunner().invoke(main, ["increase", "-h"]).output.split())
+    text = " ".join(CliRunner().invoke(main, ["increase", "--help"]).output.split())
 
     assert "Days before now. Default: 7." in text
     assert "Default: 24" not in text

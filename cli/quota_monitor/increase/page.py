@@ -80,10 +80,8 @@ def _write_value(request: Request, unit: str) -> str:
     if request.named_value is not None:
         return f"**{request.named_value:,} {unit}**, as named with --value."
     if request.value is None:
-        return (
-            f"{request.why_no_value} Estimate it: requests per minute × tokens per request (input + max_tokens). "
-            "Then name it with `--value N`."
-        )
+        tokens = " × tokens per request (input + max_tokens)" if proposal.unit is Unit.TOKENS_PER_MINUTE else ""
+        return f"{request.why_no_value} Estimate it: requests per minute{tokens}. Then name it with `--value N`."
     base = "the peak after these changes" if proposal.is_after_changes else "the peak"
     if proposal.unit is Unit.REQUESTS_PER_MINUTE:
         base = "the most requests wanted in a minute"
