@@ -110,7 +110,8 @@ _DOCUMENTS: dict[str, tuple[tuple[str, str], ...]] = {
         ("requests, throttled, throttled_minutes, coverage", "requests, and the share with a known max_tokens"),
         ("changes[]", "smaller limits: `caller`, `max_tokens` and the `peak_tokens` that follow"),
         ("proposal", "`unit`, `base`, `growth`, `headroom`, `value` and `is_after_changes`"),
-        ("command", "the command that requests it, or `null` if the quota is large enough"),
+        ("proposal.reason", "why `value` is `null`, as without an answered call"),
+        ("command", "the command, or `null` if the quota is large enough, no value is known, or the model is legacy"),
         ("notes[]", "what the numbers rest on"),
     ),
     "failed list": (

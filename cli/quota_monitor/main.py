@@ -14,7 +14,7 @@ SECTIONS: dict[str, Commands] = {
         ),
         "report": ("quota_monitor.deployed.report:report", "Say why calls are throttled, from a deployed stack."),
         "explain": ("quota_monitor.explain:explain", "Show one minute of a quota pool, second by second."),
-        "increase": ("quota_monitor.increase:increase", "Write the evidence for a larger quota, as Markdown."),
+        "increase": ("quota_monitor.increase.command:increase", "Write the evidence for a larger quota, as Markdown."),
     },
     "Operate": {
         "deploy": ("quota_monitor.deployment.deploy:deploy", "Build once and deploy to several Regions in parallel."),

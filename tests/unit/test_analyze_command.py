@@ -10,7 +10,7 @@ import botocore.exceptions
 import pytest
 from click.testing import CliRunner, Result
 from fake_aws import EXPIRED, GROUP, Answer, AwsError, FakeAws, denied, insights, s3_bucket
-from records import SONNET, converse, failed, invoke, metadata_only, with_id
+from records import SONNET, by_session, converse, failed, invoke, metadata_only, with_id
 
 from quota_monitor.analyze import log_group, sources
 from quota_monitor.main import main
@@ -341,3 +341,73 @@ def test_a_tag_that_is_asked_for_is_shown(run: Run) -> None:
     aws = FakeAws(insights(converse(requestMetadata={"team": "search"})))
 
     assert "search" in run(aws, *WINDOW, "--by", "tag:team").stdout
+
+
+# ---------------------------------------------------------------- names that are misspelt
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        pytest.param(
+            ("--max-tokens", "ReprtWriter=1024"),
+            "No caller ReprtWriter in this window. Did you mean ReportWriter?",
+            id="caller",
+        ),
+        pytest.param(
+            ("--max-tokens", "X=9"), "No caller X in this window. With calls: ReportWriter.", id="no resemblance"
+        ),
+        pytest.param(
+            ("--quota", f"{SONNET.replace('sonnet', 'sonet')}=9"),
+            f"No call to {SONNET.replace('sonnet', 'sonet')} in this window. Did you mean {SONNET}?",
+            id="model",
+        ),
+        pytest.param(
+            ("--quota", f"{SONNET}/cross-region=9"),
+            f"No call to {SONNET}/cross-region in this window. Did you mean {SONNET}/regional?",
+            id="other endpoint type",
+        ),
+    ],
+)
+def test_a_misspelt_name_in_a_what_if_is_wrong_usage(run: Run, options: tuple[str, ...], said: str) -> None:
+    result = run(FakeAws(insights(converse(**by_session("a")))), *WINDOW, *options)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.endswith(f"Error: {said}\n")
+
+
+def test_a_caller_that_is_not_listed_may_be_in_a_what_if(run: Run) -> None:
+    aws = FakeAws(insights(converse(**by_session("a")), converse(**by_session("b", "Other"))))
+
+    result = run(aws, *WINDOW, "--caller", "Other", "--max-tokens", "ReportWriter=256")
+
+    assert result.exit_code == 0, result.stderr
+    assert "Not found" not in result.stdout
+
+
+def test_a_quota_of_a_model_is_that_of_its_pools_with_calls(run: Run) -> None:
+    result = run(FakeAws(insights(converse())), *WINDOW, "--quota", f"{SONNET}=2000", "--json")
+
+    (account,) = json.loads(result.stdout)["accounts"]
+    assert account["scenario"]["token_quotas"] == {f"{SONNET} (regional)": 2_000.0}
+    assert account["findings"][-1] == (
+        f"With 2,000 TPM for {SONNET} (regional): 1 quota pool would stay below the quota, at 30% of the token quota."
+    )
+
+
+@pytest.mark.parametrize("source", ["log group", "whole records"])
+def test_models_with_calls_are_named_if_the_one_asked_for_has_none(run: Run, source: str) -> None:
+    aws = FakeAws(insights(converse(), converse("amazon.nova-lite-v1:0")))
+    whole = ("--whole-records",) if source == "whole records" else ()
+
+    result = run(aws, *WINDOW, *whole, "--model", "sonet")
+
+    assert f"Models with calls: {SONNET}, amazon.nova-lite-v1:0." in " ".join(result.stdout.split())
+
+
+def test_a_tag_that_no_call_has_is_noted(run: Run) -> None:
+    aws = FakeAws(insights(converse(requestMetadata={"team": "search"})))
+    said = "No call in this window has the tag tema in its requestMetadata."
+
+    assert said in run(aws, *WINDOW, "--by", "tag:tema").stdout
+    assert "has the tag" not in run(aws, *WINDOW, "--by", "tag:team").stdout

@@ -16,6 +16,7 @@ from bedrock_quota.analysis.what_if import Scenario
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from quota_monitor.answers.data import to_csv, to_json
 from quota_monitor.answers.document import Document
+from quota_monitor.answers.markdown import to_markdown
 from quota_monitor.deployed.lines import LineCall
 from quota_monitor.json_output import SCHEMA_VERSION
 from quota_monitor.window import Window
@@ -108,3 +109,7 @@ def test_no_name_in_a_row_is_a_formula(name: str):
     (_, row) = list(csv.reader(io.StringIO(to_csv([document(name)]))))
 
     assert f"'{name}" in row
+
+
+def test_a_proposal_on_few_answers_says_so():
+    assert "| set 256 (10 answers: take more days) |" in to_markdown([document()])

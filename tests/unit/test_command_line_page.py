@@ -19,7 +19,7 @@ from test_increase import QUOTA, usage
 from bedrock_quota.analysis.increase import gather_evidence, propose_quota
 from bedrock_quota.pools import PoolQuota, Unit
 from localaws.instance import Status
-from quota_monitor import command_reference, explain, increase, local
+from quota_monitor import command_reference, explain, local
 from quota_monitor.deployment import deploy
 from quota_monitor.deployment.deploy import RegionProgress
 from quota_monitor.doctor import command as doctor
@@ -29,7 +29,8 @@ from quota_monitor.explain import ExplainedPool
 from quota_monitor.failed import command as failed
 from quota_monitor.failed.progress import Part, Progress
 from quota_monitor.failed.store import FailedDelivery
-from quota_monitor.increase import Request
+from quota_monitor.increase.request import Request
+from quota_monitor.increase.request import to_data as to_increase_data
 from quota_monitor.json_output import format_json
 from quota_monitor.main import main
 from quota_monitor.window import Window
@@ -89,7 +90,7 @@ def increase_data() -> dict[str, Any]:
     found = usage()
     proposal = propose_quota(found, Unit.TOKENS_PER_MINUTE, changed_peak=None, growth=1)
     window = Window(1_795_867_200, 1_795_867_800)
-    return increase.to_data(Request(POOL, "us-east-1", window, found, gather_evidence(found), proposal, QUOTA, QUOTA))
+    return to_increase_data(Request(POOL, "us-east-1", window, found, gather_evidence(found), proposal, QUOTA, QUOTA))
 
 
 def deploy_json() -> str:

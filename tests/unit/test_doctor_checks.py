@@ -1840,6 +1840,18 @@ def test_a_quota_of_0_gets_the_commands_that_request_more() -> None:
     )
 
 
+def test_a_quota_of_0_of_a_legacy_model_gets_no_request() -> None:
+    pool = QuotaPool("anthropic.claude-opus-4-1-20250805-v1:0", EndpointType.CROSS_REGION)
+    notice = f"quota is 0: {pool} may not be called by this account in this Region"
+    snapshot = change(WELL.snapshot, quotas=((pool, PoolQuota(0)),), active_notices={ZERO: (notice,)})
+
+    (found,) = unwell(snapshot=snapshot)
+
+    assert found.do == (
+        "The model ends on 2027-01-08, and AWS grants no increase for legacy models. Move its callers to another model."
+    )
+
+
 def test_a_failed_fetch_has_the_reason_from_the_log() -> None:
     reason = "the registry's overrides are rejected, the last valid ones stay in use: unknown field `burndwon`"
 

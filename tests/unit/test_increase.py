@@ -1,16 +1,25 @@
 """The evidence for a larger quota. Every number is worked out by hand."""
 
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
 import msgspec
 import pytest
 from click.testing import CliRunner
+from fake_aws import ACCOUNT, FakeAws
+from records import SONNET, converse, message, with_id
 
 from bedrock_quota.analysis.advice import plan_changes
 from bedrock_quota.analysis.increase import Load, gather_evidence, propose_quota
-from bedrock_quota.analysis.tally import UsageTally
+from bedrock_quota.analysis.tally import NO_OUTPUT, UsageTally
 from bedrock_quota.analysis.usage import THROTTLED, PoolUsage
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool, Unit
 from quota_monitor.deployed.lines import LineCall
-from quota_monitor.increase import Quota, Request, write_markdown
+from quota_monitor.increase import command
+from quota_monitor.increase.page import write_markdown
+from quota_monitor.increase.request import Quota, Request, to_data
 from quota_monitor.main import main
 from quota_monitor.window import Window
 
@@ -32,15 +41,24 @@ def usage(*, max_tokens: int | None = 900, throttled: int = 0) -> PoolUsage:
     return found
 
 
-def request(found: PoolUsage, *, quota: Quota | None = QUOTA, ask_for: Quota | None = QUOTA, growth: float = 1) -> str:
+def gather(
+    found: PoolUsage,
+    *,
+    quota: Quota | None = QUOTA,
+    ask_for: Quota | None = QUOTA,
+    growth: float = 1,
+    unit: Unit = Unit.TOKENS_PER_MINUTE,
+    **changed: Any,
+) -> Request:
     changes = plan_changes(found)
-    proposal = propose_quota(
-        found, Unit.TOKENS_PER_MINUTE, changed_peak=changes[-1].peak if changes else None, growth=growth
-    )
-    given = Request(
-        POOL, "us-east-1", Window(NOON, NOON + 600), found, gather_evidence(found), proposal, quota, ask_for
-    )
-    return "\n".join(write_markdown(given))
+    proposal = propose_quota(found, unit, changed_peak=changes[-1].peak if changes else None, growth=growth)
+    window = Window(NOON, NOON + 600)
+    given = Request(POOL, "us-east-1", window, found, gather_evidence(found), proposal, quota, ask_for)
+    return msgspec.structs.replace(given, **changed)
+
+
+def request(found: PoolUsage, **given: Any) -> str:
+    return "\n".join(write_markdown(gather(found, **given)))
 
 
 def test_steady_high_and_peak_are_of_the_same_minutes():
@@ -87,6 +105,14 @@ def test_smaller_limits_come_first():
     assert "- That is 30% of the quota. Make these changes before you ask for more." in text
 
 
+def test_a_smaller_limit_on_few_answers_says_so():
+    tally = UsageTally()
+    tally.open_calls(POOL, NOON, "App", "explicit").add(LineCall(100, 0, 0, 50, 9_000, 150, False))
+    (found,) = tally.measure({POOL: PoolQuota(12_000, 100)})
+
+    assert "Its largest of 1 answer has 50 tokens. Take more days to be sure." in request(found)
+
+
 def test_no_command_asks_for_less_than_the_quota():
     text = request(usage(max_tokens=100))
 
@@ -120,9 +146,116 @@ def test_unknown_limits_are_no_reason_to_ask_for_more():
     assert "would lower the peak" not in text
 
 
+def embeddings() -> PoolUsage:
+    """One minute with 10 calls of 100 input tokens and no output."""
+    tally = UsageTally()
+    for _ in range(10):
+        tally.open_calls(POOL, NOON, "App", NO_OUTPUT).add(LineCall(100, 0, 0, 0, 0, 100, False))
+    (found,) = tally.measure({POOL: PoolQuota(12_000, 100)})
+    return found
+
+
+def all_failed() -> PoolUsage:
+    tally = UsageTally()
+    tally.add_failed(POOL, NOON, "App", THROTTLED, 44)
+    (found,) = tally.measure({POOL: PoolQuota(0, None)})
+    return found
+
+
+ZERO = Quota("L-12345678", "Cross-region tokens per minute for Model 1", 0, True)
+
+
+@pytest.mark.parametrize(
+    ("found", "input_row", "output_row", "value"),
+    [
+        pytest.param(embeddings(), "100 | 100", "none | none", 2_400, id="embeddings: 1,000 of input"),
+        pytest.param(all_failed(), "– | –", "– | –", None, id="no call answered"),
+        pytest.param(usage(max_tokens=None), "100 | 100", "50 | 50", 3_600, id="unknown max_tokens: 1,500 consumed"),
+        pytest.param(usage(max_tokens=100), "100 | 100", "50 | 50", 4_800, id="2,000 reserved"),
+    ],
+)
+def test_every_kind_of_usage_has_a_page_and_data(
+    found: PoolUsage, input_row: str, output_row: str, value: int | None
+) -> None:
+    text = request(found, growth=2)
+
+    assert f"| Input tokens | {input_row} |" in text
+    assert f"| Output tokens | {output_row} |" in text
+    assert to_data(gather(found, growth=2))["proposal"]["value"] == value
+
+
+@pytest.mark.parametrize("unit", [Unit.TOKENS_PER_MINUTE, Unit.REQUESTS_PER_MINUTE], ids=["tokens", "requests"])
+def test_without_an_answered_call_the_user_names_the_value(unit: Unit) -> None:
+    text = request(all_failed(), quota=ZERO, ask_for=ZERO, unit=unit)
+    found = to_data(gather(all_failed(), quota=ZERO, ask_for=ZERO, unit=unit))
+
+    assert "No call was answered in this window, so no value can be derived." in text
+    assert "--quota-code L-12345678 --desired-value VALUE --region us-east-1" in text
+    assert ("tokens per request" in text) == (unit is Unit.TOKENS_PER_MINUTE)
+    assert "already" not in text
+    assert (found["proposal"]["value"], found["command"]) == (None, None)
+    assert found["proposal"]["reason"] == "No call was answered in this window, so no value can be derived."
+
+
+def test_a_named_value_is_asked_for() -> None:
+    given = gather(all_failed(), quota=ZERO, ask_for=ZERO, named_value=200_000)
+
+    assert "**200,000 TPM**, as named with --value." in "\n".join(write_markdown(given))
+    assert to_data(given)["command"].endswith("--desired-value 200000 --region us-east-1")
+    assert to_data(given)["proposal"]["reason"] is None
+
+
+def test_no_quota_of_a_legacy_model_is_asked_for() -> None:
+    given = gather(usage(max_tokens=900), growth=10, end_of_life=date(2027, 1, 8))
+    text = "\n".join(write_markdown(given))
+
+    assert "- The model ends on 2027-01-08. AWS grants no increases for models that it marks as legacy." in text
+    assert "Move its callers to another model." in text
+    assert "aws service-quotas" not in text
+    assert to_data(given)["command"] is None
+
+
 @pytest.mark.parametrize("option", ["--growth", "--headroom"])
 def test_what_is_not_a_number_is_wrong_usage(option: str) -> None:
     ran = CliRunner().invoke(main, ["increase", "--pool", "amazon.nova-lite-v1:0", option, "nan"])
 
     assert ran.exit_code == 2
     assert f"{option} takes a number, not nan." in ran.output
+
+
+@pytest.fixture
+def old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a file with calls of two days of 2025, in an account with a quota of 1,000."""
+    session = FakeAws(ACCOUNT).session
+    monkeypatch.setattr(command, "open_session", lambda *_given: session)
+    path = tmp_path / "records.jsonl"
+    entries = [converse(max_tokens=900, timestamp=f"2025-01-0{day}T12:00:00Z") for day in (5, 7)]
+    path.write_text("\n".join(message(with_id(each, number)) for number, each in enumerate(entries)))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "requests", "start"),
+    [
+        pytest.param((), 2, "2025-01-05T12:00:00Z", id="whole"),
+        pytest.param(("--from", "2025-01-06", "--to", "2025-01-08"), 1, "2025-01-06T00:00:00Z", id="window"),
+    ],
+)
+@pytest.mark.usefixtures("no_aws")
+def test_files_are_read_whole_unless_an_option_sets_a_window(
+    old_file: Path, options: tuple[str, ...], requests: int, start: str
+) -> None:
+    ran = CliRunner().invoke(
+        main, ["increase", "--pool", SONNET, "--files", str(old_file), "--growth", "2", "--json", *options]
+    )
+
+    assert ran.exit_code == 0, ran.output
+    found = json.loads(ran.output)
+    assert (found["requests"], found["from"]) == (requests, start)
+
+
+def test_the_help_names_one_window() -> None:
+    text = " ".join(CliRunner().invoke(main, ["increase", "--help"]).output.split())
+
+    assert "Days before now. Default: 7." in text
+    assert "Default: 24" not in text

@@ -12,9 +12,10 @@ from bedrock_quota.analysis.answers import NOTHING_CHANGED, PoolAnswer
 from bedrock_quota.pools import EndpointType, QuotaPool
 from localaws import log_queries
 from quota_monitor.analyze import log_group
-from quota_monitor.analyze.scope import Scope
+from quota_monitor.analyze.scope import Dimension, Scope
 from quota_monitor.answers.document import Document
 from quota_monitor.aws_session import Stack
+from quota_monitor.deployed.measure import describe_hours
 from quota_monitor.deployed.report import make_report
 from quota_monitor.window import Window
 
@@ -223,3 +224,56 @@ def test_only_one_query_searches_for_lines_that_were_written_days_later() -> Non
     first_hour_written = day.start // 3_600 * 3_600
     assert searched[0] == (day.start, int(NOW.timestamp()) + 1)
     assert searched[1:] == [(day.start, first_hour_written + 3_600)] * 3
+
+
+HOURS_5 = Window(END - 5 * 3_600, END)
+
+
+@pytest.mark.parametrize("window", [DAY, HOURS_5], ids=["summed up", "exact"])
+def test_a_tag_that_no_call_has_is_noted_with_the_parameter(window: Window) -> None:
+    aws = processor(served(END - 600, written=int(NOW.timestamp()) - 60, output=9))
+
+    found = make_report(
+        aws.session, STACK, Scope(window, dimension=Dimension.TAG, tag="tema"), NOTHING_CHANGED, now=NOW
+    )
+
+    assert found.notes[-1] == (
+        "No call in this window has the tag tema. The stack keeps only the tags in its parameter RequestMetadataKeys, "
+        "which is empty."
+    )
+
+
+def test_models_with_calls_are_named_if_the_one_asked_for_has_none() -> None:
+    aws = processor(served(END - 600, written=int(NOW.timestamp()) - 60, output=9))
+
+    found = make_report(aws.session, STACK, Scope(HOURS_5, model="sonet"), NOTHING_CHANGED, now=NOW)
+
+    assert (found.pools, found.other_models) == ((), (POOL.model_id,))
+
+
+@pytest.mark.parametrize(
+    ("busy", "said"),
+    [
+        pytest.param(0, "cover the whole window.", id="no hour"),
+        pytest.param(1, "come from the hour with the busiest minutes.", id="one hour"),
+        pytest.param(2, "come from the 2 hours with the busiest minutes.", id="two hours"),
+    ],
+)
+def test_a_long_window_says_which_hours_were_read(busy: int, said: str) -> None:
+    assert describe_hours(busy).endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        pytest.param([1_000], "All numbers are exact.", id="known"),
+        pytest.param([], "Numbers are exact where they are not unknown.", id="unknown"),
+    ],
+)
+def test_numbers_are_exact_unless_something_is_unknown(limits: list[int], said: str) -> None:
+    second, line = served(END - 600, written=int(NOW.timestamp()) - 60, output=9)
+    aws = processor((second, line | {"MaxTokens": limits, "ReservedTokens": [1_010] if limits else []}))
+
+    found = make_report(aws.session, STACK, Scope(HOURS_5), NOTHING_CHANGED, now=NOW)
+
+    assert found.notes == (f"{said} They come from the processor's metric lines.",)

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as ProgressBar
 
 from bedrock_quota.analysis.answers import find_answers, select_callers
-from bedrock_quota.analysis.what_if import Scenario
+from bedrock_quota.analysis.what_if import Scenario, keep_pools_with_calls
 from bedrock_quota.errors import LogSourceError
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.sources import read_sources
@@ -25,12 +25,13 @@ from quota_monitor.analyze.estimate import Estimate
 from quota_monitor.analyze.policy import write_policy
 from quota_monitor.analyze.publish.command import publish, publish_option
 from quota_monitor.analyze.reader import Counts, RecordReader
-from quota_monitor.analyze.scope import ALL_TIME, Scope
+from quota_monitor.analyze.scope import Scope, bound_window, is_tag_absent
 from quota_monitor.analyze.source import Progress, Source, explain, source_errors_as_messages
 from quota_monitor.analyze.sources import Opening, list_openings, source_options
 from quota_monitor.answers import output
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.models import find_model_maximum
+from quota_monitor.answers.names import check_scenario, sort_by_similarity
 from quota_monitor.answers.numbers import count
 from quota_monitor.answers.options import (
     make_output,
@@ -42,7 +43,6 @@ from quota_monitor.answers.options import (
 )
 from quota_monitor.data_files import MODELS
 from quota_monitor.terminal import COULD_NOT_LOOK
-from quota_monitor.window import Window
 
 
 @click.command()
@@ -95,6 +95,8 @@ def analyze(
             return analyze_source(source, scope, scenario, registry, progress)
 
     documents, failures = _analyze_each(openings, analyze_one)
+    if not failures:
+        check_scenario(scenario, documents)
     exit_code = output.write(documents, chosen) if documents else 0
     if unread and not only_estimate:  # the answer was "no", as for `click.Abort`
         exit_code = max(exit_code, 1)
@@ -171,13 +173,12 @@ def make_document(
     """Return the answers to all that a reader has added up."""
     usages = reader.tally.measure(account.quotas)
     listing = reader.listing.measure(account.quotas) if reader.listing is not None else ()
-    minutes = [minute.minute for usage in usages for minute in usage.minutes]
-    window = scope.window
-    if window.start == ALL_TIME.start or window.end == ALL_TIME.end:
-        window = Window(min(minutes), max(minutes) + 60) if minutes else Window(0, 0)
+    scenario = keep_pools_with_calls(scenario, usages)
     said = [*notes, *account.notes]
     if not reader.counts.received:
         said.append("There are no records in this window. Use a longer one, such as --days 7.")
+    if is_tag_absent(scope, listing):
+        said.append(f"No call in this window has the tag {scope.tag} in its requestMetadata.")
     if reader.counts.missing_bodies:
         said.append(_explain_unknown(reader.counts.missing_bodies))
     if not reader.tally.is_complete:
@@ -194,11 +195,14 @@ def make_document(
         )
     return Document(
         source=source,
-        window=window,
+        window=bound_window(scope.window, usages),
         pools=select_callers(find_answers(usages, account.quotas, scenario, find_model_maximum), scope.caller),
         account=account.account_id,
         region=account.region,
         by=f"tag:{scope.tag}" if scope.tag else str(scope.dimension),
+        callers=frozenset(caller.caller for usage in usages for caller in usage.callers),
+        called=frozenset(usage.pool for usage in usages),
+        other_models=tuple(sort_by_similarity(scope.model, reader.counts.other_models)),
         listing=listing,
         received=reader.counts.received,
         counts=name_counts(reader.counts, throttled=sum(usage.throttled for usage in usages)),

@@ -64,6 +64,8 @@ class Counts(msgspec.Struct):
     out_of_scope: Counter[str] = msgspec.field(default_factory=Counter)
     missing_bodies: Counter[str] = msgspec.field(default_factory=Counter)
     unlisted_models: dict[str, None] = {}
+    other_models: dict[str, None] = {}
+    """Models that were not asked for, at most `MAX_UNLISTED_POOLS`."""
 
     @property
     def has_records(self) -> bool:
@@ -204,6 +206,8 @@ class RecordReader:
 
     def _open_group(self, group: CallGroup) -> tuple[CallTally, ...]:
         if not self._scope.includes(group):
+            if len(self.counts.other_models) < MAX_UNLISTED_POOLS:
+                self.counts.other_models[group.pool.model_id] = None
             return ()
         if not group.listed and len(self.counts.unlisted_models) < MAX_UNLISTED_POOLS:
             self.counts.unlisted_models[group.pool.model_id] = None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 
 import msgspec
 
+from bedrock_quota.analysis.usage import PoolUsage
 from bedrock_quota.processor.usage import CallGroup, FailedCall
 from quota_monitor.window import Window
 
@@ -26,6 +27,14 @@ class Dimension(StrEnum):
 
 
 ALL_TIME = Window(0, 2**53)
+
+
+def bound_window(window: Window, usages: Iterable[PoolUsage]) -> Window:
+    """Return a window, or the minutes with calls if it has no start or no end."""
+    if window.start != ALL_TIME.start and window.end != ALL_TIME.end:
+        return window
+    minutes = [minute.minute for usage in usages for minute in usage.minutes]
+    return Window(min(minutes), max(minutes) + 60) if minutes else Window(0, 0)
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -57,6 +66,14 @@ class Scope(msgspec.Struct, frozen=True):
             find_label = _LABELS_OF_FAILED.get(self.dimension)
             return (find_label(call) if find_label is not None else "") or NO_LABEL
         return _LABELS[self.dimension](call) or NO_LABEL
+
+
+def is_tag_absent(scope: Scope, listing: Sequence[PoolUsage]) -> bool:
+    """Return True if usage is listed by a tag that no answered call has."""
+    if scope.dimension is not Dimension.TAG:
+        return False
+    labels = {caller.caller for usage in listing for caller in usage.callers if caller.requests}
+    return labels == {NO_LABEL}
 
 
 _LABELS: dict[Dimension, Callable[[CallGroup], str]] = {

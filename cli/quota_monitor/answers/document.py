@@ -33,6 +33,12 @@ class Document(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     account_tokens_per_day: float | None = None
     scenario: Scenario = NOTHING_CHANGED
+    callers: frozenset[str] = frozenset()
+    """All callers, also those that are not selected."""
+    called: frozenset[QuotaPool] = frozenset()
+    """All pools with calls, also those without a selected caller."""
+    other_models: tuple[str, ...] = ()
+    """Models with calls that are not selected, those with the nearest name first."""
     listing: tuple[PoolUsage, ...] = ()
     """Usage by the property `by`, if that is not the caller. The answers rest on callers whatever is listed."""
     prices: Mapping[tuple[QuotaPool, str], float | None] | None = None

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from bedrock_quota.analysis.advice import Action, Advice
 from bedrock_quota.analysis.answers import PoolAnswer
 from quota_monitor.answers.document import Document
-from quota_monitor.answers.numbers import percent
+from quota_monitor.answers.numbers import count, percent
 from quota_monitor.answers.tokens import HEADS, NOT_BILLED, list_callers, write_cells, write_price
 from quota_monitor.answers.words import Paragraph, write_paragraphs
 
@@ -149,7 +149,8 @@ def propose(advice: Advice) -> str:
     """Return the proposal in words."""
     if advice.max_tokens is None:
         return f"leave it: {advice.reason}"
-    return f"{'set' if advice.action is Action.SET else 'raise to'} {advice.max_tokens:,}"
+    few = f" ({count(advice.calls, 'answer')}: take more days)" if advice.rests_on_few else ""
+    return f"{'set' if advice.action is Action.SET else 'raise to'} {advice.max_tokens:,}{few}"
 
 
 def _share(value: float | None, quota: float | None) -> str:

@@ -33,6 +33,9 @@ _FIRST_YEAR = 1970
 
 DEFAULT_HOURS = 24.0
 
+DEFAULT_DAYS = 7.0
+"""Days that `increase` looks at."""
+
 
 class Output(msgspec.Struct, frozen=True):
     """The form of the output. `form` is `terminal`, `json`, `markdown` or `csv`. `html` is a file, or None.
@@ -49,10 +52,19 @@ class Output(msgspec.Struct, frozen=True):
 
 
 def scope_options(command: Command) -> Command:
-    """Add the options that select the calls."""
+    """Add the options that select the calls, by default of the last day."""
+    return _add_scope_options(command, hours=f"Hours before now. Default: {DEFAULT_HOURS:g}.", days="Days before now.")
+
+
+def week_options(command: Command) -> Command:
+    """Add the options that select the calls, by default of the last week."""
+    return _add_scope_options(command, hours="Hours before now.", days=f"Days before now. Default: {DEFAULT_DAYS:g}.")
+
+
+def _add_scope_options(command: Command, *, hours: str, days: str) -> Command:
     options = (
-        click.option("--hours", type=click.FloatRange(min=0, min_open=True), help="Hours before now. Default: 24."),
-        click.option("--days", type=click.FloatRange(min=0, min_open=True), help="Days before now."),
+        click.option("--hours", type=click.FloatRange(min=0, min_open=True), help=hours),
+        click.option("--days", type=click.FloatRange(min=0, min_open=True), help=days),
         click.option(
             "--from", "start", metavar="TIME", help="Start, such as 2026-11-28T14:00 (UTC unless it has an offset)."
         ),

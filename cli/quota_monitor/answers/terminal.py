@@ -211,7 +211,10 @@ def _proposal(advice: Advice) -> Text:
     if advice.max_tokens is None:
         return Text("leave", style="dim")
     style = "bold" if advice.action is Action.SET else "bold yellow"
-    return Text(f"{'set' if advice.action is Action.SET else 'raise to'} {advice.max_tokens:,}", style=style)
+    proposal = Text(f"{'set' if advice.action is Action.SET else 'raise to'} {advice.max_tokens:,}", style=style)
+    if not advice.rests_on_few:
+        return proposal
+    return proposal + Text(f"\n{count(advice.calls, 'answer')}:\ntake more days", style="not bold yellow")
 
 
 def _limit(advice: Advice) -> Text:

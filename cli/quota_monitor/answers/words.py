@@ -14,6 +14,7 @@ from bedrock_quota.analysis.verdict import State
 from bedrock_quota.analysis.what_if import Outcome, Projection
 from bedrock_quota.pools import Unit
 from quota_monitor.answers.document import Document
+from quota_monitor.answers.models import advise_for_legacy
 from quota_monitor.answers.numbers import count, percent, timestamp
 
 MAX_CHANGES = 3
@@ -67,7 +68,9 @@ def _write_all_is_well(document: Document) -> Paragraph:
     if not document.pools:
         left_out = sum(document.counts.values())
         also = f" {count(left_out, 'record')} are not counted, see below." if left_out else ""
-        return Paragraph(WARNING, "No calls: ", (f"no call to a quota pool is in this window and selection.{also}",))
+        others = f" Models with calls: {', '.join(document.other_models)}." if document.other_models else ""
+        said = f"no call to a quota pool is in this window and selection.{others}{also}"
+        return Paragraph(WARNING, "No calls: ", (said,))
     if all(answer.verdict.state is State.NO_QUOTA for answer in document.pools):
         return Paragraph(WARNING, "No quota is known", (", so there are no percentages.",))
     unknown = [str(answer.usage.pool) for answer in document.pools if answer.verdict.state is State.MOSTLY_UNKNOWN]
@@ -90,7 +93,7 @@ def _write_pool(answer: PoolAnswer) -> Iterator[Paragraph]:
             "Quota is 0: ",
             (
                 f"Bedrock throttles every call to {pool} ({usage.throttled:,} in this window{served}). "
-                "Request an increase in Service Quotas, or use another model.",
+                f"{advise_for_legacy(usage.pool) or 'Request an increase in Service Quotas, or use another model.'}",
             ),
         )
     elif state is State.THROTTLED_OTHERWISE:
@@ -136,7 +139,12 @@ def _write_over(answer: PoolAnswer) -> Paragraph:
             peak = percent(answer.changes[-1].peak, usage.token_quota)
             found[-1] += f" With the proposals for {more:,} more below, it would have peaked at {peak}."
         found[-1] += _write_rest(answer)
-    found[-1] += "".join(" " + _write_lever(lever) for lever in answer.levers)
+    legacy = advise_for_legacy(usage.pool)
+    found[-1] += "".join(
+        " " + _write_lever(lever) for lever in answer.levers if lever.lever is not Lever.QUOTA or not legacy
+    )
+    if legacy and any(lever.lever is Lever.QUOTA for lever in answer.levers):
+        found[-1] += f" {legacy}"
     return Paragraph(PROBLEM, f"{usage.pool} {_HEADS[verdict.state]}", tuple(found))
 
 
@@ -208,9 +216,9 @@ def _write_change(change: Change, usage: PoolUsage, *, is_first: bool) -> Iterat
 
 
 def _write_basis(caller: CallerUsage) -> str:
-    few = "only " if caller.answers < FEW_CALLS else ""
     quantile = "" if caller.sizes.p99 is None else f"99th percentile {caller.sizes.p99:,}, "
-    return f"{quantile}{few}{count(caller.answers, 'answer')}"
+    answers = count(caller.answers, "answer")
+    return f"{quantile}only {answers}: take more days" if caller.answers < FEW_CALLS else f"{quantile}{answers}"
 
 
 def _write_rest(answer: PoolAnswer) -> str:
@@ -309,10 +317,8 @@ def _write_projections(document: Document) -> Iterator[Paragraph]:
     unknown = sum(projection.outcome is Outcome.UNKNOWN for _, projection in projected)
     if unknown:
         yield Paragraph(PLAIN, f"{what}: ", (f"nothing is known of {count(unknown, 'quota pool')} without a quota.",))
-    callers = {caller.caller for answer in document.pools for caller in answer.usage.callers}
-    pools = {answer.usage.pool for answer in document.pools}
+    callers = document.callers | {caller.caller for answer in document.pools for caller in answer.usage.callers}
     missing = [name for name in scenario.max_tokens if name not in callers]
-    missing += sorted({pool.model_id for pool in scenario.token_quotas} - {pool.model_id for pool in pools})
     if missing:
         yield Paragraph(WARNING, "Not found: ", (f"no call in this window is of {', '.join(missing)}.",))
 

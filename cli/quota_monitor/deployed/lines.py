@@ -98,12 +98,17 @@ class Tallies(msgspec.Struct, frozen=True):
 
     callers: UsageTally
     listing: UsageTally | None = None
+    other_models: set[str] = msgspec.field(default_factory=set)
+    """Models in the window that are not in scope."""
 
 
 def add_line(tallies: Tallies, line: MetricLine, scope: Scope) -> None:
     """Add the calls of a line to the tallies, if they are in scope."""
     window = scope.window
-    if not window.start <= line.minute < window.end or scope.model not in line.model_id:
+    if not window.start <= line.minute < window.end:
+        return
+    if scope.model not in line.model_id:
+        tallies.other_models.add(line.model_id)
         return
     pairs = [(tallies.callers, line.caller)]
     if tallies.listing is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ MAX_BUSY_HOURS = 12
 
 HOUR = 3_600
 
-EXACT = "All numbers are exact. They come from the processor's metric lines."
+SOURCE_OF_EXACT = "They come from the processor's metric lines."
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -46,6 +46,8 @@ class Measured(msgspec.Struct, frozen=True):
     """Usage by the property that the scope names, if that is not the caller."""
     quotas: Mapping[QuotaPool, PoolQuota]
     notes: tuple[str, ...]
+    other_models: Set[str] = frozenset()
+    """Models with calls that are not in scope."""
 
 
 def measure_stack(session: boto3.Session, stack: Stack, scope: Scope, now: datetime, progress: Progress) -> Measured:
@@ -66,8 +68,10 @@ def measure_stack(session: boto3.Session, stack: Stack, scope: Scope, now: datet
         usages = tallies.callers.measure({})
         quotas = metrics.read_quotas(cloudwatch, namespace, [usage.pool for usage in usages], now)
         listing = tallies.listing.measure(quotas) if tallies.listing is not None else ()
-        return Measured(tallies.callers.measure(quotas), listing, quotas, (EXACT,))
-    pools = sorted(pool for pool in list_pools_called(cloudwatch, namespace) if scope.model in pool.model_id)
+        usages = tallies.callers.measure(quotas)
+        return Measured(usages, listing, quotas, (describe_exactness(usages),), tallies.other_models)
+    in_use = list_pools_called(cloudwatch, namespace)
+    pools = sorted(pool for pool in in_use if scope.model in pool.model_id)
     minutes = metrics.read_minutes(cloudwatch, namespace, pools, scope.window)
     written = _find_hours_written(logs, log_group, scope, Window(scope.window.start, until))
     last = max((hour + HOUR for hours in written.values() for hour in hours), default=scope.window.end)
@@ -103,15 +107,28 @@ def measure_stack(session: boto3.Session, stack: Stack, scope: Scope, now: datet
         if usage.minutes or usage.errors
         for found in [quotas.get(usage.pool, NO_QUOTA)]
     )
-    note = (
-        "Minutes of pools, sums and largest outputs cover the whole window. Percentiles, and what a change frees, come "
-        f"from the {len(busy)} hours with the busiest minutes."
-    )
     listing = ()
     if scope.dimension is not Dimension.CALLER:
         by_label = _sum_up(logs, log_group, scope, searched, _label_fields(scope))
         listing = tuple(combine(pool, summed=by_label[pool]) for pool in sorted(by_label))
-    return Measured(usages, listing, quotas, (note,))
+    others = {pool.model_id for pool in in_use if scope.model not in pool.model_id}
+    return Measured(usages, listing, quotas, (describe_hours(len(busy)),), others)
+
+
+def describe_exactness(usages: Iterable[PoolUsage]) -> str:
+    """Return a note on a window whose calls were all read."""
+    is_known = all(usage.coverage == 1 for usage in usages)
+    exact = "All numbers are exact." if is_known else "Numbers are exact where they are not unknown."
+    return f"{exact} {SOURCE_OF_EXACT}"
+
+
+def describe_hours(busy: int) -> str:
+    """Return a note on a window of which the calls of some hours were read."""
+    whole = "Minutes of pools, sums and largest outputs cover the whole window."
+    if not busy:
+        return whole
+    hours = "hour" if busy == 1 else f"{busy} hours"
+    return f"{whole} Percentiles, and what a change frees, come from the {hours} with the busiest minutes."
 
 
 def find_busy_hours(

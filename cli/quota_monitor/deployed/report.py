@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bedrock_quota.analysis.answers import NOTHING_CHANGED, find_answers, select_callers
-from bedrock_quota.analysis.what_if import Scenario
+from bedrock_quota.analysis.what_if import Scenario, keep_pools_with_calls
 from bedrock_quota.errors import LogSourceError
 from quota_monitor.analyze.command import show_progress
-from quota_monitor.analyze.scope import Scope
+from quota_monitor.analyze.scope import Scope, is_tag_absent
 from quota_monitor.analyze.source import Progress, source_errors_as_messages
 from quota_monitor.answers import output
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.models import find_model_maximum
+from quota_monitor.answers.names import check_scenario, sort_by_similarity
 from quota_monitor.answers.options import (
     make_output,
     make_scenario,
@@ -58,6 +59,7 @@ def report(
     with source_errors_as_messages(), show_progress() as progress:
         session = open_session(profile, region)
         document = make_report(session, read_stack(session, stack_name), scope, scenario, now=now, progress=progress)
+    check_scenario(scenario, [document])
     sys.exit(output.write([document], chosen))
 
 
@@ -90,6 +92,13 @@ def make_report(
 ) -> Document:
     """Return the answers about a deployed stack. Raises `LogSourceError`. Propagates botocore errors."""
     measured = measure_stack(session, stack, scope, now, progress)
+    scenario, notes = keep_pools_with_calls(scenario, measured.usages), measured.notes
+    if is_tag_absent(scope, measured.listing):
+        keys = stack.parameters.get("RequestMetadataKeys") or "empty"
+        notes += (
+            f"No call in this window has the tag {scope.tag}. The stack keeps only the tags in its parameter "
+            f"RequestMetadataKeys, which is {keys}.",
+        )
     return Document(
         source=f"the stack {stack.name}",
         window=scope.window,
@@ -99,8 +108,11 @@ def make_report(
         account=stack.account,
         region=stack.region,
         by=f"tag:{scope.tag}" if scope.tag else str(scope.dimension),
+        callers=frozenset(caller.caller for usage in measured.usages for caller in usage.callers),
+        called=frozenset(usage.pool for usage in measured.usages),
+        other_models=tuple(sort_by_similarity(scope.model, measured.other_models)),
         listing=measured.listing,
         received=sum(usage.requests for usage in measured.usages),
-        notes=measured.notes,
+        notes=notes,
         scenario=scenario,
     )

@@ -6,6 +6,7 @@ from bedrock_quota.fetcher.fetch import NOTICES, ZERO
 from bedrock_quota.fetcher.quota_lines import ACCOUNT_NOTE
 from bedrock_quota.registry.quota_names import SERVICE_CODE
 from bedrock_quota.state.snapshot import OLDEST_QUOTAS, Snapshot
+from quota_monitor.answers.models import advise_for_legacy
 from quota_monitor.aws_session import Stack
 from quota_monitor.doctor.checks.processor import ago, ago_in_period, check_function
 from quota_monitor.doctor.findings import Findings, check, ok, problem, warning
@@ -30,7 +31,14 @@ def check_quotas(stack: Stack, parts: Parts, snapshot: Snapshot | None, now: dat
         yield ok(ACCOUNT_NOTE.format(tokens=snapshot.account_tokens_per_day))
     for topic in NOTICES:
         for notice in snapshot.active_notices.get(topic, ()):
-            yield warning(notice, _request() if topic == ZERO else "See docs/alarms.md#messages-about-quotas.")
+            advice = _advise_on_zero(notice, snapshot) if topic == ZERO else "See docs/alarms.md#messages-about-quotas."
+            yield warning(notice, advice)
+
+
+def _advise_on_zero(notice: str, snapshot: Snapshot) -> str:
+    """Return what to do about a quota of 0. AWS grants no increase for a legacy model."""
+    legacy = (advise_for_legacy(pool) for pool, _ in snapshot.quotas if f" {pool} " in notice)
+    return next(filter(None, legacy), "") or _request()
 
 
 def _request() -> str:

@@ -37,14 +37,15 @@ class Evidence(msgspec.Struct, frozen=True):
 class Proposal(msgspec.Struct, frozen=True):
     """The value to ask for: `base` × `growth` × `headroom`, rounded up to two significant digits.
 
-    `base` is the highest use per minute, after smaller limits if `is_after_changes`.
+    `base` is the highest use per minute, after smaller limits if `is_after_changes`. `value` is None if the window
+    shows no use to derive it from, because no call was answered or none used tokens.
     """
 
     unit: Unit
     base: float
     growth: float
     headroom: float
-    value: int
+    value: int | None
     is_after_changes: bool = False
 
 
@@ -71,6 +72,8 @@ def propose_quota(
 
     Throttled requests count as wanted. Nobody knows their tokens, so the headroom must cover them.
     """
+    if not usage.requests:
+        return Proposal(unit, 0.0, growth, headroom, None)
     if unit is Unit.REQUESTS_PER_MINUTE:
         base = float(max((minute.requests + minute.throttled for minute in usage.minutes), default=0))
         return Proposal(unit, base, growth, headroom, round_up_quota(base * growth * headroom))
@@ -80,7 +83,7 @@ def propose_quota(
         base,
         growth,
         headroom,
-        round_up_quota(base * growth * headroom),
+        round_up_quota(base * growth * headroom) or None,
         is_after_changes=changed_peak is not None,
     )
 

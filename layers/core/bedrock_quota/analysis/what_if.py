@@ -1,6 +1,6 @@
 """Project the usage of a window to other limits, other quotas or more traffic."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 import msgspec
@@ -19,6 +19,13 @@ class Scenario(msgspec.Struct, frozen=True):
     growth: float = 1.0
     max_tokens: Mapping[str, int] = {}
     token_quotas: Mapping[QuotaPool, float] = {}
+
+
+def keep_pools_with_calls(scenario: Scenario, usages: Iterable[PoolUsage]) -> Scenario:
+    """Return a scenario with only the quotas of pools that have calls."""
+    called = {usage.pool for usage in usages}
+    quotas = {pool: quota for pool, quota in scenario.token_quotas.items() if pool in called}
+    return Scenario(scenario.growth, scenario.max_tokens, quotas)
 
 
 class Outcome(StrEnum):

@@ -1,0 +1,1 @@
+"""`quota-monitor increase`: the evidence for a larger quota."""

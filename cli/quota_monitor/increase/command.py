@@ -1,0 +1,210 @@
+"""`quota-monitor increase`: the evidence for a larger quota, for Service Quotas and AWS Support."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+from botocore.exceptions import ClientError
+
+from bedrock_quota.analysis.advice import plan_changes
+from bedrock_quota.analysis.increase import gather_evidence, propose_quota
+from bedrock_quota.analysis.levers import QUOTA_HEADROOM
+from bedrock_quota.analysis.usage import PoolUsage
+from bedrock_quota.errors import LogSourceError
+from bedrock_quota.pools import EndpointType, QuotaKey, QuotaPool, Unit
+from bedrock_quota.registry.models import Registry
+from bedrock_quota.registry.quota_names import SERVICE_CODE, ListedQuota, match_quota, models_by_quota_name
+from bedrock_quota.registry.sources import read_sources
+from quota_monitor.analyze.command import show_progress
+from quota_monitor.analyze.reader import RecordReader
+from quota_monitor.analyze.scope import Scope, bound_window
+from quota_monitor.analyze.source import Progress, Source, source_errors_as_messages
+from quota_monitor.analyze.sources import open_sources, source_options
+from quota_monitor.answers.models import find_end_of_life
+from quota_monitor.answers.options import DEFAULT_DAYS, make_scope, parse_pools, require_finite, week_options
+from quota_monitor.aws_session import open_session, read_stack
+from quota_monitor.data_files import MODELS
+from quota_monitor.deployed.measure import measure_stack
+from quota_monitor.increase.page import write_markdown
+from quota_monitor.increase.request import Quota, Request, to_data
+from quota_monitor.json_output import format_json, json_option
+
+if TYPE_CHECKING:
+    import boto3
+
+
+@click.command()
+@click.option("--pool", "pool_name", required=True, metavar="POOL", help="A model id, or a model id/endpoint type.")
+@click.option("--requests", "by_requests", is_flag=True, help="Ask for requests per minute instead of tokens.")
+@click.option("--growth", type=click.FloatRange(min=0, max=1000, min_open=True), default=1.0, help="Expected growth.")
+@click.option(
+    "--headroom",
+    type=click.FloatRange(min=1, max=100),
+    default=QUOTA_HEADROOM,
+    show_default=True,
+    help="Factor above the highest use.",
+)
+@click.option("--value", type=click.IntRange(min=1), metavar="N", help="Ask for this value instead of a derived one.")
+@click.option("--stack-name", metavar="NAME", help="Take the numbers from a deployed stack instead of the logs.")
+@click.option("--request", "send", is_flag=True, help="Send the request to Service Quotas, after a question.")
+@source_options
+@week_options
+@json_option
+def increase(
+    pool_name: str,
+    *,
+    by_requests: bool,
+    growth: float,
+    headroom: float,
+    value: int | None,
+    stack_name: str | None,
+    send: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Write the evidence for a larger quota, as Markdown.
+
+    It covers the last 7 days unless an option says otherwise, and files whole. Only --request changes anything.
+
+    The quotas come from Service Quotas, so it needs AWS credentials, with --files as well.
+    """
+    require_finite({"growth": growth, "headroom": headroom}, "growth", "headroom")
+    is_whole = bool(given["files"]) and not stack_name
+    if not is_whole and given["hours"] is None and given["days"] is None and given["start"] is None:
+        given["days"] = DEFAULT_DAYS
+    now = datetime.now(UTC)
+    pools = parse_pools(pool_name)
+    scope = msgspec.structs.replace(make_scope(given, now, all_time=is_whole), model=pools[0].model_id)
+    registry = read_sources(MODELS)
+    unit = Unit.REQUESTS_PER_MINUTE if by_requests else Unit.TOKENS_PER_MINUTE
+    with source_errors_as_messages():
+        with show_progress() as progress:
+            session, usages, notes = _measure(given, stack_name, scope, registry, now=now, progress=progress)
+        usage = _choose(usages, pools, pool_name)
+        request = _prepare(session, usage, scope, registry, unit, growth=growth, headroom=headroom)
+        request = msgspec.structs.replace(request, named_value=value, notes=tuple(notes))
+        click.echo(format_json(to_data(request)) if as_json else "\n".join(write_markdown(request)))
+        if send:
+            sys.exit(_send(session, request))
+
+
+def _measure(
+    given: dict[str, Any],
+    stack_name: str | None,
+    scope: Scope,
+    registry: Registry,
+    *,
+    now: datetime,
+    progress: Progress,
+) -> tuple[boto3.Session, Sequence[PoolUsage], Sequence[str]]:
+    profile, region = ((given[name] or "").split(",")[0] or None for name in ("profiles", "regions"))
+    session = open_session(profile, region)
+    if stack_name:
+        measured = measure_stack(session, read_stack(session, stack_name), scope, now, progress)
+        return session, measured.usages, measured.notes
+    sources: list[Source] = list(open_sources(given, registry))
+    if len(sources) != 1:
+        raise click.UsageError("A request is for one account and Region. Name one with --profiles and --regions.")
+    source = sources[0]
+    session = _open_session_for(source, session, profile)
+    reader = RecordReader(registry, scope, source.resolve_profile, source.fetch_bodies, may_repeat=source.may_repeat)
+    notes = source.read(reader, scope, progress)
+    reader.finish()
+    return session, reader.tally.measure(source.account.quotas), [*notes, *source.account.notes]
+
+
+def _open_session_for(source: Source, session: boto3.Session, profile: str | None) -> boto3.Session:
+    """Return a session in the Region of a source. Raises `LogSourceError` if the source is another account's."""
+    account = source.account
+    own = session.client("sts").get_caller_identity()["Account"]
+    if account.account_id and account.account_id != own:
+        raise LogSourceError(
+            f"These logs are of account {account.account_id}, and the credentials of {own}. Its quotas cannot be read."
+        )
+    if account.region and account.region != session.region_name:
+        return open_session(profile, account.region)
+    return session
+
+
+def _choose(usages: Sequence[PoolUsage], pools: Sequence[QuotaPool], name: str) -> PoolUsage:
+    found = [usage for usage in usages if usage.pool in pools]
+    if not found:
+        known = ", ".join(f"{usage.pool.model_id}/{usage.pool.endpoint_type}" for usage in usages) or "none"
+        raise LogSourceError(f"No call to {name} in this window. Pools of this model with calls: {known}.")
+    return max(found, key=lambda usage: (usage.peak_percent or 0, usage.peak_used))
+
+
+def _prepare(
+    session: boto3.Session,
+    usage: PoolUsage,
+    scope: Scope,
+    registry: Registry,
+    unit: Unit,
+    *,
+    growth: float,
+    headroom: float,
+) -> Request:
+    listed = list_pool_quotas(session, registry)
+    pool = usage.pool
+    quota = listed.get(QuotaKey(pool, unit))
+    ask_for = quota
+    if pool.endpoint_type is EndpointType.REGIONAL and unit is Unit.TOKENS_PER_MINUTE:
+        ask_for = listed.get(QuotaKey(QuotaPool(pool.model_id, EndpointType.CROSS_REGION), unit)) or quota
+    changes = plan_changes(usage)
+    return Request(
+        pool=pool,
+        region=session.region_name or "",
+        window=bound_window(scope.window, [usage]),
+        usage=usage,
+        evidence=gather_evidence(usage),
+        proposal=propose_quota(
+            usage, unit, changed_peak=changes[-1].peak if changes else None, growth=growth, headroom=headroom
+        ),
+        quota=quota,
+        ask_for=ask_for,
+        end_of_life=find_end_of_life(pool),
+    )
+
+
+def list_pool_quotas(session: boto3.Session, registry: Registry) -> dict[QuotaKey, Quota]:
+    """Return the quotas of all pools, with the values applied to the account. Propagates botocore errors."""
+    client = session.client("service-quotas")
+    models = models_by_quota_name(registry)
+    found: dict[QuotaKey, Quota] = {}
+    for operation in ("list_aws_default_service_quotas", "list_service_quotas"):
+        pages = client.get_paginator(operation).paginate(ServiceCode=SERVICE_CODE)
+        for page in pages:
+            for each in page["Quotas"]:
+                key = match_quota(ListedQuota(each["QuotaCode"], each["QuotaName"], each.get("Value")), models)
+                if isinstance(key, QuotaKey):
+                    found[key] = Quota(each["QuotaCode"], each["QuotaName"], each.get("Value"), each.get("Adjustable"))
+    return found
+
+
+def _send(session: boto3.Session, request: Request) -> int:
+    """Send the request after a question. Return the exit code."""
+    ask_for, value = request.ask_for, request.value
+    if ask_for is None:
+        raise click.ClickException("There is no quota to ask for.")
+    if value is None:
+        raise click.ClickException(f"{request.why_no_value} Name one with --value N.")
+    if ask_for.value is not None and value <= ask_for.value:
+        raise click.ClickException(f"The quota is {ask_for.value:,.0f} already, which is not less than {value:,}.")
+    click.confirm(f"Ask AWS for {value:,} as {ask_for.name} in {request.region}?", abort=True, err=True)
+    try:
+        answer = session.client("service-quotas").request_service_quota_increase(
+            ServiceCode=SERVICE_CODE, QuotaCode=ask_for.code, DesiredValue=float(value)
+        )["RequestedQuota"]
+    except ClientError as error:
+        if error.response["Error"].get("Code") == "ResourceAlreadyExistsException":
+            raise click.ClickException(
+                "A request for this quota is open already. See it in the Service Quotas console."
+            ) from None
+        raise
+    click.echo(f"Request {answer['Id']}: {answer['Status']}.", err=True)
+    return 0

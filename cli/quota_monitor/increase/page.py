@@ -1,0 +1,174 @@
+"""The evidence for a larger quota, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bedrock_quota.analysis.advice import FEW_CALLS, plan_changes
+from bedrock_quota.analysis.usage import PoolUsage, Sizes
+from bedrock_quota.pools import Unit
+from quota_monitor.answers.markdown import escape
+from quota_monitor.answers.numbers import count, percent
+from quota_monitor.increase.request import Request, is_worth_asking, write_command_line
+from quota_monitor.program import own_command
+
+
+def write_markdown(request: Request) -> Iterator[str]:
+    """Yield the lines of the request."""
+    usage, evidence, proposal = request.usage, request.evidence, request.proposal
+    unit = "TPM" if proposal.unit is Unit.TOKENS_PER_MINUTE else "RPM"
+    yield f"# Quota increase for {escape(str(request.pool))} in {request.region}"
+    yield ""
+    yield from _write_quota(request, unit)
+    yield ""
+    yield f"## Usage, {request.window}"
+    yield ""
+    yield "| | Tokens per minute | Requests per minute |"
+    yield "|---|--:|--:|"
+    for name, load in (
+        ("Steady (median busy minute)", evidence.steady),
+        ("High (90th percentile)", evidence.high),
+        ("Peak", evidence.peak),
+    ):
+        yield f"| {name} | {load.tokens:,.0f} | {load.requests:,.0f} |"
+    yield ""
+    yield (
+        f"Busy minutes: {evidence.busy_minutes:,}. Tokens are the larger of reserved (input + cache write + "
+        "max_tokens) and consumed (input + cache write + output × burndown rate) in the same minute."
+    )
+    yield ""
+    yield "| Per request | Mean | 95th percentile |"
+    yield "|---|--:|--:|"
+    yield f"| Input tokens | {_write_sizes(evidence.mean_input, usage.input_sizes, usage.requests)} |"
+    yield f"| Output tokens | {_write_sizes(evidence.mean_output, usage.output_sizes, usage.requests)} |"
+    yield ""
+    yield (
+        f"Bedrock throttled {count(evidence.throttled, 'request')} of {usage.requests + evidence.throttled:,}, "
+        f"in {count(evidence.throttled_minutes, 'minute')}."
+    )
+    if usage.coverage < 1:
+        yield ""
+        yield (
+            f"The max_tokens of {_count_unknown(usage)} is unknown. Their reservations are missing, so the numbers may "
+            "be too low."
+        )
+    for note in request.notes:
+        yield ""
+        yield escape(note)
+    yield ""
+    yield "## max_tokens"
+    yield ""
+    yield from _write_limits(usage)
+    yield ""
+    yield "## Value"
+    yield ""
+    yield _write_value(request, unit)
+    yield from _write_command(request)
+
+
+def _write_sizes(mean: float, sizes: Sizes, requests: int) -> str:
+    """Return the cells of the mean and the 95th percentile, which is unknown if single calls were not seen."""
+    if not requests:
+        return "– | –"
+    if not mean:
+        return "none | none"
+    return f"{mean:,.0f} | {'–' if sizes.p95 is None else f'{sizes.p95:,}'}"
+
+
+def _write_value(request: Request, unit: str) -> str:
+    proposal = request.proposal
+    if request.named_value is not None:
+        return f"**{request.named_value:,} {unit}**, as named with --value."
+    if request.value is None:
+        tokens = " × tokens per request (input + max_tokens)" if proposal.unit is Unit.TOKENS_PER_MINUTE else ""
+        return f"{request.why_no_value} Estimate it: requests per minute{tokens}. Then name it with `--value N`."
+    base = "the peak after these changes" if proposal.is_after_changes else "the peak"
+    if proposal.unit is Unit.REQUESTS_PER_MINUTE:
+        base = "the most requests wanted in a minute"
+    return (
+        f"{proposal.base:,.0f} {unit} ({base}) × {proposal.growth:g} growth × {proposal.headroom:g} headroom, "
+        f"rounded up: **{request.value:,} {unit}**."
+    )
+
+
+def _write_quota(request: Request, unit: str) -> Iterator[str]:
+    quota, ask_for = request.quota, request.ask_for
+    if quota is None:
+        yield f"Service Quotas lists no {unit} quota for this pool in {request.region}. Ask AWS Support."
+    else:
+        value = "unknown" if quota.value is None else f"{quota.value:,.0f} {unit}"
+        yield f"- Current quota: {escape(quota.name)} (`{quota.code}`), {value}."
+    if ask_for is not None:
+        yield f"- Quota to ask for: {escape(ask_for.name)} (`{ask_for.code}`)."
+        yield f"- Adjustable through Service Quotas: {_ADJUSTABLE[ask_for.adjustable]}."
+    if quota is not None and ask_for is not None and ask_for.code != quota.code:
+        yield (
+            "- AWS grants on-demand quotas together with the cross-Region one, so this asks for the cross-Region one. "
+            "Say in the case that the on-demand quota is needed, too."
+        )
+    if request.end_of_life is not None:
+        yield (
+            f"- The model ends on {request.end_of_life}. AWS grants no increases for models that it marks as legacy. "
+            "Move its callers to another model."
+        )
+
+
+_ADJUSTABLE = {True: "yes", False: "no, open a case with AWS Support", None: "not said"}
+
+
+def _count_unknown(usage: PoolUsage) -> str:
+    return f"{round((1 - usage.coverage) * usage.requests):,} of {count(usage.requests, 'request')}"
+
+
+def _write_limits(usage: PoolUsage) -> Iterator[str]:
+    changes = plan_changes(usage)
+    if not changes and usage.coverage < 1:
+        yield (
+            f"No smaller max_tokens is proposed, because that of {_count_unknown(usage)} is unknown. Log the text of "
+            "requests, or declare the limits, before you ask for more."
+        )
+        return
+    if not changes:
+        used = sum(caller.consumed_tokens for caller in usage.callers)
+        reserved = sum(caller.reserved_tokens for caller in usage.callers)
+        share = f" Calls consumed {percent(used, reserved)} of what they reserved." if reserved else ""
+        yield f"No smaller max_tokens would lower the peak.{share}"
+        return
+    for change in changes:
+        limit = change.caller.largest_limit
+        yield (
+            f"- {escape(change.caller.caller)}: {limit.max_tokens if limit else 0:,} → {change.max_tokens:,}. Its "
+            f"largest of {count(change.caller.requests, 'answer')} has {change.caller.sizes.largest:,} tokens."
+            f"{' Take more days to be sure.' if change.caller.answers < FEW_CALLS else ''}"
+        )
+    yield f"- Peak with these changes: {changes[-1].peak:,.0f} TPM, instead of {usage.peak_used:,.0f}."
+    quota = usage.token_quota
+    if quota and changes[-1].peak < quota:
+        yield f"- That is {percent(changes[-1].peak, quota)} of the quota. Make these changes before you ask for more."
+
+
+def _write_command(request: Request) -> Iterator[str]:
+    ask_for = request.ask_for
+    if ask_for is None:
+        return
+    yield ""
+    if request.end_of_life is not None:
+        yield "Do not ask for this quota: the model is legacy. Move its callers to another model."
+        return
+    if ask_for.value is not None and request.value is not None and not is_worth_asking(request):
+        if request.quota is None or ask_for.code == request.quota.code:
+            yield (
+                f"The quota is {ask_for.value:,.0f} already, so no increase is needed. If calls are throttled all the "
+                f"same, `{own_command('analyze')}` says why."
+            )
+        else:
+            yield (
+                f"The cross-Region quota is {ask_for.value:,.0f} already. Open a case with AWS Support for the "
+                "on-demand quota, and add this page."
+            )
+        return
+    yield "```"
+    yield write_command_line(request)
+    yield "```"
+    yield ""
+    yield "Service Quotas has no field for a reason. Add this page to the case that it opens."
