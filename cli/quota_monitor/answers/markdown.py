@@ -9,7 +9,7 @@ from bedrock_quota.analysis.advice import Action, Advice
 from bedrock_quota.analysis.answers import PoolAnswer
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.numbers import percent
-from quota_monitor.answers.tokens import HEADS, NOT_BILLED, list_callers, write_cells, write_price
+from quota_monitor.answers.tokens import HEADS, NOT_BILLED, list_callers, write_cells, write_price, write_requests
 from quota_monitor.answers.words import Paragraph, write_paragraphs
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~@])")
@@ -83,14 +83,13 @@ POOL_HEADS = (
 def write_pool_row(answer: PoolAnswer) -> tuple[str, ...]:
     """Return the cells of a pool, in the order of `POOL_HEADS`."""
     usage = answer.usage
-    throttled = f" ({usage.throttled:,})" if usage.throttled else ""
     return (
         str(usage.pool),
         str(answer.verdict.state),
         "unknown" if usage.token_quota is None else f"{usage.token_quota:,.0f}",
         _share(usage.peak_reserved if usage.requests else 0, usage.token_quota),
         _share(usage.peak_consumed, usage.token_quota),
-        f"{usage.requests:,}{throttled}",
+        write_requests(usage.requests, usage.throttled),
         _share(usage.peak_requests, usage.request_quota),
     )
 

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bedrock_quota.analysis.advice import Action, Advice
+from bedrock_quota.analysis.advice import Action, Advice, Reason
 from bedrock_quota.analysis.answers import PoolAnswer
 from bedrock_quota.analysis.usage import PoolUsage
 from bedrock_quota.pools import QuotaPool
@@ -208,6 +208,8 @@ _Row = tuple[PoolAnswer, Advice]
 
 
 def _proposal(advice: Advice) -> Text:
+    if advice.reason is Reason.ALL_THROTTLED:
+        return Text("throttled", style="red")
     if advice.max_tokens is None:
         return Text("leave", style="dim")
     style = "bold" if advice.action is Action.SET else "bold yellow"
@@ -244,7 +246,11 @@ def _token_columns(document: Document) -> list[Column]:
         )
     ]
     columns += [
-        Column(head.replace(" ", "\n", 1), rank, lambda row, number=number: Text(write_cells(row[1])[number]))
+        Column(
+            head.replace(" ", "\n", 1),
+            rank,
+            lambda row, number=number: Text(write_cells(row[1])[number].replace(" ", "\n")),
+        )
         for number, (head, rank) in enumerate(zip(HEADS, (1, 2, 3, 7, 8, 5, 6), strict=True))
     ]
     if document.prices is not None:

@@ -12,21 +12,20 @@ NOT_BILLED = (
     "Quotas count reserved and consumed tokens. They are not billed tokens, because output counts by its burndown rate."
 )
 
-HEADS = ("Requests", "Input", "Output", "Cache read", "Cache write", "Reserved", "Consumed")
+HEADS = ("Requests (throttled)", "Input", "Output", "Cache read", "Cache write", "Reserved", "Consumed")
 
 
 def list_callers(document: Document) -> Iterator[tuple[QuotaPool, CallerUsage]]:
-    """Yield all callers, or what else is listed, with answered calls, by pool."""
+    """Yield all callers, or what else is listed, with answered or throttled calls, by pool."""
     for usage in document.listed:
         for caller in usage.callers:
-            if caller.requests:
+            if caller.requests or caller.throttled:
                 yield usage.pool, caller
 
 
 def write_cells(caller: CallerUsage) -> tuple[str, ...]:
     """Return the numbers of a caller, in the order of `HEADS`."""
     numbers = (
-        caller.requests,
         caller.input_tokens,
         caller.output_tokens,
         caller.cache_read_tokens,
@@ -34,7 +33,12 @@ def write_cells(caller: CallerUsage) -> tuple[str, ...]:
         caller.reserved_tokens,
         caller.consumed_tokens,
     )
-    return tuple(f"{number:,.0f}" for number in numbers)
+    return (write_requests(caller.requests, caller.throttled), *(f"{number:,.0f}" for number in numbers))
+
+
+def write_requests(requests: int, throttled: int) -> str:
+    """Return answered requests, with the throttled ones in parentheses if there are any."""
+    return f"{requests:,} ({throttled:,})" if throttled else f"{requests:,}"
 
 
 def write_price(document: Document, pool: QuotaPool, caller: CallerUsage) -> str:
