@@ -132,3 +132,13 @@ def test_a_selected_caller_is_named_with_its_own_throttled_calls():
 
 def test_the_throttled_callers_of_another_cause_are_named():
     assert "Bedrock throttled 3 calls in 1 minute. Throttled callers: Hungry (3)." in " ".join(printed(120).split())
+
+
+def test_calls_without_a_latency_are_explained():
+    (answer, *_) = document().pools
+    unknown = msgspec.structs.replace(answer, usage=msgspec.structs.replace(answer.usage, unknown_ends=812))
+    found = msgspec.structs.replace(document(), pools=(unknown,))
+
+    assert "The log has no usable latency of 812 calls, so each counts as one second long." in str(
+        write_paragraphs(found)[0]
+    )

@@ -212,7 +212,11 @@ def _write_in_use(usage: PoolUsage) -> str:
     in_use = max((minute.in_use or 0 for minute in usage.minutes), default=0)
     if not usage.token_quota or not in_use:
         return ""
-    unknown = f" The end of {count(usage.unknown_ends, 'call')} is unknown." if usage.unknown_ends else ""
+    unknown = (
+        f" The log has no usable latency of {count(usage.unknown_ends, 'call')}, so each counts as one second long."
+        if usage.unknown_ends
+        else ""
+    )
     return f"In use at once, by our model: up to {percent(in_use, usage.token_quota)}.{unknown}"
 
 
