@@ -25,7 +25,7 @@ WARNING_PERCENT = 80
 MAX_ADVICE = 15
 """Callers that are listed in the terminal. Files list all."""
 
-MIN_NAME = 31
+MIN_NAME = 29
 """Characters of the first column that are kept whole, before other columns are dropped."""
 
 _SPACE = 3
@@ -196,11 +196,11 @@ _POOL_COLUMNS = [
         2,
         lambda answer: _peak(answer.usage.peak_reserved if answer.usage.requests else 0, answer.usage.token_quota),
     ),
-    Column("Consumed\npeak TPM", 4, lambda answer: _peak(answer.usage.peak_consumed, answer.usage.token_quota)),
-    Column("Requests\n(throttled)", 5, lambda answer: _requests(answer.usage)),
-    Column("Requests\npeak RPM", 6, lambda answer: _peak(answer.usage.peak_requests, answer.usage.request_quota)),
-    Column("Coverage", 7, lambda answer: _coverage(answer.usage)),
-    Column("Reserves\nmost", 3, lambda answer: _most(answer.usage), left=True),
+    Column("Consumed\npeak TPM", 3, lambda answer: _peak(answer.usage.peak_consumed, answer.usage.token_quota)),
+    Column("Requests\n(throttled)", 4, lambda answer: _requests(answer.usage)),
+    Column("Requests\npeak RPM", 5, lambda answer: _peak(answer.usage.peak_requests, answer.usage.request_quota)),
+    Column("Coverage", 6, lambda answer: _coverage(answer.usage)),
+    Column("Reserves\nmost", 7, lambda answer: _most(answer.usage), left=True),
 ]
 
 
