@@ -145,6 +145,8 @@ def test_no_credentials(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         "Error: There are no AWS credentials. Sign in, for example with `aws sso login`, and run the command again. Or "
         f"name a profile that has some with {option}."
     )
+    if name == "deploy":
+        assert ran.stderr.endswith(f"with {option}.\n"), "only the sentence on credentials"
 
 
 @pytest.mark.parametrize("name", [each for each in COMMANDS if each not in {*NEEDS_REGIONS, "analyze, of S3"}])
