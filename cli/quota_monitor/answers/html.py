@@ -77,6 +77,9 @@ def _document(document: Document, number: int) -> Iterator[str]:
     if document.shows_usage:
         yield "<h3>Tokens</h3>"
         yield from _table(markdown.list_token_heads(document), markdown.list_token_rows(document))
+        rows = markdown.list_total_rows(document)
+        if rows:
+            yield from _table(markdown.list_total_heads(document), rows)
         yield f'<p class="note">{escape(NOT_BILLED)}</p>'
     for position, answer in enumerate(_select(document.pools)):
         state = answer.verdict.state

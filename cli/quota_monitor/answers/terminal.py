@@ -16,7 +16,17 @@ from bedrock_quota.analysis.usage import PoolUsage
 from bedrock_quota.pools import QuotaPool
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.numbers import count, percent
-from quota_monitor.answers.tokens import HEADS, NOT_BILLED, list_callers, write_cells, write_price
+from quota_monitor.answers.tokens import (
+    HEADS,
+    NOT_BILLED,
+    TOTAL_HEADS,
+    list_callers,
+    list_totals,
+    write_cells,
+    write_price,
+    write_total_cells,
+    write_total_price,
+)
 from quota_monitor.answers.words import write_paragraphs
 
 CRITICAL_PERCENT = 100
@@ -53,6 +63,9 @@ def render(document: Document, width: int) -> RenderableType:
             )
     if document.shows_usage and document.pools:
         parts += _table(_token_columns(document), list(list_callers(document)), width)
+        totals = list_totals(document)
+        if totals:
+            parts += _table(_total_columns(document), totals, width)
         parts.append(Text(NOT_BILLED, style="dim"))
     parts += [Text(note, style="dim") for note in _notes(document)]
     return Group(*parts)
@@ -236,25 +249,48 @@ def _freed(row: _Row) -> Text:
     return Text(f"{advice.freed_tokens:,.0f}{share}")
 
 
+_TOKEN_RANKS = (1, 2, 3, 7, 8, 5, 6)
+_BILL_RANKS = (6, 2, 3, 4, 5, 7, 8)
+"""Ranks of the columns of `HEADS`. Billed tokens are kept longest if dollars are shown."""
+
+
 def _token_columns(document: Document) -> list[Column]:
     columns = [
         Column(
             f"{document.by_title}\nand pool",
             0,
-            lambda row: _caller_name(row[1].caller, row[0]),
+            lambda row: _caller_name(document.name_group(row[1].caller), row[0]),
             left=True,
         )
     ]
+    ranks = _TOKEN_RANKS if document.prices is None else _BILL_RANKS
     columns += [
         Column(
             head.replace(" ", "\n", 1),
             rank,
             lambda row, number=number: Text(write_cells(row[1])[number].replace(" ", "\n")),
         )
-        for number, (head, rank) in enumerate(zip(HEADS, (1, 2, 3, 7, 8, 5, 6), strict=True))
+        for number, (head, rank) in enumerate(zip(HEADS, ranks, strict=True))
     ]
     if document.prices is not None:
-        columns.append(Column("US$", 4, lambda row: Text(write_price(document, *row))))
+        columns.append(Column("US$", 1, lambda row: Text(write_price(document, *row))))
+    return columns
+
+
+def _total_columns(document: Document) -> list[Column]:
+    columns = [
+        Column(f"{document.by_title},\nall pools", 0, lambda row: Text(document.name_group(row.name)), left=True)
+    ]
+    columns += [
+        Column(
+            head.replace(" ", "\n", 1),
+            rank,
+            lambda row, number=number: Text(write_total_cells(row)[number].replace(" ", "\n")),
+        )
+        for number, (head, rank) in enumerate(zip(TOTAL_HEADS, _BILL_RANKS, strict=False))
+    ]
+    if document.prices is not None:
+        columns.append(Column("US$", 1, lambda row: Text(write_total_price(row))))
     return columns
 
 
