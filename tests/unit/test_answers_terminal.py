@@ -13,6 +13,7 @@ from bedrock_quota.analysis.tally import UsageTally
 from bedrock_quota.pools import PoolQuota
 from quota_monitor.answers import terminal
 from quota_monitor.answers.document import Document
+from quota_monitor.answers.html import to_html
 from quota_monitor.answers.markdown import to_markdown
 from quota_monitor.answers.numbers import percent
 from quota_monitor.answers.terminal import break_name
@@ -142,3 +143,11 @@ def test_calls_without_a_latency_are_explained():
     assert "The log has no usable latency of 812 calls, so each counts as one second long." in str(
         write_paragraphs(found)[0]
     )
+
+
+def test_the_page_names_throttled_requests_only_if_there_are_some():
+    calm = zero_quota({}, served=3)
+
+    assert "Tokens per minute, and throttled requests." in to_html([zero_quota({"Old": 59})])
+    assert "Tokens per minute." in to_html([calm])
+    assert "throttled requests." not in to_html([calm])

@@ -85,7 +85,7 @@ def _document(document: Document, number: int) -> Iterator[str]:
         state = answer.verdict.state
         said = "" if state in {State.FINE, State.NO_QUOTA} else f": {escape(state)}"
         yield f"<h3>{escape(str(answer.usage.pool))}{said}</h3>"
-        yield '<p class="note">Tokens per minute, and throttled requests.</p>'
+        yield f'<p class="note">Tokens per minute{", and throttled requests" if answer.usage.throttled else ""}.</p>'
         yield f'<div id="pool-{number}-{position}"></div>'
     yield from (f'<p class="note">{escape(note)}</p>' for note in document.notes)
 
