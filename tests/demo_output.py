@@ -22,6 +22,7 @@ from quota_monitor.analyze.command import analyze_source
 from quota_monitor.analyze.scope import Scope
 from quota_monitor.analyze.source import Source
 from quota_monitor.answers import terminal
+from quota_monitor.answers.document import Document
 from quota_monitor.window import make_window
 
 REGISTRY = Path(__file__).parents[1] / "registry" / "models"
@@ -38,8 +39,8 @@ def _resolve(profile: ApplicationProfile) -> Reference | OutOfScope:
 
 
 @functools.cache
-def demo_lines() -> tuple[str, ...]:
-    """The lines of the report, at a width at which nothing is cut."""
+def demo_document() -> Document:
+    """The answers about the demo's hour."""
     events = traffic.hour(END, DEFAULT_SEED)
     stored = {body.path: body.gzipped for event in events for body in event.large_bodies}
 
@@ -54,8 +55,13 @@ def demo_lines() -> tuple[str, ...]:
         fetch,
     )
     scope = Scope(make_window(END - timedelta(hours=1), END))
-    document = analyze_source(source, scope, NOTHING_CHANGED, read_sources(REGISTRY))
+    return analyze_source(source, scope, NOTHING_CHANGED, read_sources(REGISTRY))
+
+
+@functools.cache
+def demo_lines() -> tuple[str, ...]:
+    """The lines of the report, at a width at which nothing is cut."""
     console = Console(file=io.StringIO(), width=WIDE, highlight=False)
-    console.print(terminal.render(document, WIDE))
+    console.print(terminal.render(demo_document(), WIDE))
     assert isinstance(console.file, io.StringIO)
     return tuple(console.file.getvalue().splitlines())

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 import msgspec
@@ -28,6 +29,7 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 from bedrock_quota.access_denied import is_denied
 from bedrock_quota.errors import QuotaMonitorError
 from quota_monitor.aws_regions import check_region
+from quota_monitor.program import own_command
 from quota_monitor.terminal import COULD_NOT_LOOK, errors_as_messages
 
 if TYPE_CHECKING:
@@ -238,6 +240,12 @@ def explain_aws_error(error: Exception) -> str:
     """Return an error of AWS or of botocore in words, with the next step if there is one for sure."""
     if isinstance(error, ClientError):
         return _explain_answer(error)
+    local = _find_local_endpoint(error)
+    if local:
+        return (
+            f"Nothing answers at {local}, so the local stack is not running. To start it, run "
+            f"`{own_command('local', 'up')}`. To ask AWS instead, run `unset AWS_CONFIG_FILE AWS_PROFILE`."
+        )
     for kinds, sentence in _SENTENCES:
         if isinstance(error, kinds):
             return sentence.format(error=error, profile=_name_option("--profile"), region=_name_option("--region"))
@@ -257,6 +265,12 @@ _SENTENCES: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     (_RENEWAL_ERRORS, f"The AWS session cannot be renewed. {_SIGN_IN} {{error}}"),
     ((NoConnectionError, HTTPClientError), "{error}. Check your network, and run the command again."),
 )
+
+
+def _find_local_endpoint(error: Exception) -> str:
+    """Return the endpoint on this machine that could not be reached, or "" for any other error."""
+    endpoint = str(error.kwargs.get("endpoint_url", "")) if isinstance(error, NoConnectionError) else ""
+    return endpoint if urlsplit(endpoint).hostname in {"localhost", "127.0.0.1"} else ""
 
 
 def _name_option(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
@@ -17,7 +18,23 @@ Commands = Mapping[str, tuple[str, str]]
 """Module and name of each command, as `module:name`, and the first sentence of its help."""
 
 
-class WholeSummaryGroup(click.Group):
+class SuggestingGroup(click.Group):
+    """A group that names the nearest command for one that does not exist."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command of the first word. Raise `click.UsageError` if there is none."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            nearest = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+            if nearest:
+                error.message += f" Did you mean {nearest[0]}?"
+            raise
+
+
+class WholeSummaryGroup(SuggestingGroup):
     """A group whose help has the first sentence of each command, however long it is."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -33,7 +50,7 @@ def read_summary(command: click.Command) -> str:
     return (command.help or "").partition("\n")[0]
 
 
-class LazyGroup(click.Group):
+class LazyGroup(SuggestingGroup):
     """A group that imports a command when it is called, as click's documentation shows it.
 
     Its help lists the commands in sections.

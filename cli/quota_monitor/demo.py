@@ -99,9 +99,21 @@ def demo(seed: int, down: bool) -> None:
     nearest = next(answer for answer in result.document.pools if answer.usage.requests).usage.pool
     chosen = {"model": nearest.model_id, "endpoint": nearest.endpoint_type.value}
     local.show_dashboard(running, {**chosen, "hours": str(_hours_since(result.window, datetime.now(UTC)))})
-    local.show_instance(running)
+    local.show_instance(running, _list_commands(result.document))
     local.show_down()
     local.console.print(f"\n{took}")
+
+
+def _list_commands(document: Document) -> tuple[str, ...]:
+    """Return commands about the minute with most throttled calls of the first pool that served calls, and that pool."""
+    throttled = [answer for answer in document.pools if answer.usage.requests and answer.usage.throttled]
+    if not throttled:
+        return ()
+    usage = throttled[0].usage
+    worst = max(usage.minutes, key=lambda minute: minute.throttled)
+    at = f"{datetime.fromtimestamp(worst.minute, UTC):%Y-%m-%dT%H:%M}"
+    model = usage.pool.model_id
+    return (own_command("explain", "--at", at, "--model", model), own_command("increase", "--pool", model))
 
 
 def _hours_since(window: Window, now: datetime) -> int:

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
@@ -199,12 +199,19 @@ def has_dashboard(running: instance.Instance) -> bool:
     return "DashboardName" in running.outputs
 
 
-def show_instance(running: instance.Instance) -> None:
-    """Print endpoint, outputs and how to use them, and which resources the emulator leaves out."""
+OF_A_REAL_ACCOUNT = "DashboardURL"
+"""An output that is an address in the AWS console. It shows nothing of the local stack."""
+
+
+def show_instance(running: instance.Instance, more: Sequence[str] = ()) -> None:
+    """Print endpoint, outputs and how to use them, and which resources the emulator leaves out.
+
+    `more` are commands of this program that the local stack has data for.
+    """
     facts = {
         "Endpoint": running.endpoint_url,
         "Region, account": f"{running.account.region}, {running.account.id}",
-        **dict(sorted(running.outputs.items())),
+        **{name: value for name, value in sorted(running.outputs.items()) if name != OF_A_REAL_ACCOUNT},
     }
     width = max(map(len, facts))
     for name, value in facts.items():
@@ -213,12 +220,20 @@ def show_instance(running: instance.Instance) -> None:
         said = wrap_prose(f"Left out on this machine: {what} ({reason}).", console.width)
         console.print(f"\n{said}", style="dim", markup=False, soft_wrap=True)
     config = shlex.quote(str(running.cli_config.resolve()))
-    console.print("\nUse it with the AWS CLI or any SDK:\n", style="bold")
+    console.print("\nUse it with quota-monitor, the AWS CLI or any SDK:\n", style="bold")
     console.print(f"  export AWS_CONFIG_FILE={config} AWS_PROFILE=local", markup=False, soft_wrap=True)
+    for command in (_own_command(running, "doctor"), _own_command(running, "report"), *more):
+        console.print(f"  {command}", markup=False, soft_wrap=True)
     group = running.outputs.get("InvocationLogGroupName")
     if group is not None:
         console.print(f"  aws logs tail {shlex.quote(group)}  # AWS CLI 2", markup=False, soft_wrap=True)
     console.print("  aws cloudwatch list-metrics --namespace Bedrock/Quotas", markup=False, soft_wrap=True)
+
+
+def _own_command(running: instance.Instance, name: str) -> str:
+    if running.stack_name == instance.STACK_NAME:
+        return own_command(name)
+    return own_command(name, "--stack-name", running.stack_name)
 
 
 def show_counters(counters: Counters) -> None:

@@ -8,14 +8,18 @@ from rich.console import Console
 from rich.text import Text
 from test_answers_data import NOON, POOL, document
 
-from bedrock_quota.analysis.answers import find_answers
+from bedrock_quota.analysis.answers import find_answers, select_callers
 from bedrock_quota.analysis.tally import UsageTally
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from quota_monitor.answers import terminal
+from quota_monitor.answers.document import Document
+from quota_monitor.answers.html import to_html
+from quota_monitor.answers.markdown import to_markdown
 from quota_monitor.answers.numbers import percent
 from quota_monitor.answers.terminal import break_name
 from quota_monitor.answers.words import summarize, write_paragraphs
 from quota_monitor.deployed.lines import LineCall
+from quota_monitor.window import Window
 
 
 def printed(width: int) -> str:
@@ -109,3 +113,69 @@ def test_no_increase_is_advised_for_a_legacy_model(pool: QuotaPool, quota: int, 
 
     assert said in text
     assert ("request" in text.partition("throttle")[2].lower()) == (pool == POOL)
+
+
+def zero_quota(refused: dict[str, int], served: int = 0) -> Document:
+    """A pool with a quota of 0, with throttled calls by caller, and served ones of the caller Early."""
+    tally = UsageTally(single_calls=True)
+    for caller, number in refused.items():
+        tally.add_failed(POOL, NOON, caller, "ThrottlingException", number)
+    for _ in range(served):
+        tally.open_calls(POOL, NOON, "Early", "explicit").add(LineCall(1_000, 0, 0, 100, 512, 1_100, False))
+    quotas = {POOL: PoolQuota(0, 0)}
+    return Document("a test", Window(NOON, NOON + 60), find_answers(tally.measure(quotas), quotas), shows_usage=True)
+
+
+@pytest.mark.parametrize(
+    ("refused", "said"),
+    [
+        pytest.param({"Old": 59}, "(59 in this window, all of Old)", id="one"),
+        pytest.param({"New": 19, "Old": 40}, "(59 in this window, 40 of Old and 19 of New)", id="two"),
+        pytest.param(
+            {"A": 9, "B": 8, "C": 7, "D": 3, "E": 2},
+            "(29 in this window, 9 of A, 8 of B, 7 of C and 5 of 2 other callers)",
+            id="more than are named",
+        ),
+    ],
+)
+def test_the_callers_of_a_pool_that_is_all_throttled_are_named(refused: dict[str, int], said: str):
+    found = zero_quota(refused)
+
+    assert said in str(write_paragraphs(found)[0])
+    console = Console(width=120, highlight=False)
+    with console.capture() as capture:
+        console.print(terminal.render(found, 120))
+    for caller, number in refused.items():
+        # in the table of proposals and in that of tokens
+        assert len(re.findall(rf"^ {caller} ", capture.get(), re.MULTILINE)) == 2, caller
+        assert f"| {caller} | vendor.model-1 (cross-region) | 0 ({number}) | 0 |" in to_markdown([found])
+    assert "| leave it: all its calls were throttled |" in to_markdown([found])
+
+
+def test_a_selected_caller_is_named_with_its_own_throttled_calls():
+    found = zero_quota({"New": 19, "Old": 40})
+    selected = msgspec.structs.replace(found, pools=select_callers(found.pools, "Old"))
+
+    assert "(59 in this window, 40 of Old)" in str(write_paragraphs(selected)[0])
+
+
+def test_the_throttled_callers_of_another_cause_are_named():
+    assert "Bedrock throttled 3 calls in 1 minute. Throttled callers: Hungry (3)." in " ".join(printed(120).split())
+
+
+def test_calls_without_a_latency_are_explained():
+    (answer, *_) = document().pools
+    unknown = msgspec.structs.replace(answer, usage=msgspec.structs.replace(answer.usage, unknown_ends=812))
+    found = msgspec.structs.replace(document(), pools=(unknown,))
+
+    assert "The log has no usable latency of 812 calls, so each counts as one second long." in str(
+        write_paragraphs(found)[0]
+    )
+
+
+def test_the_page_names_throttled_requests_only_if_there_are_some():
+    calm = zero_quota({}, served=3)
+
+    assert "Tokens per minute, and throttled requests." in to_html([zero_quota({"Old": 59})])
+    assert "Tokens per minute." in to_html([calm])
+    assert "throttled requests." not in to_html([calm])

@@ -135,6 +135,21 @@ def test_no_network_is_one_sentence(name: str, answer: Any) -> None:
     assert "Check your network, and run the command again." in ran.stderr
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_an_endpoint_on_this_machine_is_the_local_stack(host: str, answer: Any) -> None:
+    def fail(_operation: str) -> Any:
+        raise EndpointConnectionError(endpoint_url=f"http://{host}:4566/")
+
+    answer(fail)
+
+    ran = run("report")
+
+    assert (ran.exit_code, ran.stdout) == (3, "")
+    assert f"Nothing answers at http://{host}:4566/, so the local stack is not running." in ran.stderr
+    assert "run `quota-monitor local up " in ran.stderr
+    assert "network" not in ran.stderr
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_credentials(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -149,6 +164,8 @@ def test_no_credentials(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         "Error: There are no AWS credentials. Sign in, for example with `aws sso login`, and run the command again. Or "
         f"name a profile that has some with {option}."
     )
+    if name == "deploy":
+        assert ran.stderr.endswith(f"with {option}.\n"), "only the sentence on credentials"
 
 
 @pytest.mark.parametrize("name", [each for each in COMMANDS if each not in {*NEEDS_REGIONS, "analyze, of S3"}])

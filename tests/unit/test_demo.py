@@ -5,6 +5,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+from demo_output import demo_document
 from moto import mock_aws
 
 from bedrock_quota.analysis.usage import Limit, PoolMinute, PoolUsage
@@ -305,6 +306,35 @@ def test_what_is_left_out_is_counted_with_the_reason(capsys: pytest.CaptureFixtu
     assert f"Left out on this machine: 2 alarms ({alarms})." in " ".join(shown.split())
     assert f"Left out on this machine: 1 saved queries ({queries})." in " ".join(shown.split())
     assert f"  export AWS_CONFIG_FILE={Path('state').resolve()}/aws-config AWS_PROFILE=local\n" in shown
+
+
+def test_own_commands_on_the_local_stack_are_shown_and_no_address_of_the_console(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    account = Account("http://127.0.0.1:1", "http://127.0.0.1:3", "us-east-1")
+    outputs = {"DashboardURL": "https://us-east-1.console.aws.amazon.com/x", "AlarmTopicArn": "arn"}
+    running = Instance(Path("state"), account, "bedrock-quota-monitor", outputs, preview_url="")
+
+    # sonnet's minute with most throttled calls, 18 of 211
+    local.show_instance(running, demo._list_commands(demo_document()))
+
+    shown = capsys.readouterr().out
+    assert "console.aws.amazon.com" not in shown
+    commands = shown.partition("AWS_PROFILE=local\n")[2].splitlines()
+    assert commands[:4] == [
+        "  quota-monitor doctor",
+        "  quota-monitor report",
+        "  quota-monitor explain --at 2026-11-28T13:10 --model anthropic.claude-sonnet-4-6",
+        "  quota-monitor increase --pool anthropic.claude-sonnet-4-6",
+    ]
+
+
+def test_the_commands_name_another_stack(capsys: pytest.CaptureFixture[str]) -> None:
+    account = Account("http://127.0.0.1:1", "http://127.0.0.1:3", "us-east-1")
+
+    local.show_instance(Instance(Path("state"), account, "mine", {}, preview_url=""))
+
+    assert "  quota-monitor report --stack-name mine\n" in capsys.readouterr().out
 
 
 def test_the_link_shows_the_hour_of_an_older_demo_too() -> None:

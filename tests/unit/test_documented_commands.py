@@ -27,6 +27,10 @@ TRIED_BY = {
     "sam local invoke": ("tests/e2e/test_sam_local.py", '"local", "invoke"'),
     "quota-monitor demo": ("Makefile", "$(BIN)/quota-monitor demo\n"),
     "quota-monitor local down": (".ci/run", "quota-monitor local down\n"),
+    "quota-monitor doctor": ("tests/e2e/test_installed_package.py", 'run("doctor", '),
+    "quota-monitor report": ("tests/e2e/test_installed_package.py", '("report", '),
+    "quota-monitor explain": ("tests/e2e/test_installed_package.py", 'run("explain", '),
+    "quota-monitor increase": ("tests/e2e/test_installed_package.py", 'run("increase", '),
     "pip install": ("tests/integration/test_wheel.py", "def test_"),
     "pipx install": ("tests/integration/test_wheel.py", "def test_"),
     "uv tool install": ("tests/integration/test_wheel.py", "def test_"),
@@ -34,8 +38,8 @@ TRIED_BY = {
 }
 """What tries a command that is too large to be run here, and where that says so; by the command's beginning."""
 
-NOT_TRIED = ("git clone ", "cd ")
-"""Commands that only get the project, or go into its folder; by their beginning."""
+NOT_TRIED = ("git clone ", "cd ", "export ")
+"""Commands that only get the project, go into its folder, or set a variable; by their beginning."""
 
 
 @pytest.mark.parametrize("block", parameters("sh"))

@@ -70,6 +70,21 @@ def test_an_unknown_command_is_wrong_usage() -> None:
     assert "No such command 'doktor'" in result.output
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        pytest.param(["anlyze"], "No such command 'anlyze'. Did you mean analyze?", id="of the main group"),
+        pytest.param(["local", "dwon"], "No such command 'dwon'. Did you mean down?", id="of a group in it"),
+        pytest.param(["xyzzy"], "No such command 'xyzzy'.\n", id="near none"),
+    ],
+)
+def test_a_misspelt_command_is_answered_with_the_nearest(words: list[str], said: str) -> None:
+    result = CliRunner().invoke(main, words)
+
+    assert result.exit_code == 2
+    assert said in result.output
+
+
 def test_the_version_of_a_package_from_an_index_has_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program, "IS_CHECKOUT", False)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from demo_output import demo_document
 from rich.console import Console, RenderableType
 from test_answers_data import document
 from test_doctor_checks import ALARMS, GROUP, WELL, change
@@ -81,6 +82,15 @@ def test_the_report_says_which_columns_are_left_out(width: int, left_out: str) -
     hints = re.findall(r"Left out at \d+ columns: (.*)\.", "\n".join(show(terminal.render(document(), width), width)))
 
     assert (left_out in ", ".join(hints)) if left_out else not hints
+
+
+def test_at_80_columns_reserved_consumed_and_throttled_are_kept() -> None:
+    lines = show(terminal.render(demo_document(), 80), 80)
+    head = next(number for number, line in enumerate(lines) if line.startswith(" Model "))
+
+    assert lines[head].split() == ["Model", "Quota", "Reserved", "Consumed", "Requests"]
+    assert lines[head + 1].split() == ["and", "endpoint", "type", "TPM", "peak", "TPM", "peak", "TPM", "(throttled)"]
+    assert "Left out at 80 columns: Requests peak RPM, Coverage, Reserves most." in " ".join(" ".join(lines).split())
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -16,6 +16,7 @@ from bedrock_quota.pools import QuotaPool
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.numbers import real, timestamp
 from quota_monitor.answers.prices import Prices
+from quota_monitor.answers.tokens import total_groups
 from quota_monitor.answers.words import write_paragraphs
 from quota_monitor.json_output import format_json
 
@@ -34,7 +35,8 @@ def to_csv(documents: Sequence[Document]) -> str:
         for usage in document.listed:
             for row in _caller_rows(usage, {} if document.listing else _advice_of(document, usage.pool)):
                 price = (document.prices or {}).get((usage.pool, str(row[2])))
-                writer.writerow([document.account, document.region, *map(_plain, (*row, price))])
+                named = (*row[:2], document.name_group(str(row[2])), *row[3:], price)
+                writer.writerow([document.account, document.region, *map(_plain, named)])
     return text.getvalue()
 
 
@@ -133,6 +135,20 @@ def _document(document: Document) -> dict[str, Any]:
                 "callers": _callers(usage, (), document.prices),
             }
             for usage in document.listing
+        ],
+        "totals_by": [
+            {
+                "caller": total.name,
+                "requests": total.requests,
+                "throttled": total.throttled,
+                "input_tokens": total.input_tokens,
+                "cache_read_tokens": total.cache_read_tokens,
+                "cache_write_tokens": total.cache_write_tokens,
+                "output_tokens": total.output_tokens,
+                "price_usd": real(total.price),
+                "has_unknown_prices": total.has_unknown_prices,
+            }
+            for total in total_groups(document)
         ],
     }
 

@@ -10,6 +10,7 @@ from bedrock_quota.analysis.answers import NOTHING_CHANGED, PoolAnswer
 from bedrock_quota.analysis.usage import PoolUsage
 from bedrock_quota.analysis.what_if import Scenario
 from bedrock_quota.pools import QuotaPool
+from quota_monitor.analyze.scope import NO_LABEL
 from quota_monitor.window import Window
 
 
@@ -50,6 +51,10 @@ class Document(msgspec.Struct, frozen=True):
     def by_title(self) -> str:
         """Return the heading of what is listed: `Caller`, or the key of a tag."""
         return self.by.removeprefix("tag:").capitalize()
+
+    def name_group(self, label: str) -> str:
+        """Return the name of what is listed: a caller or label, and `(no tag)` for calls without one."""
+        return f"(no {self.by.partition(':')[0]})" if label == NO_LABEL else label
 
     @property
     def listed(self) -> tuple[PoolUsage, ...]:

@@ -77,12 +77,15 @@ def _document(document: Document, number: int) -> Iterator[str]:
     if document.shows_usage:
         yield "<h3>Tokens</h3>"
         yield from _table(markdown.list_token_heads(document), markdown.list_token_rows(document))
+        rows = markdown.list_total_rows(document)
+        if rows:
+            yield from _table(markdown.list_total_heads(document), rows)
         yield f'<p class="note">{escape(NOT_BILLED)}</p>'
     for position, answer in enumerate(_select(document.pools)):
         state = answer.verdict.state
         said = "" if state in {State.FINE, State.NO_QUOTA} else f": {escape(state)}"
         yield f"<h3>{escape(str(answer.usage.pool))}{said}</h3>"
-        yield '<p class="note">Tokens per minute, and throttled requests.</p>'
+        yield f'<p class="note">Tokens per minute{", and throttled requests" if answer.usage.throttled else ""}.</p>'
         yield f'<div id="pool-{number}-{position}"></div>'
     yield from (f'<p class="note">{escape(note)}</p>' for note in document.notes)
 

@@ -9,7 +9,18 @@ from bedrock_quota.analysis.advice import Action, Advice
 from bedrock_quota.analysis.answers import PoolAnswer
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.numbers import count, percent
-from quota_monitor.answers.tokens import HEADS, NOT_BILLED, list_callers, write_cells, write_price
+from quota_monitor.answers.tokens import (
+    HEADS,
+    NOT_BILLED,
+    TOTAL_HEADS,
+    list_callers,
+    list_totals,
+    write_cells,
+    write_price,
+    write_requests,
+    write_total_cells,
+    write_total_price,
+)
 from quota_monitor.answers.words import Paragraph, write_paragraphs
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~@])")
@@ -54,6 +65,9 @@ def _document(document: Document) -> Iterator[str]:
         yield from _table(ADVICE_HEADS, (write_advice_row(answer, each) for answer, each in advice))
     if document.shows_usage:
         yield from _table(list_token_heads(document), list_token_rows(document))
+        rows = list_total_rows(document)
+        if rows:
+            yield from _table(list_total_heads(document), rows)
         yield NOT_BILLED
         yield ""
     for note in document.notes:
@@ -83,14 +97,13 @@ POOL_HEADS = (
 def write_pool_row(answer: PoolAnswer) -> tuple[str, ...]:
     """Return the cells of a pool, in the order of `POOL_HEADS`."""
     usage = answer.usage
-    throttled = f" ({usage.throttled:,})" if usage.throttled else ""
     return (
         str(usage.pool),
         str(answer.verdict.state),
         "unknown" if usage.token_quota is None else f"{usage.token_quota:,.0f}",
         _share(usage.peak_reserved if usage.requests else 0, usage.token_quota),
         _share(usage.peak_consumed, usage.token_quota),
-        f"{usage.requests:,}{throttled}",
+        write_requests(usage.requests, usage.throttled),
         _share(usage.peak_requests, usage.request_quota),
     )
 
@@ -141,8 +154,20 @@ def list_token_heads(document: Document) -> list[tuple[str, str]]:
 def list_token_rows(document: Document) -> Iterator[list[str]]:
     """Yield the rows of the table of tokens by caller."""
     for pool, caller in list_callers(document):
-        row = [caller.caller, str(pool), *write_cells(caller)]
+        row = [document.name_group(caller.caller), str(pool), *write_cells(caller)]
         yield [*row, write_price(document, pool, caller)] if document.prices is not None else row
+
+
+def list_total_heads(document: Document) -> list[tuple[str, str]]:
+    """Return the heads of the table of totals over all pools."""
+    heads = [(f"{document.by_title}, all pools", "---"), *((head, "--:") for head in TOTAL_HEADS)]
+    return [*heads, ("US$", "--:")] if document.prices is not None else heads
+
+
+def list_total_rows(document: Document) -> list[list[str]]:
+    """Return the rows of the table of totals over all pools, none for a single pool."""
+    rows = [(total, [document.name_group(total.name), *write_total_cells(total)]) for total in list_totals(document)]
+    return [[*row, write_total_price(total)] if document.prices is not None else row for total, row in rows]
 
 
 def propose(advice: Advice) -> str:

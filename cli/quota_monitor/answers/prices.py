@@ -30,7 +30,11 @@ def require_prices() -> None:
 
 def price_callers(usages: Iterable[PoolUsage]) -> Prices:
     """Return the list price of all calls of each pool and caller."""
-    return {(usage.pool, caller.caller): _price(usage.pool, caller) for usage in usages for caller in usage.callers}
+    return {
+        (usage.pool, caller.caller): _price(usage.pool, caller) if caller.requests else 0.0
+        for usage in usages
+        for caller in usage.callers
+    }
 
 
 def describe_prices() -> str:

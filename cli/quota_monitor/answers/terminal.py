@@ -10,13 +10,23 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bedrock_quota.analysis.advice import Action, Advice
+from bedrock_quota.analysis.advice import Action, Advice, Reason
 from bedrock_quota.analysis.answers import PoolAnswer
 from bedrock_quota.analysis.usage import PoolUsage
 from bedrock_quota.pools import QuotaPool
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.numbers import count, percent
-from quota_monitor.answers.tokens import HEADS, NOT_BILLED, list_callers, write_cells, write_price
+from quota_monitor.answers.tokens import (
+    HEADS,
+    NOT_BILLED,
+    TOTAL_HEADS,
+    list_callers,
+    list_totals,
+    write_cells,
+    write_price,
+    write_total_cells,
+    write_total_price,
+)
 from quota_monitor.answers.words import write_paragraphs
 
 CRITICAL_PERCENT = 100
@@ -25,7 +35,7 @@ WARNING_PERCENT = 80
 MAX_ADVICE = 15
 """Callers that are listed in the terminal. Files list all."""
 
-MIN_NAME = 31
+MIN_NAME = 29
 """Characters of the first column that are kept whole, before other columns are dropped."""
 
 _SPACE = 3
@@ -53,6 +63,9 @@ def render(document: Document, width: int) -> RenderableType:
             )
     if document.shows_usage and document.pools:
         parts += _table(_token_columns(document), list(list_callers(document)), width)
+        totals = list_totals(document)
+        if totals:
+            parts += _table(_total_columns(document), totals, width)
         parts.append(Text(NOT_BILLED, style="dim"))
     parts += [Text(note, style="dim") for note in _notes(document)]
     return Group(*parts)
@@ -196,11 +209,11 @@ _POOL_COLUMNS = [
         2,
         lambda answer: _peak(answer.usage.peak_reserved if answer.usage.requests else 0, answer.usage.token_quota),
     ),
-    Column("Consumed\npeak TPM", 4, lambda answer: _peak(answer.usage.peak_consumed, answer.usage.token_quota)),
-    Column("Requests\n(throttled)", 5, lambda answer: _requests(answer.usage)),
-    Column("Requests\npeak RPM", 6, lambda answer: _peak(answer.usage.peak_requests, answer.usage.request_quota)),
-    Column("Coverage", 7, lambda answer: _coverage(answer.usage)),
-    Column("Reserves\nmost", 3, lambda answer: _most(answer.usage), left=True),
+    Column("Consumed\npeak TPM", 3, lambda answer: _peak(answer.usage.peak_consumed, answer.usage.token_quota)),
+    Column("Requests\n(throttled)", 4, lambda answer: _requests(answer.usage)),
+    Column("Requests\npeak RPM", 5, lambda answer: _peak(answer.usage.peak_requests, answer.usage.request_quota)),
+    Column("Coverage", 6, lambda answer: _coverage(answer.usage)),
+    Column("Reserves\nmost", 7, lambda answer: _most(answer.usage), left=True),
 ]
 
 
@@ -208,6 +221,8 @@ _Row = tuple[PoolAnswer, Advice]
 
 
 def _proposal(advice: Advice) -> Text:
+    if advice.reason is Reason.ALL_THROTTLED:
+        return Text("throttled", style="red")
     if advice.max_tokens is None:
         return Text("leave", style="dim")
     style = "bold" if advice.action is Action.SET else "bold yellow"
@@ -237,21 +252,48 @@ def _freed(row: _Row) -> Text:
     return Text(f"{advice.freed_tokens:,.0f}{share}")
 
 
+_TOKEN_RANKS = (1, 2, 3, 7, 8, 5, 6)
+_BILL_RANKS = (6, 2, 3, 4, 5, 7, 8)
+"""Ranks of the columns of `HEADS`. Billed tokens are kept longest if dollars are shown."""
+
+
 def _token_columns(document: Document) -> list[Column]:
     columns = [
         Column(
             f"{document.by_title}\nand pool",
             0,
-            lambda row: _caller_name(row[1].caller, row[0]),
+            lambda row: _caller_name(document.name_group(row[1].caller), row[0]),
             left=True,
         )
     ]
+    ranks = _TOKEN_RANKS if document.prices is None else _BILL_RANKS
     columns += [
-        Column(head.replace(" ", "\n", 1), rank, lambda row, number=number: Text(write_cells(row[1])[number]))
-        for number, (head, rank) in enumerate(zip(HEADS, (1, 2, 3, 7, 8, 5, 6), strict=True))
+        Column(
+            head.replace(" ", "\n", 1),
+            rank,
+            lambda row, number=number: Text(write_cells(row[1])[number].replace(" ", "\n")),
+        )
+        for number, (head, rank) in enumerate(zip(HEADS, ranks, strict=True))
     ]
     if document.prices is not None:
-        columns.append(Column("US$", 4, lambda row: Text(write_price(document, *row))))
+        columns.append(Column("US$", 1, lambda row: Text(write_price(document, *row))))
+    return columns
+
+
+def _total_columns(document: Document) -> list[Column]:
+    columns = [
+        Column(f"{document.by_title},\nall pools", 0, lambda row: Text(document.name_group(row.name)), left=True)
+    ]
+    columns += [
+        Column(
+            head.replace(" ", "\n", 1),
+            rank,
+            lambda row, number=number: Text(write_total_cells(row)[number].replace(" ", "\n")),
+        )
+        for number, (head, rank) in enumerate(zip(TOTAL_HEADS, _BILL_RANKS, strict=False))
+    ]
+    if document.prices is not None:
+        columns.append(Column("US$", 1, lambda row: Text(write_total_price(row))))
     return columns
 
 

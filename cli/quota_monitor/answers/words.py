@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -19,6 +19,9 @@ from quota_monitor.answers.numbers import count, percent, timestamp
 
 MAX_CHANGES = 3
 """Callers with a smaller limit that are named per pool."""
+
+MAX_THROTTLED = 3
+"""Callers with throttled calls that are named per pool, those with most first."""
 
 MAX_RAISES = 2
 """Callers with cut answers that are named per pool."""
@@ -87,12 +90,13 @@ def _write_pool(answer: PoolAnswer) -> Iterator[Paragraph]:
     usage, state = answer.usage, answer.verdict.state
     pool = str(usage.pool)
     if state is State.QUOTA_IS_ZERO:
+        by = _name_throttled(usage)
         served = f", and served {usage.requests:,}, so the quota became 0 within it" if usage.requests else ""
         yield Paragraph(
             PROBLEM,
             "Quota is 0: ",
             (
-                f"Bedrock throttles every call to {pool} ({usage.throttled:,} in this window{served}). "
+                f"Bedrock throttles every call to {pool} ({usage.throttled:,} in this window{by}{served}). "
                 f"{advise_for_legacy(usage.pool) or 'Request an increase in Service Quotas, or use another model.'}",
             ),
         )
@@ -166,7 +170,31 @@ def _write_throttles(answer: PoolAnswer) -> str:
     most = (
         f", {worst.throttled:,} of them at {timestamp(worst.minute)[:16]}" if len(answer.verdict.throttled) > 1 else ""
     )
-    return f"Bedrock throttled {count(usage.throttled, 'call')} in {minutes}{most}."
+    callers = _list_throttled(usage)
+    named = f" Throttled callers: {_join(f'{name} ({calls:,})' for name, calls in callers)}." if callers else ""
+    return f"Bedrock throttled {count(usage.throttled, 'call')} in {minutes}{most}.{named}"
+
+
+def _name_throttled(usage: PoolUsage) -> str:
+    callers = _list_throttled(usage)
+    if [calls for _, calls in callers] == [usage.throttled]:
+        return f", all of {callers[0][0]}"
+    return f", {_join(f'{calls:,} of {name}' for name, calls in callers)}" if callers else ""
+
+
+def _list_throttled(usage: PoolUsage) -> list[tuple[str, int]]:
+    """Return the callers with most throttled calls, with their number, and then all others together."""
+    callers = sorted((each for each in usage.callers if each.throttled), key=lambda each: -each.throttled)
+    found = [(each.caller, each.throttled) for each in callers[:MAX_THROTTLED]]
+    more = callers[MAX_THROTTLED:]
+    if more:
+        found.append((count(len(more), "other caller"), sum(each.throttled for each in more)))
+    return found
+
+
+def _join(parts: Iterable[str]) -> str:
+    *most, last = parts
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _write_use(usage: PoolUsage) -> str:
@@ -192,7 +220,11 @@ def _write_in_use(usage: PoolUsage) -> str:
     in_use = max((minute.in_use or 0 for minute in usage.minutes), default=0)
     if not usage.token_quota or not in_use:
         return ""
-    unknown = f" The end of {count(usage.unknown_ends, 'call')} is unknown." if usage.unknown_ends else ""
+    unknown = (
+        f" The log has no usable latency of {count(usage.unknown_ends, 'call')}, so each counts as one second long."
+        if usage.unknown_ends
+        else ""
+    )
     return f"In use at once, by our model: up to {percent(in_use, usage.token_quota)}.{unknown}"
 
 

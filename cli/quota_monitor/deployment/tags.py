@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
 from quota_monitor.aws_session import explain_aws_error, says_that_there_is_no_stack
 from quota_monitor.deployment.parameters import parse_assignments
@@ -45,6 +45,8 @@ def read_tags(session: boto3.Session, stack_name: str) -> dict[str, str]:
     except (BotoCoreError, ClientError) as error:
         if isinstance(error, ClientError) and says_that_there_is_no_stack(error):
             return {}
+        if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
+            raise UnreadableTagsError(explain_aws_error(error)) from error
         raise UnreadableTagsError(
             f"{explain_aws_error(error)}\nNothing was deployed to {session.region_name} or any other Region, because a "
             f"deployment would remove the tags of {stack_name}, which could not be read."

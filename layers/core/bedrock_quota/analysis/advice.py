@@ -43,6 +43,7 @@ class Reason(StrEnum):
     CLOSE = "the limit is close to the largest answer"
     UNKNOWN = "the limit is not in the log"
     NO_OUTPUT = "the calls have no output tokens"
+    ALL_THROTTLED = "all its calls were throttled"
     AT_MAXIMUM = "answers were cut at the model's maximum"
 
 
@@ -85,11 +86,12 @@ class Change(msgspec.Struct, frozen=True):
 
 
 def advise(usage: PoolUsage, model_maximum: int | None = None) -> tuple[Advice, ...]:
-    """Return advice to each caller of a pool with answered calls, in the order of the callers.
+    """Return advice to each caller of a pool with answered or throttled calls, in the order of the callers.
 
     No proposal is above `model_maximum`, the most output tokens that the model takes. None: it is unknown.
     """
-    return tuple(_advise(usage, caller, model_maximum) for caller in usage.callers if caller.requests)
+    callers = (caller for caller in usage.callers if caller.requests or caller.throttled)
+    return tuple(_advise(usage, caller, model_maximum) for caller in callers)
 
 
 def plan_changes(usage: PoolUsage) -> tuple[Change, ...]:
@@ -154,7 +156,7 @@ def _propose(caller: CallerUsage, model_maximum: int | None) -> tuple[Action, Re
     """Return the action, its reason, and the limit to set."""
     limit = caller.largest_limit
     if not caller.answers:
-        return Action.LEAVE, Reason.NO_OUTPUT, None
+        return Action.LEAVE, Reason.NO_OUTPUT if caller.requests else Reason.ALL_THROTTLED, None
     if limit is None:
         return Action.LEAVE, Reason.UNKNOWN, None
     smaller = _smaller_limit(caller)
