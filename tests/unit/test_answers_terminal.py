@@ -109,3 +109,12 @@ def test_no_increase_is_advised_for_a_legacy_model(pool: QuotaPool, quota: int, 
 
     assert said in text
     assert ("request" in text.partition("throttle")[2].lower()) == (pool == POOL)
+
+
+@pytest.mark.parametrize(
+    ("left_out", "said"), [(1, "1 record is not counted"), (2, "2 records are not counted")], ids=["one", "two"]
+)
+def test_records_that_are_not_counted(left_out: int, said: str) -> None:
+    empty = msgspec.structs.replace(document(), pools=(), counts={"repeated records": left_out})
+
+    assert said in str(write_paragraphs(empty)[0])
