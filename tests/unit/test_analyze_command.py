@@ -397,7 +397,7 @@ def test_a_quota_of_a_model_is_that_of_its_pools_with_calls(run: Run) -> None:
 
 @pytest.mark.parametrize("source", ["log group", "whole records"])
 def test_models_with_calls_are_named_if_the_one_asked_for_has_none(run: Run, source: str) -> None:
-    aws = FakeAws(insights(converse(), converse("amazon.nova-lite-v1:0")))
+    aws = FakeAws(insights(converse(), failed("amazon.nova-lite-v1:0")))
     whole = ("--whole-records",) if source == "whole records" else ()
 
     result = run(aws, *WINDOW, *whole, "--model", "sonet")

@@ -179,3 +179,12 @@ def test_the_page_names_throttled_requests_only_if_there_are_some():
     assert "Tokens per minute, and throttled requests." in to_html([zero_quota({"Old": 59})])
     assert "Tokens per minute." in to_html([calm])
     assert "throttled requests." not in to_html([calm])
+
+
+@pytest.mark.parametrize(
+    ("left_out", "said"), [(1, "1 record is not counted"), (2, "2 records are not counted")], ids=["one", "two"]
+)
+def test_records_that_are_not_counted(left_out: int, said: str) -> None:
+    empty = msgspec.structs.replace(document(), pools=(), counts={"repeated records": left_out})
+
+    assert said in str(write_paragraphs(empty)[0])

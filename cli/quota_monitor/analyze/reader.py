@@ -206,8 +206,7 @@ class RecordReader:
 
     def _open_group(self, group: CallGroup) -> tuple[CallTally, ...]:
         if not self._scope.includes(group):
-            if len(self.counts.other_models) < MAX_UNLISTED_POOLS:
-                self.counts.other_models[group.pool.model_id] = None
+            self._note_other(group.pool)
             return ()
         if not group.listed and len(self.counts.unlisted_models) < MAX_UNLISTED_POOLS:
             self.counts.unlisted_models[group.pool.model_id] = None
@@ -220,9 +219,16 @@ class RecordReader:
         self._open[group] = tuple(tallies)
         return self._open[group]
 
+    def _note_other(self, pool: QuotaPool) -> None:
+        if len(self.counts.other_models) < MAX_UNLISTED_POOLS:
+            self.counts.other_models[pool.model_id] = None
+
     def _add_failed(self, call: FailedCall, record: Record) -> None:
-        if not self._start <= call.minute < self._end or not self._scope.includes(call):
+        is_in_window = self._start <= call.minute < self._end
+        if not is_in_window or not self._scope.includes(call):
             self.counts.not_asked_for += 1
+            if is_in_window and call.pool is not None:
+                self._note_other(call.pool)
             return
         self.counts.failed += 1
         if call.pool is not None:

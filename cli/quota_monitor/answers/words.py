@@ -70,7 +70,11 @@ def summarize(document: Document) -> str:
 def _write_all_is_well(document: Document) -> Paragraph:
     if not document.pools:
         left_out = sum(document.counts.values())
-        also = f" {count(left_out, 'record')} are not counted, see below." if left_out else ""
+        also = (
+            f" {count(left_out, 'record')} {'is' if left_out == 1 else 'are'} not counted, see below."
+            if left_out
+            else ""
+        )
         others = f" Models with calls: {', '.join(document.other_models)}." if document.other_models else ""
         said = f"no call to a quota pool is in this window and selection.{others}{also}"
         return Paragraph(WARNING, "No calls: ", (said,))
