@@ -12,7 +12,7 @@ from bedrock_quota.analysis.answers import NOTHING_CHANGED, PoolAnswer
 from bedrock_quota.pools import EndpointType, QuotaPool
 from localaws import log_queries
 from quota_monitor.analyze import log_group
-from quota_monitor.analyze.scope import Dimension, Scope
+from quota_monitor.analyze.scope import NO_LABEL, Dimension, Scope
 from quota_monitor.answers.document import Document
 from quota_monitor.aws_session import Stack
 from quota_monitor.deployed.measure import describe_hours
@@ -277,3 +277,15 @@ def test_numbers_are_exact_unless_something_is_unknown(limits: list[int], said: 
     found = make_report(aws.session, STACK, Scope(HOURS_5), NOTHING_CHANGED, now=NOW)
 
     assert found.notes == (f"{said} They come from the processor's metric lines.",)
+
+
+@pytest.mark.parametrize("tag", ["team", "cost center"])
+def test_a_long_window_is_listed_by_a_tag_whatever_its_name(tag: str) -> None:
+    written, line = served(END - 3_600, written=END, output=100)
+    aws = processor((written, line | {"request_metadata": {tag: "shop"}}), (written, line))
+    scope = Scope(DAY, dimension=Dimension.TAG, tag=tag)
+
+    document = make_report(aws.session, STACK, scope, NOTHING_CHANGED, now=NOW)
+
+    (usage,) = document.listing
+    assert {each.caller: each.requests for each in usage.callers} == {"shop": 1, NO_LABEL: 1}

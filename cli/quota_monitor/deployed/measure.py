@@ -178,8 +178,8 @@ def _label_fields(scope: Scope) -> tuple[str, ...]:
     return _LABEL_FIELDS.get(scope.dimension, (f"request_metadata.`{scope.tag}`",))
 
 
-def _read_label(row: Mapping[str, str], fields: Sequence[str]) -> str:
-    return " ".join(row[field] for field in fields if row.get(field)) or NO_LABEL
+def _read_label(row: Mapping[str, str], names: Sequence[str]) -> str:
+    return " ".join(row[name] for name in names if row.get(name)) or NO_LABEL
 
 
 def _sum_up(
@@ -187,21 +187,27 @@ def _sum_up(
 ) -> dict[QuotaPool, dict[str, list[CallerSums]]]:
     """Return the sums of each pool and caller, added up by Logs Insights."""
     in_window = _in_window("line.`_aws`.Timestamp", scope)
+    names = [f"label{number}" for number in range(len(fields))]  # a name with backticks may come back in another form
     query = "\n| ".join(
         (
-            "fields jsonParse(@message) as line",
+            ", ".join(
+                (
+                    "fields jsonParse(@message) as line",
+                    *(f"{field} as {name}" for field, name in zip(fields, names, strict=True)),
+                )
+            ),
             f"filter ispresent(consumed_tokens) and ispresent(EndpointType) and {in_window}",
             "stats "
             + ", ".join(f"sum({name}) as sum_{name}" for name in _SUMS)
             + ", sum(consumed_tokens) as sum_consumed_tokens, max(output_tokens_most) as output_most, "
             "max(max_tokens_most) as limit_most, sum(truncated) as sum_truncated "
-            f"by ModelId, EndpointType, max_tokens_source, {', '.join(fields)}",
+            f"by ModelId, EndpointType, max_tokens_source, {', '.join(names)}",
         )
     )
     found: dict[QuotaPool, dict[str, list[CallerSums]]] = {}
     for row in _rows(logs, log_group, query, searched):
         pool = QuotaPool(row["ModelId"], EndpointType(row["EndpointType"]))
-        label = _read_label(row, [field.replace("`", "") for field in fields])
+        label = _read_label(row, names)
         if scope.model in pool.model_id:
             sums = CallerSums(
                 source=row.get("max_tokens_source", "unknown"),
