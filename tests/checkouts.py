@@ -11,12 +11,16 @@ ROOT = Path(__file__).parents[1]
 AS_ON_WINDOWS = ("-c", "core.symlinks=false", "-c", "core.autocrlf=true")
 
 
-def run(*command: str, cwd: Path, **environment: str) -> str:
-    """Run a command as a user of this environment does, and return its output. A failure fails the test."""
+def run(*command: str, cwd: Path, given: str | None = None, **environment: str) -> str:
+    """Run a command as a user of this environment does, and return its output. A failure fails the test.
+
+    `given` is its standard input, if it reads one.
+    """
     done = subprocess.run(
         command,
         cwd=cwd,
         env={**sam.environment(os.environ), **environment},
+        input=given,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         check=False,

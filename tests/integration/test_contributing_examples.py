@@ -4,10 +4,10 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
+import checkouts
 import pytest
 import yaml
 
@@ -31,20 +31,9 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(checkout: Path, command: list[str], text: str = "") -> str:
+def run(checkout: Path, command: list[str], text: str | None = None) -> str:
     path = os.pathsep.join(str(checkout / each) for each in ("", "cli", "layers/core"))
-    done = subprocess.run(
-        command,
-        cwd=checkout,
-        env={**os.environ, "PYTHONPATH": path},
-        input=text,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+    return checkouts.run(*command, cwd=checkout, given=text, PYTHONPATH=path)
 
 
 def apply(checkout: Path, example: str) -> None:
