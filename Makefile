@@ -19,6 +19,9 @@ TESTS_OF_FUNCTIONS = $(shell grep -rLE --include='test_*.py' '^(from|import) (qu
   $$(grep -rlE --include='test_*.py' '^(from|import) bedrock_quota' $(FAST_TESTS)))
 SITE := $(UV) run --isolated $(LOCKED) --only-group docs --python $(BIN)/python
 
+# Tests start some hundred processes. Without .pyc files each of them would compile all that it imports.
+export PYTHONDONTWRITEBYTECODE :=
+
 include layers/python.mk # LAMBDA_PYTHON, and settings of pip
 
 .DEFAULT_GOAL := help

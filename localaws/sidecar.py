@@ -28,8 +28,8 @@ from localaws.tail import Tail
 
 logger = logging.getLogger("localaws.sidecar")
 
-_SHORTEST_WAIT_SECONDS = 0.2
-_WAIT_PER_PASS = 3.0  # times the length of the last pass: reading takes at most a quarter of the emulator's time
+_SHORTEST_WAIT_SECONDS = 1.0
+_WAIT_PER_PASS = 9.0  # times the length of the last pass: reading takes at most a tenth of the emulator's time
 _GIVE_UP_SECONDS = 30.0
 _MAX_BODY_BYTES = 1024 * 1024
 

@@ -2,13 +2,13 @@
 
 import functools
 import os
-import pickle
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
-from botocore.loaders import JSONFileLoader
+from botocore.loaders import Loader, create_loader
 from hypothesis import HealthCheck, settings
 from metric_lines import strictly_read
 from processed import Processed, process_delivery
@@ -83,6 +83,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
     return ByFile(config, log)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one more worker than there are processors, because end-to-end tests wait for most of their time."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Begin with the end-to-end tests, because they take longest and each worker should have some."""
@@ -92,15 +98,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def service_models() -> Iterator[None]:
-    """Parse each of botocore's service models once per worker: moto begins a new session for every test."""
-    parse = JSONFileLoader().load_file
+    """Read each of botocore's service models once per worker: most tests begin a new session.
 
-    @functools.cache
-    def parsed(path: str) -> bytes:
-        return pickle.dumps(parse(path))  # not as it is, because botocore changes what it has loaded
+    All clients of a session share its loader, so that all sessions may share one.
+    """
+    create_once = functools.cache(create_loader)
+
+    def shared_loader(search_path: str | None = None) -> Loader:
+        loader = create_once(search_path)
+        loader.search_paths[:] = dict.fromkeys(loader.search_paths)  # boto3 adds its own for each session
+        return loader
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(JSONFileLoader, "load_file", lambda _self, path: pickle.loads(parsed(path)))  # noqa: S301
+        patch.setattr(botocore.session, "create_loader", shared_loader)
         yield
 
 

@@ -31,6 +31,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     items.sort(key=lambda item: (order.get(item.path.name, 2), item.name == very_last))  # after pytest-randomly
 
 
+DIRECTORY = pytest.StashKey[Path]()
+"""Where the local AWS of this worker has its state."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Stop the local AWS after the last end-to-end test, because it takes processor time from all tests that follow."""
+    yield
+    directory = item.config.stash.get(DIRECTORY, None)
+    if directory is not None and (nextitem is None or nextitem.path.parent != item.path.parent):
+        instance.down(directory)
+
+
 @pytest.fixture(scope="session")
 def recorder() -> Iterator[Recorder]:
     """What IAM would have been asked since before the deployment."""
@@ -51,8 +64,10 @@ def proxy(recorder: Recorder) -> FaultProxy:
 
 
 @pytest.fixture(scope="session")
-def local(tmp_path_factory: pytest.TempPathFactory, proxy: FaultProxy) -> Iterator[Instance]:
-    directory: Path = tmp_path_factory.mktemp("localaws")
+def local(
+    tmp_path_factory: pytest.TempPathFactory, proxy: FaultProxy, pytestconfig: pytest.Config
+) -> Iterator[Instance]:
+    directory = pytestconfig.stash[DIRECTORY] = tmp_path_factory.mktemp("localaws")
     try:
         yield instance.up(
             directory=directory,

@@ -24,8 +24,10 @@ from test_stack import converse, record
 
 from localaws import instance
 from localaws.account import ACCOUNT_ID
+from localaws.deployment import Deployment
 from localaws.fault_proxy import FaultProxy
-from localaws.instance import Instance
+from localaws.instance import CHECKOUT, Instance
+from localaws.state import StateDirectory
 from quota_monitor import sample_events as events
 from quota_monitor.deployment.checkout import ROOT
 from quota_monitor.main import main
@@ -46,12 +48,14 @@ def streaming(local: Instance, proxy: FaultProxy) -> Iterator[Instance]:
     parameters = {"RequestMetadataKeys": "team,environment"}
 
     def deployed(ingestion: str) -> Instance:
-        return instance.up(
-            directory=local.directory,
-            stack_name=local.stack_name,
-            parameters={**parameters, "Ingestion": ingestion},
-            proxy=proxy,
+        """Deploy the build again with another parameter."""
+        directory, given = StateDirectory(local.directory), {**parameters, "Ingestion": ingestion}
+        Deployment(CHECKOUT, local.account, local.stack_name, directory, given, proxy_url=proxy.url).deploy(
+            lambda *_: None
         )
+        deployed = instance.status(local.directory).instance
+        assert deployed is not None
+        return deployed
 
     yield deployed("kinesis")
     assert "InvocationLogStreamArn" not in deployed("direct").outputs

@@ -4,6 +4,7 @@ import contextlib
 import json
 import zlib
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -229,13 +230,15 @@ def left(local: Instance, proxy: FaultProxy, whole: Tree) -> Left:
 
     stack = local.session().client("cloudformation").describe_stacks(StackName=local.stack_name)["Stacks"][0]
     given = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
-    said, configurations = {}, {}
-    for name, (configuration, parameters, _) in SITUATIONS.items():
+
+    def make_and_delete(name: str) -> tuple[str, tuple[bytes, bytes]]:
+        """Return the set-up's output, and the configurations before and after."""
+        configuration, parameters, _ = SITUATIONS[name]
         here = regions[name]
         as_found = here.configuration_bytes()
         here.start(name, here.whole, Architecture=given["Architecture"], **parameters)
         assert here.wait(name, "create") == "CREATE_COMPLETE", here.reasons(name)
-        said[name] = here.outputs(name)["InvocationLogging"]
+        said = here.outputs(name)["InvocationLogging"]
         during = here.configuration() or {}
         kept = {key: value for key, value in (configuration or {}).items() if value != {}}
         assert {key: during.get(key) for key in kept} == kept
@@ -244,7 +247,12 @@ def left(local: Instance, proxy: FaultProxy, whole: Tree) -> Left:
                 here.s3.put_object(Bucket=here.resource(name, bucket), Key=key, Body=b"a prompt")
             here.s3.create_multipart_upload(Bucket=here.resource(name, bucket), Key="never-completed")
         assert here.delete(name) == "DELETE_COMPLETE", here.reasons(name)
-        configurations[name] = as_found, here.configuration_bytes()
+        return said, (as_found, here.configuration_bytes())
+
+    with ThreadPoolExecutor(max_workers=len(SITUATIONS)) as pool:  # each waits most of its time
+        done = dict(zip(SITUATIONS, pool.map(make_and_delete, SITUATIONS), strict=True))
+    said = {name: each for name, (each, _) in done.items()}
+    configurations = {name: each for name, (_, each) in done.items()}
     return Left(said, configurations, before, emulator.dump_state(state.emulator, home.scratch))
 
 
