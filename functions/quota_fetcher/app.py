@@ -82,6 +82,7 @@ def _fetch(waits: Iterator[float]) -> dict[str, int]:
         fetched.changes,
         account_tokens_per_day=fetched.account_tokens_per_day,
         throttled_by_day=fetched.throttled_by_day,
+        ends_of_life=fetched.ends_of_life,
     )
     emf.write_lines(tuple(written), sys.stdout)
     for sentence in (*fetched.notices, *fetched.remarks):
