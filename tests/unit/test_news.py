@@ -1,14 +1,16 @@
 """The message with news of quotas: what each protocol gets, and that nothing is too long."""
 
 import json
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.stub import Stubber
 
-from bedrock_quota.fetcher.news import make_message
+from bedrock_quota.fetcher.news import REST, make_message
 
 TOPIC = "arn:aws:sns:eu-central-1:111122223333:bedrock-quota-monitor-AlarmTopic-x"
 SMALLER = "quota changed from 400,000 to 200,000: tokens per minute of amazon.nova-lite-v1:0 (regional)"
@@ -55,6 +57,20 @@ def test_people_get_the_plain_text_and_chat_channels_a_custom_notification() -> 
             "nextSteps": ["Run `quota-monitor doctor` to see what to do."],
         },
     }
+
+
+def test_the_page_on_notifications_shows_this_notification_and_its_last_line() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "notifications.md").read_text(encoding="utf-8")
+    (shown,) = map(json.loads, re.findall(r"```json\n(.*?)```", page, re.DOTALL))
+    message: Any = make_message("arn:aws:sns:us-east-1:111122223333:x", ["a", "b"])
+    made = json.loads(json.loads(message["Message"])["https"])
+
+    assert (
+        shown["content"].pop("description").startswith("- quota changed from 200,000 to 400,000: tokens")
+    )
+    assert made["content"].pop("description") == "- a\n- b"
+    assert shown == made
+    assert f"`{REST.format(number=12)}`" in page
 
 
 def test_a_channel_gets_the_first_changes_and_the_number_of_the_others() -> None:
