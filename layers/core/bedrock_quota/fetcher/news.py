@@ -1,8 +1,8 @@
 """The news of quotas: one message to the topic, as text for people and as a notification for chat channels.
 
-SNS can send another text to each protocol (`MessageStructure`). Amazon Q Developer in chat applications shows only AWS's
-own events and custom notifications (its Administrator Guide, "Custom notifications", read 2026-11-29). It subscribes with
-`https`, as public templates show. AWS does not document the protocol. All other protocols get the plain text.
+SNS can send another text to each protocol (`MessageStructure`). Amazon Q Developer in chat applications shows only
+AWS's own events and custom notifications (its Administrator Guide, "Custom notifications", read 2026-11-29). Public
+templates subscribe it with `https`. AWS does not document the protocol. All other protocols get the plain text.
 """
 
 from __future__ import annotations
