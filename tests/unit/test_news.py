@@ -65,9 +65,7 @@ def test_the_page_on_notifications_shows_this_notification_and_its_last_line() -
     message: Any = make_message("arn:aws:sns:us-east-1:111122223333:x", ["a", "b"])
     made = json.loads(json.loads(message["Message"])["https"])
 
-    assert (
-        shown["content"].pop("description").startswith("- quota changed from 200,000 to 400,000: tokens")
-    )
+    assert shown["content"].pop("description").startswith("- quota changed from 200,000 to 400,000: tokens")
     assert made["content"].pop("description") == "- a\n- b"
     assert shown == made
     assert f"`{REST.format(number=12)}`" in page
