@@ -15,6 +15,7 @@ import botocore.session
 import click
 from botocore import xform_name
 from samcli.cli.main import cli as sam
+from samcli.yamlhelper import yaml_parse
 
 from quota_monitor.main import main as quota_monitor
 
@@ -113,7 +114,30 @@ def _check_files(arguments: list[str]) -> None:
             assert (ROOT / path).exists(), f"there is no {path}"
 
 
+DEPLOY_OPTIONS = {"template-file", "stack-name", "capabilities", "parameter-overrides"}
+"""Options of `aws cloudformation deploy`, those that are used here. It is the AWS CLI's own command and no operation
+(AWS CLI Command Reference, read 2026-11-29)."""
+
+
+def _check_deploy(arguments: list[str]) -> None:
+    """Check `aws cloudformation deploy`: its options, and the parameters that the template declares."""
+    given = options_of(shlex.join(["aws", *arguments]))
+    unknown = {name[2:] for name in given} - DEPLOY_OPTIONS - GLOBAL_OPTIONS
+    assert not unknown, f"aws cloudformation deploy has no --{', --'.join(sorted(unknown))}"
+    (file,) = given["--template-file"]
+    parameters = yaml_parse((ROOT / file).read_text(encoding="utf-8"))["Parameters"]
+    values = dict(each.split("=", 1) for each in given.get("--parameter-overrides", []))
+    assert values.keys() <= parameters.keys(), f"{file} has no {sorted(values.keys() - parameters.keys())}"
+    missing = {name for name, each in parameters.items() if "Default" not in each} - values.keys()
+    assert not missing, f"{file} needs {sorted(missing)}"
+    for name, value in values.items():
+        assert re.fullmatch(parameters[name].get("AllowedPattern", ".+"), value), f"{name} cannot be {value}"
+
+
 def _check_aws(arguments: list[str]) -> None:
+    if arguments[:2] == ["cloudformation", "deploy"]:
+        _check_deploy(arguments)
+        return
     service, operation, *rest = arguments
     service = SERVICES.get(service, service)
     model = botocore.session.get_session().get_service_model(service)

@@ -18,6 +18,7 @@ with custom_resource.report_import_failure():
     from bedrock_quota.access_denied import make_waits, retry_while_denied
     from bedrock_quota.fetcher import aws_sources, burndown_drift
     from bedrock_quota.fetcher.fetch import Sources
+    from bedrock_quota.fetcher.news import make_message
     from bedrock_quota.fetcher.quota_lines import lines_for_quotas
     from bedrock_quota.fetcher.refresh import SnapshotStore, refresh_snapshot
     from bedrock_quota.registry.models import COMPILED_REGISTRY, Registry, load_registry
@@ -81,6 +82,7 @@ def _fetch(waits: Iterator[float]) -> dict[str, int]:
         fetched.changes,
         account_tokens_per_day=fetched.account_tokens_per_day,
         throttled_by_day=fetched.throttled_by_day,
+        ends_of_life=fetched.ends_of_life,
     )
     emf.write_lines(tuple(written), sys.stdout)
     for sentence in (*fetched.notices, *fetched.remarks):
@@ -138,13 +140,6 @@ def _make_notify(given: Settings, waits: Iterator[float]) -> Callable[[tuple[str
     def notify(notices: tuple[str, ...]) -> None:
         if given.topic_arn:
             topic = given.topic_arn
-            retry_while_denied(
-                lambda: clients.sns().publish(
-                    TopicArn=topic,
-                    Subject=f"Bedrock quotas: {len(notices)} change{'s' if len(notices) > 1 else ''}",
-                    Message="\n".join(notices)[:200_000],  # SNS accepts 256 KB
-                ),
-                waits=waits,
-            )
+            retry_while_denied(lambda: clients.sns().publish(**make_message(topic, notices)), waits=waits)
 
     return notify

@@ -84,6 +84,20 @@ def resource(local: Instance) -> Callable[[str], str]:
     return lambda logical_id: physical_id(local.session(), local.stack_name, logical_id)
 
 
+@pytest.fixture
+def queue(local: Instance, resource: Callable[[str], str]) -> Iterator[str]:
+    """A queue that subscribes to the topic of the stack."""
+    sqs, sns = local.session().client("sqs"), local.session().client("sns")
+    url = sqs.create_queue(QueueName="hears-alarms")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    subscription = sns.subscribe(
+        TopicArn=resource("AlarmTopic"), Protocol="sqs", Endpoint=arn, ReturnSubscriptionArn=True
+    )["SubscriptionArn"]
+    yield url
+    sns.unsubscribe(SubscriptionArn=subscription)
+    sqs.delete_queue(QueueUrl=url)
+
+
 @pytest.fixture(scope="session")
 def large_bodies(resource: Callable[[str], str]) -> str:
     """The bucket that Bedrock delivers large bodies to."""

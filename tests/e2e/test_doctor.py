@@ -34,20 +34,6 @@ def doctor(local: Instance, doctor_calls: list[Call], monkeypatch: pytest.Monkey
     return run
 
 
-@pytest.fixture
-def queue(local: Instance, resource: Resource) -> Iterator[str]:
-    """A queue that hears what the alarms tell."""
-    sqs, sns = local.session().client("sqs"), local.session().client("sns")
-    url = sqs.create_queue(QueueName="hears-alarms")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    subscription = sns.subscribe(
-        TopicArn=resource("AlarmTopic"), Protocol="sqs", Endpoint=arn, ReturnSubscriptionArn=True
-    )["SubscriptionArn"]
-    yield url
-    sns.unsubscribe(SubscriptionArn=subscription)
-    sqs.delete_queue(QueueUrl=url)
-
-
 @contextmanager
 def no_filter(local: Instance, _resource: Resource) -> Iterator[None]:
     logs, group = local.session().client("logs"), local.outputs["InvocationLogGroupName"]

@@ -279,7 +279,7 @@ def fetcher_cases(
                 "after": after,
                 "in_the_end": read_snapshot(name, table),
                 "told": [
-                    call.parameters["Message"]
+                    json.loads(call.parameters["Message"])["default"]
                     for call in copies.proxy.calls[told:]
                     if (call.function, call.operation, call.fault) == (name, "Publish", None)
                 ],

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from test_stack import Deliver, Metric, converse, record
 
+from localaws.fault_proxy import FaultProxy
 from localaws.instance import Instance
 
 EXAMPLE = {
@@ -86,7 +87,7 @@ def test_a_wrong_override_is_refused_loudly(
 
 
 def test_a_daily_quota_of_0_is_named_once_when_calls_are_throttled(
-    local: Instance, fetch: Callable[[], dict[str, Any]]
+    local: Instance, fetch: Callable[[], dict[str, Any]], queue: str, proxy: FaultProxy
 ) -> None:
     # field case 06: 300,000 tokens per minute and 0 tokens per day, as new accounts list it
     model_id = "mistral.mistral-7b-instruct-v0:2"
@@ -109,9 +110,23 @@ def test_a_daily_quota_of_0_is_named_once_when_calls_are_throttled(
     assert not fetch()["failed"]
     assert not any(said in message for message in messages(local))
     throttle(3)
+    sqs, published = local.session().client("sqs"), len(proxy.calls)
+    sqs.purge_queue(QueueUrl=queue)
     assert not fetch()["failed"]
     assert not fetch()["failed"]
     assert sum(said in message for message in messages(local)) == 1
+    # and a queue gets it as plain text
+    received = [json.loads(each["Body"]) for each in sqs.receive_message(QueueUrl=queue)["Messages"]]
+    (news,) = [each for each in received if each.get("Subject", "").startswith("Bedrock quotas: ")]
+    assert said in news["Message"].split(". ")[0]
+    # and chat channels, which subscribe with https, get a custom notification
+    (message,) = [
+        json.loads(call.parameters["Message"]) for call in proxy.calls[published:] if call.operation == "Publish"
+    ]
+    assert message["default"] == news["Message"]
+    notification = json.loads(message["https"])
+    assert (notification["source"], notification["content"]["textType"]) == ("custom", "client-markdown")
+    assert said in notification["content"]["description"]
     # and the quota that all models share is in the log, too
     assert any('"account_tokens_per_day":700000000' in message.replace(" ", "") for message in messages(local))
 

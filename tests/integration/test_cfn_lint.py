@@ -1,5 +1,6 @@
 """cfn-lint, in a process of its own, on the templates that CloudFormation gets."""
 
+import fnmatch
 import json
 import re
 import subprocess
@@ -7,6 +8,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+from iam.evaluator import read_data
 from plain import plain_template
 from samcli.yamlhelper import yaml_parse
 
@@ -90,3 +93,38 @@ def test_the_destination_for_other_accounts_is_well_formed_and_opens_to_that_acc
         "Action": "logs:PutSubscriptionFilter",
         "Resource": f"arn:aws:logs:us-east-1:111111111111:destination:{destination['DestinationName']}",
     }
+
+
+CHANNELS = {
+    "slack-channel": "AWS::Chatbot::SlackChannelConfiguration",
+    "teams-channel": "AWS::Chatbot::MicrosoftTeamsChannelConfiguration",
+}
+"""Templates for chat channels in examples/, and the types that they are for."""
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_a_chat_channel_is_well_formed_and_cannot_change_anything(name: str) -> None:
+    template = ROOT / "examples" / f"{name}.yaml"
+    # cfn-lint finds nothing in the Regions of the partition `aws`, the only one that has the type
+    regions = [each for each in REGIONS if not each.startswith(("us-gov-", "cn-"))]
+    linted = subprocess.run(
+        [Path(sys.executable).with_name("cfn-lint"), "--regions", *regions, "--template", str(template)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert linted.returncode == 0, linted.stdout + linted.stderr
+    # the channel shows the topics, and its role and its guardrail are the same policy
+    parsed = yaml_parse(template.read_text(encoding="utf-8"))
+    resources = {each["Type"]: each["Properties"] for each in parsed["Resources"].values()}
+    channel, only = resources[CHANNELS[name]], [{"Ref": "ReadMetrics"}]
+    assert channel["SnsTopicArns"] == {"Ref": "TopicArns"}
+    assert channel["GuardrailPolicies"] == resources["AWS::IAM::Role"]["ManagedPolicyArns"] == only
+    assert resources["AWS::IAM::Role"].keys() == {"AssumeRolePolicyDocument", "ManagedPolicyArns"}
+    # which allows actions of CloudWatch that read, and no log, because those may have prompts
+    (statement,) = resources["AWS::IAM::ManagedPolicy"]["PolicyDocument"]["Statement"]
+    assert {each.partition(":")[0] for each in statement["Action"]} == {"cloudwatch"}
+    levels = {f"cloudwatch:{each['name']}": each["accessLevel"] for each in read_data("actions", "cloudwatch").values()}
+    allowed = {action for pattern in statement["Action"] for action in fnmatch.filter(levels, pattern)}
+    assert {"cloudwatch:GetMetricWidgetImage", "cloudwatch:DescribeAlarms"} <= allowed
+    assert {levels[action] for action in allowed} == {"Read", "List"}

@@ -82,10 +82,7 @@ NO_ACTIONS = {
 """Names in the schemas that the Service Authorization Reference does not have."""
 
 ARNS = {
-    "cloudformation:stack": (
-        f"arn:aws:cloudformation:{REGION}:stack/{STACK}/x",
-        f"arn:aws:cloudformation:{REGION}:stack/aws-sam-cli-managed-default/x",
-    ),
+    "cloudformation:stack": (f"arn:aws:cloudformation:{REGION}:stack/{STACK}/x",),
     "cloudwatch:alarm": (
         f"arn:aws:cloudwatch:{REGION}:alarm:{STACK}-NoRecordsAlarm-x",
         f"arn:aws:cloudwatch:{REGION}:alarm:{STACK} tokens reserved near the quota",
@@ -106,7 +103,19 @@ ARNS = {
     "sns:topic": (f"arn:aws:sns:{REGION}:{STACK}-AlarmTopic-x",),
     "sqs:queue": (f"arn:aws:sqs:{REGION}:{STACK}-LateBodiesQueue-x",),
 }
-"""What the stack, and that of SAM CLI, consist of, by the Service Authorization Reference's type."""
+"""What the stack consists of, and the bucket of SAM CLI's, by the Service Authorization Reference's type."""
+
+SAM_STACK = f"arn:aws:cloudformation:{REGION}:stack/aws-sam-cli-managed-default/x"
+"""The stack that all SAM applications of the account share. SAM CLI creates it once and then reads its outputs."""
+
+ON_SAM_STACK = {
+    "cloudformation:CreateChangeSet",
+    "cloudformation:DescribeChangeSet",
+    "cloudformation:DescribeStacks",
+    "cloudformation:ExecuteChangeSet",
+    "cloudformation:TagResource",
+}
+"""Its calls for that: those that it makes, those of its waiters, and the right to tag the stack."""
 
 ON_ANY_LOG_GROUP = {"logs:PutSubscriptionFilter", "logs:DeleteSubscriptionFilter", "logs:DescribeSubscriptionFilters"}
 """They are on the invocation log group, which can have any name."""
@@ -182,11 +191,14 @@ def called_by_sam() -> set[str]:
     } - NOT_CALLED
 
 
-def calls(module: Path, service: str) -> Iterator[str]:
-    """Yield the actions of a module's calls of a boto3 client."""
+def calls(module: Path, service: str, functions: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield the actions of calls of a boto3 client in a module, or in some of its functions."""
     model = botocore.session.get_session().get_service_model(service)
     operations = {xform_name(name): name for name in model.operation_names}
-    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    parts = [each for each in tree.body if isinstance(each, ast.FunctionDef) and each.name in functions]
+    assert len(parts) == len(functions)
+    for node in (found for part in parts or [tree] for found in ast.walk(part)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             if node.func.attr in operations:
                 yield action_of(service, operations[node.func.attr])
@@ -233,6 +245,22 @@ def test_deploying_takes_nothing_that_the_policy_leaves_out(policy: Any, needed:
 
     assert len(results) > 200
     assert {pair for pair, result in results.items() if result != ALLOWED} == set()
+
+
+def test_the_stack_of_sam_cli_can_be_created_and_read_and_not_deleted(policy: Any, needed: set[str]) -> None:
+    # `sam deploy` calls manage_stack. Its module has update_stack, too, for `sam pipeline bootstrap` alone
+    module = Path(samcli.__file__).parent / "lib/utils/managed_cloudformation_stack.py"
+    called = set(calls(module, "cloudformation", ("manage_stack", "_create_or_get_stack", "_create_stack")))
+    assert called == ON_SAM_STACK - {"cloudformation:DescribeChangeSet", "cloudformation:TagResource"}
+    on_stacks = {each for each in needed if set(resources(each)) == set(ARNS["cloudformation:stack"])}
+    assert {"cloudformation:DeleteStack", "cloudformation:UpdateStack"} <= on_stacks - ON_SAM_STACK
+
+    results = ask(policy, [(action, SAM_STACK) for action in sorted(ON_SAM_STACK | on_stacks)])
+
+    reading = {f"cloudformation:{name}" for name in ("DescribeStackEvents", "DescribeStackResources")}
+    allowed = {action for (action, _), result in results.items() if result == ALLOWED}
+    assert allowed >= ON_SAM_STACK
+    assert allowed - ON_SAM_STACK <= reading
 
 
 def test_the_policy_allows_nothing_else(policy: Any, needed: set[str], of_schemas: set[str]) -> None:

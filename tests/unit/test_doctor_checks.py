@@ -1861,21 +1861,26 @@ def test_a_failed_fetch_has_the_reason_from_the_log() -> None:
 
 
 class _Log:
-    """CloudWatch Logs with pages of messages. It counts the pages that are read."""
+    """CloudWatch Logs: pages of events, as minutes after NOW and a message. It counts the pages that are read."""
 
-    def __init__(self, *pages: list[str]) -> None:
+    def __init__(self, *pages: list[tuple[float, str]]) -> None:
         self._pages, self.read = pages, 0
-        self.asked: dict[str, Any] = {}
 
     def get_paginator(self, operation: str) -> Any:
         assert operation == "filter_log_events"
         return self
 
-    def paginate(self, **asked: Any) -> Any:
-        self.asked = asked
+    def paginate(self, *, startTime: int, endTime: int, **_more: Any) -> Any:  # noqa: N803
         for page in self._pages:
             self.read += 1
-            yield {"events": [{"message": message} for message in page]}
+            stamped = [(int(NOW.timestamp() * 1000 + minute * 60_000), message) for minute, message in page]
+            yield {
+                "events": [
+                    {"timestamp": stamp, "message": message}
+                    for stamp, message in stamped
+                    if startTime <= stamp <= endTime
+                ]
+            }
 
 
 @pytest.mark.parametrize(
@@ -1883,28 +1888,34 @@ class _Log:
     [
         pytest.param([[]], None, id="no error"),
         pytest.param(
-            [['{"level":"ERROR","message":"first"}'], ['{"level":"ERROR","message":"a\\n b"}']], "a b", id="last"
+            [[(1, '{"level":"ERROR","message":"first"}')], [(2, '{"level":"ERROR","message":"a\\n b"}')]],
+            "a b",
+            id="last of two pages",
         ),
+        pytest.param([[(2, "later"), (1, "earlier")]], "later", id="not in order"),
+        pytest.param([[(0, "begin")], [(4.9, "end"), (5, "next period")]], "next period", id="end of a long run"),
+        pytest.param([[(n / 10, f"{n}")] for n in range(10)], "4", id="more pages than are read"),
+        pytest.param([[(n, f"{n}")] for n in (0, 1, 2, 14)], "14", id="retry that timed out"),
+        pytest.param([[(-1, "of the run before"), (20, "of another run")]], None, id="errors of other runs"),
         pytest.param(
-            [["2026-11-28 Task timed out after 60.00 seconds\n\n"]],
+            [[(0, "2026-11-28 Task timed out after 60.00 seconds\n\n")]],
             "2026-11-28 Task timed out after 60.00 seconds",
             id="timeout",
         ),
-        pytest.param([['{"message":"' + "x" * 2_000 + '"}']], "x" * 500, id="long"),
+        pytest.param([[(0, '{"message":"' + "x" * 2_000 + '"}')]], "x" * 500, id="long"),
     ],
 )
-def test_the_last_error_of_a_log(pages: list[list[str]], reason: str | None) -> None:
+def test_the_last_error_of_a_log(pages: list[list[tuple[float, str]]], reason: str | None) -> None:
     log: Any = _Log(*pages)
 
     assert collect.read_last_error(log, "/fetcher", NOW) == reason
-    assert log.asked["startTime"] == int(NOW.timestamp() * 1000)
 
 
 def test_few_pages_of_a_log_are_searched() -> None:
     log: Any = _Log(*[[]] * 100)
 
     assert collect.read_last_error(log, "/fetcher", NOW) is None
-    assert log.read == 5
+    assert log.read == 20  # 5 of each period
 
 
 def test_an_expired_session_ends_the_doctor_at_once() -> None:

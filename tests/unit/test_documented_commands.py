@@ -96,6 +96,14 @@ def test_events_of_a_failed_deployment_are_asked_for_by_the_arn_that_a_deleted_s
     assert {re.findall(r" --stack-name (\S+)", each)[0] for each in of_events} == {"ARN"}
 
 
+DEPLOY = "aws cloudformation deploy --stack-name x --template-file examples/slack-channel.yaml"
+PARAMETERS = "SlackWorkspaceId=T0 SlackChannelId=C0 TopicArns=arn:aws:sns:us-east-1:111122223333:x"
+
+
+def test_a_right_deployment_of_a_template_is_accepted() -> None:
+    check(f"{DEPLOY} --capabilities CAPABILITY_IAM --parameter-overrides {PARAMETERS}")
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -105,6 +113,10 @@ def test_events_of_a_failed_deployment_are_asked_for_by_the_arn_that_a_deleted_s
         pytest.param("aws lambda get-policy --function-name a name of words", id="too many values"),
         pytest.param("aws lambda get-policy --function-name", id="no value"),
         pytest.param("aws iam put-role-policy --role-name x --policy-name y --policy-document '{Version}'", id="JSON"),
+        pytest.param(f"{DEPLOY} --parameter TopicArns=x", id="option of aws cloudformation deploy"),
+        pytest.param(f"{DEPLOY} --parameter-overrides SlackWorkspaceId=T0 TopicArns=x", id="missing parameter"),
+        pytest.param(f"{DEPLOY} --parameter-overrides {PARAMETERS} Topic=x", id="unknown parameter"),
+        pytest.param(f"{DEPLOY} --parameter-overrides {PARAMETERS.replace('C0', '#x')}", id="value of a parameter"),
         pytest.param("quota-monitor doktor", id="command"),
         pytest.param("quota-monitor doctor --stack x", id="option of ours"),
         pytest.param("quota-monitor analyze --hours many", id="value of ours"),

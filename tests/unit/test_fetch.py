@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Set
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -537,6 +537,12 @@ def test_end_of_life_of_an_override_is_noticed(aws: Aws, run: Run) -> None:
     aws.overrides, aws.in_use = json.dumps({"models": [ADDED | {"end_of_life": ends}]}), {ROCKET}
 
     assert run().notices == (ending(ROCKET, "2026-12-24"),)
+
+
+def test_days_on_which_models_of_published_pools_end_are_known(aws: Aws, run: Run) -> None:
+    aws.in_use = {SONNET_4_5, NOVA_LITE}
+
+    assert run(always=(HAIKU_3,)).ends_of_life == {SONNET_4_5: date(2027, 4, 8), HAIKU_3: date(2026, 9, 10)}
 
 
 # Drift

@@ -401,6 +401,9 @@ LISTED = [
 ]
 
 
+TOPIC = "arn:aws:sns:us-east-1:111122223333:topic"
+
+
 class Stored:
     """A state table, and a topic."""
 
@@ -428,7 +431,7 @@ def stored(monkeypatch: pytest.MonkeyPatch) -> Stored:
     """An account with some quotas and one pool in use."""
     stored = Stored()
     monkeypatch.setenv("STATE_TABLE", "state")
-    monkeypatch.setenv("TOPIC_ARN", "arn:topic")
+    monkeypatch.setenv("TOPIC_ARN", TOPIC)
     monkeypatch.setattr(clients, "sns", lambda: stored)
     monkeypatch.setattr(clients, "bedrock_settings", lambda: "bedrock")
     monkeypatch.setattr(aws_sources, "list_application_profiles", lambda client: {"bedrock": {}}[client])
@@ -474,7 +477,9 @@ def test_fetcher_tells_people_what_is_new_once(load: Load, printed: Printed, sto
     # then it says so once, in the log and to the topic
     said = f"quota is 0: {NOVA} (regional) may not be called by this account in this Region"
     assert [line["message"] for line in printed() if line.get("message", "").startswith("quota is 0")] == [said]
-    assert stored.messages == [{"TopicArn": "arn:topic", "Subject": "Bedrock quotas: 1 change", "Message": said}]
+    (message,) = stored.messages
+    assert (message["TopicArn"], message["Subject"]) == (TOPIC, "Bedrock quotas: 1 change")
+    assert json.loads(message["Message"])["default"] == said
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -593,6 +594,20 @@ def test_quota_lines_publish_0_as_0_and_leave_out_what_is_not_there(read_line: R
         "Its quota is 0, so Bedrock throttles every call. Request an increase in Service Quotas.",
         "No quota on tokens: AWS limits only the requests of this pool.",
         "No quota per minute is known for this pool, so no percentages are shown.",
+    ]
+
+
+def test_a_larger_quota_is_not_proposed_for_a_model_at_its_end(read_line: ReadLine) -> None:
+    zero, more = (QuotaPool(name, EndpointType.REGIONAL) for name in ("a.zero", "a.more"))
+    quotas = {zero: PoolQuota(0, 0), more: PoolQuota(5, 5)}
+    ends = dict.fromkeys(quotas, date(2026, 9, 10))
+
+    found = [read_line(line).get("quota_note") for line in lines_for_quotas("Mine", MINUTE, quotas, ends_of_life=ends)]
+
+    assert found == [
+        "Its quota is 0, so Bedrock throttles every call. The model's end of life is 2026-09-10, and AWS grants no "
+        "increase for legacy models. Move its callers to another model.",
+        None,
     ]
 
 

@@ -311,8 +311,12 @@ def _function(client: LambdaClient, name: str) -> observed.Function | None:
     )
 
 
+_ERROR_WINDOWS = 4
+"""Periods of the log that are searched. A run that began at the end of the first one ends within the next two, because
+its timeout is 10 minutes."""
+
 _MAX_PAGES = 5
-"""Pages of the fetcher's log that are searched for its last error. Most of them have no match."""
+"""Pages of a period that are searched. A page may have no match, although a later one has."""
 
 _MOST_OF_A_REASON = 500
 """Characters of an error that are shown."""
@@ -322,18 +326,31 @@ class _LogLine(msgspec.Struct):
     message: str = ""
 
 
-def read_last_error(client: CloudWatchLogsClient, group: str, since: datetime) -> str | None:
-    """Return the message of the last error in a function's log from a time on, or None if there is none."""
-    pages = client.get_paginator("filter_log_events").paginate(
-        logGroupName=group, startTime=int(since.timestamp() * 1000), filterPattern='?ERROR ?"Task timed out"'
-    )
-    found = [event["message"] for page in islice(pages, _MAX_PAGES) for event in page["events"]]
-    if not found:
-        return None
+def read_last_error(client: CloudWatchLogsClient, group: str, failed: datetime) -> str | None:
+    """Return the last error in a function's log of the run that failed, or None if there is none.
+
+    `failed` is the time of the metric's value: the run began in the period from then on. CloudWatch Logs returns the
+    oldest events first, so the periods are searched from the newest one backwards.
+    """
+    for number in reversed(range(_ERROR_WINDOWS)):
+        start = failed + number * observed.PERIOD
+        pages = client.get_paginator("filter_log_events").paginate(
+            logGroupName=group,
+            startTime=int(start.timestamp() * 1000),
+            endTime=int((start + observed.PERIOD).timestamp() * 1000) - 1,
+            filterPattern='?ERROR ?"Task timed out"',
+        )
+        found = [event for page in islice(pages, _MAX_PAGES) for event in page["events"]]
+        if found:
+            return _read_reason(sorted(found, key=lambda event: event["timestamp"])[-1]["message"])
+    return None
+
+
+def _read_reason(line: str) -> str:
     try:
-        said = msgspec.json.decode(found[-1], type=_LogLine).message
+        said = msgspec.json.decode(line, type=_LogLine).message
     except msgspec.DecodeError:
-        said = found[-1]
+        said = line
     return " ".join(said.split())[:_MOST_OF_A_REASON]
 
 

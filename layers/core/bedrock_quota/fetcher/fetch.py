@@ -12,7 +12,7 @@ from bedrock_quota.fetcher import burndown_drift
 from bedrock_quota.fetcher.changes import Change, find_changes
 from bedrock_quota.model_ids import Reference
 from bedrock_quota.pools import LONG_CONTEXT_SUFFIX, PoolQuota, QuotaKey, QuotaPool
-from bedrock_quota.registry.models import Registry
+from bedrock_quota.registry.models import Model, Registry
 from bedrock_quota.registry.overrides import apply_overrides, read_overrides
 from bedrock_quota.registry.quota_codes import find_code_mismatches
 from bedrock_quota.registry.quota_names import (
@@ -58,6 +58,8 @@ class Fetch(msgspec.Struct, frozen=True):
     account_tokens_per_day: float | None
     throttled_by_day: frozenset[QuotaPool]
     """Pools with a daily quota of 0 in which Bedrock has throttled calls."""
+    ends_of_life: Mapping[QuotaPool, date]
+    """The day on which the model of a pool in use ends or has ended, if the registry knows one."""
     changes: tuple[Change, ...]
     notices: tuple[str, ...]
     remarks: tuple[str, ...]
@@ -146,6 +148,11 @@ def fetch_all(
         quotas={pool: by_pool.get(pool, PoolQuota()) for pool in sorted(in_use)} if by_pool else {},
         account_tokens_per_day=account_quota,
         throttled_by_day=frozenset(pool for pool in in_use if _describe_daily_zero(pool) in active.get(DAILY_ZERO, ())),
+        ends_of_life={
+            pool: model.end_of_life.day
+            for pool in in_use
+            if (model := _find_model(pool, known)) is not None and model.end_of_life is not None
+        },
         changes=(relevant := tuple(change for change in changed if seen is None or change.pool in in_use)),
         notices=(
             *(str(change) for change in relevant),
@@ -233,6 +240,10 @@ def _update_daily_notices(
     return tuple(sorted(notice for pool, notice in daily.items() if pool in throttled or notice in sent))
 
 
+def _find_model(pool: QuotaPool, known: Registry) -> Model | None:
+    return known.find(pool.model_id.removesuffix(LONG_CONTEXT_SUFFIX))
+
+
 def _list_ending_models(in_use: Iterable[QuotaPool], known: Registry, today: date) -> tuple[str, ...]:
     """Return one notice per model in use that ends soon or has ended.
 
@@ -242,7 +253,7 @@ def _list_ending_models(in_use: Iterable[QuotaPool], known: Registry, today: dat
         f"end of life of {model.id} is {model.end_of_life.day} (another day in some Regions). Move its callers to "
         "another model"
         for pool in in_use
-        if (model := known.find(pool.model_id.removesuffix(LONG_CONTEXT_SUFFIX))) is not None
+        if (model := _find_model(pool, known)) is not None
         and model.end_of_life is not None
         and model.end_of_life.day - today <= END_OF_LIFE_NOTICE
     }

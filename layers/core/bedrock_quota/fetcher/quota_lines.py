@@ -4,6 +4,7 @@ The processor publishes the same metrics with each call. The fetcher's keep pool
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Set
+from datetime import date
 from typing import Any
 
 from bedrock_quota import emf
@@ -26,13 +27,14 @@ def lines_for_quotas(
     *,
     account_tokens_per_day: float | None = None,
     throttled_by_day: Set[QuotaPool] = frozenset(),
+    ends_of_life: Mapping[QuotaPool, date] | None = None,
 ) -> Iterator[bytes]:
     """Yield one line per pool with its quotas. A quota of 0 is published as 0.
 
     Properties: the daily quota, the previous value of a quota that changed, and `quota_note`, which says in words what
     a graph cannot show. A pool without a quota gets a line with the note alone, and no metric. The quota that all
     models share has one line without a pool and without a metric. `throttled_by_day` are the pools with a daily quota
-    of 0 in which Bedrock throttled calls.
+    of 0 in which Bedrock throttled calls. `ends_of_life` are the days on which the models of pools end, where known.
     """
     if account_tokens_per_day is not None:
         shared = ACCOUNT_NOTE.format(tokens=account_tokens_per_day)
@@ -47,16 +49,23 @@ def lines_for_quotas(
             line = {"_aws": emf.make_directive(namespace, seconds, emf.POOL_DIMENSIONS, metrics), **line}
         if quota.tokens_per_day is not None:
             line["tokens_per_day"] = quota.tokens_per_day
-        if (note := _make_note(quota, throttled_by_day=pool in throttled_by_day)) is not None:
+        note = _make_note(quota, (ends_of_life or {}).get(pool), throttled_by_day=pool in throttled_by_day)
+        if note is not None:
             line["quota_note"] = note
         yield emf.encode(line | before.get(pool, {}))
 
 
-def _make_note(quota: PoolQuota, *, throttled_by_day: bool) -> str | None:
+def _make_note(quota: PoolQuota, end_of_life: date | None, *, throttled_by_day: bool) -> str | None:
     """Return a note on a quota of 0 or on one that does not exist, which no graph can show."""
     tokens, requests = quota.tokens_per_minute, quota.requests_per_minute
     if quota.is_zero_per_minute:
-        return "Its quota is 0, so Bedrock throttles every call. Request an increase in Service Quotas."
+        advice = "Request an increase in Service Quotas."
+        if end_of_life is not None:
+            advice = (
+                f"The model's end of life is {end_of_life}, and AWS grants no increase for legacy models. Move its "
+                "callers to another model."
+            )
+        return f"Its quota is 0, so Bedrock throttles every call. {advice}"
     if throttled_by_day:
         return (
             "Its quota on tokens per day is 0, which may be why Bedrock throttled calls. If they did not reach a quota "
