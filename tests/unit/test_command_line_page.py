@@ -24,6 +24,7 @@ from quota_monitor.deployment import deploy
 from quota_monitor.deployment.deploy import RegionProgress
 from quota_monitor.doctor import command as doctor
 from quota_monitor.doctor.checks import run_checks
+from quota_monitor.doctor.command import Checked
 from quota_monitor.doctor.first_day import answers
 from quota_monitor.explain import ExplainedPool
 from quota_monitor.failed import command as failed
@@ -108,7 +109,7 @@ def run(*words: str) -> Any:
 
 
 DOCUMENTS: dict[str, Callable[[], Any]] = {
-    "doctor": lambda: json.loads(doctor.to_json(WELL, run_checks(WELL), "")),
+    "doctor": lambda: dict(doctor.to_data(Checked(WELL, run_checks(WELL), ""))),
     "doctor --first-day": lambda: msgspec.to_builtins(
         answers.Report("", "us-east-1", "1", "1", {}, (answers.seen("It was."),))
     ),
