@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 from click.testing import CliRunner, Result
+from documented import blocks
 from fake_aws import Answer, AwsError, FakeAws, denied
 from subcommands import find_subcommands
 from test_doctor_checks import SINK, STACK, WELL
@@ -42,8 +43,8 @@ PROBLEM: Mapping[str, Any] = {"filters": ()}
 WARNING: Mapping[str, Any] = {"reserved_models": ("m",)}
 
 
-def run(*words: str) -> Result:
-    return CliRunner(mix_stderr=False).invoke(main, words, env={"COLUMNS": "100"})
+def run(*words: str, columns: int = 100) -> Result:
+    return CliRunner(mix_stderr=False).invoke(main, words, env={"COLUMNS": str(columns)})
 
 
 def refused(operation: str) -> ClientError:
@@ -282,10 +283,13 @@ BEGAN = int(datetime(2026, 11, 20, 14, 3, tzinfo=UTC).timestamp())
 TEN_MINUTES = ("--from", "2026-11-20T14:00", "--to", "2026-11-20T14:10")
 
 
-def deployed(profile: str | None, region: str, *, quota: float | None, throttled: int = 0) -> FakeAws:
+def deployed(
+    profile: str | None, region: str, *, quota: float | None, throttled: int = 0, model: str = POOL.model_id
+) -> FakeAws:
     """Return the AWS of a stack with one call, which reserved 1,010 tokens, and with throttled ones."""
-    refusals = [failed(BEGAN, written=BEGAN + 1, calls=throttled)] if throttled else []
-    aws = processor(served(BEGAN, written=BEGAN + 1, output=50), *refusals)
+    events = [served(BEGAN, written=BEGAN + 1, output=50)]
+    events += [failed(BEGAN, written=BEGAN + 1, calls=throttled)] if throttled else []
+    aws = processor(*((second, {**line, "ModelId": model}) for second, line in events))
     stack = {
         "StackName": "bedrock-quota-monitor",
         "StackId": f"arn:aws:cloudformation:{region}:{ACCOUNTS[profile]}:stack/bedrock-quota-monitor/1",
@@ -357,6 +361,22 @@ def test_the_report_has_every_place_and_ends_with_the_worst_pool_of_each() -> No
     (no_access,) = re.findall(r"^staging in eu-west-1: .*$", ran.stdout, re.MULTILINE)
     assert no_access.startswith("staging in eu-west-1: These credentials may not call DescribeStacks.")
     assert "150%" not in ran.stdout
+
+
+def test_the_page_on_accounts_shows_the_table_at_the_end(
+    accounts: dict[tuple[str | None, str | None], FakeAws],
+) -> None:
+    sonnet, nova = "anthropic.claude-sonnet-4-6", "amazon.nova-lite-v1:0"
+    accounts["prod", "us-east-1"] = deployed("prod", "us-east-1", quota=1_010, throttled=211, model=sonnet)
+    accounts["prod", "eu-west-1"] = deployed("prod", "eu-west-1", quota=2_020, model=sonnet)
+    accounts["staging", "us-east-1"] = deployed("staging", "us-east-1", quota=10_100, model=nova)
+    (block,) = [each for each in blocks("output") if each.text.startswith(" Place ")]
+
+    ran = run("report", *BOTH, *TEN_MINUTES, columns=132)
+
+    lines = [line.rstrip() for line in ran.stdout.splitlines()]
+    table = lines[lines.index(block.text.splitlines()[0]) :]
+    assert table[: len(block.text.splitlines())] == block.text.splitlines()
 
 
 @pytest.mark.usefixtures("accounts")
