@@ -379,6 +379,36 @@ def test_the_page_on_accounts_shows_the_table_at_the_end(
     assert table[: len(block.text.splitlines())] == block.text.splitlines()
 
 
+@pytest.mark.parametrize(
+    ("quota", "throttled", "cells"),
+    [
+        pytest.param(1_262.5, 0, ["1 of 1", "0", f"{POOL}, 80%"], id="near its quota"),
+        pytest.param(1_300, 0, ["0 of 1", "0", f"{POOL}, 78%"], id="not near"),
+        pytest.param(1_443, 3, ["1 of 1", "3", f"{POOL}, 70%"], id="throttled, because 1,010 more did not fit"),
+        pytest.param(10_100, 1_234, ["0 of 1", "1,234", f"{POOL}, 10%"], id="throttled by something else"),
+        pytest.param(0, 3, ["1 of 1", "3", str(POOL)], id="quota of 0"),
+        pytest.param(None, 0, ["0 of 1", "0", str(POOL)], id="quota unknown"),
+    ],
+)
+def test_pools_near_or_over_their_quota_are_counted(
+    accounts: dict[tuple[str | None, str | None], FakeAws], quota: float | None, throttled: int, cells: list[str]
+) -> None:
+    accounts["prod", "us-east-1"] = deployed("prod", "us-east-1", quota=quota, throttled=throttled)
+
+    ran = run("report", "--profiles", "prod,staging", "--region", "us-east-1", *TEN_MINUTES)
+
+    assert overview_of(ran.stdout)[0] == ["prod in us-east-1", *cells]
+
+
+@pytest.mark.usefixtures("accounts")
+def test_a_place_without_calls_is_said_to_have_none() -> None:
+    an_hour_later = ("--from", "2026-11-20T15:00", "--to", "2026-11-20T15:10")
+
+    ran = run("report", "--profiles", "prod,staging", "--region", "us-east-1", *an_hour_later)
+
+    assert overview_of(ran.stdout)[0] == ["prod in us-east-1", "0 of 0", "0", "no calls"]
+
+
 @pytest.mark.usefixtures("accounts")
 def test_json_of_the_report_has_each_place_with_the_document_of_one() -> None:
     ran = run("report", *BOTH, *TEN_MINUTES, "--json")

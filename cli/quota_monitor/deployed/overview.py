@@ -23,11 +23,9 @@ _FULL = frozenset(
         State.THROTTLED_BY_RESERVATION,
         State.THROTTLED_BY_CONSUMPTION,
         State.THROTTLED_BY_REQUESTS,
-        State.REACHED,
-        State.NEAR,
     }
 )
-"""States of a pool that is near its quota or over it. A pool that is throttled by something else may be, too."""
+"""States of a pool whose quota is used up, even if no minute's sum came near it."""
 
 
 def write(replies: Sequence[Reply[Document]], chosen: Output) -> int:
