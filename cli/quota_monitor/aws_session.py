@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
@@ -34,6 +34,8 @@ from quota_monitor.terminal import COULD_NOT_LOOK, errors_as_messages
 
 if TYPE_CHECKING:
     import boto3
+
+    from quota_monitor.credentials import SharedCredentials
 
 
 class Stack(msgspec.Struct, frozen=True):
@@ -88,14 +90,24 @@ class Stack(msgspec.Struct, frozen=True):
         return f"arn:{self.partition}:logs:{self.region}:{self.account}:log-group:{group}:*"
 
 
-def open_session(profile: str | None, region: str | None) -> boto3.Session:
+def open_session(
+    profile: str | None, region: str | None, credentials: SharedCredentials | None = None
+) -> boto3.Session:
     """Return a session with AWS. Without a Region it takes AWS_REGION, as the AWS CLI does and boto3 does not.
+
+    `credentials` are those that the profile's sessions in several Regions share.
 
     Raises `click.UsageError` for a Region that does not exist. Propagates botocore errors.
     """
     import boto3  # noqa: PLC0415 - half a second of CPU, which `--help` does not need
+    from botocore.session import get_session  # noqa: PLC0415 - as above
 
-    session = boto3.Session(profile_name=profile, region_name=region or os.environ.get("AWS_REGION") or None)
+    core = get_session()
+    if credentials is not None:
+        credentials.share(core)
+    session = boto3.Session(
+        botocore_session=core, profile_name=profile, region_name=region or os.environ.get("AWS_REGION") or None
+    )
     if session.region_name is not None:
         check_region(session.region_name)
     return session
@@ -194,15 +206,58 @@ _OUTPUTS = {"InvocationLogGroupName", "AlarmTopicArn", "DashboardName"}
 """Outputs by which a stack of this monitor is recognized."""
 
 
-def stack_options(command: Callable[..., None]) -> Callable[..., None]:
+DEFAULT_STACK_NAME = "bedrock-quota-monitor"
+
+
+def stack_options(command: Callable[..., None], *, stack_name_help: str = "Name of the stack.") -> Callable[..., None]:
     """Add the options that select a deployed stack."""
     for option in (
         click.option("--region", help="AWS Region of the stack."),
         click.option("--profile", help="AWS profile."),
-        click.option("--stack-name", default="bedrock-quota-monitor", show_default=True, help="Name of the stack."),
+        click.option("--stack-name", default=DEFAULT_STACK_NAME, show_default=True, help=stack_name_help),
     ):
         command = option(command)
     return command
+
+
+ANY = "*"
+"""End of a name that stands for the only stack whose name begins so. No stack's name has this character."""
+
+MAX_LISTED_PAGES = 50
+"""Pages of ListStacks, of up to 100 stacks each. An account may have 2,000 stacks in a Region by default."""
+
+
+def find_stack_name(session: boto3.Session, name: str) -> str:
+    """Return the name of a stack. One that ends with `*` stands for the only stack whose name begins so.
+
+    Each stack of a stack set has a name of its own: `StackSet-NAME-GUID` (seen in public issues, read 2026-11-29).
+
+    Raises `NoStackError`. Propagates botocore errors.
+    """
+    if not name.endswith(ANY):
+        return name
+    client, beginning = session.client("cloudformation"), name.removesuffix(ANY)
+    shape: Any = client.meta.service_model.operation_model("ListStacks").input_shape
+    existing = [each for each in shape.members["StackStatusFilter"].member.enum if each != "DELETE_COMPLETE"]
+    pages = client.get_paginator("list_stacks").paginate(StackStatusFilter=existing)
+    found = [
+        stack["StackName"]
+        for page in islice(pages, MAX_LISTED_PAGES)
+        for stack in page["StackSummaries"]
+        if stack["StackName"].startswith(beginning)
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(sorted(found))
+        raise NoStackError(
+            f"{len(found)} stacks in {session.region_name} have a name that begins with {beginning}: {names}. Name one "
+            "with --stack-name."
+        )
+    raise NoStackError(
+        f"No stack in {session.region_name} has a name that begins with {beginning}. Check --stack-name, --region and "
+        "--profile, or deploy it first."
+    )
 
 
 class NoStackError(QuotaMonitorError):
@@ -274,10 +329,10 @@ def _find_local_endpoint(error: Exception) -> str:
 
 
 def _name_option(name: str) -> str:
-    """Return the option as the running command has it: `--region` or `--regions`."""
+    """Return the option as the running command has it: `--region`, or `--regions` if it has only that."""
     context = click.get_current_context(silent=True)
     options = () if context is None else [option for each in context.command.params for option in each.opts]
-    return f"{name}s" if f"{name}s" in options else name
+    return f"{name}s" if f"{name}s" in options and name not in options else name
 
 
 def _explain_answer(error: ClientError) -> str:

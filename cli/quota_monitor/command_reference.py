@@ -88,6 +88,14 @@ _DOCUMENTS: dict[str, tuple[tuple[str, str], ...]] = {
         ("checks[].remedy", "what to do, or `null`"),
         ("checks[].commands[]", "the commands in the remedy"),
     ),
+    "doctor --regions": (
+        ("places[]", "each account and Region, if there are several, in the order given. `report` prints the same"),
+        ("places[].profile", "the profile, or `null` for the default one"),
+        ("places[].account, places[].region", "where it looked, or `null` if that is not known"),
+        ("places[].exit_code", "the exit code that this place alone would have"),
+        ("places[].error", "why it could not look, or `null`"),
+        ("places[].document", "the whole document of this place alone, or `null`"),
+    ),
     "doctor --first-day": (
         ("checked_at, region, command_version, stack_version, settings", "the deployment, without names"),
         ("answers[]", "each question: `name`, `question`, `verdict`, `what`, `next` and `assumption`"),

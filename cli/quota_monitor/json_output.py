@@ -17,5 +17,9 @@ def format_json(content: Mapping[str, Any]) -> str:
     """Return a document as indented JSON, with the version of its schema first."""
     import msgspec  # noqa: PLC0415 - `--help` does not need it
 
-    document = {"schema_version": SCHEMA_VERSION, **content}
-    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+    return msgspec.json.format(msgspec.json.encode(add_version(content)), indent=2).decode()
+
+
+def add_version(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a document with the version of its schema first."""
+    return {"schema_version": SCHEMA_VERSION, **content}

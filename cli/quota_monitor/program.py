@@ -26,7 +26,9 @@ _SELECTING = ("profile", "profiles", "region", "regions", "stack_name", "log_gro
 """Parameters that select the account, the Region, the stack, the logs or the local stack."""
 
 _SAME = {"profile": "profiles", "profiles": "profile", "region": "regions", "regions": "region"}
-"""Some commands take one profile and Region, others several."""
+"""Some commands take one profile and Region, others several, and some both."""
+
+_PLURAL = ("profiles", "regions")
 
 _EXTRAS = {"local": "samcli", "prices": "genai_prices"}
 """A package of each extra, by which it is recognized. An installed package does not list the extras it came with."""
@@ -82,9 +84,11 @@ def _repeat_options(words: tuple[str, ...]) -> Iterator[str]:
     options = {parameter.name: parameter for parameter in target.params if isinstance(parameter, click.Option)}
     for name in _SELECTING:
         parameter = options.get(name)
-        if parameter is None or parameter.opts[0] in words:
+        if parameter is None or parameter.opts[0] in words or (name in _PLURAL and _SAME[name] in options):
             continue
-        value = context.params.get(name) or context.params.get(_SAME.get(name, ""))
+        value = context.params.get(name) or context.params.get(_SAME.get(name, "")) or None
+        if isinstance(value, tuple):
+            value = ",".join(value)
         if value is None or (name in {"profile", "region"} and "," in str(value)):
             continue
         given = str(value.resolve() if isinstance(value, Path) else value)

@@ -65,13 +65,17 @@ ARCHITECTURE = f"Architecture={deployment.choose_architecture(os.uname().machine
 
 
 def started(environment: Mapping[str, str], copy: Path, *arguments: str) -> subprocess.Popen[str]:
+    return started_as_is(environment, copy, *arguments, "--parameter", ARCHITECTURE)
+
+
+def started_as_is(environment: Mapping[str, str], copy: Path, *arguments: str) -> subprocess.Popen[str]:
     # a shell that runs tests in the background has Ctrl-C ignored, which children inherit
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "from quota_monitor.main import main; main()"
     )
     return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments, "--parameter", ARCHITECTURE],
+        [sys.executable, "-c", code, *arguments],
         cwd=copy,
         env=dict(environment),
         stdout=subprocess.PIPE,
@@ -183,6 +187,31 @@ def test_a_region_that_fails_is_named_with_its_reason_and_stops_no_other(
 def test_each_region_has_functions_of_its_own_that_run(local: Instance, printed: tuple[int, str]) -> None:
     for region in GOOD:
         assert "FunctionError" not in fetched(local, region), printed[1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [(command, "--stack-name", name) for command in ("doctor", "report") for name in (STACK, "quota-reg*")],
+    ids=" ".join,
+)
+def test_every_region_is_looked_into_and_one_without_a_stack_stops_no_other(
+    local: Instance, environment: Mapping[str, str], copy: Path, printed: tuple[int, str], words: tuple[str, ...]
+) -> None:
+    assert printed[0] == 1  # there are stacks in the two good Regions, and none in the other
+    regions = (GOOD[1], BAD, GOOD[0])
+
+    running = started_as_is(environment, copy, *words, "--regions", ",".join(regions), "--json")
+    output, _ = running.communicate(timeout=120)
+
+    assert running.returncode == 3, output
+    places = json.loads(output)["places"]
+    assert [each["region"] for each in places] == list(regions)
+    assert [each["document"] is not None for each in places] == [True, False, True]
+    assert [each["account"] for each in places] == [local.account.id, None, local.account.id]
+    assert re.match(rf"(There is no|No) stack .*in {BAD}", places[1]["error"]), output
+    for each in (places[0], places[2]):
+        found = each["document"] if words[0] == "doctor" else each["document"]["accounts"][0]
+        assert found["region"] == each["region"]
 
 
 def test_an_update_replaces_nothing_that_holds_data(

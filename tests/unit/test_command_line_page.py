@@ -24,6 +24,7 @@ from quota_monitor.deployment import deploy
 from quota_monitor.deployment.deploy import RegionProgress
 from quota_monitor.doctor import command as doctor
 from quota_monitor.doctor.checks import run_checks
+from quota_monitor.doctor.command import Checked
 from quota_monitor.doctor.first_day import answers
 from quota_monitor.explain import ExplainedPool
 from quota_monitor.failed import command as failed
@@ -33,6 +34,7 @@ from quota_monitor.increase.request import Request
 from quota_monitor.increase.request import to_data as to_increase_data
 from quota_monitor.json_output import format_json
 from quota_monitor.main import main
+from quota_monitor.places import Place, Reply, format_replies
 from quota_monitor.window import Window
 
 PAGE = command_reference.PAGE.read_text(encoding="utf-8")
@@ -42,8 +44,9 @@ LISTING = Path(__file__).parents[1] / "data" / "registry_sync" / "listing.json"
 DATA = {
     *("outputs", "left_out", "held", "refused", "settings"),
     *("burndown_rates", "quota_names_unmatched", "records_rejected"),
+    "document",
 }
-"""Objects whose names are data."""
+"""Objects whose names are data, and documents that are described by themselves."""
 
 
 def test_the_page_is_current() -> None:
@@ -108,7 +111,10 @@ def run(*words: str) -> Any:
 
 
 DOCUMENTS: dict[str, Callable[[], Any]] = {
-    "doctor": lambda: json.loads(doctor.to_json(WELL, run_checks(WELL), "")),
+    "doctor": lambda: dict(doctor.to_data(Checked(WELL, run_checks(WELL), ""))),
+    "doctor --regions": lambda: json.loads(
+        format_replies([Reply(Place(), Checked(WELL, run_checks(WELL), ""))], doctor.to_data)
+    ),
     "doctor --first-day": lambda: msgspec.to_builtins(
         answers.Report("", "us-east-1", "1", "1", {}, (answers.seen("It was."),))
     ),

@@ -10,6 +10,7 @@ from localaws import instance, sam
 from quota_monitor.deployment import checkout, deploy, regions
 from quota_monitor.deployment.regions import RegionProgress, State
 from quota_monitor.main import main
+from quota_monitor.places import parse_regions
 
 
 def told(*documents):
@@ -126,7 +127,7 @@ def test_a_line_that_is_no_document_is_none(line):
 
 def test_regions_of_every_partition_are_taken():
     given = "us-east-1, eu-central-2,ap-southeast-4,us-gov-west-1,cn-northwest-1,mx-central-1,eusc-de-east-1,us-east-10"
-    assert regions.parse_regions(None, None, given)[1::3] == ("eu-central-2", "cn-northwest-1", "us-east-10")
+    assert parse_regions(None, None, given)[1::3] == ("eu-central-2", "cn-northwest-1", "us-east-10")
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,7 @@ def test_regions_of_every_partition_are_taken():
 )
 def test_what_is_no_list_of_regions_is_refused(given):
     with pytest.raises(click.BadParameter):
-        regions.parse_regions(None, None, given)
+        parse_regions(None, None, given)
 
 
 def test_a_parameter_without_a_value_is_refused_before_anything_is_built(monkeypatch):

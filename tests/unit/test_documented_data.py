@@ -211,6 +211,10 @@ PRINTED_ELSEWHERE = {
         "tests/unit/test_cost_account.py",
         "test_the_page_on_costs_shows_what_the_command_prints_for_an_account",
     ),
+    " Place ": (
+        "tests/unit/test_several_places.py",
+        "test_the_page_on_accounts_shows_the_table_at_the_end",
+    ),
 }
 """The test that holds the output of a command that needs an account: file and name, by the output's beginning."""
 

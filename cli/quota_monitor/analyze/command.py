@@ -151,11 +151,11 @@ def analyze_source(
 
 
 @contextmanager
-def show_progress() -> Iterator[Progress]:
+def show_progress(doing: str = "Reading records") -> Iterator[Progress]:
     """Show how much is done, on standard error if that is a terminal."""
     console = Console(stderr=True)
     bar = ProgressBar(
-        TextColumn("Reading records"),
+        TextColumn(doing),
         BarColumn(),
         TaskProgressColumn(),
         console=console,

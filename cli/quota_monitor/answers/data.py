@@ -23,7 +23,12 @@ from quota_monitor.json_output import format_json
 
 def to_json(documents: Sequence[Document]) -> bytes:
     """Return the answers as indented JSON in UTF-8."""
-    return (format_json({"accounts": [_document(each) for each in documents]}) + "\n").encode()
+    return (format_json(to_data(documents)) + "\n").encode()
+
+
+def to_data(documents: Sequence[Document]) -> dict[str, Any]:
+    """Return the answers as a document without the version of its schema."""
+    return {"accounts": [_document(each) for each in documents]}
 
 
 def to_csv(documents: Sequence[Document]) -> str:

@@ -19,12 +19,27 @@ def write(documents: Sequence[Document], output: Output) -> int:
 
     It is 1 if a pool is over the limit, and 3 if no quota is known to compare with.
     """
-    documents = [_complete(document, output) for document in documents]
-    if output.html is not None:
-        from quota_monitor.answers.html import to_html  # noqa: PLC0415 - only for a page
+    documents = [complete(document, output) for document in documents]
+    write_page(documents, output)
+    print_documents(documents, output)
+    exit_code, said = compare(documents, output.fail_over)
+    if said:
+        click.echo(said, err=True)
+    return exit_code
 
-        output.html.write_text(to_html(documents), encoding="utf-8")
-        click.echo(f"Wrote {output.html}.", err=True)
+
+def write_page(documents: Sequence[Document], output: Output) -> None:
+    """Write the HTML page, if one is wanted."""
+    if output.html is None:
+        return
+    from quota_monitor.answers.html import to_html  # noqa: PLC0415 - only for a page
+
+    output.html.write_text(to_html(documents), encoding="utf-8")
+    click.echo(f"Wrote {output.html}.", err=True)
+
+
+def print_documents(documents: Sequence[Document], output: Output) -> None:
+    """Print answers in the form that is wanted."""
     if output.form == "json":
         click.echo(data.to_json(documents), nl=False)
     elif output.form == "csv":
@@ -35,23 +50,25 @@ def write(documents: Sequence[Document], output: Output) -> int:
         console = make_console()
         for document in documents:
             console.print(terminal.render(document, console.width))
-    return 0 if output.fail_over is None else _compare(documents, output.fail_over)
 
 
-def _compare(documents: Sequence[Document], limit: float) -> int:
-    """Return 1 if a pool is over the limit or was throttled, and 3 if no quota of the pools with calls is known."""
+def compare(documents: Sequence[Document], limit: float | None) -> tuple[int, str]:
+    """Return the exit code of a comparison with a limit, if there is one, and the reason unless it is 0.
+
+    It is 1 if a pool is over the limit or was throttled, and 3 if no quota of the pools with calls is known.
+    """
+    if limit is None:
+        return 0, ""
     answers = [answer for document in documents for answer in document.pools]
     over = [str(answer.usage.pool) for answer in answers if _is_over(answer, limit)]
     if over:
-        click.echo(f"At {limit:g}% of a quota, or throttled: {', '.join(over)}.", err=True)
-        return 1
+        return 1, f"At {limit:g}% of a quota, or throttled: {', '.join(over)}."
     if answers and not any(_has_quota(answer) for answer in answers):
-        click.echo("Error: No quota is known, so nothing can be compared with --fail-over.", err=True)
-        return COULD_NOT_LOOK
-    return 0
+        return COULD_NOT_LOOK, "Error: No quota is known, so nothing can be compared with --fail-over."
+    return 0, ""
 
 
-def _complete(document: Document, output: Output) -> Document:
+def complete(document: Document, output: Output) -> Document:
     """Return a document with the prices and the table of tokens, if they are wanted."""
     if not output.dollars:
         return msgspec.structs.replace(document, shows_usage=output.shows_usage)

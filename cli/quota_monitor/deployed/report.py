@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -27,17 +28,29 @@ from quota_monitor.answers.options import (
     scope_options,
 )
 from quota_monitor.answers.words import summarize
-from quota_monitor.aws_session import AWS_ERRORS, Stack, explain_aws_error, open_session, read_stack, stack_options
+from quota_monitor.aws_session import (
+    AWS_ERRORS,
+    Stack,
+    explain_aws_error,
+    find_stack_name,
+    open_session,
+    read_stack,
+)
+from quota_monitor.credentials import sign_in
+from quota_monitor.deployed import overview
 from quota_monitor.deployed.measure import measure_stack
+from quota_monitor.places import Place, ask_all, list_places, place_options
 from quota_monitor.program import own_command
 from quota_monitor.window import make_window
 
 if TYPE_CHECKING:
     import boto3
 
+    from quota_monitor.answers.options import Output
+
 
 @click.command()
-@stack_options
+@place_options
 @scope_options
 @scenario_options
 @output_options
@@ -46,6 +59,8 @@ def report(
     stack_name: str,
     profile: str | None,
     region: str | None,
+    profiles: tuple[str, ...],
+    regions: tuple[str, ...],
     **given: Any,
 ) -> None:
     """Say why calls are throttled, from a deployed stack.
@@ -53,14 +68,39 @@ def report(
     It prints the same answers as `quota-monitor analyze`.
 
     Up to 6 hours are exact. Of longer windows, only the busiest hours are read call by call.
+
+    With --profiles and --regions it reads one stack in each of these accounts and Regions. One that fails does not stop
+    the others. The exit code is the worst of them.
     """
-    now = datetime.now(UTC)
+    now, places = datetime.now(UTC), list_places(profile, region, profiles, regions)
     scope, scenario, chosen = make_scope(given, now), make_scenario(given), make_output(given)
+    if len(places) > 1:
+        sys.exit(_report_all(places, stack_name, scope, scenario, chosen, now=now))
     with source_errors_as_messages(), show_progress() as progress:
-        session = open_session(profile, region)
-        document = make_report(session, read_stack(session, stack_name), scope, scenario, now=now, progress=progress)
+        session = open_session(places[0].profile, places[0].region)
+        stack = read_stack(session, find_stack_name(session, stack_name))
+        document = make_report(session, stack, scope, scenario, now=now, progress=progress)
     check_scenario(scenario, [document])
     sys.exit(output.write([document], chosen))
+
+
+def _report_all(
+    places: Sequence[Place], stack_name: str, scope: Scope, scenario: Scenario, chosen: Output, *, now: datetime
+) -> int:
+    """Report on a stack in each place, print all, and return the exit code."""
+    credentials = sign_in(places)
+
+    def read(place: Place, progress: Progress) -> Document:
+        with source_errors_as_messages():
+            session = open_session(place.profile, place.region, credentials[place.profile])
+            stack = read_stack(session, find_stack_name(session, stack_name))
+            return output.complete(make_report(session, stack, scope, scenario, now=now, progress=progress), chosen)
+
+    with show_progress(f"Reading {len(places)} stacks") as progress:
+        replies = ask_all(places, read, lambda document: output.compare([document], chosen.fail_over)[0], progress)
+    if all(reply.value is not None for reply in replies):
+        check_scenario(scenario, [reply.value for reply in replies if reply.value is not None])
+    return overview.write(replies, chosen)
 
 
 RECENT = timedelta(hours=3)

@@ -24,6 +24,7 @@ from quota_monitor.deployment.parameters import check_parameters, parameters_opt
 from quota_monitor.deployment.regions import RegionProgress, State
 from quota_monitor.deployment.tags import configured_tags, read_tags, tags_arguments, tags_option
 from quota_monitor.json_output import format_json, json_option
+from quota_monitor.places import parse_regions
 from quota_monitor.program import own_command
 
 PLATFORMS = {"arm64": "aarch64", "x86_64": "x86_64"}
@@ -92,7 +93,7 @@ class Deployment:
 
 
 @click.command()
-@click.option("--regions", "names", required=True, callback=regions.parse_regions, help="Regions, separated by commas.")
+@click.option("--regions", "names", required=True, callback=parse_regions, help="Regions, separated by commas.")
 @click.option("--profile", help="AWS profile.")
 @click.option(
     "--stack-name", default="bedrock-quota-monitor", show_default=True, help="Name of the stack in each Region."

@@ -16,9 +16,10 @@ from rich.console import Console
 
 from localaws.template import Template
 from quota_monitor.aws_session import aws_errors_as_messages, open_session
-from quota_monitor.deployment import checkout, deploy, regions
+from quota_monitor.deployment import checkout, deploy
 from quota_monitor.deployment.parameters import check_parameters, parameters_option
 from quota_monitor.deployment.plain_template import MacroLeftError, expand_macros
+from quota_monitor.places import parse_regions
 from quota_monitor.template import read_template
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ console = Console(highlight=False)
 
 
 @click.command()
-@click.option("--regions", "names", required=True, callback=regions.parse_regions, help="Regions, separated by commas.")
+@click.option("--regions", "names", required=True, callback=parse_regions, help="Regions, separated by commas.")
 @click.option(
     "--bucket-prefix",
     required=True,

@@ -1,4 +1,4 @@
-"""Several Regions: the option that names them, and the progress of the deployment in each."""
+"""Several Regions: the progress of the deployment in each."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import click
 import msgspec
 
 from bedrock_quota.custom_resource import NO_RESPONSE
 from bedrock_quota.deployment.log_groups import FULL_LOG_GROUP
 from localaws import sam
-from quota_monitor.aws_regions import NAME
 
 _SUBSCRIPTION = "InvocationLogSubscription"
 _LIMIT_EXCEEDED = re.compile(r"limit\s*exceeded", re.IGNORECASE)
@@ -84,14 +82,3 @@ def _explain(event: Mapping[str, Any]) -> str:
     if event.get("resource_type", "").startswith(_CUSTOM) and _NO_RESPONSE.search(what):
         return f"{what}\n  {NO_RESPONSE}."
     return what
-
-
-def parse_regions(_context: click.Context, _parameter: click.Parameter, given: str) -> tuple[str, ...]:
-    """Return the comma-separated Regions of an option. Raises `click.BadParameter` for a wrong or repeated one."""
-    names = tuple(name.strip() for name in given.split(","))
-    for name in names:
-        if not NAME.fullmatch(name):
-            raise click.BadParameter(f"{name!r} is not a Region")
-        if names.count(name) > 1:
-            raise click.BadParameter(f"{name} is named twice")
-    return names

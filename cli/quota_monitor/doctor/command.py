@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -14,7 +15,11 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from quota_monitor.aws_session import Stack, aws_errors_as_messages, open_session, read_stack, stack_options
+from quota_monitor.analyze.command import show_progress
+from quota_monitor.analyze.source import Progress
+from quota_monitor.answers.numbers import count
+from quota_monitor.aws_session import Stack, aws_errors_as_messages, find_stack_name, open_session, read_stack
+from quota_monitor.credentials import sign_in
 from quota_monitor.deployed.report import describe_recent_use
 from quota_monitor.doctor import alarm_test
 from quota_monitor.doctor.alarm_test import AlarmTestError
@@ -26,6 +31,17 @@ from quota_monitor.doctor.first_day.command import check_first_day
 from quota_monitor.doctor.observed import Observed
 from quota_monitor.doctor.remedies import list_commands
 from quota_monitor.json_output import format_json, json_option
+from quota_monitor.places import (
+    Place,
+    ask_all,
+    format_replies,
+    list_places,
+    place_options,
+    print_overview,
+    print_replies,
+    refuse_for_several,
+    worst_exit_code,
+)
 from quota_monitor.terminal import make_console, wrap_prose
 
 if TYPE_CHECKING:
@@ -37,8 +53,31 @@ _GAP = 2
 _STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.PROBLEM: "bold red"}
 
 
+class Checked(msgspec.Struct, frozen=True):
+    """A stack that was checked. `use` is a sentence on the use of its quotas."""
+
+    observed: Observed
+    findings: Sequence[Finding]
+    use: str
+
+    @property
+    def account(self) -> str:
+        """Return the account id."""
+        return self.observed.stack.account
+
+    @property
+    def region(self) -> str:
+        """Return the Region."""
+        return self.observed.stack.region
+
+    @property
+    def exit_code(self) -> int:
+        """Return 1 if there is a problem. A warning keeps it at 0."""
+        return 1 if any(each.status is Status.PROBLEM for each in self.findings) else 0
+
+
 @click.command()
-@stack_options
+@place_options
 @click.option("--test-alarm", is_flag=True, help="Set off the stack's test alarm with a synthetic record.")
 @click.option("--first-day", is_flag=True, help="Check what only a real account shows, as a checklist for an issue.")
 @click.option(
@@ -53,6 +92,8 @@ def doctor(
     stack_name: str,
     profile: str | None,
     region: str | None,
+    profiles: tuple[str, ...],
+    regions: tuple[str, ...],
     test_alarm: bool,
     first_day: bool,
     test_failure: bool,
@@ -65,52 +106,91 @@ def doctor(
     warning keeps it at 0. The command changes nothing, except with --test-alarm and --test-failure. With --first-day it
     prints a checklist of what only a real account shows. The checklist names no account, caller or resource. The exit
     code is then 1 if an assumption is wrong, and 3 if something could not be looked at.
+
+    With --profiles and --regions it checks one stack in each of these accounts and Regions. One that fails does not
+    stop the others. The exit code is the worst of them.
     """
+    places = list_places(profile, region, profiles, regions)
+    refuse_for_several(places, test_alarm=test_alarm, first_day=first_day, test_failure=test_failure)
     if test_alarm and (first_day or as_json):
         raise click.UsageError("--test-alarm cannot be combined with --first-day or --json.")
     if test_failure and not first_day:
         raise click.UsageError("--test-failure needs --first-day.")
+    if len(places) > 1:
+        sys.exit(_check_all(places, stack_name, as_json=as_json))
     console = make_console()
     with aws_errors_as_messages(AlarmTestError):
-        session, now = open_session(profile, region), datetime.now(UTC)
+        session, now = open_session(places[0].profile, places[0].region), datetime.now(UTC)
+        stack_name = find_stack_name(session, stack_name)
         if first_day:
             sys.exit(_first_day(session, stack_name, now, test_failure=test_failure, yes=yes, as_json=as_json))
         if test_alarm:
             sys.exit(0 if _test_alarm(session, stack_name, console, yes=yes) else 1)
         with Console(stderr=True).status("Checking the stack"):
-            observed = collect(session, stack_name, now)
-            findings = run_checks(observed)
-            use = describe_recent_use(session, stack_name, now)
+            checked = _check(session, stack_name, now)
     if as_json:
-        click.echo(to_json(observed, findings, use))
+        click.echo(format_json(to_data(checked)))
     else:
-        console.print(render(findings, console.width), soft_wrap=True)
-        console.print(Text(wrap_prose(use, console.width)), soft_wrap=True)
-    sys.exit(1 if any(each.status is Status.PROBLEM for each in findings) else 0)
+        _print(console, checked)
+    sys.exit(checked.exit_code)
 
 
-def to_json(observed: Observed, findings: Sequence[Finding], use: str) -> str:
-    """Return all findings as JSON, with the commands of each remedy."""
-    stack = observed.stack
-    return format_json(
-        {
-            "checked_at": observed.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "stack": stack.name,
-            "account": stack.account,
-            "region": stack.region,
-            "use": use,
-            "checks": [
-                {
-                    "name": each.where,
-                    "state": str(each.status),
-                    "detail": each.what,
-                    "remedy": each.do or None,
-                    "commands": list_commands(each.do),
-                }
-                for each in findings
-            ],
-        }
-    )
+def _check(session: boto3.Session, stack_name: str, now: datetime) -> Checked:
+    observed = collect(session, stack_name, now)
+    return Checked(observed, run_checks(observed), describe_recent_use(session, stack_name, now))
+
+
+def _check_all(places: Sequence[Place], stack_name: str, *, as_json: bool) -> int:
+    """Check a stack in each place, print all, and return the exit code."""
+    now, credentials = datetime.now(UTC), sign_in(places)
+
+    def check(place: Place, _progress: Progress) -> Checked:
+        with aws_errors_as_messages():
+            session = open_session(place.profile, place.region, credentials[place.profile])
+            return _check(session, find_stack_name(session, stack_name), now)
+
+    with show_progress(f"Checking {len(places)} stacks") as progress:
+        replies = ask_all(places, check, lambda checked: checked.exit_code, progress)
+    if as_json:
+        click.echo(format_replies(replies, to_data))
+    else:
+        console = make_console()
+        print_replies(console, replies, lambda checked: _print(console, checked))
+        print_overview(console, ("Result",), replies, lambda checked: (_summarize(checked.findings),))
+    return worst_exit_code(replies)
+
+
+def _summarize(findings: Sequence[Finding]) -> str:
+    """Return the number of findings by severity, the worst first, or `ok`."""
+    numbers = Counter(each.status for each in findings)
+    return ", ".join(count(numbers[each], each) for each in (Status.PROBLEM, Status.WARNING) if numbers[each]) or "ok"
+
+
+def _print(console: Console, checked: Checked) -> None:
+    console.print(render(checked.findings, console.width), soft_wrap=True)
+    console.print(Text(wrap_prose(checked.use, console.width)), soft_wrap=True)
+
+
+def to_data(checked: Checked) -> Mapping[str, Any]:
+    """Return all findings as data, with the commands of each remedy."""
+    stack = checked.observed.stack
+    return {
+        "checked_at": checked.observed.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "stack": stack.name,
+        "account": stack.account,
+        "region": stack.region,
+        "use": checked.use,
+        "checks": [
+            {
+                "name": each.where,
+                "state": str(each.status),
+                "detail": each.what,
+                "remedy": each.do or None,
+                "commands": list_commands(each.do),
+            }
+            for each in checked.findings
+        ],
+    }
 
 
 def _first_day(

@@ -1,0 +1,712 @@
+"""The doctor and the report on several accounts and Regions. Every number is worked out by hand."""
+
+import json
+import re
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import click
+import msgspec
+import pytest
+from botocore.exceptions import ClientError, NoCredentialsError
+from click.testing import CliRunner, Result
+from documented import blocks
+from fake_aws import Answer, AwsError, FakeAws, denied
+from subcommands import find_subcommands
+from test_doctor_checks import SINK, STACK, WELL
+from test_long_windows import LOG_GROUP, POOL, failed, processor, served
+
+from quota_monitor import aws_regions, places
+from quota_monitor.aws_session import NoStackError, open_session
+from quota_monitor.credentials import SharedCredentials, sign_in
+from quota_monitor.deployed import report as report_command
+from quota_monitor.doctor import command as doctor_command
+from quota_monitor.doctor.checks import run_checks
+from quota_monitor.doctor.findings import Finding
+from quota_monitor.doctor.observed import Observed
+from quota_monitor.main import main
+from quota_monitor.places import MAX_PARALLEL, Place, Reply, ask_all
+from quota_monitor.program import own_command
+
+pytestmark = pytest.mark.usefixtures("no_aws")
+
+ACCOUNTS = {"prod": "111111111111", "staging": "222222222222", None: "333333333333"}
+BOTH = ("--profiles", "prod,staging", "--regions", "us-east-1,eu-west-1")
+ALL_FOUR = [("prod", "us-east-1"), ("prod", "eu-west-1"), ("staging", "us-east-1"), ("staging", "eu-west-1")]
+
+PROBLEM: Mapping[str, Any] = {"filters": ()}
+WARNING: Mapping[str, Any] = {"reserved_models": ("m",)}
+
+
+def run(*words: str, columns: int = 100) -> Result:
+    return CliRunner(mix_stderr=False).invoke(main, words, env={"COLUMNS": str(columns)})
+
+
+def refused(operation: str) -> ClientError:
+    return ClientError({"Error": {"Code": "AccessDenied", "Message": "not you"}}, operation)
+
+
+# ---------------------------------------------------------------- doctor
+
+Signs = Mapping[tuple[str | None, str | None], Mapping[str, Any] | Exception]
+
+
+@pytest.fixture
+def stacks(monkeypatch: pytest.MonkeyPatch) -> Callable[[Signs], None]:
+    """Have each place a stack that differs from a good one, or an error."""
+
+    def install(signs: Signs) -> None:
+        def open_place(profile: str | None, region: str | None, _credentials: object = None) -> Any:
+            return SimpleNamespace(profile=profile, region=region)
+
+        def collect(session: Any, *_given: object) -> Any:
+            sign = signs.get((session.profile, session.region), {})
+            if isinstance(sign, Exception):
+                raise sign
+            arn = f"arn:aws:cloudformation:{session.region}:{ACCOUNTS[session.profile]}:stack/monitor/1"
+            return msgspec.structs.replace(WELL, stack=msgspec.structs.replace(STACK, arn=arn), **sign)
+
+        def check(observed: Observed) -> list[Finding]:
+            return run_checks(msgspec.structs.replace(observed, stack=STACK))  # whose account all else is of
+
+        monkeypatch.setattr(doctor_command, "open_session", open_place)
+        monkeypatch.setattr(doctor_command, "collect", collect)
+        monkeypatch.setattr(doctor_command, "run_checks", check)
+        monkeypatch.setattr(doctor_command, "describe_recent_use", lambda *_given: "Nothing was called.")
+
+    return install
+
+
+def overview_of(output: str) -> list[list[str]]:
+    """Return the rows of the table at the end, as cells."""
+    rows = output[output.rindex("Place ") :]
+    return [re.split(r" {2,}", line.strip()) for line in rows.splitlines()[2:] if line.strip()]
+
+
+def test_the_doctor_checks_every_combination_in_the_order_given(stacks: Callable[[Signs], None]) -> None:
+    stacks({})
+
+    ran = run("doctor", *BOTH)
+
+    assert ran.exit_code == 0, ran.stderr
+    assert overview_of(ran.stdout) == [[f"{profile} in {region}", "ok"] for profile, region in ALL_FOUR]
+    headings = re.findall(r"^(\S+ in \S+)\n─+$", ran.stdout, re.MULTILINE)
+    assert headings == [f"{profile} in {region}" for profile, region in ALL_FOUR]
+    assert ran.stdout.count("All checks passed.\nNothing was called.\n") == 4
+
+
+def test_a_place_that_fails_is_one_line_and_the_others_go_on(stacks: Callable[[Signs], None]) -> None:
+    stacks(
+        {
+            ("prod", "us-east-1"): NoCredentialsError(),
+            ("prod", "eu-west-1"): {**PROBLEM, **WARNING},
+            ("staging", "us-east-1"): NoStackError("There is no stack nope.\nName one."),
+        }
+    )
+
+    ran = run("doctor", *BOTH)
+
+    assert ran.exit_code == 3
+    lines = ran.stdout.splitlines()
+    assert lines[0] == (
+        "prod in us-east-1: There are no AWS credentials. Sign in, for example with `aws sso login`, and run the "
+        "command again. Or name a profile that has some with --profile."
+    )
+    assert "staging in us-east-1: There is no stack nope. Name one." in lines
+    assert overview_of(ran.stdout) == [
+        ["prod in us-east-1", "could not look"],
+        ["prod in eu-west-1", "1 problem, 1 warning"],
+        ["staging in us-east-1", "could not look"],
+        ["staging in eu-west-1", "ok"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("signs", "exit_code"),
+    [
+        pytest.param([{}, {}], 0, id="all right"),
+        pytest.param([{}, WARNING], 0, id="a warning"),
+        pytest.param([PROBLEM, {}], 1, id="a problem in the first"),
+        pytest.param([{}, PROBLEM], 1, id="a problem in the second"),
+        pytest.param([PROBLEM, refused("DescribeStacks")], 3, id="a problem and access denied"),
+        pytest.param([refused("DescribeStacks"), {}], 3, id="access denied in the first"),
+    ],
+)
+@pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "JSON"])
+def test_the_exit_code_is_that_of_the_worst_place(
+    stacks: Callable[[Signs], None], signs: list[Any], exit_code: int, options: tuple[str, ...]
+) -> None:
+    stacks({(None, "us-east-1"): signs[0], (None, "eu-west-1"): signs[1]})
+
+    assert run("doctor", "--regions", "us-east-1,eu-west-1", *options).exit_code == exit_code
+
+
+def test_without_profiles_a_place_is_named_by_its_account(stacks: Callable[[Signs], None]) -> None:
+    stacks({(None, "eu-west-1"): refused("DescribeStacks")})
+
+    ran = run("doctor", "--regions", "us-east-1,eu-west-1")
+
+    assert overview_of(ran.stdout) == [["333333333333 in us-east-1", "ok"], ["eu-west-1", "could not look"]]
+
+
+def test_json_of_the_doctor_has_each_place_with_the_document_of_one(stacks: Callable[[Signs], None]) -> None:
+    stacks({("prod", "us-east-1"): PROBLEM, ("staging", "us-east-1"): refused("DescribeStacks")})
+
+    ran = run("doctor", "--profiles", "prod,staging", "--region", "us-east-1", "--json")
+    alone = run("doctor", "--profile", "prod", "--region", "us-east-1", "--json")
+
+    found = json.loads(ran.stdout)
+    assert found["schema_version"] == 1
+    first, second = found["places"]
+    assert first == {
+        "profile": "prod",
+        "account": "111111111111",
+        "region": "us-east-1",
+        "exit_code": 1,
+        "error": None,
+        "document": json.loads(alone.stdout),
+    }
+    assert second == {
+        "profile": "staging",
+        "account": None,
+        "region": "us-east-1",
+        "exit_code": 3,
+        "error": "These credentials may not call DescribeStacks. Ask for that right. AWS returned: not you",
+        "document": None,
+    }
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "JSON"])
+def test_one_place_is_printed_as_ever(stacks: Callable[[Signs], None], options: tuple[str, ...]) -> None:
+    stacks({("prod", "eu-west-1"): PROBLEM})
+
+    several = run("doctor", "--profiles", "prod", "--regions", "eu-west-1", *options)
+    one = run("doctor", "--profile", "prod", "--region", "eu-west-1", *options)
+
+    assert (several.exit_code, several.stdout, several.stderr) == (1, one.stdout, one.stderr)
+    assert "places" not in one.stdout
+    assert "--profile prod" in one.stdout
+
+
+def test_commands_in_findings_name_the_profile_and_region_of_their_place(
+    monkeypatch: pytest.MonkeyPatch, stacks: Callable[[Signs], None]
+) -> None:
+    stacks({place: {**PROBLEM, "sinks": (SINK,)} for place in ALL_FOUR})
+    monkeypatch.setattr(doctor_command, "run_checks", run_checks)
+
+    ran = run("doctor", *BOTH, "--json")
+
+    for place, (profile, region) in zip(json.loads(ran.stdout)["places"], ALL_FOUR, strict=True):
+        commands = [each for check in place["document"]["checks"] for each in check["commands"]]
+        assert any(each.startswith("aws ") for each in commands)
+        assert any(each.startswith("quota-monitor ") for each in commands)
+        for each in commands:
+            assert re.findall(r"--profile (\S+)", each) == [profile], each
+            assert re.findall(r"--regions? (\S+)", each) == [region], each
+
+
+# ---------------------------------------------------------------- options
+
+
+@pytest.mark.parametrize("command", ["doctor", "report"])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        pytest.param(
+            ("--region", "us-east-1", "--regions", "eu-west-1"),
+            "--region and --regions exclude each other, so name all of them with --regions.",
+            id="--region and --regions",
+        ),
+        pytest.param(
+            ("--profile", "prod", "--profiles", "staging"),
+            "--profile and --profiles exclude each other, so name all of them with --profiles.",
+            id="--profile and --profiles",
+        ),
+        pytest.param(
+            ("--regions", "us-east-1,nowhere"),
+            "Invalid value for '--regions': 'nowhere' is not a Region",
+            id="no Region",
+        ),
+        pytest.param(
+            ("--regions", "us-east-1,us-esat-1"),
+            "'us-esat-1' is no AWS Region. Did you mean us-east-1?",
+            id="a Region that does not exist",
+        ),
+        pytest.param(
+            ("--profiles", "prod,prod"), "Invalid value for '--profiles': prod is named twice", id="a profile twice"
+        ),
+        pytest.param(
+            ("--profiles", "prod,"),
+            "Invalid value for '--profiles': a name is missing. Write it like prod,staging",
+            id="an empty profile",
+        ),
+    ],
+)
+def test_wrong_options_are_refused_before_aws_is_asked(
+    monkeypatch: pytest.MonkeyPatch, command: str, options: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.setattr(aws_regions, "_has_address", lambda _name: False)
+    for module in (doctor_command, report_command):
+        monkeypatch.setattr(module, "open_session", lambda *_given: pytest.fail("a session was opened"))
+
+    ran = run(command, *options)
+
+    assert (ran.exit_code, ran.stdout) == (2, "")
+    assert ran.stderr.endswith(f"Error: {said}\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        pytest.param(("--test-alarm",), "--test-alarm", id="--test-alarm"),
+        pytest.param(("--first-day",), "--first-day", id="--first-day"),
+        pytest.param(("--first-day", "--test-failure"), "--first-day", id="--test-failure"),
+    ],
+)
+def test_what_is_for_one_place_is_refused_for_several(options: tuple[str, ...], named: str) -> None:
+    ran = run("doctor", "--regions", "us-east-1,eu-west-1", *options)
+
+    assert (ran.exit_code, ran.stdout) == (2, "")
+    assert ran.stderr.endswith(
+        f"Error: {named} is for one account and Region, so name them with --profile and --region.\n"
+    )
+
+
+# ---------------------------------------------------------------- report
+
+BEGAN = int(datetime(2026, 11, 20, 14, 3, tzinfo=UTC).timestamp())
+TEN_MINUTES = ("--from", "2026-11-20T14:00", "--to", "2026-11-20T14:10")
+
+
+def deployed(
+    profile: str | None, region: str, *, quota: float | None, throttled: int = 0, model: str = POOL.model_id
+) -> FakeAws:
+    """Return the AWS of a stack with one call, which reserved 1,010 tokens, and with throttled ones."""
+    events = [served(BEGAN, written=BEGAN + 1, output=50)]
+    events += [failed(BEGAN, written=BEGAN + 1, calls=throttled)] if throttled else []
+    aws = processor(*((second, {**line, "ModelId": model}) for second, line in events))
+    stack = {
+        "StackName": "bedrock-quota-monitor",
+        "StackId": f"arn:aws:cloudformation:{region}:{ACCOUNTS[profile]}:stack/bedrock-quota-monitor/1",
+        "StackStatus": "CREATE_COMPLETE",
+        "CreationTime": datetime(2026, 11, 1, tzinfo=UTC),
+        "Parameters": [{"ParameterKey": "MetricsNamespace", "ParameterValue": "Bedrock/Quotas"}],
+    }
+    resource = {
+        "LogicalResourceId": "MetricProcessorLogGroup",
+        "PhysicalResourceId": LOG_GROUP,
+        "ResourceType": "AWS::Logs::LogGroup",
+        "ResourceStatus": "CREATE_COMPLETE",
+    }
+
+    def metrics(given: Mapping[str, Any]) -> Answer:
+        results = [
+            {"Id": query["Id"], "Timestamps": [given["StartTime"]], "Values": [quota]}
+            for query in given["MetricDataQueries"]
+            if query["MetricStat"]["Metric"]["MetricName"] == "TokenQuota" and quota is not None
+        ]
+        return {"MetricDataResults": results}
+
+    aws.answers |= {
+        "DescribeStacks": {"Stacks": [stack]},
+        "ListStackResources": {"StackResourceSummaries": [resource]},
+        "GetMetricData": metrics,
+    }
+    return aws
+
+
+def failing(error: AwsError) -> FakeAws:
+    return FakeAws({"DescribeStacks": error, "GetCallerIdentity": {"Account": "222222222222"}})
+
+
+NO_STACK = AwsError("ValidationError", "Stack with id bedrock-quota-monitor does not exist")
+
+
+@pytest.fixture
+def accounts(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str | None, str | None], FakeAws]:
+    """One pool over its quota, one at half of it, no stack, and no access."""
+    made: dict[tuple[str | None, str | None], FakeAws] = {
+        ("prod", "us-east-1"): deployed("prod", "us-east-1", quota=1_010, throttled=3),
+        ("prod", "eu-west-1"): deployed("prod", "eu-west-1", quota=2_020),
+        ("staging", "us-east-1"): failing(NO_STACK),
+        ("staging", "eu-west-1"): failing(denied("cloudformation:DescribeStacks")),
+    }
+    monkeypatch.setattr(
+        report_command, "open_session", lambda profile, region, *_credentials: made[profile, region].session
+    )
+    return made
+
+
+@pytest.mark.usefixtures("accounts")
+def test_the_report_has_every_place_and_ends_with_the_worst_pool_of_each() -> None:
+    ran = run("report", *BOTH, *TEN_MINUTES)
+
+    assert ran.exit_code == 3
+    assert overview_of(ran.stdout) == [
+        ["prod in us-east-1", "1 of 1", "3", f"{POOL}, 100%"],  # 1,010 of 1,010 tokens
+        ["prod in eu-west-1", "0 of 1", "0", f"{POOL}, 50%"],  # 1,010 of 2,020
+        ["staging in us-east-1", "could not look"],
+        ["staging in eu-west-1", "could not look"],
+    ]
+    assert "Account 111111111111 in eu-west-1: 1 request to 1 quota pool" in ran.stdout
+    (no_stack,) = re.findall(r"^staging in us-east-1: .*$", ran.stdout, re.MULTILINE)
+    assert no_stack.startswith(
+        "staging in us-east-1: There is no stack bedrock-quota-monitor in us-east-1 of account 2"
+    )
+    (no_access,) = re.findall(r"^staging in eu-west-1: .*$", ran.stdout, re.MULTILINE)
+    assert no_access.startswith("staging in eu-west-1: These credentials may not call DescribeStacks.")
+    assert "150%" not in ran.stdout
+
+
+def test_the_page_on_accounts_shows_the_table_at_the_end(
+    accounts: dict[tuple[str | None, str | None], FakeAws],
+) -> None:
+    sonnet, nova = "anthropic.claude-sonnet-4-6", "amazon.nova-lite-v1:0"
+    accounts["prod", "us-east-1"] = deployed("prod", "us-east-1", quota=1_010, throttled=211, model=sonnet)
+    accounts["prod", "eu-west-1"] = deployed("prod", "eu-west-1", quota=2_020, model=sonnet)
+    accounts["staging", "us-east-1"] = deployed("staging", "us-east-1", quota=10_100, model=nova)
+    (block,) = [each for each in blocks("output") if each.text.startswith(" Place ")]
+
+    ran = run("report", *BOTH, *TEN_MINUTES, columns=132)
+
+    lines = [line.rstrip() for line in ran.stdout.splitlines()]
+    table = lines[lines.index(block.text.splitlines()[0]) :]
+    assert table[: len(block.text.splitlines())] == block.text.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("quota", "throttled", "cells"),
+    [
+        pytest.param(1_262.5, 0, ["1 of 1", "0", f"{POOL}, 80%"], id="near its quota"),
+        pytest.param(1_300, 0, ["0 of 1", "0", f"{POOL}, 78%"], id="not near"),
+        pytest.param(1_443, 3, ["1 of 1", "3", f"{POOL}, 70%"], id="throttled, because 1,010 more did not fit"),
+        pytest.param(10_100, 1_234, ["0 of 1", "1,234", f"{POOL}, 10%"], id="throttled by something else"),
+        pytest.param(0, 3, ["1 of 1", "3", str(POOL)], id="quota of 0"),
+        pytest.param(None, 0, ["0 of 1", "0", str(POOL)], id="quota unknown"),
+    ],
+)
+def test_pools_near_or_over_their_quota_are_counted(
+    accounts: dict[tuple[str | None, str | None], FakeAws], quota: float | None, throttled: int, cells: list[str]
+) -> None:
+    accounts["prod", "us-east-1"] = deployed("prod", "us-east-1", quota=quota, throttled=throttled)
+
+    ran = run("report", "--profiles", "prod,staging", "--region", "us-east-1", *TEN_MINUTES)
+
+    assert overview_of(ran.stdout)[0] == ["prod in us-east-1", *cells]
+
+
+@pytest.mark.usefixtures("accounts")
+def test_a_place_without_calls_is_said_to_have_none() -> None:
+    an_hour_later = ("--from", "2026-11-20T15:00", "--to", "2026-11-20T15:10")
+
+    ran = run("report", "--profiles", "prod,staging", "--region", "us-east-1", *an_hour_later)
+
+    assert overview_of(ran.stdout)[0] == ["prod in us-east-1", "0 of 0", "0", "no calls"]
+
+
+@pytest.mark.usefixtures("accounts")
+def test_json_of_the_report_has_each_place_with_the_document_of_one() -> None:
+    ran = run("report", *BOTH, *TEN_MINUTES, "--json")
+    alone = run("report", "--profile", "prod", "--region", "eu-west-1", *TEN_MINUTES, "--json")
+
+    found = json.loads(ran.stdout)
+    assert (ran.exit_code, alone.exit_code, found["schema_version"]) == (3, 0, 1)
+    assert [(each["profile"], each["region"], each["exit_code"]) for each in found["places"]] == [
+        ("prod", "us-east-1", 0),
+        ("prod", "eu-west-1", 0),
+        ("staging", "us-east-1", 3),
+        ("staging", "eu-west-1", 3),
+    ]
+    assert found["places"][1]["document"] == json.loads(alone.stdout)
+    assert [each["account"] for each in found["places"]] == ["111111111111", "111111111111", None, None]
+    assert [each["error"] is None for each in found["places"]] == [True, True, False, False]
+
+
+@pytest.mark.usefixtures("accounts")
+@pytest.mark.parametrize(
+    ("regions", "limit", "exit_code", "said"),
+    [
+        pytest.param("eu-west-1", "80", 0, "", id="one below"),
+        pytest.param(
+            "us-east-1,eu-west-1",
+            "80",
+            1,
+            f"prod in us-east-1: At 80% of a quota, or throttled: {POOL}.\n",
+            id="one over and one below",
+        ),
+        pytest.param(
+            "eu-west-1,us-east-1",
+            "50",
+            1,
+            f"prod in eu-west-1: At 50% of a quota, or throttled: {POOL}.\n"
+            f"prod in us-east-1: At 50% of a quota, or throttled: {POOL}.\n",
+            id="both over",
+        ),
+    ],
+)
+@pytest.mark.parametrize("form", ["--table", "--json", "--csv"])
+def test_fail_over_compares_each_place_by_itself(
+    regions: str, limit: str, exit_code: int, said: str, form: str
+) -> None:
+    ran = run("report", "--profiles", "prod", "--regions", regions, *TEN_MINUTES, "--fail-over", limit, form)
+
+    assert (ran.exit_code, ran.stderr) == (exit_code, said)
+
+
+def test_a_place_whose_quotas_are_unknown_cannot_be_compared(
+    accounts: dict[tuple[str | None, str | None], FakeAws],
+) -> None:
+    accounts["prod", "eu-west-1"] = deployed("prod", "eu-west-1", quota=None)
+
+    ran = run("report", *BOTH[:1], "prod", "--regions", "us-east-1,eu-west-1", *TEN_MINUTES, "--fail-over", "80")
+
+    assert ran.exit_code == 3  # the first place alone is 1
+    assert overview_of(ran.stdout)[1] == ["prod in eu-west-1", "0 of 1", "0", str(POOL)]
+
+
+@pytest.mark.usefixtures("accounts")
+def test_files_have_all_places_and_standard_error_has_those_that_failed(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+
+    csv = run("report", *BOTH, *TEN_MINUTES, "--csv", "--html", str(page))
+    markdown = run("report", *BOTH, *TEN_MINUTES, "--markdown")
+
+    rows = [line.split(",")[:3] for line in csv.stdout.splitlines()]
+    assert rows[1:] == [["111111111111", region, POOL.model_id] for region in ("us-east-1", "eu-west-1")]
+    assert re.findall(r"^## (.*)", markdown.stdout, re.MULTILINE) == [
+        f"Account 111111111111 in {region}" for region in ("us-east-1", "eu-west-1")
+    ]
+    assert csv.exit_code == markdown.exit_code == 3
+    for text in (csv.stderr.replace(f"Wrote {page}.\n", ""), markdown.stderr):
+        assert [line.partition(": There ")[0].partition(": These ")[0] for line in text.splitlines()] == [
+            "Error: staging in us-east-1",
+            "Error: staging in eu-west-1",
+        ]
+    assert "111111111111 in eu-west-1" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("accounts")
+def test_a_caller_of_a_what_if_may_be_in_one_place_only() -> None:
+    two = ("--profiles", "prod", "--regions", "us-east-1,eu-west-1")
+
+    assert run("report", *two, *TEN_MINUTES, "--max-tokens", "One=100").exit_code == 0
+    ran = run("report", *two, *TEN_MINUTES, "--max-tokens", "Onne=100")
+
+    assert (ran.exit_code, ran.stdout) == (2, "")
+    assert "No caller Onne in this window. Did you mean One?" in ran.stderr
+
+
+def listing(*names: str) -> dict[str, Any]:
+    summaries = [
+        {"StackName": name, "StackStatus": "CREATE_COMPLETE", "CreationTime": datetime(2026, 11, 1, tzinfo=UTC)}
+        for name in names
+    ]
+    return {"StackSummaries": summaries}
+
+
+def test_stacks_of_a_stack_set_are_found_by_the_beginning_of_their_names(
+    accounts: dict[tuple[str | None, str | None], FakeAws],
+) -> None:
+    prod, eu = accounts["prod", "us-east-1"], accounts["prod", "eu-west-1"]
+    none, several = accounts["staging", "us-east-1"], accounts["staging", "eu-west-1"]
+    prod.answers["ListStacks"] = listing("another", "StackSet-monitor-1a")
+    eu.answers["ListStacks"] = listing("StackSet-monitor-2b")
+    none.answers["ListStacks"] = listing("monitor")
+    several.answers["ListStacks"] = listing("StackSet-monitor-4d", "StackSet-monitor-3c")
+
+    ran = run("report", *BOTH, *TEN_MINUTES, "--stack-name", "StackSet-monitor-*", "--json")
+
+    found = json.loads(ran.stdout)["places"]
+    assert prod.parameters("cloudformation:DescribeStacks") == [{"StackName": "StackSet-monitor-1a"}]
+    assert eu.parameters("cloudformation:DescribeStacks") == [{"StackName": "StackSet-monitor-2b"}]
+    assert [each["error"] for each in found] == [
+        None,
+        None,
+        "No stack in us-east-1 has a name that begins with StackSet-monitor-. Check --stack-name, --region and "
+        "--profile, or deploy it first.",
+        "2 stacks in us-east-1 have a name that begins with StackSet-monitor-: StackSet-monitor-3c, "
+        "StackSet-monitor-4d. Name one with --stack-name.",
+    ]
+    (asked,) = eu.parameters("cloudformation:ListStacks")
+    assert "DELETE_COMPLETE" not in asked["StackStatusFilter"]
+    assert {"CREATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"} <= set(asked["StackStatusFilter"])
+
+
+def test_the_doctor_finds_one_stack_by_the_beginning_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    aws = FakeAws({"ListStacks": listing("StackSet-monitor-1a")})
+    names = []
+
+    def collect(_session: object, name: str, *_given: object) -> Any:
+        names.append(name)
+        return WELL
+
+    monkeypatch.setattr(doctor_command, "open_session", lambda *_given: aws.session)
+    monkeypatch.setattr(doctor_command, "collect", collect)
+    monkeypatch.setattr(doctor_command, "describe_recent_use", lambda _session, name, *_given: names.append(name) or "")
+
+    assert run("doctor", "--stack-name", "StackSet-monitor-*").exit_code == 0
+    assert run("doctor", "--stack-name", "StackSet-monitor-*", "--profiles", "a,b").exit_code == 0
+    assert names == ["StackSet-monitor-1a"] * 6
+
+
+# ---------------------------------------------------------------- asking
+
+
+class Found(msgspec.Struct, frozen=True):
+    """The result of a place in these tests."""
+
+    region: str
+    account: str = "1"
+
+
+def make_places(number: int) -> list[Place]:
+    return [Place("p", f"us-east-{index}") for index in range(number)]
+
+
+def test_places_are_asked_at_the_same_time_but_never_more_than_the_bound() -> None:
+    running, most, lock = [0], [0], threading.Lock()
+    together = threading.Barrier(MAX_PARALLEL, timeout=30)  # broken unless so many run at once
+
+    def ask(place: Place, _progress: Callable[[float], None]) -> Found:
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        together.wait()
+        with lock:
+            running[0] -= 1
+        return Found(place.region or "")
+
+    replies = ask_all(make_places(3 * MAX_PARALLEL), ask, lambda _found: 0)
+
+    assert (most[0], MAX_PARALLEL) == (8, 8)
+    assert [reply.value for reply in replies] == [Found(f"us-east-{index}") for index in range(24)]
+
+
+def test_replies_are_in_the_order_given_although_the_first_place_ends_last() -> None:
+    last_has_ended = threading.Event()
+
+    def ask(place: Place, _progress: Callable[[float], None]) -> Found:
+        if place.region == "us-east-0":
+            assert last_has_ended.wait(30)
+        if place.region == "us-east-2":
+            last_has_ended.set()
+        return Found(place.region or "")
+
+    replies = ask_all(make_places(3), ask, lambda _found: 0)
+
+    assert [reply.name for reply in replies] == ["p in us-east-0", "p in us-east-1", "p in us-east-2"]
+
+
+def test_progress_is_the_mean_of_all_places_and_ends_at_1() -> None:
+    shares: list[float] = []
+
+    def ask(place: Place, progress: Callable[[float], None]) -> Found:
+        progress(0.5)
+        if place.region == "us-east-1":
+            raise click.ClickException("no")
+        return Found(place.region or "")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(places, "MAX_PARALLEL", 1)
+        ask_all(make_places(2), ask, lambda _found: 0, shares.append)
+
+    assert shares == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_a_fault_of_ours_is_no_reply() -> None:
+    def ask(_place: Place, _progress: Callable[[float], None]) -> Found:
+        raise KeyError("a fault")
+
+    with pytest.raises(KeyError, match="a fault"):
+        ask_all(make_places(2), ask, lambda _found: 0)
+
+
+def test_ctrl_c_does_not_wait_for_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+
+    def ask(place: Place, _progress: Callable[[float], None]) -> Found:
+        ended.wait(30)
+        return Found(place.region or "")
+
+    def interrupt(_future: Future[Reply[Found]]) -> Reply[Found]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Future, "result", interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            ask_all(make_places(2), ask, lambda _found: 0)
+        assert [each.daemon for each in threading.enumerate() if "work" in each.name] == [True, True]
+    finally:
+        ended.set()
+
+
+def test_messages_of_a_place_name_its_profile_and_region() -> None:
+    command = dict(find_subcommands())["report",]
+
+    def ask(_place: Place, _progress: Callable[[float], None]) -> Found:
+        return Found(own_command("doctor"))
+
+    with command.make_context("report", ["--profiles", "a,b", "--regions", "us-east-1,eu-west-1"]):
+        replies = ask_all([Place("a", "us-east-1"), Place("b", None)], ask, lambda _found: 0)
+
+    assert [reply.value and reply.value.region for reply in replies] == [
+        "quota-monitor doctor --profile a --region us-east-1",
+        "quota-monitor doctor --profile b",
+    ]
+
+
+# ---------------------------------------------------------------- credentials
+
+
+@pytest.fixture
+def profiles(no_aws: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Two profiles without keys. One has an MFA device."""
+    assert no_aws is None  # its settings come first
+    text = "[profile plain]\nregion = eu-west-1\n[profile careful]\nregion = eu-west-1\nmfa_serial = m\n"
+    (tmp_path / "config").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+
+
+@pytest.mark.usefixtures("profiles")
+def test_the_regions_of_a_profile_share_its_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[object] = []
+
+    def load(_resolver: object) -> Any:
+        loaded.append(SimpleNamespace(get_frozen_credentials=lambda: None))
+        return loaded[-1]
+
+    monkeypatch.setattr("botocore.credentials.CredentialResolver.load_credentials", load)
+    asked = [Place(profile, region) for profile in ("plain", "careful", "gone") for region in ("us-east-1", None)]
+
+    found = sign_in(asked)
+
+    assert list(found) == ["plain", "careful", "gone"]
+    assert len(loaded) == 1  # only a profile that may ask signs in at once
+    sessions = [open_session(place.profile, place.region, found[place.profile]) for place in asked[:4]]
+    given = [session.get_credentials() for session in sessions]
+    assert (given[0] is given[1], given[2] is given[3], given[0] is given[2], len(loaded)) == (True, True, False, 2)
+    assert [session.region_name for session in sessions] == ["us-east-1", "eu-west-1"] * 2
+
+
+@pytest.mark.usefixtures("profiles")
+def test_a_profile_that_cannot_sign_in_asks_once_and_fails_where_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def fail(_resolver: object) -> Any:
+        asked.append("")
+        raise NoCredentialsError
+
+    monkeypatch.setattr("botocore.credentials.CredentialResolver.load_credentials", fail)
+
+    shared: SharedCredentials = sign_in([Place("careful", "us-east-1")])["careful"]
+
+    for region in ("us-east-1", "eu-west-1"):
+        with pytest.raises(NoCredentialsError):
+            open_session("careful", region, shared).get_credentials()
+    assert asked == [""]
