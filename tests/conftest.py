@@ -42,27 +42,28 @@ settings.load_profile("quick")
 CACHED_CLIENTS = [made for made in vars(clients).values() if hasattr(made, "cache_clear")]
 
 
-SECOND_STACK = {
-    "test_demo_numbers.py",
-    "test_deploy_anywhere.py",
-    "test_deployed_dashboard.py",
-    "test_deployed_field_cases.py",
-    "test_duplicate_deliveries.py",
-    "test_killed.py",
-    "test_preview.py",
-    "test_publish.py",
-    "test_regions.py",
-    "test_sam_local.py",
-    "test_soak.py",
+STACKS = {
+    "test_demo_numbers.py": "second",
+    "test_deploy_anywhere.py": "second",
+    "test_deployed_dashboard.py": "second",
+    "test_deployed_field_cases.py": "second",
+    "test_duplicate_deliveries.py": "second",
+    "test_killed.py": "second",
+    "test_logging_setup.py": "third",
+    "test_preview.py": "second",
+    "test_publish.py": "second",
+    "test_regions.py": "second",
+    "test_sam_local.py": "second",
+    "test_soak.py": "second",
 }
-"""End-to-end tests that may run on a stack of their own. The others look at what earlier ones of them left behind."""
+"""Stacks of end-to-end tests that may run on another one. The others look at what earlier ones of them left behind."""
 
 
 def find_scope(file: str) -> str:
     """Return the name of what one worker runs: a file, or the end-to-end tests that share a stack and its emulator."""
     if not file.startswith("tests/e2e/"):
         return file
-    return "tests/e2e, second stack" if file.rpartition("/")[2] in SECOND_STACK else "tests/e2e"
+    return f"tests/e2e, {STACKS.get(file.rpartition('/')[2], 'first')} stack"
 
 
 class ByFile(LoadScopeScheduling):

@@ -1,5 +1,6 @@
 """The pages that users read, and the blocks of code in them."""
 
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,9 +73,13 @@ def blocks_of(page: str, text: str) -> Iterator[Block]:
             yield before
 
 
+@functools.cache
+def all_blocks() -> tuple[Block, ...]:
+    return tuple(block for page in PAGES for block in blocks_of(name_of(page), page.read_text(encoding="utf-8")))
+
+
 def blocks(*kinds: str) -> list[Block]:
-    found = [block for page in PAGES for block in blocks_of(name_of(page), page.read_text(encoding="utf-8"))]
-    return [block for block in found if not kinds or block.kind in kinds]
+    return [block for block in all_blocks() if not kinds or block.kind in kinds]
 
 
 def parameters(*kinds: str) -> list[Any]:

@@ -10,8 +10,6 @@ from samcli.yamlhelper import yaml_parse
 
 from localaws import sam
 
-pytestmark = pytest.mark.xdist_group("builds")  # one ordinary build for all to compare with
-
 ROOT = Path(__file__).parents[2]
 LAYERS = ("CoreLayer", "DependenciesLayer")
 
@@ -22,12 +20,10 @@ def build(checkout: Path, build_directory: Path, **environment: str) -> Path:
     return build_directory
 
 
-def pip_settings(folder: Path, place: str) -> dict[str, str]:
-    """Return an environment in which pip finds both settings that do not go with a folder of its own."""
-    if place == "in variables":
-        return {"PIP_USER": "1", "PIP_REQUIRE_VIRTUALENV": "1"}
+def pip_settings(folder: Path) -> dict[str, str]:
+    """Return an environment in which pip finds two settings that do not go with a folder of its own, in both places."""
     (folder / "pip.conf").write_text("[global]\nuser = true\nrequire-virtualenv = true\n")
-    return {"PIP_CONFIG_FILE": str(folder / "pip.conf")}
+    return {"PIP_CONFIG_FILE": str(folder / "pip.conf"), "PIP_USER": "1", "PIP_REQUIRE_VIRTUALENV": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -59,15 +55,11 @@ def test_checkout_of_git_for_windows_builds_the_same_layers(
     assert layers(build(windows_checkout, tmp_path)) == ordinary
 
 
-@pytest.mark.parametrize("place", ["in variables", "in pip.conf"])
-def test_sam_build_takes_no_notice_of_a_users_pip_settings(
-    tmp_path: Path, ordinary: Mapping[Path, bytes], place: str
-) -> None:
-    assert layers(build(ROOT, tmp_path / "build", **pip_settings(tmp_path, place))) == ordinary
+def test_sam_build_takes_no_notice_of_a_users_pip_settings(tmp_path: Path, ordinary: Mapping[Path, bytes]) -> None:
+    assert layers(build(ROOT, tmp_path / "build", **pip_settings(tmp_path))) == ordinary
 
 
-@pytest.mark.parametrize("place", ["in variables", "in pip.conf"])
-def test_make_setup_takes_no_notice_of_a_users_pip_settings(tmp_path: Path, place: str) -> None:
+def test_make_setup_takes_no_notice_of_a_users_pip_settings(tmp_path: Path) -> None:
     # given a checkout whose project needs nothing
     checkout = tmp_path / "checkout"
     for name in ("Makefile", "layers/python.mk", ".ci/uv.txt"):
@@ -78,7 +70,7 @@ def test_make_setup_takes_no_notice_of_a_users_pip_settings(tmp_path: Path, plac
     )
     run(sys.executable, "-m", "uv", "lock", "--offline", "--quiet", cwd=checkout)
     # when
-    run("make", "setup", f"PYTHON={sys.executable}", cwd=checkout, **pip_settings(tmp_path, place))
+    run("make", "setup", f"PYTHON={sys.executable}", cwd=checkout, **pip_settings(tmp_path))
     # then
     assert (checkout / ".venv" / "bin" / "uv").exists()
 

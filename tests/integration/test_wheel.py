@@ -21,8 +21,6 @@ SCRIPTS = ("quota-monitor", "bedrock-quota-monitor")
 HEAVY = ("boto3", "botocore", "localaws", "msgspec", "rich", "samcli", "yaml")
 """Packages that `--help` must not import. Without them it takes a tenth of a second of CPU."""
 
-pytestmark = pytest.mark.xdist_group("wheel")  # builds it once
-
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 

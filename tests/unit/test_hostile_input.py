@@ -398,20 +398,26 @@ def test_any_wrong_type_at_any_field(tagging: UsageCalculator) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    "make",
     [
-        put("input.inputTokenCount", "9" * 16_000_000),  # a number of 16 MB
-        put(
-            "requestMetadata", json.dumps({f"{number}": "" for number in range(1_000_000)}, separators=(",", ":"))
-        ),  # a million entries
-        put("input.inputBodyJson.messages", '"' + "x" * 12_000_000 + "\U0001f600" + '"'),
-        "[" * 16_000_000,
-        message(converse(text="x" * MAX_MESSAGE_BYTES)),  # just more than a log event can be
+        pytest.param(lambda: put("input.inputTokenCount", "9" * 16_000_000), id="number"),
+        pytest.param(
+            lambda: put(
+                "requestMetadata", json.dumps({f"{number}": "" for number in range(1_000_000)}, separators=(",", ":"))
+            ),
+            id="metadata",
+        ),
+        pytest.param(
+            lambda: put("input.inputBodyJson.messages", '"' + "x" * 12_000_000 + "\U0001f600" + '"'), id="text"
+        ),
+        pytest.param(lambda: "[" * 16_000_000, id="brackets"),
+        pytest.param(  # just more than a log event can be
+            lambda: message(converse(text="x" * MAX_MESSAGE_BYTES)), id="one_mb"
+        ),
     ],
-    ids=["number", "metadata", "text", "brackets", "one_mb"],
 )
-def test_record_larger_than_any_log_event_is_refused_alone(accounts: UsageCalculator, text: str) -> None:
-    event = event_around(json.dumps(envelope([GOOD, text, GOOD]), ensure_ascii=False).encode())
+def test_record_larger_than_any_log_event_is_refused_alone(accounts: UsageCalculator, make: Callable[[], str]) -> None:
+    event = event_around(json.dumps(envelope([GOOD, make(), GOOD]), ensure_ascii=False).encode())
 
     decoded = decode_delivery(event)
     outcome = process_delivery(decoded, accounts, quotas=None, namespace="N", now=NOW)

@@ -21,9 +21,12 @@ NEEDED = {"deploy": ("--regions", "us-east-1")}
 """Options that `own` adds, because a stack is in a Region."""
 
 
-def own_commands(source: str) -> Iterator[str]:
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
+
+
+def own_commands(tree: ast.Module) -> Iterator[str]:
     """Yield the commands that `own_command` and `own` get. Words that are not in the source get an example's value."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
             continue
         if node.func.id in {"own_command", "own"}:
@@ -34,16 +37,15 @@ def own_commands(source: str) -> Iterator[str]:
                 yield " ".join(["quota-monitor", *words, *NEEDED.get(words[0], ())])
 
 
-def messages(source: str) -> Iterator[str]:
+def messages(tree: ast.Module) -> Iterator[str]:
     """Yield the texts of a module that are no docstrings."""
-    tree = ast.parse(source)
     notes = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in notes:
             yield node.value
 
 
-COMMANDS = sorted({each for path in SOURCES for each in own_commands(path.read_text(encoding="utf-8"))})
+COMMANDS = sorted({each for tree in TREES.values() for each in own_commands(tree)})
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -56,9 +58,7 @@ def test_there_are_enough_of_them() -> None:
 
 
 def test_no_message_names_the_program_by_hand() -> None:
-    texts = [
-        text for path in SOURCES if path.name not in NOT_MESSAGES for text in messages(path.read_text(encoding="utf-8"))
-    ]
+    texts = [text for path, tree in TREES.items() if path.name not in NOT_MESSAGES for text in messages(tree)]
 
     assert [text for text in texts if re.search(r"(^|[`\s])quota-monitor [a-z]", text)] == []
 
@@ -67,8 +67,8 @@ def test_no_message_names_the_program_by_hand() -> None:
     ("path", "command"),
     [
         pytest.param(path, found, id=found)
-        for path in SOURCES
-        for text in messages(path.read_text(encoding="utf-8"))
+        for path, tree in TREES.items()
+        for text in messages(tree)
         for found in re.findall(r"`((?:aws|sam) [a-z][^`]*)`", text)
     ],
 )
