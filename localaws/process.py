@@ -30,7 +30,7 @@ class Process(msgspec.Struct, frozen=True):
             os.waitpid(self.pid, os.WNOHANG)
         return _start_time(self.pid) == self.started
 
-    def stop(self, grace_seconds: float = 5.0) -> None:
+    def stop(self, grace_seconds: float = 1.0) -> None:
         """Stop the process and its children, first with SIGTERM, then with SIGKILL."""
         for sent in (signal.SIGTERM, signal.SIGKILL):
             if not self.alive():
