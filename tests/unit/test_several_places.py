@@ -665,9 +665,14 @@ def test_messages_of_a_place_name_its_profile_and_region() -> None:
 
 @pytest.fixture
 def profiles(no_aws: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Two profiles without keys. One has an MFA device."""
+    """Profiles without keys: one has an MFA device, and one takes its credentials from that one."""
     assert no_aws is None  # its settings come first
-    text = "[profile plain]\nregion = eu-west-1\n[profile careful]\nregion = eu-west-1\nmfa_serial = m\n"
+    text = (
+        "[profile plain]\nregion = eu-west-1\n"
+        "[profile careful]\nregion = eu-west-1\nmfa_serial = m\n"
+        "[profile indirect]\nsource_profile = careful\n"
+        "[profile itself]\nsource_profile = itself\n"
+    )
     (tmp_path / "config").write_text(text, encoding="utf-8")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.delenv("AWS_DEFAULT_REGION")
@@ -694,19 +699,59 @@ def test_the_regions_of_a_profile_share_its_credentials(monkeypatch: pytest.Monk
     assert [session.region_name for session in sessions] == ["us-east-1", "eu-west-1"] * 2
 
 
+@pytest.mark.parametrize(
+    ("profile", "asks"),
+    [("plain", False), ("careful", True), ("indirect", True), ("itself", False), ("gone", False)],
+)
 @pytest.mark.usefixtures("profiles")
-def test_a_profile_that_cannot_sign_in_asks_once_and_fails_where_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_profiles_that_may_ask_sign_in_before_any_place_is_asked(
+    monkeypatch: pytest.MonkeyPatch, profile: str, asks: bool
+) -> None:
+    signed_in: list[str] = []
+    loaded = SimpleNamespace(get_frozen_credentials=lambda: signed_in.append(profile))
+    monkeypatch.setattr("botocore.credentials.CredentialResolver.load_credentials", lambda _resolver: loaded)
+
+    sign_in([Place(profile, "us-east-1"), Place(profile, "eu-west-1")])
+
+    assert signed_in == [profile] * asks
+
+
+@pytest.mark.parametrize("step", ["load", "use"])
+@pytest.mark.usefixtures("profiles")
+def test_a_profile_that_cannot_sign_in_asks_once_and_fails_where_it_is_used(
+    monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
     asked = []
 
-    def fail(_resolver: object) -> Any:
+    def fail() -> Any:  # an MFA code is asked for when the keys are used, the output of a program when they are loaded
         asked.append("")
-        raise NoCredentialsError
+        raise refused("AssumeRole")
 
-    monkeypatch.setattr("botocore.credentials.CredentialResolver.load_credentials", fail)
+    def load(_resolver: object) -> Any:
+        return fail() if step == "load" else SimpleNamespace(get_frozen_credentials=fail)
+
+    monkeypatch.setattr("botocore.credentials.CredentialResolver.load_credentials", load)
 
     shared: SharedCredentials = sign_in([Place("careful", "us-east-1")])["careful"]
 
     for region in ("us-east-1", "eu-west-1"):
-        with pytest.raises(NoCredentialsError):
+        with pytest.raises(ClientError, match="not you"):
             open_session("careful", region, shared).get_credentials()
     assert asked == [""]
+
+
+@pytest.mark.parametrize(("profile", "region"), [("careful", "eu-west-1"), ("indirect", "ap-east-1")])
+@pytest.mark.usefixtures("profiles")
+def test_a_role_is_assumed_in_the_region_of_the_profile_or_else_of_the_first_place(
+    monkeypatch: pytest.MonkeyPatch, profile: str, region: str
+) -> None:
+    regions: list[str] = []
+
+    def get_credentials(session: Any) -> None:
+        regions.append(session.get_config_variable("region"))
+
+    monkeypatch.setattr("botocore.session.Session.get_credentials", get_credentials)
+
+    sign_in([Place(profile, "ap-east-1"), Place(profile, "us-east-1")])
+
+    assert regions == [region]
