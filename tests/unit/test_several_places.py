@@ -30,7 +30,7 @@ from quota_monitor.doctor.checks import run_checks
 from quota_monitor.doctor.findings import Finding
 from quota_monitor.doctor.observed import Observed
 from quota_monitor.main import main
-from quota_monitor.places import MAX_PARALLEL, Place, Reply, ask_all
+from quota_monitor.places import MAX_PARALLEL, Place, Reply, ask_all, list_places
 from quota_monitor.program import own_command
 
 pytestmark = pytest.mark.usefixtures("no_aws")
@@ -658,6 +658,28 @@ def test_messages_of_a_place_name_its_profile_and_region() -> None:
         "quota-monitor doctor --profile a --region us-east-1",
         "quota-monitor doctor --profile b",
     ]
+
+
+@pytest.mark.parametrize(
+    ("running", "given", "named"),
+    [
+        pytest.param("report", ["--profiles", "a", "--regions", "us-east-1"], "doctor", id="both forms"),
+        pytest.param("analyze", ["--profiles", "a", "--regions", "us-east-1"], "doctor", id="lists, then one"),
+        pytest.param("report", ["--profiles", "a", "--regions", "us-east-1"], "analyze", id="one, then lists"),
+        pytest.param("analyze", ["--profiles", "a", "--regions", "us-east-1"], "analyze", id="lists"),
+    ],
+)
+def test_messages_of_a_single_place_name_it_in_the_options_of_the_named_command(
+    running: str, given: list[str], named: str
+) -> None:
+    command = dict(find_subcommands())[running,]
+
+    with command.make_context(running, given) as context:
+        (place,) = list_places(None, None, context.params["profiles"], context.params["regions"])
+
+        end = "--profiles a --regions us-east-1" if named == "analyze" else "--profile a --region us-east-1"
+        assert own_command(named) == f"quota-monitor {named} {end}"
+    assert place == Place("a", "us-east-1")
 
 
 # ---------------------------------------------------------------- credentials
