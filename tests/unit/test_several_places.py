@@ -527,14 +527,27 @@ def test_stacks_of_a_stack_set_are_found_by_the_beginning_of_their_names(
     assert [each["error"] for each in found] == [
         None,
         None,
-        "No stack in us-east-1 has a name that begins with StackSet-monitor-. Check --stack-name, --region and "
-        "--profile, or deploy it first.",
-        "2 stacks in us-east-1 have a name that begins with StackSet-monitor-: StackSet-monitor-3c, "
-        "StackSet-monitor-4d. Name one with --stack-name.",
+        "No stack in us-east-1 matches StackSet-monitor-*. Check --stack-name, --region and --profile, or deploy it "
+        "first.",
+        "2 stacks in us-east-1 match StackSet-monitor-*: StackSet-monitor-3c, StackSet-monitor-4d. Name one with "
+        "--stack-name.",
     ]
     (asked,) = eu.parameters("cloudformation:ListStacks")
     assert "DELETE_COMPLETE" not in asked["StackStatusFilter"]
     assert {"CREATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"} <= set(asked["StackStatusFilter"])
+
+
+def test_a_message_names_few_of_many_stacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    aws = FakeAws({"ListStacks": listing(*(f"stack-{number}" for number in range(1_007)))})
+    monkeypatch.setattr(doctor_command, "open_session", lambda *_given: aws.session)
+
+    ran = run("doctor", "--stack-name", "*")
+
+    assert ran.exit_code == 3
+    assert ran.stderr == (
+        "Error: 1,007 stacks in us-east-1 match *: stack-0, stack-1, stack-10, stack-100, stack-1000 and 1,002 more. "
+        "Name one with --stack-name.\n"
+    )
 
 
 def test_the_doctor_finds_one_stack_by_the_beginning_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
