@@ -164,7 +164,8 @@ def ask_all(
     A place fails if `ask` raises `click.ClickException`. The others go on. Propagates any other error. `judge` returns
     the exit code of a result.
 
-    The threads end with the program, so that Ctrl-C waits for none of them. They only read.
+    The threads end with the program, so that Ctrl-C waits for none of them. They only read, and their queries of Logs
+    Insights are stopped then.
     """
     context = click.get_current_context(silent=True)
     shares = [0.0] * len(places)
