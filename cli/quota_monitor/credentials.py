@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
 
 from quota_monitor.places import Place
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MAY_ASK = ("mfa_serial", "credential_process")
 """Settings of a profile with which signing in may ask the user: for an MFA code, or by a program."""
+
+NO_INPUT = "the profile needs an MFA code, and nobody can be asked for one without a terminal"
 
 
 class SharedCredentials:
@@ -68,6 +70,9 @@ class SharedCredentials:
             raise self._failure
         try:
             yield
+        except EOFError as error:
+            self._failure = CredentialRetrievalError(provider="assume-role", error_msg=NO_INPUT)
+            raise self._failure from error
         except (BotoCoreError, ClientError) as error:
             self._failure = error
             raise

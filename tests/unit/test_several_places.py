@@ -13,7 +13,7 @@ from typing import Any
 import click
 import msgspec
 import pytest
-from botocore.exceptions import ClientError, NoCredentialsError
+from botocore.exceptions import ClientError, CredentialRetrievalError, NoCredentialsError
 from click.testing import CliRunner, Result
 from documented import blocks
 from fake_aws import Answer, AwsError, FakeAws, denied
@@ -773,6 +773,21 @@ def test_a_profile_that_cannot_sign_in_asks_once_and_fails_where_it_is_used(
         with pytest.raises(ClientError, match="not you"):
             open_session("careful", region, shared).get_credentials()
     assert asked == [""]
+
+
+@pytest.mark.usefixtures("profiles")
+def test_without_a_terminal_a_profile_with_mfa_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask() -> None:
+        raise EOFError  # as getpass does
+
+    loaded = SimpleNamespace(get_frozen_credentials=ask)
+    monkeypatch.setattr("botocore.credentials.CredentialResolver.load_credentials", lambda _resolver: loaded)
+
+    found = sign_in([Place("careful", "us-east-1"), Place("plain", "us-east-1")])
+
+    assert open_session("plain", "us-east-1", found["plain"]).get_credentials() is loaded
+    with pytest.raises(CredentialRetrievalError, match="needs an MFA code, and nobody can be asked"):
+        open_session("careful", "us-east-1", found["careful"]).get_credentials()
 
 
 @pytest.mark.parametrize(("profile", "region"), [("careful", "eu-west-1"), ("indirect", "ap-east-1")])
