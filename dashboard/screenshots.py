@@ -1,11 +1,11 @@
 """Take the README's pictures of the dashboard: `python -m dashboard.screenshots URL`."""
 
-import os
-import shutil
 from pathlib import Path
 
 import click
 from playwright.sync_api import ViewportSize, sync_playwright
+
+from dashboard.chromium import FLAGS, find_chromium
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 
@@ -15,20 +15,16 @@ FIRST_SCREEN = ViewportSize(width=1120, height=720)
 WHOLE_PAGE = ViewportSize(width=1440, height=900)
 """Size of the window for the picture of the whole page, which is as high as the page."""
 
-FLAGS = ("--disable-background-networking", "--disable-component-update", "--disable-quic", "--disable-sync")
-"""Chromium asks no other host for anything."""
-
 
 @click.command()
 @click.argument("url")
 def main(url: str) -> None:
     """Write dashboard.png, the first screen of the dashboard at URL, and dashboard-whole.png."""
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    chromium = find_chromium()
     if chromium is None:
         raise click.ClickException("chromium is not installed. Install it, or set CHROMIUM to its path.")
-    sandbox = ("--no-sandbox",) if os.geteuid() == 0 else ()  # Chromium has none for root
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=[*FLAGS, *sandbox])
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
         for name, size, scale in (("dashboard.png", FIRST_SCREEN, 2), ("dashboard-whole.png", WHOLE_PAGE, 1)):
             page = browser.new_page(viewport=size, color_scheme="light", device_scale_factor=scale)
             page.goto(url)

@@ -28,9 +28,9 @@ from localaws.tail import Tail
 
 logger = logging.getLogger("localaws.sidecar")
 
-_SHORTEST_WAIT_SECONDS = 1.0
-_WAIT_PER_PASS = 9.0  # times the length of the last pass: reading takes at most a tenth of the emulator's time
-_GIVE_UP_SECONDS = 30.0
+_SHORTEST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 1.0, 10.0
+_WAIT_PER_PASS = 9.0  # times the length of the last pass: reading takes a tenth of the emulator's time, if it is quick
+_GIVE_UP_SECONDS = 30.0  # longer than several waits, so that one failed pass does not end it
 _MAX_BODY_BYTES = 1024 * 1024
 
 
@@ -58,12 +58,17 @@ class Follower:
             else:
                 self.counters.unreachable = ""
                 answered = time.monotonic()
-            time.sleep(max(_SHORTEST_WAIT_SECONDS, _WAIT_PER_PASS * (time.monotonic() - began)))
+            time.sleep(choose_wait(time.monotonic() - began))
 
     def drain(self) -> None:
         """Run one whole pass, which reads all events logged before it began."""
         with self._turn:
             self._tail.run_pass()
+
+
+def choose_wait(pass_seconds: float) -> float:
+    """Return the seconds to wait after a pass of this length."""
+    return min(max(_SHORTEST_WAIT_SECONDS, _WAIT_PER_PASS * pass_seconds), _LONGEST_WAIT_SECONDS)
 
 
 class Server(ThreadingHTTPServer):

@@ -226,6 +226,9 @@ ANY = "*"
 MAX_LISTED_PAGES = 50
 """Pages of ListStacks, of up to 100 stacks each. An account may have 2,000 stacks in a Region by default."""
 
+MAX_NAMED = 5
+"""Stacks that a message names."""
+
 
 def find_stack_name(session: boto3.Session, name: str) -> str:
     """Return the name of a stack. One that ends with `*` stands for the only stack whose name begins so.
@@ -249,14 +252,15 @@ def find_stack_name(session: boto3.Session, name: str) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        names = ", ".join(sorted(found))
+        names = ", ".join(sorted(found)[:MAX_NAMED])
+        if len(found) > MAX_NAMED:
+            names += f" and {len(found) - MAX_NAMED:,} more"
         raise NoStackError(
-            f"{len(found)} stacks in {session.region_name} have a name that begins with {beginning}: {names}. Name one "
-            "with --stack-name."
+            f"{len(found):,} stacks in {session.region_name} match {name}: {names}. Name one with --stack-name."
         )
     raise NoStackError(
-        f"No stack in {session.region_name} has a name that begins with {beginning}. Check --stack-name, --region and "
-        "--profile, or deploy it first."
+        f"No stack in {session.region_name} matches {name}. Check --stack-name, --region and --profile, or deploy it "
+        "first."
     )
 
 

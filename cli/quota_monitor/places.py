@@ -23,7 +23,7 @@ from quota_monitor.json_output import add_version, format_json
 MAX_PARALLEL = 8
 """Places that are asked at the same time. Each has its own session and clients."""
 
-COULD_NOT_LOOK = "could not look"
+FAILED = "could not look"
 """Result of a place that failed, in the table at the end. The reason is at the place itself."""
 
 Progress = Callable[[float], None]
@@ -74,20 +74,24 @@ class Reply(msgspec.Struct, Generic[Value], frozen=True):
 
 def place_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that select one deployed stack, or one in each of several accounts and Regions."""
-    for option in (
-        click.option(
-            "--profiles",
-            metavar="A,B",
-            callback=parse_profiles,
-            help="AWS profiles, separated by commas. Every Region is asked with each.",
-        ),
-        click.option("--regions", metavar="A,B", callback=parse_regions, help="Regions, separated by commas."),
-    ):
-        command = option(command)
     return stack_options(
-        command,
+        several_options(
+            command,
+            regions_help="Regions, separated by commas.",
+            profiles_help="AWS profiles, separated by commas. Every Region is asked with each.",
+        ),
         stack_name_help="Name of the stack. One that ends with * stands for the only stack whose name begins so.",
     )
+
+
+def several_options(command: Callable[..., None], *, regions_help: str, profiles_help: str) -> Callable[..., None]:
+    """Add the options that name several Regions and profiles."""
+    for option in (
+        click.option("--profiles", metavar="A,B", callback=parse_profiles, help=profiles_help),
+        click.option("--regions", metavar="A,B", callback=parse_regions, help=regions_help),
+    ):
+        command = option(command)
+    return command
 
 
 def parse_regions(_context: click.Context, _parameter: click.Parameter, given: str | None) -> tuple[str, ...]:
@@ -160,7 +164,8 @@ def ask_all(
     A place fails if `ask` raises `click.ClickException`. The others go on. Propagates any other error. `judge` returns
     the exit code of a result.
 
-    The threads end with the program, so that Ctrl-C waits for none of them. They only read.
+    The threads end with the program, so that Ctrl-C waits for none of them. They only read, and their queries of Logs
+    Insights are stopped then.
     """
     context = click.get_current_context(silent=True)
     shares = [0.0] * len(places)
@@ -215,7 +220,10 @@ def _selected(context: click.Context | None, place: Place) -> Iterator[None]:
 
 
 def _select(params: Mapping[str, Any], place: Place) -> dict[str, Any]:
-    selected = {"profile": place.profile, "region": place.region, "profiles": (), "regions": ()}
+    """Return the options of one place, as far as the running command has them."""
+    selected: dict[str, Any] = {}
+    for name, value in (("profile", place.profile), ("region", place.region)):
+        selected |= {name: value, f"{name}s": () if value is None or name in params else (value,)}
     return {name: value for name, value in selected.items() if name in params}
 
 
@@ -249,7 +257,7 @@ def print_overview(
     for head in ("Place", *heads):
         table.add_column(head, overflow="fold", no_wrap=head == "Place")
     for reply in replies:
-        cells = (COULD_NOT_LOOK,) if reply.value is None else write(reply.value)
+        cells = (FAILED,) if reply.value is None else write(reply.value)
         table.add_row(Text(reply.name), *map(Text, cells), style="red" if reply.exit_code else "")
     console.print(table)
 

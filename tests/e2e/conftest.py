@@ -88,7 +88,7 @@ def resource(local: Instance) -> Callable[[str], str]:
 def queue(local: Instance, resource: Callable[[str], str]) -> Iterator[str]:
     """A queue that subscribes to the topic of the stack."""
     sqs, sns = local.session().client("sqs"), local.session().client("sns")
-    url = sqs.create_queue(QueueName="hears-alarms")["QueueUrl"]
+    url = sqs.create_queue(QueueName="subscriber")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     subscription = sns.subscribe(
         TopicArn=resource("AlarmTopic"), Protocol="sqs", Endpoint=arn, ReturnSubscriptionArn=True

@@ -83,9 +83,9 @@ def analyze(local: Instance, shown: demo.DemoResult, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sources, "open_session", lambda _profile, _region: local.session())
 
     def run(**options: object) -> Document:
-        names = ("files", "bucket", "log_group", "profiles", "regions", "whole_records")
+        nothing = dict.fromkeys(("files", "bucket", "log_group", "whole_records"))
         registry = read_sources(REGISTRY)
-        (source,) = sources.open_sources(dict.fromkeys(names) | options, registry)
+        (source,) = sources.open_sources({**nothing, "profiles": (), "regions": ()} | options, registry)
         return analyze_source(source, Scope(shown.window), NOTHING_CHANGED, registry)
 
     return run
@@ -180,7 +180,7 @@ def test_files_have_the_sums_of_the_oracle(
     events = [{"timestamp": event.timestamp, "message": event.message} for event in records[half:]]
     (tmp_path / "second.json").write_text(json.dumps({"events": events}, indent=4))
 
-    document = analyze(files=[str(tmp_path)], regions="us-east-1")
+    document = analyze(files=[str(tmp_path)], regions=("us-east-1",))
 
     assert sums(document) == sums_of_oracle(expected)
     assert document.received == len(records)

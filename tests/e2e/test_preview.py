@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,16 +15,12 @@ from samcli.yamlhelper import yaml_parse
 from test_stack import Deliver, converse, record
 
 from bedrock_quota.settings import DEFAULT_NAMESPACE
+from dashboard.chromium import FLAGS, find_chromium
 from localaws.instance import Instance
 from quota_monitor.deployment.checkout import ROOT
 
 PEAKS = "Peak reserved, % of quota per minute"
 MODEL, OTHER = "amazon.nova-premier-v1:0", "cohere.command-r-plus-v1:0"
-FLAGS = (
-    *(("--no-sandbox",) if os.geteuid() == 0 else ()),  # Chromium has none for root
-    "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +113,7 @@ def test_any_dashboard_is_drawn_and_an_alarms_query_sees_what_it_watches(
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    chromium = find_chromium()
     if chromium is None:
         reason = "the dashboard's page was not tried: no chromium is installed"
         if os.environ.get("REQUIRE_BROWSER"):

@@ -98,3 +98,8 @@ def test_the_policies_of_aws_read_prompts_too(name: str) -> None:
     found = results(managed_policy(name), [("logs:GetLogEvents", f"{INVOCATION_LOG}:log-stream:x")])
 
     assert set(found.values()) == {ALLOWED}
+
+
+def test_stacks_are_listed_in_no_narrower_way_than_all_of_them() -> None:
+    assert actions_of("with a * in --stack-name") == {"cloudformation:ListStacks"}
+    assert evaluator.read_data("actions", "cloudformation")["liststacks"]["resourceTypes"] == []

@@ -171,7 +171,7 @@ def test_an_expired_session_ends_the_reading_of_bodies() -> None:
 
 # ---------------------------------------------------------------- the policy
 
-NOTHING = dict.fromkeys(("files", "bucket", "log_group", "profiles", "regions", "whole_records"))
+NOTHING = {**dict.fromkeys(("files", "bucket", "log_group", "whole_records")), "profiles": (), "regions": ()}
 
 ACTIONS = {"ListObjectsV2": "s3:ListBucket"}
 """Operations whose right has another name."""
@@ -188,7 +188,7 @@ def allowed(policy: str) -> dict[str, list[str]]:
 
 
 def test_the_policy_of_a_log_group_covers_that_group_alone() -> None:
-    found = allowed(write_policy(NOTHING | {"log_group": "/mine", "regions": "us-east-1,eu-west-1"}))
+    found = allowed(write_policy(NOTHING | {"log_group": "/mine", "regions": ("us-east-1", "eu-west-1")}))
 
     assert found["logs:StartQuery"] == [
         "arn:aws:logs:us-east-1:*:log-group:/mine",
@@ -228,7 +228,7 @@ def test_local_files_need_no_right() -> None:
     ids=["China", "GovCloud", "commercial", "none"],
 )
 def test_the_policy_is_for_the_partition_of_its_regions(region: str, partition: str) -> None:
-    policy = write_policy(NOTHING | {"log_group": "/mine", "regions": region})
+    policy = write_policy(NOTHING | {"log_group": "/mine", "regions": (region,) if region else ()})
 
     assert allowed(policy)["logs:StartQuery"][0].startswith(f"arn:{partition}:logs:{region or '*'}:")
 

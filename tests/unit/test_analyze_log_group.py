@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -421,6 +422,30 @@ def test_credentials_that_expire_half_way_are_one_error(registry: Registry) -> N
 
     with pytest.raises(ClientError, match="ExpiredTokenException"):
         read(registry, aws, Window(MINUTE, MINUTE + 6 * 3_600))
+
+
+def test_a_query_in_a_thread_that_is_left_behind_is_stopped_when_the_program_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at_exit: list[Callable[[], None]] = []
+    stopped_by_exit: list[list[str]] = []
+    exit_hooks = SimpleNamespace(register=at_exit.append, unregister=at_exit.remove)
+    monkeypatch.setattr(log_group, "atexit", exit_hooks)
+    aws = FakeAws({"StartQuery": {"queryId": "1"}, "StopQuery": {"success": True}})
+
+    def end_program(_given: Mapping[str, Any]) -> Answer:
+        for each in at_exit:
+            each()
+        stopped_by_exit.append(aws.operations()[-1:])
+        return {"status": "Complete", "results": []}
+
+    aws.answers["GetQueryResults"] = end_program
+
+    log_group.run_query(aws.session.client("logs"), GROUP, "fields 1", HOUR)
+
+    assert stopped_by_exit == [["logs:StopQuery"]]
+    assert aws.parameters("logs:StopQuery") == [{"queryId": "1"}]
+    assert at_exit == []  # it has ended
 
 
 # ---------------------------------------------------------------- whole records

@@ -392,10 +392,11 @@ def test_a_region_that_does_not_exist_is_refused_before_any_is_measured(monkeypa
     assert "'us-esat-1' is no AWS Region. Did you mean us-east-1?" in ran.output
 
 
-def test_a_region_that_is_named_twice_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_region_that_is_named_twice_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     ran = run(monkeypatch, {"us-east-1": BEFORE}, "--regions", "us-east-1, us-east-1", "--json")
 
-    assert [each["region"] for each in json.loads(ran.output)["estimates"]] == ["us-east-1"]
+    assert ran.exit_code == 2
+    assert "Invalid value for '--regions': us-east-1 is named twice" in ran.output
 
 
 def test_more_late_calls_than_calls_are_refused_before_anything_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:

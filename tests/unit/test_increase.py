@@ -223,6 +223,16 @@ def test_what_is_not_a_number_is_wrong_usage(option: str) -> None:
     assert f"{option} takes a number, not nan." in ran.output
 
 
+def test_a_stack_in_several_regions_is_wrong_usage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "open_session", lambda *_given: pytest.fail("a session was opened"))
+
+    words = ("--pool", SONNET, "--stack-name", "monitor", "--regions", "us-east-1,eu-west-1")
+    ran = CliRunner().invoke(main, ["increase", *words])
+
+    assert ran.exit_code == 2
+    assert "A request is for one account and Region. Name one with --profiles and --regions." in ran.output
+
+
 @pytest.fixture
 def old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a file with calls of two days of 2025, in an account with a quota of 1,000."""

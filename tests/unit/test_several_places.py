@@ -13,7 +13,7 @@ from typing import Any
 import click
 import msgspec
 import pytest
-from botocore.exceptions import ClientError, NoCredentialsError
+from botocore.exceptions import ClientError, CredentialRetrievalError, NoCredentialsError
 from click.testing import CliRunner, Result
 from documented import blocks
 from fake_aws import Answer, AwsError, FakeAws, denied
@@ -30,7 +30,7 @@ from quota_monitor.doctor.checks import run_checks
 from quota_monitor.doctor.findings import Finding
 from quota_monitor.doctor.observed import Observed
 from quota_monitor.main import main
-from quota_monitor.places import MAX_PARALLEL, Place, Reply, ask_all
+from quota_monitor.places import MAX_PARALLEL, Place, Reply, ask_all, list_places
 from quota_monitor.program import own_command
 
 pytestmark = pytest.mark.usefixtures("no_aws")
@@ -527,14 +527,27 @@ def test_stacks_of_a_stack_set_are_found_by_the_beginning_of_their_names(
     assert [each["error"] for each in found] == [
         None,
         None,
-        "No stack in us-east-1 has a name that begins with StackSet-monitor-. Check --stack-name, --region and "
-        "--profile, or deploy it first.",
-        "2 stacks in us-east-1 have a name that begins with StackSet-monitor-: StackSet-monitor-3c, "
-        "StackSet-monitor-4d. Name one with --stack-name.",
+        "No stack in us-east-1 matches StackSet-monitor-*. Check --stack-name, --region and --profile, or deploy it "
+        "first.",
+        "2 stacks in us-east-1 match StackSet-monitor-*: StackSet-monitor-3c, StackSet-monitor-4d. Name one with "
+        "--stack-name.",
     ]
     (asked,) = eu.parameters("cloudformation:ListStacks")
     assert "DELETE_COMPLETE" not in asked["StackStatusFilter"]
     assert {"CREATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"} <= set(asked["StackStatusFilter"])
+
+
+def test_a_message_names_few_of_many_stacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    aws = FakeAws({"ListStacks": listing(*(f"stack-{number}" for number in range(1_007)))})
+    monkeypatch.setattr(doctor_command, "open_session", lambda *_given: aws.session)
+
+    ran = run("doctor", "--stack-name", "*")
+
+    assert ran.exit_code == 3
+    assert ran.stderr == (
+        "Error: 1,007 stacks in us-east-1 match *: stack-0, stack-1, stack-10, stack-100, stack-1000 and 1,002 more. "
+        "Name one with --stack-name.\n"
+    )
 
 
 def test_the_doctor_finds_one_stack_by_the_beginning_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -660,14 +673,41 @@ def test_messages_of_a_place_name_its_profile_and_region() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("running", "given", "named"),
+    [
+        pytest.param("report", ["--profiles", "a", "--regions", "us-east-1"], "doctor", id="both forms"),
+        pytest.param("analyze", ["--profiles", "a", "--regions", "us-east-1"], "doctor", id="lists, then one"),
+        pytest.param("report", ["--profiles", "a", "--regions", "us-east-1"], "analyze", id="one, then lists"),
+        pytest.param("analyze", ["--profiles", "a", "--regions", "us-east-1"], "analyze", id="lists"),
+    ],
+)
+def test_messages_of_a_single_place_name_it_in_the_options_of_the_named_command(
+    running: str, given: list[str], named: str
+) -> None:
+    command = dict(find_subcommands())[running,]
+
+    with command.make_context(running, given) as context:
+        (place,) = list_places(None, None, context.params["profiles"], context.params["regions"])
+
+        end = "--profiles a --regions us-east-1" if named == "analyze" else "--profile a --region us-east-1"
+        assert own_command(named) == f"quota-monitor {named} {end}"
+    assert place == Place("a", "us-east-1")
+
+
 # ---------------------------------------------------------------- credentials
 
 
 @pytest.fixture
 def profiles(no_aws: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Two profiles without keys. One has an MFA device."""
+    """Profiles without keys: one has an MFA device, and one takes its credentials from that one."""
     assert no_aws is None  # its settings come first
-    text = "[profile plain]\nregion = eu-west-1\n[profile careful]\nregion = eu-west-1\nmfa_serial = m\n"
+    text = (
+        "[profile plain]\nregion = eu-west-1\n"
+        "[profile careful]\nregion = eu-west-1\nmfa_serial = m\n"
+        "[profile indirect]\nsource_profile = careful\n"
+        "[profile itself]\nsource_profile = itself\n"
+    )
     (tmp_path / "config").write_text(text, encoding="utf-8")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.delenv("AWS_DEFAULT_REGION")
@@ -694,19 +734,74 @@ def test_the_regions_of_a_profile_share_its_credentials(monkeypatch: pytest.Monk
     assert [session.region_name for session in sessions] == ["us-east-1", "eu-west-1"] * 2
 
 
+@pytest.mark.parametrize(
+    ("profile", "asks"),
+    [("plain", False), ("careful", True), ("indirect", True), ("itself", False), ("gone", False)],
+)
 @pytest.mark.usefixtures("profiles")
-def test_a_profile_that_cannot_sign_in_asks_once_and_fails_where_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_profiles_that_may_ask_sign_in_before_any_place_is_asked(
+    monkeypatch: pytest.MonkeyPatch, profile: str, asks: bool
+) -> None:
+    signed_in: list[str] = []
+    loaded = SimpleNamespace(get_frozen_credentials=lambda: signed_in.append(profile))
+    monkeypatch.setattr("botocore.credentials.CredentialResolver.load_credentials", lambda _resolver: loaded)
+
+    sign_in([Place(profile, "us-east-1"), Place(profile, "eu-west-1")])
+
+    assert signed_in == [profile] * asks
+
+
+@pytest.mark.parametrize("step", ["load", "use"])
+@pytest.mark.usefixtures("profiles")
+def test_a_profile_that_cannot_sign_in_asks_once_and_fails_where_it_is_used(
+    monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
     asked = []
 
-    def fail(_resolver: object) -> Any:
+    def fail() -> Any:  # an MFA code is asked for when the keys are used, the output of a program when they are loaded
         asked.append("")
-        raise NoCredentialsError
+        raise refused("AssumeRole")
 
-    monkeypatch.setattr("botocore.credentials.CredentialResolver.load_credentials", fail)
+    def load(_resolver: object) -> Any:
+        return fail() if step == "load" else SimpleNamespace(get_frozen_credentials=fail)
+
+    monkeypatch.setattr("botocore.credentials.CredentialResolver.load_credentials", load)
 
     shared: SharedCredentials = sign_in([Place("careful", "us-east-1")])["careful"]
 
     for region in ("us-east-1", "eu-west-1"):
-        with pytest.raises(NoCredentialsError):
+        with pytest.raises(ClientError, match="not you"):
             open_session("careful", region, shared).get_credentials()
     assert asked == [""]
+
+
+@pytest.mark.usefixtures("profiles")
+def test_without_a_terminal_a_profile_with_mfa_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask() -> None:
+        raise EOFError  # as getpass does
+
+    loaded = SimpleNamespace(get_frozen_credentials=ask)
+    monkeypatch.setattr("botocore.credentials.CredentialResolver.load_credentials", lambda _resolver: loaded)
+
+    found = sign_in([Place("careful", "us-east-1"), Place("plain", "us-east-1")])
+
+    assert open_session("plain", "us-east-1", found["plain"]).get_credentials() is loaded
+    with pytest.raises(CredentialRetrievalError, match="needs an MFA code, and nobody can be asked"):
+        open_session("careful", "us-east-1", found["careful"]).get_credentials()
+
+
+@pytest.mark.parametrize(("profile", "region"), [("careful", "eu-west-1"), ("indirect", "ap-east-1")])
+@pytest.mark.usefixtures("profiles")
+def test_a_role_is_assumed_in_the_region_of_the_profile_or_else_of_the_first_place(
+    monkeypatch: pytest.MonkeyPatch, profile: str, region: str
+) -> None:
+    regions: list[str] = []
+
+    def get_credentials(session: Any) -> None:
+        regions.append(session.get_config_variable("region"))
+
+    monkeypatch.setattr("botocore.session.Session.get_credentials", get_credentials)
+
+    sign_in([Place(profile, "ap-east-1"), Place(profile, "us-east-1")])
+
+    assert regions == [region]

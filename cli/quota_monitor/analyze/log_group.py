@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -268,7 +270,8 @@ def run_query(
     if query_id is None:
         return QueryResult([], 0)
     page: dict[str, Any] = {"queryId": query_id} | ({"maxItems": PAGE_ROWS} if has_pages else {})
-    ended = False
+    ended, stop_query = False, functools.partial(_stop, client, query_id)
+    atexit.register(stop_query)  # a thread that Ctrl-C leaves behind does not get to `finally`
     try:
         while not stop:
             answer: Mapping[str, Any] = client.get_query_results(**page)
@@ -279,9 +282,9 @@ def run_query(
         else:
             raise LogSourceError("The query was stopped.")
     finally:
+        atexit.unregister(stop_query)
         if not ended:
-            with contextlib.suppress(BotoCoreError, ClientError):  # it has ended, or the session has
-                client.stop_query(queryId=query_id)
+            stop_query()
     if answer["status"] != "Complete":
         raise LogSourceError(f"A query on {group} ended as {answer['status']}. Run it again, or use a shorter window.")
     rows = [convert(cells) for cells in answer["results"]]
@@ -290,6 +293,12 @@ def run_query(
         answer = client.get_query_results(**page, nextToken=answer["nextToken"])
         rows += [convert(cells) for cells in answer["results"]]
     return QueryResult(rows, max(matched, len(rows)) if len(rows) >= limit else len(rows))
+
+
+def _stop(client: CloudWatchLogsClient, query_id: str) -> None:
+    """Stop a query, because AWS charges for all that it scans."""
+    with contextlib.suppress(BotoCoreError, ClientError):  # it has ended, or the session has
+        client.stop_query(queryId=query_id)
 
 
 def _start(

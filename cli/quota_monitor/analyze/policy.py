@@ -16,7 +16,6 @@ from quota_monitor.analyze.account import PROFILE_ACTIONS, QUOTA_ACTIONS
 from quota_monitor.analyze.bucket import check_place
 from quota_monitor.analyze.log_group import LOGGING_ACTION
 from quota_monitor.analyze.publish.policy import list_statements
-from quota_monitor.analyze.sources import split_names
 
 VERSION = "2012-10-17"
 
@@ -56,7 +55,7 @@ def _read_account(given: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _read_log_group(given: Mapping[str, Any]) -> list[dict[str, Any]]:
     partition, name = _partition(given), given["log_group"]
-    regions = [region or "*" for region in split_names(given["regions"])]
+    regions = given["regions"] or ("*",)
     group = [f"arn:{partition}:logs:{region}:*:log-group:{name or '*'}" for region in regions]
     # with and without the stars of all log streams, because AWS's documentation has both for these actions
     groups = [*group, *(f"{each}:*" for each in group)] if name else group
@@ -85,7 +84,7 @@ def _allow(name: str, actions: Sequence[str], resource: str | Sequence[str]) -> 
 
 def _partition(given: Mapping[str, Any]) -> str:
     """Return the partition of the Regions, `aws` if none is named."""
-    first = split_names(given["regions"])[0] or ""
+    first = next(iter(given["regions"]), "")
     return {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(
         "us-gov" if first.startswith("us-gov-") else first.partition("-")[0], "aws"
     )

@@ -20,15 +20,18 @@ from quota_monitor.analyze.reader import RecordReader
 from quota_monitor.analyze.scope import Scope
 from quota_monitor.analyze.source import Progress, Source
 from quota_monitor.answers.numbers import count
-from quota_monitor.aws_regions import check_region
 from quota_monitor.aws_session import open_session
+from quota_monitor.places import Place, list_places, several_options
 
 
 def source_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that select the records."""
+    command = several_options(
+        command,
+        regions_help="Regions. Default: that of the profile.",
+        profiles_help="AWS profiles, one account each. They are never added up.",
+    )
     for option in (
-        click.option("--regions", metavar="A,B", help="Regions. Default: that of the profile."),
-        click.option("--profiles", metavar="A,B", help="AWS profiles, one account each. They are never added up."),
         click.option("--log-group", metavar="NAME", help="Log group. Default: the one that Bedrock logs to."),
         click.option(
             "--whole-records",
@@ -80,53 +83,41 @@ def list_openings(given: Mapping[str, Any], registry: Registry) -> list[Opening]
     if given["bucket"]:
         return [_open_bucket(given, registry)]
 
-    def open_one(profile: str | None, region: str | None) -> Iterator[Source]:
+    def open_one(place: Place) -> Iterator[Source]:
         yield open_log_group(
-            open_session(profile, region), given["log_group"], registry, whole_records=given["whole_records"]
+            open_session(place.profile, place.region),
+            given["log_group"],
+            registry,
+            whole_records=given["whole_records"],
         )
 
     return [
-        Opening(" in ".join(filter(None, (profile, region))), functools.partial(open_one, profile, region))
-        for profile, region in list_profiles_and_regions(given)
+        Opening(place.name(), functools.partial(open_one, place))
+        for place in list_places(None, None, given["profiles"], given["regions"])
     ]
 
 
 def _open_bucket(given: Mapping[str, Any], registry: Registry) -> Opening:
     """Return the sources of a bucket. A bucket can have the logs of many Regions, so --regions selects among them."""
-    place, profiles, regions = given["bucket"], split_names(given["profiles"]), split_names(given["regions"])
+    place, profiles, regions = given["bucket"], given["profiles"], given["regions"]
     check_place(place)
     if len(profiles) > 1:
         raise click.UsageError("--s3 takes one profile, because each would read the same bucket.")
 
     def open_it() -> Iterator[Source]:
-        wanted = [region for region in regions if region is not None]
-        yield from open_bucket(open_session(profiles[0], regions[0]), place, registry, wanted)
+        session = open_session(next(iter(profiles), None), next(iter(regions), None))
+        yield from open_bucket(session, place, registry, regions)
 
     return Opening(place, open_it)
 
 
-def list_profiles_and_regions(given: Mapping[str, Any]) -> list[tuple[str | None, str | None]]:
-    """Return each profile with each Region, once. None stands for the default.
-
-    Raises `click.UsageError` for a Region that does not exist.
-    """
-    regions = split_names(given["regions"])
-    for region in filter(None, regions):
-        check_region(region)  # all of them before anything is read
-    return [(profile, region) for profile in split_names(given["profiles"]) for region in regions]
-
-
-def split_names(text: str | None) -> list[str] | list[None]:
-    """Return the names in a list with commas, each once, or None alone if there are none."""
-    return list(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip())) or [None]
-
-
 def _open_files(given: Mapping[str, Any], registry: Registry) -> Source:
     """Return a source of local files. Quotas, profiles and bodies in S3 are read only if an option names an account."""
-    wanted = list_profiles_and_regions(given) if given["profiles"] or given["regions"] else []
+    named = given["profiles"] or given["regions"]
+    wanted = list_places(None, None, given["profiles"], given["regions"]) if named else ()
     if len(wanted) > 1:
         raise click.UsageError("--files takes one profile and one Region, because files do not say whose they are.")
-    sessions = [open_session(*each) for each in wanted]
+    sessions = [open_session(each.profile, each.region) for each in wanted]
     account = read_account(sessions[0], registry) if sessions else Account()
     paths = local_files.find_files(given["files"])
     name = count(len(paths), "file")

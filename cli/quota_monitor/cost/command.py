@@ -11,7 +11,6 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bedrock_quota.registry.sources import read_sources
-from quota_monitor.analyze.sources import list_profiles_and_regions
 from quota_monitor.answers.options import require_finite
 from quota_monitor.aws_session import aws_errors_as_messages, explain_aws_error, open_session
 from quota_monitor.cost import output
@@ -20,6 +19,7 @@ from quota_monitor.cost.estimate import DEFAULTS, Estimate, Given, make_estimate
 from quota_monitor.cost.prices import read_prices
 from quota_monitor.data_files import MODELS
 from quota_monitor.json_output import json_option
+from quota_monitor.places import list_places, parse_profiles, parse_regions
 from quota_monitor.terminal import COULD_NOT_LOOK
 
 
@@ -70,8 +70,15 @@ from quota_monitor.terminal import COULD_NOT_LOOK
     help="Read pools, calls, deliveries and the size of the log from the account, before or after a deployment. Other "
     "options overrule what it finds.",
 )
-@click.option("--regions", metavar="A,B", help="With --from-account: Regions. Default: that of the profile.")
-@click.option("--profiles", metavar="A,B", help="With --from-account: AWS profiles, one account each.")
+@click.option(
+    "--regions",
+    metavar="A,B",
+    callback=parse_regions,
+    help="With --from-account: Regions. Default: that of the profile.",
+)
+@click.option(
+    "--profiles", metavar="A,B", callback=parse_profiles, help="With --from-account: AWS profiles, one account each."
+)
 @click.option(
     "--stack-name",
     default="bedrock-quota-monitor",
@@ -126,15 +133,17 @@ def cost(*, from_account: bool, as_json: bool, stack_name: str, **given: Any) ->
 def _measure_each(given: Given, stack_name: str, options: dict[str, Any], failures: list[str]) -> Iterator[Estimate]:
     """Yield an estimate per profile and Region. One that cannot be read is noted, unless it is the only one."""
     registry, price = read_sources(MODELS), read_prices()
-    wanted = list_profiles_and_regions(options)
-    for profile, region in wanted:
+    wanted = list_places(None, None, options["profiles"], options["regions"])
+    for place in wanted:
         with aws_errors_as_messages():
             try:
-                found = measure_account(open_session(profile, region), stack_name, registry, datetime.now(UTC))
+                found = measure_account(
+                    open_session(place.profile, place.region), stack_name, registry, datetime.now(UTC)
+                )
             except (BotoCoreError, ClientError) as error:
                 if len(wanted) == 1:
                     raise
-                failures.append(f"{' in '.join(filter(None, (profile, region)))}: {explain_aws_error(error)}")
+                failures.append(f"{place.name()}: {explain_aws_error(error)}")
                 continue
         estimate = make_estimate(given, price, found)
         _check_late_calls(given.late_calls, estimate.use.calls)

@@ -33,9 +33,13 @@ from quota_monitor.deployed.measure import measure_stack
 from quota_monitor.increase.page import write_markdown
 from quota_monitor.increase.request import Quota, Request, to_data
 from quota_monitor.json_output import format_json, json_option
+from quota_monitor.places import list_places
 
 if TYPE_CHECKING:
     import boto3
+
+
+ONE_PLACE = "A request is for one account and Region. Name one with --profiles and --regions."
 
 
 @click.command()
@@ -102,16 +106,18 @@ def _measure(
     now: datetime,
     progress: Progress,
 ) -> tuple[boto3.Session, Sequence[PoolUsage], Sequence[str]]:
-    profile, region = ((given[name] or "").split(",")[0] or None for name in ("profiles", "regions"))
-    session = open_session(profile, region)
+    places = list_places(None, None, given["profiles"], given["regions"])
+    if stack_name and len(places) > 1:
+        raise click.UsageError(ONE_PLACE)
+    session = open_session(places[0].profile, places[0].region)
     if stack_name:
         measured = measure_stack(session, read_stack(session, stack_name), scope, now, progress)
         return session, measured.usages, measured.notes
     sources: list[Source] = list(open_sources(given, registry))
     if len(sources) != 1:
-        raise click.UsageError("A request is for one account and Region. Name one with --profiles and --regions.")
+        raise click.UsageError(ONE_PLACE)
     source = sources[0]
-    session = _open_session_for(source, session, profile)
+    session = _open_session_for(source, session, places[0].profile)
     reader = RecordReader(registry, scope, source.resolve_profile, source.fetch_bodies, may_repeat=source.may_repeat)
     notes = source.read(reader, scope, progress)
     reader.finish()

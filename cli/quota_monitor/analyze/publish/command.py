@@ -29,6 +29,7 @@ from quota_monitor.answers.numbers import count
 from quota_monitor.aws_session import AWS_ERRORS, Stack, open_session, read_stack
 from quota_monitor.cost.bill import HOURS_PER_MONTH, METRICS_PER_POOL, Alarms, Use, itemize, measure
 from quota_monitor.cost.prices import read_prices
+from quota_monitor.places import list_places
 
 if TYPE_CHECKING:
     import boto3
@@ -71,7 +72,8 @@ def publish(given: Mapping[str, Any], show: Callable[[], Any], *, yes: bool, onl
         click.echo(write_policy(given))
         return
     with _errors_end_with_3():
-        session = open_session(given["profiles"], given["regions"])
+        (place,) = list_places(None, None, given["profiles"], given["regions"])
+        session = open_session(place.profile, place.region)
         stack, now = read_own_stack(session, given["publish"]), datetime.now(UTC)
         progress = plan(session, stack, given["log_group"] or given["bucket"], now)
         check_settled(progress, now)
@@ -108,7 +110,7 @@ def check_options(given: Mapping[str, Any]) -> None:
     ]
     if others:
         raise click.UsageError(f"--publish takes all records from before the stack, so it does not take {others[0]}.")
-    if "," in f"{given['regions']}{given['profiles']}":
+    if len(list_places(None, None, given["profiles"], given["regions"])) > 1:
         raise click.UsageError("--publish takes one profile and one Region.")
     if given["log_group"] and given["bucket"]:
         raise click.UsageError("Use one of --log-group and --s3.")
