@@ -44,7 +44,7 @@ def make_address(saved: Mapping[str, Any]) -> str:
 
 
 def _encode(query: str) -> str:
-    """Return a query as a value of JSURL. What Fn::Sub substitutes stays, under the name of its encoded value."""
+    """Return a query as a value of JSURL. `${Name}` stays for Fn::Sub, as `${NameInLink}`."""
     pieces = _VARIABLE.split(query)  # text and names by turns
     pieces[::2] = (_SPECIAL.sub(lambda found: f"*{ord(found[0]):02x}", piece) for piece in pieces[::2])
     pieces[1::2] = (f"${{{name}{SUFFIX}}}" for name in pieces[1::2])
