@@ -305,8 +305,8 @@ def test_what_is_left_out_is_counted_and_the_dashboard_shows_it(capsys: pytest.C
     shown = capsys.readouterr().out
     assert (
         "The emulator leaves out 1 saved query and 2 alarms. On the dashboard, the tables of callers and failed calls "
-        "show what the saved queries ask for, and the gray line is the threshold of the quota alarms. For the reasons, run "
-        "`quota-monitor local status --json`."
+        "show what the saved queries ask for, and the gray line is the threshold of the quota alarms. For the reasons, "
+        "run `quota-monitor local status --json`."
     ) in " ".join(shown.split())
     assert "MiniStack" not in shown
     assert f"  export AWS_CONFIG_FILE={Path('state').resolve()}/aws-config AWS_PROFILE=local\n" in shown
