@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from dashboard.body import SOURCE, TEMPLATE, render, write_into
+from dashboard.body import TEMPLATE, render_for, write_into
 
 
 @click.command()
@@ -12,7 +12,7 @@ from dashboard.body import SOURCE, TEMPLATE, render, write_into
 def main(check: bool) -> None:
     """Write dashboard/dashboard.yaml into template.yaml."""
     template = TEMPLATE.read_text(encoding="utf-8")
-    written = write_into(template, render(SOURCE.read_text(encoding="utf-8")))
+    written = write_into(template, render_for(template))
     if written == template:
         return
     if check:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
+
+from dashboard.query_links import list_addresses
+from quota_monitor.template import parse_template
 
 SOURCE = Path(__file__).with_name("dashboard.yaml")
 TEMPLATE = Path(__file__).parents[1] / "template.yaml"
@@ -24,15 +29,20 @@ class MarksMissingError(Exception):
     """The template has no place for the body."""
 
 
-def render(source: str) -> str:
-    """Return the body as JSON, one variable or widget per line.
+def render(source: str, addresses: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return the body as JSON, one variable or widget per line. `addresses` are those of saved queries by logical id.
 
     `${Name}` stays for Fn::Sub. It occurs inside JSON strings only, so the text is JSON before the substitution too.
     """
     parsed = yaml.safe_load(source)
-    body = _with_shared_texts(parsed["dashboard"], parsed["shared"])
+    body = _with_shared_texts(parsed["dashboard"], {**parsed["shared"], **addresses})
     members = [f"{_json(name)}:{_lines(value) if name in _LISTS else _json(value)}" for name, value in body.items()]
     return "{" + ",".join(members) + "}"
+
+
+def render_for(template: str) -> str:
+    """Return the body from dashboard.yaml, with links to the saved queries of this template."""
+    return render(SOURCE.read_text(encoding="utf-8"), list_addresses(parse_template(template)))
 
 
 def write_into(template: str, body: str) -> str:
@@ -44,7 +54,7 @@ def write_into(template: str, body: str) -> str:
     return written
 
 
-def _with_shared_texts(node: Any, shared: dict[str, Any]) -> Any:
+def _with_shared_texts(node: Any, shared: Mapping[str, Any]) -> Any:
     """Return a part of the source with the shared text for every `<<name>>`."""
     if isinstance(node, str):
         return _SHARED_TEXT.sub(lambda found: str(shared[found[1]]), node)

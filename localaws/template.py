@@ -20,7 +20,9 @@ class Omission(msgspec.Struct, frozen=True):
     target: str
     reason: str
     having: str | None = None
-    nouns: str = "resources"
+    nouns: tuple[str, str] = ("resource", "resources")
+    instead: str = ""
+    """Part of a sentence on where the local stack shows the same."""
 
     def covers(self, logical_id: str, resource: Mapping[str, Any]) -> bool:
         """Return True if the resource is to be left out."""
@@ -34,23 +36,29 @@ class Omission(msgspec.Struct, frozen=True):
 LEFT_OUT = (
     Omission(
         target="AWS::Logs::QueryDefinition",
-        nouns="saved queries",
+        nouns=("saved query", "saved queries"),
         reason="MiniStack does not support saved queries and refuses the whole change set",
+        instead="the tables of callers and failed calls show what the saved queries ask for",
     ),
     Omission(
         target="AWS::CloudWatch::Alarm",
-        nouns="alarms",
+        nouns=("alarm", "alarms"),
         having="Metrics",
         reason="MiniStack does not evaluate metric math or queries and refuses such alarms",
+        instead="the gray line is the threshold of the quota alarms",
     ),
 )
 
 
-def describe_left_out(left_out: Mapping[str, str], omissions: tuple[Omission, ...] = LEFT_OUT) -> dict[str, str]:
-    """Return the reasons by what is left out, such as `10 alarms`."""
+def describe_left_out(left_out: Mapping[str, str], omissions: tuple[Omission, ...] = LEFT_OUT) -> str:
+    """Return what is left out, in numbers, and where the dashboard shows the same. Empty if nothing is left out."""
     counts = Counter(left_out.values())
-    nouns = {omission.reason: omission.nouns for omission in omissions}
-    return {f"{count} {nouns.get(reason, 'resources')}": reason for reason, count in counts.items()}
+    found = [each for each in omissions if counts[each.reason]]
+    if not found:
+        return ""
+    named = " and ".join(f"{counts[each.reason]} {each.nouns[counts[each.reason] != 1]}" for each in found)
+    instead = ", and ".join(each.instead for each in found if each.instead)
+    return f"The emulator leaves out {named}." + (f" On the dashboard, {instead}." if instead else "")
 
 
 def without(template: Template, omissions: tuple[Omission, ...] = LEFT_OUT) -> tuple[Template, dict[str, str]]:

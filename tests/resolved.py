@@ -98,6 +98,7 @@ FUNCTIONS: dict[str, Callable[[Resolver, Any], Any]] = {
     "Fn::Sub": Resolver.sub,
     "Fn::If": Resolver.one_of,
     "Fn::FindInMap": Resolver.in_map,
+    "Fn::Join": lambda resolve, given: given[0].join(resolve(given[1])),
     "Fn::Select": lambda resolve, given: resolve(given[1])[given[0]],
     "Fn::Split": lambda resolve, given: resolve(given[1]).split(given[0]),
 }

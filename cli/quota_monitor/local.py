@@ -216,8 +216,9 @@ def show_instance(running: instance.Instance, more: Sequence[str] = ()) -> None:
     width = max(map(len, facts))
     for name, value in facts.items():
         console.print(f"{name:<{width}}  {value}", markup=False, soft_wrap=True)
-    for what, reason in template.describe_left_out(running.left_out).items():
-        said = wrap_prose(f"Left out on this machine: {what} ({reason}).", console.width)
+    if left_out := template.describe_left_out(running.left_out):
+        reasons = f"For the reasons, run `{own_command('local', 'status', '--json')}`."
+        said = wrap_prose(f"{left_out} {reasons}", console.width)
         console.print(f"\n{said}", style="dim", markup=False, soft_wrap=True)
     config = shlex.quote(str(running.cli_config.resolve()))
     console.print("\nUse it with quota-monitor, the AWS CLI or any SDK:\n", style="bold")

@@ -97,7 +97,7 @@ def test_the_proposal_is_that_of_the_advice(minutes: list[list[Answered]]) -> No
     # and frees what all calls of the fullest minute set less, in percent of a quota of 100,000
     fullest = max(len(calls) for calls in minutes)
     freed = fullest * (limit - row["set_max_tokens_to"]) / 1_000
-    assert abs(row["frees_percent"] - freed) <= 0.05 + 1e-6 * abs(freed)
+    assert abs(row["own_peak_frees"] - freed) <= 0.05 + 1e-6 * abs(freed)
 
 
 @given(st.lists(st.lists(answered(LIMITS), min_size=1, max_size=4), min_size=1, max_size=4))

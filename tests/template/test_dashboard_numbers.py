@@ -330,7 +330,7 @@ FAILED = [
 ]
 
 
-PROPOSAL = ["max_tokens", "set_max_tokens_to", "largest_output", "cut_percent", "frees_percent", "peak_percent"]
+PROPOSAL = ["max_tokens", "set_max_tokens_to", "largest_output", "cut_percent", "own_peak_frees", "own_peak"]
 REPORT = [4_000, 256, 40, 0, 112.3, 123]
 """At 11:58 it reserves 3 × 4,100 of 10,000, 3 × 4,000 of them for max_tokens. 256 instead frees 3 × 3,744."""
 CHAT = [200, 256, 30, 33.3, -1.1, 5]

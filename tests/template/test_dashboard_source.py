@@ -9,7 +9,7 @@ import resolved
 from click.testing import CliRunner
 
 from dashboard import __main__ as command
-from dashboard.body import SOURCE, TEMPLATE, MarksMissingError, render, write_into
+from dashboard.body import TEMPLATE, MarksMissingError, render, render_for, write_into
 
 MARKED = """\
       DashboardBody: !Sub
@@ -23,7 +23,7 @@ MARKED = """\
 def test_the_templates_body_is_that_of_the_source() -> None:
     template = TEMPLATE.read_text(encoding="utf-8")
 
-    assert write_into(template, render(SOURCE.read_text(encoding="utf-8"))) == template, "run `make dashboard`"
+    assert write_into(template, render_for(template)) == template, "run `make dashboard`"
 
 
 def test_a_widget_has_a_line_of_its_own() -> None:

@@ -835,7 +835,8 @@ def test_every_reference_is_to_something_there_is(stack: Tree) -> None:
     text = json.dumps({"Resources": stack["Resources"], "Outputs": stack["Outputs"]})
     names = set(re.findall(r"\$\{([A-Za-z0-9:]+)", text))
 
-    of_fn_sub_and_labels = {"CallerFields", "Console", "FirstKeyField", "FirstKeyTitle", "Key", "OwnAccount"}
+    of_links = {"CallerFieldsInLink", "MetricProcessorLogGroupInLink"}
+    of_fn_sub_and_labels = {"CallerFields", "Console", "FirstKeyField", "FirstKeyTitle", "Key", "OwnAccount", *of_links}
     known = stack["Resources"].keys() | stack["Parameters"].keys() | of_fn_sub_and_labels
     assert {name for name in names if not name.startswith("AWS::")} <= known
     assert names & {"StateTable", "MetricsNamespace"}
@@ -932,6 +933,7 @@ def test_the_serverless_transform_is_the_only_macro(source: Tree) -> None:
         "Fn::FindInMap",
         "Fn::GetAtt",
         "Fn::If",
+        "Fn::Join",
         "Fn::Not",
         "Fn::Select",
         "Fn::Split",

@@ -202,7 +202,7 @@ def test_an_estimate_reads_nothing(run: Run) -> None:
 def test_a_scan_above_a_dollar_is_asked_about(
     run: Run, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], answer: str | None, exit_code: int
 ) -> None:
-    monkeypatch.setattr("quota_monitor.analyze.command._is_terminal", lambda: answer is not None)
+    monkeypatch.setattr("quota_monitor.analyze.estimate._is_terminal", lambda: answer is not None)
     aws = FakeAws(insights(converse()) | {"GetMetricStatistics": {"Datapoints": [{"Sum": 201e9, "Unit": "Bytes"}]}})
 
     result = run(aws, *WINDOW, *options, given=answer)

@@ -530,7 +530,7 @@ def cost(sums: Sequence[float] | AwsError, window: Window = HOUR, *, whole_recor
     found = sums if isinstance(sums, AwsError) else {"Datapoints": [{"Sum": each, "Unit": "Bytes"} for each in sums]}
     aws = FakeAws({"GetMetricStatistics": found})
     client = aws.session.client("cloudwatch")
-    return estimate_scan(client, GROUP, window, whole_records=whole_records), aws.calls[0][1]
+    return estimate_scan(client, GROUP, [window], whole_records=whole_records), aws.calls[0][1]
 
 
 @pytest.mark.parametrize(

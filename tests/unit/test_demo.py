@@ -294,7 +294,7 @@ def test_the_dashboard_opens_at_a_pool(capsys: pytest.CaptureFixture[str]) -> No
     assert "  http://127.0.0.1:2/dashboards/d?model=a.b-v1:0&endpoint=regional\n" in capsys.readouterr().out
 
 
-def test_what_is_left_out_is_counted_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_left_out_is_counted_and_the_dashboard_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
     account = Account("http://127.0.0.1:1", "http://127.0.0.1:3", "us-east-1")
     queries, alarms = (omission.reason for omission in LEFT_OUT)
     left_out = {"A": alarms, "Query": queries, "B": alarms}
@@ -303,8 +303,12 @@ def test_what_is_left_out_is_counted_with_the_reason(capsys: pytest.CaptureFixtu
     local.show_instance(running)
 
     shown = capsys.readouterr().out
-    assert f"Left out on this machine: 2 alarms ({alarms})." in " ".join(shown.split())
-    assert f"Left out on this machine: 1 saved queries ({queries})." in " ".join(shown.split())
+    assert (
+        "The emulator leaves out 1 saved query and 2 alarms. On the dashboard, the tables of callers and failed calls "
+        "show what the saved queries ask for, and the gray line is the threshold of the quota alarms. For the reasons, "
+        "run `quota-monitor local status --json`."
+    ) in " ".join(shown.split())
+    assert "MiniStack" not in shown
     assert f"  export AWS_CONFIG_FILE={Path('state').resolve()}/aws-config AWS_PROFILE=local\n" in shown
 
 

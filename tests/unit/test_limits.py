@@ -1,5 +1,6 @@
 """The bounds of input in docs/limits.md and docs/testing.md are the code's. Other tests hold the code to each."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,30 @@ def test_odd_body_is_read_up_to_1_mib_and_any_other_beyond() -> None:
     assert read_request_body(body("5", MIB + 1)).max_tokens == 5
     with pytest.raises(RecordError, match="too_large"):
         read_request_body(body('"5"', MIB + 1))
+
+
+UNSEEN = re.compile(r"\bnobody has (?:applied|deployed|measured|opened|run|seen|tested|tried)\b", re.IGNORECASE)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.name)
+        for page in sorted(DOCS.glob("*.md"))
+        if page.name != "limits.md" and UNSEEN.search(page.read_text(encoding="utf-8"))
+    ],
+)
+def test_a_page_that_says_what_nobody_has_seen_leads_to_the_list(page: Path) -> None:
+    assert re.search(r"\]\(limits\.md[)#]", page.read_text(encoding="utf-8"))
+
+
+def test_each_unseen_thing_is_listed_once() -> None:
+    text = (DOCS / "limits.md").read_text(encoding="utf-8")
+    listed = text.partition("\n## Not seen on a real account\n")[2]
+    names = re.findall(r"^- \*\*(.+?)\*\*", listed, re.MULTILINE)
+    questions = set(re.findall(r"^\| `([\w-]+)` \|", listed, re.MULTILINE))
+    below = set(re.findall(r"\(`([\w-]+)`\)\. ", listed))
+
+    assert len(names) == len(set(names)) > 30
+    assert len(below) > 8
+    assert below <= questions

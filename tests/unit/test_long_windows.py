@@ -99,6 +99,7 @@ def processor(*events: Event) -> FakeAws:
         {
             "ListMetrics": {"Metrics": []},
             "GetMetricData": {"MetricDataResults": []},
+            "GetMetricStatistics": {"Datapoints": []},
             "StartQuery": start,
             "GetQueryResults": results,
             "FilterLogEvents": filter_events,

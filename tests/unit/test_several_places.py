@@ -455,7 +455,8 @@ def test_fail_over_compares_each_place_by_itself(
 ) -> None:
     ran = run("report", "--profiles", "prod", "--regions", regions, *TEN_MINUTES, "--fail-over", limit, form)
 
-    assert (ran.exit_code, ran.stderr) == (exit_code, said)
+    (scan,) = re.findall(r"^Scanning .*\n", ran.stderr)
+    assert (ran.exit_code, ran.stderr) == (exit_code, scan + said)
 
 
 def test_a_place_whose_quotas_are_unknown_cannot_be_compared(
@@ -484,6 +485,7 @@ def test_files_have_all_places_and_standard_error_has_those_that_failed(tmp_path
     assert csv.exit_code == markdown.exit_code == 3
     for text in (csv.stderr.replace(f"Wrote {page}.\n", ""), markdown.stderr):
         assert [line.partition(": There ")[0].partition(": These ")[0] for line in text.splitlines()] == [
+            "Scanning 2 log groups: less than 0.1 GB, less than $0.01.",
             "Error: staging in us-east-1",
             "Error: staging in eu-west-1",
         ]
@@ -499,6 +501,115 @@ def test_a_caller_of_a_what_if_may_be_in_one_place_only() -> None:
 
     assert (ran.exit_code, ran.stdout) == (2, "")
     assert "No caller Onne in this window. Did you mean One?" in ran.stderr
+
+
+# ---------------------------------------------------------------- what a report costs
+
+A_DAY = ("--from", "2026-11-20T00:00", "--to", "2026-11-21T00:00")
+
+
+def receive(gigabytes: float) -> Answer:
+    """Return the bytes that a log group got, in CloudWatch's values."""
+    return {"Datapoints": [{"Sum": gigabytes * 1e9, "Unit": "Bytes"}]}
+
+
+def test_a_long_report_says_first_what_its_scans_cost(
+    accounts: dict[tuple[str | None, str | None], FakeAws],
+) -> None:
+    aws = accounts["prod", "us-east-1"]
+    aws.answers["GetMetricStatistics"] = receive(2.0)
+
+    ran = run("report", "--profile", "prod", "--region", "us-east-1", *A_DAY)
+
+    # 4 queries, each over 2 GB at $0.005
+    assert ran.stderr == f"Scanning log group {LOG_GROUP}: about 8.0 GB, $0.04.\n"
+    assert aws.operations().count("logs:StartQuery") == 4
+    assert aws.operations().index("monitoring:GetMetricStatistics") < aws.operations().index("logs:StartQuery")
+
+
+@pytest.mark.parametrize(
+    ("options", "scans"),
+    [
+        pytest.param(("--hours", "6"), 0, id="exact, until now"),
+        pytest.param(TEN_MINUTES, 1, id="exact, long ago"),
+        pytest.param(A_DAY, 4, id="long"),
+        pytest.param((*A_DAY, "--by", "operation"), 5, id="long, by another property"),
+    ],
+)
+def test_every_query_is_in_the_price(
+    accounts: dict[tuple[str | None, str | None], FakeAws], options: tuple[str, ...], scans: int
+) -> None:
+    aws = accounts["prod", "us-east-1"]
+    aws.answers["GetMetricStatistics"] = receive(10.0)
+
+    ran = run("report", "--profile", "prod", "--region", "us-east-1", *options)
+
+    assert ran.exit_code == 0, ran.stderr
+    assert aws.operations().count("logs:StartQuery") == scans
+    said = f"Scanning log group {LOG_GROUP}: about {10 * scans}.0 GB, ${scans * 0.05:.2f}.\n"
+    assert ran.stderr == (said if scans else "")
+
+
+def test_an_estimate_of_a_report_reads_nothing(accounts: dict[tuple[str | None, str | None], FakeAws]) -> None:
+    for region in ("us-east-1", "eu-west-1"):
+        accounts["prod", region].answers["GetMetricStatistics"] = receive(10.0)
+
+    one = run("report", "--profile", "prod", "--region", "us-east-1", *A_DAY, "--estimate")
+    short = run("report", "--profile", "prod", "--region", "us-east-1", "--hours", "1", "--estimate")
+    several = run("report", *BOTH, *A_DAY, "--estimate")
+
+    assert (one.exit_code, one.stdout) == (0, f"Scanning log group {LOG_GROUP}: about 40.0 GB, $0.20.\n")
+    assert (short.exit_code, short.stdout) == (0, "This window is read without a scan, so it costs nothing.\n")
+    assert (several.exit_code, several.stdout) == (3, "Scanning 2 log groups: about 80.0 GB, $0.40.\n")
+    assert [line.partition(":")[0] for line in several.stderr.splitlines()] == ["Error", "Error"]
+    assert "logs:StartQuery" not in accounts["prod", "us-east-1"].operations()
+
+
+@pytest.mark.parametrize(
+    ("options", "answer", "exit_code"),
+    [
+        pytest.param((), "y\n", 0, id="yes at the terminal"),
+        pytest.param((), "n\n", 1, id="no at the terminal"),
+        pytest.param((), None, 2, id="no terminal to ask at"),
+        pytest.param(("--yes",), None, 0, id="--yes"),
+    ],
+)
+@pytest.mark.parametrize("regions", [["us-east-1"], ["us-east-1", "eu-west-1"]], ids=["one place", "two places"])
+def test_a_report_that_scans_for_more_than_a_dollar_is_asked_about(
+    accounts: dict[tuple[str | None, str | None], FakeAws],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    regions: list[str],
+    options: tuple[str, ...],
+    answer: str | None,
+    exit_code: int,
+) -> None:
+    monkeypatch.setattr("quota_monitor.analyze.estimate._is_terminal", lambda: answer is not None)
+    for region in regions:  # 4 queries over 52 GB in all are $1.04
+        accounts["prod", region].answers["GetMetricStatistics"] = receive(52 / len(regions))
+    words = ["report", "--profiles", "prod", "--regions", ",".join(regions), *A_DAY, *options]
+
+    ran = CliRunner(mix_stderr=False).invoke(main, words, input=answer)
+
+    assert ran.exit_code == exit_code, ran.stderr
+    assert ("Account 111111111111 in us-east-1: " in ran.stdout) == (exit_code == 0)
+    assert ("logs:StartQuery" in accounts["prod", "us-east-1"].operations()) == (exit_code == 0)
+
+
+def test_a_report_without_the_right_to_ask_for_the_size_says_so_and_goes_on(
+    accounts: dict[tuple[str | None, str | None], FakeAws],
+) -> None:
+    accounts["prod", "eu-west-1"].answers["GetMetricStatistics"] = denied("cloudwatch:GetMetricStatistics")
+    accounts["prod", "us-east-1"].answers["GetMetricStatistics"] = receive(1.0)
+
+    ran = run("report", "--profiles", "prod", "--regions", "us-east-1,eu-west-1", *A_DAY)
+
+    assert ran.exit_code == 0
+    assert ran.stderr == (
+        "Scanning 1 log group: about 4.0 GB, $0.02.\n"
+        f"prod in eu-west-1: The size of log group {LOG_GROUP} is not known, because these credentials may not call "
+        "cloudwatch:GetMetricStatistics. Logs Insights costs $0.005 per GB.\n"
+    )
 
 
 def listing(*names: str) -> dict[str, Any]:

@@ -19,9 +19,8 @@ from bedrock_quota.analysis.what_if import Scenario, keep_pools_with_calls
 from bedrock_quota.errors import LogSourceError
 from bedrock_quota.registry.models import Registry
 from bedrock_quota.registry.sources import read_sources
-from quota_monitor.analyze import estimate
 from quota_monitor.analyze.account import Account
-from quota_monitor.analyze.estimate import Estimate
+from quota_monitor.analyze.estimate import ASK_ABOVE_DOLLARS, is_wanted, scan_options
 from quota_monitor.analyze.policy import write_policy
 from quota_monitor.analyze.publish.command import publish, publish_option
 from quota_monitor.analyze.reader import Counts, RecordReader
@@ -51,12 +50,7 @@ from quota_monitor.terminal import COULD_NOT_LOOK
 @scope_options
 @scenario_options
 @output_options
-@click.option(
-    "--yes",
-    is_flag=True,
-    help=f"Do not ask before a scan of more than ${estimate.ASK_ABOVE_DOLLARS:g}, or before publishing.",
-)
-@click.option("--estimate", "only_estimate", is_flag=True, help="Only print what the scan would cost.")
+@scan_options(f"Do not ask before a scan of more than ${ASK_ABOVE_DOLLARS:g}, or before publishing.")
 @click.option(
     "--policy", "only_policy", is_flag=True, help="Only print the IAM policy that reading, or publishing, needs."
 )
@@ -88,7 +82,7 @@ def analyze(
     unread: list[Source] = []
 
     def analyze_one(source: Source) -> Document | None:
-        if source.estimate is not None and not _is_wanted(source.estimate(scope.window), only=only_estimate, yes=yes):
+        if source.estimate is not None and not is_wanted([source.estimate(scope.window)], only=only_estimate, yes=yes):
             unread.append(source)
             return None
         with show_progress() as progress:
@@ -120,24 +114,6 @@ def _analyze_each(
                     raise
                 failures.append(f"{opening.name}: {explain(error)}")
     return documents, failures
-
-
-def _is_wanted(costs: Estimate, *, only: bool, yes: bool) -> bool:
-    """Say what reading costs, and ask if it is expensive. Return False if the records are not to be read."""
-    click.echo(costs.sentence, err=not only)
-    if only:
-        return False
-    if yes or (costs.dollars or 0) <= estimate.ASK_ABOVE_DOLLARS:
-        return True
-    if not _is_terminal():
-        raise click.UsageError(
-            f"Reading costs more than ${estimate.ASK_ABOVE_DOLLARS:g}. Use a shorter window, or --yes."
-        )
-    return click.confirm("Go on?", err=True)
-
-
-def _is_terminal() -> bool:
-    return sys.stdin.isatty()
 
 
 def analyze_source(

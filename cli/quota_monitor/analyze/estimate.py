@@ -1,4 +1,4 @@
-"""The data that reading a log group scans, and its price, before anything is read.
+"""The data that reading a log group scans, and its price, before anything is read. Expensive scans need a "yes".
 
 CloudWatch counts the bytes of a log group: `IncomingBytes` in `AWS/Logs`, "the volume of log events in uncompressed
 bytes uploaded to the log group" (CloudWatch Logs User Guide, "Monitoring with CloudWatch metrics", read 2026-11-28).
@@ -7,13 +7,18 @@ Logs Insights is billed by the uncompressed bytes that a query scans.
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import click
 import msgspec
 from botocore.exceptions import ClientError
 
 from bedrock_quota.access_denied import is_denied
+from quota_monitor.answers.numbers import count
 from quota_monitor.cost.bill import GIGABYTE
 from quota_monitor.cost.prices import read_prices
 from quota_monitor.window import Window
@@ -44,14 +49,51 @@ class Estimate(msgspec.Struct, frozen=True):
     dollars: float | None
 
 
-def estimate_scan(client: CloudWatchClient, group: str, window: Window, *, whole_records: bool) -> Estimate:
-    """Return the data of a log group in a window, and what reading it costs. Propagates botocore errors.
+def scan_options(yes_help: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that adds the options `--yes` and `--estimate` to a command."""
 
-    Without the right to ask CloudWatch, the sentence names that right and the price per GB.
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        for option in (
+            click.option("--estimate", "only_estimate", is_flag=True, help="Only print what the scan would cost."),
+            click.option("--yes", is_flag=True, help=yes_help),
+        ):
+            command = option(command)
+        return command
+
+    return add
+
+
+def is_wanted(costs: Sequence[Estimate], *, only: bool, yes: bool) -> bool:
+    """Say what reading costs, and ask if all of it is expensive. Return False if nothing is to be read.
+
+    Raises `click.UsageError` if it is expensive and nobody can be asked.
+    """
+    for each in costs:
+        click.echo(each.sentence, err=not only)
+    if only:
+        return False
+    if yes or sum(each.dollars or 0 for each in costs) <= ASK_ABOVE_DOLLARS:
+        return True
+    if not _is_terminal():
+        raise click.UsageError(f"Reading costs more than ${ASK_ABOVE_DOLLARS:g}. Use a shorter window, or --yes.")
+    return click.confirm("Go on?", err=True)
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+def estimate_scan(
+    client: CloudWatchClient, group: str, windows: Sequence[Window], *, whole_records: bool = False
+) -> Estimate:
+    """Return the data of a log group that is read in windows, and what reading it costs. Propagates botocore errors.
+
+    A window that is read more than once counts each time. Without the right to ask CloudWatch, the sentence names that
+    right and the price per GB.
     """
     per_gigabyte = read_prices().log_scanned_gigabyte
     try:
-        size = _sum_bytes(client, group, window)
+        size = sum(_sum_bytes(client, group, window) * times for window, times in Counter(windows).items())
     except ClientError as error:
         if not is_denied(error):
             raise
@@ -60,13 +102,30 @@ def estimate_scan(client: CloudWatchClient, group: str, window: Window, *, whole
             f"The size of log group {group} is not known, because these credentials may not call {ACTION}.{cost}", None
         )
     gigabytes = size / GIGABYTE
-    amount = f"about {gigabytes:,.1f} GB" if gigabytes >= _LEAST else f"less than {_LEAST:g} GB"
     if whole_records:
         seconds = round(size / WHOLE_RECORDS_BYTES_PER_SECOND)
-        return Estimate(f"Reading {amount} of log group {group}, which takes up to {timedelta(seconds=seconds)}.", 0.0)
-    dollars = gigabytes * per_gigabyte
+        return Estimate(
+            f"Reading {_write_amount(gigabytes)} of log group {group}, which takes up to {timedelta(seconds=seconds)}.",
+            0.0,
+        )
+    return _price_scan(f"log group {group}", gigabytes * per_gigabyte)
+
+
+def sum_up(costs: Mapping[str, Estimate]) -> list[Estimate]:
+    """Return one estimate for all scans of log groups, and one for each whose size is not known, with its name."""
+    known = [each.dollars for each in costs.values() if each.dollars is not None]
+    unknown = [Estimate(f"{name}: {each.sentence}", None) for name, each in costs.items() if each.dollars is None]
+    return [*([_price_scan(count(len(known), "log group"), sum(known))] if known else []), *unknown]
+
+
+def _price_scan(what: str, dollars: float) -> Estimate:
+    amount = _write_amount(dollars / read_prices().log_scanned_gigabyte)
     price = f"${dollars:,.2f}" if dollars >= _LEAST_DOLLARS else f"less than ${_LEAST_DOLLARS:g}"
-    return Estimate(f"Scanning log group {group}: {amount}, {price}.", dollars)
+    return Estimate(f"Scanning {what}: {amount}, {price}.", dollars)
+
+
+def _write_amount(gigabytes: float) -> str:
+    return f"about {gigabytes:,.1f} GB" if gigabytes >= _LEAST else f"less than {_LEAST:g} GB"
 
 
 _LEAST, _LEAST_DOLLARS = 0.1, 0.01

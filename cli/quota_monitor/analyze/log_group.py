@@ -151,7 +151,7 @@ def open_log_group(session: boto3.Session, name: str | None, registry: Registry,
 
     def estimate(window: Window) -> Estimate:
         cloudwatch = session.client("cloudwatch")
-        return estimate_scan(cloudwatch, group.name, window, whole_records=whole_records)
+        return estimate_scan(cloudwatch, group.name, [window], whole_records=whole_records)
 
     return Source(
         f"log group {group.name}",

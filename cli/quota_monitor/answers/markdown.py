@@ -117,7 +117,7 @@ ADVICE_HEADS = (
     ("Cut", "--:"),
     ("Answers", "--:"),
     ("Proposal", "---"),
-    ("Freed at the peak", "--:"),
+    ("Freed at the pool's peak", "--:"),
 )
 
 

@@ -317,5 +317,5 @@ def _advice_columns() -> list[Column]:
         Column("Cut", 6, lambda row: Text(percent(row[1].cut_answers, row[1].calls or 1))),
         Column("Answers", 8, lambda row: Text(f"{row[1].calls:,}")),
         Column("Proposal", 1, lambda row: _proposal(row[1])),
-        Column("Freed at\nthe peak", 4, _freed),
+        Column("Freed at the\npool's peak", 4, _freed),
     ]

@@ -50,15 +50,44 @@ class Measured(msgspec.Struct, frozen=True):
     """Models with calls that are not in scope."""
 
 
+def list_scans(scope: Scope, now: datetime) -> list[Window]:
+    """Return the times that queries of Logs Insights search in `measure_stack`, one for each query.
+
+    Lines are written after their calls, so one query looks for the hours with lines until now. The others search until
+    the last of these hours, which is almost always the end of the window.
+    """
+    start, until = scope.window.start, _find_end(scope, now)
+    if _is_exact(scope):
+        return [Window(start, until)] if until > scope.window.end + HOUR else []
+    sums = 3 if scope.dimension is Dimension.CALLER else 4
+    return [Window(start, until), *[Window(start, min(scope.window.end, until))] * sums]
+
+
+def _is_exact(scope: Scope) -> bool:
+    """Return True if all metric lines of the window are read."""
+    return scope.window.end - scope.window.start <= EXACT_SECONDS
+
+
+def _find_end(scope: Scope, now: datetime) -> int:
+    """Return the time until which lines about the window can have been written."""
+    return min(int(now.timestamp()), scope.window.end + lines.LATE_SECONDS) + 1
+
+
+def find_metric_lines(stack: Stack) -> str:
+    """Return the log group of the processor. Raises `LogSourceError` if the stack has none."""
+    found = stack.resources.get("MetricProcessorLogGroup")
+    if found is None:
+        raise LogSourceError(f"The stack {stack.name} has no processor. `{own_command('doctor')}` says what is wrong.")
+    return found
+
+
 def measure_stack(session: boto3.Session, stack: Stack, scope: Scope, now: datetime, progress: Progress) -> Measured:
     """Return the usage of the pools of a stack. Raises `LogSourceError`. Propagates botocore errors."""
-    log_group = stack.resources.get("MetricProcessorLogGroup")
-    if log_group is None:
-        raise LogSourceError(f"The stack {stack.name} has no processor. `{own_command('doctor')}` says what is wrong.")
+    log_group = find_metric_lines(stack)
     logs, cloudwatch = session.client("logs"), session.client("cloudwatch")
     namespace = stack.parameters["MetricsNamespace"]
-    until = min(int(now.timestamp()), scope.window.end + lines.LATE_SECONDS) + 1
-    if scope.window.end - scope.window.start <= EXACT_SECONDS:
+    until = _find_end(scope, now)
+    if _is_exact(scope):
         parts = [Window(scope.window.start, until)]
         if until > scope.window.end + HOUR:
             hours = _find_hours_written(logs, log_group, scope, Window(scope.window.start, until)).values()
