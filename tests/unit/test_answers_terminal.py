@@ -42,6 +42,11 @@ def test_no_number_is_cut_at_any_width(width: int):
     assert "take more days" in text
 
 
+def test_the_first_line_says_how_many_records_are_left_out():
+    assert "from a test. 4 more records left out, see below" in printed(160).splitlines()[0]
+    assert "Records that are not in these numbers: 4 failed calls." in printed(160)
+
+
 @pytest.mark.parametrize("width", [80, 160], ids=["narrow", "wide"])
 def test_the_verdict_comes_before_the_tables(width: int):
     text = " ".join(printed(width).split())

@@ -75,8 +75,10 @@ def _head(document: Document) -> Text:
     requests = sum(answer.usage.requests for answer in document.pools)
     pools = count(len(document.pools), "quota pool")
     title = f"{document.title}: " if document.title else ""
+    left_out = sum(document.counts.values())
+    more = f". {count(left_out, 'more record')} left out, see below" if left_out else ""
     return Text(
-        f"{title}{count(requests, 'request')} to {pools}, {document.window}, from {document.source}", style="bold"
+        f"{title}{count(requests, 'request')} to {pools}, {document.window}, from {document.source}{more}", style="bold"
     )
 
 
