@@ -122,6 +122,7 @@ def test_a_pool_is_a_row_of_the_peaks_and_what_is_over_its_quota_is_marked(body:
     over = (["MAX", "AVG"], 100, "above")
     assert marks == {
         "Peak reserved, % of quota per minute": over,
+        "Throttled calls, counted by Bedrock": (["SUM"], 1, "above"),
         "Lowest token quotas. 0: every call fails": (["MIN"], 1, "below"),
         "Peak consumed, % of quota per minute": over,
         "Peak requests, % of quota per minute": over,
@@ -281,7 +282,8 @@ def test_the_first_screen_answers_without_a_choice(body: Tree) -> None:
     first = [widget for widget in body["widgets"] if widget["y"] < FIRST_ROWS]
     assert max(widget["y"] + widget["height"] for widget in first) == FIRST_ROWS
     assert [re.split("[,.]", widget["properties"].get("title", ""))[0] for widget in first] == [
-        "", "Peak reserved", "Highest use of any pool", "Lowest token quotas", "Callers to change first",
+        "", "Peak reserved", "Highest use of any pool", "Throttled calls", "Lowest token quotas",
+        "Callers to change first",
     ]  # fmt: skip
     assert not [name for name in (MODEL, ENDPOINT) if name in json.dumps(first)]
     # and what is about the chosen pool stands together, below a heading that says what to choose

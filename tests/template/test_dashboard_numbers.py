@@ -196,6 +196,16 @@ def test_the_first_graph_is_of_the_pools_with_the_highest_peaks(body: Tree, acco
     assert [[mark["value"] for mark in each] for each in found["annotations"]] == [[100]]
 
 
+def test_throttled_calls_are_those_of_each_id_that_was_called(body: Tree, account: MadeAccount) -> None:
+    found = shown(drawn(body, account), "Throttled calls")
+
+    assert [(each["label"], sum(each["values"])) for each in found["series"]] == [
+        (f"us.{SONNET}-5", 99),
+        (f"us.{SONNET}", 2),
+    ]
+    assert found["summary"] == ["SUM"]
+
+
 def test_a_quota_of_0_comes_first(body: Tree, account: MadeAccount) -> None:
     found = shown(drawn(body, account), "Lowest token quotas")
 
@@ -274,7 +284,8 @@ def test_searches_name_every_way_to_call_a_model_and_are_short_enough(body: Tree
                 if "{AWS/Bedrock,ModelId}" in search.expression:
                     named.append(names(metric_search.parse(search.expression).condition))
 
-    assert named == [every] * 4
+    # all of them but the first, which is of all models
+    assert named == [set(), *[every] * 4]
 
 
 def names(condition: metric_search.Condition) -> set[str]:

@@ -95,5 +95,5 @@ def test_the_body_is_json_before_anything_is_substituted() -> None:
     # so every `${…}` is inside a string, and only a quote or a backslash could break out of it
     text, values = resolved.template()["Resources"]["QuotaDashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
 
-    assert len(json.loads(text)["widgets"]) == 35
+    assert len(json.loads(text)["widgets"]) == 36
     assert set(re.findall(r"\$\{(\w+)\}", text)) >= values.keys()
