@@ -70,11 +70,11 @@ def report(
     Up to 6 hours are exact. Of longer windows, only the busiest hours are read call by call.
 
     With --profiles and --regions it reads one stack in each of these accounts and Regions. One that fails does not stop
-    the others. The exit code is the worst of them.
+    the others. The exit code is the worst of them. --summary prints only the table with one row for each.
     """
     now, places = datetime.now(UTC), list_places(profile, region, profiles, regions)
     scope, scenario, chosen = make_scope(given, now), make_scenario(given), make_output(given)
-    if len(places) > 1:
+    if len(places) > 1 or (chosen.is_summary and chosen.form not in {"json", "csv"}):
         sys.exit(_report_all(places, stack_name, scope, scenario, chosen, now=now))
     with source_errors_as_messages(), show_progress() as progress:
         session = open_session(places[0].profile, places[0].region)
