@@ -518,9 +518,9 @@ def test_a_pool_without_a_quota_is_not_called_ok_for_another_one(
 def test_json_and_csv_of_the_report_stay_whole_in_a_summary() -> None:
     one = ("--profile", "prod", "--region", "us-east-1")
 
-    for places in (BOTH, one):
+    for selected in (BOTH, one):
         for form in ("--json", "--csv"):
-            whole, summary = (run("report", *places, *TEN_MINUTES, form, *more) for more in ((), ("--summary",)))
+            whole, summary = (run("report", *selected, *TEN_MINUTES, form, *more) for more in ((), ("--summary",)))
             assert (summary.stdout, summary.exit_code) == (whole.stdout, whole.exit_code)
 
 
