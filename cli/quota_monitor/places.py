@@ -71,9 +71,7 @@ class Reply(msgspec.Struct, Generic[Value], frozen=True):
 def place_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that select one deployed stack, or one in each of several accounts and Regions."""
     for option in (
-        click.option(
-            "--summary", is_flag=True, help="Print one row per account and Region only. JSON and CSV stay whole."
-        ),
+        click.option("--summary", is_flag=True, help="Print only one row per account and Region. JSON stays whole."),
         profiles_option("Every Region is asked with each."),
         click.option("--regions", metavar="A,B", callback=parse_regions, help="Regions, separated by commas."),
     ):

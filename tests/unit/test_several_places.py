@@ -422,7 +422,7 @@ def test_the_page_on_accounts_shows_the_table_at_the_end(
     sonnet, nova = "anthropic.claude-sonnet-4-6", "amazon.nova-lite-v1:0"
     accounts["prod", "us-east-1"] = deployed("prod", "us-east-1", quota=1_010, throttled=211, model=sonnet)
     accounts["prod", "eu-west-1"] = deployed("prod", "eu-west-1", quota=2_020, model=sonnet)
-    accounts["staging", "us-east-1"] = deployed("staging", "us-east-1", quota=10_100, model=nova)
+    accounts["staging", "us-east-1"] = deployed("staging", "us-east-1", quota=0, throttled=2, model=nova)
     (block,) = [each for each in blocks("output") if each.text.startswith(" Place ")]
 
     ran = run("report", *BOTH, *TEN_MINUTES, columns=132)
@@ -624,7 +624,7 @@ def test_markdown_begins_with_the_overview() -> None:
     assert ran.stdout.splitlines()[:8] == [
         "## Overview",
         "",
-        "| Place | Result | Worst pool | Throttled calls | Near or over |",
+        "| Place | Result | Worst pool | Throttled | Near or over |",
         "|---|---|---|---|---|",
         "| staging in us-east-1 | could not look |  |  |  |",
         "| staging in eu-west-1 | could not look |  |  |  |",

@@ -17,7 +17,7 @@ from quota_monitor.overview import Severity, Summary, make_overview, print_faile
 from quota_monitor.places import Reply, format_replies, print_replies, worst_exit_code
 from quota_monitor.terminal import make_console
 
-HEADS = ("Worst pool", "Throttled calls", "Near or over")
+HEADS = ("Worst pool", "Throttled", "Near or over")
 
 _FULL = frozenset(
     {

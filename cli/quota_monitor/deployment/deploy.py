@@ -127,7 +127,7 @@ class Deployment:
 @click.command()
 @click.option("--regions", "names", required=True, callback=parse_regions, help="Regions, separated by commas.")
 @click.option("--profile", help="AWS profile.")
-@profiles_option("Each is deployed to, in every Region.")
+@profiles_option("Deploy to every Region of each.")
 @click.option(
     "--stack-name",
     default="bedrock-quota-monitor",
