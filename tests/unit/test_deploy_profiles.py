@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from localaws import sam
 from quota_monitor.deployment import deploy, targets
 from quota_monitor.deployment.deploy import Deployment
-from quota_monitor.deployment.regions import State
+from quota_monitor.deployment.regions import RegionProgress, State
 from quota_monitor.main import main
 from quota_monitor.places import Place
 
@@ -206,6 +206,31 @@ def test_all_run_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
         each.wait()
 
     assert [each.progress.state for each in deployments] == [State.DEPLOYED] * 5
+
+
+def test_after_ctrl_c_each_place_has_its_command_and_those_that_wait_are_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def made(profile: str | None, name: str, state: State) -> Any:
+        return SimpleNamespace(place=Place(profile, "us-east-1"), name=name, progress=RegionProgress(state))
+
+    deploy._report_interruption(
+        [
+            made("prod", "prod in us-east-1", State.DEPLOYING),
+            made(None, "us-east-1", State.DEPLOYING),
+            made("staging", "staging in us-east-1", State.PREPARING),
+            made("done", "done in us-east-1", State.DEPLOYED),
+        ],
+        "monitor",
+    )
+
+    assert capsys.readouterr().err.strip().splitlines() == [
+        "CloudFormation finishes the deployment in prod in us-east-1, us-east-1. To see the result:",
+        "  quota-monitor doctor --profile prod --region us-east-1 --stack-name monitor",
+        "  quota-monitor doctor --region us-east-1 --stack-name monitor",
+        "",
+        "Not started in staging in us-east-1. Nothing has changed there.",
+    ]
 
 
 def test_a_program_that_does_not_start_is_a_failure_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:

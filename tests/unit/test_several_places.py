@@ -765,7 +765,9 @@ def test_the_doctor_finds_one_stack_by_the_beginning_of_its_name(monkeypatch: py
 def configured(no_aws: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Profiles in both files of the AWS CLI."""
     assert no_aws is None  # its settings come first
-    (tmp_path / "config").write_text("[profile prod-b]\n[profile dev]\n[profile prod-a]\n", encoding="utf-8")
+    (tmp_path / "config").write_text(
+        "[profile prod-b]\n[profile dev]\n[profile prod-a]\n[profile dev-a-old]\n", encoding="utf-8"
+    )
     (tmp_path / "credentials").write_text("[prod.c]\naws_access_key_id = a\n[prod-b]\n", encoding="utf-8")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
@@ -781,7 +783,7 @@ def configured(no_aws: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         pytest.param("dev,prod-*", ("dev", "prod-b", "prod-a"), id="after a name"),
         pytest.param("prod-a,prod-*", ("prod-a", "prod-b"), id="one that is also named"),
         pytest.param("prod.*", ("prod.c",), id="a dot is a dot"),
-        pytest.param("*", ("prod-b", "dev", "prod-a", "prod.c"), id="all"),
+        pytest.param("*", ("prod-b", "dev", "prod-a", "dev-a-old", "prod.c"), id="all"),
         pytest.param("elsewhere", ("elsewhere",), id="a name is taken as it is"),
     ],
 )

@@ -147,7 +147,7 @@ def deploy(
     tags: Mapping[str, str],
     as_json: bool,
 ) -> None:
-    """Build once and deploy to several accounts and Regions in parallel.
+    """Build once and deploy to several accounts and Regions.
 
     At most 8 are deployed to at the same time. A failure in one does not stop the others. The command prints the reason
     and exits with code 1. After Ctrl-C, CloudFormation finishes the deployments that have started.
@@ -281,6 +281,14 @@ def _find_events(place: Place, stack_name: str) -> Sequence[str]:
     )
 
 
+def _write_check(place: Place, stack_name: str) -> str:
+    """Return the command that checks the stack in a place."""
+    region = place.region or ""
+    if place.profile is None:
+        return own_command("doctor", "--region", region, "--stack-name", stack_name)
+    return own_command("doctor", "--profile", place.profile, "--region", region, "--stack-name", stack_name)
+
+
 def _report_interruption(deployments: Sequence[Deployment], stack_name: str) -> None:
     started = [each for each in deployments if each.progress.state is State.DEPLOYING]
     not_started = [each.name for each in deployments if each.progress.state is State.PREPARING]
@@ -288,9 +296,7 @@ def _report_interruption(deployments: Sequence[Deployment], stack_name: str) -> 
         names = ", ".join(each.name for each in started)
         console.print(f"\nCloudFormation finishes the deployment in {names}. To see the result:", soft_wrap=True)
         for each in started:
-            profile = checkout.profile_option(each.place.profile)
-            doctor = own_command("doctor", "--region", each.place.region or "", *profile, "--stack-name", stack_name)
-            console.print(f"  {doctor}", soft_wrap=True, markup=False)
+            console.print(f"  {_write_check(each.place, stack_name)}", soft_wrap=True, markup=False)
     if not_started:
         console.print(
             f"\nNot started in {', '.join(not_started)}. Nothing has changed there.", soft_wrap=True, markup=False
