@@ -131,7 +131,10 @@ _DOCUMENTS: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "deploy": (
         ("stack", "name of the stack"),
-        ("regions[]", "each Region: `region`, `state`, `seconds`, `reason` of a failure, and `outputs`"),
+        (
+            "regions[]",
+            "each account and Region: `profile`, `region`, `state`, `seconds`, `reason` of a failure, and `outputs`",
+        ),
     ),
     "local status": (
         ("running, trouble[]", "if all parts answer, and those that do not"),

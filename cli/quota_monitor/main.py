@@ -17,7 +17,7 @@ SECTIONS: dict[str, Commands] = {
         "increase": ("quota_monitor.increase.command:increase", "Write the evidence for a larger quota, as Markdown."),
     },
     "Operate": {
-        "deploy": ("quota_monitor.deployment.deploy:deploy", "Build once and deploy to several Regions in parallel."),
+        "deploy": ("quota_monitor.deployment.deploy:deploy", "Build once and deploy to several accounts and Regions."),
         "doctor": ("quota_monitor.doctor.command:doctor", "Check a deployed stack from end to end."),
         "failed": ("quota_monitor.failed.command:failed", "List failed deliveries and replay them."),
         "cost": ("quota_monitor.cost.command:cost", "Estimate what the monitor costs per month."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -11,9 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import click
 import msgspec
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from quota_monitor.aws_regions import NAME, check_region
@@ -22,9 +21,6 @@ from quota_monitor.json_output import add_version, format_json
 
 MAX_PARALLEL = 8
 """Places that are asked at the same time. Each has its own session and clients."""
-
-FAILED = "could not look"
-"""Result of a place that failed, in the table at the end. The reason is at the place itself."""
 
 Progress = Callable[[float], None]
 
@@ -74,20 +70,23 @@ class Reply(msgspec.Struct, Generic[Value], frozen=True):
 
 def place_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that select one deployed stack, or one in each of several accounts and Regions."""
+    summary = click.option(
+        "--summary", is_flag=True, help="Print only one row per account and Region. JSON stays whole."
+    )
     return stack_options(
         several_options(
-            command,
+            summary(command),
             regions_help="Regions, separated by commas.",
-            profiles_help="AWS profiles, separated by commas. Every Region is asked with each.",
+            profiles_use="Every Region is asked with each.",
         ),
         stack_name_help="Name of the stack. One that ends with * stands for the only stack whose name begins so.",
     )
 
 
-def several_options(command: Callable[..., None], *, regions_help: str, profiles_help: str) -> Callable[..., None]:
-    """Add the options that name several Regions and profiles."""
+def several_options(command: Callable[..., None], *, regions_help: str, profiles_use: str) -> Callable[..., None]:
+    """Add the options that name several Regions and profiles. `profiles_use` says what is done with each profile."""
     for option in (
-        click.option("--profiles", metavar="A,B", callback=parse_profiles, help=profiles_help),
+        profiles_option(profiles_use),
         click.option("--regions", metavar="A,B", callback=parse_regions, help=regions_help),
     ):
         command = option(command)
@@ -103,12 +102,53 @@ def parse_regions(_context: click.Context, _parameter: click.Parameter, given: s
     return _require_distinct(names)
 
 
+def profiles_option(use: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the option that names several profiles. `use` is a sentence on what is done with each."""
+    return click.option(
+        "--profiles",
+        metavar="A,B",
+        callback=parse_profiles,
+        help=f"AWS profiles, separated by commas. A * in a name stands for any text. {use}",
+    )
+
+
+ANY_TEXT = "*"
+"""Stands for any text in a name of `--profiles`."""
+
+
 def parse_profiles(_context: click.Context, _parameter: click.Parameter, given: str | None) -> tuple[str, ...]:
-    """Return the comma-separated profiles of an option. Raises `click.BadParameter` for an empty or repeated one."""
+    """Return the comma-separated profiles of an option, and for a name with `*` all profiles that fit it.
+
+    Raises `click.BadParameter` for an empty or repeated name, and for a pattern that no profile fits.
+    """
     names = _split(given)
     if "" in names:
         raise click.BadParameter("a name is missing. Write it like prod,staging")
-    return _require_distinct(names)
+    _require_distinct(names)
+    if not any(ANY_TEXT in name for name in names):
+        return names
+    configured = _list_profiles()
+    found = (each for name in names for each in (_match(name, configured) if ANY_TEXT in name else (name,)))
+    return tuple(dict.fromkeys(found))
+
+
+def _list_profiles() -> Sequence[str]:
+    """Return the profiles in the configuration and credentials files of the AWS CLI, in their order."""
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - half a second of CPU, which `--help` does not need
+    from botocore.session import Session  # noqa: PLC0415 - as above
+
+    try:
+        return tuple(Session().available_profiles)
+    except BotoCoreError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def _match(pattern: str, configured: Sequence[str]) -> Sequence[str]:
+    wanted = re.compile(".*".join(map(re.escape, pattern.split(ANY_TEXT))))
+    found = [name for name in configured if wanted.fullmatch(name)]
+    if not found:
+        raise click.BadParameter(f"no AWS profile fits {pattern}. `aws configure list-profiles` lists those that exist")
+    return found
 
 
 def _split(given: str | None) -> tuple[str, ...]:
@@ -244,22 +284,6 @@ def print_replies(console: Console, replies: Sequence[Reply[Value]], print_value
             console.print(Text(f"{reply.name}\n{'─' * len(reply.name)}", style="bold"), soft_wrap=True)
             print_value(reply.value)
         console.print()
-
-
-def print_overview(
-    console: Console,
-    heads: Sequence[str],
-    replies: Sequence[Reply[Value]],
-    write: Callable[[Value], Sequence[str]],
-) -> None:
-    """Print a table with one row per place. Nothing is added up, because quotas belong to an account and Region."""
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
-    for head in ("Place", *heads):
-        table.add_column(head, overflow="fold", no_wrap=head == "Place")
-    for reply in replies:
-        cells = (FAILED,) if reply.value is None else write(reply.value)
-        table.add_row(Text(reply.name), *map(Text, cells), style="red" if reply.exit_code else "")
-    console.print(table)
 
 
 def format_replies(replies: Sequence[Reply[Value]], describe: Callable[[Value], Mapping[str, Any]]) -> str:

@@ -228,6 +228,36 @@ def test_an_update_replaces_nothing_that_holds_data(
     assert {name: after.get(name) for name in previous} == previous
 
 
+def test_one_build_is_deployed_to_several_accounts(
+    local: Instance, environment: Mapping[str, str], copy: Path, tmp_path: Path
+) -> None:
+    # given a profile of each account, of which the emulator takes the key id
+    accounts = {"team-a": "111111111111", "team-b": "222222222222"}
+    config = "".join(
+        f"[profile {name}]\naws_access_key_id = {account}\naws_secret_access_key = s\n"
+        for name, account in {**accounts, "other": "333333333333"}.items()
+    )
+    (tmp_path / "config").write_text(config, encoding="utf-8")
+    kept = {name: value for name, value in environment.items() if not name.startswith("AWS_ACCESS_KEY")}
+    region, stack = "eu-west-3", "quota-accounts"
+    # when
+    words = ("deploy", "--profiles", "team-*", "--regions", region, "--stack-name", stack, "--json")
+    running = started({**kept, "AWS_CONFIG_FILE": str(tmp_path / "config")}, copy, *words)
+    output, _ = running.communicate(timeout=240)
+    # then each account has the stack, and its code in a bucket of its own
+    assert running.returncode == 0, output
+    results = json.loads(output[output.index("{") :])["regions"]
+    assert [(each["profile"], each["region"], each["state"]) for each in results] == [
+        (name, region, "deployed") for name in accounts
+    ]
+    for account in accounts.values():
+        session = msgspec.structs.replace(local.account, region=region, id=account).session()
+        (found,) = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+        assert found["StackId"].split(":")[4] == account
+        buckets = [each["Name"] for each in session.client("s3").list_buckets()["Buckets"]]
+        assert len([each for each in buckets if each.startswith("aws-sam-cli-managed-default")]) == 1
+
+
 @pytest.fixture
 def throttling(copy: Path, tmp_path: Path) -> Path:
     """A checkout whose set-up of invocation logging gets no concurrent execution, and is given up after 3 seconds.

@@ -31,6 +31,7 @@ from localaws.preview import (
     properties,
 )
 from localaws.preview.series import Metric
+from quota_monitor.deployed.report import report
 
 TESTS = Path(__file__).parents[1]
 SCHEMA = jsonschema.Draft7Validator(json.loads((TESTS / "data" / "dashboard_body.schema.json").read_bytes()))
@@ -522,12 +523,15 @@ def test_one_alarm_watches_every_pool_by_itself(
     assert len(alarm["AlarmDescription"]) <= 1024
     what, which, command, do, where = alarm["AlarmDescription"].split("\n")
     assert "80% or more" in what
-    # A message of a contributor names the pool, and one of the whole alarm leads to it.
-    assert which == "Model: see ModelId and EndpointType in this message. If it has none, run:"
+    # A message of a contributor names the pool. The command names its callers, and the pool of the whole alarm.
+    assert which == (
+        "Model: see ModelId and EndpointType in this message. To see its callers, and what to change, run:"
+    )
     assert shlex.split(command) == [
-        *("aws", "cloudwatch", "describe-alarm-contributors", "--region", "us-east-1"),
-        *("--alarm-name", alarm["AlarmName"]),
+        *("quota-monitor", "report", "--hours", "3"),
+        *("--region", "us-east-1", "--stack-name", "stack"),
     ]
+    report.make_context("report", shlex.split(command)[2:])  # takes these options
     titles = [widget["properties"].get("title", "") for widget in body["widgets"]]
     (named,) = re.findall(r'"([^"]+)"', do)
     assert any(title.startswith(named) for title in titles)
@@ -551,7 +555,7 @@ def test_the_description_is_short_enough_with_the_longest_names(template: Tree, 
 
     alarm = Resolver(VALUES | values, template)(template["Resources"][logical_id]["Properties"])
 
-    assert 900 < len(alarm["AlarmDescription"]) <= 1024  # PutMetricAlarm
+    assert 850 < len(alarm["AlarmDescription"]) <= 1024  # PutMetricAlarm
     assert len(alarm["AlarmName"]) <= 255
 
 

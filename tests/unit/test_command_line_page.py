@@ -97,7 +97,7 @@ def increase_data() -> dict[str, Any]:
 
 
 def deploy_json() -> str:
-    deployed: Any = SimpleNamespace(region="us-east-1", progress=RegionProgress(), seconds=1.0)
+    deployed: Any = SimpleNamespace(place=Place(None, "us-east-1"), progress=RegionProgress(), seconds=1.0)
     return deploy.to_json([deployed], "stack")
 
 

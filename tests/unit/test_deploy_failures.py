@@ -7,6 +7,7 @@ import pytest
 
 from quota_monitor.deployment import deploy, regions
 from quota_monitor.deployment.regions import RegionProgress, State
+from quota_monitor.places import Place
 
 
 def told(*documents):
@@ -48,8 +49,8 @@ def test_the_first_reason_is_kept_to_the_end_of_the_deletion():
 class Ended:
     """A deployment that has ended."""
 
-    def __init__(self, progress):
-        self.region, self.progress = "eu-west-1", progress
+    def __init__(self, progress, profile=None):
+        self.place, self.name, self.progress = Place(profile, "eu-west-1"), "eu-west-1", progress
 
 
 def test_a_failure_says_how_to_find_all_events_of_a_stack_that_is_deleted():
@@ -61,6 +62,12 @@ def test_a_failure_says_how_to_find_all_events_of_a_stack_that_is_deleted():
     assert "StackSummaries[?StackName=='monitor']" in find[6]
     assert show[:5] == ["aws", "cloudformation", "describe-stack-events", "--region", "eu-west-1"]
     assert show[-2:] == ["--stack-name", "ARN"]
+
+
+def test_the_events_of_a_profile_are_found_with_it():
+    said = str(deploy._endings([Ended(RegionProgress(State.FAILED, reason="no", started=True), "prod")], "monitor"))
+    commands = [shlex.split(line) for line in said.splitlines() if line.strip().startswith("aws ")]
+    assert [each[3:7] for each in commands] == [["--region", "eu-west-1", "--profile", "prod"]] * 2
 
 
 def test_a_failure_before_any_change_has_no_events_to_look_for():

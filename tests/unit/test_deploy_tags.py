@@ -14,7 +14,7 @@ from samcli.cli.types import CfnTags
 from samcli.lib.config.exceptions import SamConfigFileReadException, SamConfigVersionException
 from samcli.lib.config.samconfig import SamConfig
 
-from quota_monitor.deployment import deploy, tags
+from quota_monitor.deployment import deploy, tags, targets
 from quota_monitor.deployment.regions import RegionProgress, State
 from quota_monitor.main import main
 
@@ -153,17 +153,17 @@ def test_given_tags_replace_those_of_each_regions_stack(monkeypatch):
     started = {}
 
     class Started:
-        progress, seconds = RegionProgress(State.DEPLOYED), 0
+        progress, began, seconds = RegionProgress(State.DEPLOYED), 0.0, 0
 
-        def __init__(self, region, options, _profile):
-            self.region = region
-            started[region] = options[options.index("--tags") :]
+        def __init__(self, place, name, options, _slots):
+            self.place, self.name = place, name
+            started[name] = options[options.index("--tags") :]
 
         def wait(self):
             pass
 
-    monkeypatch.setattr(deploy, "open_session", lambda _profile, region: region)
-    monkeypatch.setattr(deploy, "read_tags", lambda region, _stack: present[region])
+    monkeypatch.setattr(targets, "open_session", lambda _profile, region, _credentials: region)
+    monkeypatch.setattr(targets, "read_tags", lambda region, _stack: present[region])
     monkeypatch.setattr(deploy, "configured_tags", lambda _checkout: {"cost": "of the file", "team": "of the file"})
     monkeypatch.setattr(deploy, "build", lambda _parameters: None)
     monkeypatch.setattr(deploy, "Deployment", Started)

@@ -42,6 +42,14 @@ NOT_TRIED = ("git clone ", "cd ", "export ")
 """Commands that only get the project, go into its folder, or set a variable; by their beginning."""
 
 
+@pytest.fixture(autouse=True)
+def profiles(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Profiles that fit the patterns in the docs."""
+    config = tmp_path_factory.mktemp("aws") / "config"
+    config.write_text("[profile prod-one]\n[profile prod-two]\n", encoding="utf-8")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+
+
 @pytest.mark.parametrize("block", parameters("sh"))
 def test_every_command_names_what_is_there(block: Block) -> None:
     commands = list(lines_of(block.text))
@@ -82,7 +90,7 @@ def commands_with(beginning: str) -> list[str]:
 
 
 def test_the_stack_set_starts_to_store_no_prompts() -> None:
-    (command,) = commands_with("aws cloudformation create-stack-set ")
+    (command,) = commands_with("aws cloudformation create-stack-set --stack-set-name bedrock-quota-monitor ")
 
     assert "--parameters ParameterKey=InvocationLogging,ParameterValue=adopt-only " in command
 

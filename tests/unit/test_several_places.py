@@ -118,10 +118,10 @@ def test_a_place_that_fails_is_one_line_and_the_others_go_on(stacks: Callable[[S
         "command again. Or name a profile that has some with --profile."
     )
     assert "staging in us-east-1: There is no stack nope. Name one." in lines
-    assert overview_of(ran.stdout) == [
+    assert overview_of(ran.stdout) == [  # the worst first, and equals in the order given
         ["prod in us-east-1", "could not look"],
-        ["prod in eu-west-1", "1 problem, 1 warning"],
         ["staging in us-east-1", "could not look"],
+        ["prod in eu-west-1", "1 problem, 1 warning", "subscription, service tiers"],
         ["staging in eu-west-1", "ok"],
     ]
 
@@ -151,7 +151,60 @@ def test_without_profiles_a_place_is_named_by_its_account(stacks: Callable[[Sign
 
     ran = run("doctor", "--regions", "us-east-1,eu-west-1")
 
-    assert overview_of(ran.stdout) == [["333333333333 in us-east-1", "ok"], ["eu-west-1", "could not look"]]
+    assert overview_of(ran.stdout) == [["eu-west-1", "could not look"], ["333333333333 in us-east-1", "ok"]]
+
+
+SUMMARY_OF_THE_DOCTOR = """\
+ Place                  Result                 To do
+ ─────────────────────────────────────────────────────────────────────────
+ staging in us-east-1   could not look
+ staging in eu-west-1   1 problem, 1 warning   subscription, service tiers
+ prod in us-east-1      1 warning              service tiers
+ prod in eu-west-1      ok
+
+staging in us-east-1: There is no stack nope. Name one.
+"""
+
+
+def test_the_summary_of_the_doctor_is_the_table_and_the_reasons(stacks: Callable[[Signs], None]) -> None:
+    stacks(
+        {
+            ("prod", "us-east-1"): WARNING,
+            ("staging", "us-east-1"): NoStackError("There is no stack nope.\nName one."),
+            ("staging", "eu-west-1"): {**PROBLEM, **WARNING},
+        }
+    )
+
+    ran = run("doctor", *BOTH, "--summary")
+
+    assert ran.exit_code == 3
+    assert [line.rstrip() for line in ran.stdout.splitlines()][1:] == SUMMARY_OF_THE_DOCTOR.splitlines()
+
+
+@pytest.mark.parametrize("places", [BOTH, ("--profile", "prod")], ids=["several places", "one place"])
+def test_json_of_the_doctor_stays_whole_in_a_summary(stacks: Callable[[Signs], None], places: tuple[str, ...]) -> None:
+    stacks({("prod", None): PROBLEM})
+
+    whole, summary = run("doctor", *places, "--json"), run("doctor", *places, "--json", "--summary")
+
+    assert (summary.stdout, summary.exit_code) == (whole.stdout, whole.exit_code)
+
+
+def test_one_place_has_a_summary_too(stacks: Callable[[Signs], None]) -> None:
+    stacks({("prod", "eu-west-1"): PROBLEM})
+
+    ran = run("doctor", "--profile", "prod", "--region", "eu-west-1", "--summary")
+
+    assert (ran.exit_code, len(ran.stdout.strip().splitlines())) == (1, 3)
+    assert overview_of(ran.stdout) == [["prod in eu-west-1", "1 problem", "subscription"]]
+
+
+@pytest.mark.parametrize("options", [("--test-alarm",), ("--first-day",)], ids=" ".join)
+def test_a_test_has_no_summary(options: tuple[str, ...]) -> None:
+    ran = run("doctor", "--summary", *options)
+
+    assert (ran.exit_code, ran.stdout) == (2, "")
+    assert ran.stderr.endswith("Error: --summary cannot be combined with --test-alarm or --first-day.\n")
 
 
 def test_json_of_the_doctor_has_each_place_with_the_document_of_one(stacks: Callable[[Signs], None]) -> None:
@@ -344,14 +397,14 @@ def accounts(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str | None, str | No
 
 @pytest.mark.usefixtures("accounts")
 def test_the_report_has_every_place_and_ends_with_the_worst_pool_of_each() -> None:
-    ran = run("report", *BOTH, *TEN_MINUTES)
+    ran = run("report", *BOTH, *TEN_MINUTES, columns=132)
 
     assert ran.exit_code == 3
     assert overview_of(ran.stdout) == [
-        ["prod in us-east-1", "1 of 1", "3", f"{POOL}, 100%"],  # 1,010 of 1,010 tokens
-        ["prod in eu-west-1", "0 of 1", "0", f"{POOL}, 50%"],  # 1,010 of 2,020
         ["staging in us-east-1", "could not look"],
         ["staging in eu-west-1", "could not look"],
+        ["prod in us-east-1", "throttled by reservation", f"{POOL}, 100%", "3", "1 of 1"],  # 1,010 of 1,010 tokens
+        ["prod in eu-west-1", "ok", f"{POOL}, 50%", "0", "0 of 1"],  # 1,010 of 2,020
     ]
     assert "Account 111111111111 in eu-west-1: 1 request to 1 quota pool" in ran.stdout
     (no_stack,) = re.findall(r"^staging in us-east-1: .*$", ran.stdout, re.MULTILINE)
@@ -369,7 +422,7 @@ def test_the_page_on_accounts_shows_the_table_at_the_end(
     sonnet, nova = "anthropic.claude-sonnet-4-6", "amazon.nova-lite-v1:0"
     accounts["prod", "us-east-1"] = deployed("prod", "us-east-1", quota=1_010, throttled=211, model=sonnet)
     accounts["prod", "eu-west-1"] = deployed("prod", "eu-west-1", quota=2_020, model=sonnet)
-    accounts["staging", "us-east-1"] = deployed("staging", "us-east-1", quota=10_100, model=nova)
+    accounts["staging", "us-east-1"] = deployed("staging", "us-east-1", quota=0, throttled=2, model=nova)
     (block,) = [each for each in blocks("output") if each.text.startswith(" Place ")]
 
     ran = run("report", *BOTH, *TEN_MINUTES, columns=132)
@@ -382,12 +435,23 @@ def test_the_page_on_accounts_shows_the_table_at_the_end(
 @pytest.mark.parametrize(
     ("quota", "throttled", "cells"),
     [
-        pytest.param(1_262.5, 0, ["1 of 1", "0", f"{POOL}, 80%"], id="near its quota"),
-        pytest.param(1_300, 0, ["0 of 1", "0", f"{POOL}, 78%"], id="not near"),
-        pytest.param(1_443, 3, ["1 of 1", "3", f"{POOL}, 70%"], id="throttled, because 1,010 more did not fit"),
-        pytest.param(10_100, 1_234, ["0 of 1", "1,234", f"{POOL}, 10%"], id="throttled by something else"),
-        pytest.param(0, 3, ["1 of 1", "3", str(POOL)], id="quota of 0"),
-        pytest.param(None, 0, ["0 of 1", "0", str(POOL)], id="quota unknown"),
+        pytest.param(1_262.5, 0, ["near its quota", f"{POOL}, 80%", "0", "1 of 1"], id="near its quota"),
+        pytest.param(1_300, 0, ["ok", f"{POOL}, 78%", "0", "0 of 1"], id="not near"),
+        pytest.param(1_010, 0, ["reached its quota", f"{POOL}, 100%", "0", "1 of 1"], id="reached"),
+        pytest.param(
+            1_443,
+            3,
+            ["throttled by reservation", f"{POOL}, 70%", "3", "1 of 1"],
+            id="throttled, because 1,010 more did not fit",
+        ),
+        pytest.param(
+            10_100,
+            1_234,
+            ["throttled, cause not in the log", f"{POOL}, 10%", "1,234", "0 of 1"],
+            id="throttled by something else",
+        ),
+        pytest.param(0, 3, ["quota is 0", str(POOL), "3", "1 of 1"], id="quota of 0"),
+        pytest.param(None, 0, ["quota unknown", str(POOL), "0", "0 of 1"], id="quota unknown"),
     ],
 )
 def test_pools_near_or_over_their_quota_are_counted(
@@ -395,9 +459,69 @@ def test_pools_near_or_over_their_quota_are_counted(
 ) -> None:
     accounts["prod", "us-east-1"] = deployed("prod", "us-east-1", quota=quota, throttled=throttled)
 
-    ran = run("report", "--profiles", "prod,staging", "--region", "us-east-1", *TEN_MINUTES)
+    ran = run("report", "--profiles", "prod,staging", "--region", "us-east-1", *TEN_MINUTES, columns=132)
 
-    assert overview_of(ran.stdout)[0] == ["prod in us-east-1", *cells]
+    assert overview_of(ran.stdout)[1] == ["prod in us-east-1", *cells]
+
+
+def test_the_worst_place_comes_first(accounts: dict[tuple[str | None, str | None], FakeAws]) -> None:
+    accounts["prod", "us-east-1"] = deployed("prod", "us-east-1", quota=10_100)  # 10%
+    accounts["prod", "eu-west-1"] = deployed("prod", "eu-west-1", quota=1_200)  # 84%
+    accounts["staging", "us-east-1"] = deployed("staging", "us-east-1", quota=0, throttled=3)
+    options = ("--profiles", "prod,staging", "--regions", "us-east-1,eu-west-1", *TEN_MINUTES)
+
+    ran = run("report", *options, "--summary", columns=132)
+    whole = run("report", *options, columns=132)
+
+    assert overview_of(ran.stdout)[:4] == [
+        ["staging in eu-west-1", "could not look"],
+        ["staging in us-east-1", "quota is 0", str(POOL), "3", "1 of 1"],
+        ["prod in eu-west-1", "near its quota", f"{POOL}, 84%", "0", "1 of 1"],
+        ["prod in us-east-1", "ok", f"{POOL}, 10%", "0", "0 of 1"],
+    ]
+    assert ran.exit_code == whole.exit_code == 3
+    assert whole.stdout.rstrip().endswith(ran.stdout.partition("\nstaging in eu-west-1: These")[0].strip("\n").rstrip())
+    reasons = [line for line in ran.stdout.splitlines() if line.startswith("staging in eu-west-1: ")]
+    assert len(ran.stdout.strip().splitlines()) == 2 + 4 + 1 + 1  # heads, places, an empty line, and the reason
+    assert reasons[0].startswith("staging in eu-west-1: These credentials may not call DescribeStacks.")
+
+
+def test_a_pool_without_a_quota_is_not_called_ok_for_another_one(
+    accounts: dict[tuple[str | None, str | None], FakeAws],
+) -> None:
+    two_pools = deployed("prod", "us-east-1", quota=10_100)
+    seen = two_pools.answers["GetMetricData"]
+
+    def only_the_first(given: Mapping[str, Any]) -> Answer:
+        assert callable(seen)
+        queries = [
+            query
+            for query in given["MetricDataQueries"]
+            if {"Name": "ModelId", "Value": POOL.model_id} in query["MetricStat"]["Metric"]["Dimensions"]
+        ]
+        return seen({**given, "MetricDataQueries": queries})
+
+    lines = [served(BEGAN, written=BEGAN + 1, output=50) for _ in range(2)]
+    models = (POOL.model_id, "another.model")
+    calls = [(at, {**line, "ModelId": model}) for (at, line), model in zip(lines, models, strict=True)]
+    two_pools.answers = {**two_pools.answers, **processor(*calls).answers, "GetMetricData": only_the_first}
+    accounts["prod", "us-east-1"] = two_pools
+
+    ran = run("report", "--profile", "prod", "--region", "us-east-1", *TEN_MINUTES, "--summary", columns=132)
+
+    assert overview_of(ran.stdout) == [
+        ["prod in us-east-1", "ok, but 1 of 2 quotas unknown", f"{POOL}, 10%", "0", "0 of 2"]
+    ]
+
+
+@pytest.mark.usefixtures("accounts")
+def test_json_and_csv_of_the_report_stay_whole_in_a_summary() -> None:
+    one = ("--profile", "prod", "--region", "us-east-1")
+
+    for selected in (BOTH, one):
+        for form in ("--json", "--csv"):
+            whole, summary = (run("report", *selected, *TEN_MINUTES, form, *more) for more in ((), ("--summary",)))
+            assert (summary.stdout, summary.exit_code) == (whole.stdout, whole.exit_code)
 
 
 @pytest.mark.usefixtures("accounts")
@@ -406,7 +530,7 @@ def test_a_place_without_calls_is_said_to_have_none() -> None:
 
     ran = run("report", "--profiles", "prod,staging", "--region", "us-east-1", *an_hour_later)
 
-    assert overview_of(ran.stdout)[0] == ["prod in us-east-1", "0 of 0", "0", "no calls"]
+    assert overview_of(ran.stdout)[1] == ["prod in us-east-1", "no calls", "0", "0 of 0"]
 
 
 @pytest.mark.usefixtures("accounts")
@@ -464,10 +588,11 @@ def test_a_place_whose_quotas_are_unknown_cannot_be_compared(
 ) -> None:
     accounts["prod", "eu-west-1"] = deployed("prod", "eu-west-1", quota=None)
 
-    ran = run("report", *BOTH[:1], "prod", "--regions", "us-east-1,eu-west-1", *TEN_MINUTES, "--fail-over", "80")
+    regions = ("--regions", "us-east-1,eu-west-1")
+    ran = run("report", "--profiles", "prod", *regions, *TEN_MINUTES, "--fail-over", "80", columns=132)
 
     assert ran.exit_code == 3  # the first place alone is 1
-    assert overview_of(ran.stdout)[1] == ["prod in eu-west-1", "0 of 1", "0", str(POOL)]
+    assert overview_of(ran.stdout)[1] == ["prod in eu-west-1", "quota unknown", str(POOL), "0", "0 of 1"]
 
 
 @pytest.mark.usefixtures("accounts")
@@ -480,7 +605,8 @@ def test_files_have_all_places_and_standard_error_has_those_that_failed(tmp_path
     rows = [line.split(",")[:3] for line in csv.stdout.splitlines()]
     assert rows[1:] == [["111111111111", region, POOL.model_id] for region in ("us-east-1", "eu-west-1")]
     assert re.findall(r"^## (.*)", markdown.stdout, re.MULTILINE) == [
-        f"Account 111111111111 in {region}" for region in ("us-east-1", "eu-west-1")
+        "Overview",
+        *(f"prod: Account 111111111111 in {region}" for region in ("us-east-1", "eu-west-1")),
     ]
     assert csv.exit_code == markdown.exit_code == 3
     for text in (csv.stderr.replace(f"Wrote {page}.\n", ""), markdown.stderr):
@@ -490,6 +616,84 @@ def test_files_have_all_places_and_standard_error_has_those_that_failed(tmp_path
             "Error: staging in eu-west-1",
         ]
     assert "111111111111 in eu-west-1" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("accounts")
+def test_markdown_begins_with_the_overview() -> None:
+    ran, summary = (run("report", *BOTH, *TEN_MINUTES, "--markdown", *more) for more in ((), ("--summary",)))
+
+    pool = str(POOL)
+    assert ran.stdout.splitlines()[:8] == [
+        "## Overview",
+        "",
+        "| Place | Result | Worst pool | Throttled | Near or over |",
+        "|---|---|---|---|---|",
+        "| staging in us-east-1 | could not look |  |  |  |",
+        "| staging in eu-west-1 | could not look |  |  |  |",
+        "| [prod in us-east-1](#prod-account-111111111111-in-us-east-1) | throttled by reservation "
+        f"| {pool}, 100% | 3 | 1 of 1 |",
+        f"| [prod in eu-west-1](#prod-account-111111111111-in-eu-west-1) | ok | {pool}, 50% | 0 | 0 of 1 |",
+    ]
+    no_stack, no_access = ran.stdout.splitlines()[9:11]
+    assert no_stack.startswith("- **staging in us-east-1:** There is no stack bedrock-quota-monitor in us-east-1")
+    assert no_access.startswith("- **staging in eu-west-1:** These credentials may not call DescribeStacks.")
+    assert summary.stdout.splitlines()[:6] == ran.stdout.splitlines()[:6]
+    assert summary.stdout.splitlines()[6].startswith("| prod in us-east-1 | throttled by reservation | ")
+    assert re.findall(r"^## (.*)", summary.stdout, re.MULTILINE) == ["Overview"]
+
+
+@pytest.mark.usefixtures("accounts")
+def test_the_page_begins_with_the_overview_and_links_to_each_place(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+
+    assert run("report", *BOTH, *TEN_MINUTES, "--html", str(page)).exit_code == 3
+
+    text = page.read_text(encoding="utf-8")
+    assert re.findall(r"<h2[^>]*>(.*?)</h2>", text) == [
+        "Overview",
+        "prod: Account 111111111111 in us-east-1",
+        "prod: Account 111111111111 in eu-west-1",
+    ]
+    overview = text[text.index("<h2>Overview") : text.index('<h2 id="place-0">')]
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", overview)]
+    failed = '<strong class="problem">could not look</strong>'
+    assert rows == [
+        [],
+        ["staging in us-east-1", failed, "", "", ""],
+        ["staging in eu-west-1", failed, "", "", ""],
+        [
+            '<a href="#place-0">prod in us-east-1</a>',
+            '<strong class="problem">throttled by reservation</strong>',
+            f"{POOL}, 100%",
+            "3",
+            "1 of 1",
+        ],
+        [
+            '<a href="#place-1">prod in eu-west-1</a>',
+            '<strong class="good">ok</strong>',
+            f"{POOL}, 50%",
+            "0",
+            "0 of 1",
+        ],
+    ]
+    assert re.findall(r"<li><strong[^>]*>(.*?)</strong>(There is no stack|These credentials)", overview) == [
+        ("staging in us-east-1: ", "There is no stack"),
+        ("staging in eu-west-1: ", "These credentials"),
+    ]
+
+
+def test_a_page_is_written_although_all_places_failed(
+    accounts: dict[tuple[str | None, str | None], FakeAws], tmp_path: Path
+) -> None:
+    accounts["staging", "us-east-1"].answers["DescribeStacks"] = AwsError("Other", "<b>no</b>")
+    page = tmp_path / "report.html"
+    places = ("--profiles", "staging", "--regions", "us-east-1,eu-west-1")
+
+    ran = run("report", *places, *TEN_MINUTES, "--markdown", "--html", str(page))
+
+    assert ran.exit_code == 3
+    assert ran.stdout.startswith("## Overview\n")
+    assert "&lt;b&gt;no&lt;/b&gt;" in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("accounts")
@@ -676,6 +880,62 @@ def test_the_doctor_finds_one_stack_by_the_beginning_of_its_name(monkeypatch: py
     assert run("doctor", "--stack-name", "StackSet-monitor-*").exit_code == 0
     assert run("doctor", "--stack-name", "StackSet-monitor-*", "--profiles", "a,b").exit_code == 0
     assert names == ["StackSet-monitor-1a"] * 6
+
+
+# ---------------------------------------------------------------- patterns of profiles
+
+
+@pytest.fixture
+def configured(no_aws: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Profiles in both files of the AWS CLI."""
+    assert no_aws is None  # its settings come first
+    (tmp_path / "config").write_text(
+        "[profile prod-b]\n[profile dev]\n[profile prod-a]\n[profile dev-a-old]\n", encoding="utf-8"
+    )
+    (tmp_path / "credentials").write_text("[prod.c]\naws_access_key_id = a\n[prod-b]\n", encoding="utf-8")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+
+
+@pytest.mark.usefixtures("configured")
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        pytest.param("prod-*", ("prod-b", "prod-a"), id="at the end, in the order of the file"),
+        pytest.param("*-a", ("prod-a",), id="at the beginning"),
+        pytest.param("p*-*", ("prod-b", "prod-a"), id="twice"),
+        pytest.param("dev,prod-*", ("dev", "prod-b", "prod-a"), id="after a name"),
+        pytest.param("prod-a,prod-*", ("prod-a", "prod-b"), id="one that is also named"),
+        pytest.param("prod.*", ("prod.c",), id="a dot is a dot"),
+        pytest.param("*", ("prod-b", "dev", "prod-a", "dev-a-old", "prod.c"), id="all"),
+        pytest.param("elsewhere", ("elsewhere",), id="a name is taken as it is"),
+    ],
+)
+def test_a_star_stands_for_any_text_in_the_name_of_a_profile(given: str, expected: tuple[str, ...]) -> None:
+    option = click.Option(["--profiles"])
+
+    assert places.parse_profiles(click.Context(click.Command("report")), option, given) == expected
+
+
+@pytest.mark.usefixtures("configured")
+def test_a_pattern_that_no_profile_fits_is_refused() -> None:
+    ran = run("report", "--profiles", "dev,stag*")
+
+    assert (ran.exit_code, ran.stdout) == (2, "")
+    assert ran.stderr.endswith(
+        "Error: Invalid value for '--profiles': no AWS profile fits stag*. `aws configure list-profiles` lists those "
+        "that exist\n"
+    )
+
+
+def test_a_configuration_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("no section\n", encoding="utf-8")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+
+    ran = run("doctor", "--profiles", "*")
+
+    assert (ran.exit_code, ran.stdout) == (2, "")
+    assert "Unable to parse config file" in ran.stderr
 
 
 # ---------------------------------------------------------------- asking

@@ -29,7 +29,7 @@ def source_options(command: Callable[..., None]) -> Callable[..., None]:
     command = several_options(
         command,
         regions_help="Regions. Default: that of the profile.",
-        profiles_help="AWS profiles, one account each. They are never added up.",
+        profiles_use="One account each. They are never added up.",
     )
     for option in (
         click.option("--log-group", metavar="NAME", help="Log group. Default: the one that Bedrock logs to."),

@@ -46,6 +46,8 @@ class Document(msgspec.Struct, frozen=True):
     """List prices in US dollars by pool and caller, None if nobody asked for them."""
     shows_usage: bool = False
     """True if the terminal and Markdown have a table of tokens by caller."""
+    profile: str = ""
+    """AWS profile that read it, if Markdown or a page has several accounts."""
 
     @property
     def by_title(self) -> str:
@@ -63,5 +65,6 @@ class Document(msgspec.Struct, frozen=True):
 
     @property
     def title(self) -> str:
-        """Return the account and Region in words."""
-        return " in ".join(part for part in (f"Account {self.account}" if self.account else "", self.region) if part)
+        """Return the profile, the account and the Region in words."""
+        place = " in ".join(part for part in (f"Account {self.account}" if self.account else "", self.region) if part)
+        return f"{self.profile}: {place}" if self.profile else place

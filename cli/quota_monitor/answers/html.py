@@ -15,6 +15,7 @@ from quota_monitor.answers import markdown
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.tokens import NOT_BILLED
 from quota_monitor.answers.words import Level, Paragraph, write_paragraphs
+from quota_monitor.overview import Overview, Row, Severity
 
 MAX_CHARTS = 12
 """Pools that are drawn, the worst first. All are in the tables."""
@@ -24,15 +25,23 @@ MAX_POINTS = 20_200
 
 _CLASSES = {"bold red": "problem", "bold yellow": "warning", "bold green": "good"}
 
+_SEVERITIES = {
+    Severity.FAILED: "problem",
+    Severity.PROBLEM: "problem",
+    Severity.WARNING: "warning",
+    Severity.OK: "good",
+}
 
-def to_html(documents: Sequence[Document]) -> str:
-    """Return the page. It loads nothing, and no name in it can become markup."""
+
+def to_html(documents: Sequence[Document], overview: Overview | None = None) -> str:
+    """Return the page. It loads nothing, and no name in it can become markup. The `overview` comes first."""
     drawn = [
         (f"pool-{number}-{position}", answer)
         for number, document in enumerate(documents)
         for position, answer in enumerate(_select(document.pools))
     ]
-    body = "\n".join(line for number, document in enumerate(documents) for line in _document(document, number))
+    lines = [line for number, document in enumerate(documents) for line in _document(document, number)]
+    body = "\n".join([*(_overview(overview) if overview is not None else ()), *lines])
     vendor = resources.files("localaws.preview") / "static" / "vendor" / "uplot"
     own = resources.files("quota_monitor.answers")
     data = msgspec.json.encode([_minutes(place, answer) for place, answer in drawn]).decode().replace("<", "\\u003c")
@@ -62,8 +71,33 @@ def _select(pools: Sequence[PoolAnswer]) -> list[PoolAnswer]:
     return [answer for answer in pools if answer.usage.minutes][:MAX_CHARTS]
 
 
+def _overview(overview: Overview) -> Iterator[str]:
+    """Yield the table of all places, with links to their sections, and the reasons of those that failed."""
+    yield "<h2>Overview</h2>"
+    yield from _lines([(head, "---") for head in overview.heads], map(_overview_cells, overview.rows))
+    if overview.failed:
+        yield "<h3>Could not look</h3>"
+        yield "<ul>"
+        yield from (
+            f'<li><strong class="problem">{escape(row.place)}: </strong>{escape(row.reason)}</li>'
+            for row in overview.failed
+        )
+        yield "</ul>"
+
+
+def _overview_cells(row: Row) -> list[str]:
+    place = escape(row.place)
+    linked = place if row.section is None else f'<a href="#{_name_section(row.section)}">{place}</a>'
+    result, *others = row.cells
+    return [linked, f'<strong class="{_SEVERITIES[row.severity]}">{escape(result)}</strong>', *map(escape, others)]
+
+
+def _name_section(number: int) -> str:
+    return f"place-{number}"
+
+
 def _document(document: Document, number: int) -> Iterator[str]:
-    yield f"<h2>{escape(document.title or 'Quota pools')}</h2>"
+    yield f'<h2 id="{_name_section(number)}">{escape(document.title or "Quota pools")}</h2>'
     yield f'<p class="note">{escape(str(document.window))}, from {escape(document.source)}.</p>'
     yield "<ul>"
     yield from (f"<li>{_paragraph(each)}</li>" for each in write_paragraphs(document))
@@ -103,11 +137,16 @@ def _class(level: Level) -> str:
 
 
 def _table(heads: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield from _lines(heads, (map(escape, row) for row in rows))
+
+
+def _lines(heads: Sequence[tuple[str, str]], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    """Yield a table whose cells are HTML."""
     yield '<div class="scroll"><table>'
     yield "<tr>" + "".join(f'<th class="{_side(line)}">{escape(head)}</th>' for head, line in heads) + "</tr>"
     for row in rows:
         cells = zip(row, heads, strict=True)
-        yield "<tr>" + "".join(f'<td class="{_side(line)}">{escape(cell)}</td>' for cell, (_, line) in cells) + "</tr>"
+        yield "<tr>" + "".join(f'<td class="{_side(line)}">{cell}</td>' for cell, (_, line) in cells) + "</tr>"
     yield "</table></div>"
 
 

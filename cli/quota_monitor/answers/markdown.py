@@ -22,13 +22,15 @@ from quota_monitor.answers.tokens import (
     write_total_price,
 )
 from quota_monitor.answers.words import Paragraph, write_paragraphs
+from quota_monitor.overview import Overview, Row
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~@])")
 
 
-def to_markdown(documents: Sequence[Document]) -> str:
-    """Return the findings and tables of each document."""
-    return "\n".join(line for document in documents for line in _document(document))
+def to_markdown(documents: Sequence[Document], overview: Overview | None = None) -> str:
+    """Return the overview of several places, if there is one, and the findings and tables of each document."""
+    lines = [line for document in documents for line in _document(document)]
+    return "\n".join([*(_overview(overview, documents) if overview is not None else ()), *lines])
 
 
 def escape(text: str) -> str:
@@ -49,6 +51,31 @@ def _bold(text: str) -> str:
         return text
     before, _, after = text.partition(inside)
     return f"{before}**{escape(inside)}**{after}"
+
+
+def _overview(overview: Overview, documents: Sequence[Document]) -> Iterator[str]:
+    """Yield the table of all places. A place links to its section, if the text has one."""
+    yield "## Overview"
+    yield ""
+    yield from _lines(
+        [(head, "---") for head in overview.heads],
+        ((_link(row, documents), *map(escape, row.cells)) for row in overview.rows),
+    )
+    yield from (f"- {_bold(f'{row.place}:')} {escape(row.reason)}" for row in overview.failed)
+    if overview.failed:
+        yield ""
+
+
+def _link(row: Row, documents: Sequence[Document]) -> str:
+    place = escape(row.place)
+    if row.section is None or row.section >= len(documents):
+        return place
+    return f"[{place}](#{_make_anchor(documents[row.section].title)})"
+
+
+def _make_anchor(heading: str) -> str:
+    """Return the anchor that GitHub and GitLab give a heading."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
 def _document(document: Document) -> Iterator[str]:
@@ -76,10 +103,15 @@ def _document(document: Document) -> Iterator[str]:
 
 
 def _table(heads: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield from _lines(heads, (map(escape, row) for row in rows))
+
+
+def _lines(heads: Sequence[tuple[str, str]], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    """Yield the lines of a table whose cells are Markdown."""
     yield "| " + " | ".join(head for head, _ in heads) + " |"
     yield "|" + "|".join(line for _, line in heads) + "|"
     for row in rows:
-        yield "| " + " | ".join(map(escape, row)) + " |"
+        yield "| " + " | ".join(row) + " |"
     yield ""
 
 

@@ -41,7 +41,7 @@ class Output(msgspec.Struct, frozen=True):
     """The form of the output. `form` is `terminal`, `json`, `markdown` or `csv`. `html` is a file, or None.
 
     `fail_over` is the percentage of a quota from which the exit code is 1, or None. `shows_usage` and `dollars` add
-    tokens and prices by caller.
+    tokens and prices by caller. With `is_summary`, the terminal and Markdown have one row per place and no more.
     """
 
     form: str = "terminal"
@@ -49,6 +49,7 @@ class Output(msgspec.Struct, frozen=True):
     fail_over: float | None = None
     shows_usage: bool = False
     dollars: bool = False
+    is_summary: bool = False
 
 
 def scope_options(command: Command) -> Command:
@@ -151,7 +152,8 @@ def make_output(given: Mapping[str, Any]) -> Output:
         raise click.UsageError(f"There is no folder {given['html'].parent} for the HTML page.")
     require_finite(given, "fail_over")
     shows_usage = given["shows_usage"] or given["dollars"] or given["by"] is not None
-    return Output(given["form"], given["html"], given["fail_over"], shows_usage, given["dollars"])
+    is_summary = given.get("summary", False)  # of commands that read several places
+    return Output(given["form"], given["html"], given["fail_over"], shows_usage, given["dollars"], is_summary)
 
 
 def make_scope(given: Mapping[str, Any], now: datetime, *, all_time: bool = False) -> Scope:

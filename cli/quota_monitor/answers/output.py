@@ -11,6 +11,7 @@ from bedrock_quota.analysis.answers import PoolAnswer
 from quota_monitor.answers import data, markdown, prices, terminal
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.options import Output
+from quota_monitor.overview import Overview
 from quota_monitor.terminal import COULD_NOT_LOOK, make_console
 
 
@@ -28,24 +29,24 @@ def write(documents: Sequence[Document], output: Output) -> int:
     return exit_code
 
 
-def write_page(documents: Sequence[Document], output: Output) -> None:
-    """Write the HTML page, if one is wanted."""
+def write_page(documents: Sequence[Document], output: Output, overview: Overview | None = None) -> None:
+    """Write the HTML page, if one is wanted. The `overview` of several places comes first."""
     if output.html is None:
         return
     from quota_monitor.answers.html import to_html  # noqa: PLC0415 - only for a page
 
-    output.html.write_text(to_html(documents), encoding="utf-8")
+    output.html.write_text(to_html(documents, overview), encoding="utf-8")
     click.echo(f"Wrote {output.html}.", err=True)
 
 
-def print_documents(documents: Sequence[Document], output: Output) -> None:
-    """Print answers in the form that is wanted."""
+def print_documents(documents: Sequence[Document], output: Output, overview: Overview | None = None) -> None:
+    """Print answers in the form that is wanted. In Markdown, the `overview` of several places comes first."""
     if output.form == "json":
         click.echo(data.to_json(documents), nl=False)
     elif output.form == "csv":
         click.echo(data.to_csv(documents), nl=False)
     elif output.form == "markdown":
-        click.echo(markdown.to_markdown(documents))
+        click.echo(markdown.to_markdown(documents, overview))
     else:
         console = make_console()
         for document in documents:

@@ -1,10 +1,11 @@
-"""Reports on several accounts and Regions: all of them in one output, and the worst pool of each."""
+"""Reports on several accounts and Regions: an overview with the worst pool of each, and all of them in one output."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import click
+import msgspec
 
 from bedrock_quota.analysis.answers import PoolAnswer
 from bedrock_quota.analysis.verdict import NEAR_PERCENT, State
@@ -12,10 +13,11 @@ from quota_monitor.answers import data, output, terminal
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.numbers import percent
 from quota_monitor.answers.options import Output
-from quota_monitor.places import Reply, format_replies, print_overview, print_replies, worst_exit_code
+from quota_monitor.overview import Severity, Summary, make_overview, print_failed, print_overview
+from quota_monitor.places import Reply, format_replies, print_replies, worst_exit_code
 from quota_monitor.terminal import make_console
 
-HEADS = ("Near or over quota", "Throttled calls", "Worst pool")
+HEADS = ("Worst pool", "Throttled", "Near or over")
 
 _FULL = frozenset(
     {
@@ -27,20 +29,36 @@ _FULL = frozenset(
 )
 """States of a pool whose quota is used up, even if no minute's sum came near it."""
 
+_RESULTS = {
+    State.THROTTLED_OTHERWISE: "throttled, cause not in the log",
+    State.MOSTLY_UNKNOWN: "use mostly unknown",
+    State.FINE: "ok",
+}
+"""Results whose words differ from those of the state of the worst pool."""
+
+_PROBLEMS = frozenset({*_FULL, State.THROTTLED_OTHERWISE, State.REACHED})
+
 
 def write(replies: Sequence[Reply[Document]], chosen: Output) -> int:
-    """Print all reports, and write the HTML page if one is wanted. Return the exit code."""
-    documents = [reply.value for reply in replies if reply.value is not None]
-    if documents:
-        output.write_page(documents, chosen)
+    """Print all reports, or only their overview, and write the HTML page if one is wanted. Return the exit code."""
+    overview = make_overview(HEADS, replies, summarize)
+    documents = [
+        msgspec.structs.replace(reply.value, profile=reply.place.profile or "")
+        for reply in replies
+        if reply.value is not None
+    ]
+    output.write_page(documents, chosen, overview)
     if chosen.form == "json":
         click.echo(format_replies(replies, lambda document: data.to_data([document])))
     elif chosen.form == "terminal":
         console = make_console()
-        print_replies(console, replies, lambda document: console.print(terminal.render(document, console.width)))
-        print_overview(console, HEADS, replies, summarize)
-    elif documents:
-        output.print_documents(documents, chosen)
+        if not chosen.is_summary:
+            print_replies(console, replies, lambda document: console.print(terminal.render(document, console.width)))
+        print_overview(console, overview)
+        if chosen.is_summary:
+            print_failed(console, overview)
+    else:
+        output.print_documents([] if chosen.is_summary and chosen.form == "markdown" else documents, chosen, overview)
     for reply in replies:
         if reply.value is None:
             if chosen.form not in {"json", "terminal"}:  # these two have the reason at the place
@@ -52,11 +70,30 @@ def write(replies: Sequence[Reply[Document]], chosen: Output) -> int:
     return worst_exit_code(replies)
 
 
-def summarize(document: Document) -> tuple[str, str, str]:
-    """Return the number of pools near or over their quota, the throttled calls, and the worst pool of a report."""
+def summarize(document: Document) -> Summary:
+    """Return the state of the worst pool, its name and use, all throttled calls, and the pools near or over a quota."""
     near = sum(_is_near(answer) for answer in document.pools)
     throttled = sum(answer.usage.throttled for answer in document.pools)
-    return f"{near} of {len(document.pools)}", f"{throttled:,}", _name_worst(document.pools)
+    severity, result = _judge(document.pools)
+    return Summary(
+        severity, (result, _name_worst(document.pools), f"{throttled:,}", f"{near} of {len(document.pools)}")
+    )
+
+
+def _judge(answers: Sequence[PoolAnswer]) -> tuple[Severity, str]:
+    """Return the severity and the result of a place by its worst pool, which is the first.
+
+    Of a pool without a quota, nobody knows if it is near. So a place with one is `ok` only as far as the quotas are
+    known, and comes before those that are.
+    """
+    if not answers:
+        return Severity.OK, "no calls"
+    state = answers[0].verdict.state
+    unknown = sum(answer.verdict.state is State.NO_QUOTA for answer in answers)
+    if state is State.FINE and unknown:
+        return Severity.WARNING, f"ok, but {unknown} of {len(answers)} quotas unknown"
+    severity = Severity.PROBLEM if state in _PROBLEMS else Severity.OK if state is State.FINE else Severity.WARNING
+    return severity, _RESULTS.get(state, str(state))
 
 
 def _is_near(answer: PoolAnswer) -> bool:
@@ -66,6 +103,6 @@ def _is_near(answer: PoolAnswer) -> bool:
 def _name_worst(answers: Sequence[PoolAnswer]) -> str:
     """Return the first pool, because answers begin with the worst, and its highest use in percent."""
     if not answers:
-        return "no calls"
+        return ""
     usage = answers[0].usage
     return str(usage.pool) if usage.peak_percent is None else f"{usage.pool}, {percent(usage.peak_percent, 100)}"

@@ -76,11 +76,11 @@ def report(
     rest, and the command says first what that costs.
 
     With --profiles and --regions it reads one stack in each of these accounts and Regions. One that fails does not stop
-    the others. The exit code is the worst of them.
+    the others. The exit code is the worst of them. --summary prints only the table with one row for each.
     """
     now, places = datetime.now(UTC), list_places(profile, region, profiles, regions)
     scope, scenario, chosen = make_scope(given, now), make_scenario(given), make_output(given)
-    if len(places) > 1:
+    if len(places) > 1 or (chosen.is_summary and chosen.form not in {"json", "csv"}):
         sys.exit(
             _report_all(places, stack_name, scope, scenario, chosen, now=now, only_estimate=only_estimate, yes=yes)
         )

@@ -48,7 +48,7 @@ def read_tags(session: boto3.Session, stack_name: str) -> dict[str, str]:
         if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
             raise UnreadableTagsError(explain_aws_error(error)) from error
         raise UnreadableTagsError(
-            f"{explain_aws_error(error)}\nNothing was deployed to {session.region_name} or any other Region, because a "
+            f"{explain_aws_error(error)}\nNothing was deployed to {session.region_name} or anywhere else, because a "
             f"deployment would remove the tags of {stack_name}, which could not be read."
         ) from error
     tags = {each["Key"]: each["Value"] for each in stack.get("Tags", [])}

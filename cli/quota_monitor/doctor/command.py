@@ -31,13 +31,13 @@ from quota_monitor.doctor.first_day.command import check_first_day
 from quota_monitor.doctor.observed import Observed
 from quota_monitor.doctor.remedies import list_commands
 from quota_monitor.json_output import format_json, json_option
+from quota_monitor.overview import Severity, Summary, make_overview, print_failed, print_overview
 from quota_monitor.places import (
     Place,
     ask_all,
     format_replies,
     list_places,
     place_options,
-    print_overview,
     print_replies,
     refuse_for_several,
     worst_exit_code,
@@ -94,6 +94,7 @@ def doctor(
     region: str | None,
     profiles: tuple[str, ...],
     regions: tuple[str, ...],
+    summary: bool,
     test_alarm: bool,
     first_day: bool,
     test_failure: bool,
@@ -108,16 +109,18 @@ def doctor(
     code is then 1 if an assumption is wrong, and 3 if something could not be looked at.
 
     With --profiles and --regions it checks one stack in each of these accounts and Regions. One that fails does not
-    stop the others. The exit code is the worst of them.
+    stop the others. The exit code is the worst of them. --summary prints only the table with one row for each.
     """
     places = list_places(profile, region, profiles, regions)
     refuse_for_several(places, test_alarm=test_alarm, first_day=first_day, test_failure=test_failure)
     if test_alarm and (first_day or as_json):
         raise click.UsageError("--test-alarm cannot be combined with --first-day or --json.")
+    if summary and (test_alarm or first_day):
+        raise click.UsageError("--summary cannot be combined with --test-alarm or --first-day.")
     if test_failure and not first_day:
         raise click.UsageError("--test-failure needs --first-day.")
-    if len(places) > 1:
-        sys.exit(_check_all(places, stack_name, as_json=as_json))
+    if len(places) > 1 or (summary and not as_json):
+        sys.exit(_check_all(places, stack_name, summary=summary, as_json=as_json))
     console = make_console()
     with aws_errors_as_messages(AlarmTestError):
         session, now = open_session(places[0].profile, places[0].region), datetime.now(UTC)
@@ -140,8 +143,8 @@ def _check(session: boto3.Session, stack_name: str, now: datetime) -> Checked:
     return Checked(observed, run_checks(observed), describe_recent_use(session, stack_name, now))
 
 
-def _check_all(places: Sequence[Place], stack_name: str, *, as_json: bool) -> int:
-    """Check a stack in each place, print all, and return the exit code."""
+def _check_all(places: Sequence[Place], stack_name: str, *, summary: bool, as_json: bool) -> int:
+    """Check a stack in each place, print all or only the overview, and return the exit code."""
     now, credentials = datetime.now(UTC), sign_in(places)
 
     def check(place: Place, _progress: Progress) -> Checked:
@@ -154,16 +157,29 @@ def _check_all(places: Sequence[Place], stack_name: str, *, as_json: bool) -> in
     if as_json:
         click.echo(format_replies(replies, to_data))
     else:
-        console = make_console()
-        print_replies(console, replies, lambda checked: _print(console, checked))
-        print_overview(console, ("Result",), replies, lambda checked: (_summarize(checked.findings),))
+        console, overview = make_console(), make_overview(OVERVIEW_HEADS, replies, _summarize)
+        if not summary:
+            print_replies(console, replies, lambda checked: _print(console, checked))
+        print_overview(console, overview)
+        if summary:
+            print_failed(console, overview)
     return worst_exit_code(replies)
 
 
-def _summarize(findings: Sequence[Finding]) -> str:
-    """Return the number of findings by severity, the worst first, or `ok`."""
-    numbers = Counter(each.status for each in findings)
-    return ", ".join(count(numbers[each], each) for each in (Status.PROBLEM, Status.WARNING) if numbers[each]) or "ok"
+OVERVIEW_HEADS = ("To do",)
+
+
+def _summarize(checked: Checked) -> Summary:
+    """Return the number of findings by severity, the worst first, or `ok`, and the names of their checks."""
+    numbers = Counter(each.status for each in checked.findings)
+    worst_first = [each for each in (Status.PROBLEM, Status.WARNING) if numbers[each]]
+    result = ", ".join(count(numbers[each], each) for each in worst_first) or "ok"
+    severity = _SEVERITIES[worst_first[0]] if worst_first else Severity.OK
+    names = [each.where for status in worst_first for each in checked.findings if each.status is status]
+    return Summary(severity, (result, ", ".join(dict.fromkeys(names))))
+
+
+_SEVERITIES = {Status.PROBLEM: Severity.PROBLEM, Status.WARNING: Severity.WARNING}
 
 
 def _print(console: Console, checked: Checked) -> None:
