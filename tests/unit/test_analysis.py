@@ -440,7 +440,7 @@ def test_the_range_is_open_if_limits_of_throttled_callers_are_unknown():
     usage = measure(*calls(4, max_tokens=None, source="unknown"), throttled=((0, "Hungry", 2),))
     projection = project(usage, Scenario(growth=2))
 
-    assert (projection.peak_with_throttled, projection.outcome) == (None, Outcome.MAY_REACH)
+    assert (projection.peak_with_throttled, projection.outcome) == (None, Outcome.UNKNOWN_LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -450,7 +450,7 @@ def test_the_range_is_open_if_limits_of_throttled_callers_are_unknown():
         pytest.param(PoolQuota(20_000), Outcome.MAY_REACH, id="only with the throttled ones"),
         pytest.param(PoolQuota(90_000), Outcome.BELOW, id="not at all"),
         pytest.param(PoolQuota(90_000, 8), Outcome.MAY_REACH, id="requests, only with the throttled ones"),
-        pytest.param(PoolQuota(), Outcome.UNKNOWN, id="no quota"),
+        pytest.param(PoolQuota(), Outcome.NO_QUOTA, id="no quota"),
     ],
 )
 def test_outcomes(quota: PoolQuota, outcome: Outcome):
@@ -552,9 +552,8 @@ def test_one_caller_is_listed_and_the_verdict_stays_that_of_the_pool():
     quotas = {POOL: PoolQuota(586_500)}
     (answer,) = select_callers(find_answers(tally.measure(quotas), quotas), "Small")
 
-    assert (
-        [caller.caller for caller in answer.usage.callers] == [advice.caller for advice in answer.advice] == ["Small"]
-    )
+    assert [caller.caller for caller in answer.callers] == [advice.caller for advice in answer.advice] == ["Small"]
+    assert [caller.caller for caller in answer.usage.callers] == ["Big", "Small"]
     assert (answer.verdict.state, answer.changes[0].caller.caller) == (State.THROTTLED_BY_RESERVATION, "Big")
     assert select_callers([answer], "Nobody") == ()
 

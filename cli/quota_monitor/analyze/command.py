@@ -31,7 +31,7 @@ from quota_monitor.analyze.sources import Opening, list_openings, source_options
 from quota_monitor.answers import output
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.models import find_model_maximum
-from quota_monitor.answers.names import check_scenario, sort_by_similarity
+from quota_monitor.answers.names import check_scenario, check_selection, sort_by_similarity
 from quota_monitor.answers.numbers import count
 from quota_monitor.answers.options import (
     make_output,
@@ -96,6 +96,7 @@ def analyze(
 
     documents, failures = _analyze_each(openings, analyze_one)
     if not failures:
+        check_selection(scope.model, scope.caller, documents)
         check_scenario(scenario, documents)
     exit_code = output.write(documents, chosen) if documents else 0
     if unread and not only_estimate:  # the answer was "no", as for `click.Abort`
@@ -203,6 +204,7 @@ def make_document(
         callers=frozenset(caller.caller for usage in usages for caller in usage.callers),
         called=frozenset(usage.pool for usage in usages),
         other_models=tuple(sort_by_similarity(scope.model, reader.counts.other_models)),
+        only_callers=scope.caller,
         listing=listing,
         received=reader.counts.received,
         counts=name_counts(reader.counts, throttled=sum(usage.throttled for usage in usages)),
@@ -225,7 +227,7 @@ def _explain_unknown(reasons: Mapping[str, int]) -> str:
 def name_counts(counts: Counts, throttled: int = 0) -> dict[str, int]:
     """Return the outcomes that are not in the answers, by a name in words. Throttled calls are in the answers."""
     named = {
-        "outside of the window, or of other models or callers": counts.not_asked_for,
+        "outside of the window, or of other models": counts.not_asked_for,
         "calls that failed for another reason": counts.failed - throttled,
         "repeated records": counts.duplicates,
         "ignored, because Bedrock writes them when logging is set up": counts.ignored,

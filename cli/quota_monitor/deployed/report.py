@@ -18,7 +18,7 @@ from quota_monitor.analyze.source import Progress, source_errors_as_messages
 from quota_monitor.answers import output
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.models import find_model_maximum
-from quota_monitor.answers.names import check_scenario, sort_by_similarity
+from quota_monitor.answers.names import check_scenario, check_selection, sort_by_similarity
 from quota_monitor.answers.options import (
     make_output,
     make_scenario,
@@ -80,6 +80,7 @@ def report(
         session = open_session(places[0].profile, places[0].region)
         stack = read_stack(session, find_stack_name(session, stack_name))
         document = make_report(session, stack, scope, scenario, now=now, progress=progress)
+    check_selection(scope.model, scope.caller, [document])
     check_scenario(scenario, [document])
     sys.exit(output.write([document], chosen))
 
@@ -99,7 +100,9 @@ def _report_all(
     with show_progress(f"Reading {len(places)} stacks") as progress:
         replies = ask_all(places, read, lambda document: output.compare([document], chosen.fail_over)[0], progress)
     if all(reply.value is not None for reply in replies):
-        check_scenario(scenario, [reply.value for reply in replies if reply.value is not None])
+        documents = [reply.value for reply in replies if reply.value is not None]
+        check_selection(scope.model, scope.caller, documents)
+        check_scenario(scenario, documents)
     return overview.write(replies, chosen)
 
 
@@ -151,6 +154,7 @@ def make_report(
         callers=frozenset(caller.caller for usage in measured.usages for caller in usage.callers),
         called=frozenset(usage.pool for usage in measured.usages),
         other_models=tuple(sort_by_similarity(scope.model, measured.other_models)),
+        only_callers=scope.caller,
         listing=measured.listing,
         received=sum(usage.requests for usage in measured.usages),
         notes=notes,

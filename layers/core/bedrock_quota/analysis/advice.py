@@ -4,12 +4,13 @@ It rests on single calls, never on averages. It never proposes less than an answ
 their limit, it proposes more.
 """
 
+from collections.abc import Mapping, Set
 from enum import StrEnum
 
 import msgspec
 
-from bedrock_quota.analysis.usage import CallerUsage, Limit, PoolUsage, Sizes, find_peak_minute
-from bedrock_quota.analysis.what_if import count_saved_tokens
+from bedrock_quota.analysis.usage import CallerUsage, Limit, PoolMinute, PoolUsage, Sizes, find_peak_minute
+from bedrock_quota.analysis.what_if import count_saved_tokens, find_wanted_tokens
 
 HEADROOM = 1.25
 """Factor between the largest answer and the limit that is proposed."""
@@ -22,6 +23,9 @@ WORTHWHILE = 2
 
 FEW_CALLS = 20
 """With fewer answers, the largest one says little about the next."""
+
+LEAST_PERCENT = 1.0
+"""Percent of the token quota that a smaller limit has to free in a minute that is too full, or in the fullest."""
 
 MAX_CHANGES = 500
 """Callers of one pool for which a plan proposes another limit."""
@@ -41,6 +45,7 @@ class Reason(StrEnum):
     FAR_ABOVE = "the limit is far above the largest answer"
     CUT = "answers were cut at the limit"
     CLOSE = "the limit is close to the largest answer"
+    FREES_LITTLE = "a smaller limit would free less than 1% of the quota"
     UNKNOWN = "the limit is not in the log"
     NO_OUTPUT = "the calls have no output tokens"
     ALL_THROTTLED = "all its calls were throttled"
@@ -78,11 +83,16 @@ class Advice(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One step of a plan: the limit to set, and the pool's highest use per minute with it and all steps before it."""
+    """One step of a plan: the limit to set, and the pool's highest use per minute with it and all steps before it.
+
+    `peak` has the served calls. `peak_with_throttled` also has all throttled ones, as in a projection. It is None if
+    limits of throttled callers are unknown.
+    """
 
     caller: CallerUsage
     max_tokens: int
     peak: float
+    peak_with_throttled: float | None
 
 
 def advise(usage: PoolUsage, model_maximum: int | None = None) -> tuple[Advice, ...]:
@@ -91,36 +101,83 @@ def advise(usage: PoolUsage, model_maximum: int | None = None) -> tuple[Advice, 
     No proposal is above `model_maximum`, the most output tokens that the model takes. None: it is unknown.
     """
     callers = (caller for caller in usage.callers if caller.requests or caller.throttled)
-    return tuple(_advise(usage, caller, model_maximum) for caller in callers)
+    reserved = {minute.minute: minute.reserved_tokens for minute in usage.minutes}
+    _, peak = _find_peaks(usage, reserved, {})
+    goal = peak if usage.token_quota is None else min(usage.token_quota, peak)
+    busy = _find_busy_minutes(usage, reserved, {}, goal) | {
+        minute.minute for minute in [find_peak_minute(usage.minutes)] if minute is not None
+    }
+    return tuple(_advise(usage, caller, model_maximum, busy) for caller in callers)
 
 
-def plan_changes(usage: PoolUsage) -> tuple[Change, ...]:
+def sort_by_freed(advice: Advice) -> tuple[float, ...]:
+    """Return a key that sorts smaller limits by what they free, then larger ones, and then the callers to leave."""
+    order = (Action.SET, Action.RAISE, Action.LEAVE).index(advice.action)
+    return order, -(advice.freed_percent or 0), -advice.freed_tokens
+
+
+def plan_changes(usage: PoolUsage, limits: Mapping[str, int] | None = None) -> tuple[Change, ...]:
     """Return the changes that bring a pool below its quota, at most `MAX_CHANGES`, the largest saving first.
 
     Fewer are returned if they are enough, and none if none lowers the peak. The peak is the larger of reserved and
-    consumed tokens of a minute, because no max_tokens lowers consumption. Without a quota, or below it, the changes
-    lower the peak.
+    consumed tokens of a minute, because no max_tokens lowers consumption. Throttled calls would have run too, so it has
+    them as well, if their limits are known. Without a quota, or below it, the changes lower the peak. `limits` are
+    those of a what-if, by caller. These callers are not in the plan.
     """
-    peak = usage.peak_used
-    goal = peak if usage.token_quota is None else min(usage.token_quota, peak)
-    busy = {minute.minute for minute in usage.minutes if minute.used_tokens >= goal}
-    proposals = [
-        (caller, limit, _savings(caller, limit))
-        for caller in usage.callers
-        if (limit := _smaller_limit(caller)) is not None
-    ]
-    proposals.sort(key=lambda proposal: -sum(proposal[2].get(minute, 0) for minute in busy))
+    set_limits = dict(limits or {})
     reserved = {minute.minute: minute.reserved_tokens for minute in usage.minutes}
+    for caller in usage.callers:
+        if caller.caller in set_limits:
+            for caller_minute in caller.minutes:
+                if caller_minute.minute in reserved:
+                    reserved[caller_minute.minute] -= count_saved_tokens(caller_minute, set_limits[caller.caller])
+    peak, before = _find_peaks(usage, reserved, set_limits)
+    goal = before if usage.token_quota is None else min(usage.token_quota, before)
+    busy = _find_busy_minutes(usage, reserved, set_limits, goal)
+    proposals = [
+        (caller, limit)
+        for caller in usage.callers
+        if caller.caller not in set_limits
+        and (limit := _smaller_limit(caller)) is not None
+        and not _frees_little(usage, caller, limit, busy)
+    ]
+    ranked = [(_sum_savings(caller, limit, busy), caller, limit) for caller, limit in proposals]
+    ranked.sort(key=lambda proposal: -proposal[0])
     changes: list[Change] = []
-    for caller, limit, savings in proposals[:MAX_CHANGES]:
-        if peak < goal or sum(savings.get(minute, 0) for minute in busy) <= 0:
+    most = before
+    for saved, caller, limit in ranked[:MAX_CHANGES]:
+        if most < goal or saved <= 0:
             break
-        for minute, tokens in savings.items():
+        set_limits[caller.caller] = limit
+        for minute, tokens in _savings(caller, limit).items():
             if minute in reserved:
                 reserved[minute] -= tokens
-        peak = max(max(reserved[minute.minute], minute.consumed_tokens) for minute in usage.minutes)
-        changes.append(Change(caller, limit, peak))
-    return tuple(changes) if peak < usage.peak_used else ()
+        lower, most = _find_peaks(usage, reserved, set_limits)
+        known = most if find_wanted_tokens(usage, set_limits) is not None else None
+        changes.append(Change(caller, limit, lower, known))
+    return tuple(changes) if changes and (changes[-1].peak < peak or most < before) else ()
+
+
+def _find_busy_minutes(
+    usage: PoolUsage, reserved: Mapping[int, float], limits: Mapping[str, int], goal: float
+) -> frozenset[int]:
+    """Return the minutes that use `goal` or more with these reservations, throttled calls included."""
+    wanted = find_wanted_tokens(usage, limits) or {}
+    return frozenset(
+        minute.minute
+        for minute in usage.minutes
+        if max(reserved[minute.minute], minute.consumed_tokens) + wanted.get(minute.minute, 0) >= goal
+    )
+
+
+def _find_peaks(usage: PoolUsage, reserved: Mapping[int, float], limits: Mapping[str, int]) -> tuple[float, float]:
+    """Return the highest use of a minute with these reservations, without and with throttled calls."""
+    wanted = find_wanted_tokens(usage, limits) or {}
+    used = {minute.minute: max(reserved[minute.minute], minute.consumed_tokens) for minute in usage.minutes}
+    return (
+        max(used.values(), default=0.0),
+        max((tokens + wanted.get(minute, 0) for minute, tokens in used.items()), default=0.0),
+    )
 
 
 def round_up_limit(tokens: float) -> int:
@@ -131,13 +188,12 @@ def round_up_limit(tokens: float) -> int:
     return limit
 
 
-def _advise(usage: PoolUsage, caller: CallerUsage, model_maximum: int | None) -> Advice:
-    action, reason, max_tokens = _propose(caller, model_maximum)
+def _advise(usage: PoolUsage, caller: CallerUsage, model_maximum: int | None, busy: Set[int]) -> Advice:
+    action, reason, max_tokens = _propose(usage, caller, model_maximum, busy)
     freed = 0.0
     peak = find_peak_minute(usage.minutes)
     if max_tokens is not None and peak is not None:
-        saved = _savings(caller, max_tokens).get(peak.minute, 0)
-        freed = peak.used_tokens - max(peak.reserved_tokens - saved, peak.consumed_tokens)
+        freed = _count_freed(peak, _savings(caller, max_tokens))
     return Advice(
         caller=caller.caller,
         action=action,
@@ -152,7 +208,40 @@ def _advise(usage: PoolUsage, caller: CallerUsage, model_maximum: int | None) ->
     )
 
 
-def _propose(caller: CallerUsage, model_maximum: int | None) -> tuple[Action, Reason, int | None]:
+def _count_freed(minute: PoolMinute, savings: Mapping[int, int]) -> float:
+    """Return the tokens that savings take off a minute of a pool, whose consumption stays."""
+    saved = savings.get(minute.minute, 0)
+    return minute.used_tokens - max(minute.reserved_tokens - saved, minute.consumed_tokens)
+
+
+def _frees_little(usage: PoolUsage, caller: CallerUsage, max_tokens: int, busy: Set[int]) -> bool:
+    """Return True if a limit frees less than `LEAST_PERCENT` of the quota in each of the busy minutes.
+
+    Throttled calls of the caller count as well, because each of them wants as much.
+    """
+    if not usage.token_quota or not caller.minutes:
+        return False
+    savings, refused = _savings(caller, max_tokens), _save_throttled(caller, max_tokens)
+    minutes = [minute for minute in usage.minutes if minute.minute in busy]
+    largest = max((_count_freed(each, savings) + refused.get(each.minute, 0) for each in minutes), default=0)
+    return largest < LEAST_PERCENT / 100 * usage.token_quota
+
+
+def _save_throttled(caller: CallerUsage, max_tokens: int) -> dict[int, int]:
+    """Return the tokens per minute that throttled calls of a caller want less, each as large as its largest."""
+    most = caller.largest_limit.max_tokens if caller.largest_limit is not None else 0
+    return {minute.minute: minute.throttled * max(0, most - max_tokens) for minute in caller.minutes}
+
+
+def _sum_savings(caller: CallerUsage, max_tokens: int, minutes: Set[int]) -> int:
+    """Return the tokens that a caller wants less in these minutes, its throttled calls included."""
+    savings, refused = _savings(caller, max_tokens), _save_throttled(caller, max_tokens)
+    return sum(savings.get(minute, 0) + refused.get(minute, 0) for minute in minutes)
+
+
+def _propose(
+    usage: PoolUsage, caller: CallerUsage, model_maximum: int | None, busy: Set[int]
+) -> tuple[Action, Reason, int | None]:
     """Return the action, its reason, and the limit to set."""
     limit = caller.largest_limit
     if not caller.answers:
@@ -160,6 +249,15 @@ def _propose(caller: CallerUsage, model_maximum: int | None) -> tuple[Action, Re
     if limit is None:
         return Action.LEAVE, Reason.UNKNOWN, None
     smaller = _smaller_limit(caller)
+    if smaller is not None and not caller.cut_answers and _frees_little(usage, caller, smaller, busy):
+        return Action.LEAVE, Reason.FREES_LITTLE, None
+    return _propose_other(caller, smaller, model_maximum)
+
+
+def _propose_other(
+    caller: CallerUsage, smaller: int | None, model_maximum: int | None
+) -> tuple[Action, Reason, int | None]:
+    """Return the action for a caller whose limit is known, whatever it frees."""
     if smaller is not None:
         return Action.SET, Reason.FAR_ABOVE, smaller
     if caller.cut_answers:
