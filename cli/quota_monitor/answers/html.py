@@ -13,8 +13,9 @@ from bedrock_quota.analysis.answers import PoolAnswer
 from bedrock_quota.analysis.verdict import State
 from quota_monitor.answers import markdown
 from quota_monitor.answers.document import Document
+from quota_monitor.answers.paragraph import Level, Paragraph
 from quota_monitor.answers.tokens import NOT_BILLED
-from quota_monitor.answers.words import Level, Paragraph, write_paragraphs
+from quota_monitor.answers.words import write_paragraphs
 
 MAX_CHARTS = 12
 """Pools that are drawn, the worst first. All are in the tables."""

@@ -9,6 +9,7 @@ from bedrock_quota.analysis.advice import Action, Advice
 from bedrock_quota.analysis.answers import PoolAnswer
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.numbers import count, percent
+from quota_monitor.answers.paragraph import Paragraph
 from quota_monitor.answers.tokens import (
     HEADS,
     NOT_BILLED,
@@ -21,7 +22,7 @@ from quota_monitor.answers.tokens import (
     write_total_cells,
     write_total_price,
 )
-from quota_monitor.answers.words import Paragraph, write_paragraphs
+from quota_monitor.answers.words import write_paragraphs
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~@])")
 

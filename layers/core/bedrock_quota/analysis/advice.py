@@ -10,7 +10,7 @@ from enum import StrEnum
 import msgspec
 
 from bedrock_quota.analysis.usage import CallerUsage, Limit, PoolMinute, PoolUsage, Sizes, find_peak_minute
-from bedrock_quota.analysis.what_if import count_saved_tokens, find_wanted_tokens
+from bedrock_quota.analysis.what_if import count_saved_tokens, find_largest_call
 
 HEADROOM = 1.25
 """Factor between the largest answer and the limit that is proposed."""
@@ -25,7 +25,10 @@ FEW_CALLS = 20
 """With fewer answers, the largest one says little about the next."""
 
 LEAST_PERCENT = 1.0
-"""Percent of the token quota that a smaller limit has to free in a minute that is too full, or in the fullest."""
+"""Percent of the token quota that a smaller limit has to free at the peak, or in a minute that is over the quota."""
+
+LEAST_PERCENT_ELSEWHERE = 5.0
+"""The same for any other minute, because the pool has room in it."""
 
 MAX_CHANGES = 500
 """Callers of one pool for which a plan proposes another limit."""
@@ -45,7 +48,7 @@ class Reason(StrEnum):
     FAR_ABOVE = "the limit is far above the largest answer"
     CUT = "answers were cut at the limit"
     CLOSE = "the limit is close to the largest answer"
-    FREES_LITTLE = "a smaller limit would free less than 1% of the quota"
+    FREES_LITTLE = "a smaller limit would free little of the quota"
     UNKNOWN = "the limit is not in the log"
     NO_OUTPUT = "the calls have no output tokens"
     ALL_THROTTLED = "all its calls were throttled"
@@ -100,14 +103,12 @@ def advise(usage: PoolUsage, model_maximum: int | None = None) -> tuple[Advice, 
 
     No proposal is above `model_maximum`, the most output tokens that the model takes. None: it is unknown.
     """
-    callers = (caller for caller in usage.callers if caller.requests or caller.throttled)
-    reserved = {minute.minute: minute.reserved_tokens for minute in usage.minutes}
-    _, peak = _find_peaks(usage, reserved, {})
-    goal = peak if usage.token_quota is None else min(usage.token_quota, peak)
-    busy = _find_busy_minutes(usage, reserved, {}, goal) | {
-        minute.minute for minute in [find_peak_minute(usage.minutes)] if minute is not None
-    }
-    return tuple(_advise(usage, caller, model_maximum, busy) for caller in callers)
+    planned = {change.caller.caller for change in plan_changes(usage)}
+    return tuple(
+        _advise(usage, caller, model_maximum, is_planned=caller.caller in planned)
+        for caller in usage.callers
+        if caller.requests or caller.throttled
+    )
 
 
 def sort_by_freed(advice: Advice) -> tuple[float, ...]:
@@ -124,55 +125,75 @@ def plan_changes(usage: PoolUsage, limits: Mapping[str, int] | None = None) -> t
     them as well, if their limits are known. Without a quota, or below it, the changes lower the peak. `limits` are
     those of a what-if, by caller. These callers are not in the plan.
     """
-    set_limits = dict(limits or {})
+    given = dict(limits or {})
     reserved = {minute.minute: minute.reserved_tokens for minute in usage.minutes}
     for caller in usage.callers:
-        if caller.caller in set_limits:
-            for caller_minute in caller.minutes:
-                if caller_minute.minute in reserved:
-                    reserved[caller_minute.minute] -= count_saved_tokens(caller_minute, set_limits[caller.caller])
-    peak, before = _find_peaks(usage, reserved, set_limits)
+        for each in caller.minutes if caller.caller in given else ():
+            if each.minute in reserved:
+                reserved[each.minute] -= count_saved_tokens(each, given[caller.caller])
+    throttled = _group_throttled(usage)
+    sizes = {caller.caller: find_largest_call(caller, given) for caller in usage.callers if caller.requests}
+    wanted = _sum_wanted(throttled, sizes)
+    peak, before = _find_peaks(usage, reserved, wanted)
     goal = before if usage.token_quota is None else min(usage.token_quota, before)
-    busy = _find_busy_minutes(usage, reserved, set_limits, goal)
-    proposals = [
-        (caller, limit)
-        for caller in usage.callers
-        if caller.caller not in set_limits
-        and (limit := _smaller_limit(caller)) is not None
-        and not _frees_little(usage, caller, limit, busy)
-    ]
-    ranked = [(_sum_savings(caller, limit, busy), caller, limit) for caller, limit in proposals]
-    ranked.sort(key=lambda proposal: -proposal[0])
-    changes: list[Change] = []
-    most = before
-    for saved, caller, limit in ranked[:MAX_CHANGES]:
-        if most < goal or saved <= 0:
-            break
-        set_limits[caller.caller] = limit
-        for minute, tokens in _savings(caller, limit).items():
-            if minute in reserved:
-                reserved[minute] -= tokens
-        lower, most = _find_peaks(usage, reserved, set_limits)
-        known = most if find_wanted_tokens(usage, set_limits) is not None else None
-        changes.append(Change(caller, limit, lower, known))
-    return tuple(changes) if changes and (changes[-1].peak < peak or most < before) else ()
-
-
-def _find_busy_minutes(
-    usage: PoolUsage, reserved: Mapping[int, float], limits: Mapping[str, int], goal: float
-) -> frozenset[int]:
-    """Return the minutes that use `goal` or more with these reservations, throttled calls included."""
-    wanted = find_wanted_tokens(usage, limits) or {}
-    return frozenset(
+    busy = frozenset(
         minute.minute
         for minute in usage.minutes
         if max(reserved[minute.minute], minute.consumed_tokens) + wanted.get(minute.minute, 0) >= goal
     )
+    proposals = [
+        (_sum_savings(caller, limit, busy), caller, limit)
+        for caller in usage.callers
+        if caller.caller not in given
+        and (limit := _smaller_limit(caller)) is not None
+        and _is_worthwhile(usage, caller, limit, busy, LEAST_PERCENT)
+    ]
+    proposals.sort(key=lambda proposal: -proposal[0])
+    changes: list[Change] = []
+    most = before
+    for saved, caller, limit in proposals[:MAX_CHANGES]:
+        if most < goal or saved <= 0:
+            break
+        for minute, tokens in _savings(caller, limit).items():
+            if minute in reserved:
+                reserved[minute] -= tokens
+        sizes[caller.caller] = find_largest_call(caller, {caller.caller: limit})
+        lower, most = _find_peaks(usage, reserved, _sum_wanted(throttled, sizes))
+        changes.append(Change(caller, limit, lower, most if _are_known(throttled, sizes) else None))
+    return tuple(changes) if changes and (changes[-1].peak < peak or most < before) else ()
 
 
-def _find_peaks(usage: PoolUsage, reserved: Mapping[int, float], limits: Mapping[str, int]) -> tuple[float, float]:
-    """Return the highest use of a minute with these reservations, without and with throttled calls."""
-    wanted = find_wanted_tokens(usage, limits) or {}
+def _group_throttled(usage: PoolUsage) -> dict[str, dict[int, int]]:
+    """Return the throttled calls by caller and minute. Those of callers without served calls are under ""."""
+    found: dict[str, dict[int, int]] = {}
+    for caller in usage.callers:
+        name = caller.caller if caller.requests else ""
+        for minute in caller.minutes:
+            if minute.throttled:
+                of_caller = found.setdefault(name, {})
+                of_caller[minute.minute] = of_caller.get(minute.minute, 0) + minute.throttled
+    return found
+
+
+def _sum_wanted(throttled: Mapping[str, Mapping[int, int]], sizes: Mapping[str, float | None]) -> dict[int, float]:
+    """Return the most tokens that throttled calls may have wanted, by minute. Those of unknown size count as 0."""
+    largest = max((size or 0 for size in sizes.values()), default=0.0)
+    wanted: dict[int, float] = {}
+    for caller, minutes in throttled.items():
+        size = sizes[caller] or 0.0 if caller in sizes else largest
+        for minute, calls in minutes.items():
+            wanted[minute] = wanted.get(minute, 0) + calls * size
+    return wanted
+
+
+def _are_known(throttled: Mapping[str, Mapping[int, int]], sizes: Mapping[str, float | None]) -> bool:
+    """Return True if the largest call of each throttled caller is known, and of each caller if one has none."""
+    wanted = sizes if "" in throttled else throttled
+    return all(sizes[caller] is not None for caller in wanted)
+
+
+def _find_peaks(usage: PoolUsage, reserved: Mapping[int, float], wanted: Mapping[int, float]) -> tuple[float, float]:
+    """Return the highest use of a minute with these reservations: without and with the tokens of throttled calls."""
     used = {minute.minute: max(reserved[minute.minute], minute.consumed_tokens) for minute in usage.minutes}
     return (
         max(used.values(), default=0.0),
@@ -188,8 +209,17 @@ def round_up_limit(tokens: float) -> int:
     return limit
 
 
-def _advise(usage: PoolUsage, caller: CallerUsage, model_maximum: int | None, busy: Set[int]) -> Advice:
-    action, reason, max_tokens = _propose(usage, caller, model_maximum, busy)
+def _advise(usage: PoolUsage, caller: CallerUsage, model_maximum: int | None, *, is_planned: bool) -> Advice:
+    action, reason, max_tokens = _propose(caller, model_maximum)
+    if action is Action.SET and max_tokens is not None and not (is_planned or caller.cut_answers):
+        peak_minute = find_peak_minute(usage.minutes)
+        fullest = {peak_minute.minute} if peak_minute is not None else set()
+        others = {minute.minute for minute in caller.minutes}
+        if not (
+            _is_worthwhile(usage, caller, max_tokens, fullest, LEAST_PERCENT)
+            or _is_worthwhile(usage, caller, max_tokens, others, LEAST_PERCENT_ELSEWHERE)
+        ):
+            action, reason, max_tokens = Action.LEAVE, Reason.FREES_LITTLE, None
     freed = 0.0
     peak = find_peak_minute(usage.minutes)
     if max_tokens is not None and peak is not None:
@@ -214,17 +244,17 @@ def _count_freed(minute: PoolMinute, savings: Mapping[int, int]) -> float:
     return minute.used_tokens - max(minute.reserved_tokens - saved, minute.consumed_tokens)
 
 
-def _frees_little(usage: PoolUsage, caller: CallerUsage, max_tokens: int, busy: Set[int]) -> bool:
-    """Return True if a limit frees less than `LEAST_PERCENT` of the quota in each of the busy minutes.
+def _is_worthwhile(usage: PoolUsage, caller: CallerUsage, max_tokens: int, minutes: Set[int], least: float) -> bool:
+    """Return True if a limit frees this percentage of the token quota in one of the minutes.
 
-    Throttled calls of the caller count as well, because each of them wants as much.
+    Throttled calls of the caller count as well, because each of them wants as much. True if it cannot be known.
     """
     if not usage.token_quota or not caller.minutes:
-        return False
+        return True
     savings, refused = _savings(caller, max_tokens), _save_throttled(caller, max_tokens)
-    minutes = [minute for minute in usage.minutes if minute.minute in busy]
-    largest = max((_count_freed(each, savings) + refused.get(each.minute, 0) for each in minutes), default=0)
-    return largest < LEAST_PERCENT / 100 * usage.token_quota
+    found = [minute for minute in usage.minutes if minute.minute in minutes and minute.minute in savings]
+    largest = max((_count_freed(each, savings) + refused.get(each.minute, 0) for each in found), default=0)
+    return largest >= least / 100 * usage.token_quota
 
 
 def _save_throttled(caller: CallerUsage, max_tokens: int) -> dict[int, int]:
@@ -239,25 +269,14 @@ def _sum_savings(caller: CallerUsage, max_tokens: int, minutes: Set[int]) -> int
     return sum(savings.get(minute, 0) + refused.get(minute, 0) for minute in minutes)
 
 
-def _propose(
-    usage: PoolUsage, caller: CallerUsage, model_maximum: int | None, busy: Set[int]
-) -> tuple[Action, Reason, int | None]:
-    """Return the action, its reason, and the limit to set."""
+def _propose(caller: CallerUsage, model_maximum: int | None) -> tuple[Action, Reason, int | None]:
+    """Return the action, its reason, and the limit to set, whatever it frees."""
     limit = caller.largest_limit
     if not caller.answers:
         return Action.LEAVE, Reason.NO_OUTPUT if caller.requests else Reason.ALL_THROTTLED, None
     if limit is None:
         return Action.LEAVE, Reason.UNKNOWN, None
     smaller = _smaller_limit(caller)
-    if smaller is not None and not caller.cut_answers and _frees_little(usage, caller, smaller, busy):
-        return Action.LEAVE, Reason.FREES_LITTLE, None
-    return _propose_other(caller, smaller, model_maximum)
-
-
-def _propose_other(
-    caller: CallerUsage, smaller: int | None, model_maximum: int | None
-) -> tuple[Action, Reason, int | None]:
-    """Return the action for a caller whose limit is known, whatever it frees."""
     if smaller is not None:
         return Action.SET, Reason.FAR_ABOVE, smaller
     if caller.cut_answers:

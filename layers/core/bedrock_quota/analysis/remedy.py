@@ -42,7 +42,7 @@ def find_remedy(usage: PoolUsage, scenario: Scenario, projection: Projection) ->
         for change in plan
     )
     low, high = projection.usage.peak_used, projection.peak_with_throttled
-    if quota is not None and max(low, high or 0) < quota and high is not None:
+    if quota is not None and high is not None and max(low, high) < quota and usage.coverage == 1:
         changes = ()  # the requests are too many, and not the tokens
     elif changes:
         low, high = changes[-1].peak, changes[-1].peak_with_throttled

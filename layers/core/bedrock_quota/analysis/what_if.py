@@ -34,7 +34,7 @@ class Outcome(StrEnum):
     REACHES = "reaches its quota"
     MAY_REACH = "may reach its quota"
     """The known use of served calls stays below it. With throttled calls or unknown limits it may be reached."""
-    UNKNOWN_LIMITS = "cannot be told: max_tokens of its calls is unknown"
+    UNKNOWN_LIMITS = "cannot be predicted: max_tokens of its calls is unknown"
     """All known use stays below the quota, but the reservations of most calls are unknown."""
     NO_TOKEN_QUOTA = "no token quota"  # noqa: S105 - not a password
     """No token quota is known, and the requests stay below their quota."""
@@ -152,7 +152,7 @@ def _find_growth(projected: PoolUsage, growth: float, peak: float | None, reques
 
 def find_wanted_tokens(usage: PoolUsage, limits: Mapping[str, int]) -> dict[int, float] | None:
     """Return the most tokens that throttled calls may have wanted, by minute. None: limits that matter are unknown."""
-    sizes = {caller.caller: _largest_call(caller, limits) for caller in usage.callers if caller.requests}
+    sizes = {caller.caller: find_largest_call(caller, limits) for caller in usage.callers if caller.requests}
     wanted: dict[int, float] = {}
     for caller in usage.callers:
         for minute in caller.minutes:
@@ -165,7 +165,7 @@ def find_wanted_tokens(usage: PoolUsage, limits: Mapping[str, int]) -> dict[int,
     return wanted
 
 
-def _largest_call(caller: CallerUsage, limits: Mapping[str, int]) -> float | None:
+def find_largest_call(caller: CallerUsage, limits: Mapping[str, int]) -> float | None:
     """Return the most tokens that one call of a caller uses, None if a limit is unknown."""
     return _largest_known(caller, limits) if caller.caller in limits or caller.knows_all_limits else None
 
