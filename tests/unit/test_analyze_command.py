@@ -447,3 +447,14 @@ def test_a_tag_that_no_call_has_is_noted(run: Run) -> None:
 
     assert said in run(aws, *WINDOW, "--by", "tag:tema").stdout
     assert "has the tag" not in run(aws, *WINDOW, "--by", "tag:team").stdout
+
+
+def test_a_tag_that_only_calls_of_other_callers_have_is_noted_for_the_listed_ones(run: Run) -> None:
+    calls = [converse(**by_session("a"), requestMetadata={"team": "red"}), converse(**by_session("b", "Other"))]
+
+    result = run(FakeAws(insights(*calls)), *WINDOW, "--caller", "Other", "--by", "tag:team", "--json")
+
+    (account,) = json.loads(result.stdout)["accounts"]
+    assert account["notes"][-1] == (
+        "No call of callers with Other in their name in this window has the tag team in its requestMetadata."
+    )

@@ -25,7 +25,7 @@ from quota_monitor.analyze.estimate import Estimate
 from quota_monitor.analyze.policy import write_policy
 from quota_monitor.analyze.publish.command import publish, publish_option
 from quota_monitor.analyze.reader import Counts, RecordReader
-from quota_monitor.analyze.scope import Scope, bound_window, is_tag_absent
+from quota_monitor.analyze.scope import Scope, bound_window, describe_absent_tag, is_tag_absent
 from quota_monitor.analyze.source import Progress, Source, explain, source_errors_as_messages
 from quota_monitor.analyze.sources import Opening, list_openings, source_options
 from quota_monitor.answers import output
@@ -179,7 +179,7 @@ def make_document(
     if not reader.counts.received:
         said.append("There are no records in this window. Use a longer one, such as --days 7.")
     if is_tag_absent(scope, listing):
-        said.append(f"No call in this window has the tag {scope.tag} in its requestMetadata.")
+        said.append(f"{describe_absent_tag(scope)} in its requestMetadata.")
     if reader.counts.missing_bodies:
         said.append(_explain_unknown(reader.counts.missing_bodies))
     if not reader.tally.is_complete:

@@ -13,7 +13,7 @@ from bedrock_quota.analysis.answers import NOTHING_CHANGED, find_answers, select
 from bedrock_quota.analysis.what_if import Scenario, keep_pools_with_calls
 from bedrock_quota.errors import LogSourceError
 from quota_monitor.analyze.command import show_progress
-from quota_monitor.analyze.scope import Scope, is_tag_absent
+from quota_monitor.analyze.scope import Scope, describe_absent_tag, is_tag_absent
 from quota_monitor.analyze.source import Progress, source_errors_as_messages
 from quota_monitor.answers import output
 from quota_monitor.answers.document import Document
@@ -139,7 +139,7 @@ def make_report(
     if is_tag_absent(scope, measured.listing):
         keys = stack.parameters.get("RequestMetadataKeys") or "empty"
         notes += (
-            f"No call in this window has the tag {scope.tag}. The stack keeps only the tags in its parameter "
+            f"{describe_absent_tag(scope)}. The stack keeps only the tags in its parameter "
             f"RequestMetadataKeys, which is {keys}.",
         )
     return Document(
