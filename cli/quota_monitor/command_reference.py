@@ -117,6 +117,10 @@ _DOCUMENTS: dict[str, tuple[tuple[str, str], ...]] = {
         ("mean_input_tokens, mean_output_tokens", "per request"),
         ("requests, throttled, throttled_minutes, coverage", "requests, and the share with a known max_tokens"),
         ("changes[]", "smaller limits: `caller`, `max_tokens` and the `peak_tokens` that follow"),
+        (
+            "changes[].peak_tokens_with_throttled",
+            "the same with all throttled calls, `null` if their limits are unknown",
+        ),
         ("proposal", "`unit`, `base`, `growth`, `headroom`, `value` and `is_after_changes`"),
         ("proposal.reason", "why `value` is `null`, as without an answered call"),
         ("command", "the command, or `null` if the quota is large enough, no value is known, or the model is legacy"),

@@ -351,6 +351,79 @@ def test_a_plan_names_callers_until_the_peak_is_below_the_quota():
     assert plan(1_100_000) == [("First", 1_024, 390_720)]  # below its quota: the change lowers the peak
 
 
+def test_the_peak_after_a_change_has_the_throttled_calls_too():
+    # 9 of 65,000 are served and 5 throttled. With 256, all 14 have 14 × 1,256
+    usage = measure(*calls(9, max_tokens=64_000), throttled=((0, "Hungry", 5),))
+    (change,) = plan_changes(usage)
+
+    assert (change.peak, change.peak_with_throttled) == (9 * 1_256, 14 * 1_256)
+
+
+def test_a_plan_goes_on_until_throttled_calls_fit_as_well():
+    # 5 × 65,000 and 5 × 21,000 are served, and 10 of Second are throttled: 430,000, and 640,000 with them. With 256,
+    # First has 6,280. Second then has up to 15 × 21,000, which is below 400,000 but not below 300,000
+    found = [*calls(5, caller="First", max_tokens=64_000), *calls(5, caller="Second", max_tokens=20_000)]
+
+    def plan(quota: int) -> list[tuple[str, float, float | None]]:
+        usage = measure(*found, quota=PoolQuota(quota), throttled=((0, "Second", 10),))
+        return [(each.caller.caller, each.peak, each.peak_with_throttled) for each in plan_changes(usage)]
+
+    # Second saves 15 × 19,744 with its throttled calls, and First 5 × 63,744
+    assert plan(400_000) == [("First", 111_280, 321_280)]
+    assert plan(300_000) == [("First", 111_280, 321_280), ("Second", 12_560, 25_120)]
+
+
+def test_a_plan_says_if_the_limits_of_throttled_callers_are_unknown():
+    found = [*calls(9, max_tokens=64_000), Call(caller="Dark", max_tokens=None, source="unknown")]
+    (change,) = plan_changes(measure(*found, quota=PoolQuota(500_000), throttled=((0, "Dark", 5),)))
+
+    assert (change.caller.caller, change.peak, change.peak_with_throttled) == ("Hungry", 9 * 1_256, None)
+
+
+@pytest.mark.parametrize(
+    ("quota", "minutes", "action"),
+    [
+        # one call with 256 instead of 6,256 frees 6,000
+        pytest.param(600_000, (0,), "set", id="1% at the peak"),
+        pytest.param(600_001, (0,), "leave", id="less than 1% at the peak"),
+        pytest.param(120_000, (1,), "set", id="5% in another minute"),
+        pytest.param(120_001, (1,), "leave", id="less than 5% in another minute"),
+    ],
+)
+def test_a_change_that_frees_little_is_none(quota: int, minutes: tuple[int, ...], action: str):
+    found = [
+        Call(caller="Small", minute=minute, input_tokens=1, max_tokens=6_256, consumed_tokens=101) for minute in minutes
+    ]
+    peak = [Call(caller="Other", input_tokens=80_000, max_tokens=200)]
+    usage = measure(*found, *peak, quota=PoolQuota(quota))
+    (small,) = [each for each in advise(usage) if each.caller == "Small"]
+
+    assert small.action == action
+    assert (small.reason is Reason.FREES_LITTLE) == (action == "leave")
+
+
+def test_a_change_that_the_plan_needs_is_proposed_though_it_frees_little_at_the_peak():
+    # 12:00 has 1,000,000 of 600,000, and 12:01 has 606,000, of which Small frees 6,000 × 2
+    found = [
+        *calls(10, max_tokens=99_000),
+        *calls(2, caller="Small", minute=1, input_tokens=1, max_tokens=6_256),
+        Call(caller="Fixed", minute=1, input_tokens=593_486, max_tokens=0, output_tokens=0, source="none"),
+    ]
+    usage = measure(*found, quota=PoolQuota(600_000))
+
+    assert [change.caller.caller for change in plan_changes(usage)] == ["Hungry", "Small"]
+    assert {each.caller: each.action for each in advise(usage)}["Small"] == "set"
+
+
+def test_levers_are_about_throttled_calls_if_only_these_reach_the_quota():
+    # 580,000 are served, and with 10 throttled calls of 2,000 it is the quota. A fifth more is 720,000
+    usage = measure(*calls(290), throttled=((0, "Hungry", 10),))
+    found = find_other_levers(usage, [usage], (), 580_000, 600_000)
+
+    assert [(lever.amount, lever.most) for lever in found if lever.lever is Lever.QUOTA] == [(720_000, None)]
+    assert find_other_levers(usage, [usage], (), 580_000, 599_999) == ()
+
+
 def test_no_plan_promises_a_peak_below_the_consumption():
     # AWS's example in each of 100 calls: 5,250 reserved, 9,000 consumed
     usage = measure(*calls(100, max_tokens=4_250, consumed_tokens=9_000), quota=PoolQuota(800_000))
@@ -440,7 +513,7 @@ def test_the_range_is_open_if_limits_of_throttled_callers_are_unknown():
     usage = measure(*calls(4, max_tokens=None, source="unknown"), throttled=((0, "Hungry", 2),))
     projection = project(usage, Scenario(growth=2))
 
-    assert (projection.peak_with_throttled, projection.outcome) == (None, Outcome.MAY_REACH)
+    assert (projection.peak_with_throttled, projection.outcome) == (None, Outcome.UNKNOWN_LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -450,7 +523,7 @@ def test_the_range_is_open_if_limits_of_throttled_callers_are_unknown():
         pytest.param(PoolQuota(20_000), Outcome.MAY_REACH, id="only with the throttled ones"),
         pytest.param(PoolQuota(90_000), Outcome.BELOW, id="not at all"),
         pytest.param(PoolQuota(90_000, 8), Outcome.MAY_REACH, id="requests, only with the throttled ones"),
-        pytest.param(PoolQuota(), Outcome.UNKNOWN, id="no quota"),
+        pytest.param(PoolQuota(), Outcome.NO_QUOTA, id="no quota"),
     ],
 )
 def test_outcomes(quota: PoolQuota, outcome: Outcome):
@@ -458,6 +531,65 @@ def test_outcomes(quota: PoolQuota, outcome: Outcome):
     usage = measure(*calls(4), Call(input_tokens=4_000), quota=quota, throttled=((0, "Hungry", 3),))
 
     assert project(usage, Scenario(max_tokens={"Hungry": 1_000})).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("found", "quota", "outcome"),
+    [
+        pytest.param(calls(9, max_tokens=None), PoolQuota(600_000), Outcome.UNKNOWN_LIMITS, id="none is known"),
+        pytest.param(
+            [Call(), *calls(2, max_tokens=None)], PoolQuota(600_000), Outcome.UNKNOWN_LIMITS, id="a third is known"
+        ),
+        # 4,000 known, and 1 more like the largest known of 2,000
+        pytest.param(
+            [*calls(2), Call(max_tokens=None)], PoolQuota(6_000), Outcome.MAY_REACH, id="the unknown one may fill it"
+        ),
+        pytest.param([*calls(2), Call(max_tokens=None)], PoolQuota(6_001), Outcome.BELOW, id="the unknown one fits"),
+        pytest.param(calls(9, max_tokens=None), PoolQuota(9_900), Outcome.REACHES, id="consumption alone reaches it"),
+        pytest.param(
+            calls(9, max_tokens=None), PoolQuota(600_000, 9), Outcome.REACHES, id="the requests alone reach it"
+        ),
+        pytest.param(calls(9), PoolQuota(None, 10), Outcome.NO_TOKEN_QUOTA, id="only a request quota, and below it"),
+        pytest.param(calls(10), PoolQuota(None, 10), Outcome.REACHES, id="only a request quota, and reached"),
+        pytest.param(calls(9, max_tokens=None), PoolQuota(None, 10), Outcome.NO_TOKEN_QUOTA, id="neither is known"),
+    ],
+)
+def test_what_is_unknown_is_no_promise(found: list[Call], quota: PoolQuota, outcome: Outcome):
+    assert project(measure(*found, quota=quota), Scenario(max_tokens={"Nobody": 1})).outcome is outcome
+
+
+def test_what_is_unknown_stays_so_if_its_requests_round_to_0():
+    usage = measure(*calls(4, max_tokens=None))
+
+    assert project(usage, Scenario(growth=0.1)).outcome is Outcome.UNKNOWN_LIMITS
+
+
+@pytest.mark.parametrize(
+    ("found", "quota", "throttled", "factor"),
+    [
+        pytest.param(calls(100), PoolQuota(300_000), 0, 1.5, id="200,000 of 300,000"),
+        pytest.param(calls(100), PoolQuota(300_000), 50, 1.0, id="with 50 throttled calls of 2,000"),
+        pytest.param(calls(100), PoolQuota(300_000, 120), 0, 1.2, id="100 of 120 requests come first"),
+        pytest.param(calls(100), PoolQuota(None, 120), 0, None, id="no token quota"),
+        pytest.param(calls(100), PoolQuota(0), 0, None, id="quota 0"),
+        pytest.param(calls(100), PoolQuota(), 0, None, id="no quota"),
+        pytest.param([*calls(99), Call(max_tokens=None)], PoolQuota(300_000), 0, None, id="a limit is unknown"),
+    ],
+)
+@pytest.mark.parametrize("growth", [1.0, 2.0], ids=["the same traffic", "twice the traffic"])
+def test_the_growth_at_which_a_quota_is_reached(
+    found: list[Call], quota: PoolQuota, throttled: int, factor: float | None, growth: float
+):
+    usage = measure(*found, quota=quota, throttled=((0, "Hungry", throttled),) if throttled else ())
+
+    assert project(usage, Scenario(growth=growth)).growth_to_quota == factor
+
+
+def test_a_smaller_limit_moves_the_growth_at_which_a_quota_is_reached():
+    # 10 × 1,256 instead of 10 × 65,000
+    usage = measure(*calls(10, max_tokens=64_000), quota=PoolQuota(125_600))
+
+    assert project(usage, Scenario(max_tokens={"Hungry": 256})).growth_to_quota == 10
 
 
 # ---------------------------------------------------------------- other levers
@@ -552,9 +684,8 @@ def test_one_caller_is_listed_and_the_verdict_stays_that_of_the_pool():
     quotas = {POOL: PoolQuota(586_500)}
     (answer,) = select_callers(find_answers(tally.measure(quotas), quotas), "Small")
 
-    assert (
-        [caller.caller for caller in answer.usage.callers] == [advice.caller for advice in answer.advice] == ["Small"]
-    )
+    assert [caller.caller for caller in answer.callers] == [advice.caller for advice in answer.advice] == ["Small"]
+    assert [caller.caller for caller in answer.usage.callers] == ["Big", "Small"]
     assert (answer.verdict.state, answer.changes[0].caller.caller) == (State.THROTTLED_BY_RESERVATION, "Big")
     assert select_callers([answer], "Nobody") == ()
 

@@ -391,18 +391,54 @@ def test_a_quota_of_a_model_is_that_of_its_pools_with_calls(run: Run) -> None:
     (account,) = json.loads(result.stdout)["accounts"]
     assert account["scenario"]["token_quotas"] == {f"{SONNET} (regional)": 2_000.0}
     assert account["findings"][-1] == (
-        f"With 2,000 TPM for {SONNET} (regional): 1 quota pool would stay below the quota, at 30% of the token quota."
+        f"With 2,000 TPM for {SONNET} (regional): 1 quota pool changes. × 1 is the traffic of this window with its "
+        f"throttled calls. {SONNET} (regional) stays below its quota: 60% → 30% of the token quota. It reaches the "
+        "quota at × 3.3."
     )
 
 
 @pytest.mark.parametrize("source", ["log group", "whole records"])
-def test_models_with_calls_are_named_if_the_one_asked_for_has_none(run: Run, source: str) -> None:
+def test_a_model_without_calls_is_wrong_usage_and_those_with_calls_are_named(run: Run, source: str) -> None:
     aws = FakeAws(insights(converse(), failed("amazon.nova-lite-v1:0")))
     whole = ("--whole-records",) if source == "whole records" else ()
 
     result = run(aws, *WINDOW, *whole, "--model", "sonet")
 
-    assert f"Models with calls: {SONNET}, amazon.nova-lite-v1:0." in " ".join(result.stdout.split())
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.endswith(
+        f"Error: No call to a model with sonet in its id in this window. With calls: {SONNET}, amazon.nova-lite-v1:0.\n"
+    )
+
+
+def test_a_caller_without_calls_is_wrong_usage(run: Run) -> None:
+    result = run(FakeAws(insights(converse(**by_session("a")))), *WINDOW, "--caller", "ReprtWriter")
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.endswith(
+        "Error: No caller with ReprtWriter in its name in this window. Did you mean ReportWriter?\n"
+    )
+
+
+@pytest.mark.parametrize("option", ["--model", "--caller"])
+def test_without_any_call_no_name_is_wrong(run: Run, option: str) -> None:
+    result = run(FakeAws(insights()), *WINDOW, option, "sonet")
+
+    assert result.exit_code == 0, result.stderr
+    assert "No calls: " in result.stdout
+
+
+def test_another_property_is_listed_for_the_calls_of_selected_callers_only(run: Run) -> None:
+    calls = [
+        converse(**by_session("a"), requestMetadata={"team": "red"}),
+        converse(**by_session("b", "Other"), requestMetadata={"team": "blue"}),
+    ]
+
+    result = run(FakeAws(insights(*calls)), *WINDOW, "--caller", "Other", "--by", "tag:team", "--json")
+
+    (account,) = json.loads(result.stdout)["accounts"]
+    assert (account["only_callers"], account["pools"][0]["requests"]) == ("Other", 2)
+    assert [each["caller"] for usage in account["usage_by"] for each in usage["callers"]] == ["blue"]
+    assert [each["caller"] for each in account["totals_by"]] == ["blue"]
 
 
 def test_a_tag_that_no_call_has_is_noted(run: Run) -> None:
@@ -411,3 +447,14 @@ def test_a_tag_that_no_call_has_is_noted(run: Run) -> None:
 
     assert said in run(aws, *WINDOW, "--by", "tag:tema").stdout
     assert "has the tag" not in run(aws, *WINDOW, "--by", "tag:team").stdout
+
+
+def test_a_tag_that_only_calls_of_other_callers_have_is_noted_for_the_listed_ones(run: Run) -> None:
+    calls = [converse(**by_session("a"), requestMetadata={"team": "red"}), converse(**by_session("b", "Other"))]
+
+    result = run(FakeAws(insights(*calls)), *WINDOW, "--caller", "Other", "--by", "tag:team", "--json")
+
+    (account,) = json.loads(result.stdout)["accounts"]
+    assert account["notes"][-1] == (
+        "No call of callers with Other in their name in this window has the tag team in its requestMetadata."
+    )

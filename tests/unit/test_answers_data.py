@@ -88,8 +88,10 @@ def test_numbers_of_a_pool_and_a_caller():
     assert (pool["state"], pool["throttled_by_cause"]) == ("throttled by reservation", {"reservation": 3})
     assert (pool["peak_reserved_tokens"], pool["peak_consumed_tokens"]) == (650_000, 11_000)
     assert pool["errors"] == {"ValidationException": 1}
-    # 10 calls with 256 instead of 64,000
-    assert pool["changes"] == [{"caller": "Hungry", "max_tokens": 256, "peak_tokens": 12_560}]
+    # 10 calls with 256 instead of 64,000, and the 3 throttled ones, each of 1,256 as well
+    assert pool["changes"] == [
+        {"caller": "Hungry", "max_tokens": 256, "peak_tokens": 12_560, "peak_tokens_with_throttled": 16_328}
+    ]
     assert caller["advice"]["freed_tokens_at_peak"] == 637_440
     assert (caller["price_usd"], caller["cache_read_tokens"]) == (1.25, 50)
     assert pool["minutes"][0]["in_use_tokens"] == 650_000

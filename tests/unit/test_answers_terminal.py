@@ -1,5 +1,8 @@
 """Answers in the terminal, at every width: no number is cut, and no line is too long."""
 
+import csv
+import io
+import json
 import re
 
 import msgspec
@@ -12,9 +15,11 @@ from bedrock_quota.analysis.answers import find_answers, select_callers
 from bedrock_quota.analysis.tally import UsageTally
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool
 from quota_monitor.answers import terminal
+from quota_monitor.answers.data import to_csv, to_json
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.html import to_html
 from quota_monitor.answers.markdown import to_markdown
+from quota_monitor.answers.names import list_names
 from quota_monitor.answers.numbers import percent
 from quota_monitor.answers.terminal import break_name
 from quota_monitor.answers.words import summarize, write_paragraphs
@@ -54,9 +59,15 @@ def test_the_verdict_comes_before_the_tables(width: int):
     assert text.index("is throttled by reservation.") < text.index("Quota")
     assert "The cause: Hungry sets max_tokens to 64,000, but its largest output has 100 tokens" in text
     assert "(99th percentile 100, only 10 answers: take more days)" in text
-    assert "With max_tokens set to 256, the same traffic would have peaked at 2% of the quota." in text
-    # twice the traffic: 1,300,000 of 600,000, and 6 more calls of 65,000 each if all had been served
-    assert "With traffic × 2: vendor.model-1 (cross-region) would peak at 217% to 282% of the token quota" in text
+    # 10 served and 3 throttled calls of 1,256: 16,328 of 600,000
+    assert "the same traffic would have peaked at 3% of the quota at most, throttled calls included." in text
+    # twice the traffic: 1,300,000 of 600,000, and 6 more calls of 65,000 each if all had been served. Once the traffic
+    # with all 13 calls is 845,000, which reaches 600,000 at 0.71. With 256, all 26 calls have 32,656
+    assert "With traffic × 2: 1 quota pool changes. The end of a range" in text
+    assert (
+        "– vendor.model-1 (cross-region) reaches its quota: 108% → 217% to 282% of the token quota. "
+        "It reaches the quota at × 0.71. Set max_tokens of Hungry to 256. This is enough."
+    ) in text
 
 
 def test_a_name_breaks_after_a_space_a_dot_or_a_hyphen():
@@ -157,11 +168,91 @@ def test_the_callers_of_a_pool_that_is_all_throttled_are_named(refused: dict[str
     assert "| leave it: all its calls were throttled |" in to_markdown([found])
 
 
-def test_a_selected_caller_is_named_with_its_own_throttled_calls():
-    found = zero_quota({"New": 19, "Old": 40})
-    selected = msgspec.structs.replace(found, pools=select_callers(found.pools, "Old"))
+def only(found: Document, caller: str) -> Document:
+    """The same answers, with only the callers that have this text in their name."""
+    return msgspec.structs.replace(found, pools=select_callers(found.pools, caller), only_callers=caller)
 
-    assert "(59 in this window, 40 of Old)" in str(write_paragraphs(selected)[0])
+
+def test_a_selected_caller_changes_no_number_of_its_pool():
+    found = zero_quota({"New": 19, "Old": 40})
+
+    assert "(59 in this window, 40 of Old and 19 of New)" in str(write_paragraphs(only(found, "Old"))[0])
+
+
+def two_callers() -> Document:
+    """Big reserves 65,000 in each of 6 calls, and Small 20,000 in each of 3: 390,000 and 60,000 of 450,000."""
+    tally = UsageTally()
+    for caller, calls, limit in (("Big", 6, 64_000), ("Small", 3, 19_000)):
+        for _ in range(calls):
+            tally.open_calls(POOL, NOON, caller, "explicit").add(LineCall(1_000, 0, 0, 100, limit, 1_100, False))
+    tally.add_failed(POOL, NOON, "Big", "ThrottlingException", 2)
+    tally.add_failed(POOL, NOON, "Small", "ThrottlingException", 1)
+    quotas = {POOL: PoolQuota(450_000)}
+    return Document("a test", Window(NOON, NOON + 60), find_answers(tally.measure(quotas), quotas), shows_usage=True)
+
+
+@pytest.mark.parametrize("caller", ["Big", "Small"])
+def test_shares_and_sentences_are_those_of_the_pool_whatever_caller_is_listed(caller: str):
+    found = only(two_callers(), caller)
+    console = Console(width=160, highlight=False)
+    with console.capture() as capture:
+        console.print(terminal.render(found, 160))
+    text = " ".join(capture.get().split())
+
+    said = (
+        f"Only callers with {caller} in their name are listed. Findings, and all numbers of quota pools, are about all "
+        "callers of these pools."
+    )
+    assert said in text
+    assert "Throttled callers: Big (2) and Small (1)." in text
+    assert "9 100% Big" in text  # requests, coverage, and who reserves most of the pool
+    assert "87% of it" in text  # 390,000 of 450,000
+    (other,) = {"Big", "Small"} - {caller}
+    assert not re.search(rf"^ {other} ", capture.get(), re.MULTILINE)
+    for page in (to_markdown([found]), to_html([found])):
+        assert said in page
+    (account,) = json.loads(to_json([found]))["accounts"]
+    (pool,) = account["pools"]
+    assert (account["only_callers"], pool["requests"], pool["throttled"]) == (caller, 9, 3)
+    assert [each["caller"] for each in pool["callers"]] == [caller]
+    assert [row["caller"] for row in csv.DictReader(io.StringIO(to_csv([found])))] == [caller]
+
+
+def test_callers_to_change_come_first_those_that_free_most_before_others():
+    # A frees 4 × (2,000 - 256) of 100,000, 7%. B frees 10 × (16,000 - 256) of 1,000,000, 16%. C is close to its limit.
+    # D frees 1 × (1,000 - 256) of 100,000, 0.7%, which is no change. E is cut, and its new limit of 512 frees nothing.
+    pools = [QuotaPool(f"vendor.{name}", EndpointType.REGIONAL) for name in ("one", "two")]
+    tally = UsageTally()
+    for pool, caller, calls, limit, output in (
+        (pools[0], "A", 4, 2_000, 100),
+        (pools[0], "C", 9, 1_000, 900),
+        (pools[0], "D", 1, 1_000, 100),
+        (pools[0], "E", 1, 300, 300),
+        (pools[1], "B", 10, 16_000, 100),
+    ):
+        for _ in range(calls):
+            call = LineCall(100, 0, 0, output, limit, 200, caller == "E")
+            tally.open_calls(pool, NOON, caller, "explicit").add(call)
+    quotas = {pools[0]: PoolQuota(100_000), pools[1]: PoolQuota(1_000_000)}
+    found = Document("a test", Window(NOON, NOON + 60), find_answers(tally.measure(quotas), quotas))
+
+    assert [(each.caller, each.action, each.max_tokens) for _, each in found.advice] == [
+        ("B", "set", 256),
+        ("A", "set", 256),
+        ("E", "raise", 512),
+        ("C", "leave", None),
+        ("D", "leave", None),
+    ]
+    rows = re.findall(r"^\| ([A-E]) \| vendor", to_markdown([found]), re.MULTILINE)
+    assert rows == ["B", "A", "E", "C", "D"]
+    assert "leave it: a smaller limit would free little of the quota" in to_markdown([found])
+
+
+def test_a_list_of_names_says_how_many_it_leaves_out():
+    names = [f"m{number}" for number in range(13)]
+
+    assert list_names(names) == "m0, m1, m2, m3, m4, m5, m6, m7, m8, m9, and 3 more"
+    assert list_names(names[:10]) == "m0, m1, m2, m3, m4, m5, m6, m7, m8, m9"
 
 
 def test_the_throttled_callers_of_another_cause_are_named():

@@ -105,6 +105,16 @@ def test_smaller_limits_come_first():
     assert "- That is 30% of the quota. Make these changes before you ask for more." in text
 
 
+def test_the_peak_with_smaller_limits_also_has_the_throttled_calls():
+    # 10 calls of 356 in the last minute, and 20 throttled ones as large
+    text = request(usage(max_tokens=9_000, throttled=20))
+
+    assert "- Peak with these changes: 3,560 TPM, 10,680 with all throttled calls, instead of 91,000." in text
+    assert "- That is 89% of the quota." in text
+    # with 24 throttled calls it is 12,104 of 12,000
+    assert "of the quota. Make these changes" not in request(usage(max_tokens=9_000, throttled=24))
+
+
 def test_a_smaller_limit_on_few_answers_says_so():
     tally = UsageTally()
     tally.open_calls(POOL, NOON, "App", "explicit").add(LineCall(100, 0, 0, 50, 9_000, 150, False))

@@ -244,6 +244,28 @@ def test_a_tag_that_no_call_has_is_noted_with_the_parameter(window: Window) -> N
     )
 
 
+@pytest.mark.parametrize("window", [DAY, HOURS_5], ids=["summed up", "exact"])
+@pytest.mark.parametrize(
+    ("caller", "listed"),
+    [
+        pytest.param("", {"Converse": 3, "InvokeModel": 1}, id="all"),
+        pytest.param("Two", {"Converse": 2}, id="one of two"),
+    ],
+)
+def test_another_property_is_listed_for_the_calls_of_selected_callers_only(
+    window: Window, caller: str, listed: dict[str, int]
+) -> None:
+    calls = [("One", "Converse"), ("One", "InvokeModel"), ("Two", "Converse"), ("Two", "Converse")]
+    lines = [served(END - 600, written=END - 500, output=9, caller=each) for each, _ in calls]
+    events = [(at, {**line, "operation": operation}) for (at, line), (_, operation) in zip(lines, calls, strict=True)]
+    scope = Scope(window, caller=caller, dimension=Dimension.OPERATION)
+
+    found = make_report(processor(*events).session, STACK, scope, NOTHING_CHANGED, now=NOW)
+
+    assert found.only_callers == caller
+    assert {each.caller: each.requests for usage in found.listing for each in usage.callers} == listed
+
+
 def test_models_with_calls_are_named_if_the_one_asked_for_has_none() -> None:
     aws = processor(served(END - 600, written=int(NOW.timestamp()) - 60, output=9))
 

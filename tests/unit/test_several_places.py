@@ -816,6 +816,28 @@ def test_a_report_without_the_right_to_ask_for_the_size_says_so_and_goes_on(
     )
 
 
+@pytest.mark.usefixtures("accounts")
+@pytest.mark.parametrize(
+    ("option", "right", "wrong", "said"),
+    [
+        pytest.param("--caller", "One", "Onne", "No caller with Onne in its name in this window.", id="caller"),
+        pytest.param(
+            "--model", "model", "modle", "No call to a model with modle in its id in this window.", id="model"
+        ),
+    ],
+)
+def test_a_name_that_selects_calls_is_wrong_if_it_does_in_no_place(
+    option: str, right: str, wrong: str, said: str
+) -> None:
+    two = ("--profiles", "prod", "--regions", "us-east-1,eu-west-1")
+
+    assert run("report", *two, *TEN_MINUTES, option, right).exit_code == 0
+    ran = run("report", *two, *TEN_MINUTES, option, wrong)
+
+    assert (ran.exit_code, ran.stdout) == (2, "")
+    assert said in ran.stderr
+
+
 def listing(*names: str) -> dict[str, Any]:
     summaries = [
         {"StackName": name, "StackStatus": "CREATE_COMPLETE", "CreationTime": datetime(2026, 11, 1, tzinfo=UTC)}

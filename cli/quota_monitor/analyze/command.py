@@ -24,13 +24,13 @@ from quota_monitor.analyze.estimate import ASK_ABOVE_DOLLARS, is_wanted, scan_op
 from quota_monitor.analyze.policy import write_policy
 from quota_monitor.analyze.publish.command import publish, publish_option
 from quota_monitor.analyze.reader import Counts, RecordReader
-from quota_monitor.analyze.scope import Scope, bound_window, is_tag_absent
+from quota_monitor.analyze.scope import Scope, bound_window, describe_absent_tag, is_tag_absent
 from quota_monitor.analyze.source import Progress, Source, explain, source_errors_as_messages
 from quota_monitor.analyze.sources import Opening, list_openings, source_options
 from quota_monitor.answers import output
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.models import find_model_maximum
-from quota_monitor.answers.names import check_scenario, sort_by_similarity
+from quota_monitor.answers.names import check_scenario, check_selection, sort_by_similarity
 from quota_monitor.answers.numbers import count
 from quota_monitor.answers.options import (
     make_output,
@@ -90,6 +90,7 @@ def analyze(
 
     documents, failures = _analyze_each(openings, analyze_one)
     if not failures:
+        check_selection(scope.model, scope.caller, documents)
         check_scenario(scenario, documents)
     exit_code = output.write(documents, chosen) if documents else 0
     if unread and not only_estimate:  # the answer was "no", as for `click.Abort`
@@ -154,7 +155,7 @@ def make_document(
     if not reader.counts.received:
         said.append("There are no records in this window. Use a longer one, such as --days 7.")
     if is_tag_absent(scope, listing):
-        said.append(f"No call in this window has the tag {scope.tag} in its requestMetadata.")
+        said.append(f"{describe_absent_tag(scope)} in its requestMetadata.")
     if reader.counts.missing_bodies:
         said.append(_explain_unknown(reader.counts.missing_bodies))
     if not reader.tally.is_complete:
@@ -179,6 +180,7 @@ def make_document(
         callers=frozenset(caller.caller for usage in usages for caller in usage.callers),
         called=frozenset(usage.pool for usage in usages),
         other_models=tuple(sort_by_similarity(scope.model, reader.counts.other_models)),
+        only_callers=scope.caller,
         listing=listing,
         received=reader.counts.received,
         counts=name_counts(reader.counts, throttled=sum(usage.throttled for usage in usages)),
@@ -201,7 +203,7 @@ def _explain_unknown(reasons: Mapping[str, int]) -> str:
 def name_counts(counts: Counts, throttled: int = 0) -> dict[str, int]:
     """Return the outcomes that are not in the answers, by a name in words. Throttled calls are in the answers."""
     named = {
-        "outside of the window, or of other models or callers": counts.not_asked_for,
+        "outside of the window, or of other models": counts.not_asked_for,
         "calls that failed for another reason": counts.failed - throttled,
         "repeated records": counts.duplicates,
         "ignored, because Bedrock writes them when logging is set up": counts.ignored,

@@ -211,7 +211,7 @@ class RecordReader:
         if not group.listed and len(self.counts.unlisted_models) < MAX_UNLISTED_POOLS:
             self.counts.unlisted_models[group.pool.model_id] = None
         tallies = [self.tally.open_calls(group.pool, group.minute, group.caller, group.source)]
-        if self.listing is not None:
+        if self.listing is not None and self._scope.caller in group.caller:
             label = self._scope.label(group)
             tallies.append(self.listing.open_calls(group.pool, group.minute, label, group.source))
         if len(self._open) >= MAX_REMEMBERED_GROUPS:
@@ -233,7 +233,7 @@ class RecordReader:
         self.counts.failed += 1
         if call.pool is not None:
             self.tally.add_failed(call.pool, call.minute, call.caller, call.error_code)
-            if self.listing is not None:
+            if self.listing is not None and self._scope.caller in call.caller:
                 self.listing.add_failed(call.pool, call.minute, self._scope.label(call), call.error_code)
         if self._observe is not None:
             self._observe(call, parse_timestamp(record.started_at)[0], None)

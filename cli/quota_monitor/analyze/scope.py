@@ -68,6 +68,12 @@ class Scope(msgspec.Struct, frozen=True):
         return _LABELS[self.dimension](call) or NO_LABEL
 
 
+def describe_absent_tag(scope: Scope) -> str:
+    """Return the beginning of a note on a tag that no listed call has."""
+    of_callers = f" of callers with {scope.caller} in their name" if scope.caller else ""
+    return f"No call{of_callers} in this window has the tag {scope.tag}"
+
+
 def is_tag_absent(scope: Scope, listing: Sequence[PoolUsage]) -> bool:
     """Return True if usage is listed by a tag that no answered call has."""
     if scope.dimension is not Dimension.TAG:

@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
-from bedrock_quota.analysis.advice import Advice
+from bedrock_quota.analysis.advice import Advice, Change
 from bedrock_quota.analysis.answers import PoolAnswer
+from bedrock_quota.analysis.remedy import Remedy
 from bedrock_quota.analysis.usage import CallerUsage, PoolMinute, PoolUsage
 from bedrock_quota.pools import QuotaPool
 from quota_monitor.answers.document import Document
@@ -122,6 +123,7 @@ def _document(document: Document) -> dict[str, Any]:
         "from": timestamp(document.window.start),
         "to": timestamp(document.window.end),
         "by": document.by,
+        "only_callers": document.only_callers or None,
         "records_received": document.received,
         "records_not_counted": dict(document.counts),
         "notes": list(document.notes),
@@ -137,7 +139,7 @@ def _document(document: Document) -> dict[str, Any]:
             {
                 "model_id": usage.pool.model_id,
                 "endpoint_type": str(usage.pool.endpoint_type),
-                "callers": _callers(usage, (), document.prices),
+                "callers": _callers(usage.pool, usage.callers, (), document.prices),
             }
             for usage in document.listing
         ],
@@ -177,10 +179,7 @@ def _pool(answer: PoolAnswer, prices: Prices | None) -> dict[str, Any]:
         "peak_requests": usage.peak_requests,
         "peak_percent": real(usage.peak_percent),
         "calls_with_unknown_end": usage.unknown_ends,
-        "changes": [
-            {"caller": change.caller.caller, "max_tokens": change.max_tokens, "peak_tokens": real(change.peak)}
-            for change in answer.changes
-        ],
+        "changes": [_change(change) for change in answer.changes],
         "levers": [
             {
                 "lever": str(lever.lever),
@@ -200,19 +199,41 @@ def _pool(answer: PoolAnswer, prices: Prices | None) -> dict[str, Any]:
             "peak_tokens_with_throttled": real(projection.peak_with_throttled),
             "peak_requests": real(projection.usage.peak_requests),
             "peak_requests_with_throttled": real(projection.requests_with_throttled),
+            "growth_to_quota": real(projection.growth_to_quota),
+            "is_changed": projection.is_changed,
             "callers_with_cut_answers": list(projection.cut_callers),
+            "remedy": _remedy(answer.remedy),
         },
-        "callers": _callers(usage, answer.advice, prices),
+        "callers": _callers(usage.pool, answer.callers, answer.advice, prices),
         "minutes": [_minute(minute) for minute in usage.minutes],
     }
 
 
-def _callers(usage: PoolUsage, advice: Iterable[Advice], prices: Prices | None) -> list[dict[str, Any]]:
+def _change(change: Change) -> dict[str, Any]:
+    return {
+        "caller": change.caller.caller,
+        "max_tokens": change.max_tokens,
+        "peak_tokens": real(change.peak),
+        "peak_tokens_with_throttled": real(change.peak_with_throttled),
+    }
+
+
+def _remedy(remedy: Remedy | None) -> dict[str, Any] | None:
+    if remedy is None:
+        return None
+    return {
+        "changes": [_change(change) for change in remedy.changes],
+        "is_enough": remedy.is_enough,
+        "token_quota": real(remedy.token_quota),
+        "request_quota": real(remedy.request_quota),
+    }
+
+
+def _callers(
+    pool: QuotaPool, callers: Iterable[CallerUsage], advice: Iterable[Advice], prices: Prices | None
+) -> list[dict[str, Any]]:
     found = {each.caller: each for each in advice}
-    return [
-        _caller(caller, found.get(caller.caller), (prices or {}).get((usage.pool, caller.caller)))
-        for caller in usage.callers
-    ]
+    return [_caller(caller, found.get(caller.caller), (prices or {}).get((pool, caller.caller))) for caller in callers]
 
 
 def _caller(caller: CallerUsage, advice: Advice | None, price: float | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from bedrock_quota.analysis.advice import Advice, sort_by_freed
 from bedrock_quota.analysis.answers import NOTHING_CHANGED, PoolAnswer
 from bedrock_quota.analysis.usage import PoolUsage
 from bedrock_quota.analysis.what_if import Scenario
@@ -40,6 +41,8 @@ class Document(msgspec.Struct, frozen=True):
     """All pools with calls, also those without a selected caller."""
     other_models: tuple[str, ...] = ()
     """Models with calls that are not selected, those with the nearest name first."""
+    only_callers: str = ""
+    """Text in the names of the callers that are listed, "" if all are."""
     listing: tuple[PoolUsage, ...] = ()
     """Usage by the property `by`, if that is not the caller. The answers rest on callers whatever is listed."""
     prices: Mapping[tuple[QuotaPool, str], float | None] | None = None
@@ -61,7 +64,25 @@ class Document(msgspec.Struct, frozen=True):
     @property
     def listed(self) -> tuple[PoolUsage, ...]:
         """Return the usage that is listed, by caller or by the property `by`."""
-        return self.listing or tuple(answer.usage for answer in self.pools)
+        return self.listing or tuple(
+            msgspec.structs.replace(answer.usage, callers=answer.callers) for answer in self.pools
+        )
+
+    @property
+    def selection(self) -> str:
+        """Return a sentence on what is only about selected callers, "" if all are listed."""
+        if not self.only_callers:
+            return ""
+        return (
+            f"Only callers with {self.only_callers} in their name are listed. "
+            "Findings, and all numbers of quota pools, are about all callers of these pools."
+        )
+
+    @property
+    def advice(self) -> list[tuple[PoolAnswer, Advice]]:
+        """Return the advice to all listed callers, those whose change frees most first."""
+        found = [(answer, each) for answer in self.pools for each in answer.advice]
+        return sorted(found, key=lambda each: sort_by_freed(each[1]))
 
     @property
     def title(self) -> str:

@@ -13,8 +13,9 @@ from bedrock_quota.analysis.answers import PoolAnswer
 from bedrock_quota.analysis.verdict import State
 from quota_monitor.answers import markdown
 from quota_monitor.answers.document import Document
+from quota_monitor.answers.paragraph import Level, Paragraph
 from quota_monitor.answers.tokens import NOT_BILLED
-from quota_monitor.answers.words import Level, Paragraph, write_paragraphs
+from quota_monitor.answers.words import write_paragraphs
 from quota_monitor.overview import Overview, Row, Severity
 
 MAX_CHARTS = 12
@@ -99,15 +100,17 @@ def _name_section(number: int) -> str:
 def _document(document: Document, number: int) -> Iterator[str]:
     yield f'<h2 id="{_name_section(number)}">{escape(document.title or "Quota pools")}</h2>'
     yield f'<p class="note">{escape(str(document.window))}, from {escape(document.source)}.</p>'
+    if document.selection:
+        yield f"<p>{escape(document.selection)}</p>"
     yield "<ul>"
     yield from (f"<li>{_paragraph(each)}</li>" for each in write_paragraphs(document))
     yield "</ul>"
     if document.pools:
         yield from _table(markdown.POOL_HEADS, map(markdown.write_pool_row, document.pools))
-    advice = [(answer, each) for answer in document.pools for each in answer.advice]
-    if advice:
+    if document.advice:
+        rows_of_callers = (markdown.write_advice_row(answer, each) for answer, each in document.advice)
         yield "<h3>Callers</h3>"
-        yield from _table(markdown.ADVICE_HEADS, (markdown.write_advice_row(answer, each) for answer, each in advice))
+        yield from _table(markdown.ADVICE_HEADS, rows_of_callers)
     if document.shows_usage:
         yield "<h3>Tokens</h3>"
         yield from _table(markdown.list_token_heads(document), markdown.list_token_rows(document))
@@ -125,11 +128,15 @@ def _document(document: Document, number: int) -> Iterator[str]:
 
 
 def _paragraph(paragraph: Paragraph) -> str:
-    parts = "".join(
-        f"<strong>{escape(part)}</strong>" if number % 2 else escape(part)
-        for number, part in enumerate(paragraph.parts)
+    head = f'<strong class="{_class(paragraph.level)}">{escape(paragraph.head)}</strong>{_emphasise(paragraph.parts)}'
+    items = "".join(f"<li>{_emphasise(item)}</li>" for item in paragraph.items)
+    return f"{head}<ul>{items}</ul>" if items else head
+
+
+def _emphasise(parts: Iterable[str]) -> str:
+    return "".join(
+        f"<strong>{escape(part)}</strong>" if number % 2 else escape(part) for number, part in enumerate(parts)
     )
-    return f'<strong class="{_class(paragraph.level)}">{escape(paragraph.head)}</strong>{parts}'
 
 
 def _class(level: Level) -> str:

@@ -9,6 +9,7 @@ from bedrock_quota.analysis.advice import Action, Advice
 from bedrock_quota.analysis.answers import PoolAnswer
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.numbers import count, percent
+from quota_monitor.answers.paragraph import Paragraph
 from quota_monitor.answers.tokens import (
     HEADS,
     NOT_BILLED,
@@ -21,7 +22,7 @@ from quota_monitor.answers.tokens import (
     write_total_cells,
     write_total_price,
 )
-from quota_monitor.answers.words import Paragraph, write_paragraphs
+from quota_monitor.answers.words import write_paragraphs
 from quota_monitor.overview import Overview, Row
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~@])")
@@ -39,9 +40,13 @@ def escape(text: str) -> str:
 
 
 def write_paragraph(paragraph: Paragraph) -> str:
-    """Return one finding as an item of a list."""
-    parts = (_bold(part) if number % 2 else escape(part) for number, part in enumerate(paragraph.parts))
-    return f"- {_bold(paragraph.head)}{''.join(parts)}".rstrip()
+    """Return one finding as an item of a list, with a list of its own items."""
+    lines = [f"- {_bold(paragraph.head)}{_emphasise(paragraph.parts)}".rstrip()]
+    return "\n".join([*lines, *(f"  - {_emphasise(item)}" for item in paragraph.items)])
+
+
+def _emphasise(parts: Iterable[str]) -> str:
+    return "".join(_bold(part) if number % 2 else escape(part) for number, part in enumerate(parts))
 
 
 def _bold(text: str) -> str:
@@ -83,13 +88,15 @@ def _document(document: Document) -> Iterator[str]:
     yield ""
     yield f"{document.window}, from {escape(document.source)}."
     yield ""
+    if document.selection:
+        yield escape(document.selection)
+        yield ""
     yield from map(write_paragraph, write_paragraphs(document))
     yield ""
     if document.pools:
         yield from _table(POOL_HEADS, map(write_pool_row, document.pools))
-    advice = [(answer, each) for answer in document.pools for each in answer.advice]
-    if advice:
-        yield from _table(ADVICE_HEADS, (write_advice_row(answer, each) for answer, each in advice))
+    if document.advice:
+        yield from _table(ADVICE_HEADS, (write_advice_row(answer, each) for answer, each in document.advice))
     if document.shows_usage:
         yield from _table(list_token_heads(document), list_token_rows(document))
         rows = list_total_rows(document)

@@ -12,15 +12,38 @@ from bedrock_quota.pools import EndpointType, QuotaPool
 from quota_monitor.answers.document import Document
 
 MOST_NAMES = 10
-"""Names that are listed."""
+"""Names that are listed. Others are counted."""
 
 NEAR = 0.6
 """Similarity from 0 to 1 from which a name is taken for a misspelt one."""
 
 
 def sort_by_similarity(name: str, known: Iterable[str]) -> list[str]:
-    """Return the names that resemble one most, at most `MOST_NAMES`. Capital letters do not matter."""
-    return sorted(known, key=lambda each: (-_compare(name, each), each))[:MOST_NAMES]
+    """Return the names, those that resemble one most first. Capital letters do not matter."""
+    return sorted(known, key=lambda each: (-_compare(name, each), each))
+
+
+def list_names(names: Sequence[str]) -> str:
+    """Return the first names, and the number of those that are not listed."""
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f", and {more:,} more" if more > 0 else "")
+
+
+def check_selection(model: str, caller: str, documents: Sequence[Document]) -> None:
+    """Raise `click.UsageError` if no model or no caller with calls has the text that selects it, in any of them.
+
+    Without any call there is nothing to compare with.
+    """
+    if any(document.pools for document in documents):
+        return
+    models = {name for document in documents for name in document.other_models}
+    callers = {name for document in documents for name in document.callers}
+    if any(document.called for document in documents):
+        if caller and callers:
+            raise click.UsageError(f"No caller with {caller} in its name in this window.{_suggest(caller, callers)}")
+    elif model and models:
+        nearest = list_names(sort_by_similarity(model, models))
+        raise click.UsageError(f"No call to a model with {model} in its id in this window. With calls: {nearest}.")
 
 
 def check_scenario(scenario: Scenario, documents: Sequence[Document]) -> None:
@@ -45,7 +68,7 @@ def _suggest(name: str, known: Iterable[str]) -> str:
     nearest = sort_by_similarity(name, known)
     if nearest and _compare(name, nearest[0]) >= NEAR:
         return f" Did you mean {nearest[0]}?"
-    return f" With calls: {', '.join(nearest)}." if nearest else ""
+    return f" With calls: {list_names(nearest)}." if nearest else ""
 
 
 def _write_pool(pool: QuotaPool) -> str:

@@ -44,17 +44,21 @@ _SPACE = 3
 
 def render(document: Document, width: int) -> RenderableType:
     """Return everything about a document, ready to print at this width."""
-    parts: list[RenderableType] = [_head(document), ""]
+    parts: list[RenderableType] = [_head(document)]
+    if document.selection:
+        parts.append(Text(document.selection))
+    parts.append("")
     findings = Table.grid(padding=(0, 1, 1, 0))
     for paragraph in write_paragraphs(document):
-        text = Text(paragraph.head, style=paragraph.level.style)
-        for number, part in enumerate(paragraph.parts):
-            text.append(part, style="bold" if number % 2 else "not bold default")
-        findings.add_row("▸", text)
+        text = _emphasise(paragraph.parts, Text(paragraph.head, style=paragraph.level.style))
+        items = Table.grid(padding=(0, 1, 0, 0))
+        for item in paragraph.items:
+            items.add_row("–", _emphasise(item, Text()))
+        findings.add_row("▸", Group(text, items) if paragraph.items else text)
     parts.append(findings)
     if document.pools:
         parts += _table([_POOL, *_POOL_COLUMNS], document.pools, width)
-    advice = [(answer, each) for answer in document.pools for each in answer.advice]
+    advice = document.advice
     if advice:
         parts += _table(_advice_columns(), advice[:MAX_ADVICE], width)
         if len(advice) > MAX_ADVICE:
@@ -69,6 +73,13 @@ def render(document: Document, width: int) -> RenderableType:
         parts.append(Text(NOT_BILLED, style="dim"))
     parts += [Text(note, style="dim") for note in _notes(document)]
     return Group(*parts)
+
+
+def _emphasise(parts: Iterable[str], text: Text) -> Text:
+    """Append parts, of which every second one is bold."""
+    for number, part in enumerate(parts):
+        text.append(part, style="bold" if number % 2 else "not bold default")
+    return text
 
 
 def _head(document: Document) -> Text:

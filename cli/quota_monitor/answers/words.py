@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-
-import msgspec
+from collections.abc import Iterator, Sequence
 
 from bedrock_quota.analysis.advice import FEW_CALLS, Action, Advice, Change
 from bedrock_quota.analysis.answers import PoolAnswer
 from bedrock_quota.analysis.levers import SPREAD_MINUTES, Lever, OtherLever
 from bedrock_quota.analysis.usage import CallerUsage, Limit, PoolUsage
 from bedrock_quota.analysis.verdict import State
-from bedrock_quota.analysis.what_if import Outcome, Projection
 from bedrock_quota.pools import Unit
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.models import advise_for_legacy
+from quota_monitor.answers.names import list_names
 from quota_monitor.answers.numbers import count, percent, timestamp
+from quota_monitor.answers.paragraph import GOOD, PROBLEM, WARNING, Paragraph, join_words
+from quota_monitor.answers.what_if import write_projections
 
 MAX_CHANGES = 3
 """Callers with a smaller limit that are named per pool."""
@@ -27,32 +27,12 @@ MAX_RAISES = 2
 """Callers with cut answers that are named per pool."""
 
 
-class Level(msgspec.Struct, frozen=True):
-    """The urgency of a paragraph, as the style of its first words."""
-
-    style: str
-
-
-PROBLEM, WARNING, GOOD, PLAIN = Level("bold red"), Level("bold yellow"), Level("bold green"), Level("bold")
-
-
-class Paragraph(msgspec.Struct, frozen=True):
-    """A finding: its first words, and the rest, in which every second part is emphasised."""
-
-    level: Level
-    head: str
-    parts: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return self.head + "".join(self.parts)
-
-
 def write_paragraphs(document: Document) -> list[Paragraph]:
     """Return the findings about all pools, the worst first, and a last one if there is nothing to say."""
     found = [paragraph for answer in document.pools for paragraph in _write_pool(answer)]
     if not any(paragraph.level is PROBLEM for paragraph in found):
         found.append(_write_all_is_well(document))
-    return [*found, *_write_projections(document)]
+    return [*found, *write_projections(document)]
 
 
 def summarize(document: Document) -> str:
@@ -75,7 +55,7 @@ def _write_all_is_well(document: Document) -> Paragraph:
             if left_out
             else ""
         )
-        others = f" Models with calls: {', '.join(document.other_models)}." if document.other_models else ""
+        others = f" Models with calls: {list_names(document.other_models)}." if document.other_models else ""
         said = f"no call to a quota pool is in this window and selection.{others}{also}"
         return Paragraph(WARNING, "No calls: ", (said,))
     if all(answer.verdict.state is State.NO_QUOTA for answer in document.pools):
@@ -143,8 +123,8 @@ def _write_over(answer: PoolAnswer) -> Paragraph:
             found[-1] += " The cause: " if is_first else " Another cause: "
             found += _write_change(change, usage, is_first=is_first)
         more = len(answer.changes) - MAX_CHANGES
-        if more > 0 and usage.token_quota:
-            peak = percent(answer.changes[-1].peak, usage.token_quota)
+        if more > 0:
+            peak = _write_changed_peak(answer.changes[-1], usage)
             found[-1] += f" With the proposals for {more:,} more below, it would have peaked at {peak}."
         found[-1] += _write_rest(answer)
     legacy = advise_for_legacy(usage.pool)
@@ -175,7 +155,7 @@ def _write_throttles(answer: PoolAnswer) -> str:
         f", {worst.throttled:,} of them at {timestamp(worst.minute)[:16]}" if len(answer.verdict.throttled) > 1 else ""
     )
     callers = _list_throttled(usage)
-    named = f" Throttled callers: {_join(f'{name} ({calls:,})' for name, calls in callers)}." if callers else ""
+    named = f" Throttled callers: {join_words(f'{name} ({calls:,})' for name, calls in callers)}." if callers else ""
     return f"Bedrock throttled {count(usage.throttled, 'call')} in {minutes}{most}.{named}"
 
 
@@ -183,7 +163,7 @@ def _name_throttled(usage: PoolUsage) -> str:
     callers = _list_throttled(usage)
     if [calls for _, calls in callers] == [usage.throttled]:
         return f", all of {callers[0][0]}"
-    return f", {_join(f'{calls:,} of {name}' for name, calls in callers)}" if callers else ""
+    return f", {join_words(f'{calls:,} of {name}' for name, calls in callers)}" if callers else ""
 
 
 def _list_throttled(usage: PoolUsage) -> list[tuple[str, int]]:
@@ -194,11 +174,6 @@ def _list_throttled(usage: PoolUsage) -> list[tuple[str, int]]:
     if more:
         found.append((count(len(more), "other caller"), sum(each.throttled for each in more)))
     return found
-
-
-def _join(parts: Iterable[str]) -> str:
-    *most, last = parts
-    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _write_use(usage: PoolUsage) -> str:
@@ -234,21 +209,29 @@ def _write_in_use(usage: PoolUsage) -> str:
 
 def _write_change(change: Change, usage: PoolUsage, *, is_first: bool) -> Iterator[str]:
     """Yield the parts about one change, from the name of the caller on."""
-    caller, quota = change.caller, usage.token_quota or 0
+    caller = change.caller
     limit = caller.largest_limit or Limit(0, "unknown", 0)
     sets = (
         f" sets no max_tokens, so the model's default of {limit.max_tokens:,} applies, but its largest output has "
         if limit.source == "default"
         else f" sets max_tokens to {limit.max_tokens:,}, but its largest output has "
     )
-    peak = f"{percent(change.peak, quota)} of the quota"
     yield caller.caller
     yield f"{sets}{count(caller.sizes.largest, 'token')} ({_write_basis(caller)}). "
     yield f"With max_tokens set to {change.max_tokens:,}"
-    yield (
-        f"{'' if is_first else ' as well'}, the same traffic would have peaked at "
-        f"{peak if usage.coverage == 1 else f'{peak} or more, because the max_tokens of other calls is unknown'}."
-    )
+    also = "" if is_first else " as well"
+    yield f"{also}, the same traffic would have peaked at {_write_changed_peak(change, usage)}."
+
+
+def _write_changed_peak(change: Change, usage: PoolUsage) -> str:
+    """Return the peak with a change in percent of the quota. Throttled calls would have run too, so it has them."""
+    peak = change.peak if change.peak_with_throttled is None else change.peak_with_throttled
+    said = f"{percent(peak, usage.token_quota or 1)} of the quota"
+    if usage.coverage < 1:
+        return f"{said} or more, because the max_tokens of other calls is unknown"
+    if change.peak_with_throttled is None:
+        return f"{said} or more, because the max_tokens of throttled calls is unknown"
+    return f"{said} at most, throttled calls included" if usage.throttled else said
 
 
 def _write_basis(caller: CallerUsage) -> str:
@@ -263,6 +246,8 @@ def _write_rest(answer: PoolAnswer) -> str:
     quota = usage.token_quota or 0
     if answer.changes and answer.changes[-1].peak >= quota:
         return " The rest needs other changes."
+    if answer.changes and (answer.changes[-1].peak_with_throttled or 0) >= quota:
+        return " With all throttled calls, the rest needs other changes."
     if not answer.changes and usage.coverage == 1:
         return " No smaller max_tokens would help."
     return ""
@@ -328,58 +313,3 @@ def _write_cut_answers(usage: PoolUsage, advice: Sequence[Advice]) -> Paragraph:
         ]
     parts[-1] += " Each call then reserves as many tokens more."
     return Paragraph(WARNING, "Cut answers: ", tuple(parts))
-
-
-def _write_projections(document: Document) -> Iterator[Paragraph]:
-    """Yield a paragraph for each pool that the scenario may bring to its quota, and one for all others."""
-    scenario = document.scenario
-    projected = [(answer, answer.projection) for answer in document.pools if answer.projection is not None]
-    what = _write_scenario(document)
-    for answer, projection in projected:
-        if projection.outcome is Outcome.REACHES:
-            yield Paragraph(WARNING, f"{what}: ", (f"{answer.usage.pool} would peak at {_write_range(projection)}.",))
-        elif projection.outcome is Outcome.MAY_REACH:
-            yield Paragraph(
-                WARNING,
-                f"{what}: ",
-                (f"{answer.usage.pool} would peak at {_write_range(projection)}, so it may still be throttled.",),
-            )
-    for name in sorted({name for _, projection in projected for name in projection.cut_callers}):
-        yield Paragraph(WARNING, f"{what}: ", ("answers of the window to ", name, " would be cut."))
-    below = [projection for _, projection in projected if projection.outcome is Outcome.BELOW]
-    if below:
-        peaks = f", at {_write_range(below[0])}" if len(below) == 1 else ""
-        yield Paragraph(PLAIN, f"{what}: ", (f"{count(len(below), 'quota pool')} would stay below the quota{peaks}.",))
-    unknown = sum(projection.outcome is Outcome.UNKNOWN for _, projection in projected)
-    if unknown:
-        yield Paragraph(PLAIN, f"{what}: ", (f"nothing is known of {count(unknown, 'quota pool')} without a quota.",))
-    callers = document.callers | {caller.caller for answer in document.pools for caller in answer.usage.callers}
-    missing = [name for name in scenario.max_tokens if name not in callers]
-    if missing:
-        yield Paragraph(WARNING, "Not found: ", (f"no call in this window is of {', '.join(missing)}.",))
-
-
-def _write_range(projection: Projection) -> str:
-    usage = projection.usage
-    quota, said = usage.token_quota, []
-    if quota:
-        tokens = percent(usage.peak_used, quota)
-        if projection.peak_with_throttled is None:
-            tokens += " or more"
-        elif projection.peak_with_throttled > usage.peak_used:
-            tokens += f" to {percent(projection.peak_with_throttled, quota)}"
-        said.append(f"{tokens} of the token quota")
-    if usage.request_quota:
-        requests = percent(usage.peak_requests, usage.request_quota)
-        if projection.requests_with_throttled > usage.peak_requests:
-            requests += f" to {percent(projection.requests_with_throttled, usage.request_quota)}"
-        said.append(f"{requests} of the request quota")
-    return " and ".join(said) or "its quota of 0"
-
-
-def _write_scenario(document: Document) -> str:
-    scenario = document.scenario
-    said = [f"traffic × {scenario.growth:g}"] if scenario.growth != 1 else []
-    said += [f"max_tokens {tokens:,} for {caller}" for caller, tokens in scenario.max_tokens.items()]
-    said += [f"{quota:,.0f} TPM for {pool}" for pool, quota in scenario.token_quotas.items()]
-    return "With " + ", ".join(said)

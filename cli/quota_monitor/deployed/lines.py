@@ -111,7 +111,7 @@ def add_line(tallies: Tallies, line: MetricLine, scope: Scope) -> None:
         tallies.other_models.add(line.model_id)
         return
     pairs = [(tallies.callers, line.caller)]
-    if tallies.listing is not None:
+    if tallies.listing is not None and scope.caller in line.caller:
         pairs.append((tallies.listing, _label(line, scope)))
     for tally, label in pairs:
         if line.error_code:

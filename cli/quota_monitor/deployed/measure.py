@@ -138,7 +138,7 @@ def measure_stack(session: boto3.Session, stack: Stack, scope: Scope, now: datet
     )
     listing = ()
     if scope.dimension is not Dimension.CALLER:
-        by_label = _sum_up(logs, log_group, scope, searched, _label_fields(scope))
+        by_label = _sum_up(logs, log_group, scope, searched, _label_fields(scope), of_callers=scope.caller)
         listing = tuple(combine(pool, summed=by_label[pool]) for pool in sorted(by_label))
     others = {pool.model_id for pool in in_use if scope.model not in pool.model_id}
     return Measured(usages, listing, quotas, (describe_hours(len(busy)),), others)
@@ -212,11 +212,21 @@ def _read_label(row: Mapping[str, str], names: Sequence[str]) -> str:
 
 
 def _sum_up(
-    logs: CloudWatchLogsClient, log_group: str, scope: Scope, searched: Window, fields: Sequence[str]
+    logs: CloudWatchLogsClient,
+    log_group: str,
+    scope: Scope,
+    searched: Window,
+    fields: Sequence[str],
+    *,
+    of_callers: str = "",
 ) -> dict[QuotaPool, dict[str, list[CallerSums]]]:
-    """Return the sums of each pool and caller, added up by Logs Insights."""
+    """Return the sums of each pool and caller, or of what else the fields name, added up by Logs Insights.
+
+    Only the calls of callers whose name has the text `of_callers` count.
+    """
     in_window = _in_window("line.`_aws`.Timestamp", scope)
     names = [f"label{number}" for number in range(len(fields))]  # a name with backticks may come back in another form
+    by_caller = ["caller"] if of_callers else []
     query = "\n| ".join(
         (
             ", ".join(
@@ -230,14 +240,14 @@ def _sum_up(
             + ", ".join(f"sum({name}) as sum_{name}" for name in _SUMS)
             + ", sum(consumed_tokens) as sum_consumed_tokens, max(output_tokens_most) as output_most, "
             "max(max_tokens_most) as limit_most, sum(truncated) as sum_truncated "
-            f"by ModelId, EndpointType, max_tokens_source, {', '.join(names)}",
+            f"by ModelId, EndpointType, max_tokens_source, {', '.join([*names, *by_caller])}",
         )
     )
     found: dict[QuotaPool, dict[str, list[CallerSums]]] = {}
     for row in _rows(logs, log_group, query, searched):
         pool = QuotaPool(row["ModelId"], EndpointType(row["EndpointType"]))
         label = _read_label(row, names)
-        if scope.model in pool.model_id:
+        if scope.model in pool.model_id and of_callers in row.get("caller", ""):
             sums = CallerSums(
                 source=row.get("max_tokens_source", "unknown"),
                 **{name: _whole(row, f"sum_{name}") for name in _SUMS},

@@ -15,12 +15,12 @@ from bedrock_quota.analysis.what_if import Scenario, keep_pools_with_calls
 from bedrock_quota.errors import LogSourceError
 from quota_monitor.analyze.command import show_progress
 from quota_monitor.analyze.estimate import ASK_ABOVE_DOLLARS, Estimate, estimate_scan, is_wanted, scan_options, sum_up
-from quota_monitor.analyze.scope import Scope, is_tag_absent
+from quota_monitor.analyze.scope import Scope, describe_absent_tag, is_tag_absent
 from quota_monitor.analyze.source import Progress, source_errors_as_messages
 from quota_monitor.answers import output
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.models import find_model_maximum
-from quota_monitor.answers.names import check_scenario, sort_by_similarity
+from quota_monitor.answers.names import check_scenario, check_selection, sort_by_similarity
 from quota_monitor.answers.options import (
     make_output,
     make_scenario,
@@ -90,6 +90,7 @@ def report(
             sys.exit(0 if only_estimate else 1)
         with show_progress() as progress:
             document = make_report(opened.session, opened.stack, scope, scenario, now=now, progress=progress)
+    check_selection(scope.model, scope.caller, [document])
     check_scenario(scenario, [document])
     sys.exit(output.write([document], chosen))
 
@@ -171,7 +172,9 @@ def _report_all(
         by_place.get(each.place) or Reply[Document](each.place, None, each.reason, each.exit_code) for each in opened
     ]
     if all(reply.value is not None for reply in replies):
-        check_scenario(scenario, [reply.value for reply in replies if reply.value is not None])
+        documents = [reply.value for reply in replies if reply.value is not None]
+        check_selection(scope.model, scope.caller, documents)
+        check_scenario(scenario, documents)
     return overview.write(replies, chosen)
 
 
@@ -208,7 +211,7 @@ def make_report(
     if is_tag_absent(scope, measured.listing):
         keys = stack.parameters.get("RequestMetadataKeys") or "empty"
         notes += (
-            f"No call in this window has the tag {scope.tag}. The stack keeps only the tags in its parameter "
+            f"{describe_absent_tag(scope)}. The stack keeps only the tags in its parameter "
             f"RequestMetadataKeys, which is {keys}.",
         )
     return Document(
@@ -223,6 +226,7 @@ def make_report(
         callers=frozenset(caller.caller for usage in measured.usages for caller in usage.callers),
         called=frozenset(usage.pool for usage in measured.usages),
         other_models=tuple(sort_by_similarity(scope.model, measured.other_models)),
+        only_callers=scope.caller,
         listing=measured.listing,
         received=sum(usage.requests for usage in measured.usages),
         notes=notes,

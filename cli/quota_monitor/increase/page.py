@@ -141,10 +141,14 @@ def _write_limits(usage: PoolUsage) -> Iterator[str]:
             f"largest of {count(change.caller.requests, 'answer')} has {change.caller.sizes.largest:,} tokens."
             f"{' Take more days to be sure.' if change.caller.answers < FEW_CALLS else ''}"
         )
-    yield f"- Peak with these changes: {changes[-1].peak:,.0f} TPM, instead of {usage.peak_used:,.0f}."
-    quota = usage.token_quota
-    if quota and changes[-1].peak < quota:
-        yield f"- That is {percent(changes[-1].peak, quota)} of the quota. Make these changes before you ask for more."
+    peak, with_throttled = changes[-1].peak, changes[-1].peak_with_throttled
+    more = (
+        "" if with_throttled is None or with_throttled <= peak else f", {with_throttled:,.0f} with all throttled calls"
+    )
+    yield f"- Peak with these changes: {peak:,.0f} TPM{more}, instead of {usage.peak_used:,.0f}."
+    quota, highest = usage.token_quota, max(peak, with_throttled or 0)
+    if quota and highest < quota:
+        yield f"- That is {percent(highest, quota)} of the quota. Make these changes before you ask for more."
 
 
 def _write_command(request: Request) -> Iterator[str]:

@@ -81,7 +81,12 @@ def to_data(request: Request) -> dict[str, Any]:
         "throttled_minutes": evidence.throttled_minutes,
         "coverage": real(usage.coverage),
         "changes": [
-            {"caller": change.caller.caller, "max_tokens": change.max_tokens, "peak_tokens": real(change.peak)}
+            {
+                "caller": change.caller.caller,
+                "max_tokens": change.max_tokens,
+                "peak_tokens": real(change.peak),
+                "peak_tokens_with_throttled": real(change.peak_with_throttled),
+            }
             for change in plan_changes(usage)
         ],
         "proposal": {

@@ -6,7 +6,8 @@ import msgspec
 
 from bedrock_quota.analysis.advice import Advice, Change, advise, plan_changes
 from bedrock_quota.analysis.levers import OtherLever, find_other_levers
-from bedrock_quota.analysis.usage import PoolUsage
+from bedrock_quota.analysis.remedy import Remedy, find_remedy
+from bedrock_quota.analysis.usage import CallerUsage, PoolUsage
 from bedrock_quota.analysis.verdict import State, Verdict, judge
 from bedrock_quota.analysis.what_if import Projection, Scenario, project
 from bedrock_quota.pools import PoolQuota, QuotaPool
@@ -17,7 +18,8 @@ NOTHING_CHANGED = Scenario()
 class PoolAnswer(msgspec.Struct, frozen=True):
     """The answers about one pool. `changes` is the plan of smaller limits, with the peak after each step.
 
-    `projection` is None unless a scenario concerns the pool.
+    `usage` has all callers, because they share the quota. `callers` and `advice` are those that are listed.
+    `projection` is None unless a scenario concerns the pool, and `remedy` unless the pool may reach its quota then.
     """
 
     usage: PoolUsage
@@ -25,7 +27,9 @@ class PoolAnswer(msgspec.Struct, frozen=True):
     advice: tuple[Advice, ...]
     changes: tuple[Change, ...]
     levers: tuple[OtherLever, ...]
+    callers: tuple[CallerUsage, ...]
     projection: Projection | None = None
+    remedy: Remedy | None = None
 
 
 def find_answers(
@@ -58,23 +62,21 @@ def sort_by_urgency(answers: Iterable[PoolAnswer]) -> list[PoolAnswer]:
 
 
 def select_callers(answers: Iterable[PoolAnswer], caller: str) -> tuple[PoolAnswer, ...]:
-    """Return the answers with only the callers whose name has this text, and only the pools that they use.
+    """Return the answers that list only the callers whose name has this text, and only the pools that they use.
 
     An empty text selects all. Pools without a caller, whose calls all failed, are then among them.
 
-    The verdict stays that of the whole pool, because all its callers share the quota.
+    Usage, verdict and plan stay those of the whole pool, because all its callers share the quota.
     """
     found = (
         msgspec.structs.replace(
             answer,
-            usage=msgspec.structs.replace(
-                answer.usage, callers=tuple(each for each in answer.usage.callers if caller in each.caller)
-            ),
+            callers=tuple(each for each in answer.callers if caller in each.caller),
             advice=tuple(each for each in answer.advice if caller in each.caller),
         )
         for answer in answers
     )
-    return tuple(answer for answer in found if answer.usage.callers or not caller)
+    return tuple(answer for answer in found if answer.callers or not caller)
 
 
 def _answer(
@@ -90,8 +92,9 @@ def _answer(
         scenario = msgspec.structs.replace(scenario, token_quotas=others)
     changes = plan_changes(usage)
     peak = changes[-1].peak if changes else usage.peak_used
-    changed = Scenario(max_tokens={change.caller.caller: change.max_tokens for change in changes})
-    most = project(usage, changed).peak_with_throttled if usage.throttled else None
+    most = None
+    if usage.throttled:
+        most = changes[-1].peak_with_throttled if changes else project(usage, NOTHING_CHANGED).peak_with_throttled
     concerned = scenario.growth != 1 or scenario.max_tokens or usage.pool in scenario.token_quotas
     projection = project(usage, scenario) if concerned else None
     return PoolAnswer(
@@ -100,5 +103,7 @@ def _answer(
         advice=advise(usage, model_maximum),
         changes=changes,
         levers=find_other_levers(usage, usages, quotas.items(), peak, most),
+        callers=usage.callers,
         projection=projection,
+        remedy=None if projection is None else find_remedy(usage, scenario, projection),
     )

@@ -8,6 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from bedrock_quota.analysis.usage import SECONDS_PER_MINUTE, PoolUsage
+from bedrock_quota.analysis.what_if import find_wanted_tokens
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool, Unit
 
 SPREAD_MINUTES = 5
@@ -58,14 +59,17 @@ def find_other_levers(
     """Return the levers for a pool that needs more than its quota of tokens, of requests, or of both.
 
     `peak` is its highest use of tokens per minute after changes of max_tokens, and `most` the same if all throttled
-    calls had been served. `others` is the usage of all pools,
-    and `quotas` are those of the account. Requests that were throttled count as wanted.
+    calls had been served. If only `most` reaches the quota, the levers are about `most`. `others` is the usage of all
+    pools, and `quotas` are those of the account. Requests that were throttled count as wanted.
     """
     known = [(pool, quota) for pool, quota in quotas if _is_alternative(pool, quota, usage.pool)]
     found: list[OtherLever] = []
+    if usage.token_quota is not None and peak < usage.token_quota <= (most or 0):
+        peak, most = most or 0.0, None
     if usage.token_quota is not None and peak >= usage.token_quota:
         used = {other.pool: other.peak_used for other in others}
-        by_minute = {minute.minute: minute.used_tokens for minute in usage.minutes}
+        throttled = find_wanted_tokens(usage, {}) or {}
+        by_minute = {minute.minute: minute.used_tokens + throttled.get(minute.minute, 0) for minute in usage.minutes}
         room = {pool: quota.tokens_per_minute - used.get(pool, 0) for pool, quota in known if quota.tokens_per_minute}
         found += _find(Unit.TOKENS_PER_MINUTE, usage.token_quota, peak, by_minute, room, most=most)
         if usage.token_quota and any(caller.answers for caller in usage.callers):

@@ -12,6 +12,9 @@ from bedrock_quota.pools import QuotaPool
 
 SECONDS_PER_MINUTE = 60
 
+ENOUGH_COVERAGE = 0.5
+"""Share of calls with a known max_tokens from which a pool can be called fine."""
+
 THROTTLED = "ThrottlingException"
 """The error code of a call that Bedrock refused because of a quota or for lack of capacity."""
 

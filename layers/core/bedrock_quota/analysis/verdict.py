@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
-from bedrock_quota.analysis.usage import SECONDS_PER_MINUTE, PoolMinute, PoolUsage
+from bedrock_quota.analysis.usage import ENOUGH_COVERAGE, SECONDS_PER_MINUTE, PoolMinute, PoolUsage
 
 NEAR_PERCENT = 80
 """Use in percent of a quota from which a pool is near its quota, as the alarms have it by default."""
@@ -37,9 +37,6 @@ class State(StrEnum):
     FINE = "fine"
     NO_QUOTA = "quota unknown"
 
-
-ENOUGH_COVERAGE = 0.5
-"""Share of calls with a known max_tokens from which a pool can be called fine."""
 
 _STATES = {
     Cause.RESERVATION: State.THROTTLED_BY_RESERVATION,

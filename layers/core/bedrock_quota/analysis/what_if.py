@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
-from bedrock_quota.analysis.usage import CallerMinute, CallerUsage, PoolMinute, PoolUsage
+from bedrock_quota.analysis.usage import ENOUGH_COVERAGE, CallerMinute, CallerUsage, PoolMinute, PoolUsage
 from bedrock_quota.pools import QuotaPool
 
 
@@ -29,13 +29,18 @@ def keep_pools_with_calls(scenario: Scenario, usages: Iterable[PoolUsage]) -> Sc
 
 
 class Outcome(StrEnum):
-    """The outcome of a projection for a pool."""
+    """The outcome of a projection for a pool, the worst first."""
 
     REACHES = "reaches its quota"
     MAY_REACH = "may reach its quota"
-    """The served calls stay below it. With those that were throttled it may be reached."""
+    """The known use of served calls stays below it. With throttled calls or unknown limits it may be reached."""
+    UNKNOWN_LIMITS = "cannot be predicted: max_tokens of its calls is unknown"
+    """All known use stays below the quota, but the reservations of most calls are unknown."""
+    NO_TOKEN_QUOTA = "no token quota"  # noqa: S105 - not a password
+    """No token quota is known, and the requests stay below their quota."""
+    NO_QUOTA = "no quota"
+    """No quota is known."""
     BELOW = "stays below its quota"
-    UNKNOWN = "quota unknown"
 
 
 class Projection(msgspec.Struct, frozen=True):
@@ -46,15 +51,19 @@ class Projection(msgspec.Struct, frozen=True):
     been served too, each as large as the largest of its caller, or of the pool if the caller has no served calls. The
     log has no tokens of throttled calls, and it counts each retry of a call. So the real peak is between
     `usage.peak_used` and this. It is None if the limits of throttled callers are unknown. `requests_with_throttled` are
-    the most requests of a minute, counted in the same way. `cut_callers` have answers in the window that would not fit
-    into their new limit.
+    the most requests of a minute, counted in the same way. `growth_to_quota` is the factor of the window's traffic at
+    which the pool reaches a quota, its throttled calls included. It is None without a quota, with a quota of 0, or if
+    the max_tokens of calls is unknown. `cut_callers` have answers in the window that would not fit into their new
+    limit. `is_changed` is true if the scenario changes anything about the pool.
     """
 
     usage: PoolUsage
     outcome: Outcome
     peak_with_throttled: float | None
     requests_with_throttled: float
+    growth_to_quota: float | None = None
     cut_callers: tuple[str, ...] = ()
+    is_changed: bool = True
 
 
 def project(usage: PoolUsage, scenario: Scenario) -> Projection:
@@ -64,7 +73,7 @@ def project(usage: PoolUsage, scenario: Scenario) -> Projection:
     change, because only the sums per minute are known of each limit.
     """
     limits = scenario.max_tokens
-    growth, is_changed = scenario.growth, any(caller.caller in limits for caller in usage.callers)
+    growth, has_other_limits = scenario.growth, any(caller.caller in limits for caller in usage.callers)
     saved: dict[int, float] = {}
     for caller in usage.callers:
         limit = limits.get(caller.caller)
@@ -77,35 +86,73 @@ def project(usage: PoolUsage, scenario: Scenario) -> Projection:
             consumed_tokens=minute.consumed_tokens * growth,
             requests=round(minute.requests * growth),
             known_requests=round(minute.known_requests * growth),
-            in_use=None if is_changed or minute.in_use is None else minute.in_use * growth,
+            in_use=None if has_other_limits or minute.in_use is None else minute.in_use * growth,
             requests_in_60_seconds=_scale(minute.requests_in_60_seconds, growth),
         )
         for minute in usage.minutes
     )
-    projected = msgspec.structs.replace(
-        usage, minutes=minutes, token_quota=scenario.token_quotas.get(usage.pool, usage.token_quota)
-    )
-    wanted = _find_wanted(usage, limits)
+    quota = scenario.token_quotas.get(usage.pool, usage.token_quota)
+    projected = msgspec.structs.replace(usage, minutes=minutes, token_quota=quota)
+    wanted = find_wanted_tokens(usage, limits)
     peak = None
     if wanted is not None:
         peak = max((minute.used_tokens + growth * wanted.get(minute.minute, 0) for minute in minutes), default=0.0)
     requests = growth * max((minute.requests + minute.throttled for minute in usage.minutes), default=0)
     return Projection(
         usage=projected,
-        outcome=_judge(projected, peak, requests),
+        outcome=_judge(
+            projected, _add_unknown(usage, limits, wanted, minutes, growth), requests, coverage=usage.coverage
+        ),
         peak_with_throttled=peak,
         requests_with_throttled=requests,
+        growth_to_quota=_find_growth(projected, growth, peak, requests) if usage.coverage == 1 else None,
         cut_callers=tuple(
             caller.caller
             for caller in usage.callers
             if caller.caller in limits and caller.sizes.largest > limits[caller.caller]
         ),
+        is_changed=growth != 1 or has_other_limits or quota != usage.token_quota,
     )
 
 
-def _find_wanted(usage: PoolUsage, limits: Mapping[str, int]) -> dict[int, float] | None:
+def _add_unknown(
+    usage: PoolUsage,
+    limits: Mapping[str, int],
+    wanted: Mapping[int, float] | None,
+    minutes: Iterable[PoolMinute],
+    growth: float,
+) -> float | None:
+    """Return the highest use of a minute with its throttled calls and with those whose max_tokens is unknown.
+
+    Each of the latter counts like the largest known call of the pool. None: nothing is known to compare with.
+    """
+    if wanted is None:
+        return None
+    largest = max((_largest_known(caller, limits) for caller in usage.callers), default=0.0)
+    unknown = {minute.minute: minute.requests - minute.known_requests for minute in usage.minutes}
+    return max(
+        (
+            max(
+                minute.used_tokens + growth * wanted.get(minute.minute, 0),
+                minute.reserved_tokens + growth * (wanted.get(minute.minute, 0) + unknown[minute.minute] * largest),
+            )
+            for minute in minutes
+        ),
+        default=0.0,
+    )
+
+
+def _find_growth(projected: PoolUsage, growth: float, peak: float | None, requests: float) -> float | None:
+    """Return the factor of the window's traffic at which a quota is reached. None: it cannot be known."""
+    if peak is None or not projected.token_quota:
+        return None
+    pairs = ((projected.token_quota, peak), (projected.request_quota, requests))
+    return min((growth * quota / use for quota, use in pairs if quota is not None and use), default=None) or None
+
+
+def find_wanted_tokens(usage: PoolUsage, limits: Mapping[str, int]) -> dict[int, float] | None:
     """Return the most tokens that throttled calls may have wanted, by minute. None: limits that matter are unknown."""
-    sizes = {caller.caller: _largest_call(caller, limits) for caller in usage.callers if caller.requests}
+    sizes = {caller.caller: find_largest_call(caller, limits) for caller in usage.callers if caller.requests}
     wanted: dict[int, float] = {}
     for caller in usage.callers:
         for minute in caller.minutes:
@@ -118,26 +165,33 @@ def _find_wanted(usage: PoolUsage, limits: Mapping[str, int]) -> dict[int, float
     return wanted
 
 
-def _largest_call(caller: CallerUsage, limits: Mapping[str, int]) -> float | None:
+def find_largest_call(caller: CallerUsage, limits: Mapping[str, int]) -> float | None:
     """Return the most tokens that one call of a caller uses, None if a limit is unknown."""
+    return _largest_known(caller, limits) if caller.caller in limits or caller.knows_all_limits else None
+
+
+def _largest_known(caller: CallerUsage, limits: Mapping[str, int]) -> float:
+    """Return the most tokens that one call of a caller uses, as far as is known."""
     limit = limits.get(caller.caller)
-    if limit is not None:
-        return max(caller.largest_base + limit, caller.largest_consumption)
-    return max(caller.largest_reservation, caller.largest_consumption) if caller.knows_all_limits else None
+    reserved = caller.largest_reservation if limit is None else caller.largest_base + limit
+    return max(reserved, caller.largest_consumption)
 
 
-def _judge(projected: PoolUsage, peak: float | None, requests: float) -> Outcome:
+def _judge(projected: PoolUsage, peak: float | None, requests: float, *, coverage: float) -> Outcome:
     pairs = (
         (projected.token_quota, projected.peak_used, peak),
         (projected.request_quota, projected.peak_requests, requests),
     )
     known = [(quota, low, high) for quota, low, high in pairs if quota is not None]
     if not known:
-        return Outcome.UNKNOWN
+        return Outcome.NO_QUOTA
     if any(low >= quota for quota, low, _ in known):
         return Outcome.REACHES
-    may_reach = any(high is None or high >= quota for quota, _, high in known)
-    return Outcome.MAY_REACH if may_reach else Outcome.BELOW
+    if projected.token_quota is not None and coverage < ENOUGH_COVERAGE:
+        return Outcome.UNKNOWN_LIMITS
+    if any(high is None or high >= quota for quota, _, high in known):
+        return Outcome.MAY_REACH
+    return Outcome.BELOW if projected.token_quota is not None else Outcome.NO_TOKEN_QUOTA
 
 
 def _scale(number: int | None, growth: float) -> int | None:
