@@ -155,7 +155,7 @@ def test_given_tags_replace_those_of_each_regions_stack(monkeypatch):
     class Started:
         progress, seconds = RegionProgress(State.DEPLOYED), 0
 
-        def __init__(self, region, options, _profile):
+        def __init__(self, region, options, _profile, _endpoint):
             self.region = region
             started[region] = options[options.index("--tags") :]
 
@@ -163,6 +163,7 @@ def test_given_tags_replace_those_of_each_regions_stack(monkeypatch):
             pass
 
     monkeypatch.setattr(deploy, "open_session", lambda _profile, region: region)
+    monkeypatch.setattr(deploy, "find_local_endpoint", lambda _session: "")
     monkeypatch.setattr(deploy, "read_tags", lambda region, _stack: present[region])
     monkeypatch.setattr(deploy, "configured_tags", lambda _checkout: {"cost": "of the file", "team": "of the file"})
     monkeypatch.setattr(deploy, "build", lambda _parameters: None)

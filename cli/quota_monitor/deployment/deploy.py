@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from localaws import sam
-from quota_monitor.aws_session import aws_errors_as_messages, open_session
+from quota_monitor.aws_session import aws_errors_as_messages, find_local_endpoint, open_session
 from quota_monitor.command_groups import INTERRUPTED
 from quota_monitor.deployment import checkout, regions
 from quota_monitor.deployment.parameters import check_parameters, parameters_option
@@ -48,8 +48,9 @@ results = Console(highlight=False)
 class Deployment:
     """`sam deploy` in one Region. Its output is read in the background."""
 
-    def __init__(self, region: str, options: Sequence[str], profile: str | None) -> None:
+    def __init__(self, region: str, options: Sequence[str], profile: str | None, local_endpoint: str = "") -> None:
         self.region = region
+        self._local_endpoint = local_endpoint
         self.progress = RegionProgress()
         self.began = time.monotonic()
         self.ended: float | None = None
@@ -75,7 +76,8 @@ class Deployment:
             self.progress = regions.apply_document(self.progress, document)
             if not document and line.strip():
                 last.append(line.strip())
-        self.progress = regions.finish(self.progress, self._process.wait(), " ".join(last))
+        ended = regions.finish(self.progress, self._process.wait(), " ".join(last))
+        self.progress = regions.explain_local(ended, self._local_endpoint)
         self.ended = time.monotonic()
 
     @property
@@ -128,7 +130,8 @@ def deploy(
         options += ["--parameter-overrides", *sam.overrides(parameters)]
     wanted = {**configured_tags(checkout.find_deployable()), **tags}
     of_region = {name: [*options, *tags_arguments({**present[name], **wanted})] for name in names}
-    deployments = [Deployment(name, of_region[name], profile) for name in names]
+    endpoints = {name: find_local_endpoint(session) for name, session in sessions.items()}
+    deployments = [Deployment(name, of_region[name], profile, endpoints[name]) for name in names]
     _wait(deployments, stack_name)
     if as_json:
         click.echo(to_json(deployments, stack_name))
