@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, Generic, Protocol, TypeVar
 
 import click
@@ -254,8 +255,15 @@ def print_overview(
     console.print(table)
 
 
-def format_replies(replies: Sequence[Reply[Value]], describe: Callable[[Value], Mapping[str, Any]]) -> str:
-    """Return all places as JSON, each with the document of a run for this place alone, or its error."""
+def format_replies(
+    replies: Sequence[Reply[Value]],
+    describe: Callable[[Value], Mapping[str, Any]],
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> str:
+    """Return all places as JSON, each with the document of a run for this place alone, or its error.
+
+    `more` are members about all of them.
+    """
     return format_json(
         {
             "places": [
@@ -268,6 +276,7 @@ def format_replies(replies: Sequence[Reply[Value]], describe: Callable[[Value], 
                     "document": None if reply.value is None else add_version(describe(reply.value)),
                 }
                 for reply in replies
-            ]
+            ],
+            **more,
         }
     )

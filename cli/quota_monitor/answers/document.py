@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from bedrock_quota.analysis.answers import NOTHING_CHANGED, PoolAnswer
-from bedrock_quota.analysis.usage import PoolUsage
+from bedrock_quota.analysis.usage import CallerUsage, PoolUsage
 from bedrock_quota.analysis.what_if import Scenario
 from bedrock_quota.pools import QuotaPool
 from quota_monitor.analyze.scope import NO_LABEL
@@ -42,6 +42,8 @@ class Document(msgspec.Struct, frozen=True):
     """Models with calls that are not selected, those with the nearest name first."""
     listing: tuple[PoolUsage, ...] = ()
     """Usage by the property `by`, if that is not the caller. The answers rest on callers whatever is listed."""
+    unlabelled_throttled: int = 0
+    """Throttled calls that may belong to a label of `listing`, although the log names none."""
     prices: Mapping[tuple[QuotaPool, str], float | None] | None = None
     """List prices in US dollars by pool and caller, None if nobody asked for them."""
     shows_usage: bool = False
@@ -56,10 +58,29 @@ class Document(msgspec.Struct, frozen=True):
         """Return the name of what is listed: a caller or label, and `(no tag)` for calls without one."""
         return f"(no {self.by.partition(':')[0]})" if label == NO_LABEL else label
 
+    def count_throttled(self, caller: CallerUsage) -> int | None:
+        """Return the throttled calls of what is listed. None: the log names none, and may leave some out."""
+        return caller.throttled or (None if self.unlabelled_throttled and caller.caller != NO_LABEL else 0)
+
     @property
     def listed(self) -> tuple[PoolUsage, ...]:
         """Return the usage that is listed, by caller or by the property `by`."""
         return self.listing or tuple(answer.usage for answer in self.pools)
+
+    @property
+    def all_notes(self) -> tuple[str, ...]:
+        """Return all notes, with one on throttled calls without a label if there are any."""
+        if not self.unlabelled_throttled:
+            return self.notes
+        name = self.by.removeprefix("tag:")
+        calls = (
+            "1 throttled call" if self.unlabelled_throttled == 1 else f"{self.unlabelled_throttled:,} throttled calls"
+        )
+        return (
+            *self.notes,
+            f"The log names no {name} for {calls} of callers whose answered calls have one. They are in the row "
+            f"{self.name_group(NO_LABEL)}. Other rows may have more throttled calls than is known.",
+        )
 
     @property
     def title(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import click
+from rich.text import Text
 
 from bedrock_quota.analysis.answers import PoolAnswer
 from bedrock_quota.analysis.verdict import NEAR_PERCENT, State
@@ -12,6 +13,7 @@ from quota_monitor.answers import data, output, terminal
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.numbers import percent
 from quota_monitor.answers.options import Output
+from quota_monitor.answers.tokens import list_all_totals
 from quota_monitor.places import Reply, format_replies, print_overview, print_replies, worst_exit_code
 from quota_monitor.terminal import make_console
 
@@ -34,11 +36,16 @@ def write(replies: Sequence[Reply[Document]], chosen: Output) -> int:
     if documents:
         output.write_page(documents, chosen)
     if chosen.form == "json":
-        click.echo(format_replies(replies, lambda document: data.to_data([document])))
+        totals = data.to_totals(documents)
+        click.echo(format_replies(replies, lambda document: data.to_data([document]), totals))
     elif chosen.form == "terminal":
         console = make_console()
         print_replies(console, replies, lambda document: console.print(terminal.render(document, console.width)))
         print_overview(console, HEADS, replies, summarize)
+        output.print_all_totals(documents, console)
+        failed = [reply.name for reply in replies if reply.value is None]
+        if failed and list_all_totals(documents):
+            console.print(Text(f"Left out, because they could not be read: {', '.join(failed)}.", style="dim"))
     elif documents:
         output.print_documents(documents, chosen)
     for reply in replies:
