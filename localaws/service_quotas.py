@@ -1,4 +1,6 @@
-"""Answer the part of the Service Quotas API that lists quotas of the service `bedrock`, from a data file.
+"""Answer the part of the Service Quotas API on quotas of the service `bedrock`, from a data file.
+
+A request for a larger quota stays `PENDING`, because nobody decides about it here.
 
 Source of operations, shapes and errors: botocore's service model `service-quotas` 2019-06-24 (protocol JSON 1.1).
 """
@@ -6,6 +8,8 @@ Source of operations, shapes and errors: botocore's service model `service-quota
 import base64
 import binascii
 import json
+import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +22,8 @@ TARGET_PREFIX = "ServiceQuotasV20190624."
 DATA_FILE = Path(__file__).parent / "data" / "service_quotas.json"
 
 _MAX_RESULTS = 100
+_MAX_DESIRED = 10_000_000_000
+"""Largest value that may be asked for (API reference of RequestServiceQuotaIncrease, read 2026-11-29)."""
 
 
 class Quota(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,11 +61,14 @@ class ServiceQuotas:
         self._quotas = {quota.code: quota for quota in quotas}
         self._region = region
         self._account = account
+        self._requested: dict[str, dict[str, Any]] = {}
         self._operations: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
             "ListServiceQuotas": self._list_service_quotas,
             "ListAWSDefaultServiceQuotas": self._list_aws_default_service_quotas,
             "GetServiceQuota": self._get_service_quota,
             "GetAWSDefaultServiceQuota": self._get_aws_default_service_quota,
+            "RequestServiceQuotaIncrease": self._request_service_quota_increase,
+            "ListRequestedServiceQuotaChangeHistory": self._list_requested_changes,
         }
 
     def answer(self, target: str, body: bytes) -> tuple[int, dict[str, Any]]:
@@ -102,6 +111,38 @@ class ServiceQuotas:
         _check_service(request)
         return {"Quota": self._default(self._find(request))}
 
+    def _request_service_quota_increase(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        _check_service(request)
+        quota, value = self._find(request), request.get("DesiredValue")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MAX_DESIRED:
+            raise ServiceQuotasError(
+                "IllegalArgumentException", f"DesiredValue is not a number from 0 to {_MAX_DESIRED}: {value!r}"
+            )
+        if quota.code in self._requested:
+            raise ServiceQuotasError(
+                "ResourceAlreadyExistsException", f"a request for the quota {quota.code} is open already"
+            )
+        shape = self._shape(quota, self._account, quota.default)
+        now = int(time.time())
+        self._requested[quota.code] = {
+            "Id": uuid.uuid4().hex,
+            **{name: shape[name] for name in _OF_THE_QUOTA},
+            "DesiredValue": float(value),
+            "Status": "PENDING",
+            "Created": now,
+            "LastUpdated": now,
+            "Requester": json.dumps({"accountId": self._account, "callerArn": f"arn:aws:iam::{self._account}:root"}),
+            "QuotaRequestedAtLevel": "ACCOUNT",
+        }
+        return {"RequestedQuota": self._requested[quota.code]}
+
+    def _list_requested_changes(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        wanted = request.get("Status")
+        if request.get("ServiceCode") is not None:
+            _check_service(request)
+        found = [each for each in self._requested.values() if wanted in {None, each["Status"]}]
+        return _page(request, found, "RequestedQuotas")
+
     def _find(self, request: Mapping[str, Any]) -> Quota:
         quota = self._quotas.get(str(request.get("QuotaCode")))
         if quota is None:
@@ -126,6 +167,10 @@ class ServiceQuotas:
             "Adjustable": quota.adjustable,
             "GlobalQuota": False,
         }
+
+
+_OF_THE_QUOTA = ("ServiceCode", "ServiceName", "QuotaArn", "QuotaCode", "QuotaName", "Unit", "GlobalQuota")
+"""Members that a request has of its quota."""
 
 
 def load(path: Path = DATA_FILE) -> list[Quota]:
@@ -160,12 +205,12 @@ def _no_such_quota() -> ServiceQuotasError:
     return ServiceQuotasError("NoSuchResourceException", "the account has no such quota")
 
 
-def _page(request: Mapping[str, Any], quotas: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _page(request: Mapping[str, Any], quotas: Sequence[dict[str, Any]], name: str = "Quotas") -> dict[str, Any]:
     size = request.get("MaxResults", _MAX_RESULTS)
     if not isinstance(size, int) or not 1 <= size <= _MAX_RESULTS:
         raise ServiceQuotasError("IllegalArgumentException", f"MaxResults is not from 1 to {_MAX_RESULTS}: {size!r}")
     first = _position(request.get("NextToken"), len(quotas))
-    page: dict[str, Any] = {"Quotas": list(quotas[first : first + size])}
+    page: dict[str, Any] = {name: list(quotas[first : first + size])}
     if first + size < len(quotas):
         page["NextToken"] = base64.urlsafe_b64encode(str(first + size).encode()).decode()
     return page

@@ -145,6 +145,7 @@ def insights(*entries: Any) -> dict[str, Any]:
         **ACCOUNT,
         "GetModelInvocationLoggingConfiguration": {"loggingConfig": configuration},
         "GetMetricStatistics": {"Datapoints": [{"Sum": 12.3e9, "Unit": "Bytes"}]},
+        "DescribeLogStreams": {"logStreams": []},
         "StartQuery": start,
         "GetQueryResults": results,
         "StopQuery": {"success": True},

@@ -299,7 +299,7 @@ def explain_aws_error(error: Exception) -> str:
     """Return an error of AWS or of botocore in words, with the next step if there is one for sure."""
     if isinstance(error, ClientError):
         return _explain_answer(error)
-    local = _find_local_endpoint(error)
+    local = _find_unreachable_endpoint(error)
     if local:
         return (
             f"Nothing answers at {local}, so the local stack is not running. To start it, run "
@@ -326,9 +326,17 @@ _SENTENCES: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
 )
 
 
-def _find_local_endpoint(error: Exception) -> str:
+def find_local_endpoint(session: boto3.Session) -> str:
+    """Return the endpoint of an emulator on this machine, or "" if a session is one of AWS."""
+    return _keep_local(session.client("cloudformation").meta.endpoint_url)
+
+
+def _find_unreachable_endpoint(error: Exception) -> str:
     """Return the endpoint on this machine that could not be reached, or "" for any other error."""
-    endpoint = str(error.kwargs.get("endpoint_url", "")) if isinstance(error, NoConnectionError) else ""
+    return _keep_local(str(error.kwargs.get("endpoint_url", ""))) if isinstance(error, NoConnectionError) else ""
+
+
+def _keep_local(endpoint: str) -> str:
     return endpoint if urlsplit(endpoint).hostname in {"localhost", "127.0.0.1"} else ""
 
 

@@ -99,6 +99,7 @@ _DOCUMENTS: dict[str, tuple[tuple[str, str], ...]] = {
     "doctor --first-day": (
         ("checked_at, region, command_version, stack_version, settings", "the deployment, without names"),
         ("answers[]", "each question: `name`, `question`, `verdict`, `what`, `next` and `assumption`"),
+        ("is_local", "true if the account is that of an emulator on this machine"),
     ),
     "explain": (
         ("accounts[]", "each account and Region with a call in the minute"),
@@ -111,6 +112,9 @@ _DOCUMENTS: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "increase": (
         ("model_id, endpoint_type, region, from, to", "the quota pool, and the window"),
+        ("first_call, last_call, peak_minute", "the minutes of these calls, and of the most tokens, or `null`"),
+        ("days_in_window", "days (UTC) that the window touches"),
+        ("days[]", "each day with calls: `date`, `requests`, `throttled`, `peak_tokens` and `peak_minute`"),
         ("quota, quota_to_ask_for", "`code`, `name`, `value` and `adjustable` as Service Quotas lists them"),
         ("end_of_life", "day on which the model ends"),
         ("busy_minutes, use_per_minute", "`tokens` and `requests` per minute: `steady`, `high` and `peak`"),
@@ -124,7 +128,7 @@ _DOCUMENTS: dict[str, tuple[tuple[str, str], ...]] = {
         ("proposal", "`unit`, `base`, `growth`, `headroom`, `value` and `is_after_changes`"),
         ("proposal.reason", "why `value` is `null`, as without an answered call"),
         ("command", "the command, or `null` if the quota is large enough, no value is known, or the model is legacy"),
-        ("notes[]", "what the numbers rest on"),
+        ("notes[]", "what the numbers rest on. The page has only the notes on its pool"),
     ),
     "failed list": (
         ("bucket", "bucket of the failed deliveries"),

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, Generic, Protocol, TypeVar
 
 import click
@@ -286,8 +287,15 @@ def print_replies(console: Console, replies: Sequence[Reply[Value]], print_value
         console.print()
 
 
-def format_replies(replies: Sequence[Reply[Value]], describe: Callable[[Value], Mapping[str, Any]]) -> str:
-    """Return all places as JSON, each with the document of a run for this place alone, or its error."""
+def format_replies(
+    replies: Sequence[Reply[Value]],
+    describe: Callable[[Value], Mapping[str, Any]],
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> str:
+    """Return all places as JSON, each with the document of a run for this place alone, or its error.
+
+    `more` are members about all of them.
+    """
     return format_json(
         {
             "places": [
@@ -300,6 +308,7 @@ def format_replies(replies: Sequence[Reply[Value]], describe: Callable[[Value], 
                     "document": None if reply.value is None else add_version(describe(reply.value)),
                 }
                 for reply in replies
-            ]
+            ],
+            **more,
         }
     )

@@ -156,6 +156,40 @@ def test_errors_are_those_of_the_api(client, operation, request_, code):
     assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
 
 
+def test_a_request_is_pending_and_there_is_one_per_quota(client):
+    wanted = {"ServiceCode": "bedrock", "QuotaCode": "L-0000000A"}
+
+    made = client.request_service_quota_increase(**wanted, DesiredValue=500_000)["RequestedQuota"]
+
+    assert {name: made[name] for name in ("Status", "DesiredValue", "QuotaCode", "QuotaName", "QuotaArn")} == {
+        "Status": "PENDING",
+        "DesiredValue": 500_000.0,
+        "QuotaCode": "L-0000000A",
+        "QuotaName": "On-demand model inference tokens per minute for Tiny",
+        "QuotaArn": "arn:aws:servicequotas:eu-central-1:111122223333:bedrock/L-0000000A",
+    }
+    with pytest.raises(client.exceptions.ResourceAlreadyExistsException):
+        client.request_service_quota_increase(**wanted, DesiredValue=600_000)
+    assert client.get_service_quota(**wanted)["Quota"]["Value"] == 20_000  # nobody has granted it
+    history = client.list_requested_service_quota_change_history
+    assert [each["Id"] for each in history(ServiceCode="bedrock")["RequestedQuotas"]] == [made["Id"]]
+    assert history(ServiceCode="bedrock", Status="DENIED")["RequestedQuotas"] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "value", "error"),
+    [
+        pytest.param("L-FFFFFFFF", 1, "NoSuchResourceException", id="quota that does not exist"),
+        pytest.param("L-0000000B", 1e11, "IllegalArgumentException", id="larger than any"),
+    ],
+)
+def test_a_wrong_request_is_refused(client, code, value, error):
+    with pytest.raises(ClientError) as raised:
+        client.request_service_quota_increase(ServiceCode="bedrock", QuotaCode=code, DesiredValue=value)
+
+    assert raised.value.response["Error"]["Code"] == error
+
+
 @pytest.mark.parametrize(
     "body",
     [pytest.param(b"{", id="unfinished JSON"), pytest.param(b"[]", id="array"), pytest.param(b"\xff", id="not UTF-8")],

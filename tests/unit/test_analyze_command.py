@@ -180,6 +180,18 @@ def test_the_price_of_a_scan_comes_first(run: Run) -> None:
     assert operations.index("monitoring:GetMetricStatistics") < operations.index("logs:StartQuery")
 
 
+@pytest.mark.parametrize("options", [(), ("--estimate",), ("--whole-records",)], ids=["scan", "estimate", "whole"])
+def test_a_log_group_that_does_not_exist_has_no_price(run: Run, options: tuple[str, ...]) -> None:
+    aws = FakeAws(insights(converse()) | {"DescribeLogStreams": AwsError("ResourceNotFoundException")})
+
+    result = run(aws, *WINDOW, "--log-group", "/nope", *options)
+
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr == (
+        "Error: There is no log group /nope in this Region. --regions names another, --log-group too.\n"
+    )
+
+
 def test_an_estimate_reads_nothing(run: Run) -> None:
     aws = FakeAws(insights(converse()))
 

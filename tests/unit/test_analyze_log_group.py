@@ -526,6 +526,33 @@ def test_a_log_group_that_is_named_is_not_looked_up(registry: Registry) -> None:
 # ---------------------------------------------------------------- what a scan costs
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        pytest.param(
+            AwsError("ResourceNotFoundException"),
+            "There is no log group /nope in this Region. --regions names another, --log-group too.",
+            id="no such log group",
+        ),
+        pytest.param({"logStreams": []}, "", id="one without records"),
+        pytest.param(denied("logs:DescribeLogStreams"), "", id="denied, so the reading finds out"),
+    ],
+)
+def test_a_log_group_that_does_not_exist_is_named_before_its_price(answer: Answer | AwsError, said: str) -> None:
+    client = FakeAws({"DescribeLogStreams": answer}).session.client("logs")
+    if not said:
+        log_group.check_log_group(client, "/nope")
+        return
+    with pytest.raises(LogSourceError) as error:
+        log_group.check_log_group(client, "/nope")
+    assert str(error.value) == said
+
+
+def test_an_expired_session_is_no_missing_log_group() -> None:
+    with pytest.raises(ClientError):
+        log_group.check_log_group(FakeAws({"DescribeLogStreams": EXPIRED}).session.client("logs"), "/nope")
+
+
 def cost(sums: Sequence[float] | AwsError, window: Window = HOUR, *, whole_records: bool = False) -> Any:
     found = sums if isinstance(sums, AwsError) else {"Datapoints": [{"Sum": each, "Unit": "Bytes"} for each in sums]}
     aws = FakeAws({"GetMetricStatistics": found})

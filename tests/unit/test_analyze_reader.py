@@ -4,20 +4,24 @@ import json
 from collections.abc import Callable, Collection
 from typing import Any
 
+import msgspec
 import pytest
 from records import (
     EMBEDDING,
     MINUTE,
     NOVA,
     PROFILE_ARN,
+    SONNET,
     blocked,
     by_session,
     converse,
     failed,
     invoke,
+    message,
     metadata_only,
     of_project,
     record,
+    with_id,
 )
 
 from bedrock_quota.analysis.answers import NOTHING_CHANGED as NOTHING
@@ -198,13 +202,13 @@ def test_a_scope_selects_models_and_callers(registry: Registry, scope: Scope, an
         pytest.param(Scope(dimension=Dimension.OPERATION), "Converse", "Converse", id="operation"),
         pytest.param(Scope(dimension=Dimension.PROJECT), "p1", NO_LABEL, id="project"),
         pytest.param(Scope(dimension=Dimension.PROFILE), NO_LABEL, NO_LABEL, id="no application profile"),
-        pytest.param(Scope(dimension=Dimension.TAG, tag="team"), "42", NO_LABEL, id="tag"),
+        pytest.param(Scope(dimension=Dimension.TAG, tag="team"), "42", "7", id="tag"),
         pytest.param(Scope(dimension=Dimension.TAG, tag="Team"), NO_LABEL, NO_LABEL, id="tag with other capitals"),
     ],
 )
 def test_usage_is_added_up_by_a_property(registry: Registry, scope: Scope, label: str, label_of_failed: str) -> None:
     call = of_project(converse(requestMetadata={"team": "42", "other": "x"}, **by_session("jane")), "p1")
-    refused = failed(operation="Converse", **by_session("jane"))
+    refused = failed(operation="Converse", requestMetadata={"team": "7"}, **by_session("jane"))
 
     reader = read(registry, call, refused, scope=scope)
     callers = {
@@ -216,6 +220,56 @@ def test_usage_is_added_up_by_a_property(registry: Registry, scope: Scope, label
     expected = {label: (1, 1)} if label == label_of_failed else {label: (1, 0), label_of_failed: (0, 1)}
     assert callers == expected
     assert [caller.caller for caller in usage_of(reader).callers] == ["ReportWriter"]  # the answers stay by caller
+
+
+BY_TEAM = Scope(dimension=Dimension.TAG, tag="team")
+
+
+@pytest.mark.parametrize(
+    ("entries", "unlabelled"),
+    [
+        pytest.param([converse(requestMetadata={"team": "42"}), failed(), failed()], 2, id="other calls have the tag"),
+        pytest.param([failed(), failed(), converse(requestMetadata={"team": "42"})], 2, id="in any order"),
+        pytest.param([converse(), failed()], 0, id="no call has the tag"),
+        pytest.param(
+            [converse(requestMetadata={"team": "42"}), failed(requestMetadata={"team": "42"})], 0, id="all have the tag"
+        ),
+        pytest.param(
+            [converse(requestMetadata={"team": "42"}), failed(**by_session("jane", "Other"))], 0, id="another caller"
+        ),
+        pytest.param(
+            [converse(requestMetadata={"team": "42"}), failed(code="ModelErrorException")], 0, id="another error"
+        ),
+    ],
+)
+def test_throttled_calls_that_may_belong_to_a_label_are_counted(
+    registry: Registry, entries: list[dict[str, Any]], unlabelled: int
+) -> None:
+    assert read(registry, *entries, scope=BY_TEAM).unlabelled.count() == unlabelled
+
+
+def test_a_tag_of_the_caller_is_used_for_calls_without_one_alone(registry: Registry) -> None:
+    scope = msgspec.structs.replace(BY_TEAM, tags_of_callers={"ReportWriter": "reports"})
+
+    reader = read(registry, converse(), converse(requestMetadata={"team": "42"}), failed(), scope=scope)
+
+    assert reader.listing is not None
+    (usage,) = reader.listing.measure({})
+    assert {each.caller: (each.requests, each.throttled) for each in usage.callers} == {"reports": (1, 1), "42": (1, 0)}
+    assert reader.unlabelled.count() == 0
+
+
+def test_answers_whose_end_is_unknown_are_counted_by_pool(registry: Registry) -> None:
+    reader = RecordReader(registry, Scope(model="sonnet"))
+
+    for number, entry in enumerate((converse(), converse(f"us.{SONNET}"), converse(f"us.{SONNET}"), converse(NOVA))):
+        reader.add(message(with_id(entry, number)), is_end_unknown=True)
+    reader.add(message(with_id(converse(), 9)))
+
+    assert {str(pool): number for pool, number in reader.counts.unknown_ends.items()} == {
+        f"{SONNET} (regional)": 1,
+        f"{SONNET} (cross-region)": 2,
+    }
 
 
 def test_profiles_are_resolved(registry: Registry) -> None:

@@ -10,14 +10,16 @@ from test_answers_data import NOON, OTHER, POOL
 
 from bedrock_quota.analysis.answers import find_answers
 from bedrock_quota.analysis.tally import UsageTally
-from bedrock_quota.analysis.usage import PoolUsage
+from bedrock_quota.analysis.usage import THROTTLED, PoolUsage
 from bedrock_quota.pools import QuotaPool
 from quota_monitor.analyze.scope import NO_LABEL
 from quota_monitor.answers import terminal
-from quota_monitor.answers.data import to_csv, to_json
+from quota_monitor.answers.data import to_csv, to_csv_totals, to_json
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.html import to_html
 from quota_monitor.answers.markdown import to_markdown
+from quota_monitor.answers.options import Output
+from quota_monitor.answers.output import print_documents
 from quota_monitor.deployed.lines import LineCall
 from quota_monitor.window import Window
 
@@ -95,7 +97,135 @@ def test_csv_names_untagged_calls_in_words():
     assert ",(no tag),2,0," in to_csv([by_team()])
 
 
-def test_a_single_pool_has_no_table_of_totals():
-    document = msgspec.structs.replace(by_team(), listing=by_team().listing[:1])
+def test_callers_of_a_single_pool_have_no_table_of_totals():
+    document = msgspec.structs.replace(by_team(), listing=(), pools=by_team().pools[:1], prices=None)
 
     assert "all pools" not in to_markdown([document])
+
+
+def test_totals_by_a_tag_come_before_the_findings():
+    text, page, shown = to_markdown([by_team()]), to_html([by_team()]), show(by_team(), 120)
+
+    for found in (text, page, shown):
+        assert found.index("all pools") < found.index("No quota is known") < found.index("vendor.model-1")
+        assert found.count("all pools") == 1
+
+
+def test_totals_by_caller_come_after_the_findings():
+    document = msgspec.structs.replace(by_team(), listing=(), by="caller", prices=None)
+
+    for found in (to_markdown([document]), to_html([document]), show(document, 120)):
+        assert found.index("all pools") > found.index("No quota is known")
+
+
+def test_without_prices_no_total_has_an_unknown_one():
+    (account,) = json.loads(to_json([msgspec.structs.replace(by_team(), prices=None)]))["accounts"]
+
+    assert {(each["price_usd"], each["has_unknown_prices"]) for each in account["totals_by"]} == {(None, False)}
+
+
+# ---------------------------------------------------------------- throttled calls
+
+
+def throttled_document(*, unlabelled: int) -> Document:
+    """Red has 3 throttled calls, Blue none, and 5 have no tag."""
+    tally = UsageTally()
+    for label in ("red", "blue", NO_LABEL):
+        tally.open_calls(POOL, NOON, label, "explicit").add(LineCall(1_000, 30, 20, 100, 512, 1_612, False))
+    tally.add_failed(POOL, NOON, "red", THROTTLED, 3)
+    tally.add_failed(POOL, NOON, NO_LABEL, THROTTLED, 5)
+    return msgspec.structs.replace(by_team(), listing=tally.measure({}), prices=None, unlabelled_throttled=unlabelled)
+
+
+@pytest.mark.parametrize(
+    ("unlabelled", "blue", "in_json"),
+    [
+        pytest.param(0, "1", 0, id="the log names every label"),
+        pytest.param(5, "1 (unknown)", None, id="five may be of any label"),
+    ],
+)
+def test_a_label_without_throttled_calls_is_0_only_if_that_is_known(unlabelled: int, blue: str, in_json: int | None):
+    document = throttled_document(unlabelled=unlabelled)
+
+    text = to_markdown([document])
+    (account,) = json.loads(to_json([document]))["accounts"]
+    assert f"| blue | {blue} | 1,000 | 100 | 30 | 20 |" in text
+    assert f"| blue | vendor.model-1 (cross-region) | {blue} |" in text
+    assert "| red | 1 (3) | 1,000 |" in text
+    assert "| (no tag) | 1 (5) | 1,000 |" in text
+    assert "| Total | 3 (8) | 3,000 |" in text
+    counts = {"blue": in_json, "red": 3, NO_LABEL: 5}
+    assert {each["caller"]: each["throttled"] for each in account["totals_by"]} == counts
+    (pool,) = account["usage_by"]
+    assert {each["caller"]: each["throttled"] for each in pool["callers"]} == counts
+    cell = "" if in_json is None else "0"
+    assert f",blue,1,{cell},1000,100," in to_csv([document])
+    assert f",blue,1,{cell},1000,100,30,20,,False" in to_csv_totals([document])
+    said = (
+        "The log names no team for 5 throttled calls of callers whose answered calls have one. They are in the row (no "
+        "tag). Other rows may have more throttled calls than is known."
+    )
+    assert (said in account["notes"]) == (said in show(document, 500)) == bool(unlabelled)
+
+
+# ---------------------------------------------------------------- CSV, and several accounts
+
+
+def test_csv_has_one_row_per_group_over_all_pools():
+    document = msgspec.structs.replace(by_team(unpriced=True), account="111122223333", region="us-east-1")
+
+    assert to_csv_totals([document]).splitlines() == [
+        "account,region,caller,requests,throttled,input_tokens,output_tokens,cache_read_tokens,cache_write_tokens,"
+        "price_usd,has_unknown_prices",
+        "111122223333,us-east-1,blue,4,0,4000,400,120,80,7.0,False",
+        "111122223333,us-east-1,red,3,0,3000,300,90,60,1.0,True",
+        "111122223333,us-east-1,(no tag),2,0,2000,200,60,40,0.25,False",
+    ]
+
+
+def two_places() -> list[Document]:
+    """The second place has no price for Red in one pool, and Red has throttled calls there."""
+    second = by_team(unpriced=True)
+    (first_pool, other_pool) = second.listing
+    (caller,) = (each for each in first_pool.callers if each.caller == "red")
+    throttled = msgspec.structs.replace(caller, throttled=6)
+    callers = tuple(throttled if each.caller == "red" else each for each in first_pool.callers)
+    return [
+        by_team(),
+        msgspec.structs.replace(second, listing=(msgspec.structs.replace(first_pool, callers=callers), other_pool)),
+    ]
+
+
+def test_tokens_and_dollars_of_several_places_add_up():
+    rows = [
+        "| blue | 8 | 8,000 | 800 | 240 | 160 | 14.00 |",
+        "| red | 6 (6) | 6,000 | 600 | 180 | 120 | 4.50 + unknown |",  # 1.00 + 2.50, and 1.00
+        "| (no tag) | 4 | 4,000 | 400 | 120 | 80 | 0.50 |",
+        "| Total | 18 (6) | 18,000 | 1,800 | 540 | 360 | 19.00 + unknown |",
+    ]
+
+    text = to_markdown(two_places())
+    assert text.startswith("## All accounts and Regions\n")
+    assert text.splitlines()[4:8] == rows
+    assert to_html(two_places()).index("All accounts and Regions") < to_html(two_places()).index(">Quota pools</h2>")
+    found = json.loads(to_json(two_places()))["totals_by"]
+    assert [(each["caller"], each["throttled"], each["price_usd"]) for each in found] == [
+        ("blue", 0, 14.0),
+        ("red", 6, 4.5),
+        (NO_LABEL, 0, 0.5),
+    ]
+    assert "totals_by" not in json.loads(to_json([by_team()]))
+
+
+def test_a_total_of_several_places_is_unknown_if_none_of_them_knows():
+    places = [throttled_document(unlabelled=5), throttled_document(unlabelled=5)]
+
+    assert "| blue | 2 (unknown) |" in to_markdown(places)
+    assert "| Total | 6 (16) |" in to_markdown(places)
+
+
+def test_the_terminal_prints_the_totals_of_several_places_last(capsys: pytest.CaptureFixture[str]):
+    print_documents(two_places(), Output())
+
+    text = capsys.readouterr().out
+    assert re.search(r"^ Total +18 ", text.rpartition("All accounts and Regions")[2], re.MULTILINE)

@@ -73,3 +73,25 @@ def test_the_events_of_a_profile_are_found_with_it():
 def test_a_failure_before_any_change_has_no_events_to_look_for():
     said = str(deploy._endings([Ended(RegionProgress(State.FAILED, reason="no credentials"))], "monitor"))
     assert said.strip().splitlines() == ["eu-west-1", "  Failed: no credentials"]
+
+
+UNRECOGNIZED = "Template format error: Unrecognized resource types: [AWS::Logs::QueryDefinition]"
+LOCAL = "http://127.0.0.1:4566"
+
+
+@pytest.mark.parametrize(
+    ("reason", "endpoint", "is_explained"),
+    [
+        pytest.param(UNRECOGNIZED, LOCAL, True, id="local account"),
+        pytest.param(UNRECOGNIZED, "", False, id="AWS"),
+        pytest.param("no more tables", LOCAL, False, id="another reason"),
+    ],
+)
+def test_what_the_local_account_lacks_is_explained(reason, endpoint, is_explained):
+    found = regions.explain_local(RegionProgress(State.FAILED, reason=reason), endpoint)
+
+    more = (
+        f"\n  The local account at {LOCAL} does not have these resources, so deploy there with `quota-monitor local "
+        "up`, which leaves them out."
+    )
+    assert found.reason == reason + (more if is_explained else "")

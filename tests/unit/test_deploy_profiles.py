@@ -76,6 +76,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str | None, str], Mapping
 
     monkeypatch.setattr(targets, "open_session", open_session)
     monkeypatch.setattr(targets, "read_tags", read_tags)
+    monkeypatch.setattr(targets, "find_local_endpoint", lambda _session: "")
     monkeypatch.setattr(deploy, "configured_tags", lambda _checkout: {})
     monkeypatch.setattr(deploy, "build", lambda _parameters: None)
     monkeypatch.setattr(sam, "command", lambda *words: words)

@@ -155,7 +155,7 @@ def test_given_tags_replace_those_of_each_regions_stack(monkeypatch):
     class Started:
         progress, began, seconds = RegionProgress(State.DEPLOYED), 0.0, 0
 
-        def __init__(self, place, name, options, _slots):
+        def __init__(self, place, name, options, _slots, _endpoint):
             self.place, self.name = place, name
             started[name] = options[options.index("--tags") :]
 
@@ -163,6 +163,7 @@ def test_given_tags_replace_those_of_each_regions_stack(monkeypatch):
             pass
 
     monkeypatch.setattr(targets, "open_session", lambda _profile, region, _credentials: region)
+    monkeypatch.setattr(targets, "find_local_endpoint", lambda _session: "")
     monkeypatch.setattr(targets, "read_tags", lambda region, _stack: present[region])
     monkeypatch.setattr(deploy, "configured_tags", lambda _checkout: {"cost": "of the file", "team": "of the file"})
     monkeypatch.setattr(deploy, "build", lambda _parameters: None)

@@ -269,6 +269,20 @@ def values(processed: Total, consumed: Total) -> MetricValues:
         pytest.param("dimensions", {"dimensions": Dimensions()}, NOT_YET, "Not listed yet: AWS/Bedrock", id="no calls"),
         pytest.param("log-delay", {}, SEEN, "3.5 to 14.6 s, median 9.1 s.", id="delays"),
         pytest.param("log-delay", {"lines": lines(lags=(601.0,))}, WRONG, "601.0", id="late at the processor"),
+        pytest.param(
+            "log-delay",
+            {"lines": lines(lags=(600.0,)), "is_local": True},
+            SEEN,
+            "600.0",
+            id="in time, local",
+        ),
+        pytest.param(
+            "log-delay",
+            {"lines": lines(lags=(601.0,)), "is_local": True},
+            NOT_YET,
+            "This cannot be judged in the local account",
+            id="the hour of the demo in a local account",
+        ),
         pytest.param("log-delay", {"lines": lines(lags=())}, NOT_YET, "CloudWatch Logs: 3.5", id="none processed"),
         pytest.param("log-delay", {"lines": MetricLines(), "delays": ()}, NOT_YET, "No delivery", id="no record"),
         pytest.param(
@@ -573,6 +587,7 @@ class Account:
     def __init__(self, given: dict[str, Any], lacking: tuple[str, ...] = ()) -> None:
         self.given, self.lacking = given, lacking
         self.called: list[tuple[str, dict[str, Any]]] = []
+        self.endpoint_url = "https://cloudformation.us-east-1.amazonaws.com"
 
     def client(self, _service: str) -> Any:
         return Client(self)
@@ -583,6 +598,7 @@ class Client:
         self.account = account
         self.hooks: list[Callable[..., None]] = []
         self.meta = self.events = self
+        self.endpoint_url = account.endpoint_url
 
     def register(self, _event: str, hook: Callable[..., None]) -> None:
         self.hooks.append(hook)
@@ -1092,6 +1108,47 @@ def test_the_checklist_is_printed_with_its_exit_code() -> None:
     assert ran.stdout.startswith("### First-day check\n")
     assert ran.stdout.count("\n- [") == len(QUESTIONS)
     assert [secret for secret in SECRETS if secret in ran.stdout] == []
+
+
+def report_of(*verdicts: Verdict, is_local: bool = False) -> answers.Report:
+    found = tuple(answers.Answer(verdict, (), name=f"q{number}") for number, verdict in enumerate(verdicts))
+    return answers.Report("", "us-east-1", "1", "1", {}, found, is_local)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "said"),
+    [
+        pytest.param((SEEN, SEEN), "2 of 2 assumptions are seen.", id="all"),
+        pytest.param(
+            (SEEN, NOT_YET, WRONG, NOT_YET, REFUSED, WRONG),
+            "1 of 6 assumptions are seen, 2 not as assumed (q2, q5), 1 could not be looked at (q4), 2 could not be "
+            "seen yet.",
+            id="each verdict",
+        ),
+    ],
+)
+def test_the_summary_is_the_first_line(verdicts: tuple[Verdict, ...], said: str) -> None:
+    assert answers.render(report_of(*verdicts)).splitlines()[:4] == ["### First-day check", "", f"**{said}**", ""]
+
+
+def test_a_local_account_is_named_at_the_top() -> None:
+    lines_at_the_top = answers.render(report_of(SEEN, is_local=True)).splitlines()[2:4]
+
+    assert lines_at_the_top[1] == "This is the local account of an emulator, which shows little of AWS."
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "is_local"),
+    [
+        pytest.param("http://127.0.0.1:4566", True, id="this machine"),
+        pytest.param("http://localhost:4566", True, id="this machine by name"),
+        pytest.param("https://cloudformation.us-east-1.amazonaws.com", False, id="AWS"),
+    ],
+)
+def test_a_local_account_is_known_by_its_endpoint(account: Account, endpoint: str, is_local: bool) -> None:
+    account.endpoint_url = endpoint
+
+    assert json.loads(run("--first-day", "--json").stdout)["is_local"] is is_local
 
 
 @pytest.mark.usefixtures("account")

@@ -5,20 +5,26 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import click
 import msgspec
 import pytest
 from click.testing import CliRunner
-from fake_aws import ACCOUNT, FakeAws
-from records import SONNET, converse, message, with_id
+from fake_aws import ACCOUNT, FakeAws, insights
+from records import NOVA, SONNET, converse, invoke, message, with_id
 
 from bedrock_quota.analysis.advice import plan_changes
 from bedrock_quota.analysis.increase import Load, gather_evidence, propose_quota
 from bedrock_quota.analysis.tally import NO_OUTPUT, UsageTally
 from bedrock_quota.analysis.usage import THROTTLED, PoolUsage
+from bedrock_quota.errors import LogSourceError
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool, Unit
+from quota_monitor.analyze import log_group, sources
+from quota_monitor.analyze.sources import NO_ACCOUNT
+from quota_monitor.answers.days import count_days, note_missing_days
+from quota_monitor.answers.options import parse_pools
 from quota_monitor.deployed.lines import LineCall
 from quota_monitor.increase import command
-from quota_monitor.increase.page import write_markdown
+from quota_monitor.increase.page import write_markdown, write_next_steps
 from quota_monitor.increase.request import Quota, Request, to_data
 from quota_monitor.main import main
 from quota_monitor.window import Window
@@ -87,7 +93,7 @@ def test_the_page_has_the_evidence_and_the_command():
     text = request(usage(max_tokens=100, throttled=3), growth=10)
 
     assert "- Current quota: Cross-region tokens per minute for Model 1 (`L-12345678`), 12,000 TPM." in text
-    assert "| Peak | 2,000 | 10 |" in text
+    assert "| Peak, tokens in the minute from 2026-11-28 12:09 UTC | 2,000 | 10 |" in text
     assert "Bedrock throttled 3 requests of 58, in 1 minute." in text
     assert "No smaller max_tokens would lower the peak. Calls consumed 75% of what they reserved." in text
     assert "2,000 TPM (the peak) × 10 growth × 1.2 headroom, rounded up: **24,000 TPM**." in text
@@ -102,7 +108,9 @@ def test_smaller_limits_come_first():
 
     assert "- App: 9,000 → 256. Its largest of 55 answers has 50 tokens." in text
     assert "- Peak with these changes: 3,560 TPM, instead of 91,000." in text
-    assert "- That is 30% of the quota. Make these changes before you ask for more." in text
+    assert "- That is 30% of the quota." in text
+    steps = list(write_next_steps(gather(usage(max_tokens=9_000))))
+    assert steps[0] == "Make the changes under max_tokens before you ask for more."
 
 
 def test_the_peak_with_smaller_limits_also_has_the_throttled_calls():
@@ -127,6 +135,9 @@ def test_no_command_asks_for_less_than_the_quota():
     text = request(usage(max_tokens=100))
 
     assert "The quota is 12,000 already, so no increase is needed." in text
+    assert list(write_next_steps(gather(usage(max_tokens=100)))) == [
+        "If calls are throttled all the same, `quota-monitor analyze` says why."
+    ]
     assert "aws service-quotas" not in text
 
 
@@ -135,7 +146,10 @@ def test_an_in_region_quota_is_asked_for_through_the_cross_region_one():
     text = request(usage(max_tokens=100), quota=own)
 
     assert "this asks for the cross-Region one" in text
-    assert "Open a case with AWS Support for the on-demand quota" in text
+    assert "The cross-Region quota is 12,000 already. The on-demand quota is asked for." in text
+    assert list(write_next_steps(gather(usage(max_tokens=100), quota=own))) == [
+        "Open a case with AWS Support for the on-demand quota, and add this page."
+    ]
     larger = request(usage(max_tokens=100), quota=own, growth=10)
     assert "--quota-code L-12345678 --desired-value 24000" in larger
 
@@ -201,7 +215,9 @@ def test_without_an_answered_call_the_user_names_the_value(unit: Unit) -> None:
 
     assert "No call was answered in this window, so no value can be derived." in text
     assert "--quota-code L-12345678 --desired-value VALUE --region us-east-1" in text
-    assert ("tokens per request" in text) == (unit is Unit.TOKENS_PER_MINUTE)
+    first, _ = write_next_steps(gather(all_failed(), quota=ZERO, ask_for=ZERO, unit=unit))
+    tokens = " × tokens per request (input + max_tokens)" if unit is Unit.TOKENS_PER_MINUTE else ""
+    assert first == f"Estimate the value: requests per minute{tokens}. Then name it with --value N."
     assert "already" not in text
     assert (found["proposal"]["value"], found["command"]) == (None, None)
     assert found["proposal"]["reason"] == "No call was answered in this window, so no value can be derived."
@@ -210,7 +226,7 @@ def test_without_an_answered_call_the_user_names_the_value(unit: Unit) -> None:
 def test_a_named_value_is_asked_for() -> None:
     given = gather(all_failed(), quota=ZERO, ask_for=ZERO, named_value=200_000)
 
-    assert "**200,000 TPM**, as named with --value." in "\n".join(write_markdown(given))
+    assert "**200,000 TPM**." in "\n".join(write_markdown(given))
     assert to_data(given)["command"].endswith("--desired-value 200000 --region us-east-1")
     assert to_data(given)["proposal"]["reason"] is None
 
@@ -223,6 +239,147 @@ def test_no_quota_of_a_legacy_model_is_asked_for() -> None:
     assert "Move its callers to another model." in text
     assert "aws service-quotas" not in text
     assert to_data(given)["command"] is None
+
+
+def test_nothing_on_the_page_is_about_this_program() -> None:
+    pages = [
+        request(usage(max_tokens=100)),
+        request(usage(max_tokens=9_000), growth=10),
+        request(usage(max_tokens=None)),
+        request(all_failed(), quota=ZERO, ask_for=ZERO),
+        request(all_failed(), quota=ZERO, ask_for=ZERO, named_value=9_000),
+    ]
+
+    assert [
+        word for page in pages for word in ("quota-monitor", "--value ", "--whole-records", "page") if word in page
+    ] == []
+
+
+# ---------------------------------------------------------------- days
+
+
+def of_three_days() -> PoolUsage:
+    """Three calls at noon, two an hour later and five throttled ones. After a day without calls, one and four more."""
+    tally = UsageTally()
+    for minute, calls in ((NOON, 3), (NOON + 3_600, 2), (NOON + 2 * 86_400, 1)):
+        for _ in range(calls):
+            tally.open_calls(POOL, minute, "App", "explicit").add(LineCall(100, 0, 0, 50, 900, 150, False))
+    tally.add_failed(POOL, NOON + 3_660, "App", THROTTLED, 5)
+    tally.add_failed(POOL, NOON + 3 * 86_400, "App", THROTTLED, 4)
+    (found,) = tally.measure({POOL: PoolQuota(12_000, 100)})
+    return found
+
+
+WEEK = Window(NOON - 4 * 86_400, NOON + 3 * 86_400 + 60)
+"""From 24 November, 12:00, to 1 December, 12:01. It touches 8 days."""
+
+
+def test_the_page_says_which_days_have_calls_and_when_the_peak_was() -> None:
+    given = gather(of_three_days(), window=WEEK)
+    text = "\n".join(write_markdown(given))
+
+    assert (
+        "Calls are on 3 of 8 days: the first in the minute from 2026-11-28 12:00, the last in that from 2026-12-01 "
+        "12:00 UTC."
+    ) in text
+    assert "| Peak, tokens in the minute from 2026-11-28 12:00 UTC | 3,000 | 3 |" in text
+    assert text.partition("| Day (UTC) |")[2].splitlines()[2:5] == [
+        "| 2026-11-28 | 5 | 5 | 3,000 | 12:00 |",
+        "| 2026-11-30 | 1 | 0 | 1,000 | 12:00 |",
+        "| 2026-12-01 | 0 | 4 | 0 | – |",
+    ]
+    found = to_data(given)
+    assert (found["first_call"], found["last_call"]) == ("2026-11-28T12:00:00Z", "2026-12-01T12:00:00Z")
+    assert (found["peak_minute"], found["days_in_window"]) == ("2026-11-28T12:00:00Z", 8)
+    assert found["days"][0] == {
+        "date": "2026-11-28",
+        "requests": 5,
+        "throttled": 5,
+        "peak_tokens": 3_000.0,
+        "peak_minute": "2026-11-28T12:00:00Z",
+    }
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "days"),
+    [
+        pytest.param(0, 60, 1, id="a minute"),
+        pytest.param(0, 86_400, 1, id="exactly a day"),
+        pytest.param(86_340, 86_460, 2, id="the last minute of a day and the first of the next"),
+        pytest.param(60, 86_400 + 60, 2, id="a day from 00:01"),
+        pytest.param(0, 0, 0, id="nothing"),
+    ],
+)
+def test_days_that_a_window_touches(start: int, end: int, days: int) -> None:
+    assert count_days(Window(start, end)) == days
+
+
+@pytest.mark.parametrize(
+    ("window", "is_noted"),
+    [
+        pytest.param(WEEK, True, id="a week with missing days"),
+        pytest.param(Window(NOON - 43_200, NOON + 12 * 3_600), False, id="a day"),
+        pytest.param(Window(NOON - 40_000, NOON - 40_000 + 86_460), False, id="24 hours over midnight"),
+        pytest.param(Window(NOON, NOON + 2 * 86_400), True, id="two days, one without a call"),
+    ],
+)
+def test_a_window_with_missing_days_is_noted(window: Window, is_noted: bool) -> None:
+    minutes = tuple(each for each in of_three_days().minutes if window.start <= each.minute < window.end)
+    found = note_missing_days([msgspec.structs.replace(of_three_days(), minutes=minutes)], window)
+
+    assert [each.endswith("The other days have none, or nothing is known of them.") for each in found] == [
+        True
+    ] * is_noted
+
+
+def test_a_window_without_calls_has_no_note_on_days() -> None:
+    assert note_missing_days([msgspec.structs.replace(of_three_days(), minutes=())], WEEK) == ()
+    assert note_missing_days([], WEEK) == ()
+
+
+# ---------------------------------------------------------------- names
+
+
+def usage_of(model_id: str, endpoint_type: EndpointType = EndpointType.CROSS_REGION, calls: int = 1) -> PoolUsage:
+    pool, tally = QuotaPool(model_id, endpoint_type), UsageTally()
+    for _ in range(calls):
+        tally.open_calls(pool, NOON, "App", "explicit").add(LineCall(100, 0, 0, 50, 900, 150, False))
+    (found,) = tally.measure({})
+    return found
+
+
+SONNETS = [
+    usage_of("vendor.sonnet-4"),
+    usage_of("vendor.sonnet-4-6"),
+    usage_of("vendor.sonnet-4-6", EndpointType.REGIONAL, 2),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "pool"),
+    [
+        pytest.param("vendor.sonnet-4", "vendor.sonnet-4 (cross-region)", id="whole name that is part of another"),
+        pytest.param("4-6", "vendor.sonnet-4-6 (regional)", id="part, the endpoint type with most tokens"),
+        pytest.param("4-6/cross-region", "vendor.sonnet-4-6 (cross-region)", id="part with an endpoint type"),
+        pytest.param("sonnet/regional", "vendor.sonnet-4-6 (regional)", id="part of one with that endpoint type"),
+    ],
+)
+def test_a_unique_part_of_a_name_is_enough(name: str, pool: str) -> None:
+    assert str(command.choose_pool(SONNETS, parse_pools(name), name).pool) == pool
+
+
+def test_a_part_of_several_names_is_wrong_usage() -> None:
+    with pytest.raises(click.UsageError) as error:
+        command.choose_pool(SONNETS, parse_pools("sonnet"), "sonnet")
+
+    assert error.value.message == (
+        "sonnet is part of 2 models with calls: vendor.sonnet-4, vendor.sonnet-4-6. Name one."
+    )
+
+
+def test_a_name_without_calls_names_the_nearest() -> None:
+    with pytest.raises(LogSourceError, match=r"No call to sonet in this window\. With calls: vendor\.sonnet-4\."):
+        command.choose_pool([], parse_pools("sonet"), "sonet", ["vendor.sonnet-4"])
 
 
 @pytest.mark.parametrize("option", ["--growth", "--headroom"])
@@ -272,6 +429,50 @@ def test_files_are_read_whole_unless_an_option_sets_a_window(
     assert ran.exit_code == 0, ran.output
     found = json.loads(ran.output)
     assert (found["requests"], found["from"]) == (requests, start)
+
+
+@pytest.fixture
+def two_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a log group with answers of Sonnet and of two pools of Nova. Nothing in it says how any of them ended."""
+    limits = ((SONNET, 50), (SONNET, 50), (NOVA, 500), (f"us.{NOVA}", 50))
+    entries = [invoke(model, {"max_tokens": limit}, answer={}, output_tokens=9) for model, limit in limits]
+    session = FakeAws(insights(*entries)).session
+    monkeypatch.setattr(command, "open_session", lambda *_given: session)
+    monkeypatch.setattr(sources, "open_session", lambda *_given: session)
+    monkeypatch.setattr(log_group, "POLL_SECONDS", 0.0)
+
+
+NOTED = "The log shows neither tier nor latency of 1 of 1 answer, and not if they were cut."
+FIVE_MINUTES = ("--from", "2026-11-23T12:00", "--to", "2026-11-23T12:05")
+
+
+@pytest.mark.usefixtures("no_aws", "two_models")
+@pytest.mark.parametrize("name", [NOVA, "nova", "nova-lite/regional"], ids=["whole name", "part", "part and type"])
+def test_the_page_has_notes_on_its_pool_alone(name: str) -> None:
+    ran = CliRunner(mix_stderr=False).invoke(main, ["increase", "--pool", name, *FIVE_MINUTES])
+
+    assert ran.exit_code == 0, ran.stderr
+    assert ran.stdout.startswith(f"# Quota increase for {NOVA} (regional) in us-east-1")
+    assert NOTED in ran.stdout
+    assert "quota-monitor" not in ran.stdout
+
+
+@pytest.mark.usefixtures("no_aws", "two_models")
+def test_json_has_the_notes_of_the_pool() -> None:
+    ran = CliRunner(mix_stderr=False).invoke(main, ["increase", "--pool", "nova", *FIVE_MINUTES, "--json"])
+
+    assert json.loads(ran.stdout)["notes"] == [NOTED]
+
+
+@pytest.mark.usefixtures("no_aws")
+def test_how_files_were_read_is_no_part_of_the_page(old_file: Path) -> None:
+    old_file.write_text(old_file.read_text() + "\n{")
+
+    ran = CliRunner(mix_stderr=False).invoke(main, ["increase", "--pool", SONNET, "--files", str(old_file)])
+
+    assert ran.exit_code == 0, ran.stderr
+    assert NO_ACCOUNT in ran.stderr
+    assert NO_ACCOUNT not in ran.stdout
 
 
 def test_the_help_names_one_window() -> None:

@@ -266,6 +266,136 @@ def test_another_property_is_listed_for_the_calls_of_selected_callers_only(
     assert {each.caller: each.requests for usage in found.listing for each in usage.callers} == listed
 
 
+def tagged(event: Event, team: str) -> Event:
+    second, line = event
+    return second, line | {"request_metadata": {"team": team}}
+
+
+@pytest.mark.parametrize("window", [DAY, HOURS_5], ids=["summed up", "exact"])
+@pytest.mark.parametrize(
+    ("teams", "unlabelled", "expected"),
+    [
+        pytest.param(
+            {}, 0, {"shop": (1, 3), "mobile": (1, 0), NO_LABEL: (1, 5)}, id="lines of throttled calls have the tag"
+        ),
+        pytest.param(
+            {"Two": "search"}, 0, {"shop": (1, 3), "mobile": (1, 0), "search": (1, 5)}, id="a tag of the caller"
+        ),
+    ],
+)
+def test_throttled_calls_are_listed_by_their_tag(
+    window: Window, teams: dict[str, str], unlabelled: int, expected: dict[str, tuple[int, int]]
+) -> None:
+    second, written = END - 3_600, END
+    aws = processor(
+        tagged(served(second, written=written, output=100), "shop"),
+        tagged(served(second, written=written, output=100), "mobile"),
+        tagged(failed(second, written=written, calls=3), "shop"),
+        served(second, written=written, output=100, caller="Two"),
+        failed(second, written=written, calls=5, caller="Two"),
+        failed(second, written=written, calls=50, caller="One", code="ModelErrorException"),
+    )
+    scope = Scope(window, dimension=Dimension.TAG, tag="team", tags_of_callers=teams)
+
+    document = make_report(aws.session, STACK, scope, NOTHING_CHANGED, now=NOW)
+
+    (usage,) = document.listing
+    assert {each.caller: (each.requests, each.throttled) for each in usage.callers} == expected
+    assert document.unlabelled_throttled == unlabelled
+
+
+@pytest.mark.parametrize("window", [DAY, HOURS_5], ids=["summed up", "exact"])
+def test_lines_of_throttled_calls_without_a_tag_may_be_of_any_team(window: Window) -> None:
+    second, written = END - 3_600, END
+    aws = processor(
+        tagged(served(second, written=written, output=100), "shop"),
+        failed(second, written=written, calls=5),
+        failed(second, written=written, calls=7, caller="Two"),  # none of whose calls has a team
+    )
+    scope = Scope(window, dimension=Dimension.TAG, tag="team")
+
+    document = make_report(aws.session, STACK, scope, NOTHING_CHANGED, now=NOW)
+
+    (usage,) = document.listing
+    assert {each.caller: document.count_throttled(each) for each in usage.callers} == {"shop": None, NO_LABEL: 12}
+    assert document.unlabelled_throttled == 5
+
+
+@pytest.mark.parametrize("window", [DAY, HOURS_5], ids=["summed up", "exact"])
+def test_a_pool_with_throttled_calls_alone_is_listed_by_tag(window: Window) -> None:
+    aws = processor(tagged(failed(END - 3_600, written=END, calls=3), "shop"))
+    scope = Scope(window, dimension=Dimension.TAG, tag="team")
+
+    document = make_report(aws.session, STACK, scope, NOTHING_CHANGED, now=NOW)
+
+    (usage,) = document.listing
+    assert [(each.caller, each.requests, each.throttled) for each in usage.callers] == [("shop", 0, 3)]
+
+
+def test_callers_that_share_a_tag_are_added_up() -> None:
+    second, written = END - 3_600, END
+    aws = processor(
+        *(tagged(served(second, written=written, output=each, caller=f"C{each}"), "shop") for each in (100, 300, 200))
+    )
+
+    document = make_report(
+        aws.session, STACK, Scope(DAY, dimension=Dimension.TAG, tag="team"), NOTHING_CHANGED, now=NOW
+    )
+
+    ((caller,),) = (usage.callers for usage in document.listing)
+    assert (caller.caller, caller.requests, caller.input_tokens, caller.output_tokens) == ("shop", 3, 30, 600)
+    assert (caller.reserved_tokens, caller.consumed_tokens, caller.sizes.largest) == (3_030, 630, 300)
+    assert [(each.max_tokens, each.calls) for each in caller.limits] == [(1_000, 3)]
+
+
+@pytest.mark.parametrize(
+    ("dimension", "labels"),
+    [
+        pytest.param(Dimension.SESSION, {"One jane": (1, 2), "Two": (1, 0)}, id="session"),
+        pytest.param(Dimension.PROFILE, {"p1": (1, 2), NO_LABEL: (1, 0)}, id="profile"),
+        pytest.param(Dimension.OPERATION, {"Converse": (1, 2), NO_LABEL: (1, 0)}, id="operation"),
+        pytest.param(Dimension.PROJECT, {"proj": (1, 2), NO_LABEL: (1, 0)}, id="project"),
+    ],
+)
+@pytest.mark.parametrize("window", [DAY, HOURS_5], ids=["summed up", "exact"])
+def test_every_property_has_its_throttled_calls(
+    window: Window, dimension: Dimension, labels: dict[str, tuple[int, int]]
+) -> None:
+    second, written = END - 3_600, END
+    named = {"session": "jane", "application_profile": "p1", "operation": "Converse", "project_identifier": "proj"}
+    events = [served(second, written=written, output=100), failed(second, written=written, calls=2)]
+    aws = processor(
+        *((at, line | named) for at, line in events), served(second, written=written, output=100, caller="Two")
+    )
+
+    document = make_report(aws.session, STACK, Scope(window, dimension=dimension), NOTHING_CHANGED, now=NOW)
+
+    (usage,) = document.listing
+    assert {each.caller: (each.requests, each.throttled) for each in usage.callers} == labels
+
+
+@pytest.mark.parametrize(
+    ("days", "notes"),
+    [
+        pytest.param(1, [], id="a day"),
+        pytest.param(10, ["Calls are on 1 of 11 days"], id="ten days"),
+        pytest.param(20, ["CloudWatch keeps", "Calls are on 1 of 21 days"], id="longer than values per minute"),
+    ],
+)
+def test_a_window_that_is_longer_than_what_is_known_says_so(days: int, notes: list[str]) -> None:
+    aws = processor(failed(END - 3_600, written=END, calls=3), failed(END - 1_800, written=END, calls=1))
+
+    document = report(aws, Window(END - days * 86_400, END))
+
+    assert [note[: len(said)] for note, said in zip(document.notes[1:], notes, strict=True)] == notes
+    if days == 20:
+        assert document.notes[1].endswith("So requests and peaks of pools from before 2026-11-05 are missing.")
+        assert document.notes[2] == (
+            "Calls are on 1 of 21 days: the first in the minute from 2026-11-20 19:21, the last in that from "
+            "2026-11-20 19:51 UTC. The other days have none, or nothing is known of them."
+        )
+
+
 def test_models_with_calls_are_named_if_the_one_asked_for_has_none() -> None:
     aws = processor(served(END - 600, written=int(NOW.timestamp()) - 60, output=9))
 

@@ -379,6 +379,35 @@ def test_failed_calls_name_the_session(with_sessions: UsageCalculator, read_line
     ]
 
 
+def test_failed_calls_name_tags_profile_and_project(registry: Registry, read_line: ReadLine) -> None:
+    by_team = UsageCalculator(
+        registry, lambda _profile: Reference(SONNET, EndpointType.CROSS_REGION), ("team",), with_sessions=True
+    )
+    tagged = failed(f"us.{SONNET}", requestMetadata={"team": "shop", "secret": "x"})
+    profile = failed("arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/abc123")
+    project = of_project(failed(operation="Converse", input={"inputBodyJson": {}}), "proj_a")
+
+    found = [read_line(line) for line in failed_lines(by_team, tagged, tagged, profile, project)]
+
+    names = ("request_metadata", "application_profile", "project_identifier", "requests_failed")
+    assert [tuple(line.get(name) for name in names) for line in found] == [
+        ({"team": "shop"}, None, None, 2),
+        (None, "abc123", None, 1),
+        (None, None, "proj_a", 1),
+    ]
+
+
+def test_failed_calls_of_too_many_tags_keep_their_caller(registry: Registry, read_line: ReadLine) -> None:
+    by_team = UsageCalculator(registry, lambda _profile: OutOfScope("unresolved_profile"), ("team",))
+    calls = [failed(f"us.{SONNET}", requestMetadata={"team": f"t{number}"}) for number in range(1_005)]
+
+    found = [read_line(line) for line in failed_lines(by_team, *calls)]
+
+    assert len(found) == MAX_GROUPS_PER_POOL + 1
+    assert {line["caller"] for line in found} == {"ReportWriter"}
+    assert [line["requests_failed"] for line in found if "request_metadata" not in line] == [5]
+
+
 def test_calls_of_the_reserved_tier_name_session_and_project(
     with_sessions: UsageCalculator, process: Process, read_line: ReadLine
 ) -> None:

@@ -95,6 +95,7 @@ def written(registry: Registry, process: Process, read_line: ReadLine) -> list[L
         metadata_only(requestMetadata={"max_tokens": "50"}),
         *(served_by(each) for each in ("flex", "reserved")),
         failed(),
+        of_project(failed(PROFILE_ARN, input={"inputBodyJson": {}}, requestMetadata={"team": "reports"}), "proj_1"),
         converse(model_ids.ALARM_TEST),
         "no JSON",
     ]

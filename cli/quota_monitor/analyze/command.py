@@ -28,6 +28,7 @@ from quota_monitor.analyze.scope import Scope, bound_window, describe_absent_tag
 from quota_monitor.analyze.source import Progress, Source, explain, source_errors_as_messages
 from quota_monitor.analyze.sources import Opening, list_openings, source_options
 from quota_monitor.answers import output
+from quota_monitor.answers.days import note_missing_days
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.models import find_model_maximum
 from quota_monitor.answers.names import check_scenario, check_selection, sort_by_similarity
@@ -152,10 +153,17 @@ def make_document(
     listing = reader.listing.measure(account.quotas) if reader.listing is not None else ()
     scenario = keep_pools_with_calls(scenario, usages)
     said = [*notes, *account.notes]
+    unknown_ends = reader.counts.unknown_ends.total()
+    if unknown_ends:
+        said.append(
+            f"For {count(unknown_ends, 'answer')}, mostly streamed, Logs Insights shows neither tier nor latency, and "
+            "not if they were cut. --whole-records reads them."
+        )
     if not reader.counts.received:
         said.append("There are no records in this window. Use a longer one, such as --days 7.")
     if is_tag_absent(scope, listing):
         said.append(f"{describe_absent_tag(scope)} in its requestMetadata.")
+    said += note_missing_days(usages, bound_window(scope.window, usages))
     if reader.counts.missing_bodies:
         said.append(_explain_unknown(reader.counts.missing_bodies))
     if not reader.tally.is_complete:
@@ -182,6 +190,7 @@ def make_document(
         other_models=tuple(sort_by_similarity(scope.model, reader.counts.other_models)),
         only_callers=scope.caller,
         listing=listing,
+        unlabelled_throttled=reader.unlabelled.count(),
         received=reader.counts.received,
         counts=name_counts(reader.counts, throttled=sum(usage.throttled for usage in usages)),
         notes=tuple(said),

@@ -76,6 +76,8 @@ groups log retention settings" (read 2026-11-28)."""
 _RUNNING = frozenset({"Scheduled", "Running", "Unknown"})
 
 
+EXISTS_ACTION = "logs:DescribeLogStreams"
+
 LOGGING_ACTION = "bedrock:GetModelInvocationLoggingConfiguration"
 
 
@@ -150,6 +152,7 @@ def open_log_group(session: boto3.Session, name: str | None, registry: Registry,
         return notes
 
     def estimate(window: Window) -> Estimate:
+        check_log_group(client, group.name)
         cloudwatch = session.client("cloudwatch")
         return estimate_scan(cloudwatch, group.name, [window], whole_records=whole_records)
 
@@ -161,6 +164,20 @@ def open_log_group(session: boto3.Session, name: str | None, registry: Registry,
         make_fetch(session.client("s3")),
         estimate,
     )
+
+
+def check_log_group(client: CloudWatchLogsClient, group: str) -> None:
+    """Raise `LogSourceError` if there is no such log group, before its price is printed. It reads no record.
+
+    Without the right to ask (`EXISTS_ACTION`), the reading finds out. Propagates all other botocore errors.
+    """
+    try:
+        client.describe_log_streams(logGroupName=group, limit=1)
+    except client.exceptions.ResourceNotFoundException:
+        raise _not_found(group) from None
+    except ClientError as error:
+        if not is_denied(error):
+            raise
 
 
 # ---------------------------------------------------------------- fields, by Logs Insights
@@ -177,25 +194,16 @@ def read_fields(
     query = write_query(columns)
     window = Window(scope.window.start, scope.window.end + LATE_SECONDS)
     total = window.end - window.start
-    done = unknown = lost = 0
+    done = lost = 0
     for part, result in _run_all(client, group, query, window, lambda cells: read_row(columns, cells)):
         for row in result.rows:
-            unknown += row.is_end_unknown
-            reader.add(row.message)
+            reader.add(row.message, is_end_unknown=row.is_end_unknown)
         lost += max(0, result.matched - len(result.rows))
         done += part.end - part.start
         progress(done / total)
-    notes: list[str] = []
-    if unknown:
-        notes.append(
-            f"For {count(unknown, 'answer')}, mostly streamed, Logs Insights shows neither tier nor latency, and not "
-            "if they were cut. --whole-records reads them."
-        )
-    if lost:
-        notes.append(
-            f"{count(lost, 'record')} could not be fetched: too many began in one second. Use --whole-records."
-        )
-    return notes
+    if not lost:
+        return []
+    return [f"{count(lost, 'record')} could not be fetched: too many began in one second. Use --whole-records."]
 
 
 def _run_all(

@@ -14,7 +14,7 @@ from bedrock_quota.log_sources.s3 import LOGS_FOLDER
 from quota_monitor.analyze import estimate
 from quota_monitor.analyze.account import PROFILE_ACTIONS, QUOTA_ACTIONS
 from quota_monitor.analyze.bucket import check_place
-from quota_monitor.analyze.log_group import LOGGING_ACTION
+from quota_monitor.analyze.log_group import EXISTS_ACTION, LOGGING_ACTION
 from quota_monitor.analyze.publish.policy import list_statements
 
 VERSION = "2012-10-17"
@@ -65,6 +65,7 @@ def _read_log_group(given: Mapping[str, Any]) -> list[dict[str, Any]]:
     else:
         statements.append(_allow("Query", ["logs:StartQuery"], groups))
         statements.append(_allow("Results", ["logs:GetQueryResults", "logs:StopQuery"], "*"))
+    statements.append(_allow("LogGroupExists", [EXISTS_ACTION], groups))
     statements.append(_allow("Estimate", [estimate.ACTION], "*"))
     return statements
 

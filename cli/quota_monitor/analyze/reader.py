@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from bedrock_quota.analysis.tally import CallTally, UsageTally
+from bedrock_quota.analysis.usage import THROTTLED
 from bedrock_quota.errors import RecordError
 from bedrock_quota.model_ids import UNRESOLVED, ApplicationProfile, OutOfScope, Reference
 from bedrock_quota.pools import UNLISTED, QuotaPool
@@ -29,6 +30,7 @@ from bedrock_quota.processor.usage import (
 from bedrock_quota.registry.models import Registry
 from quota_monitor.analyze.latency import read_latency
 from quota_monitor.analyze.scope import Dimension, Scope
+from quota_monitor.analyze.unlabelled import Unlabelled
 
 MAX_WAITING = 500
 """Calls that wait for their body in S3 before the bodies are read."""
@@ -51,7 +53,7 @@ class Counts(msgspec.Struct):
 
     `not_asked_for` are calls outside of the window, or of other models or callers. The model and caller of a call out
     of scope are not looked at. `rejected` and `out_of_scope` are counted by reason. `missing_bodies` are answered calls
-    whose max_tokens is unknown, by reason.
+    whose max_tokens is unknown, by reason. `unknown_ends` are those whose end could not be read, by pool.
     """
 
     received: int = 0
@@ -63,6 +65,7 @@ class Counts(msgspec.Struct):
     rejected: Counter[str] = msgspec.field(default_factory=Counter)
     out_of_scope: Counter[str] = msgspec.field(default_factory=Counter)
     missing_bodies: Counter[str] = msgspec.field(default_factory=Counter)
+    unknown_ends: Counter[QuotaPool] = msgspec.field(default_factory=Counter)
     unlisted_models: dict[str, None] = {}
     other_models: dict[str, None] = {}
     """Models that were not asked for, at most `MAX_UNLISTED_POOLS`."""
@@ -91,6 +94,8 @@ class RecordReader:
         """Usage by caller, on which the answers rest."""
         self.listing = UsageTally() if scope.dimension is not Dimension.CALLER else None
         """Usage by the property that the scope names, if that is not the caller."""
+        self.unlabelled = Unlabelled()
+        """Throttled calls for which the log may leave out that property."""
         self.counts = Counts()
         self._scope, self._fetch_bodies, self._observe = scope, fetch_bodies, observe
         self._unlisted: set[QuotaPool] = set()
@@ -102,15 +107,18 @@ class RecordReader:
         self._start, self._end = scope.window.start, scope.window.end
         self._open: dict[CallGroup, tuple[CallTally, ...]] = {}
         self._seen: set[int] | None = set() if may_repeat else None
-        self._waiting: list[tuple[Record, int | None]] = []
+        self._waiting: list[tuple[Record, int | None, bool]] = []
 
     def add_all(self, messages: Iterable[bytes | str]) -> None:
         """Add the records of log events. Call `finish` after the last ones."""
         for message in messages:
             self.add(message)
 
-    def add(self, message: bytes | str) -> None:
-        """Add the record of one log event, or count why it is none."""
+    def add(self, message: bytes | str, *, is_end_unknown: bool = False) -> None:
+        """Add the record of one log event, or count why it is none.
+
+        `is_end_unknown` is true if the record leaves out how and when the answer ended.
+        """
         counts = self.counts
         counts.received += 1
         try:
@@ -126,11 +134,11 @@ class RecordReader:
             return
         if self._fetch_bodies is not None and self._needs_body(record):
             trimmed = trim_record(record, self._scope.metadata_keys, with_session=True)
-            self._waiting.append((trimmed, read_latency(message)))
+            self._waiting.append((trimmed, read_latency(message), is_end_unknown))
             if len(self._waiting) >= MAX_WAITING:
                 self.finish()
             return
-        self._add_record(record, message, None)
+        self._add_record(record, message, None, is_end_unknown=is_end_unknown)
 
     def _came_before(self, request_id: str, seen: set[int]) -> bool:
         """Return True if a record of this request came before, among the first `MAX_REMEMBERED_IDS`."""
@@ -158,18 +166,25 @@ class RecordReader:
         waiting, self._waiting = self._waiting, []
         if not waiting or self._fetch_bodies is None:
             return
-        bodies = self._fetch_bodies(dict.fromkeys(record.input.body_s3_path or "" for record, _ in waiting))
-        for record, latency in waiting:
+        bodies = self._fetch_bodies(dict.fromkeys(record.input.body_s3_path or "" for record, _, _ in waiting))
+        for record, latency, is_end_unknown in waiting:
             path = record.input.body_s3_path or ""
             body = bodies.found.get(path)
             if body is not None:
-                self._add_record(with_request_body(record, body), None, latency)
+                self._add_record(with_request_body(record, body), None, latency, is_end_unknown=is_end_unknown)
                 continue
             missing = bodies.missing.get(path)
-            self._add_record(record, None, latency, "not_asked" if missing is None else missing.reason)
+            reason = "not_asked" if missing is None else missing.reason
+            self._add_record(record, None, latency, reason, is_end_unknown=is_end_unknown)
 
     def _add_record(
-        self, record: Record, message: bytes | str | None, latency: int | None, missing: str = "no_access"
+        self,
+        record: Record,
+        message: bytes | str | None,
+        latency: int | None,
+        missing: str = "no_access",
+        *,
+        is_end_unknown: bool,
     ) -> None:
         counts = self.counts
         try:
@@ -188,13 +203,9 @@ class RecordReader:
             counts.answered += 1
             if entry.max_tokens is None:
                 counts.missing_bodies[missing if record.input.body_s3_path else "not_logged"] += 1
-            for tally in tallies:
-                tally.add(entry)
-            if message is not None:
-                latency = read_latency(message)
-            tallies[0].add_time(entry, entry.started, latency)
-            if self._observe is not None:
-                self._observe(entry, entry.started, latency)
+            if is_end_unknown:
+                counts.unknown_ends[entry.group.pool] += 1
+            self._add_answered(entry, tallies, latency if message is None else read_latency(message))
         elif isinstance(entry, FailedCall):
             self._add_failed(entry, record)
         elif not self._start <= parse_timestamp(record.started_at)[0] < self._end:
@@ -203,6 +214,13 @@ class RecordReader:
             counts.out_of_scope[RESERVED_TIER_REASON] += 1
         else:
             counts.out_of_scope[entry.reason if isinstance(entry, OutOfScope) else UNRESOLVED.reason] += 1
+
+    def _add_answered(self, call: CallUsage, tallies: tuple[CallTally, ...], latency: int | None) -> None:
+        for tally in tallies:
+            tally.add(call)
+        tallies[0].add_time(call, call.started, latency)
+        if self._observe is not None:
+            self._observe(call, call.started, latency)
 
     def _open_group(self, group: CallGroup) -> tuple[CallTally, ...]:
         if not self._scope.includes(group):
@@ -213,6 +231,7 @@ class RecordReader:
         tallies = [self.tally.open_calls(group.pool, group.minute, group.caller, group.source)]
         if self.listing is not None and self._scope.caller in group.caller:
             label = self._scope.label(group)
+            self.unlabelled.add_answered(group.caller, label)
             tallies.append(self.listing.open_calls(group.pool, group.minute, label, group.source))
         if len(self._open) >= MAX_REMEMBERED_GROUPS:
             self._open.clear()
@@ -234,7 +253,10 @@ class RecordReader:
         if call.pool is not None:
             self.tally.add_failed(call.pool, call.minute, call.caller, call.error_code)
             if self.listing is not None and self._scope.caller in call.caller:
-                self.listing.add_failed(call.pool, call.minute, self._scope.label(call), call.error_code)
+                label = self._scope.label(call)
+                self.listing.add_failed(call.pool, call.minute, label, call.error_code)
+                if call.error_code == THROTTLED:
+                    self.unlabelled.add_throttled(call.caller, label, 1)
         if self._observe is not None:
             self._observe(call, parse_timestamp(record.started_at)[0], None)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -42,7 +42,8 @@ class Scope(msgspec.Struct, frozen=True):
 
     Only callers with `caller` in their name are listed. The verdict is on all calls of their pools.
 
-    Usage is added up by `dimension`. `tag` is the key of `requestMetadata` if that is `tag`.
+    Usage is added up by `dimension`. `tag` is the key of `requestMetadata` if that is `tag`. `tags_of_callers` has its
+    value for callers whose calls send none.
     """
 
     window: Window = ALL_TIME
@@ -50,6 +51,7 @@ class Scope(msgspec.Struct, frozen=True):
     caller: str = ""
     dimension: Dimension = Dimension.CALLER
     tag: str = ""
+    tags_of_callers: Mapping[str, str] = {}
 
     @property
     def metadata_keys(self) -> tuple[str, ...]:
@@ -61,11 +63,14 @@ class Scope(msgspec.Struct, frozen=True):
         return not self.model or (call.pool is not None and self.model in call.pool.model_id)
 
     def label(self, call: CallGroup | FailedCall) -> str:
-        """Return the label under which a call is added up. A failed call has only its caller and session."""
-        if isinstance(call, FailedCall):
-            find_label = _LABELS_OF_FAILED.get(self.dimension)
-            return (find_label(call) if find_label is not None else "") or NO_LABEL
-        return _LABELS[self.dimension](call) or NO_LABEL
+        """Return the label under which a call is added up."""
+        return self.choose_label(_LABELS[self.dimension](call), call.caller)
+
+    def choose_label(self, found: str, caller: str) -> str:
+        """Return the label that was found in the log. Without one, it is the tag of the caller if that has one."""
+        if not found and self.dimension is Dimension.TAG:
+            found = self.tags_of_callers.get(caller, "")
+        return found or NO_LABEL
 
 
 def describe_absent_tag(scope: Scope) -> str:
@@ -82,16 +87,11 @@ def is_tag_absent(scope: Scope, listing: Sequence[PoolUsage]) -> bool:
     return labels == {NO_LABEL}
 
 
-_LABELS: dict[Dimension, Callable[[CallGroup], str]] = {
+_LABELS: dict[Dimension, Callable[[CallGroup | FailedCall], str]] = {
     Dimension.CALLER: lambda call: call.caller,
     Dimension.SESSION: lambda call: f"{call.caller} {call.session}".strip(),
     Dimension.PROFILE: lambda call: call.application_profile,
     Dimension.OPERATION: lambda call: call.operation,
     Dimension.PROJECT: lambda call: call.project,
     Dimension.TAG: lambda call: next((value for _, value in call.request_metadata), ""),
-}
-_LABELS_OF_FAILED: dict[Dimension, Callable[[FailedCall], str]] = {
-    Dimension.CALLER: lambda call: call.caller,
-    Dimension.SESSION: lambda call: f"{call.caller} {call.session}".strip(),
-    Dimension.OPERATION: lambda call: call.operation,
 }

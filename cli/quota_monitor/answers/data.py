@@ -17,7 +17,7 @@ from bedrock_quota.pools import QuotaPool
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.numbers import real, timestamp
 from quota_monitor.answers.prices import Prices
-from quota_monitor.answers.tokens import total_groups
+from quota_monitor.answers.tokens import GroupTotal, total_all_groups, total_groups
 from quota_monitor.answers.words import write_paragraphs
 from quota_monitor.json_output import format_json
 
@@ -29,7 +29,13 @@ def to_json(documents: Sequence[Document]) -> bytes:
 
 def to_data(documents: Sequence[Document]) -> dict[str, Any]:
     """Return the answers as a document without the version of its schema."""
-    return {"accounts": [_document(each) for each in documents]}
+    found: dict[str, Any] = {"accounts": [_document(each) for each in documents]}
+    return found | to_totals(documents) if len(documents) > 1 else found
+
+
+def to_totals(documents: Sequence[Document]) -> dict[str, Any]:
+    """Return the totals over several accounts and Regions."""
+    return {"totals_by": [_total(each) for each in total_all_groups(documents)]}
 
 
 def to_csv(documents: Sequence[Document]) -> str:
@@ -39,10 +45,23 @@ def to_csv(documents: Sequence[Document]) -> str:
     writer.writerow(_CSV_COLUMNS)
     for document in documents:
         for usage in document.listed:
-            for row in _caller_rows(usage, {} if document.listing else _advice_of(document, usage.pool)):
+            for row in _caller_rows(document, usage, {} if document.listing else _advice_of(document, usage.pool)):
                 price = (document.prices or {}).get((usage.pool, str(row[2])))
                 named = (*row[:2], document.name_group(str(row[2])), *row[3:], price)
                 writer.writerow([document.account, document.region, *map(_plain, named)])
+    return text.getvalue()
+
+
+def to_csv_totals(documents: Sequence[Document]) -> str:
+    """Return one row per account and caller, or what else is listed, over all pools."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_CSV_TOTAL_COLUMNS)
+    for document in documents:
+        for total in total_groups(document):
+            cells = {**_total(total), "caller": document.name_group(total.name)}
+            row = [cells[name] for name in _CSV_TOTAL_COLUMNS[2:]]
+            writer.writerow([document.account, document.region, *map(_plain, row)])
     return text.getvalue()
 
 
@@ -81,11 +100,26 @@ _CSV_COLUMNS = (
 )
 
 
+_CSV_TOTAL_COLUMNS = (
+    "account",
+    "region",
+    "caller",
+    "requests",
+    "throttled",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "price_usd",
+    "has_unknown_prices",
+)
+
+
 def _advice_of(document: Document, pool: QuotaPool) -> dict[str, Advice]:
     return {each.caller: each for answer in document.pools if answer.usage.pool == pool for each in answer.advice}
 
 
-def _caller_rows(usage: PoolUsage, advice: Mapping[str, Advice]) -> Iterable[tuple[object, ...]]:
+def _caller_rows(document: Document, usage: PoolUsage, advice: Mapping[str, Advice]) -> Iterable[tuple[object, ...]]:
     for caller in usage.callers:
         found = advice.get(caller.caller)
         limit, sizes = caller.largest_limit, caller.sizes
@@ -94,7 +128,7 @@ def _caller_rows(usage: PoolUsage, advice: Mapping[str, Advice]) -> Iterable[tup
             str(usage.pool.endpoint_type),
             caller.caller,
             caller.requests,
-            caller.throttled,
+            document.count_throttled(caller),
             caller.input_tokens,
             caller.output_tokens,
             caller.cache_read_tokens,
@@ -126,7 +160,7 @@ def _document(document: Document) -> dict[str, Any]:
         "only_callers": document.only_callers or None,
         "records_received": document.received,
         "records_not_counted": dict(document.counts),
-        "notes": list(document.notes),
+        "notes": list(document.all_notes),
         "account_tokens_per_day_quota": real(document.account_tokens_per_day),
         "scenario": {
             "growth": real(scenario.growth),
@@ -139,24 +173,30 @@ def _document(document: Document) -> dict[str, Any]:
             {
                 "model_id": usage.pool.model_id,
                 "endpoint_type": str(usage.pool.endpoint_type),
-                "callers": _callers(usage.pool, usage.callers, (), document.prices),
+                "callers": [
+                    {**each, "throttled": document.count_throttled(caller)}
+                    for each, caller in zip(
+                        _callers(usage.pool, usage.callers, (), document.prices), usage.callers, strict=True
+                    )
+                ],
             }
             for usage in document.listing
         ],
-        "totals_by": [
-            {
-                "caller": total.name,
-                "requests": total.requests,
-                "throttled": total.throttled,
-                "input_tokens": total.input_tokens,
-                "cache_read_tokens": total.cache_read_tokens,
-                "cache_write_tokens": total.cache_write_tokens,
-                "output_tokens": total.output_tokens,
-                "price_usd": real(total.price),
-                "has_unknown_prices": total.has_unknown_prices,
-            }
-            for total in total_groups(document)
-        ],
+        "totals_by": [_total(total) for total in total_groups(document)],
+    }
+
+
+def _total(total: GroupTotal) -> dict[str, Any]:
+    return {
+        "caller": total.name,
+        "requests": total.requests,
+        "throttled": total.throttled,
+        "input_tokens": total.input_tokens,
+        "cache_read_tokens": total.cache_read_tokens,
+        "cache_write_tokens": total.cache_write_tokens,
+        "output_tokens": total.output_tokens,
+        "price_usd": real(total.price),
+        "has_unknown_prices": total.has_unknown_prices,
     }
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from bedrock_quota.analysis.advice import Advice, sort_by_freed
 from bedrock_quota.analysis.answers import NOTHING_CHANGED, PoolAnswer
-from bedrock_quota.analysis.usage import PoolUsage
+from bedrock_quota.analysis.usage import CallerUsage, PoolUsage
 from bedrock_quota.analysis.what_if import Scenario
 from bedrock_quota.pools import QuotaPool
 from quota_monitor.analyze.scope import NO_LABEL
@@ -45,6 +45,8 @@ class Document(msgspec.Struct, frozen=True):
     """Text in the names of the callers that are listed, "" if all are."""
     listing: tuple[PoolUsage, ...] = ()
     """Usage by the property `by`, if that is not the caller. The answers rest on callers whatever is listed."""
+    unlabelled_throttled: int = 0
+    """Throttled calls that may belong to a label of `listing`, although the log names none."""
     prices: Mapping[tuple[QuotaPool, str], float | None] | None = None
     """List prices in US dollars by pool and caller, None if nobody asked for them."""
     shows_usage: bool = False
@@ -60,6 +62,10 @@ class Document(msgspec.Struct, frozen=True):
     def name_group(self, label: str) -> str:
         """Return the name of what is listed: a caller or label, and `(no tag)` for calls without one."""
         return f"(no {self.by.partition(':')[0]})" if label == NO_LABEL else label
+
+    def count_throttled(self, caller: CallerUsage) -> int | None:
+        """Return the throttled calls of what is listed. None: the log names none, and may leave some out."""
+        return caller.throttled or (None if self.unlabelled_throttled and caller.caller != NO_LABEL else 0)
 
     @property
     def listed(self) -> tuple[PoolUsage, ...]:
@@ -83,6 +89,21 @@ class Document(msgspec.Struct, frozen=True):
         """Return the advice to all listed callers, those whose change frees most first."""
         found = [(answer, each) for answer in self.pools for each in answer.advice]
         return sorted(found, key=lambda each: sort_by_freed(each[1]))
+
+    @property
+    def all_notes(self) -> tuple[str, ...]:
+        """Return all notes, with one on throttled calls without a label if there are any."""
+        if not self.unlabelled_throttled:
+            return self.notes
+        name = self.by.removeprefix("tag:")
+        calls = (
+            "1 throttled call" if self.unlabelled_throttled == 1 else f"{self.unlabelled_throttled:,} throttled calls"
+        )
+        return (
+            *self.notes,
+            f"The log names no {name} for {calls} of callers whose answered calls have one. They are in the row "
+            f"{self.name_group(NO_LABEL)}. Other rows may have more throttled calls than is known.",
+        )
 
     @property
     def title(self) -> str:

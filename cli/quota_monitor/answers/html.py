@@ -14,7 +14,7 @@ from bedrock_quota.analysis.verdict import State
 from quota_monitor.answers import markdown
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.paragraph import Level, Paragraph
-from quota_monitor.answers.tokens import NOT_BILLED
+from quota_monitor.answers.tokens import NOT_BILLED, list_all_totals
 from quota_monitor.answers.words import write_paragraphs
 from quota_monitor.overview import Overview, Row, Severity
 
@@ -41,8 +41,9 @@ def to_html(documents: Sequence[Document], overview: Overview | None = None) -> 
         for number, document in enumerate(documents)
         for position, answer in enumerate(_select(document.pools))
     ]
-    lines = [line for number, document in enumerate(documents) for line in _document(document, number)]
-    body = "\n".join([*(_overview(overview) if overview is not None else ()), *lines])
+    sections = [line for number, document in enumerate(documents) for line in _document(document, number)]
+    summary = _overview(overview) if overview is not None else ()
+    body = "\n".join([*summary, *_all_totals(documents), *sections])
     vendor = resources.files("localaws.preview") / "static" / "vendor" / "uplot"
     own = resources.files("quota_monitor.answers")
     data = msgspec.json.encode([_minutes(place, answer) for place, answer in drawn]).decode().replace("<", "\\u003c")
@@ -97,11 +98,21 @@ def _name_section(number: int) -> str:
     return f"place-{number}"
 
 
+def _all_totals(documents: Sequence[Document]) -> Iterator[str]:
+    totals = list_all_totals(documents)
+    if totals:
+        yield f"<h2>{escape(markdown.ALL_PLACES)}</h2>"
+        yield from _table(markdown.list_total_heads(documents[0]), markdown.write_total_rows(documents[0], totals))
+
+
 def _document(document: Document, number: int) -> Iterator[str]:
     yield f'<h2 id="{_name_section(number)}">{escape(document.title or "Quota pools")}</h2>'
     yield f'<p class="note">{escape(str(document.window))}, from {escape(document.source)}.</p>'
     if document.selection:
         yield f"<p>{escape(document.selection)}</p>"
+    totals = markdown.list_total_rows(document)
+    if totals and document.listing:
+        yield from _table(markdown.list_total_heads(document), totals)
     yield "<ul>"
     yield from (f"<li>{_paragraph(each)}</li>" for each in write_paragraphs(document))
     yield "</ul>"
@@ -114,9 +125,8 @@ def _document(document: Document, number: int) -> Iterator[str]:
     if document.shows_usage:
         yield "<h3>Tokens</h3>"
         yield from _table(markdown.list_token_heads(document), markdown.list_token_rows(document))
-        rows = markdown.list_total_rows(document)
-        if rows:
-            yield from _table(markdown.list_total_heads(document), rows)
+        if totals and not document.listing:
+            yield from _table(markdown.list_total_heads(document), totals)
         yield f'<p class="note">{escape(NOT_BILLED)}</p>'
     for position, answer in enumerate(_select(document.pools)):
         state = answer.verdict.state
@@ -124,7 +134,7 @@ def _document(document: Document, number: int) -> Iterator[str]:
         yield f"<h3>{escape(str(answer.usage.pool))}{said}</h3>"
         yield f'<p class="note">Tokens per minute{", and throttled requests" if answer.usage.throttled else ""}.</p>'
         yield f'<div id="pool-{number}-{position}"></div>'
-    yield from (f'<p class="note">{escape(note)}</p>' for note in document.notes)
+    yield from (f'<p class="note">{escape(note)}</p>' for note in document.all_notes)
 
 
 def _paragraph(paragraph: Paragraph) -> str:

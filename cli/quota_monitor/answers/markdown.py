@@ -14,6 +14,8 @@ from quota_monitor.answers.tokens import (
     HEADS,
     NOT_BILLED,
     TOTAL_HEADS,
+    GroupTotal,
+    list_all_totals,
     list_callers,
     list_totals,
     write_cells,
@@ -29,9 +31,10 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~@])")
 
 
 def to_markdown(documents: Sequence[Document], overview: Overview | None = None) -> str:
-    """Return the overview of several places, if there is one, and the findings and tables of each document."""
-    lines = [line for document in documents for line in _document(document)]
-    return "\n".join([*(_overview(overview, documents) if overview is not None else ()), *lines])
+    """Return the findings and tables of each document. The overview and the totals of several places come first."""
+    summary = _overview(overview, documents) if overview is not None else ()
+    lines = (line for document in documents for line in _document(document))
+    return "\n".join([*summary, *_all_totals(documents), *lines])
 
 
 def escape(text: str) -> str:
@@ -83,6 +86,14 @@ def _make_anchor(heading: str) -> str:
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
+def _all_totals(documents: Sequence[Document]) -> Iterator[str]:
+    totals = list_all_totals(documents)
+    if totals:
+        yield f"## {ALL_PLACES}"
+        yield ""
+        yield from _table(list_total_heads(documents[0]), write_total_rows(documents[0], totals))
+
+
 def _document(document: Document) -> Iterator[str]:
     yield f"## {escape(document.title or 'Quota pools')}"
     yield ""
@@ -91,6 +102,9 @@ def _document(document: Document) -> Iterator[str]:
     if document.selection:
         yield escape(document.selection)
         yield ""
+    totals = list_total_rows(document)
+    if totals and document.listing:
+        yield from _table(list_total_heads(document), totals)
     yield from map(write_paragraph, write_paragraphs(document))
     yield ""
     if document.pools:
@@ -99,12 +113,11 @@ def _document(document: Document) -> Iterator[str]:
         yield from _table(ADVICE_HEADS, (write_advice_row(answer, each) for answer, each in document.advice))
     if document.shows_usage:
         yield from _table(list_token_heads(document), list_token_rows(document))
-        rows = list_total_rows(document)
-        if rows:
-            yield from _table(list_total_heads(document), rows)
+        if totals and not document.listing:
+            yield from _table(list_total_heads(document), totals)
         yield NOT_BILLED
         yield ""
-    for note in document.notes:
+    for note in document.all_notes:
         yield escape(note)
         yield ""
 
@@ -121,6 +134,9 @@ def _lines(heads: Sequence[tuple[str, str]], rows: Iterable[Iterable[str]]) -> I
         yield "| " + " | ".join(row) + " |"
     yield ""
 
+
+ALL_PLACES = "All accounts and Regions"
+"""Heading of totals over several documents."""
 
 POOL_HEADS = (
     ("Quota pool", "---"),
@@ -193,7 +209,7 @@ def list_token_heads(document: Document) -> list[tuple[str, str]]:
 def list_token_rows(document: Document) -> Iterator[list[str]]:
     """Yield the rows of the table of tokens by caller."""
     for pool, caller in list_callers(document):
-        row = [document.name_group(caller.caller), str(pool), *write_cells(caller)]
+        row = [document.name_group(caller.caller), str(pool), *write_cells(document, caller)]
         yield [*row, write_price(document, pool, caller)] if document.prices is not None else row
 
 
@@ -204,8 +220,13 @@ def list_total_heads(document: Document) -> list[tuple[str, str]]:
 
 
 def list_total_rows(document: Document) -> list[list[str]]:
-    """Return the rows of the table of totals over all pools, none for a single pool."""
-    rows = [(total, [document.name_group(total.name), *write_total_cells(total)]) for total in list_totals(document)]
+    """Return the rows of the table of totals over all pools, if there is one."""
+    return write_total_rows(document, list_totals(document)) if document.shows_usage else []
+
+
+def write_total_rows(document: Document, totals: Sequence[GroupTotal]) -> list[list[str]]:
+    """Return totals as rows of a table."""
+    rows = [(total, [document.name_group(total.name), *write_total_cells(total)]) for total in totals]
     return [[*row, write_total_price(total)] if document.prices is not None else row for total, row in rows]
 
 

@@ -16,6 +16,7 @@ from bedrock_quota.analysis.what_if import Scenario
 from bedrock_quota.pools import EndpointType, QuotaPool
 from quota_monitor.analyze.scope import ALL_TIME, Dimension, Scope
 from quota_monitor.answers import prices
+from quota_monitor.answers.chargeback import NO_CHARGEBACK, Chargeback, ChargebackFile, check_use
 from quota_monitor.window import Window, make_window
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -38,10 +39,12 @@ DEFAULT_DAYS = 7.0
 
 
 class Output(msgspec.Struct, frozen=True):
-    """The form of the output. `form` is `terminal`, `json`, `markdown` or `csv`. `html` is a file, or None.
+    """The form of the output. `form` is `terminal`, `json`, `markdown`, `csv` or `csv-totals`. `html` is a file or
+    None.
 
     `fail_over` is the percentage of a quota from which the exit code is 1, or None. `shows_usage` and `dollars` add
-    tokens and prices by caller. With `is_summary`, the terminal and Markdown have one row per place and no more.
+    tokens and prices by caller. `chargeback` has prices of the user's own. With `is_summary`, the terminal and Markdown
+    have one row per place and no more.
     """
 
     form: str = "terminal"
@@ -50,6 +53,7 @@ class Output(msgspec.Struct, frozen=True):
     shows_usage: bool = False
     dollars: bool = False
     is_summary: bool = False
+    chargeback: Chargeback = NO_CHARGEBACK
 
 
 def scope_options(command: Command) -> Command:
@@ -114,10 +118,22 @@ def output_options(command: Command) -> Command:
         click.option("--markdown", "form", flag_value="markdown", help="Print Markdown."),
         click.option("--csv", "form", flag_value="csv", help="Print CSV, one row per pool and caller."),
         click.option(
+            "--csv-totals",
+            "form",
+            flag_value="csv-totals",
+            help="Print CSV, one row per caller or --by over all pools.",
+        ),
+        click.option(
             "--table", "form", flag_value="terminal", default=True, help="Print text and tables. The default."
         ),
         click.option("--usage", "shows_usage", is_flag=True, help="Also list all tokens by caller. --by implies it."),
         click.option("--dollars", is_flag=True, help="Also list prices. Needs the extra `prices`. Implies --usage."),
+        click.option(
+            "--chargeback",
+            type=ChargebackFile(),
+            metavar="FILE",
+            help="TOML file with your own prices, and tags of callers that send none. docs/answers.md has an example.",
+        ),
         click.option(
             "--html", type=click.Path(path_type=Path, dir_okay=False), help="Also write a page that opens offline."
         ),
@@ -146,14 +162,18 @@ def require_finite(given: Mapping[str, Any], *names: str) -> None:
 
 def make_output(given: Mapping[str, Any]) -> Output:
     """Return the output that options select. Raises `click.ClickException` if prices are wanted and not installed."""
-    if given["dollars"]:
+    chargeback = given["chargeback"] or NO_CHARGEBACK
+    check_use(chargeback, given["by"], dollars=given["dollars"])
+    if given["dollars"] and not chargeback.prices:
         prices.require_prices()
     if given["html"] is not None and not given["html"].parent.is_dir():
         raise click.UsageError(f"There is no folder {given['html'].parent} for the HTML page.")
     require_finite(given, "fail_over")
     shows_usage = given["shows_usage"] or given["dollars"] or given["by"] is not None
     is_summary = given.get("summary", False)  # of commands that read several places
-    return Output(given["form"], given["html"], given["fail_over"], shows_usage, given["dollars"], is_summary)
+    return Output(
+        given["form"], given["html"], given["fail_over"], shows_usage, given["dollars"], is_summary, chargeback
+    )
 
 
 def make_scope(given: Mapping[str, Any], now: datetime, *, all_time: bool = False) -> Scope:
@@ -162,7 +182,8 @@ def make_scope(given: Mapping[str, Any], now: datetime, *, all_time: bool = Fals
     Raises `click.UsageError`.
     """
     dimension, tag = _parse_dimension(given["by"] or "caller")
-    return Scope(_make_window(given, now, all_time=all_time), given["model"], given["caller"], dimension, tag)
+    tags = (given.get("chargeback") or NO_CHARGEBACK).tags.get(tag, {})
+    return Scope(_make_window(given, now, all_time=all_time), given["model"], given["caller"], dimension, tag, tags)
 
 
 def make_scenario(given: Mapping[str, Any]) -> Scenario:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 import msgspec
+from rich.console import Console
 
 from bedrock_quota.analysis.answers import PoolAnswer
 from quota_monitor.answers import data, markdown, prices, terminal
@@ -45,12 +46,22 @@ def print_documents(documents: Sequence[Document], output: Output, overview: Ove
         click.echo(data.to_json(documents), nl=False)
     elif output.form == "csv":
         click.echo(data.to_csv(documents), nl=False)
+    elif output.form == "csv-totals":
+        click.echo(data.to_csv_totals(documents), nl=False)
     elif output.form == "markdown":
         click.echo(markdown.to_markdown(documents, overview))
     else:
         console = make_console()
         for document in documents:
             console.print(terminal.render(document, console.width))
+        print_all_totals(documents, console)
+
+
+def print_all_totals(documents: Sequence[Document], console: Console) -> None:
+    """Print the totals over several accounts and Regions, if there are any."""
+    totals = terminal.render_all_totals(documents, console.width)
+    if totals is not None:
+        console.print(totals)
 
 
 def compare(documents: Sequence[Document], limit: float | None) -> tuple[int, str]:
@@ -73,8 +84,9 @@ def complete(document: Document, output: Output) -> Document:
     """Return a document with the prices and the table of tokens, if they are wanted."""
     if not output.dollars:
         return msgspec.structs.replace(document, shows_usage=output.shows_usage)
-    notes = (*document.notes, prices.describe_prices())
-    found = prices.price_callers([*document.listed, *(answer.usage for answer in document.pools)])
+    notes = (*document.notes, prices.describe_prices(output.chargeback))
+    usages = [*document.listed, *(answer.usage for answer in document.pools)]
+    found = prices.price_callers(usages, output.chargeback)
     return msgspec.structs.replace(document, shows_usage=True, prices=found, notes=notes)
 
 

@@ -1,4 +1,6 @@
-"""List prices of calls, from a price list that others keep: `genai-prices`, the optional extra `prices`.
+"""Prices of calls, from a price list that others keep: `genai-prices`, the optional extra `prices`.
+
+A file of `--chargeback` adds prices, or replaces them.
 
 Quotas count other tokens than the bill. A call consumes output × burndown rate of a quota, but output is billed once.
 So prices come from the tokens themselves, never from reserved or consumed ones.
@@ -11,6 +13,7 @@ from importlib import metadata, util
 
 from bedrock_quota.analysis.usage import CallerUsage, PoolUsage
 from bedrock_quota.pools import LONG_CONTEXT_SUFFIX, EndpointType, QuotaPool
+from quota_monitor.answers.chargeback import NO_CHARGEBACK, Chargeback, compute_price
 from quota_monitor.deployment.checkout import NotHereError
 
 PACKAGE = "genai-prices"
@@ -21,27 +24,46 @@ Prices = Mapping[tuple[QuotaPool, str], float | None]
 
 def require_prices() -> None:
     """Raise `NotHereError` if the extra is not installed."""
-    if util.find_spec("genai_prices") is None:
+    if not _has_list():
         raise NotHereError(
             f"Prices need the package {PACKAGE}, which is not installed beside quota-monitor. Install it there, with "
             f"`pip install {PACKAGE}` or `uv pip install {PACKAGE}`, or give uvx the option `--with {PACKAGE}`."
         )
 
 
-def price_callers(usages: Iterable[PoolUsage]) -> Prices:
-    """Return the list price of all calls of each pool and caller."""
+def _has_list() -> bool:
+    return util.find_spec("genai_prices") is not None
+
+
+def price_callers(usages: Iterable[PoolUsage], own: Chargeback = NO_CHARGEBACK) -> Prices:
+    """Return the price of all calls of each pool and caller: the user's own, or else that of the list."""
     return {
-        (usage.pool, caller.caller): _price(usage.pool, caller) if caller.requests else 0.0
+        (usage.pool, caller.caller): _choose_price(usage.pool, caller, own) if caller.requests else 0.0
         for usage in usages
         for caller in usage.callers
     }
 
 
-def describe_prices() -> str:
-    """Return a sentence about the price list and its assumptions."""
+def _choose_price(pool: QuotaPool, caller: CallerUsage, own: Chargeback) -> float | None:
+    price = own.find_price(pool)
+    if price is not None:
+        return compute_price(price, caller)
+    return _price(pool, caller) if _has_list() else None
+
+
+def describe_prices(own: Chargeback = NO_CHARGEBACK) -> str:
+    """Return sentences about the price list and its assumptions, and about the user's own prices."""
+    if not own.prices:
+        return _describe_list("Prices")
+    models = ", ".join(sorted(own.prices))
+    others = _describe_list("All others") if _has_list() else f"Others are unknown, because {PACKAGE} is not installed."
+    return f"Prices of {models} are those of {own.source}. {others}"
+
+
+def _describe_list(subject: str) -> str:
     return (
-        f"Prices are on-demand list prices in US dollars from {PACKAGE} {metadata.version(PACKAGE)}. They assume the "
-        "default tier, and that all cache writes live for 5 minutes. Discounts are not in them."
+        f"{subject} are on-demand list prices in US dollars from {PACKAGE} {metadata.version(PACKAGE)}. They assume "
+        "the default tier, and that all cache writes live for 5 minutes. Discounts are not in them."
     )
 
 

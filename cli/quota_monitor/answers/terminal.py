@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 from rich import box
@@ -15,11 +15,13 @@ from bedrock_quota.analysis.answers import PoolAnswer
 from bedrock_quota.analysis.usage import PoolUsage
 from bedrock_quota.pools import QuotaPool
 from quota_monitor.answers.document import Document
+from quota_monitor.answers.markdown import ALL_PLACES
 from quota_monitor.answers.numbers import count, percent
 from quota_monitor.answers.tokens import (
     HEADS,
     NOT_BILLED,
     TOTAL_HEADS,
+    list_all_totals,
     list_callers,
     list_totals,
     write_cells,
@@ -48,6 +50,9 @@ def render(document: Document, width: int) -> RenderableType:
     if document.selection:
         parts.append(Text(document.selection))
     parts.append("")
+    totals = list_totals(document) if document.shows_usage and document.pools else []
+    if totals and document.listing:  # what the user asked for comes first
+        parts += _table(_total_columns(document), totals, width)
     findings = Table.grid(padding=(0, 1, 1, 0))
     for paragraph in write_paragraphs(document):
         text = _emphasise(paragraph.parts, Text(paragraph.head, style=paragraph.level.style))
@@ -67,8 +72,7 @@ def render(document: Document, width: int) -> RenderableType:
             )
     if document.shows_usage and document.pools:
         parts += _table(_token_columns(document), list(list_callers(document)), width)
-        totals = list_totals(document)
-        if totals:
+        if totals and not document.listing:
             parts += _table(_total_columns(document), totals, width)
         parts.append(Text(NOT_BILLED, style="dim"))
     parts += [Text(note, style="dim") for note in _notes(document)]
@@ -80,6 +84,14 @@ def _emphasise(parts: Iterable[str], text: Text) -> Text:
     for number, part in enumerate(parts):
         text.append(part, style="bold" if number % 2 else "not bold default")
     return text
+
+
+def render_all_totals(documents: Sequence[Document], width: int) -> RenderableType | None:
+    """Return the totals over several accounts and Regions, if there are any."""
+    totals = list_all_totals(documents)
+    if not totals:
+        return None
+    return Group(Text(ALL_PLACES, style="bold"), *_table(_total_columns(documents[0]), totals, width))
 
 
 def _head(document: Document) -> Text:
@@ -99,7 +111,7 @@ def _notes(document: Document) -> Iterator[str]:
         yield (
             "Records that are not in these numbers: " + ", ".join(f"{n:,} {name}" for name, n in left_out.items()) + "."
         )
-    yield from document.notes
+    yield from document.all_notes
 
 
 # ---------------------------------------------------------------- tables
@@ -284,7 +296,7 @@ def _token_columns(document: Document) -> list[Column]:
         Column(
             head.replace(" ", "\n", 1),
             rank,
-            lambda row, number=number: Text(write_cells(row[1])[number].replace(" ", "\n")),
+            lambda row, number=number: Text(write_cells(document, row[1])[number].replace(" ", "\n")),
         )
         for number, (head, rank) in enumerate(zip(HEADS, ranks, strict=True))
     ]

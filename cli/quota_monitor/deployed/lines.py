@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bedrock_quota.analysis.tally import UsageTally
+from bedrock_quota.analysis.usage import THROTTLED
 from bedrock_quota.pools import EndpointType, QuotaPool
-from quota_monitor.analyze.scope import NO_LABEL, Dimension, Scope
+from quota_monitor.analyze.scope import Dimension, Scope
 from quota_monitor.analyze.source import Progress
+from quota_monitor.analyze.unlabelled import Unlabelled
 from quota_monitor.window import Window
 
 if TYPE_CHECKING:
@@ -98,6 +100,7 @@ class Tallies(msgspec.Struct, frozen=True):
 
     callers: UsageTally
     listing: UsageTally | None = None
+    unlabelled: Unlabelled = msgspec.field(default_factory=Unlabelled)
     other_models: set[str] = msgspec.field(default_factory=set)
     """Models in the window that are not in scope."""
 
@@ -112,7 +115,12 @@ def add_line(tallies: Tallies, line: MetricLine, scope: Scope) -> None:
         return
     pairs = [(tallies.callers, line.caller)]
     if tallies.listing is not None and scope.caller in line.caller:
-        pairs.append((tallies.listing, _label(line, scope)))
+        label = _label(line, scope)
+        pairs.append((tallies.listing, label))
+        if not line.error_code:
+            tallies.unlabelled.add_answered(line.caller, label)
+        elif line.error_code == THROTTLED:
+            tallies.unlabelled.add_throttled(line.caller, label, line.requests_failed)
     for tally, label in pairs:
         if line.error_code:
             tally.add_failed(line.pool, line.minute, label, line.error_code, line.requests_failed)
@@ -124,8 +132,8 @@ def add_line(tallies: Tallies, line: MetricLine, scope: Scope) -> None:
 
 def _label(line: MetricLine, scope: Scope) -> str:
     if scope.dimension is Dimension.TAG:
-        return line.request_metadata.get(scope.tag, "") or NO_LABEL
-    return _LABELS[scope.dimension](line) or NO_LABEL
+        return scope.choose_label(line.request_metadata.get(scope.tag, ""), line.caller)
+    return scope.choose_label(_LABELS[scope.dimension](line), line.caller)
 
 
 def split_calls(line: MetricLine) -> Iterator[LineCall]:

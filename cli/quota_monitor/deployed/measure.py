@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,18 +14,26 @@ from bedrock_quota.analysis.tally import NO_OUTPUT, UsageTally
 from bedrock_quota.analysis.usage import THROTTLED, CallerUsage, Limit, PoolMinute, PoolUsage, Sizes
 from bedrock_quota.errors import LogSourceError
 from bedrock_quota.fetcher.aws_sources import list_pools_called
-from bedrock_quota.pools import NO_QUOTA, EndpointType, PoolQuota, QuotaPool
-from quota_monitor.analyze.log_group import run_query
-from quota_monitor.analyze.scope import NO_LABEL, Dimension, Scope
+from bedrock_quota.pools import NO_QUOTA, PoolQuota, QuotaPool
+from quota_monitor.analyze.scope import Dimension, Scope
 from quota_monitor.analyze.source import Progress
+from quota_monitor.analyze.unlabelled import Unlabelled
 from quota_monitor.aws_session import Stack
 from quota_monitor.deployed import lines, metrics
+from quota_monitor.deployed.sums import (
+    HOUR,
+    CallerSums,
+    FailedCalls,
+    count_failed,
+    count_throttled,
+    find_hours_written,
+    sum_up,
+)
 from quota_monitor.program import own_command
 from quota_monitor.window import Window
 
 if TYPE_CHECKING:
     import boto3
-    from mypy_boto3_logs import CloudWatchLogsClient
 
 EXACT_SECONDS = 6 * 3600 + 60
 """Longest window whose metric lines are all read: six hours, and the minute that has begun."""
@@ -33,7 +41,8 @@ EXACT_SECONDS = 6 * 3600 + 60
 MAX_BUSY_HOURS = 12
 """Hours of a longer window whose metric lines are read: those with the busiest minutes of pools."""
 
-HOUR = 3_600
+MINUTES_KEPT = timedelta(days=15)
+"""Age up to which CloudWatch keeps values per minute (API reference, GetMetricData, read 2026-11-29)."""
 
 SOURCE_OF_EXACT = "They come from the processor's metric lines."
 
@@ -45,9 +54,14 @@ class Measured(msgspec.Struct, frozen=True):
     listing: tuple[PoolUsage, ...]
     """Usage by the property that the scope names, if that is not the caller."""
     quotas: Mapping[QuotaPool, PoolQuota]
+    describe: Callable[[PoolUsage], tuple[str, ...]]
+    """Returns notes on one pool."""
     notes: tuple[str, ...]
+    """Notes on all pools."""
     other_models: Set[str] = frozenset()
     """Models with calls that are not in scope."""
+    unlabelled_throttled: int = 0
+    """Throttled calls that may belong to a label of the listing, although their lines name none."""
 
 
 def list_scans(scope: Scope, now: datetime) -> list[Window]:
@@ -59,7 +73,7 @@ def list_scans(scope: Scope, now: datetime) -> list[Window]:
     start, until = scope.window.start, _find_end(scope, now)
     if _is_exact(scope):
         return [Window(start, until)] if until > scope.window.end + HOUR else []
-    sums = 3 if scope.dimension is Dimension.CALLER else 4
+    sums = 3 if scope.dimension is Dimension.CALLER else 5
     return [Window(start, until), *[Window(start, min(scope.window.end, until))] * sums]
 
 
@@ -90,7 +104,7 @@ def measure_stack(session: boto3.Session, stack: Stack, scope: Scope, now: datet
     if _is_exact(scope):
         parts = [Window(scope.window.start, until)]
         if until > scope.window.end + HOUR:
-            hours = _find_hours_written(logs, log_group, scope, Window(scope.window.start, until)).values()
+            hours = find_hours_written(logs, log_group, scope, Window(scope.window.start, until)).values()
             parts = _join_hours({hour for found in hours for hour in found}, scope.window.start, until)
         tallies = lines.Tallies(UsageTally(), UsageTally() if scope.dimension is not Dimension.CALLER else None)
         lines.read_lines(logs, log_group, scope, tallies, written=parts, progress=progress)
@@ -98,16 +112,25 @@ def measure_stack(session: boto3.Session, stack: Stack, scope: Scope, now: datet
         quotas = metrics.read_quotas(cloudwatch, namespace, [usage.pool for usage in usages], now)
         listing = tallies.listing.measure(quotas) if tallies.listing is not None else ()
         usages = tallies.callers.measure(quotas)
-        return Measured(usages, listing, quotas, (describe_exactness(usages),), tallies.other_models)
+        return Measured(
+            usages=usages,
+            listing=listing,
+            quotas=quotas,
+            describe=lambda usage: (describe_exactness([usage]),),
+            notes=(describe_exactness(usages),),
+            other_models=tallies.other_models,
+            unlabelled_throttled=tallies.unlabelled.count(),
+        )
     in_use = list_pools_called(cloudwatch, namespace)
     pools = sorted(pool for pool in in_use if scope.model in pool.model_id)
     minutes = metrics.read_minutes(cloudwatch, namespace, pools, scope.window)
-    written = _find_hours_written(logs, log_group, scope, Window(scope.window.start, until))
+    written = find_hours_written(logs, log_group, scope, Window(scope.window.start, until))
     last = max((hour + HOUR for hours in written.values() for hour in hours), default=scope.window.end)
     searched = Window(scope.window.start, min(last, until))
-    summed = _sum_up(logs, log_group, scope, searched, ("caller",))
-    throttled = _count_throttled(logs, log_group, scope, searched)
-    failed = _count_failed(logs, log_group, scope, searched)
+    by_caller = msgspec.structs.replace(scope, dimension=Dimension.CALLER)
+    summed = sum_up(logs, log_group, by_caller, searched)
+    throttled = count_throttled(logs, log_group, scope, searched)
+    failed = count_failed(logs, log_group, by_caller, searched)
     called = sorted({*minutes, *summed, *failed})
     quotas = metrics.read_quotas(cloudwatch, namespace, called, now)
     busy = find_busy_hours(minutes, throttled)
@@ -136,12 +159,25 @@ def measure_stack(session: boto3.Session, stack: Stack, scope: Scope, now: datet
         if usage.minutes or usage.errors
         for found in [quotas.get(usage.pool, NO_QUOTA)]
     )
-    listing = ()
+    listing, unlabelled = (), Unlabelled()
     if scope.dimension is not Dimension.CALLER:
-        by_label = _sum_up(logs, log_group, scope, searched, _label_fields(scope), of_callers=scope.caller)
-        listing = tuple(combine(pool, summed=by_label[pool]) for pool in sorted(by_label))
-    others = {pool.model_id for pool in in_use if scope.model not in pool.model_id}
-    return Measured(usages, listing, quotas, (describe_hours(len(busy)),), others)
+        by_label = sum_up(logs, log_group, scope, searched, unlabelled)
+        failed = count_failed(logs, log_group, scope, searched, unlabelled)
+        listed = (
+            combine(pool, summed=by_label.get(pool, {}), failed=failed.get(pool, ()))
+            for pool in sorted({*by_label, *failed})
+        )
+        listing = tuple(usage for usage in listed if usage.callers)
+    notes = (describe_hours(len(busy)), *note_missing_minutes(scope.window, now))
+    return Measured(
+        usages=usages,
+        listing=listing,
+        quotas=quotas,
+        describe=lambda _usage: notes,
+        notes=notes,
+        other_models={pool.model_id for pool in in_use if scope.model not in pool.model_id},
+        unlabelled_throttled=unlabelled.count(),
+    )
 
 
 def describe_exactness(usages: Iterable[PoolUsage]) -> str:
@@ -160,6 +196,17 @@ def describe_hours(busy: int) -> str:
     return f"{whole} Percentiles, and what a change frees, come from the {hours} with the busiest minutes."
 
 
+def note_missing_minutes(window: Window, now: datetime) -> tuple[str, ...]:
+    """Return a note on a window that begins before the oldest values per minute."""
+    oldest = now - MINUTES_KEPT
+    if window.starts_at >= oldest:
+        return ()
+    return (
+        f"CloudWatch keeps values per minute for {MINUTES_KEPT.days} days. So requests and peaks of pools from before "
+        f"{oldest:%Y-%m-%d} are missing.",
+    )
+
+
 def find_busy_hours(
     minutes: Mapping[QuotaPool, Sequence[PoolMinute]], throttled: Mapping[QuotaPool, Mapping[int, int]]
 ) -> list[Window]:
@@ -176,159 +223,6 @@ def find_busy_hours(
     return [Window(hour, hour + HOUR) for hour in sorted(hours)]
 
 
-class CallerSums(msgspec.Struct, frozen=True):
-    """The sums of one caller over a whole window, by source of max_tokens, and the largest values of single calls."""
-
-    source: str
-
-    requests: int = 0
-    input_tokens: int = 0
-    cache_read_tokens: int = 0
-    cache_write_tokens: int = 0
-    output_tokens: int = 0
-    reserved_tokens: int = 0
-    consumed_tokens: float = 0.0
-    output_most: int = 0
-    limit_most: int = 0
-    truncated: int = 0
-
-
-_SUMS = ("requests", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reserved_tokens")
-_LABEL_FIELDS = {
-    Dimension.CALLER: ("caller",),
-    Dimension.SESSION: ("caller", "session"),
-    Dimension.PROFILE: ("application_profile",),
-    Dimension.OPERATION: ("operation",),
-    Dimension.PROJECT: ("project_identifier",),
-}
-
-
-def _label_fields(scope: Scope) -> tuple[str, ...]:
-    return _LABEL_FIELDS.get(scope.dimension, (f"request_metadata.`{scope.tag}`",))
-
-
-def _read_label(row: Mapping[str, str], names: Sequence[str]) -> str:
-    return " ".join(row[name] for name in names if row.get(name)) or NO_LABEL
-
-
-def _sum_up(
-    logs: CloudWatchLogsClient,
-    log_group: str,
-    scope: Scope,
-    searched: Window,
-    fields: Sequence[str],
-    *,
-    of_callers: str = "",
-) -> dict[QuotaPool, dict[str, list[CallerSums]]]:
-    """Return the sums of each pool and caller, or of what else the fields name, added up by Logs Insights.
-
-    Only the calls of callers whose name has the text `of_callers` count.
-    """
-    in_window = _in_window("line.`_aws`.Timestamp", scope)
-    names = [f"label{number}" for number in range(len(fields))]  # a name with backticks may come back in another form
-    by_caller = ["caller"] if of_callers else []
-    query = "\n| ".join(
-        (
-            ", ".join(
-                (
-                    "fields jsonParse(@message) as line",
-                    *(f"{field} as {name}" for field, name in zip(fields, names, strict=True)),
-                )
-            ),
-            f"filter ispresent(consumed_tokens) and ispresent(EndpointType) and {in_window}",
-            "stats "
-            + ", ".join(f"sum({name}) as sum_{name}" for name in _SUMS)
-            + ", sum(consumed_tokens) as sum_consumed_tokens, max(output_tokens_most) as output_most, "
-            "max(max_tokens_most) as limit_most, sum(truncated) as sum_truncated "
-            f"by ModelId, EndpointType, max_tokens_source, {', '.join([*names, *by_caller])}",
-        )
-    )
-    found: dict[QuotaPool, dict[str, list[CallerSums]]] = {}
-    for row in _rows(logs, log_group, query, searched):
-        pool = QuotaPool(row["ModelId"], EndpointType(row["EndpointType"]))
-        label = _read_label(row, names)
-        if scope.model in pool.model_id and of_callers in row.get("caller", ""):
-            sums = CallerSums(
-                source=row.get("max_tokens_source", "unknown"),
-                **{name: _whole(row, f"sum_{name}") for name in _SUMS},
-                consumed_tokens=float(row.get("sum_consumed_tokens", 0)),
-                output_most=_whole(row, "output_most"),
-                limit_most=_whole(row, "limit_most"),
-                truncated=_whole(row, "sum_truncated"),
-            )
-            found.setdefault(pool, {}).setdefault(label, []).append(sums)
-    return found
-
-
-def _count_throttled(
-    logs: CloudWatchLogsClient, log_group: str, scope: Scope, searched: Window
-) -> dict[QuotaPool, dict[int, int]]:
-    """Return the throttled calls of each pool by minute."""
-    query = "\n| ".join(
-        (
-            f'filter error_code = "{THROTTLED}" and ispresent(EndpointType) and {_in_window("minute", scope)}',
-            "stats sum(requests_failed) as failed by ModelId, EndpointType, minute",
-        )
-    )
-    found: dict[QuotaPool, dict[int, int]] = {}
-    for row in _rows(logs, log_group, query, searched):
-        if scope.model in row["ModelId"]:
-            pool = QuotaPool(row["ModelId"], EndpointType(row["EndpointType"]))
-            found.setdefault(pool, {})[_whole(row, "minute") // 1000] = _whole(row, "failed")
-    return found
-
-
-class FailedCalls(msgspec.Struct, frozen=True):
-    """Failed calls of one caller over a whole window."""
-
-    error_code: str
-    caller: str
-    calls: int
-
-
-def _count_failed(
-    logs: CloudWatchLogsClient, log_group: str, scope: Scope, searched: Window
-) -> dict[QuotaPool, list[FailedCalls]]:
-    """Return the failed calls of each pool by error code and caller."""
-    query = "\n| ".join(
-        (
-            f"filter ispresent(error_code) and ispresent(EndpointType) and {_in_window('minute', scope)}",
-            "stats sum(requests_failed) as failed by ModelId, EndpointType, error_code, caller",
-        )
-    )
-    found: dict[QuotaPool, list[FailedCalls]] = {}
-    for row in _rows(logs, log_group, query, searched):
-        if scope.model in row["ModelId"]:
-            pool = QuotaPool(row["ModelId"], EndpointType(row["EndpointType"]))
-            failed = FailedCalls(row["error_code"], row.get("caller", "unknown"), _whole(row, "failed"))
-            found.setdefault(pool, []).append(failed)
-    return found
-
-
-def _find_hours_written(
-    logs: CloudWatchLogsClient, log_group: str, scope: Scope, searched: Window
-) -> dict[int, set[int]]:
-    """Return the hours in which lines about the calls of each hour were written. Both are starts of hours, in seconds.
-
-    Replayed deliveries and older logs that were sent through the processor are written up to days later. Only the hours
-    with such lines are read then, and not the days between them.
-    """
-    query = "\n| ".join(
-        (
-            "fields jsonParse(@message) as line, toMillis(@timestamp) as written",
-            "filter ispresent(caller) and ispresent(EndpointType)",
-            "fields coalesce(line.minute, line.`_aws`.Timestamp) as began",
-            f"filter {_in_window('began', scope)}",
-            f"fields floor(began / {HOUR * 1000}) as hour, floor(written / {HOUR * 1000}) as hour_written",
-            "stats count(*) as found by hour, hour_written",
-        )
-    )
-    found: dict[int, set[int]] = {}
-    for row in _rows(logs, log_group, query, searched):
-        found.setdefault(_whole(row, "hour") * HOUR, set()).add(_whole(row, "hour_written") * HOUR)
-    return found
-
-
 def _join_hours(hours: Set[int], first: int, last: int) -> list[Window]:
     """Return hours as windows between `first` and `last`. Hours that follow one another are one window."""
     found: list[Window] = []
@@ -338,20 +232,6 @@ def _join_hours(hours: Set[int], first: int, last: int) -> list[Window]:
         else:
             found.append(Window(max(hour, first), min(hour + HOUR, last)))
     return found
-
-
-def _in_window(milliseconds: str, scope: Scope) -> str:
-    """Return the condition that a line's minute is in the window. Lines are written later than their calls."""
-    return f"{milliseconds} >= {scope.window.start * 1000} and {milliseconds} < {scope.window.end * 1000}"
-
-
-def _rows(logs: CloudWatchLogsClient, log_group: str, query: str, searched: Window) -> Iterator[Mapping[str, str]]:
-    for row in run_query(logs, log_group, query, searched).rows:
-        yield {each["field"]: each["value"] for each in row}
-
-
-def _whole(row: Mapping[str, Any], name: str) -> int:
-    return round(float(row.get(name) or 0))
 
 
 def combine(

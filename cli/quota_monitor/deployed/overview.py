@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 import msgspec
+from rich.text import Text
 
 from bedrock_quota.analysis.answers import PoolAnswer
 from bedrock_quota.analysis.verdict import NEAR_PERCENT, State
@@ -13,6 +14,7 @@ from quota_monitor.answers import data, output, terminal
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.numbers import percent
 from quota_monitor.answers.options import Output
+from quota_monitor.answers.tokens import list_all_totals
 from quota_monitor.overview import Severity, Summary, make_overview, print_failed, print_overview
 from quota_monitor.places import Reply, format_replies, print_replies, worst_exit_code
 from quota_monitor.terminal import make_console
@@ -49,12 +51,17 @@ def write(replies: Sequence[Reply[Document]], chosen: Output) -> int:
     ]
     output.write_page(documents, chosen, overview)
     if chosen.form == "json":
-        click.echo(format_replies(replies, lambda document: data.to_data([document])))
+        totals = data.to_totals(documents)
+        click.echo(format_replies(replies, lambda document: data.to_data([document]), totals))
     elif chosen.form == "terminal":
         console = make_console()
         if not chosen.is_summary:
             print_replies(console, replies, lambda document: console.print(terminal.render(document, console.width)))
         print_overview(console, overview)
+        output.print_all_totals(documents, console)
+        failed = [reply.name for reply in replies if reply.value is None]
+        if failed and list_all_totals(documents):
+            console.print(Text(f"Left out, because they could not be read: {', '.join(failed)}.", style="dim"))
         if chosen.is_summary:
             print_failed(console, overview)
     else:

@@ -18,6 +18,7 @@ from quota_monitor.analyze.estimate import ASK_ABOVE_DOLLARS, Estimate, estimate
 from quota_monitor.analyze.scope import Scope, describe_absent_tag, is_tag_absent
 from quota_monitor.analyze.source import Progress, source_errors_as_messages
 from quota_monitor.answers import output
+from quota_monitor.answers.days import note_missing_days
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.models import find_model_maximum
 from quota_monitor.answers.names import check_scenario, check_selection, sort_by_similarity
@@ -207,7 +208,8 @@ def make_report(
 ) -> Document:
     """Return the answers about a deployed stack. Raises `LogSourceError`. Propagates botocore errors."""
     measured = measure_stack(session, stack, scope, now, progress)
-    scenario, notes = keep_pools_with_calls(scenario, measured.usages), measured.notes
+    scenario = keep_pools_with_calls(scenario, measured.usages)
+    notes = (*measured.notes, *note_missing_days(measured.usages, scope.window))
     if is_tag_absent(scope, measured.listing):
         keys = stack.parameters.get("RequestMetadataKeys") or "empty"
         notes += (
@@ -228,6 +230,7 @@ def make_report(
         other_models=tuple(sort_by_similarity(scope.model, measured.other_models)),
         only_callers=scope.caller,
         listing=measured.listing,
+        unlabelled_throttled=measured.unlabelled_throttled,
         received=sum(usage.requests for usage in measured.usages),
         notes=notes,
         scenario=scenario,

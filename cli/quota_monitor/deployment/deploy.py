@@ -48,9 +48,12 @@ results = Console(highlight=False)
 class Deployment:
     """`sam deploy` in one account and Region. It runs in the background, when one of the `slots` is free."""
 
-    def __init__(self, place: Place, name: str, options: Sequence[str], slots: threading.Semaphore) -> None:
+    def __init__(
+        self, place: Place, name: str, options: Sequence[str], slots: threading.Semaphore, local_endpoint: str = ""
+    ) -> None:
         self.place = place
         self.name = name
+        self._local_endpoint = local_endpoint
         self.progress = RegionProgress()
         self.began: float | None = None
         self.ended: float | None = None
@@ -104,7 +107,8 @@ class Deployment:
             self.progress = regions.apply_document(self.progress, document)
             if not document and line.strip():
                 last.append(line.strip())
-        self.progress = regions.finish(self.progress, process.wait(), " ".join(last))
+        ended = regions.finish(self.progress, process.wait(), " ".join(last))
+        self.progress = regions.explain_local(ended, self._local_endpoint)
         self.ended = time.monotonic()
 
     @property
@@ -166,7 +170,8 @@ def deploy(
     options_of = [[*options, *tags_arguments({**target.tags, **wanted})] for target in targets]
     slots = threading.Semaphore(MAX_PARALLEL)
     deployments = [
-        Deployment(target.place, _name(target), given, slots) for target, given in zip(targets, options_of, strict=True)
+        Deployment(target.place, _name(target), given, slots, target.local_endpoint)
+        for target, given in zip(targets, options_of, strict=True)
     ]
     _wait(deployments, stack_name)
     if as_json:

@@ -12,9 +12,11 @@ import msgspec
 from bedrock_quota.custom_resource import NO_RESPONSE
 from bedrock_quota.deployment.log_groups import FULL_LOG_GROUP
 from localaws import sam
+from quota_monitor.program import own_command
 
 _SUBSCRIPTION = "InvocationLogSubscription"
 _LIMIT_EXCEEDED = re.compile(r"limit\s*exceeded", re.IGNORECASE)
+_UNRECOGNIZED = re.compile(r"unrecognized resource types?", re.IGNORECASE)
 _NO_RESPONSE = re.compile(r"not receive a response|failed to stabilize in expected time", re.IGNORECASE)
 """Matches both wordings of CloudFormation (issues of several AWS samples, read 2026-11-28).
 
@@ -64,6 +66,17 @@ def apply_document(progress: RegionProgress, document: Mapping[str, Any]) -> Reg
         case {"type": "result", "status": "failure", "error": {"message": message}}:
             changed = {"state": State.FAILED, "reason": progress.reason or message}
     return msgspec.structs.replace(progress, **changed)
+
+
+def explain_local(progress: RegionProgress, endpoint: str) -> RegionProgress:
+    """Return the progress of a failure in the account of an emulator, with what to do if that lacks a resource."""
+    if not endpoint or not _UNRECOGNIZED.search(progress.reason):
+        return progress
+    reason = (
+        f"{progress.reason}\n  The local account at {endpoint} does not have these resources, so deploy there with "
+        f"`{own_command('local', 'up')}`, which leaves them out."
+    )
+    return msgspec.structs.replace(progress, reason=reason)
 
 
 def finish(progress: RegionProgress, exit_code: int, last_lines: str) -> RegionProgress:

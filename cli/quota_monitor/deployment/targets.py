@@ -7,18 +7,22 @@ from collections.abc import Mapping, Sequence
 import click
 import msgspec
 
-from quota_monitor.aws_session import aws_errors_as_messages, open_session
+from quota_monitor.aws_session import aws_errors_as_messages, find_local_endpoint, open_session
 from quota_monitor.credentials import sign_in
 from quota_monitor.deployment.tags import read_tags
 from quota_monitor.places import Place, Progress, Reply, ask_all
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A stack to deploy, which may exist. `tags` are those that it has. `account` is "" for a single profile."""
+    """A stack to deploy, which may exist. `tags` are those that it has. `account` is "" for a single profile.
+
+    `local_endpoint` is that of an emulator on this machine, or "".
+    """
 
     place: Place
     tags: Mapping[str, str] = {}
     account: str = ""
+    local_endpoint: str = ""
 
     @property
     def region(self) -> str:
@@ -39,7 +43,7 @@ def read_targets(places: Sequence[Place], stack_name: str) -> list[Target]:
             session = open_session(place.profile, place.region, credentials[place.profile])
             tags = read_tags(session, stack_name)
             account = session.client("sts").get_caller_identity()["Account"] if has_several else ""
-            return Target(place, tags, account)
+            return Target(place, tags, account, find_local_endpoint(session))
 
     replies = ask_all(places, read, lambda _target: 0)
     failed = [reply for reply in replies if reply.value is None]

@@ -18,7 +18,14 @@ from rich.text import Text
 from quota_monitor.analyze.command import show_progress
 from quota_monitor.analyze.source import Progress
 from quota_monitor.answers.numbers import count
-from quota_monitor.aws_session import Stack, aws_errors_as_messages, find_stack_name, open_session, read_stack
+from quota_monitor.aws_session import (
+    Stack,
+    aws_errors_as_messages,
+    find_local_endpoint,
+    find_stack_name,
+    open_session,
+    read_stack,
+)
 from quota_monitor.credentials import sign_in
 from quota_monitor.deployed.report import describe_recent_use
 from quota_monitor.doctor import alarm_test
@@ -217,7 +224,14 @@ def _first_day(
     if test_failure:
         _confirm_failure_test(stack, yes=yes)
     with Console(stderr=True).status("") as status:
-        report = check_first_day(session, stack, now, test_failure=test_failure, progress=status.update)
+        report = check_first_day(
+            session,
+            stack,
+            now,
+            test_failure=test_failure,
+            is_local=bool(find_local_endpoint(session)),
+            progress=status.update,
+        )
     click.echo(format_json(msgspec.to_builtins(report)) if as_json else answers.render(report))
     return answers.exit_code(report.answers)
 

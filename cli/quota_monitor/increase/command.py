@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +26,13 @@ from quota_monitor.analyze.scope import Scope, bound_window
 from quota_monitor.analyze.source import Progress, Source, source_errors_as_messages
 from quota_monitor.analyze.sources import open_sources, source_options
 from quota_monitor.answers.models import find_end_of_life
+from quota_monitor.answers.names import sort_by_similarity
+from quota_monitor.answers.numbers import count
 from quota_monitor.answers.options import DEFAULT_DAYS, make_scope, parse_pools, require_finite, week_options
 from quota_monitor.aws_session import open_session, read_stack
 from quota_monitor.data_files import MODELS
 from quota_monitor.deployed.measure import measure_stack
-from quota_monitor.increase.page import write_markdown
+from quota_monitor.increase.page import write_markdown, write_next_steps
 from quota_monitor.increase.request import Quota, Request, to_data
 from quota_monitor.json_output import format_json, json_option
 from quota_monitor.places import list_places
@@ -43,7 +45,13 @@ ONE_PLACE = "A request is for one account and Region. Name one with --profiles a
 
 
 @click.command()
-@click.option("--pool", "pool_name", required=True, metavar="POOL", help="A model id, or a model id/endpoint type.")
+@click.option(
+    "--pool",
+    "pool_name",
+    required=True,
+    metavar="POOL",
+    help="A model id or a unique part of it, with or without /endpoint type.",
+)
 @click.option("--requests", "by_requests", is_flag=True, help="Ask for requests per minute instead of tokens.")
 @click.option("--growth", type=click.FloatRange(min=0, max=1000, min_open=True), default=1.0, help="Expected growth.")
 @click.option(
@@ -88,13 +96,31 @@ def increase(
     unit = Unit.REQUESTS_PER_MINUTE if by_requests else Unit.TOKENS_PER_MINUTE
     with source_errors_as_messages():
         with show_progress() as progress:
-            session, usages, notes = _measure(given, stack_name, scope, registry, now=now, progress=progress)
-        usage = _choose(usages, pools, pool_name)
+            read = _measure(given, stack_name, scope, registry, now=now, progress=progress)
+        session, usage = read.session, choose_pool(read.usages, pools, pool_name, read.other_models)
         request = _prepare(session, usage, scope, registry, unit, growth=growth, headroom=headroom)
-        request = msgspec.structs.replace(request, named_value=value, notes=tuple(notes))
-        click.echo(format_json(to_data(request)) if as_json else "\n".join(write_markdown(request)))
+        request = msgspec.structs.replace(
+            request, named_value=value, notes=tuple(read.describe(usage)), asides=tuple(read.asides)
+        )
+        if as_json:
+            click.echo(format_json(to_data(request)))
+        else:
+            click.echo("\n".join(write_markdown(request)))
+            for sentence in (*request.asides, *write_next_steps(request)):
+                click.echo(sentence, err=True)
         if send:
             sys.exit(_send(session, request))
+
+
+class Measurement(msgspec.Struct, frozen=True):
+    """The usage that was read. `describe` returns notes on one pool. `asides` are notes on how all of it was read."""
+
+    session: Any
+    usages: Sequence[PoolUsage]
+    describe: Callable[[PoolUsage], Sequence[str]]
+    asides: Sequence[str] = ()
+    other_models: Collection[str] = ()
+    """Models with calls that were not asked for."""
 
 
 def _measure(
@@ -105,14 +131,14 @@ def _measure(
     *,
     now: datetime,
     progress: Progress,
-) -> tuple[boto3.Session, Sequence[PoolUsage], Sequence[str]]:
+) -> Measurement:
     places = list_places(None, None, given["profiles"], given["regions"])
     if stack_name and len(places) > 1:
         raise click.UsageError(ONE_PLACE)
     session = open_session(places[0].profile, places[0].region)
     if stack_name:
         measured = measure_stack(session, read_stack(session, stack_name), scope, now, progress)
-        return session, measured.usages, measured.notes
+        return Measurement(session, measured.usages, measured.describe, (), measured.other_models)
     sources: list[Source] = list(open_sources(given, registry))
     if len(sources) != 1:
         raise click.UsageError(ONE_PLACE)
@@ -121,7 +147,19 @@ def _measure(
     reader = RecordReader(registry, scope, source.resolve_profile, source.fetch_bodies, may_repeat=source.may_repeat)
     notes = source.read(reader, scope, progress)
     reader.finish()
-    return session, reader.tally.measure(source.account.quotas), [*notes, *source.account.notes]
+
+    def describe(usage: PoolUsage) -> Sequence[str]:
+        unknown = reader.counts.unknown_ends[usage.pool]
+        answers = f"{unknown:,} of {count(usage.requests, 'answer')}"
+        return [f"The log shows neither tier nor latency of {answers}, and not if they were cut."] if unknown else []
+
+    return Measurement(
+        session=session,
+        usages=reader.tally.measure(source.account.quotas),
+        describe=describe,
+        asides=[*notes, *source.account.notes],
+        other_models=reader.counts.other_models,
+    )
 
 
 def _open_session_for(source: Source, session: boto3.Session, profile: str | None) -> boto3.Session:
@@ -137,11 +175,27 @@ def _open_session_for(source: Source, session: boto3.Session, profile: str | Non
     return session
 
 
-def _choose(usages: Sequence[PoolUsage], pools: Sequence[QuotaPool], name: str) -> PoolUsage:
-    found = [usage for usage in usages if usage.pool in pools]
+def choose_pool(
+    usages: Sequence[PoolUsage], pools: Sequence[QuotaPool], name: str, other_models: Collection[str] = ()
+) -> PoolUsage:
+    """Return the usage of the pool of this name, or of the only model whose id has it as a part.
+
+    Of several endpoint types, it is the one nearest to its quota. Raises `LogSourceError` if no call is of this name,
+    and `click.UsageError` if several models have it as a part.
+    """
+    endpoint_types = {pool.endpoint_type for pool in pools}
+    found = [usage for usage in usages if usage.pool in pools] or [
+        usage
+        for usage in usages
+        if pools[0].model_id in usage.pool.model_id and usage.pool.endpoint_type in endpoint_types
+    ]
+    models = sorted({usage.pool.model_id for usage in found})
+    if len(models) > 1:
+        raise click.UsageError(f"{name} is part of {len(models)} models with calls: {', '.join(models)}. Name one.")
     if not found:
-        known = ", ".join(f"{usage.pool.model_id}/{usage.pool.endpoint_type}" for usage in usages) or "none"
-        raise LogSourceError(f"No call to {name} in this window. Pools of this model with calls: {known}.")
+        known = [f"{usage.pool.model_id}/{usage.pool.endpoint_type}" for usage in usages]
+        nearest = known or sort_by_similarity(name, other_models) or ["none"]
+        raise LogSourceError(f"No call to {name} in this window. With calls: {', '.join(nearest)}.")
     return max(found, key=lambda usage: (usage.peak_percent or 0, usage.peak_used))
 
 

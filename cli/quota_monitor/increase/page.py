@@ -1,4 +1,4 @@
-"""The evidence for a larger quota, as Markdown."""
+"""The evidence for a larger quota, as Markdown for AWS Support, and the next steps of the user."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from bedrock_quota.analysis.advice import FEW_CALLS, plan_changes
 from bedrock_quota.analysis.usage import PoolUsage, Sizes
 from bedrock_quota.pools import Unit
+from quota_monitor.answers.days import describe_days, write_minute
 from quota_monitor.answers.markdown import escape
-from quota_monitor.answers.numbers import count, percent
-from quota_monitor.increase.request import Request, is_worth_asking, write_command_line
+from quota_monitor.answers.numbers import count, percent, timestamp
+from quota_monitor.increase.request import Quota, Request, is_worth_asking, write_command_line
 from quota_monitor.program import own_command
 
 
 def write_markdown(request: Request) -> Iterator[str]:
-    """Yield the lines of the request."""
+    """Yield the lines of the request. All of it is for AWS, so advice to the user is in `write_next_steps`."""
     usage, evidence, proposal = request.usage, request.evidence, request.proposal
     unit = "TPM" if proposal.unit is Unit.TOKENS_PER_MINUTE else "RPM"
     yield f"# Quota increase for {escape(str(request.pool))} in {request.region}"
@@ -23,12 +24,15 @@ def write_markdown(request: Request) -> Iterator[str]:
     yield ""
     yield f"## Usage, {request.window}"
     yield ""
+    yield describe_days(usage.minutes, request.window)
+    yield ""
     yield "| | Tokens per minute | Requests per minute |"
     yield "|---|--:|--:|"
+    peak = "" if request.peak_minute is None else f", tokens in the minute from {write_minute(request.peak_minute)} UTC"
     for name, load in (
         ("Steady (median busy minute)", evidence.steady),
         ("High (90th percentile)", evidence.high),
-        ("Peak", evidence.peak),
+        (f"Peak{peak}", evidence.peak),
     ):
         yield f"| {name} | {load.tokens:,.0f} | {load.requests:,.0f} |"
     yield ""
@@ -37,6 +41,7 @@ def write_markdown(request: Request) -> Iterator[str]:
         "max_tokens) and consumed (input + cache write + output × burndown rate) in the same minute."
     )
     yield ""
+    yield from _write_days(request)
     yield "| Per request | Mean | 95th percentile |"
     yield "|---|--:|--:|"
     yield f"| Input tokens | {_write_sizes(evidence.mean_input, usage.input_sizes, usage.requests)} |"
@@ -66,6 +71,16 @@ def write_markdown(request: Request) -> Iterator[str]:
     yield from _write_command(request)
 
 
+def _write_days(request: Request) -> Iterator[str]:
+    """Yield a table with a row for each day with calls."""
+    yield "| Day (UTC) | Requests | Throttled | Peak tokens per minute | At |"
+    yield "|---|--:|--:|--:|---|"
+    for day in request.days:
+        at = timestamp(day.peak_minute)[11:16] if day.requests else "–"
+        yield f"| {day.date} | {day.requests:,} | {day.throttled:,} | {day.peak_tokens:,.0f} | {at} |"
+    yield ""
+
+
 def _write_sizes(mean: float, sizes: Sizes, requests: int) -> str:
     """Return the cells of the mean and the 95th percentile, which is unknown if single calls were not seen."""
     if not requests:
@@ -78,10 +93,9 @@ def _write_sizes(mean: float, sizes: Sizes, requests: int) -> str:
 def _write_value(request: Request, unit: str) -> str:
     proposal = request.proposal
     if request.named_value is not None:
-        return f"**{request.named_value:,} {unit}**, as named with --value."
-    if request.value is None:
-        tokens = " × tokens per request (input + max_tokens)" if proposal.unit is Unit.TOKENS_PER_MINUTE else ""
-        return f"{request.why_no_value} Estimate it: requests per minute{tokens}. Then name it with `--value N`."
+        return f"**{request.named_value:,} {unit}**."
+    if request.why_no_value is not None:
+        return request.why_no_value
     base = "the peak after these changes" if proposal.is_after_changes else "the peak"
     if proposal.unit is Unit.REQUESTS_PER_MINUTE:
         base = "the most requests wanted in a minute"
@@ -104,7 +118,7 @@ def _write_quota(request: Request, unit: str) -> Iterator[str]:
     if quota is not None and ask_for is not None and ask_for.code != quota.code:
         yield (
             "- AWS grants on-demand quotas together with the cross-Region one, so this asks for the cross-Region one. "
-            "Say in the case that the on-demand quota is needed, too."
+            "The on-demand quota is needed, too."
         )
     if request.end_of_life is not None:
         yield (
@@ -123,10 +137,7 @@ def _count_unknown(usage: PoolUsage) -> str:
 def _write_limits(usage: PoolUsage) -> Iterator[str]:
     changes = plan_changes(usage)
     if not changes and usage.coverage < 1:
-        yield (
-            f"No smaller max_tokens is proposed, because that of {_count_unknown(usage)} is unknown. Log the text of "
-            "requests, or declare the limits, before you ask for more."
-        )
+        yield f"No smaller max_tokens is proposed, because that of {_count_unknown(usage)} is unknown."
         return
     if not changes:
         used = sum(caller.consumed_tokens for caller in usage.callers)
@@ -148,7 +159,7 @@ def _write_limits(usage: PoolUsage) -> Iterator[str]:
     yield f"- Peak with these changes: {peak:,.0f} TPM{more}, instead of {usage.peak_used:,.0f}."
     quota, highest = usage.token_quota, max(peak, with_throttled or 0)
     if quota and highest < quota:
-        yield f"- That is {percent(highest, quota)} of the quota. Make these changes before you ask for more."
+        yield f"- That is {percent(highest, quota)} of the quota."
 
 
 def _write_command(request: Request) -> Iterator[str]:
@@ -157,22 +168,45 @@ def _write_command(request: Request) -> Iterator[str]:
         return
     yield ""
     if request.end_of_life is not None:
-        yield "Do not ask for this quota: the model is legacy. Move its callers to another model."
+        yield "No quota is asked for, because the model is legacy."
         return
-    if ask_for.value is not None and request.value is not None and not is_worth_asking(request):
-        if request.quota is None or ask_for.code == request.quota.code:
-            yield (
-                f"The quota is {ask_for.value:,.0f} already, so no increase is needed. If calls are throttled all the "
-                f"same, `{own_command('analyze')}` says why."
-            )
+    if _is_enough(request, ask_for):
+        if _is_its_own(request, ask_for):
+            yield f"The quota is {ask_for.value:,.0f} already, so no increase is needed."
         else:
-            yield (
-                f"The cross-Region quota is {ask_for.value:,.0f} already. Open a case with AWS Support for the "
-                "on-demand quota, and add this page."
-            )
+            yield f"The cross-Region quota is {ask_for.value:,.0f} already. The on-demand quota is asked for."
         return
     yield "```"
     yield write_command_line(request)
     yield "```"
-    yield ""
+
+
+def _is_enough(request: Request, ask_for: Quota) -> bool:
+    return ask_for.value is not None and request.value is not None and not is_worth_asking(request)
+
+
+def _is_its_own(request: Request, ask_for: Quota) -> bool:
+    return request.quota is None or ask_for.code == request.quota.code
+
+
+def write_next_steps(request: Request) -> Iterator[str]:
+    """Yield what the user can do with the page, one sentence or two each."""
+    usage, ask_for = request.usage, request.ask_for
+    if request.end_of_life is not None or ask_for is None:
+        return
+    changes, quota = plan_changes(usage), usage.token_quota
+    if changes and quota and changes[-1].peak < quota:
+        yield "Make the changes under max_tokens before you ask for more."
+    if not changes and usage.coverage < 1:
+        yield "Log the text of requests, or declare their limits, before you ask for more."
+    if request.value is None:
+        is_tokens = request.proposal.unit is Unit.TOKENS_PER_MINUTE
+        tokens = " × tokens per request (input + max_tokens)" if is_tokens else ""
+        yield f"Estimate the value: requests per minute{tokens}. Then name it with --value N."
+    elif _is_enough(request, ask_for):
+        if _is_its_own(request, ask_for):
+            yield f"If calls are throttled all the same, `{own_command('analyze')}` says why."
+        else:
+            yield "Open a case with AWS Support for the on-demand quota, and add this page."
+        return
     yield "Service Quotas has no field for a reason. Add this page to the case that it opens."

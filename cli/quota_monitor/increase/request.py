@@ -9,9 +9,10 @@ import msgspec
 
 from bedrock_quota.analysis.advice import plan_changes
 from bedrock_quota.analysis.increase import Evidence, Proposal
-from bedrock_quota.analysis.usage import PoolUsage
+from bedrock_quota.analysis.usage import PoolUsage, find_peak_minute
 from bedrock_quota.pools import QuotaPool
 from bedrock_quota.registry.quota_names import SERVICE_CODE
+from quota_monitor.answers.days import Day, count_days, find_ends, list_days
 from quota_monitor.answers.numbers import real, timestamp
 from quota_monitor.window import Window
 
@@ -41,6 +42,20 @@ class Request(msgspec.Struct, frozen=True):
     """The value that the user named, instead of the proposal."""
     end_of_life: date | None = None
     notes: tuple[str, ...] = ()
+    """Sentences on the numbers of this pool."""
+    asides: tuple[str, ...] = ()
+    """Sentences to the user on how the numbers were read."""
+
+    @property
+    def days(self) -> list[Day]:
+        """Return the days with calls."""
+        return list_days(self.usage.minutes)
+
+    @property
+    def peak_minute(self) -> int | None:
+        """Return the minute with most tokens, None if no call was answered."""
+        peak = find_peak_minute(minute for minute in self.usage.minutes if minute.requests)
+        return None if peak is None else peak.minute
 
     @property
     def value(self) -> int | None:
@@ -60,12 +75,27 @@ class Request(msgspec.Struct, frozen=True):
 def to_data(request: Request) -> dict[str, Any]:
     """Return the request as data for JSON."""
     usage, evidence, proposal = request.usage, request.evidence, request.proposal
+    first, last = find_ends(usage.minutes) or (None, None)
     return {
         "model_id": request.pool.model_id,
         "endpoint_type": str(request.pool.endpoint_type),
         "region": request.region or None,
         "from": timestamp(request.window.start),
         "to": timestamp(request.window.end),
+        "first_call": None if first is None else timestamp(first),
+        "last_call": None if last is None else timestamp(last),
+        "peak_minute": None if request.peak_minute is None else timestamp(request.peak_minute),
+        "days_in_window": count_days(request.window),
+        "days": [
+            {
+                "date": day.date,
+                "requests": day.requests,
+                "throttled": day.throttled,
+                "peak_tokens": real(day.peak_tokens),
+                "peak_minute": timestamp(day.peak_minute),
+            }
+            for day in request.days
+        ],
         "quota": _quota_data(request.quota),
         "quota_to_ask_for": _quota_data(request.ask_for),
         "end_of_life": None if request.end_of_life is None else request.end_of_life.isoformat(),
@@ -99,7 +129,7 @@ def to_data(request: Request) -> dict[str, Any]:
             "is_after_changes": proposal.is_after_changes,
         },
         "command": write_command_line(request) if is_worth_asking(request) else None,
-        "notes": list(request.notes),
+        "notes": [*request.notes, *request.asides],
     }
 
 

@@ -56,6 +56,8 @@ class Report(msgspec.Struct, frozen=True):
     stack_version: str
     settings: dict[str, str]
     answers: tuple[Answer, ...]
+    is_local: bool = False
+    """True if the account is that of an emulator on this machine."""
 
 
 def seen(*what: str) -> Answer:
@@ -116,11 +118,37 @@ def exit_code(answers: Sequence[Answer]) -> int:
     return 3 if Verdict.COULD_NOT_LOOK in verdicts else 0
 
 
+def summarize(report: Report) -> str:
+    """Return the number of assumptions by verdict, and the names of those that need a look."""
+    named = {verdict: [each.name for each in report.answers if each.verdict is verdict] for verdict in Verdict}
+    found = [f"{len(named[Verdict.SEEN])} of {len(report.answers)} assumptions are seen"]
+    found += [
+        f"{len(named[verdict])} {_IN_WORDS[verdict]}" + (f" ({', '.join(named[verdict])})" if is_named else "")
+        for verdict, is_named in (
+            (Verdict.NOT_AS_ASSUMED, True),
+            (Verdict.COULD_NOT_LOOK, True),
+            (Verdict.NOT_SEEN_YET, False),
+        )
+        if named[verdict]
+    ]
+    return f"{', '.join(found)}."
+
+
+_IN_WORDS = {
+    Verdict.NOT_AS_ASSUMED: "not as assumed",
+    Verdict.COULD_NOT_LOOK: "could not be looked at",
+    Verdict.NOT_SEEN_YET: "could not be seen yet",
+}
+
+
 def render(report: Report) -> str:
     """Return the checklist as Markdown."""
     settings = "".join(f", {name}={value}" for name, value in sorted(report.settings.items()))
     lines = [
         "### First-day check",
+        "",
+        f"**{summarize(report)}**",
+        *(("This is the local account of an emulator, which shows little of AWS.",) if report.is_local else ()),
         "",
         f"{report.checked_at}, {report.region}, quota-monitor {report.command_version}, "
         f"stack {report.stack_version}{settings}.",

@@ -32,11 +32,13 @@ def check_first_day(
     now: datetime,
     *,
     test_failure: bool = False,
+    is_local: bool = False,
     progress: Callable[[str], None] = lambda _what: None,
 ) -> Report:
     """Return the report on a stack. `progress` gets a text before each long step.
 
-    With `test_failure` it first runs the test of the failure destination. Without it this changes nothing.
+    With `test_failure` it first runs the test of the failure destination. Without it this changes nothing. `is_local`
+    is true for the account of an emulator on this machine.
     """
     kept: bool | Unreadable | None = None
     if test_failure:
@@ -44,7 +46,7 @@ def check_first_day(
         kept = attempt(lambda: run_failure_test(session, stack))
     progress("Collecting evidence")
     template = read_template_of(session, stack)
-    evidence = collect(session, stack, template, now)
+    evidence = msgspec.structs.replace(collect(session, stack, template, now), is_local=is_local)
     evidence = (
         msgspec.structs.replace(evidence, failure_path=kept)
         if isinstance(kept, Unreadable)
@@ -57,6 +59,7 @@ def check_first_day(
         stack_version=_stack_version(template),
         settings=_settings(stack, template),
         answers=ask_all(evidence),
+        is_local=is_local,
     )
 
 

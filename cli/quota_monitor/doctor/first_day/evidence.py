@@ -189,5 +189,7 @@ class Evidence(msgspec.Struct, frozen=True):
     """Calls that Bedrock throttled while the metric lines were written."""
     overrides: float | Unreadable
     """Times that the rule of changed overrides started the fetcher."""
+    is_local: bool = False
+    """True if the account is that of an emulator on this machine."""
     kept_test: bool | None = None
     """True if the event of --test-failure was kept, False if it was not, None without that test."""

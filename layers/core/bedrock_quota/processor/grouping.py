@@ -78,7 +78,7 @@ def _name_pool(group: CallGroup) -> CallGroup:
 def count_failed_calls(failed: Sequence[FailedCall]) -> Iterator[tuple[FailedCall, int]]:
     """Yield equal failed calls once, with their number.
 
-    The `MAX_GROUPS_PER_POOL` most frequent of each pool and minute stay apart, and as many without their session. All
+    The `MAX_GROUPS_PER_POOL` most frequent of each pool and minute stay apart, and as many with their caller alone. All
     others are counted as `other`.
     """
     if not failed:
@@ -88,7 +88,7 @@ def count_failed_calls(failed: Sequence[FailedCall]) -> Iterator[tuple[FailedCal
     for call, count in Counter(failed).most_common():
         minute_of_pool, kept = (call.minute, call.pool), call
         if sizes[minute_of_pool] >= MAX_GROUPS_PER_POOL:
-            kept = msgspec.structs.replace(kept, session="")
+            kept = msgspec.structs.replace(kept, session="", application_profile="", request_metadata=(), project="")
         if kept not in counted and sizes[minute_of_pool] >= 2 * MAX_GROUPS_PER_POOL:
             kept = msgspec.structs.replace(kept, caller=OTHER, operation=OTHER, error_code=OTHER)
         if kept not in counted:

@@ -227,6 +227,12 @@ def lines_for_failed_calls(
                 line |= {"_aws": emf.make_directive(namespace, call.minute, emf.POOL_DIMENSIONS, metrics), **metrics}
         if call.session:
             line["session"] = call.session
+        if call.application_profile:
+            line["application_profile"] = call.application_profile
+        if call.project:
+            line["project_identifier"] = call.project
+        if call.request_metadata:
+            line["request_metadata"] = dict(call.request_metadata)
         yield emf.encode(
             {
                 **line,

@@ -102,7 +102,7 @@ class CallUsage(msgspec.Struct, frozen=True, gc=False):
 class FailedCall(msgspec.Struct, frozen=True, gc=False):
     """A call that Bedrock answered with an error. It is counted with its code, and no tokens are invented.
 
-    `pool` is None if the call has none.
+    `pool` is None if the call has none. Profile, tags and project are as in `CallGroup`, as far as its record has them.
     """
 
     pool: QuotaPool | None
@@ -111,6 +111,9 @@ class FailedCall(msgspec.Struct, frozen=True, gc=False):
     operation: str
     error_code: str
     session: str = ""
+    application_profile: str = ""
+    request_metadata: Tags = ()
+    project: str = ""
 
 
 class ReservedTierCall(msgspec.Struct, frozen=True, gc=False):
@@ -239,9 +242,9 @@ class UsageCalculator:
                 return rate
             if record.error_code is None:
                 return rate if isinstance(rate, OutOfScope) else UNRESOLVED
-            return _make_failed_call(record.error_code, None, minute, origin)
+            return self._make_failed_call(record, record.error_code, None, minute, origin)
         if record.error_code is not None:
-            return _make_failed_call(record.error_code, rate.pool, minute, origin)
+            return self._make_failed_call(record, record.error_code, rate, minute, origin)
         input_tokens, output_tokens = given.input_tokens or 0, output.output_tokens or 0
         cache_read, cache_write = given.cache_read_tokens or 0, given.cache_write_tokens or 0
         max_output, source = resolve_max_tokens(record, origin.defaults)
@@ -285,6 +288,23 @@ class UsageCalculator:
             return None
         found = self._find_profile(profile)
         return (profile.arn, found) if isinstance(found, Reference) else None
+
+    def _make_failed_call(
+        self, record: Record, error_code: str, rate: _Rate | None, minute: int, origin: _Origin
+    ) -> FailedCall:
+        body = record.input.body
+        project_id = None if body is None else body.project_identifier
+        return FailedCall(
+            pool=None if rate is None else rate.pool,
+            minute=minute,
+            caller=origin.caller,
+            operation=origin.operation,
+            error_code=safe_word(error_code),
+            session=origin.session,
+            application_profile="" if rate is None else rate.application_profile,
+            request_metadata=self._select_tags(record.request_metadata) if self.metadata_keys else (),
+            project="" if project_id is None else _find_project(origin.operation, project_id),
+        )
 
     def _select_tags(self, metadata: dict[str, str] | None) -> Tags:
         if not metadata:
@@ -399,10 +419,6 @@ def _choose_model_id(model_id: str, served: Serving) -> str:
 def _find_project(operation: str, identifier: str) -> str:
     """Return the project of a call. Only Converse has it in the body, so in any other body the word means nothing."""
     return parse_project(identifier) if operation.startswith("Converse") else ""
-
-
-def _make_failed_call(error_code: str, pool: QuotaPool | None, minute: int, origin: _Origin) -> FailedCall:
-    return FailedCall(pool, minute, origin.caller, origin.operation, safe_word(error_code), origin.session)
 
 
 def _check_counts(record: Record) -> None:
