@@ -128,8 +128,9 @@ def test_the_report_of_a_long_window_has_the_sums_of_the_oracle(
         stack = read_stack(local.session(), local.stack_name)
         document = make_report(local.session(), stack, Scope(window), NOTHING_CHANGED, now=datetime.now(UTC))
 
-    # nothing but what docs/permissions.md names. An interruption stops queries, too
-    assert {read_action(call) for call in calls} == actions_of("quota-monitor report") - {"logs:StopQuery"}
+    # nothing but what docs/permissions.md names. The command also asks for the price, and an interruption stops queries
+    others = {"cloudwatch:GetMetricStatistics", "logs:StopQuery"}
+    assert {read_action(call) for call in calls} == actions_of("quota-monitor report") - others
     wanted = sums_of_oracle(expected)
     found = sums(document)
     pool_minutes = {key: value for key, value in wanted.items() if len(key) == 3}

@@ -22,4 +22,4 @@ def test_the_deployed_body_is_that_of_the_source(local: Instance, resource: Call
     found = cloudwatch.get_dashboard(DashboardName=local.outputs["DashboardName"])["DashboardBody"]
     # then it is that text
     assert json.loads(found) == json.loads(expected)
-    assert len(json.loads(found)["widgets"]) == 35
+    assert len(json.loads(found)["widgets"]) == 36
