@@ -66,7 +66,8 @@ def test_the_verdict_comes_before_the_tables(width: int):
     assert "With traffic × 2: 1 quota pool changes. The end of a range" in text
     assert (
         "– vendor.model-1 (cross-region) reaches its quota: 108% → 217% to 282% of the token quota. "
-        "It reaches the quota at × 0.71. Set max_tokens of Hungry to 256. This is enough."
+        "It reaches the quota at × 0.71. Set max_tokens of Hungry to 256. This is enough: 4% to 5% of the "
+        "token quota."
     ) in text
 
 

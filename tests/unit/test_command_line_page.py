@@ -16,7 +16,8 @@ from test_doctor_checks import WELL
 from test_explain import POOL, call, trace
 from test_increase import QUOTA, usage
 
-from bedrock_quota.analysis.increase import gather_evidence, propose_quota
+from bedrock_quota.analysis.increase import gather_evidence, propose_quotas
+from bedrock_quota.analysis.what_if import Scenario
 from bedrock_quota.pools import PoolQuota, Unit
 from localaws.instance import Status
 from quota_monitor import command_reference, explain, local
@@ -91,9 +92,11 @@ def members(value: object) -> Iterator[str]:
 
 def increase_data() -> dict[str, Any]:
     found = usage()
-    proposal = propose_quota(found, Unit.TOKENS_PER_MINUTE, changed_peak=None, growth=1)
+    evidence, proposals = gather_evidence(found), propose_quotas(found, Scenario())
     window = Window(1_795_867_200, 1_795_867_800)
-    return to_increase_data(Request(POOL, "us-east-1", window, found, gather_evidence(found), proposal, QUOTA, QUOTA))
+    return to_increase_data(
+        Request(POOL, "us-east-1", window, found, evidence, Unit.TOKENS_PER_MINUTE, proposals, QUOTA, QUOTA)
+    )
 
 
 def deploy_json() -> str:
@@ -131,7 +134,7 @@ DOCUMENTS: dict[str, Callable[[], Any]] = {
 
 
 def names_in(text: str) -> set[str]:
-    return {each.removesuffix("[]").rpartition(".")[2] for each in re.findall(r"`([a-z_.\[\]]+)`", text)}
+    return {each.removesuffix("[]").rpartition(".")[2] for each in re.findall(r"`([a-z0-9_.\[\]]+)`", text)}
 
 
 def test_all_described_documents_are_compared() -> None:

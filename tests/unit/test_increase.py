@@ -9,13 +9,15 @@ import click
 import msgspec
 import pytest
 from click.testing import CliRunner
+from demo_output import demo_document
 from fake_aws import ACCOUNT, FakeAws, insights
 from records import NOVA, SONNET, converse, invoke, message, with_id
 
-from bedrock_quota.analysis.advice import plan_changes
-from bedrock_quota.analysis.increase import Load, gather_evidence, propose_quota
+from bedrock_quota.analysis.answers import find_answers
+from bedrock_quota.analysis.increase import Load, gather_evidence, propose_quotas
 from bedrock_quota.analysis.tally import NO_OUTPUT, UsageTally
 from bedrock_quota.analysis.usage import THROTTLED, PoolUsage
+from bedrock_quota.analysis.what_if import Outcome, Scenario
 from bedrock_quota.errors import LogSourceError
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool, Unit
 from quota_monitor.analyze import log_group, sources
@@ -56,10 +58,9 @@ def gather(
     unit: Unit = Unit.TOKENS_PER_MINUTE,
     **changed: Any,
 ) -> Request:
-    changes = plan_changes(found)
-    proposal = propose_quota(found, unit, changed_peak=changes[-1].peak if changes else None, growth=growth)
+    proposals = propose_quotas(found, Scenario(growth))
     window = Window(NOON, NOON + 600)
-    given = Request(POOL, "us-east-1", window, found, gather_evidence(found), proposal, quota, ask_for)
+    given = Request(POOL, "us-east-1", window, found, gather_evidence(found), unit, proposals, quota, ask_for)
     return msgspec.structs.replace(given, **changed)
 
 
@@ -77,16 +78,123 @@ def test_steady_high_and_peak_are_of_the_same_minutes():
 
 
 @pytest.mark.parametrize(
-    ("unit", "growth", "changed", "value"),
+    ("max_tokens", "growth", "tokens", "requests"),
     [
-        pytest.param(Unit.TOKENS_PER_MINUTE, 1, None, 12_000, id="10,000 with a fifth more"),
-        pytest.param(Unit.TOKENS_PER_MINUTE, 2, None, 24_000, id="twice as much"),
-        pytest.param(Unit.TOKENS_PER_MINUTE, 1, 3_560.0, 4_300, id="4,272 after smaller limits"),
-        pytest.param(Unit.REQUESTS_PER_MINUTE, 1, None, 16, id="10 requests and 3 throttled ones"),
+        # 10 calls of 200 and 3 throttled ones as large: 2,600, and a fifth more is 3,120. 13 requests: 15.6
+        pytest.param(100, 1, 3_200, 16, id="the peak with the throttled calls"),
+        pytest.param(100, 2, 6_300, 32, id="twice as much: 6,240 and 31.2"),
+        # 9,000 becomes 256: 13 calls of 356 are 4,628, and a fifth more is 5,553.6
+        pytest.param(9_000, 1, 5_600, 16, id="after smaller limits"),
+        pytest.param(None, 1, 1_800, 16, id="unknown limits: 10 calls of 150 consumed, and no throttled ones"),
     ],
 )
-def test_values(unit: Unit, growth: float, changed: float | None, value: int):
-    assert propose_quota(usage(throttled=3), unit, changed_peak=changed, growth=growth).value == value
+def test_values(max_tokens: int | None, growth: float, tokens: int, requests: int):
+    found = propose_quotas(usage(max_tokens=max_tokens, throttled=3), Scenario(growth))
+
+    assert (found.tokens.value, found.requests.value) == (tokens, requests)
+
+
+def two_callers(throttled: int = 0) -> PoolUsage:
+    """One minute with 10 calls of each of two callers: 640,500 and 321,000 tokens, of a quota of 650,000."""
+    tally = UsageTally()
+    for caller, limit in (("Big", 64_000), ("Less", 32_050)):
+        for _ in range(10):
+            tally.open_calls(POOL, NOON, caller, "explicit").add(LineCall(50, 0, 0, 50, limit, 100, False))
+    if throttled:
+        tally.add_failed(POOL, NOON, "Big", THROTTLED, throttled)
+    (found,) = tally.measure({POOL: PoolQuota(650_000, 100)})
+    return found
+
+
+@pytest.mark.parametrize(
+    ("throttled", "growth", "changed", "base", "value"),
+    [
+        # Big has 10 × 306 with 256, and Less 321,000. Together 324,060, and a fifth more is 388,872
+        pytest.param(0, 1, ["Big"], 324_060, 390_000, id="one limit is enough"),
+        # twice 324,060 is 648,120, and a fifth more is 777,744
+        pytest.param(0, 2, ["Big"], 324_060, 780_000, id="one limit is just enough"),
+        # 7 more of Big are 326,202, which twice reach the quota. With 256 for Less: 27 × 306, and × 2.4 is 19,828.8
+        pytest.param(7, 2, ["Big", "Less"], 8_262, 20_000, id="throttled calls make a second limit necessary"),
+        # three times 324,060 reach the quota. 20 × 306 is 6,120, and × 3.6 is 22,032
+        pytest.param(0, 3, ["Big", "Less"], 6_120, 23_000, id="growth makes a second limit necessary"),
+    ],
+)
+def test_limits_are_chosen_for_the_traffic_that_is_expected(
+    throttled: int, growth: float, changed: list[str], base: float, value: int
+) -> None:
+    found = propose_quotas(two_callers(throttled), Scenario(growth))
+
+    assert [change.caller.caller for change in found.changes] == changed
+    assert (found.tokens.base, found.tokens.value) == (base, value)
+    assert [each["caller"] for each in to_data(gather(two_callers(throttled), growth=growth))["changes"]] == changed
+
+
+@pytest.mark.parametrize("growth", [1.5, 2, 5, 8, 13, 40, 200])
+@pytest.mark.parametrize("name", ["demo", "two callers", "throttled", "one caller", "unknown"])
+def test_the_value_is_that_of_the_what_if(name: str, growth: float) -> None:
+    found = {
+        "demo": sonnet_of_demo,
+        "two callers": two_callers,
+        "throttled": lambda: two_callers(7),
+        "one caller": lambda: usage(throttled=3),
+        "unknown": lambda: usage(max_tokens=None, throttled=3),
+    }[name]()
+    (answer,) = find_answers([found], {}, Scenario(growth))
+    remedy, given = answer.remedy, gather(found, growth=growth)
+
+    if remedy is None:
+        assert answer.projection is not None
+        assert answer.projection.outcome not in {Outcome.REACHES, Outcome.MAY_REACH}
+        return
+    data = to_data(given)
+    if remedy.changes:
+        pairs = [(each.caller.caller, each.max_tokens) for each in remedy.changes]
+        assert [(each["caller"], each["max_tokens"]) for each in data["changes"]] == pairs
+    assert remedy.token_quota in {None, data["proposal"]["value"]}
+    other = data["other_proposal"]
+    assert (None if other is None else other["value"]) == remedy.request_quota
+
+
+def sonnet_of_demo() -> PoolUsage:
+    (found,) = [each.usage for each in demo_document().pools if "sonnet-4-6" in each.usage.pool.model_id]
+    return found
+
+
+def test_the_demo_has_one_value_in_both_commands() -> None:
+    (answer,) = find_answers([sonnet_of_demo()], {}, Scenario(8))
+    text = request(sonnet_of_demo(), growth=8)
+
+    assert answer.remedy is not None
+    assert (answer.remedy.token_quota, answer.remedy.request_quota) == (960_000, 450)
+    assert "rounded up: **960,000 TPM**." in text
+    # 46 requests are wanted in a minute: × 8 is 368, and a fifth more is 441.6
+    assert (
+        "The RPM quota of 250 is reached, too: 46 RPM (the most requests wanted in a minute) × 8 growth × 1.2 "
+        "headroom, rounded up: **450 RPM**."
+    ) in text
+    assert "Request 450 requests per minute, too: run this again with --requests." in list(
+        write_next_steps(gather(sonnet_of_demo(), growth=8))
+    )
+
+
+@pytest.mark.parametrize(
+    ("unit", "growth", "said"),
+    [
+        # 10 requests of 100, and 10 × 200 tokens of 12,000
+        pytest.param(Unit.TOKENS_PER_MINUTE, 9.9, None, id="99 requests"),
+        pytest.param(Unit.TOKENS_PER_MINUTE, 10, "Request 120 requests per minute, too", id="100 requests"),
+        pytest.param(Unit.REQUESTS_PER_MINUTE, 5, None, id="10,000 tokens"),
+        pytest.param(Unit.REQUESTS_PER_MINUTE, 6, "Request 15,000 tokens per minute, too", id="12,000 tokens"),
+    ],
+)
+def test_the_other_quota_is_named_if_it_is_reached_too(unit: Unit, growth: float, said: str | None) -> None:
+    given = gather(usage(max_tokens=100), unit=unit, growth=growth)
+
+    assert ("is reached, too" in "\n".join(write_markdown(given))) is (said is not None)
+    steps = [each for each in write_next_steps(given) if "per minute, too" in each]
+    assert [each.partition(": run this again")[0] for each in steps] == ([] if said is None else [said])
+    legacy = msgspec.structs.replace(given, end_of_life=date(2027, 1, 8))
+    assert "is reached, too" not in "\n".join(write_markdown(legacy))
 
 
 def test_the_page_has_the_evidence_and_the_command():
@@ -96,10 +204,13 @@ def test_the_page_has_the_evidence_and_the_command():
     assert "| Peak, tokens in the minute from 2026-11-28 12:09 UTC | 2,000 | 10 |" in text
     assert "Bedrock throttled 3 requests of 58, in 1 minute." in text
     assert "No smaller max_tokens would lower the peak. Calls consumed 75% of what they reserved." in text
-    assert "2,000 TPM (the peak) × 10 growth × 1.2 headroom, rounded up: **24,000 TPM**." in text
+    # 13 calls of 200
+    assert (
+        "2,600 TPM (the peak with all throttled calls) × 10 growth × 1.2 headroom, rounded up: **32,000 TPM**." in text
+    )
     assert (
         "aws service-quotas request-service-quota-increase --service-code bedrock --quota-code L-12345678 "
-        "--desired-value 24000 --region us-east-1"
+        "--desired-value 32000 --region us-east-1"
     ) in text
 
 
@@ -109,6 +220,7 @@ def test_smaller_limits_come_first():
     assert "- App: 9,000 → 256. Its largest of 55 answers has 50 tokens." in text
     assert "- Peak with these changes: 3,560 TPM, instead of 91,000." in text
     assert "- That is 30% of the quota." in text
+    assert "- With × 3 growth, that is 89% of the quota." in request(usage(max_tokens=9_000), growth=3)
     steps = list(write_next_steps(gather(usage(max_tokens=9_000))))
     assert steps[0] == "Make the changes under max_tokens before you ask for more."
 
@@ -239,6 +351,29 @@ def test_no_quota_of_a_legacy_model_is_asked_for() -> None:
     assert "Move its callers to another model." in text
     assert "aws service-quotas" not in text
     assert to_data(given)["command"] is None
+
+
+@pytest.mark.parametrize("value", [None, 900_000], ids=["derived", "named"])
+def test_no_request_for_a_legacy_model_is_sent(value: int | None) -> None:
+    pool = QuotaPool("anthropic.claude-opus-4-1-20250805-v1:0", EndpointType.CROSS_REGION)
+    given = gather(usage(), growth=10, pool=pool, end_of_life=date(2027, 1, 8), named_value=value)
+    aws = FakeAws({})
+
+    with pytest.raises(click.ClickException) as error:
+        command._send(aws.session, given)
+
+    assert error.value.exit_code == 1
+    assert error.value.message.startswith("No quota is asked for. The model ends on ")
+    assert error.value.message.endswith("Move its callers to another model.")
+    assert aws.calls == []
+
+
+def test_json_has_the_percentiles_of_the_page() -> None:
+    found = to_data(gather(usage()))
+    assert (found["p95_input_tokens"], found["p95_output_tokens"]) == (100, 50)
+
+    found = to_data(gather(all_failed(), quota=ZERO, ask_for=ZERO))
+    assert (found["p95_input_tokens"], found["p95_output_tokens"]) == (None, None)
 
 
 def test_nothing_on_the_page_is_about_this_program() -> None:
@@ -429,6 +564,28 @@ def test_files_are_read_whole_unless_an_option_sets_a_window(
     assert ran.exit_code == 0, ran.output
     found = json.loads(ran.output)
     assert (found["requests"], found["from"]) == (requests, start)
+
+
+@pytest.mark.usefixtures("no_aws")
+def test_files_are_compared_with_the_quota_that_service_quotas_lists(old_file: Path) -> None:
+    ran = CliRunner(mix_stderr=False).invoke(
+        main, ["increase", "--pool", SONNET, "--files", str(old_file), "--growth", "2"]
+    )
+
+    # with 256 instead of 900, a call of 100 input tokens reserves 356, which twice are 712 of 1,000
+    assert "- Peak with these changes: 356 TPM, instead of 1,000." in ran.stdout
+    assert "- With × 2 growth, that is 71% of the quota." in ran.stdout
+
+
+@pytest.mark.usefixtures("no_aws")
+def test_a_legacy_model_has_a_page_and_no_request(old_file: Path) -> None:
+    words = ("--pool", SONNET, "--files", str(old_file), "--growth", "20", "--request")
+    ran = CliRunner(mix_stderr=False).invoke(main, ["increase", *words])
+
+    assert ran.exit_code == 1
+    assert ran.stdout.endswith("No quota is asked for, because the model is legacy.\n")
+    assert "Error: No quota is asked for. The model ends on " in ran.stderr
+    assert "Ask AWS for" not in ran.output
 
 
 @pytest.fixture

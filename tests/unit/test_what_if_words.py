@@ -101,7 +101,7 @@ def test_pools_of_which_nothing_is_known_are_counted_apart_and_not_promised_to_b
     # 400,000 of 300,000: at 1.5 it is reached. 256 instead of 1,000 is 251,200
     assert items == [
         "vendor.breaks (regional) reaches its quota: 67% → 133% of the token quota. It reaches the quota at × 1.5. "
-        "Set max_tokens of App to 256. This is enough.",
+        "Set max_tokens of App to 256. This is enough: 84% of the token quota.",
         "vendor.zero (regional) has a quota of 0, so every call is throttled. Request an increase.",
         "vendor.unknown (regional) cannot be predicted, because the max_tokens of 10 of 10 calls is unknown. "
         "Known use alone: 11% → 22% of the token quota.",
@@ -195,14 +195,14 @@ def test_growth_and_a_limit_together_still_show_the_pool_of_the_limit() -> None:
             # 650,000 + 330,000, twice. With 256: 2 × 12,560 and 2 × 330,000, and then 2 × 25,120
             PoolQuota(680_000),
             2,
-            "Set max_tokens of Big to 256, and of Less to 256. This is enough.",
+            "Set max_tokens of Big to 256, and of Less to 256. This is enough: 7% of the token quota.",
             id="two limits are needed",
         ),
         pytest.param(
             [Calls("p", 10, 64_000, "Big"), Calls("p", 10, 32_000, "Less")],
             PoolQuota(700_000),
             2,
-            "Set max_tokens of Big to 256. This is enough.",  # 685,120
+            "Set max_tokens of Big to 256. This is enough: 98% of the token quota.",  # 685,120
             id="the largest is enough",
         ),
         pytest.param(
@@ -268,7 +268,7 @@ def test_a_caller_of_the_what_if_is_not_in_its_remedy() -> None:
         max_tokens={"Big": 32_000},
     )
 
-    assert text.endswith("Set max_tokens of Less to 256. This is enough.")
+    assert text.endswith("Set max_tokens of Less to 256. This is enough: 86% of the token quota.")
 
 
 def test_no_remedy_is_a_larger_quota_for_a_legacy_model() -> None:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from bedrock_quota.analysis.advice import Change
 from bedrock_quota.analysis.answers import PoolAnswer
 from bedrock_quota.analysis.remedy import Remedy
 from bedrock_quota.analysis.what_if import Outcome, Projection
@@ -160,7 +161,7 @@ def _write_remedy(answer: PoolAnswer, remedy: Remedy) -> list[str]:
     if remedy.changes:
         more = len(remedy.changes) - MAX_CHANGES
         parts[-1] += f", and of {count(more, 'more caller')}" if more > 0 else ""
-        parts[-1] += _ENOUGH[remedy.is_enough]
+        parts[-1] += _ENOUGH[remedy.is_enough].format(share=_write_share(answer, remedy.changes[-1]))
     elif remedy.is_enough is None:
         parts[-1] += " It is unknown what is enough, because the max_tokens of calls is unknown."
     if remedy.is_enough is False:
@@ -171,8 +172,14 @@ def _write_remedy(answer: PoolAnswer, remedy: Remedy) -> list[str]:
     return parts
 
 
+def _write_share(answer: PoolAnswer, change: Change) -> str:
+    """Return the peak with a change and those before it in percent of the token quota, "" without one."""
+    quota = answer.projection.usage.token_quota if answer.projection is not None else None
+    return _write_range(change.peak, change.peak_with_throttled, quota) if quota else ""
+
+
 _ENOUGH = {
-    True: ". This is enough.",
+    True: ". This is enough: {share} of the token quota.",
     False: ". This is not enough.",
     None: ". It is unknown if this is enough, because the max_tokens of calls is unknown.",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +11,10 @@ import click
 import msgspec
 from botocore.exceptions import ClientError
 
-from bedrock_quota.analysis.advice import plan_changes
-from bedrock_quota.analysis.increase import gather_evidence, propose_quota
+from bedrock_quota.analysis.increase import gather_evidence, propose_quotas
 from bedrock_quota.analysis.levers import QUOTA_HEADROOM
 from bedrock_quota.analysis.usage import PoolUsage
+from bedrock_quota.analysis.what_if import Scenario
 from bedrock_quota.errors import LogSourceError
 from bedrock_quota.pools import EndpointType, QuotaKey, QuotaPool, Unit
 from bedrock_quota.registry.models import Registry
@@ -25,7 +25,7 @@ from quota_monitor.analyze.reader import RecordReader
 from quota_monitor.analyze.scope import Scope, bound_window
 from quota_monitor.analyze.source import Progress, Source, source_errors_as_messages
 from quota_monitor.analyze.sources import open_sources, source_options
-from quota_monitor.answers.models import find_end_of_life
+from quota_monitor.answers.models import advise_for_legacy, find_end_of_life
 from quota_monitor.answers.names import sort_by_similarity
 from quota_monitor.answers.numbers import count
 from quota_monitor.answers.options import DEFAULT_DAYS, make_scope, parse_pools, require_finite, week_options
@@ -215,19 +215,31 @@ def _prepare(
     ask_for = quota
     if pool.endpoint_type is EndpointType.REGIONAL and unit is Unit.TOKENS_PER_MINUTE:
         ask_for = listed.get(QuotaKey(QuotaPool(pool.model_id, EndpointType.CROSS_REGION), unit)) or quota
-    changes = plan_changes(usage)
+    usage = _add_quotas(usage, listed)
     return Request(
         pool=pool,
         region=session.region_name or "",
         window=bound_window(scope.window, [usage]),
         usage=usage,
         evidence=gather_evidence(usage),
-        proposal=propose_quota(
-            usage, unit, changed_peak=changes[-1].peak if changes else None, growth=growth, headroom=headroom
-        ),
+        unit=unit,
+        proposals=propose_quotas(usage, Scenario(growth), headroom),
         quota=quota,
         ask_for=ask_for,
         end_of_life=find_end_of_life(pool),
+    )
+
+
+def _add_quotas(usage: PoolUsage, listed: Mapping[QuotaKey, Quota]) -> PoolUsage:
+    """Return the usage with the quotas that Service Quotas lists, if its source, such as a file, knows none."""
+    tokens, requests = (
+        quota.value if (quota := listed.get(QuotaKey(usage.pool, unit))) is not None else None
+        for unit in (Unit.TOKENS_PER_MINUTE, Unit.REQUESTS_PER_MINUTE)
+    )
+    return msgspec.structs.replace(
+        usage,
+        token_quota=tokens if usage.token_quota is None else usage.token_quota,
+        request_quota=requests if usage.request_quota is None else usage.request_quota,
     )
 
 
@@ -249,6 +261,8 @@ def list_pool_quotas(session: boto3.Session, registry: Registry) -> dict[QuotaKe
 def _send(session: boto3.Session, request: Request) -> int:
     """Send the request after a question. Return the exit code."""
     ask_for, value = request.ask_for, request.value
+    if request.end_of_life is not None:
+        raise click.ClickException(f"No quota is asked for. {advise_for_legacy(request.pool)}")
     if ask_for is None:
         raise click.ClickException("There is no quota to ask for.")
     if value is None:

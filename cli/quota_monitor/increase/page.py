@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bedrock_quota.analysis.advice import FEW_CALLS, plan_changes
+from bedrock_quota.analysis.advice import FEW_CALLS
+from bedrock_quota.analysis.increase import Proposal
 from bedrock_quota.analysis.usage import PoolUsage, Sizes
 from bedrock_quota.pools import Unit
 from quota_monitor.answers.days import describe_days, write_minute
@@ -16,8 +17,8 @@ from quota_monitor.program import own_command
 
 def write_markdown(request: Request) -> Iterator[str]:
     """Yield the lines of the request. All of it is for AWS, so advice to the user is in `write_next_steps`."""
-    usage, evidence, proposal = request.usage, request.evidence, request.proposal
-    unit = "TPM" if proposal.unit is Unit.TOKENS_PER_MINUTE else "RPM"
+    usage, evidence = request.usage, request.evidence
+    unit = _SHORT[request.unit]
     yield f"# Quota increase for {escape(str(request.pool))} in {request.region}"
     yield ""
     yield from _write_quota(request, unit)
@@ -63,12 +64,16 @@ def write_markdown(request: Request) -> Iterator[str]:
     yield ""
     yield "## max_tokens"
     yield ""
-    yield from _write_limits(usage)
+    yield from _write_limits(request)
     yield ""
     yield "## Value"
     yield ""
     yield _write_value(request, unit)
+    yield from _write_other_value(request)
     yield from _write_command(request)
+
+
+_SHORT = {Unit.TOKENS_PER_MINUTE: "TPM", Unit.REQUESTS_PER_MINUTE: "RPM"}
 
 
 def _write_days(request: Request) -> Iterator[str]:
@@ -96,13 +101,30 @@ def _write_value(request: Request, unit: str) -> str:
         return f"**{request.named_value:,} {unit}**."
     if request.why_no_value is not None:
         return request.why_no_value
+    return _write_product(proposal)
+
+
+def _write_product(proposal: Proposal) -> str:
+    unit = _SHORT[proposal.unit]
     base = "the peak after these changes" if proposal.is_after_changes else "the peak"
     if proposal.unit is Unit.REQUESTS_PER_MINUTE:
         base = "the most requests wanted in a minute"
+    elif proposal.has_throttled:
+        base += " with all throttled calls"
     return (
         f"{proposal.base:,.0f} {unit} ({base}) × {proposal.growth:g} growth × {proposal.headroom:g} headroom, "
-        f"rounded up: **{request.value:,} {unit}**."
+        f"rounded up: **{proposal.value:,} {unit}**."
     )
+
+
+def _write_other_value(request: Request) -> Iterator[str]:
+    """Yield the value of the other quota, that of requests or tokens, if it is reached, too."""
+    other, quota = request.other, request.other_quota
+    if other is None or request.end_of_life is not None:
+        return
+    yield ""
+    unit = _SHORT[other.unit]
+    yield f"The {unit} quota of {quota:,.0f} is reached, too: {_write_product(other)}"
 
 
 def _write_quota(request: Request, unit: str) -> Iterator[str]:
@@ -134,8 +156,8 @@ def _count_unknown(usage: PoolUsage) -> str:
     return f"{round((1 - usage.coverage) * usage.requests):,} of {count(usage.requests, 'request')}"
 
 
-def _write_limits(usage: PoolUsage) -> Iterator[str]:
-    changes = plan_changes(usage)
+def _write_limits(request: Request) -> Iterator[str]:
+    usage, changes = request.usage, request.proposals.changes
     if not changes and usage.coverage < 1:
         yield f"No smaller max_tokens is proposed, because that of {_count_unknown(usage)} is unknown."
         return
@@ -157,9 +179,10 @@ def _write_limits(usage: PoolUsage) -> Iterator[str]:
         "" if with_throttled is None or with_throttled <= peak else f", {with_throttled:,.0f} with all throttled calls"
     )
     yield f"- Peak with these changes: {peak:,.0f} TPM{more}, instead of {usage.peak_used:,.0f}."
-    quota, highest = usage.token_quota, max(peak, with_throttled or 0)
-    if quota and highest < quota:
-        yield f"- That is {percent(highest, quota)} of the quota."
+    quota, needed, growth = usage.token_quota, request.proposals.tokens.needed, request.proposal.growth
+    if quota and needed < quota:
+        that = "That" if growth == 1 else f"With × {growth:g} growth, that"
+        yield f"- {that} is {percent(needed, quota)} of the quota."
 
 
 def _write_command(request: Request) -> Iterator[str]:
@@ -189,21 +212,29 @@ def _is_its_own(request: Request, ask_for: Quota) -> bool:
     return request.quota is None or ask_for.code == request.quota.code
 
 
+_NEXT_UNIT = {
+    Unit.TOKENS_PER_MINUTE: "Request {value:,} requests per minute, too: run this again with --requests.",
+    Unit.REQUESTS_PER_MINUTE: "Request {value:,} tokens per minute, too: run this again without --requests.",
+}
+
+
 def write_next_steps(request: Request) -> Iterator[str]:
     """Yield what the user can do with the page, one sentence or two each."""
     usage, ask_for = request.usage, request.ask_for
     if request.end_of_life is not None or ask_for is None:
         return
-    changes, quota = plan_changes(usage), usage.token_quota
-    if changes and quota and changes[-1].peak < quota:
+    changes = request.proposals.changes
+    if changes:
         yield "Make the changes under max_tokens before you ask for more."
     if not changes and usage.coverage < 1:
         yield "Log the text of requests, or declare their limits, before you ask for more."
     if request.value is None:
-        is_tokens = request.proposal.unit is Unit.TOKENS_PER_MINUTE
+        is_tokens = request.unit is Unit.TOKENS_PER_MINUTE
         tokens = " × tokens per request (input + max_tokens)" if is_tokens else ""
         yield f"Estimate the value: requests per minute{tokens}. Then name it with --value N."
-    elif _is_enough(request, ask_for):
+    if request.other is not None:
+        yield _NEXT_UNIT[request.unit].format(value=request.other.value)
+    if _is_enough(request, ask_for):
         if _is_its_own(request, ask_for):
             yield f"If calls are throttled all the same, `{own_command('analyze')}` says why."
         else:

@@ -7,10 +7,9 @@ from typing import Any
 
 import msgspec
 
-from bedrock_quota.analysis.advice import plan_changes
-from bedrock_quota.analysis.increase import Evidence, Proposal
+from bedrock_quota.analysis.increase import Evidence, Proposal, Proposals
 from bedrock_quota.analysis.usage import PoolUsage, find_peak_minute
-from bedrock_quota.pools import QuotaPool
+from bedrock_quota.pools import QuotaPool, Unit
 from bedrock_quota.registry.quota_names import SERVICE_CODE
 from quota_monitor.answers.days import Day, count_days, find_ends, list_days
 from quota_monitor.answers.numbers import real, timestamp
@@ -34,7 +33,8 @@ class Request(msgspec.Struct, frozen=True):
     window: Window
     usage: PoolUsage
     evidence: Evidence
-    proposal: Proposal
+    unit: Unit
+    proposals: Proposals
     quota: Quota | None
     ask_for: Quota | None
     """The quota to ask for: for an in-Region pool, that of the cross-Region pool."""
@@ -45,6 +45,26 @@ class Request(msgspec.Struct, frozen=True):
     """Sentences on the numbers of this pool."""
     asides: tuple[str, ...] = ()
     """Sentences to the user on how the numbers were read."""
+
+    @property
+    def proposal(self) -> Proposal:
+        """Return the proposal in the unit to ask for."""
+        is_tokens = self.unit is Unit.TOKENS_PER_MINUTE
+        return self.proposals.tokens if is_tokens else self.proposals.requests
+
+    @property
+    def other(self) -> Proposal | None:
+        """Return the proposal in the other unit if that quota is reached, too. None if it is not, or nobody knows."""
+        is_tokens = self.unit is Unit.TOKENS_PER_MINUTE
+        proposal = self.proposals.requests if is_tokens else self.proposals.tokens
+        quota = self.other_quota
+        return proposal if quota is not None and proposal.value is not None and proposal.needed >= quota else None
+
+    @property
+    def other_quota(self) -> float | None:
+        """Return the pool's quota in the other unit, None if it is unknown."""
+        is_tokens = self.unit is Unit.TOKENS_PER_MINUTE
+        return self.usage.request_quota if is_tokens else self.usage.token_quota
 
     @property
     def days(self) -> list[Day]:
@@ -74,7 +94,7 @@ class Request(msgspec.Struct, frozen=True):
 
 def to_data(request: Request) -> dict[str, Any]:
     """Return the request as data for JSON."""
-    usage, evidence, proposal = request.usage, request.evidence, request.proposal
+    usage, evidence, proposal, other = request.usage, request.evidence, request.proposal, request.other
     first, last = find_ends(usage.minutes) or (None, None)
     return {
         "model_id": request.pool.model_id,
@@ -106,6 +126,8 @@ def to_data(request: Request) -> dict[str, Any]:
         },
         "mean_input_tokens": real(evidence.mean_input),
         "mean_output_tokens": real(evidence.mean_output),
+        "p95_input_tokens": usage.input_sizes.p95 if usage.requests else None,
+        "p95_output_tokens": usage.output_sizes.p95 if usage.requests else None,
         "requests": usage.requests,
         "throttled": evidence.throttled,
         "throttled_minutes": evidence.throttled_minutes,
@@ -117,7 +139,7 @@ def to_data(request: Request) -> dict[str, Any]:
                 "peak_tokens": real(change.peak),
                 "peak_tokens_with_throttled": real(change.peak_with_throttled),
             }
-            for change in plan_changes(usage)
+            for change in request.proposals.changes
         ],
         "proposal": {
             "unit": str(proposal.unit),
@@ -127,7 +149,11 @@ def to_data(request: Request) -> dict[str, Any]:
             "value": request.value,
             "reason": request.why_no_value,
             "is_after_changes": proposal.is_after_changes,
+            "has_throttled_calls": proposal.has_throttled,
         },
+        "other_proposal": None
+        if other is None
+        else {"unit": str(other.unit), "base": real(other.base), "value": other.value},
         "command": write_command_line(request) if is_worth_asking(request) else None,
         "notes": [*request.notes, *request.asides],
     }

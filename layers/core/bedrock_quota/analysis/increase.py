@@ -5,8 +5,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from bedrock_quota.analysis.advice import Change, plan_changes
 from bedrock_quota.analysis.levers import QUOTA_HEADROOM, round_up_quota
 from bedrock_quota.analysis.usage import PoolMinute, PoolUsage
+from bedrock_quota.analysis.what_if import Scenario, project
 from bedrock_quota.pools import Unit
 
 
@@ -37,8 +39,9 @@ class Evidence(msgspec.Struct, frozen=True):
 class Proposal(msgspec.Struct, frozen=True):
     """The value to ask for: `base` × `growth` × `headroom`, rounded up to two significant digits.
 
-    `base` is the highest use per minute, after smaller limits if `is_after_changes`. `value` is None if the window
-    shows no use to derive it from, because no call was answered or none used tokens.
+    `base` is the highest use per minute, after smaller limits if `is_after_changes`, and with the throttled calls if
+    `has_throttled`. `value` is None if the window shows no use to derive it from, because no call was answered or none
+    used tokens.
     """
 
     unit: Unit
@@ -47,6 +50,23 @@ class Proposal(msgspec.Struct, frozen=True):
     headroom: float
     value: int | None
     is_after_changes: bool = False
+    has_throttled: bool = False
+
+    @property
+    def needed(self) -> float:
+        """Return the use that is expected, without headroom."""
+        return self.base * self.growth
+
+
+class Proposals(msgspec.Struct, frozen=True):
+    """The values to ask for, of tokens and of requests, and the smaller limits that come first.
+
+    The limits are chosen so that `growth` times the traffic stays below the quota. Their peaks are those of the window.
+    """
+
+    changes: tuple[Change, ...]
+    tokens: Proposal
+    requests: Proposal
 
 
 def gather_evidence(usage: PoolUsage) -> Evidence:
@@ -65,27 +85,41 @@ def gather_evidence(usage: PoolUsage) -> Evidence:
     )
 
 
-def propose_quota(
-    usage: PoolUsage, unit: Unit, *, changed_peak: float | None, growth: float = 1.0, headroom: float = QUOTA_HEADROOM
-) -> Proposal:
-    """Return the value to ask for. `changed_peak` is the highest use of tokens after smaller limits, None without any.
+def propose_quotas(usage: PoolUsage, scenario: Scenario, headroom: float = QUOTA_HEADROOM) -> Proposals:
+    """Return the values to ask for in a scenario. The remedy of a what-if has the same.
 
-    Throttled requests count as wanted. Nobody knows their tokens, so the headroom must cover them.
+    Throttled calls count as served, each as large as the largest of its caller, if their limits are known.
     """
-    if not usage.requests:
-        return Proposal(unit, 0.0, growth, headroom, None)
-    if unit is Unit.REQUESTS_PER_MINUTE:
-        base = float(max((minute.requests + minute.throttled for minute in usage.minutes), default=0))
-        return Proposal(unit, base, growth, headroom, round_up_quota(base * growth * headroom))
-    base = usage.peak_used if changed_peak is None else changed_peak
-    return Proposal(
-        unit,
-        base,
+    growth, quota = scenario.growth, scenario.token_quotas.get(usage.pool, usage.token_quota)
+    # growth times the tokens reach the quota when the tokens reach this part of it
+    part = None if quota is None else quota / growth
+    changes = plan_changes(msgspec.structs.replace(usage, token_quota=part), scenario.max_tokens)
+    if changes:
+        low, high = changes[-1].peak, changes[-1].peak_with_throttled
+    else:
+        now = project(usage, msgspec.structs.replace(scenario, growth=1.0))
+        low, high = now.usage.peak_used, now.peak_with_throttled
+    wanted = max((minute.requests + minute.throttled for minute in usage.minutes), default=0)
+    tokens = Proposal(
+        Unit.TOKENS_PER_MINUTE,
+        max(low, high or 0.0),
         growth,
         headroom,
-        round_up_quota(base * growth * headroom) or None,
-        is_after_changes=changed_peak is not None,
+        None,
+        is_after_changes=bool(changes),
+        has_throttled=high is not None and high > low,
     )
+    requests = Proposal(
+        Unit.REQUESTS_PER_MINUTE, float(wanted), growth, headroom, None, has_throttled=wanted > usage.peak_requests
+    )
+    if usage.requests:
+        tokens, requests = _add_value(tokens), _add_value(requests)
+    return Proposals(changes, tokens, requests)
+
+
+def _add_value(proposal: Proposal) -> Proposal:
+    value = round_up_quota(proposal.base * proposal.growth * proposal.headroom) or None
+    return msgspec.structs.replace(proposal, value=value)
 
 
 def _load(busy: Sequence[PoolMinute], percent: int) -> Load:

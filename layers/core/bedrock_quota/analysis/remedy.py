@@ -2,8 +2,8 @@
 
 import msgspec
 
-from bedrock_quota.analysis.advice import Change, plan_changes
-from bedrock_quota.analysis.levers import QUOTA_HEADROOM, round_up_quota
+from bedrock_quota.analysis.advice import Change
+from bedrock_quota.analysis.increase import propose_quotas
 from bedrock_quota.analysis.usage import PoolUsage
 from bedrock_quota.analysis.what_if import Outcome, Projection, Scenario
 
@@ -30,28 +30,28 @@ def find_remedy(usage: PoolUsage, scenario: Scenario, projection: Projection) ->
     if projection.outcome not in {Outcome.REACHES, Outcome.MAY_REACH}:
         return None
     growth, quota, requests = scenario.growth, projection.usage.token_quota, projection.usage.request_quota
-    # growth times the tokens reach the quota when the tokens reach this part of it
-    part = None if quota is None else quota / growth
-    plan = plan_changes(msgspec.structs.replace(usage, token_quota=part), scenario.max_tokens) if part else ()
-    changes = tuple(
-        msgspec.structs.replace(
-            change,
-            peak=change.peak * growth,
-            peak_with_throttled=None if change.peak_with_throttled is None else change.peak_with_throttled * growth,
-        )
-        for change in plan
-    )
+    proposals = propose_quotas(usage, scenario)
     low, high = projection.usage.peak_used, projection.peak_with_throttled
-    if quota is not None and high is not None and max(low, high) < quota and usage.coverage == 1:
-        changes = ()  # the requests are too many, and not the tokens
-    elif changes:
-        low, high = changes[-1].peak, changes[-1].peak_with_throttled
     needed, begun = max(low, high or 0), projection.requests_with_throttled
+    changes: tuple[Change, ...] = ()
+    # otherwise the requests are too many, and not the tokens
+    if quota is not None and (high is None or needed >= quota or usage.coverage < 1):
+        needed = proposals.tokens.needed
+        changes = tuple(_multiply(change, growth) for change in proposals.changes)
+        high = changes[-1].peak_with_throttled if changes else high
     fits = (quota is None or needed < quota) and (requests is None or begun < requests)
     is_known = high is not None and usage.coverage == 1
     return Remedy(
         changes,
         (True if is_known else None) if fits else False,
-        round_up_quota(needed * QUOTA_HEADROOM) or None if quota is not None and needed >= quota else None,
-        round_up_quota(begun * QUOTA_HEADROOM) or None if requests is not None and begun >= requests else None,
+        proposals.tokens.value if quota is not None and needed >= quota else None,
+        proposals.requests.value if requests is not None and begun >= requests else None,
+    )
+
+
+def _multiply(change: Change, growth: float) -> Change:
+    """Return a change with the peaks of more traffic."""
+    most = change.peak_with_throttled
+    return msgspec.structs.replace(
+        change, peak=change.peak * growth, peak_with_throttled=None if most is None else most * growth
     )
