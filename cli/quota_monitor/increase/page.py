@@ -195,7 +195,7 @@ def write_next_steps(request: Request) -> Iterator[str]:
     if request.end_of_life is not None or ask_for is None:
         return
     changes, quota = plan_changes(usage), usage.token_quota
-    if changes and quota and changes[-1].peak < quota:
+    if changes and quota and max(changes[-1].peak, changes[-1].peak_with_throttled or 0) < quota:
         yield "Make the changes under max_tokens before you ask for more."
     if not changes and usage.coverage < 1:
         yield "Log the text of requests, or declare their limits, before you ask for more."
