@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import resolved
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bedrock_quota.analysis.advice import advise
@@ -101,13 +101,12 @@ def test_the_proposal_is_that_of_the_advice(minutes: list[list[Answered]]) -> No
 
 
 @given(st.lists(st.lists(answered(LIMITS), min_size=1, max_size=4), min_size=1, max_size=4))
+@example([[Answered(1, 0, True, 7, 0, 0)], [Answered(131_072, 52_429, False, 7, 0, 0)]])  # 1.25 × 52,429: 131,072 again
 def test_no_proposal_cuts_an_answer(minutes: list[list[Answered]]) -> None:
     # given calls with different limits
     calls = [call for each in minutes for call in each]
     row = shown(minutes)
-    # then the value is enough for each answer, and larger than the limit of each that was cut
+    # then the value is larger than the limit of each answer that was cut, and a new one is enough for each answer
+    assert all(row["set_max_tokens_to"] > call.max_tokens for call in calls if call.truncated)
     if row["set_max_tokens_to"] != max(call.max_tokens for call in calls):
         assert all(row["set_max_tokens_to"] >= 1.25 * call.output_tokens for call in calls)
-        assert all(row["set_max_tokens_to"] > call.max_tokens for call in calls if call.truncated)
-    else:
-        assert not any(call.truncated for call in calls)

@@ -1,5 +1,8 @@
 """From single calls to usage, verdicts, advice and projections. Every expected number is worked out by hand."""
 
+from collections.abc import Iterator
+from typing import TypeVar
+
 import msgspec
 import pytest
 
@@ -8,7 +11,7 @@ from bedrock_quota.analysis.advice import Action, Reason, advise, plan_changes
 from bedrock_quota.analysis.answers import find_answers, select_callers
 from bedrock_quota.analysis.levers import Lever, find_other_levers, round_up_quota
 from bedrock_quota.analysis.tally import UsageTally
-from bedrock_quota.analysis.usage import THROTTLED, Limit, PoolUsage, Sizes
+from bedrock_quota.analysis.usage import THROTTLED, CallerMinute, Limit, PoolMinute, PoolUsage, Sizes
 from bedrock_quota.analysis.verdict import Cause, State, judge
 from bedrock_quota.analysis.what_if import Outcome, Scenario, project
 from bedrock_quota.pools import EndpointType, PoolQuota, QuotaPool, Unit
@@ -400,6 +403,50 @@ def test_a_change_that_frees_little_is_none(quota: int, minutes: tuple[int, ...]
 
     assert small.action == action
     assert (small.reason is Reason.FREES_LITTLE) == (action == "leave")
+
+
+Minute = TypeVar("Minute", CallerMinute, PoolMinute)
+
+
+class CountedMinutes(tuple[Minute, ...]):
+    """Minutes that count how often they are gone through."""
+
+    times = 0
+
+    def __iter__(self) -> Iterator[Minute]:
+        self.times += 1
+        return super().__iter__()
+
+
+def count_passes(callers: int) -> int:
+    found = [
+        Call(caller=f"Caller{number}", minute=number, max_tokens=64_000, output_tokens=100) for number in range(callers)
+    ]
+    usage = measure(*found, quota=PoolQuota(60_000))
+    minutes = CountedMinutes(usage.minutes)
+    advice = advise(msgspec.structs.replace(usage, minutes=minutes), plan=())
+    assert {each.action for each in advice} == {Action.SET}
+    return minutes.times
+
+
+def test_the_minutes_of_a_pool_are_not_gone_through_for_each_caller():
+    assert count_passes(callers=50) == count_passes(callers=5)
+
+
+@pytest.mark.parametrize("throttled", [1, 50], ids=["one throttled minute", "many"])
+def test_the_minutes_of_a_caller_are_gone_through_once_for_all_throttled_minutes(throttled: int):
+    refused = CountedMinutes(CallerMinute(NOON + 60 * number, throttled=1) for number in range(throttled))
+    usage = measure(*calls(2, max_tokens=64_000), quota=PoolQuota(60_000))
+    (caller,) = usage.callers
+    minutes = tuple(PoolMinute(NOON + 60 * number, throttled=1) for number in range(throttled))
+
+    found = judge(
+        msgspec.structs.replace(usage, minutes=minutes, callers=(msgspec.structs.replace(caller, minutes=refused),))
+    )
+
+    # one more call of 65,000 does not fit into 60,000
+    assert found.count_throttled() == {Cause.RESERVATION: throttled}
+    assert refused.times == 1
 
 
 def test_a_change_that_the_plan_needs_is_proposed_though_it_frees_little_at_the_peak():

@@ -49,6 +49,7 @@ def document(caller: str = "Hungry", **scenario: object) -> Document:
         notes=("A note.",),
         scenario=assumed,
         prices={(POOL, caller): 1.25},
+        caller_prices={(POOL, caller): 1.25},
     )
 
 

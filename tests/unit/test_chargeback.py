@@ -7,13 +7,19 @@ import click
 import pytest
 from click.testing import CliRunner
 from records import SONNET, by_session, converse, failed, message, with_id
-from test_answers_data import OTHER, POOL
+from test_answers_data import NOON, OTHER, POOL
 from test_answers_totals import usages
 
+from bedrock_quota.analysis.answers import find_answers
 from bedrock_quota.analysis.usage import CallerUsage
 from quota_monitor.answers import prices
 from quota_monitor.answers.chargeback import Chargeback, OwnPrice, check_use, compute_price, read_chargeback
+from quota_monitor.answers.data import to_json
+from quota_monitor.answers.document import Document
+from quota_monitor.answers.options import Output
+from quota_monitor.answers.output import complete
 from quota_monitor.main import main
+from quota_monitor.window import Window
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,6 +94,27 @@ def test_own_prices_need_no_list(chargeback: Path) -> None:
     )
 
 
+@pytest.mark.usefixtures("without_list")
+def test_a_label_with_the_name_of_a_caller_has_its_own_price(chargeback: Path) -> None:
+    # the team Reports has 1 of the 4 calls of the caller Reports: 1,000 input, 30 + 20 cache and 100 output tokens each
+    document = Document(
+        "a test",
+        Window(NOON, NOON + 60),
+        find_answers(usages({(POOL, "Reports"): 4}), {}),
+        by="tag:team",
+        listing=usages({(POOL, "Reports"): 1, (POOL, "Support"): 3}),
+    )
+    completed = complete(document, Output(dollars=True, chargeback=read_chargeback(chargeback)))
+
+    (account,) = json.loads(to_json([completed]))["accounts"]
+    assert {each["caller"]: each["price_usd"] for each in account["usage_by"][0]["callers"]} == {
+        "Reports": pytest.approx(0.004584),
+        "Support": pytest.approx(0.013752),
+    }
+    assert sum(each["price_usd"] for each in account["totals_by"]) == pytest.approx(0.018336)
+    assert account["pools"][0]["callers"][0]["price_usd"] == pytest.approx(0.018336)
+
+
 def test_the_docs_show_the_example() -> None:
     example = ROOT / "examples" / "chargeback.toml"
 
@@ -108,6 +135,7 @@ def test_the_docs_show_the_example() -> None:
         pytest.param("[prices.x]\ninput = nan\noutput = 1", "the price input of x is nan", id="not a number"),
         pytest.param("[prices.x]\ninput = inf\noutput = 1", "the price input of x is inf", id="infinite"),
         pytest.param('[prices."x/global"]\ninput = 1\noutput = 1', "'global' is no endpoint type.", id="endpoint type"),
+        pytest.param('source = "x"\n[tags.team]\nApp = "red"', "unknown field `source`", id="unknown key"),
         pytest.param("[tags]\nteam = 1", "Expected `object`", id="a tag without callers"),
     ],
 )

@@ -245,3 +245,4 @@ def test_a_program_that_does_not_start_is_a_failure_with_its_reason(monkeypatch:
     assert [(each.progress.state, each.progress.reason) for each in deployments] == [
         (State.FAILED, "Cannot allocate memory")
     ] * 2
+    assert all(each.ended is not None for each in deployments), "their time does not go on"

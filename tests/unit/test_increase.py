@@ -232,7 +232,10 @@ def test_the_peak_with_smaller_limits_also_has_the_throttled_calls():
     assert "- Peak with these changes: 3,560 TPM, 10,680 with all throttled calls, instead of 91,000." in text
     assert "- That is 89% of the quota." in text
     # with 24 throttled calls it is 12,104 of 12,000
-    assert "of the quota. Make these changes" not in request(usage(max_tokens=9_000, throttled=24))
+    too_many = usage(max_tokens=9_000, throttled=24)
+    assert "of the quota." not in request(too_many).partition("Peak with these changes")[2].partition("## ")[0]
+    # and the value that the page asks for presumes the changes
+    assert "Make the changes under max_tokens before you ask for more." in write_next_steps(gather(too_many))
 
 
 def test_a_smaller_limit_on_few_answers_says_so():

@@ -9,6 +9,7 @@ import pytest
 from fake_aws import Answer, FakeAws
 
 from bedrock_quota.analysis.answers import NOTHING_CHANGED, PoolAnswer
+from bedrock_quota.errors import LogSourceError
 from bedrock_quota.pools import EndpointType, QuotaPool
 from localaws import log_queries
 from quota_monitor.analyze import log_group
@@ -225,6 +226,15 @@ def test_only_one_query_searches_for_lines_that_were_written_days_later() -> Non
     first_hour_written = day.start // 3_600 * 3_600
     assert searched[0] == (day.start, int(NOW.timestamp()) + 1)
     assert searched[1:] == [(day.start, first_hour_written + 3_600)] * 3
+
+
+def test_sums_that_are_not_all_returned_are_no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_group, "_has_pages", lambda _client: False)
+    monkeypatch.setattr(log_group, "MAX_PAGE_ROWS", 2)
+    lines = [served(END - 600, written=END - 500, output=9, caller=f"Caller{number}") for number in range(3)]
+
+    with pytest.raises(LogSourceError, match=r"^Logs Insights returns 2 rows of .* Use a shorter window, or --by"):
+        report(processor(*lines))
 
 
 HOURS_5 = Window(END - 5 * 3_600, END)

@@ -5,7 +5,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,9 +22,11 @@ from test_doctor_checks import SINK, STACK, WELL
 from test_long_windows import LOG_GROUP, POOL, failed, processor, served
 
 from quota_monitor import aws_regions, places
+from quota_monitor.analyze.scope import Dimension, Scope
 from quota_monitor.aws_session import NoStackError, open_session
 from quota_monitor.credentials import SharedCredentials, sign_in
 from quota_monitor.deployed import report as report_command
+from quota_monitor.deployed.measure import list_scans
 from quota_monitor.doctor import command as doctor_command
 from quota_monitor.doctor.checks import run_checks
 from quota_monitor.doctor.findings import Finding
@@ -32,6 +34,9 @@ from quota_monitor.doctor.observed import Observed
 from quota_monitor.main import main
 from quota_monitor.places import MAX_PARALLEL, Place, Reply, ask_all, list_places
 from quota_monitor.program import own_command
+from quota_monitor.window import make_window
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.usefixtures("no_aws")
 
@@ -519,7 +524,7 @@ def test_json_and_csv_of_the_report_stay_whole_in_a_summary() -> None:
     one = ("--profile", "prod", "--region", "us-east-1")
 
     for selected in (BOTH, one):
-        for form in ("--json", "--csv"):
+        for form in ("--json", "--csv", "--csv-totals"):
             whole, summary = (run("report", *selected, *TEN_MINUTES, form, *more) for more in ((), ("--summary",)))
             assert (summary.stdout, summary.exit_code) == (whole.stdout, whole.exit_code)
 
@@ -657,6 +662,10 @@ def test_markdown_begins_with_the_overview() -> None:
     assert summary.stdout.splitlines()[6].startswith("| prod in us-east-1 | throttled by reservation | ")
     assert re.findall(r"^## (.*)", summary.stdout, re.MULTILINE) == ["Overview"]
 
+    totals = run("report", *BOTH, *TEN_MINUTES, "--markdown", "--summary", "--usage").stdout
+    assert re.findall(r"^## (.*)", totals, re.MULTILINE) == ["Overview", "All accounts and Regions"]
+    assert "| Total | 2 (3) | 20 | 100 | 0 | 0 |" in totals
+
 
 @pytest.mark.usefixtures("accounts")
 def test_the_page_begins_with_the_overview_and_links_to_each_place(tmp_path: Path) -> None:
@@ -768,6 +777,18 @@ def test_every_query_is_in_the_price(
     assert aws.operations().count("logs:StartQuery") == scans
     said = f"Scanning log group {LOG_GROUP}: about {10 * scans}.0 GB, ${scans * 0.05:.2f}.\n"
     assert ran.stderr == (said if scans else "")
+
+
+def test_the_page_on_answers_has_the_number_of_scans() -> None:
+    now, page = datetime(2026, 11, 20, 14, tzinfo=UTC), (ROOT / "docs" / "answers.md").read_text(encoding="utf-8")
+    day = make_window(now - timedelta(days=1), now)
+    by_caller, by_tag = (
+        len(list_scans(Scope(day, dimension=each), now)) for each in (Dimension.CALLER, Dimension.OPERATION)
+    )
+
+    assert (by_caller, by_tag) == (1 + 3, 1 + 5)
+    assert "needs one scan, from its beginning until now" in page
+    assert "A longer window needs three more, or five with `--by`." in page
 
 
 def test_an_estimate_of_a_report_reads_nothing(accounts: dict[tuple[str | None, str | None], FakeAws]) -> None:

@@ -51,8 +51,8 @@ class Counts(msgspec.Struct):
 
     received = answered + failed + ignored + duplicates + rejected + out of scope + not asked for.
 
-    `not_asked_for` are calls outside of the window, or of other models or callers. The model and caller of a call out
-    of scope are not looked at. `rejected` and `out_of_scope` are counted by reason. `missing_bodies` are answered calls
+    `not_asked_for` are calls outside of the window, or of other models. The model of a call out of scope is not looked
+    at. `rejected` and `out_of_scope` are counted by reason. `missing_bodies` are answered calls
     whose max_tokens is unknown, by reason. `unknown_ends` are those whose end could not be read, by pool.
     """
 

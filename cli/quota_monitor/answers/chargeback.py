@@ -25,15 +25,19 @@ class OwnPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cache_write: float | None = None
 
 
-class Chargeback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The content of a file. `prices` are by model id, or by model id and endpoint type with a slash between them.
 
-    `tags` has for each key of `requestMetadata` the value of callers whose calls send none. `source` is the name of the
-    file.
+    `tags` has for each key of `requestMetadata` the value of callers whose calls send none.
     """
 
     prices: Mapping[str, OwnPrice] = {}
     tags: Mapping[str, Mapping[str, str]] = {}
+
+
+class Chargeback(_Content, frozen=True):
+    """The content of a file, and the name of the file as its `source`. It is "" without a file."""
+
     source: str = ""
 
     def find_price(self, pool: QuotaPool) -> OwnPrice | None:
@@ -65,7 +69,7 @@ def compute_price(price: OwnPrice, caller: CallerUsage) -> float | None:
 def read_chargeback(path: Path) -> Chargeback:
     """Return what a file says. Raises `click.UsageError` if it cannot be read, or has something else in it."""
     try:
-        found = msgspec.toml.decode(path.read_bytes(), type=Chargeback)
+        found = msgspec.toml.decode(path.read_bytes(), type=_Content)
     except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
         raise click.UsageError(f"{path} cannot be read: {error}") from None
     for name, price in found.prices.items():
@@ -75,7 +79,7 @@ def read_chargeback(path: Path) -> Chargeback:
         for kind, dollars in msgspec.structs.asdict(price).items():
             if dollars is not None and not 0 <= dollars < math.inf:
                 raise click.UsageError(f"{path}: the price {kind} of {name} is {dollars}, which is no price.")
-    return msgspec.structs.replace(found, source=path.name)
+    return Chargeback(found.prices, found.tags, path.name)
 
 
 class ChargebackFile(click.ParamType):

@@ -168,7 +168,7 @@ def _document(document: Document) -> dict[str, Any]:
             "token_quotas": {str(pool): real(quota) for pool, quota in scenario.token_quotas.items()},
         },
         "findings": [str(paragraph) for paragraph in write_paragraphs(document)],
-        "pools": [_pool(answer, document.prices) for answer in document.pools],
+        "pools": [_pool(answer, document.caller_prices) for answer in document.pools],
         "usage_by": [
             {
                 "model_id": usage.pool.model_id,

@@ -48,7 +48,9 @@ class Document(msgspec.Struct, frozen=True):
     unlabelled_throttled: int = 0
     """Throttled calls that may belong to a label of `listing`, although the log names none."""
     prices: Mapping[tuple[QuotaPool, str], float | None] | None = None
-    """List prices in US dollars by pool and caller, None if nobody asked for them."""
+    """Prices in US dollars by pool and what is listed, None if nobody asked for them."""
+    caller_prices: Mapping[tuple[QuotaPool, str], float | None] | None = None
+    """The same by pool and caller. A label can be the name of a caller, so they are kept apart."""
     shows_usage: bool = False
     """True if the terminal and Markdown have a table of tokens by caller."""
     profile: str = ""

@@ -30,10 +30,14 @@ from quota_monitor.overview import Overview, Row
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~@])")
 
 
-def to_markdown(documents: Sequence[Document], overview: Overview | None = None) -> str:
-    """Return the findings and tables of each document. The overview and the totals of several places come first."""
-    summary = _overview(overview, documents) if overview is not None else ()
-    lines = (line for document in documents for line in _document(document))
+def to_markdown(documents: Sequence[Document], overview: Overview | None = None, *, is_summary: bool = False) -> str:
+    """Return the findings and tables of each document. The overview and the totals of several places come first.
+
+    With `is_summary` there are only these two.
+    """
+    sections = () if is_summary else documents
+    summary = _overview(overview, sections) if overview is not None else ()
+    lines = (line for document in sections for line in _document(document))
     return "\n".join([*summary, *_all_totals(documents), *lines])
 
 

@@ -39,12 +39,12 @@ DEFAULT_DAYS = 7.0
 
 
 class Output(msgspec.Struct, frozen=True):
-    """The form of the output. `form` is `terminal`, `json`, `markdown`, `csv` or `csv-totals`. `html` is a file or
-    None.
+    """The form of the output.
 
-    `fail_over` is the percentage of a quota from which the exit code is 1, or None. `shows_usage` and `dollars` add
-    tokens and prices by caller. `chargeback` has prices of the user's own. With `is_summary`, the terminal and Markdown
-    have one row per place and no more.
+    `form` is `terminal`, `json`, `markdown`, `csv` or `csv-totals`. `html` is a file or None. `fail_over` is the
+    percentage of a quota from which the exit code is 1, or None. `shows_usage` and `dollars` add tokens and prices by
+    caller. `chargeback` has prices of the user's own. With `is_summary`, the terminal and Markdown have one row per
+    place, and the totals.
     """
 
     form: str = "terminal"

@@ -49,7 +49,7 @@ def print_documents(documents: Sequence[Document], output: Output, overview: Ove
     elif output.form == "csv-totals":
         click.echo(data.to_csv_totals(documents), nl=False)
     elif output.form == "markdown":
-        click.echo(markdown.to_markdown(documents, overview))
+        click.echo(markdown.to_markdown(documents, overview, is_summary=output.is_summary))
     else:
         console = make_console()
         for document in documents:
@@ -85,9 +85,13 @@ def complete(document: Document, output: Output) -> Document:
     if not output.dollars:
         return msgspec.structs.replace(document, shows_usage=output.shows_usage)
     notes = (*document.notes, prices.describe_prices(output.chargeback))
-    usages = [*document.listed, *(answer.usage for answer in document.pools)]
-    found = prices.price_callers(usages, output.chargeback)
-    return msgspec.structs.replace(document, shows_usage=True, prices=found, notes=notes)
+    return msgspec.structs.replace(
+        document,
+        shows_usage=True,
+        prices=prices.price_callers(document.listed, output.chargeback),
+        caller_prices=prices.price_callers((answer.usage for answer in document.pools), output.chargeback),
+        notes=notes,
+    )
 
 
 def _has_quota(answer: PoolAnswer) -> bool:

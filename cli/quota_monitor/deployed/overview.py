@@ -65,7 +65,7 @@ def write(replies: Sequence[Reply[Document]], chosen: Output) -> int:
         if chosen.is_summary:
             print_failed(console, overview)
     else:
-        output.print_documents([] if chosen.is_summary and chosen.form == "markdown" else documents, chosen, overview)
+        output.print_documents(documents, chosen, overview)
     for reply in replies:
         if reply.value is None:
             if chosen.form not in {"json", "terminal"}:  # these two have the reason at the place

@@ -22,6 +22,7 @@ from quota_monitor.answers.days import note_missing_days
 from quota_monitor.answers.document import Document
 from quota_monitor.answers.models import find_model_maximum
 from quota_monitor.answers.names import check_scenario, check_selection, sort_by_similarity
+from quota_monitor.answers.numbers import count
 from quota_monitor.answers.options import (
     make_output,
     make_scenario,
@@ -81,7 +82,7 @@ def report(
     """
     now, places = datetime.now(UTC), list_places(profile, region, profiles, regions)
     scope, scenario, chosen = make_scope(given, now), make_scenario(given), make_output(given)
-    if len(places) > 1 or (chosen.is_summary and chosen.form not in {"json", "csv"}):
+    if len(places) > 1 or (chosen.is_summary and chosen.form in {"terminal", "markdown"}):
         sys.exit(
             _report_all(places, stack_name, scope, scenario, chosen, now=now, only_estimate=only_estimate, yes=yes)
         )
@@ -164,7 +165,7 @@ def _report_all(
             session, stack = found[place].session, found[place].stack
             return output.complete(make_report(session, stack, scope, scenario, now=now, progress=progress), chosen)
 
-    with show_progress(f"Reading {len(found)} stacks") as progress:
+    with show_progress(f"Reading {count(len(found), 'stack')}") as progress:
         read_ones = ask_all(
             list(found), read, lambda document: output.compare([document], chosen.fail_over)[0], progress
         )

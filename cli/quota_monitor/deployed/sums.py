@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bedrock_quota.analysis.usage import THROTTLED
+from bedrock_quota.errors import LogSourceError
 from bedrock_quota.pools import EndpointType, QuotaPool
 from quota_monitor.analyze.log_group import run_query
 from quota_monitor.analyze.scope import Dimension, Scope
@@ -201,7 +202,14 @@ def _in_window(milliseconds: str, scope: Scope) -> str:
 
 
 def _rows(logs: CloudWatchLogsClient, log_group: str, query: str, searched: Window) -> Iterator[Mapping[str, str]]:
-    for row in run_query(logs, log_group, query, searched).rows:
+    """Yield the rows of a query. Raises `LogSourceError` if it does not return all, because sums would be too small."""
+    result = run_query(logs, log_group, query, searched)
+    if result.matched > len(result.rows):
+        raise LogSourceError(
+            f"Logs Insights returns {len(result.rows):,} rows of {log_group} at most, and this report needs more. Use "
+            "a shorter window, or --by with a property that has fewer values."
+        )
+    for row in result.rows:
         yield {each["field"]: each["value"] for each in row}
 
 

@@ -70,6 +70,7 @@ class Deployment:
                 process = self._start()
             except OSError as error:
                 self.progress = regions.finish(self.progress, 1, str(error))
+                self.ended = time.monotonic()
                 return
             if process is not None:
                 self._read(process)

@@ -4,7 +4,7 @@ It rests on single calls, never on averages. It never proposes less than an answ
 their limit, it proposes more.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from enum import StrEnum
 
 import msgspec
@@ -98,14 +98,19 @@ class Change(msgspec.Struct, frozen=True):
     peak_with_throttled: float | None
 
 
-def advise(usage: PoolUsage, model_maximum: int | None = None) -> tuple[Advice, ...]:
+def advise(
+    usage: PoolUsage, model_maximum: int | None = None, plan: Iterable[Change] | None = None
+) -> tuple[Advice, ...]:
     """Return advice to each caller of a pool with answered or throttled calls, in the order of the callers.
 
-    No proposal is above `model_maximum`, the most output tokens that the model takes. None: it is unknown.
+    No proposal is above `model_maximum`, the most output tokens that the model takes. None: it is unknown. The changes
+    of the pool's `plan` are always proposed. Pass it if it is made already, because it takes long for many callers.
     """
-    planned = {change.caller.caller for change in plan_changes(usage)}
+    planned = {change.caller.caller for change in (plan_changes(usage) if plan is None else plan)}
+    by_minute = {minute.minute: minute for minute in usage.minutes}
+    peak = find_peak_minute(usage.minutes)
     return tuple(
-        _advise(usage, caller, model_maximum, is_planned=caller.caller in planned)
+        _advise(usage, caller, by_minute, peak, model_maximum, is_planned=caller.caller in planned)
         for caller in usage.callers
         if caller.requests or caller.throttled
     )
@@ -126,6 +131,7 @@ def plan_changes(usage: PoolUsage, limits: Mapping[str, int] | None = None) -> t
     those of a what-if, by caller. These callers are not in the plan.
     """
     given = dict(limits or {})
+    by_minute = {minute.minute: minute for minute in usage.minutes}
     reserved = {minute.minute: minute.reserved_tokens for minute in usage.minutes}
     for caller in usage.callers:
         for each in caller.minutes if caller.caller in given else ():
@@ -146,7 +152,7 @@ def plan_changes(usage: PoolUsage, limits: Mapping[str, int] | None = None) -> t
         for caller in usage.callers
         if caller.caller not in given
         and (limit := _smaller_limit(caller)) is not None
-        and _is_worthwhile(usage, caller, limit, busy, LEAST_PERCENT)
+        and _is_worthwhile(usage.token_quota, caller, limit, by_minute, minutes=busy, least=LEAST_PERCENT)
     ]
     proposals.sort(key=lambda proposal: -proposal[0])
     changes: list[Change] = []
@@ -158,7 +164,9 @@ def plan_changes(usage: PoolUsage, limits: Mapping[str, int] | None = None) -> t
             if minute in reserved:
                 reserved[minute] -= tokens
         sizes[caller.caller] = find_largest_call(caller, {caller.caller: limit})
-        lower, most = _find_peaks(usage, reserved, _sum_wanted(throttled, sizes))
+        if caller.caller in throttled or "" in throttled:
+            wanted = _sum_wanted(throttled, sizes)
+        lower, most = _find_peaks(usage, reserved, wanted)
         changes.append(Change(caller, limit, lower, most if _are_known(throttled, sizes) else None))
     return tuple(changes) if changes and (changes[-1].peak < peak or most < before) else ()
 
@@ -209,19 +217,25 @@ def round_up_limit(tokens: float) -> int:
     return limit
 
 
-def _advise(usage: PoolUsage, caller: CallerUsage, model_maximum: int | None, *, is_planned: bool) -> Advice:
+def _advise(
+    usage: PoolUsage,
+    caller: CallerUsage,
+    by_minute: Mapping[int, PoolMinute],
+    peak: PoolMinute | None,
+    model_maximum: int | None,
+    *,
+    is_planned: bool,
+) -> Advice:
     action, reason, max_tokens = _propose(caller, model_maximum)
     if action is Action.SET and max_tokens is not None and not (is_planned or caller.cut_answers):
-        peak_minute = find_peak_minute(usage.minutes)
-        fullest = {peak_minute.minute} if peak_minute is not None else set()
-        others = {minute.minute for minute in caller.minutes}
+        fullest = {peak.minute} if peak is not None else set()
+        quota, others = usage.token_quota, by_minute.keys()
         if not (
-            _is_worthwhile(usage, caller, max_tokens, fullest, LEAST_PERCENT)
-            or _is_worthwhile(usage, caller, max_tokens, others, LEAST_PERCENT_ELSEWHERE)
+            _is_worthwhile(quota, caller, max_tokens, by_minute, minutes=fullest, least=LEAST_PERCENT)
+            or _is_worthwhile(quota, caller, max_tokens, by_minute, minutes=others, least=LEAST_PERCENT_ELSEWHERE)
         ):
             action, reason, max_tokens = Action.LEAVE, Reason.FREES_LITTLE, None
     freed = 0.0
-    peak = find_peak_minute(usage.minutes)
     if max_tokens is not None and peak is not None:
         freed = _count_freed(peak, _savings(caller, max_tokens))
     return Advice(
@@ -244,17 +258,26 @@ def _count_freed(minute: PoolMinute, savings: Mapping[int, int]) -> float:
     return minute.used_tokens - max(minute.reserved_tokens - saved, minute.consumed_tokens)
 
 
-def _is_worthwhile(usage: PoolUsage, caller: CallerUsage, max_tokens: int, minutes: Set[int], least: float) -> bool:
-    """Return True if a limit frees this percentage of the token quota in one of the minutes.
+def _is_worthwhile(
+    token_quota: float | None,
+    caller: CallerUsage,
+    max_tokens: int,
+    by_minute: Mapping[int, PoolMinute],
+    *,
+    minutes: Set[int],
+    least: float,
+) -> bool:
+    """Return True if a limit frees this percentage of the token quota in one of the pool's `minutes`.
 
-    Throttled calls of the caller count as well, because each of them wants as much. True if it cannot be known.
+    Throttled calls of the caller count as well, because each of them wants as much. True if it cannot be known. A pool
+    has many more minutes than most of its callers, so only the minutes of the caller are looked at.
     """
-    if not usage.token_quota or not caller.minutes:
+    if not token_quota or not caller.minutes:
         return True
     savings, refused = _savings(caller, max_tokens), _save_throttled(caller, max_tokens)
-    found = [minute for minute in usage.minutes if minute.minute in minutes and minute.minute in savings]
+    found = (by_minute[minute] for minute in savings if minute in minutes and minute in by_minute)
     largest = max((_count_freed(each, savings) + refused.get(each.minute, 0) for each in found), default=0)
-    return largest >= least / 100 * usage.token_quota
+    return largest >= least / 100 * token_quota
 
 
 def _save_throttled(caller: CallerUsage, max_tokens: int) -> dict[int, int]:
@@ -266,7 +289,7 @@ def _save_throttled(caller: CallerUsage, max_tokens: int) -> dict[int, int]:
 def _sum_savings(caller: CallerUsage, max_tokens: int, minutes: Set[int]) -> int:
     """Return the tokens that a caller wants less in these minutes, its throttled calls included."""
     savings, refused = _savings(caller, max_tokens), _save_throttled(caller, max_tokens)
-    return sum(savings.get(minute, 0) + refused.get(minute, 0) for minute in minutes)
+    return sum(saved + refused.get(minute, 0) for minute, saved in savings.items() if minute in minutes)
 
 
 def _propose(caller: CallerUsage, model_maximum: int | None) -> tuple[Action, Reason, int | None]:

@@ -100,7 +100,7 @@ def _answer(
     return PoolAnswer(
         usage=usage,
         verdict=judge(usage),
-        advice=advise(usage, model_maximum),
+        advice=advise(usage, model_maximum, changes),
         changes=changes,
         levers=find_other_levers(usage, usages, quotas.items(), peak, most),
         callers=usage.callers,

@@ -1,11 +1,12 @@
 """Verdict on a quota pool: whether its calls were throttled, the cause, and the minutes that show it."""
 
 from collections import Counter
+from collections.abc import Iterable
 from enum import StrEnum
 
 import msgspec
 
-from bedrock_quota.analysis.usage import ENOUGH_COVERAGE, SECONDS_PER_MINUTE, PoolMinute, PoolUsage
+from bedrock_quota.analysis.usage import ENOUGH_COVERAGE, SECONDS_PER_MINUTE, CallerUsage, PoolMinute, PoolUsage
 
 NEAR_PERCENT = 80
 """Use in percent of a quota from which a pool is near its quota, as the alarms have it by default."""
@@ -75,8 +76,11 @@ def judge(usage: PoolUsage) -> Verdict:
     a quota need not be reached: it is enough that one more call of the size of the pool's calls did not fit.
     """
     before = {minute.minute + SECONDS_PER_MINUTE: minute for minute in usage.minutes}
+    largest, wanted = _find_largest(usage.callers), _find_largest_wanted(usage)
     throttled = tuple(
-        ThrottledMinute(minute, _find_cause(usage, minute, before.get(minute.minute)))
+        ThrottledMinute(
+            minute, _find_cause(usage, minute, before.get(minute.minute), wanted.get(minute.minute, largest))
+        )
         for minute in usage.minutes
         if minute.throttled
     )
@@ -97,8 +101,8 @@ def judge(usage: PoolUsage) -> Verdict:
     return msgspec.structs.replace(verdict, state=state)
 
 
-def _find_cause(usage: PoolUsage, minute: PoolMinute, before: PoolMinute | None) -> Cause:
-    """Return the cause that brought the minute closest to its quota, if one more call would not have fit.
+def _find_cause(usage: PoolUsage, minute: PoolMinute, before: PoolMinute | None, wanted: int) -> Cause:
+    """Return the cause that brought the minute closest to its quota, if one more call of `wanted` tokens did not fit.
 
     Calls of the minute before may still count. If single calls were seen, `in_use` has them. Otherwise the minute
     `before` is looked at, too.
@@ -110,7 +114,7 @@ def _find_cause(usage: PoolUsage, minute: PoolMinute, before: PoolMinute | None)
         fullest = before
     if tokens:
         held = max(fullest.used_tokens, minute.in_use or 0)
-        if held + _largest_wanted(usage, minute.minute) > tokens:
+        if held + wanted > tokens:
             shares.append((held / tokens, Cause.CONSUMPTION if _is_consumed(fullest, tokens) else Cause.RESERVATION))
     if requests:
         begun = max(minute.requests, minute.requests_in_60_seconds or 0)
@@ -127,18 +131,24 @@ def _is_consumed(minute: PoolMinute, quota: float) -> bool:
     return is_known and minute.consumed_tokens >= minute.reserved_tokens > 0
 
 
-def _largest_wanted(usage: PoolUsage, minute: int) -> int:
-    """Return the most tokens that one of the calls throttled in this minute may have wanted to reserve.
+def _find_largest_wanted(usage: PoolUsage) -> dict[int, int]:
+    """Return the most tokens that one throttled call of each minute may have wanted to reserve.
 
     The log of a throttled call has no tokens, so it counts like the largest of the caller's answered calls. A caller
     without answered calls counts like the largest of all callers.
     """
-    throttled = [
-        caller for caller in usage.callers if any(each.minute == minute and each.throttled for each in caller.minutes)
-    ]
-    if not throttled or any(not caller.requests for caller in throttled):
-        throttled = list(usage.callers)
-    return max((caller.largest_reservation for caller in throttled), default=0)
+    largest = _find_largest(usage.callers)
+    found: dict[int, int] = {}
+    for caller in usage.callers:
+        wanted = caller.largest_reservation if caller.requests else largest
+        for minute in caller.minutes:
+            if minute.throttled:
+                found[minute.minute] = max(found.get(minute.minute, 0), wanted)
+    return found
+
+
+def _find_largest(callers: Iterable[CallerUsage]) -> int:
+    return max((caller.largest_reservation for caller in callers), default=0)
 
 
 def _percent(usage: PoolUsage, minute: PoolMinute) -> float:
