@@ -84,9 +84,10 @@ def complete(document: Document, output: Output) -> Document:
     """Return a document with the prices and the table of tokens, if they are wanted."""
     if not output.dollars:
         return msgspec.structs.replace(document, shows_usage=output.shows_usage)
-    notes = (*document.notes, prices.describe_prices(output.chargeback))
     usages = [*document.listed, *(answer.usage for answer in document.pools)]
     found = prices.price_callers(usages, output.chargeback)
+    said = (prices.describe_prices(output.chargeback), *prices.describe_unknown_prices(found))
+    notes = (*document.notes, *said)
     return msgspec.structs.replace(document, shows_usage=True, prices=found, notes=notes)
 
 
