@@ -19,7 +19,10 @@ LEGACY = QuotaPool("anthropic.claude-opus-4-1-20250805-v1:0", EndpointType.CROSS
 NOVA = QuotaPool("amazon.nova-lite-v1:0", EndpointType.CROSS_REGION)
 
 
-def document(*pools: tuple[QuotaPool, float | None, int], output: int = 500, max_tokens: int = 64_000) -> Document:
+Quota = float | PoolQuota | None
+
+
+def document(*pools: tuple[QuotaPool, Quota, int], output: int = 500, max_tokens: int = 64_000) -> Document:
     """Return answers about pools with a quota and throttled calls.
 
     MonthEndReport calls each once, with 100 input tokens. A call reserves 64,100, and consumes 600.
@@ -31,11 +34,11 @@ def document(*pools: tuple[QuotaPool, float | None, int], output: int = 500, max
         tally.open_calls(pool, NOON, "MonthEndReport", "explicit").add(call)
         if throttled:
             tally.add_failed(pool, NOON, "MonthEndReport", THROTTLED, throttled)
-        quotas[pool] = PoolQuota(quota)
+        quotas[pool] = quota if isinstance(quota, PoolQuota) else PoolQuota(quota)
     return Document("a test", Window(NOON, NOON + 60), find_answers(tally.measure(quotas), quotas))
 
 
-def worst(*pools: tuple[QuotaPool, float | None, int]) -> PoolAnswer:
+def worst(*pools: tuple[QuotaPool, Quota, int]) -> PoolAnswer:
     found = find_worst(document(*pools).pools)
     assert found is not None
     return found
@@ -47,6 +50,12 @@ def worst(*pools: tuple[QuotaPool, float | None, int]) -> PoolAnswer:
         pytest.param([(LEGACY, 0, 59), (SONNET, 41_000, 211)], SONNET, id="most throttled calls"),
         pytest.param([(LEGACY, 0, 59), (SONNET, 41_000, 58)], LEGACY, id="a quota of 0 with most throttled calls"),
         pytest.param([(LEGACY, 0, 59), (SONNET, 41_000, 59)], SONNET, id="a quota of 0 with as many"),
+        pytest.param(
+            # one request of one per minute is 100%, and 64,100 of 641,000 tokens are 10%
+            [(LEGACY, PoolQuota(0, 1), 59), (SONNET, 641_000, 59)],
+            SONNET,
+            id="a token quota of 0 with as many, and a full request quota",
+        ),
         pytest.param([(NOVA, 60_000, 5), (SONNET, 41_000, 5)], SONNET, id="as many, and a higher use"),
         pytest.param([(NOVA, 41_000, 0), (SONNET, 640_000, 1)], SONNET, id="one throttled call, and a low use"),
         pytest.param([(LEGACY, 0, 0), (SONNET, 41_000, 0)], SONNET, id="none throttled, and one over its quota"),
@@ -55,7 +64,7 @@ def worst(*pools: tuple[QuotaPool, float | None, int]) -> PoolAnswer:
     ],
 )
 def test_the_worst_pool_has_most_throttled_calls(
-    pools: list[tuple[QuotaPool, float | None, int]], expected: QuotaPool
+    pools: list[tuple[QuotaPool, Quota, int]], expected: QuotaPool
 ) -> None:
     assert worst(*pools).usage.pool == worst(*reversed(pools)).usage.pool == expected
 
