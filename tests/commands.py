@@ -21,7 +21,22 @@ from quota_monitor.main import main as quota_monitor
 
 ROOT = Path(__file__).parents[1]
 
-UNCHECKED = {"cd", "cdk", "cp", "done", "export", "for", "git", "npx", "pip", "pipx", "sha256sum", "terraform", "unzip"}
+UNCHECKED = {
+    "cd",
+    "cdk",
+    "cp",
+    "done",
+    "export",
+    "for",
+    "git",
+    "npx",
+    "pip",
+    "pipx",
+    "sha256sum",
+    "source",
+    "terraform",
+    "unzip",
+}
 """Programs and words of the shell of which nothing is known here."""
 
 HELP = {"-h", "--help"}
@@ -140,7 +155,14 @@ def _check_aws(arguments: list[str]) -> None:
         return
     service, operation, *rest = arguments
     service = SERVICES.get(service, service)
-    model = botocore.session.get_session().get_service_model(service)
+    session = botocore.session.get_session()
+    model = session.get_service_model(service)
+    if operation == "wait":
+        waiters = session.get_waiter_model(service)
+        found = {xform_name(name, "-"): waiters.get_waiter(name) for name in waiters.waiter_names}
+        assert rest[0] in found, f"aws {service} waits for no {rest[0]}"
+        operation, *rest = xform_name(found[rest[0]].operation, "-"), *rest[1:]
+        arguments = [arguments[0], operation, *rest]
     operations = {xform_name(name, "-"): name for name in model.operation_names}
     assert operation in operations, f"aws {service} has no {operation}"
     shape = model.operation_model(operations[operation]).input_shape
@@ -158,7 +180,9 @@ def _check_aws(arguments: list[str]) -> None:
             streams=bool(model.operation_model(operations[operation]).has_streaming_output),
         )
     required = {xform_name(name, "-") for name in shape.required_members} if shape else set()
-    assert "cli-input-json" in given or required <= given, f"aws {service} {operation} needs {sorted(required - given)}"
+    assert "cli-input-json" in given or required <= given | {name.removeprefix("no-") for name in given & switches}, (
+        f"aws {service} {operation} needs {sorted(required - given)}"
+    )
 
 
 def _check_values(name: str, values: list[str], member: Any, *, streams: bool) -> None:

@@ -25,6 +25,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 from botocore.exceptions import ConnectionError as NoConnectionError
+from click.core import ParameterSource
 
 from bedrock_quota.access_denied import is_denied
 from bedrock_quota.errors import QuotaMonitorError
@@ -196,7 +197,7 @@ def _describe_missing_stack(session: boto3.Session, name: str) -> str:
             for stack in page["Stacks"]
             if {each["OutputKey"] for each in stack.get("Outputs", [])} >= _OUTPUTS
         ]
-    hint = "Check --region and --profile, or deploy it first."
+    hint = f"Check {_name_option('--region')} and {_name_option('--profile')}, or deploy it first."
     if similar:
         hint = f"These look like the monitor: {', '.join(similar)}. Name one with --stack-name."
     return f"There is no stack {name} {place}. {hint}"
@@ -259,8 +260,8 @@ def find_stack_name(session: boto3.Session, name: str) -> str:
             f"{len(found):,} stacks in {session.region_name} match {name}: {names}. Name one with --stack-name."
         )
     raise NoStackError(
-        f"No stack in {session.region_name} matches {name}. Check --stack-name, --region and --profile, or deploy it "
-        "first."
+        f"No stack in {session.region_name} matches {name}. Check --stack-name, {_name_option('--region')} and "
+        f"{_name_option('--profile')}, or deploy it first."
     )
 
 
@@ -341,10 +342,16 @@ def _keep_local(endpoint: str) -> str:
 
 
 def _name_option(name: str) -> str:
-    """Return the option as the running command has it: `--region`, or `--regions` if it has only that."""
-    context = click.get_current_context(silent=True)
+    """Return the option as the running command was given it: `--region`, or `--regions`.
+
+    If it was given neither, it is the one that the command has, `--region` of both.
+    """
+    context, several = click.get_current_context(silent=True), f"{name}s"
     options = () if context is None else [option for each in context.command.params for option in each.opts]
-    return f"{name}s" if f"{name}s" in options and name not in options else name
+    if context is None or several not in options:
+        return name
+    is_given = context.get_parameter_source(several.removeprefix("--")) is ParameterSource.COMMANDLINE
+    return several if is_given or name not in options else name
 
 
 def _explain_answer(error: ClientError) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -51,6 +51,8 @@ MAX_HOLDERS = 3
 """Callers that a line names."""
 
 _DAY = timedelta(days=1)
+_DAY_SECONDS = 24 * 60 * 60
+_MINUTE_SECONDS = 60
 
 
 class PoolTrace(msgspec.Struct):
@@ -64,7 +66,12 @@ class PoolTrace(msgspec.Struct):
 
 @click.command()
 @click.option(
-    "--at", "moment", required=True, metavar="TIME", help="The minute, such as 14:03 or 2026-11-28T14:03 (UTC)."
+    "--at",
+    "moment",
+    required=True,
+    metavar="TIME",
+    help="The minute, such as 14:03 or 2026-11-28T14:03 (UTC). Without a date, it is the last one that has passed, or "
+    "the last one in --files.",
 )
 @click.option("--model", default="", metavar="TEXT", help="Only models whose id has this text.")
 @source_options
@@ -76,21 +83,23 @@ def explain(moment: str, model: str, as_json: bool, **given: Any) -> None:
     is shown.
     """
     minute = parse_minute(moment, datetime.now(UTC))
+    any_day = bool(given["files"]) and is_time_of_day(moment)
+    trace = trace_last_day if any_day else trace_minute_of
     registry = read_sources(MODELS)
     console = make_console()
     with source_errors_as_messages(), show_progress() as progress:
         traced = [
-            (source, trace_source(source, minute, model, registry, progress))
-            for source in open_sources(given, registry)
+            (source, *trace(source, minute, model, registry, progress)) for source in open_sources(given, registry)
         ]
     found = [
-        _explain_pool(source, minute, pools, pool)
-        for source, pools in traced
+        _explain_pool(source, found_minute, pools, pool)
+        for source, found_minute, pools in traced
         if (pool := choose_pool(pools)) is not None
     ]
     if not found:
+        when = f"at {timestamp(minute)[11:16]} UTC of any day" if any_day else f"in the minute from {timestamp(minute)}"
         raise NothingToExplainError(
-            f"No call to {model or 'a quota pool'} began in the minute from {timestamp(minute)}, or just before. "
+            f"No call to {model or 'a quota pool'} began {when}, or just before. "
             f"`{own_command('analyze')}` names a minute with throttled calls."
         )
     if as_json:
@@ -132,7 +141,7 @@ def _explain_pool(source: Source, minute: int, pools: dict[QuotaPool, PoolTrace]
 
 def parse_minute(text: str, now: datetime) -> int:
     """Return the start of a minute. A time without a date is the last one that has passed, in UTC."""
-    if len(text) <= len("14:03:00") and ":" in text:
+    if is_time_of_day(text):
         moment = parse_time(f"{now:%Y-%m-%d}T{text.zfill(5)}")
         if moment > now:
             moment -= _DAY
@@ -141,19 +150,54 @@ def parse_minute(text: str, now: datetime) -> int:
     return int(moment.timestamp()) // 60 * 60
 
 
-def trace_source(
+def is_time_of_day(text: str) -> bool:
+    """Return True for a time without a date."""
+    return len(text) <= len("14:03:00") and ":" in text
+
+
+def trace_minute_of(
     source: Source, minute: int, model: str, registry: Registry, progress: Progress
-) -> dict[QuotaPool, PoolTrace]:
-    """Return the calls around a minute by pool. Raises `LogSourceError`. Propagates botocore errors."""
-    pools: dict[QuotaPool, PoolTrace] = {}
+) -> tuple[int, dict[QuotaPool, PoolTrace]]:
+    """Return a minute, and the calls around it by pool. Raises `LogSourceError`. Propagates botocore errors."""
+    scope = Scope(Window(minute - BEFORE, minute + 60), model=model)
+    return minute, _trace(source, scope, lambda _started: minute, registry, progress).get(minute, {})
+
+
+def trace_last_day(
+    source: Source, minute: int, model: str, registry: Registry, progress: Progress
+) -> tuple[int, dict[QuotaPool, PoolTrace]]:
+    """Return the last minute of this time of day in which a call began, and the calls around it by pool.
+
+    If none began in it on any day, it is the last one just after a call. Raises `LogSourceError`. Propagates botocore
+    errors.
+    """
+
+    def find_minute(started: int) -> int:
+        after = (started - minute) % _DAY_SECONDS
+        return started - after + (0 if after < _MINUTE_SECONDS else _DAY_SECONDS)
+
+    traced = _trace(source, Scope(model=model), find_minute, registry, progress)
+    found = max(traced, key=lambda each: (_has_begun(traced[each], each), each), default=minute)
+    return found, traced.get(found, {})
+
+
+def _has_begun(pools: dict[QuotaPool, PoolTrace], minute: int) -> bool:
+    return any(trace.refused or any(call.started >= minute for call in trace.calls) for trace in pools.values())
+
+
+def _trace(
+    source: Source, scope: Scope, find_minute: Callable[[int], int], registry: Registry, progress: Progress
+) -> dict[int, dict[QuotaPool, PoolTrace]]:
+    """Return the calls around minutes, by minute and pool. `find_minute` returns the minute of a call's start."""
+    minutes: dict[int, dict[QuotaPool, PoolTrace]] = {}
 
     def observe(call: CallUsage | FailedCall, started: int, latency: int | None) -> None:
-        pool = call.pool if isinstance(call, FailedCall) else call.group.pool
-        if pool is None:
+        pool, minute = call.pool if isinstance(call, FailedCall) else call.group.pool, find_minute(started)
+        if pool is None or started < minute - BEFORE:
             return
-        trace = pools.setdefault(pool, PoolTrace())
+        trace = minutes.setdefault(minute, {}).setdefault(pool, PoolTrace())
         if isinstance(call, FailedCall):
-            if call.error_code == THROTTLED and minute <= started < minute + 60:
+            if call.error_code == THROTTLED and minute <= started < minute + _MINUTE_SECONDS:
                 trace.refused[started, call.caller] += 1
             return
         reserved = call.input_tokens + call.cache_write_tokens + (call.max_tokens or 0)
@@ -165,13 +209,12 @@ def trace_source(
         else:
             trace.calls.append(timed)
 
-    scope = Scope(Window(minute - BEFORE, minute + 60), model=model)
     reader = RecordReader(
         registry, scope, source.resolve_profile, source.fetch_bodies, observe, may_repeat=source.may_repeat
     )
     source.read(reader, scope, progress)
     reader.finish()
-    return pools
+    return minutes
 
 
 def choose_pool(pools: dict[QuotaPool, PoolTrace]) -> QuotaPool | None:

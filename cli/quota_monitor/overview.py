@@ -17,6 +17,9 @@ from quota_monitor.places import Found, Reply
 COULD_NOT_LOOK = "could not look"
 """Result of a place that failed. The reason is beside the table."""
 
+NOTHING = "–"
+"""Cell that says that there is nothing. A table that is too wide leaves it out."""
+
 PLACE = "Place"
 RESULT = "Result"
 """The first two columns of every overview."""
@@ -83,14 +86,37 @@ def make_overview(
     return Overview((PLACE, RESULT, *heads), tuple(sorted(rows, key=lambda row: row.severity)))
 
 
-def print_overview(console: Console, overview: Overview) -> None:
-    """Print the table."""
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
-    for head in overview.heads:
-        table.add_column(head, overflow="fold", no_wrap=head == PLACE)
-    for row in overview.rows:
-        table.add_row(Text(row.place), *map(Text, row.cells), style="red" if row.exit_code else "")
+def print_overview(console: Console, overview: Overview, *, below: Sequence[str] = ()) -> None:
+    """Print the table. While it is too wide, the next column of `below` goes below the column to its left."""
+    heads, rows = overview.heads, overview.rows
+    table = _make_table(heads, rows)
+    for head in below:
+        if console.measure(table, options=console.options.update(width=MAX_WIDTH)).maximum <= console.width:
+            break
+        place = next(place for place, each in enumerate(heads) if each.startswith(head))
+        heads = _join_cell(heads, place)
+        rows = tuple(msgspec.structs.replace(row, cells=_join_cell(row.cells, place - 1)) for row in rows)
+        table = _make_table(heads, rows)
     console.print(table)
+
+
+MAX_WIDTH = 1_000
+"""Width in which every table fits, to measure the one that it needs."""
+
+
+def _make_table(heads: Sequence[str], rows: Sequence[Row]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
+    for head in heads:
+        table.add_column(head, overflow="fold", no_wrap=head == PLACE)
+    for row in rows:
+        table.add_row(Text(row.place), *map(Text, row.cells), style="red" if row.exit_code else "")
+    return table
+
+
+def _join_cell(cells: Sequence[str], place: int) -> tuple[str, ...]:
+    """Return cells with that at a place below the one before it."""
+    joined = "\n".join(cell for cell in cells[place - 1 : place + 1] if cell not in {"", NOTHING})
+    return (*cells[: place - 1], joined, *cells[place + 1 :])
 
 
 def print_failed(console: Console, overview: Overview) -> None:

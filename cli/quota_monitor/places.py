@@ -256,6 +256,10 @@ def _selected(context: click.Context | None, place: Place) -> Iterator[None]:
         return
     inside = click.Context(context.command, parent=context.parent, info_name=context.info_name)
     inside.params = {**context.params, **_select(context.params, place)}
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None:
+            inside.set_parameter_source(name, source)
     with inside.scope(cleanup=False):
         yield
 

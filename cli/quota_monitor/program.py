@@ -22,7 +22,7 @@ NAME = "quota-monitor"
 SCRIPTS = (NAME, PACKAGE)
 """Names under which the program is installed."""
 
-_SELECTING = ("profile", "profiles", "region", "regions", "stack_name", "log_group", "bucket", "directory")
+_SELECTING = ("profile", "profiles", "region", "regions", "stack_name", "log_group", "bucket", "files", "directory")
 """Parameters that select the account, the Region, the stack, the logs or the local stack."""
 
 _SAME = {"profile": "profiles", "profiles": "profile", "region": "regions", "regions": "region"}
@@ -87,6 +87,9 @@ def _repeat_options(words: tuple[str, ...]) -> Iterator[str]:
         if parameter is None or parameter.opts[0] in words or (name in _PLURAL and _SAME[name] in options):
             continue
         value = context.params.get(name) or context.params.get(_SAME.get(name, "")) or None
+        if parameter.multiple:
+            yield from (word for each in value or () for word in (parameter.opts[0], str(each)))
+            continue
         if isinstance(value, tuple):
             value = ",".join(value)
         if value is None or (name in {"profile", "region"} and "," in str(value)):

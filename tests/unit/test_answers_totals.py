@@ -19,7 +19,8 @@ from quota_monitor.answers.document import Document
 from quota_monitor.answers.html import to_html
 from quota_monitor.answers.markdown import to_markdown
 from quota_monitor.answers.options import Output
-from quota_monitor.answers.output import print_documents
+from quota_monitor.answers.output import complete, print_documents
+from quota_monitor.answers.prices import describe_unknown_prices
 from quota_monitor.deployed.lines import LineCall
 from quota_monitor.window import Window
 
@@ -175,12 +176,42 @@ def test_csv_has_one_row_per_group_over_all_pools():
     document = msgspec.structs.replace(by_team(unpriced=True), account="111122223333", region="us-east-1")
 
     assert to_csv_totals([document]).splitlines() == [
-        "account,region,caller,requests,throttled,input_tokens,output_tokens,cache_read_tokens,cache_write_tokens,"
-        "price_usd,has_unknown_prices",
-        "111122223333,us-east-1,blue,4,0,4000,400,120,80,7.0,False",
-        "111122223333,us-east-1,red,3,0,3000,300,90,60,1.0,True",
-        "111122223333,us-east-1,(no tag),2,0,2000,200,60,40,0.25,False",
+        "account,region,from,to,team,requests,throttled,input_tokens,output_tokens,cache_read_tokens,"
+        "cache_write_tokens,price_usd,has_unknown_prices",
+        f"111122223333,us-east-1,{WINDOW},blue,4,0,4000,400,120,80,7.0,False",
+        f"111122223333,us-east-1,{WINDOW},red,3,0,3000,300,90,60,1.0,True",
+        f"111122223333,us-east-1,{WINDOW},(no tag),2,0,2000,200,60,40,0.25,False",
     ]
+
+
+WINDOW = "2026-11-28T12:00:00Z,2026-11-28T12:01:00Z"
+
+
+@pytest.mark.parametrize(
+    ("by", "column"),
+    [
+        ("caller", "caller"),
+        ("profile", "profile"),
+        ("tag:team", "team"),
+        pytest.param("tag:region", "tag:region", id="the name of another column"),
+        pytest.param("tag:=1+1", "'=1+1", id="a formula"),
+    ],
+)
+def test_the_column_of_totals_has_the_name_of_what_is_listed(by: str, column: str):
+    heads = to_csv_totals([msgspec.structs.replace(by_team(), by=by)]).splitlines()[0].split(",")
+
+    assert (heads[4], heads[5]) == (column, "requests")
+
+
+def test_a_note_names_the_pools_without_a_price():
+    unknown = {(OTHER, "red"): None, (OTHER, "blue"): None, (POOL, "red"): 1.0}
+
+    assert describe_unknown_prices(unknown) == (
+        "No price is known for vendor.model-1 (global-cross-region). Prices and totals leave out these calls.",
+    )
+    assert describe_unknown_prices({(POOL, "red"): 0.0}) == ()
+    completed = complete(by_team(), Output("csv-totals", dollars=True))
+    assert completed.notes[-1].startswith(f"No price is known for {POOL}, {OTHER}. ")
 
 
 def two_places() -> list[Document]:

@@ -38,8 +38,8 @@ TRIED_BY = {
 }
 """What tries a command that is too large to be run here, and where that says so; by the command's beginning."""
 
-NOT_TRIED = ("git clone ", "cd ", "export ")
-"""Commands that only get the project, go into its folder, or set a variable; by their beginning."""
+NOT_TRIED = ("git clone ", "cd ", "export ", "source ")
+"""Commands that only get the project, go into its folder, or set variables; by their beginning."""
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +118,11 @@ def test_a_right_deployment_of_a_template_is_accepted() -> None:
         pytest.param("aws logs put-filter --log-group-name x", id="operation"),
         pytest.param("aws logs put-subscription-filter --log-group x", id="option of aws"),
         pytest.param("aws sns subscribe --topic-arn x", id="required option"),
+        pytest.param("aws cloudformation wait stack-deleted --stack-name x", id="waiter"),
+        pytest.param("aws cloudformation wait stack-delete-complete --stack x", id="option of a waiter"),
+        pytest.param(
+            "aws cloudformation delete-stack-instances --stack-set-name x --regions y", id="required switch, yes or no"
+        ),
         pytest.param("aws lambda get-policy --function-name a name of words", id="too many values"),
         pytest.param("aws lambda get-policy --function-name", id="no value"),
         pytest.param("aws iam put-role-policy --role-name x --policy-name y --policy-document '{Version}'", id="JSON"),

@@ -134,6 +134,49 @@ def test_the_command_from_files(tmp_path):
     assert "No call to a quota pool began in the minute" in missing.output
 
 
+def records(*begun: str) -> str:
+    return "\n".join(json.dumps({**RECORD, "timestamp": each}) for each in begun)
+
+
+@pytest.mark.parametrize(
+    ("begun", "minute"),
+    [
+        pytest.param(["2026-11-20T12:00:05Z", "2026-11-23T12:00:59Z"], "2026-11-23T12:00:00Z", id="the last day"),
+        pytest.param(["2026-11-23T12:00:05Z", "2026-11-20T12:00:05Z"], "2026-11-23T12:00:00Z", id="not in order"),
+        pytest.param(
+            ["2026-11-20T12:00:05Z", "2026-11-23T11:59:50Z"], "2026-11-20T12:00:00Z", id="a later one just before it"
+        ),
+        pytest.param(["2026-11-23T11:59:59Z"], "2026-11-23T12:00:00Z", id="just before it only"),
+        pytest.param(["2026-11-20T12:00:00Z", "2026-11-23T12:01:00Z"], "2026-11-20T12:00:00Z", id="a later one after"),
+    ],
+)
+@pytest.mark.parametrize("source", ["file", "standard input"])
+def test_a_time_of_day_in_files_is_that_of_the_last_day_with_it(tmp_path, begun: list[str], minute: str, source: str):
+    file = tmp_path / "log.jsonl"
+    file.write_text(records(*begun))
+    place = "-" if source == "standard input" else str(file)
+
+    options = ["explain", "--at", "12:00", "--files", place, "--json"]
+    ran = CliRunner().invoke(main, options, input=records(*begun), catch_exceptions=False)
+
+    (found,) = json.loads(ran.output)["accounts"]
+    assert found["seconds"][0]["second"] == minute
+
+
+def test_a_time_of_day_that_no_day_has_is_named_with_a_command_that_reads_the_same_files(tmp_path):
+    one, two = tmp_path / "one.jsonl", tmp_path / "two words.jsonl"
+    for file in (one, two):
+        file.write_text(records("2026-11-20T12:00:05Z"))
+
+    ran = CliRunner().invoke(main, ["explain", "--at", "15:30", "--files", str(one), "--files", str(two)])
+
+    assert ran.exit_code == 3
+    assert ran.output == (
+        "Error: No call to a quota pool began at 15:30 UTC of any day, or just before. "
+        f"`quota-monitor analyze --files {one} --files '{two}'` names a minute with throttled calls.\n"
+    )
+
+
 @pytest.mark.parametrize("width", [80, 120], ids=["narrow", "wide"])
 def test_no_line_is_too_long(width: int):
     console = Console(width=width, highlight=False)

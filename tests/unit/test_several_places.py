@@ -120,7 +120,7 @@ def test_a_place_that_fails_is_one_line_and_the_others_go_on(stacks: Callable[[S
     lines = ran.stdout.splitlines()
     assert lines[0] == (
         "prod in us-east-1: There are no AWS credentials. Sign in, for example with `aws sso login`, and run the "
-        "command again. Or name a profile that has some with --profile."
+        "command again. Or name a profile that has some with --profiles."
     )
     assert "staging in us-east-1: There is no stack nope. Name one." in lines
     assert overview_of(ran.stdout) == [  # the worst first, and equals in the order given
@@ -338,16 +338,25 @@ def test_what_is_for_one_place_is_refused_for_several(options: tuple[str, ...], 
 # ---------------------------------------------------------------- report
 
 BEGAN = int(datetime(2026, 11, 20, 14, 3, tzinfo=UTC).timestamp())
+SET_256 = "One: max_tokens 1,000 → 256"
+"""The largest answer has 50 tokens, and no proposal is below 256."""
+
 TEN_MINUTES = ("--from", "2026-11-20T14:00", "--to", "2026-11-20T14:10")
 
 
 def deployed(
-    profile: str | None, region: str, *, quota: float | None, throttled: int = 0, model: str = POOL.model_id
+    profile: str | None,
+    region: str,
+    *,
+    quota: float | None,
+    throttled: int = 0,
+    model: str = POOL.model_id,
+    caller: str = "One",
 ) -> FakeAws:
     """Return the AWS of a stack with one call, which reserved 1,010 tokens, and with throttled ones."""
     events = [served(BEGAN, written=BEGAN + 1, output=50)]
     events += [failed(BEGAN, written=BEGAN + 1, calls=throttled)] if throttled else []
-    aws = processor(*((second, {**line, "ModelId": model}) for second, line in events))
+    aws = processor(*((second, {**line, "ModelId": model, "caller": caller}) for second, line in events))
     stack = {
         "StackName": "bedrock-quota-monitor",
         "StackId": f"arn:aws:cloudformation:{region}:{ACCOUNTS[profile]}:stack/bedrock-quota-monitor/1",
@@ -402,14 +411,21 @@ def accounts(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str | None, str | No
 
 @pytest.mark.usefixtures("accounts")
 def test_the_report_has_every_place_and_ends_with_the_worst_pool_of_each() -> None:
-    ran = run("report", *BOTH, *TEN_MINUTES, columns=132)
+    ran = run("report", *BOTH, *TEN_MINUTES, columns=160)
 
     assert ran.exit_code == 3
     assert overview_of(ran.stdout) == [
         ["staging in us-east-1", "could not look"],
         ["staging in eu-west-1", "could not look"],
-        ["prod in us-east-1", "throttled by reservation", f"{POOL}, 100%", "3", "1 of 1"],  # 1,010 of 1,010 tokens
-        ["prod in eu-west-1", "ok", f"{POOL}, 50%", "0", "0 of 1"],  # 1,010 of 2,020
+        [
+            "prod in us-east-1",
+            "throttled by reservation",
+            f"{POOL}, 100%",
+            SET_256,
+            "3",
+            "1 of 1",
+        ],  # 1,010 of 1,010 tokens
+        ["prod in eu-west-1", "ok", f"{POOL}, 50%", "–", "0", "0 of 1"],  # 1,010 of 2,020
     ]
     assert "Account 111111111111 in eu-west-1: 1 request to 1 quota pool" in ran.stdout
     (no_stack,) = re.findall(r"^staging in us-east-1: .*$", ran.stdout, re.MULTILINE)
@@ -425,38 +441,41 @@ def test_the_page_on_accounts_shows_the_table_at_the_end(
     accounts: dict[tuple[str | None, str | None], FakeAws],
 ) -> None:
     sonnet, nova = "anthropic.claude-sonnet-4-6", "amazon.nova-lite-v1:0"
-    accounts["prod", "us-east-1"] = deployed("prod", "us-east-1", quota=1_010, throttled=211, model=sonnet)
+    accounts["prod", "us-east-1"] = deployed(
+        "prod", "us-east-1", quota=1_010, throttled=211, model=sonnet, caller="MonthEndReport"
+    )
     accounts["prod", "eu-west-1"] = deployed("prod", "eu-west-1", quota=2_020, model=sonnet)
     accounts["staging", "us-east-1"] = deployed("staging", "us-east-1", quota=0, throttled=2, model=nova)
-    (block,) = [each for each in blocks("output") if each.text.startswith(" Place ")]
+    (block,) = [each for each in blocks("picture") if "\n Place " in each.text]
 
-    ran = run("report", *BOTH, *TEN_MINUTES, columns=132)
+    ran = run("report", *BOTH, *TEN_MINUTES, columns=100)
 
     lines = [line.rstrip() for line in ran.stdout.splitlines()]
-    table = lines[lines.index(block.text.splitlines()[0]) :]
-    assert table[: len(block.text.splitlines())] == block.text.splitlines()
+    begin = next(number for number, line in enumerate(lines) if line.startswith(" Place ")) - 2
+    wanted = block.text.splitlines()
+    assert lines[begin : begin + len(wanted)] == wanted
 
 
 @pytest.mark.parametrize(
     ("quota", "throttled", "cells"),
     [
-        pytest.param(1_262.5, 0, ["near its quota", f"{POOL}, 80%", "0", "1 of 1"], id="near its quota"),
-        pytest.param(1_300, 0, ["ok", f"{POOL}, 78%", "0", "0 of 1"], id="not near"),
-        pytest.param(1_010, 0, ["reached its quota", f"{POOL}, 100%", "0", "1 of 1"], id="reached"),
+        pytest.param(1_262.5, 0, ["near its quota", f"{POOL}, 80%", SET_256, "0", "1 of 1"], id="near its quota"),
+        pytest.param(1_300, 0, ["ok", f"{POOL}, 78%", "–", "0", "0 of 1"], id="not near"),
+        pytest.param(1_010, 0, ["reached its quota", f"{POOL}, 100%", SET_256, "0", "1 of 1"], id="reached"),
         pytest.param(
             1_443,
             3,
-            ["throttled by reservation", f"{POOL}, 70%", "3", "1 of 1"],
+            ["throttled by reservation", f"{POOL}, 70%", SET_256, "3", "1 of 1"],
             id="throttled, because 1,010 more did not fit",
         ),
         pytest.param(
             10_100,
             1_234,
-            ["throttled, cause not in the log", f"{POOL}, 10%", "1,234", "0 of 1"],
+            ["throttled, cause not in the log", f"{POOL}, 10%", "no cause known", "1,234", "0 of 1"],
             id="throttled by something else",
         ),
-        pytest.param(0, 3, ["quota is 0", str(POOL), "3", "1 of 1"], id="quota of 0"),
-        pytest.param(None, 0, ["quota unknown", str(POOL), "0", "0 of 1"], id="quota unknown"),
+        pytest.param(0, 3, ["quota is 0", str(POOL), "request an increase", "3", "1 of 1"], id="quota of 0"),
+        pytest.param(None, 0, ["quota unknown", str(POOL), "–", "0", "0 of 1"], id="quota unknown"),
     ],
 )
 def test_pools_near_or_over_their_quota_are_counted(
@@ -464,7 +483,7 @@ def test_pools_near_or_over_their_quota_are_counted(
 ) -> None:
     accounts["prod", "us-east-1"] = deployed("prod", "us-east-1", quota=quota, throttled=throttled)
 
-    ran = run("report", "--profiles", "prod,staging", "--region", "us-east-1", *TEN_MINUTES, columns=132)
+    ran = run("report", "--profiles", "prod,staging", "--region", "us-east-1", *TEN_MINUTES, columns=160)
 
     assert overview_of(ran.stdout)[1] == ["prod in us-east-1", *cells]
 
@@ -475,14 +494,14 @@ def test_the_worst_place_comes_first(accounts: dict[tuple[str | None, str | None
     accounts["staging", "us-east-1"] = deployed("staging", "us-east-1", quota=0, throttled=3)
     options = ("--profiles", "prod,staging", "--regions", "us-east-1,eu-west-1", *TEN_MINUTES)
 
-    ran = run("report", *options, "--summary", columns=132)
-    whole = run("report", *options, columns=132)
+    ran = run("report", *options, "--summary", columns=160)
+    whole = run("report", *options, columns=160)
 
     assert overview_of(ran.stdout)[:4] == [
         ["staging in eu-west-1", "could not look"],
-        ["staging in us-east-1", "quota is 0", str(POOL), "3", "1 of 1"],
-        ["prod in eu-west-1", "near its quota", f"{POOL}, 84%", "0", "1 of 1"],
-        ["prod in us-east-1", "ok", f"{POOL}, 10%", "0", "0 of 1"],
+        ["staging in us-east-1", "quota is 0", str(POOL), "request an increase", "3", "1 of 1"],
+        ["prod in eu-west-1", "near its quota", f"{POOL}, 84%", SET_256, "0", "1 of 1"],
+        ["prod in us-east-1", "ok", f"{POOL}, 10%", "–", "0", "0 of 1"],
     ]
     assert ran.exit_code == whole.exit_code == 3
     assert whole.stdout.rstrip().endswith(ran.stdout.partition("\nstaging in eu-west-1: These")[0].strip("\n").rstrip())
@@ -512,10 +531,10 @@ def test_a_pool_without_a_quota_is_not_called_ok_for_another_one(
     two_pools.answers = {**two_pools.answers, **processor(*calls).answers, "GetMetricData": only_the_first}
     accounts["prod", "us-east-1"] = two_pools
 
-    ran = run("report", "--profile", "prod", "--region", "us-east-1", *TEN_MINUTES, "--summary", columns=132)
+    ran = run("report", "--profile", "prod", "--region", "us-east-1", *TEN_MINUTES, "--summary", columns=160)
 
     assert overview_of(ran.stdout) == [
-        ["prod in us-east-1", "ok, but 1 of 2 quotas unknown", f"{POOL}, 10%", "0", "0 of 2"]
+        ["prod in us-east-1", "ok, but 1 of 2 quotas unknown", f"{POOL}, 10%", "–", "0", "0 of 2"]
     ]
 
 
@@ -535,7 +554,7 @@ def test_a_place_without_calls_is_said_to_have_none() -> None:
 
     ran = run("report", "--profiles", "prod,staging", "--region", "us-east-1", *an_hour_later)
 
-    assert overview_of(ran.stdout)[1] == ["prod in us-east-1", "no calls", "0", "0 of 0"]
+    assert overview_of(ran.stdout)[1] == ["prod in us-east-1", "no calls", "–", "0", "0 of 0"]
 
 
 @pytest.mark.usefixtures("accounts")
@@ -610,10 +629,10 @@ def test_a_place_whose_quotas_are_unknown_cannot_be_compared(
     accounts["prod", "eu-west-1"] = deployed("prod", "eu-west-1", quota=None)
 
     regions = ("--regions", "us-east-1,eu-west-1")
-    ran = run("report", "--profiles", "prod", *regions, *TEN_MINUTES, "--fail-over", "80", columns=132)
+    ran = run("report", "--profiles", "prod", *regions, *TEN_MINUTES, "--fail-over", "80", columns=160)
 
     assert ran.exit_code == 3  # the first place alone is 1
-    assert overview_of(ran.stdout)[1] == ["prod in eu-west-1", "quota unknown", str(POOL), "0", "0 of 1"]
+    assert overview_of(ran.stdout)[1] == ["prod in eu-west-1", "quota unknown", str(POOL), "–", "0", "0 of 1"]
 
 
 @pytest.mark.usefixtures("accounts")
@@ -647,13 +666,13 @@ def test_markdown_begins_with_the_overview() -> None:
     assert ran.stdout.splitlines()[:8] == [
         "## Overview",
         "",
-        "| Place | Result | Worst pool | Throttled | Near or over |",
-        "|---|---|---|---|---|",
-        "| staging in us-east-1 | could not look |  |  |  |",
-        "| staging in eu-west-1 | could not look |  |  |  |",
+        "| Place | Result | Worst pool | Change | Throttled | Near or over |",
+        "|---|---|---|---|---|---|",
+        "| staging in us-east-1 | could not look |  |  |  |  |",
+        "| staging in eu-west-1 | could not look |  |  |  |  |",
         "| [prod in us-east-1](#prod-account-111111111111-in-us-east-1) | throttled by reservation "
-        f"| {pool}, 100% | 3 | 1 of 1 |",
-        f"| [prod in eu-west-1](#prod-account-111111111111-in-eu-west-1) | ok | {pool}, 50% | 0 | 0 of 1 |",
+        f"| {pool}, 100% | One: max\\_tokens 1,000 → 256 | 3 | 1 of 1 |",
+        f"| [prod in eu-west-1](#prod-account-111111111111-in-eu-west-1) | ok | {pool}, 50% | – | 0 | 0 of 1 |",
     ]
     no_stack, no_access = ran.stdout.splitlines()[9:11]
     assert no_stack.startswith("- **staging in us-east-1:** There is no stack bedrock-quota-monitor in us-east-1")
@@ -684,12 +703,13 @@ def test_the_page_begins_with_the_overview_and_links_to_each_place(tmp_path: Pat
     failed = '<strong class="problem">could not look</strong>'
     assert rows == [
         [],
-        ["staging in us-east-1", failed, "", "", ""],
-        ["staging in eu-west-1", failed, "", "", ""],
+        ["staging in us-east-1", failed, "", "", "", ""],
+        ["staging in eu-west-1", failed, "", "", "", ""],
         [
             '<a href="#place-0">prod in us-east-1</a>',
             '<strong class="problem">throttled by reservation</strong>',
             f"{POOL}, 100%",
+            SET_256,
             "3",
             "1 of 1",
         ],
@@ -697,6 +717,7 @@ def test_the_page_begins_with_the_overview_and_links_to_each_place(tmp_path: Pat
             '<a href="#place-1">prod in eu-west-1</a>',
             '<strong class="good">ok</strong>',
             f"{POOL}, 50%",
+            "–",
             "0",
             "0 of 1",
         ],
@@ -901,7 +922,7 @@ def test_stacks_of_a_stack_set_are_found_by_the_beginning_of_their_names(
     assert [each["error"] for each in found] == [
         None,
         None,
-        "No stack in us-east-1 matches StackSet-monitor-*. Check --stack-name, --region and --profile, or deploy it "
+        "No stack in us-east-1 matches StackSet-monitor-*. Check --stack-name, --regions and --profiles, or deploy it "
         "first.",
         "2 stacks in us-east-1 match StackSet-monitor-*: StackSet-monitor-3c, StackSet-monitor-4d. Name one with "
         "--stack-name.",

@@ -56,13 +56,24 @@ def to_csv_totals(documents: Sequence[Document]) -> str:
     """Return one row per account and caller, or what else is listed, over all pools."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_CSV_TOTAL_COLUMNS)
+    writer.writerow(_plain(_name_groups(documents) if name == "caller" else name) for name in _CSV_TOTAL_COLUMNS)
     for document in documents:
         for total in total_groups(document):
             cells = {**_total(total), "caller": document.name_group(total.name)}
-            row = [cells[name] for name in _CSV_TOTAL_COLUMNS[2:]]
-            writer.writerow([document.account, document.region, *map(_plain, row)])
+            row = [cells[name] for name in _CSV_TOTAL_COLUMNS[4:]]
+            window = (timestamp(document.window.start), timestamp(document.window.end))
+            writer.writerow([document.account, document.region, *window, *map(_plain, row)])
     return text.getvalue()
+
+
+def _name_groups(documents: Sequence[Document]) -> str:
+    """Return the name of the column of what is listed: `caller`, `profile`, or the key of a tag.
+
+    A key that is the name of another column keeps `tag:` at its beginning.
+    """
+    by = documents[0].by if documents else "caller"
+    key = by.removeprefix("tag:")
+    return by if key in _CSV_TOTAL_COLUMNS else key
 
 
 def _plain(value: object) -> object:
@@ -103,6 +114,8 @@ _CSV_COLUMNS = (
 _CSV_TOTAL_COLUMNS = (
     "account",
     "region",
+    "from",
+    "to",
     "caller",
     "requests",
     "throttled",

@@ -84,13 +84,11 @@ def complete(document: Document, output: Output) -> Document:
     """Return a document with the prices and the table of tokens, if they are wanted."""
     if not output.dollars:
         return msgspec.structs.replace(document, shows_usage=output.shows_usage)
-    notes = (*document.notes, prices.describe_prices(output.chargeback))
+    listed = prices.price_callers(document.listed, output.chargeback)
+    of_callers = prices.price_callers((answer.usage for answer in document.pools), output.chargeback)
+    said = (prices.describe_prices(output.chargeback), *prices.describe_unknown_prices({**of_callers, **listed}))
     return msgspec.structs.replace(
-        document,
-        shows_usage=True,
-        prices=prices.price_callers(document.listed, output.chargeback),
-        caller_prices=prices.price_callers((answer.usage for answer in document.pools), output.chargeback),
-        notes=notes,
+        document, shows_usage=True, prices=listed, caller_prices=of_callers, notes=(*document.notes, *said)
     )
 
 

@@ -14,6 +14,7 @@ from importlib import metadata, util
 from bedrock_quota.analysis.usage import CallerUsage, PoolUsage
 from bedrock_quota.pools import LONG_CONTEXT_SUFFIX, EndpointType, QuotaPool
 from quota_monitor.answers.chargeback import NO_CHARGEBACK, Chargeback, compute_price
+from quota_monitor.answers.names import list_names
 from quota_monitor.deployment.checkout import NotHereError
 
 PACKAGE = "genai-prices"
@@ -58,6 +59,14 @@ def describe_prices(own: Chargeback = NO_CHARGEBACK) -> str:
     models = ", ".join(sorted(own.prices))
     others = _describe_list("All others") if _has_list() else f"Others are unknown, because {PACKAGE} is not installed."
     return f"Prices of {models} are those of {own.source}. {others}"
+
+
+def describe_unknown_prices(prices: Prices) -> tuple[str, ...]:
+    """Return a sentence that names the quota pools with calls that have no price, if there are any."""
+    unknown = sorted({str(pool) for (pool, _), price in prices.items() if price is None})
+    if not unknown:
+        return ()
+    return (f"No price is known for {list_names(unknown)}. Prices and totals leave out these calls.",)
 
 
 def _describe_list(subject: str) -> str:

@@ -117,7 +117,7 @@ def _write_over(answer: PoolAnswer) -> Paragraph:
     parts = [_write_throttles(answer), _write_use(usage), _write_in_use(usage)]
     text = " ".join(part for part in parts if part)
     found: list[str] = [text]
-    if _is_full_of_reservations(answer):
+    if is_full_of_reservations(answer):
         for change in answer.changes[:MAX_CHANGES]:
             is_first = change is answer.changes[0]
             found[-1] += " The cause: " if is_first else " Another cause: "
@@ -136,7 +136,7 @@ def _write_over(answer: PoolAnswer) -> Paragraph:
     return Paragraph(PROBLEM, f"{usage.pool} {_HEADS[verdict.state]}", tuple(found))
 
 
-def _is_full_of_reservations(answer: PoolAnswer) -> bool:
+def is_full_of_reservations(answer: PoolAnswer) -> bool:
     """Return True if a smaller max_tokens can help: reservations fill the quota, and consumption alone does not."""
     usage, quota = answer.usage, answer.usage.token_quota
     if not quota or usage.peak_consumed >= quota:
