@@ -48,11 +48,16 @@ def find_answers(
 
 
 def sort_by_urgency(answers: Iterable[PoolAnswer]) -> list[PoolAnswer]:
-    """Sort by state, then by the highest percentage of a quota, then by requests."""
+    """Sort by throttled calls, then by state, then by the highest percentage of a quota, then by requests.
+
+    Of equally many throttled calls, a quota of 0 comes last.
+    """
     states = list(State)
     return sorted(
         answers,
         key=lambda answer: (
+            -answer.usage.throttled,
+            bool(answer.usage.throttled) and answer.verdict.state is State.QUOTA_IS_ZERO,
             states.index(answer.verdict.state),
             -(answer.usage.peak_percent or 0),
             -answer.usage.requests,
