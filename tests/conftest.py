@@ -86,8 +86,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Run one more worker than there are processors, because end-to-end tests wait for most of their time."""
-    return (os.cpu_count() or 1) + 1
+    """Run two more workers than there are processors, because end-to-end tests wait for most of their time."""
+    return (os.cpu_count() or 1) + 2
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -40,8 +40,12 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copied: Path = tmp_path_factory.mktemp("checkout")
     for name in IMPORTED:
         shutil.copytree(CHECKOUT / name, copied / name, symlinks=True, ignore=shutil.ignore_patterns("build"))
-    for name in ("samconfig.toml", "README.md", "LICENSE"):
+    for name in ("README.md", "LICENSE"):
         shutil.copy(CHECKOUT / name, copied)
+    settings = (CHECKOUT / "samconfig.toml").read_text(encoding="utf-8")
+    assert "cached = false" in settings
+    # nothing of the copy changes between its builds
+    (copied / "samconfig.toml").write_text(settings.replace("cached = false", "cached = true"), encoding="utf-8")
     kept, _ = template.without(deployment._parse(CHECKOUT / "template.yaml"))
     (copied / "template.yaml").write_text(json.dumps(kept), encoding="utf-8")  # JSON is YAML
     return copied
