@@ -31,13 +31,14 @@ from bedrock_quota.registry.sources import read_sources
 from quota_monitor.analyze.command import show_progress
 from quota_monitor.analyze.reader import RecordReader
 from quota_monitor.analyze.scope import Scope
-from quota_monitor.analyze.source import Progress, Source, source_errors_as_messages
+from quota_monitor.analyze.source import Source, source_errors_as_messages
 from quota_monitor.analyze.sources import open_sources, source_options
 from quota_monitor.answers.numbers import count, percent, real, timestamp
 from quota_monitor.answers.options import parse_time
 from quota_monitor.data_files import MODELS
 from quota_monitor.json_output import format_json, json_option
 from quota_monitor.program import own_command
+from quota_monitor.progress import Progress
 from quota_monitor.terminal import COULD_NOT_LOOK, make_console
 from quota_monitor.window import Window
 

@@ -19,11 +19,10 @@ from rich.text import Text
 from quota_monitor.aws_regions import NAME, check_region
 from quota_monitor.aws_session import stack_options
 from quota_monitor.json_output import add_version, format_json
+from quota_monitor.progress import Progress
 
 MAX_PARALLEL = 8
 """Places that are asked at the same time. Each has its own session and clients."""
-
-Progress = Callable[[float], None]
 
 
 class Place(msgspec.Struct, frozen=True):

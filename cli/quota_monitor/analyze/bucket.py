@@ -18,8 +18,9 @@ from quota_monitor.analyze.account import Account, Profiles, read_account
 from quota_monitor.analyze.bodies import make_fetch
 from quota_monitor.analyze.reader import RecordReader
 from quota_monitor.analyze.scope import Scope
-from quota_monitor.analyze.source import Progress, Source
+from quota_monitor.analyze.source import Source
 from quota_monitor.answers.numbers import count
+from quota_monitor.progress import Progress
 
 if TYPE_CHECKING:
     import boto3

@@ -25,7 +25,7 @@ from quota_monitor.analyze.policy import write_policy
 from quota_monitor.analyze.publish.command import publish, publish_option
 from quota_monitor.analyze.reader import Counts, RecordReader
 from quota_monitor.analyze.scope import Scope, bound_window, describe_absent_tag, is_tag_absent
-from quota_monitor.analyze.source import Progress, Source, explain, source_errors_as_messages
+from quota_monitor.analyze.source import Source, explain, source_errors_as_messages
 from quota_monitor.analyze.sources import Opening, list_openings, source_options
 from quota_monitor.answers import output
 from quota_monitor.answers.days import note_missing_days
@@ -42,6 +42,7 @@ from quota_monitor.answers.options import (
     scope_options,
 )
 from quota_monitor.data_files import MODELS
+from quota_monitor.progress import Progress
 from quota_monitor.terminal import COULD_NOT_LOOK
 
 

@@ -22,9 +22,10 @@ from quota_monitor.analyze.estimate import Estimate, estimate_scan
 from quota_monitor.analyze.insights import MAX_PAGE_ROWS, MAX_ROWS, list_columns, read_row, write_query
 from quota_monitor.analyze.reader import RecordReader
 from quota_monitor.analyze.scope import Scope
-from quota_monitor.analyze.source import Progress, Source
+from quota_monitor.analyze.source import Source
 from quota_monitor.answers.numbers import count
 from quota_monitor.program import own_command
+from quota_monitor.progress import Progress
 from quota_monitor.window import Window
 
 if TYPE_CHECKING:

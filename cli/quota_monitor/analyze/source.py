@@ -17,10 +17,8 @@ from quota_monitor.analyze.reader import RecordReader, ResolveProfile
 from quota_monitor.analyze.scope import Scope
 from quota_monitor.aws_session import aws_errors_as_messages, explain_aws_error
 from quota_monitor.program import own_command
+from quota_monitor.progress import Progress
 from quota_monitor.window import Window
-
-Progress = Callable[[float], None]
-"""Gets the share that is done, from 0 to 1."""
 
 
 class Source(msgspec.Struct, frozen=True):

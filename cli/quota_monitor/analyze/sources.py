@@ -18,10 +18,11 @@ from quota_monitor.analyze.bucket import check_place, open_bucket
 from quota_monitor.analyze.log_group import open_log_group
 from quota_monitor.analyze.reader import RecordReader
 from quota_monitor.analyze.scope import Scope
-from quota_monitor.analyze.source import Progress, Source
+from quota_monitor.analyze.source import Source
 from quota_monitor.answers.numbers import count
 from quota_monitor.aws_session import open_session
 from quota_monitor.places import Place, list_places, several_options
+from quota_monitor.progress import Progress
 
 
 def source_options(command: Callable[..., None]) -> Callable[..., None]:

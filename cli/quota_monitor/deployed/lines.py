@@ -11,8 +11,8 @@ from bedrock_quota.analysis.tally import UsageTally
 from bedrock_quota.analysis.usage import THROTTLED
 from bedrock_quota.pools import EndpointType, QuotaPool
 from quota_monitor.analyze.scope import Dimension, Scope
-from quota_monitor.analyze.source import Progress
 from quota_monitor.analyze.unlabelled import Unlabelled
+from quota_monitor.progress import Progress
 from quota_monitor.window import Window
 
 if TYPE_CHECKING:

@@ -16,7 +16,6 @@ from bedrock_quota.errors import LogSourceError
 from bedrock_quota.fetcher.aws_sources import list_pools_called
 from bedrock_quota.pools import NO_QUOTA, PoolQuota, QuotaPool
 from quota_monitor.analyze.scope import Dimension, Scope
-from quota_monitor.analyze.source import Progress
 from quota_monitor.analyze.unlabelled import Unlabelled
 from quota_monitor.aws_session import Stack
 from quota_monitor.deployed import lines, metrics
@@ -30,6 +29,7 @@ from quota_monitor.deployed.sums import (
     sum_up,
 )
 from quota_monitor.program import own_command
+from quota_monitor.progress import Progress
 from quota_monitor.window import Window
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from bedrock_quota.errors import LogSourceError
 from quota_monitor.analyze.command import show_progress
 from quota_monitor.analyze.estimate import ASK_ABOVE_DOLLARS, Estimate, estimate_scan, is_wanted, scan_options, sum_up
 from quota_monitor.analyze.scope import Scope, describe_absent_tag, is_tag_absent
-from quota_monitor.analyze.source import Progress, source_errors_as_messages
+from quota_monitor.analyze.source import source_errors_as_messages
 from quota_monitor.answers import output
 from quota_monitor.answers.days import note_missing_days
 from quota_monitor.answers.document import Document
@@ -45,6 +45,7 @@ from quota_monitor.deployed import overview
 from quota_monitor.deployed.measure import find_metric_lines, list_scans, measure_stack
 from quota_monitor.places import Place, Reply, ask_all, list_places, place_options, worst_exit_code
 from quota_monitor.program import own_command
+from quota_monitor.progress import Progress
 from quota_monitor.window import make_window
 
 if TYPE_CHECKING:

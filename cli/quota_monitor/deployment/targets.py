@@ -10,7 +10,8 @@ import msgspec
 from quota_monitor.aws_session import aws_errors_as_messages, find_local_endpoint, open_session
 from quota_monitor.credentials import sign_in
 from quota_monitor.deployment.tags import read_tags
-from quota_monitor.places import Place, Progress, Reply, ask_all
+from quota_monitor.places import Place, Reply, ask_all
+from quota_monitor.progress import Progress
 
 
 class Target(msgspec.Struct, frozen=True):

@@ -16,7 +16,6 @@ from rich.table import Table
 from rich.text import Text
 
 from quota_monitor.analyze.command import show_progress
-from quota_monitor.analyze.source import Progress
 from quota_monitor.answers.numbers import count
 from quota_monitor.aws_session import (
     Stack,
@@ -49,6 +48,7 @@ from quota_monitor.places import (
     refuse_for_several,
     worst_exit_code,
 )
+from quota_monitor.progress import Progress
 from quota_monitor.terminal import make_console, wrap_prose
 
 if TYPE_CHECKING:

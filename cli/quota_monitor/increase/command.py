@@ -23,7 +23,7 @@ from bedrock_quota.registry.sources import read_sources
 from quota_monitor.analyze.command import show_progress
 from quota_monitor.analyze.reader import RecordReader
 from quota_monitor.analyze.scope import Scope, bound_window
-from quota_monitor.analyze.source import Progress, Source, source_errors_as_messages
+from quota_monitor.analyze.source import Source, source_errors_as_messages
 from quota_monitor.analyze.sources import open_sources, source_options
 from quota_monitor.answers.models import advise_for_legacy, find_end_of_life
 from quota_monitor.answers.names import sort_by_similarity
@@ -36,6 +36,7 @@ from quota_monitor.increase.page import write_markdown, write_next_steps
 from quota_monitor.increase.request import Quota, Request, to_data
 from quota_monitor.json_output import format_json, json_option
 from quota_monitor.places import list_places
+from quota_monitor.progress import Progress
 
 if TYPE_CHECKING:
     import boto3

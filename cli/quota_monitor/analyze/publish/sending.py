@@ -15,10 +15,10 @@ from quota_monitor.analyze.publish.deliveries import encode_delivery, pack_event
 from quota_monitor.analyze.publish.errors import PublishError, explain_failure
 from quota_monitor.analyze.publish.progress import describe_time
 from quota_monitor.analyze.publish.records import Records
-from quota_monitor.analyze.source import Progress
 from quota_monitor.answers.numbers import count
 from quota_monitor.aws_session import Stack
 from quota_monitor.failed.payload import decode_failure
+from quota_monitor.progress import Progress
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
